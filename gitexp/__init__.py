@@ -1,0 +1,48 @@
+"""gitexp: every training run becomes one git commit with one tag.
+
+    import gitexp
+
+    with gitexp.start_run(params={"lr": 0.01}) as run:
+        run.log_metric("rmse", 18.2)
+
+    gitexp.experiments()            # a DataFrame, one row each
+    gitexp.get("exp-5").params
+    gitexp.diff("exp-3", "exp-7")
+
+Names are loaded when they are first used, so that importing the package costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from gitexp.api import diff, experiments, get, log
+    from gitexp.experiment import Experiment, MetricPoint
+    from gitexp.run import Run, active_run, end_run, log_artifact, log_metric, log_metrics, log_param, log_params, start_run, track
+
+_HOMES = {
+    "gitexp.api": ("diff", "experiments", "get", "log"),
+    "gitexp.experiment": ("Experiment", "MetricPoint"),
+    "gitexp.run": (
+        "Run", "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "start_run", "track",
+    ),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "diff", "end_run", "experiments", "get", "log", "log_artifact",
+    "log_metric", "log_metrics", "log_param", "log_params", "start_run", "track",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'gitexp' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,6 @@
+"""``python -m gitexp``."""
+
+from gitexp.cli import main
+
+if __name__ == "__main__":
+    main()

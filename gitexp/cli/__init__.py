@@ -1,0 +1,111 @@
+"""The command line: one small file for each family of commands, loaded when it is called.
+
+Commands parse, call and print. Data goes to stdout, talk to stderr. One boundary (``main``) turns errors into exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import gitexp
+from gitexp.errors import GitexpError, did_you_mean
+
+COMMANDS = {  # name: module below gitexp.cli, first line of its help
+    "log": ("record", "Record an experiment by hand."),
+    "run": ("run", "Run a command and record it as an experiment."),
+    "list": ("list", "List experiments, newest first."),
+    "show": ("show", "Show everything about one experiment."),
+    "best": ("show", "Show the best experiment by a metric."),
+    "curve": ("show", "Plot a metric's history in the terminal."),
+    "diff": ("diff", "Show what differs between two experiments."),
+    "checkout": ("checkout", "Be at an experiment again."),
+    "status": ("live", "Show runs going on, dead runs and what is not pushed."),
+    "watch": ("live", "Follow a run in the terminal."),
+    "recover": ("live", "Turn dead runs into experiments."),
+    "label": ("annotate", "Add or remove labels."),
+    "note": ("annotate", "Add a note to an experiment."),
+    "rm": ("annotate", "Take an experiment's tag away."),
+    "init": ("setup", "Write a settings file and set up completion."),
+    "doctor": ("setup", "Find and mend leftovers and damage."),
+}
+ALIASES = {"ls": "list"}
+
+
+class Commands(click.Group):
+    """Loads a command's module only when the command is called, and suggests a name for a misspelt one."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        module = import_module(f"gitexp.cli.{COMMANDS[name][0]}")
+        command = getattr(module, f"{name.replace('-', '_')}_command")
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and ALIASES.get(args[0], args[0]) not in COMMANDS:
+            ctx.fail(f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} All commands: gitexp --help")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(gitexp.__version__, "-V", "--version", message="gitexp %(version)s")
+@click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work as if started in DIR.")
+def cli(folder: str | None) -> None:
+    """Track experiments in git: each training run is one commit with one tag.
+
+    REF is an experiment: exp-5, 5, a commit prefix, @ (the latest), @~1 (the one before), best:rmse, worst:rmse.
+    """
+    if folder:
+        os.chdir(folder)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such experiment."""
+    try:
+        result = cli.main(args=None if args is None else list(args), prog_name="gitexp", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    except click.ClickException as error:
+        code = _said(error.format_message(), error.exit_code)
+    except GitexpError as error:
+        code = _said(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        code = _said("interrupted", 130)
+    except BrokenPipeError:  # the reader had enough: `gitexp list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        code = _unexpected(error)
+    sys.exit(code)
+
+
+def _said(text: str, code: int) -> int:
+    print(f"gitexp: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("GITEXP_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    kind: Any = type(error).__name__
+    return _said(f"internal error, please report it: {kind}: {error} (GITEXP_DEBUG=1 shows where)", 70)

@@ -1,0 +1,96 @@
+"""What the run ran on: installed distributions, Python, host and hardware; read from files, no process started."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+PATH = ".gitexp/requirements.txt"
+_INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
+_REDACT_NAME = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|auth)s?$")
+
+
+def requirements(paths: Iterable[str] | None = None) -> str:
+    """Return a ``requirements.txt``: the Python version as a comment, then every installed distribution, pinned.
+
+    The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a millisecond where
+    ``importlib.metadata`` takes fifty. What was installed from an address or a folder is written so (PEP 610).
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path if paths is None else paths:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for entry in names:
+            match = _INFO.fullmatch(entry)
+            if match:
+                name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
+                if name not in found:  # the first on the path is the one that is imported
+                    found[name] = _requirement(name, match["version"], Path(folder or ".", entry, "direct_url.json"))
+    lines = [f"# Python {platform.python_version()} ({platform.python_implementation()}, {sys.platform}, {platform.machine()})"]
+    return "\n".join(lines + [found[name] for name in sorted(found)]) + "\n"
+
+
+def parse_requirements(text: str) -> dict[str, str]:
+    """Return ``{"python": "3.11.7", "numpy": "1.26.4"}`` for what ``requirements`` wrote."""
+    versions = {}
+    for line in text.splitlines():
+        if match := re.match(r"# Python (\S+)", line):
+            versions["python"] = match[1]
+        elif match := re.match(r"([\w.-]+)(?:==|\s*@\s*)(\S+)", line):
+            versions[match[1]] = match[2]
+        elif match := re.match(r"# ([\w.-]+)==(\S+) \(editable", line):
+            versions[match[1]] = match[2]
+    return versions
+
+
+def host() -> str:
+    """Return the name of this machine."""
+    return platform.node() or "unknown"
+
+
+def hardware() -> str:
+    """Return the processor, its cores and the memory in one line: ``x86_64, 8 cores, 32 GB``."""
+    parts = [platform.machine() or "unknown", f"{os.cpu_count() or 1} cores"]
+    try:
+        parts.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GB")
+    except (AttributeError, ValueError, OSError):  # Windows
+        pass
+    return ", ".join(parts)
+
+
+def redact(arguments: Iterable[str]) -> list[str]:
+    """Return a command line whose values of secret-looking options and credentials in addresses read ``***``."""
+    shown: list[str] = []
+    hide_next = False
+    for argument in arguments:
+        name, sign, _ = argument.partition("=")
+        secret = bool(_REDACT_NAME.search(name.lstrip("-")))
+        if hide_next and not argument.startswith("-"):
+            shown.append("***")
+        elif sign and secret:
+            shown.append(f"{name}=***")
+        else:
+            shown.append(re.sub(r"(?<=://)[^/@\s]+@", "***@", argument))
+        hide_next = not sign and secret and argument.startswith("-")
+    return shown
+
+
+def _requirement(name: str, version: str, direct: Path) -> str:
+    try:
+        source: dict[str, Any] = json.loads(direct.read_bytes())
+        url = re.sub(r"(?<=://)[^/@\s]+@", "", str(source["url"]))
+        if "vcs_info" in source:
+            return f"{name} @ {source['vcs_info']['vcs']}+{url}@{source['vcs_info']['commit_id']}"
+        if source.get("dir_info", {}).get("editable"):
+            return f"# {name}=={version} (editable, from {url})"
+        return f"# {name}=={version} (from {url})" if "dir_info" in source else f"{name} @ {url}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{name}=={version}"

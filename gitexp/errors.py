@@ -1,0 +1,75 @@
+"""What can go wrong, as few classes as the exit codes need.
+
+    GitexpError                  2   could not be done as asked
+    |-- UsageError               2   the caller's words or values are wrong
+    |   `-- FormatError          2   a file or a text is not in the form it should have
+    |-- RepositoryError          2   there is no repository here, or it does not allow this
+    |   `-- GitError             2   a git command failed; carries its stderr
+    |-- MissingExtraError        2   an optional dependency is not installed
+    |-- NotFoundError            3   no experiment (or run, metric, file of one) is called that
+    `-- GateError                1   a check that was asked for failed
+
+Every message is one line: what is wrong, then the next step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GitexpError(Exception):
+    """Something could not be done as asked."""
+
+    exit_code = 2
+
+
+class UsageError(GitexpError):
+    """The caller's words or values are wrong."""
+
+
+class FormatError(UsageError):
+    """A file or a text is not in the form that it should have."""
+
+
+class RepositoryError(GitexpError):
+    """There is no usable git repository here, or it does not allow this."""
+
+
+class GitError(RepositoryError):
+    """A git command failed.
+
+    Attributes:
+        returncode: the exit code of git.
+        stderr: what git said, whole.
+    """
+
+    def __init__(self, message: str, returncode: int = 1, stderr: str = "") -> None:
+        super().__init__(message)
+        self.returncode = returncode
+        self.stderr = stderr
+
+
+class MissingExtraError(GitexpError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional dependency. Install it: pip install 'gitexp[{extra}]'")
+
+
+class NotFoundError(GitexpError):
+    """No experiment (or run, metric, file of an experiment) is called that."""
+
+    exit_code = 3
+
+
+class GateError(GitexpError):
+    """A check that was asked for failed."""
+
+    exit_code = 1
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` (with the leading space) for a near miss, else an empty string."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

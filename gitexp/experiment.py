@@ -1,0 +1,116 @@
+"""The values that everything else passes around: an experiment as git holds it, and one point of a metric.
+
+Nothing here starts a process or opens a file. What has to be read later (a file of the commit, the whole
+metric history) is asked of the ``Source`` that handed the experiment out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import git
+    import pandas as pd
+
+STATUSES = ("finished", "failed", "killed")
+
+
+class MetricPoint(NamedTuple):
+    """One row of ``metrics.csv``: ``timestamp`` in ms since the epoch, ``step`` a whole number."""
+
+    name: str
+    value: float
+    timestamp: int
+    step: int
+
+
+class Source(Protocol):
+    """Where an experiment's files can be read from."""
+
+    def read_file(self, commit: str, path: str) -> bytes: ...
+    def gitpython_commit(self, commit: str) -> git.Commit: ...
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished run, as one commit and one annotated tag hold it.
+
+    Attributes:
+        name: what this clone calls it, ``exp-7`` or ``origin/exp-7``.
+        id: the commit hash, its identity everywhere.
+        tag: the hash of the annotated tag object.
+        parent: the commit that the run started from, None in a repository that had none.
+        subject: the first line of the commit message.
+        status: ``finished``, ``failed`` or ``killed``.
+        started: when the run started, with its time zone.
+        duration: seconds, None where nobody measured it.
+        params: flat, ``{"model.depth": 3}``; lists stay lists.
+        metrics: the last value of each metric.
+        labels: words, sorted, those added later included.
+        notes: texts added later, oldest first.
+        group: the name that the experiments of one sweep share.
+        author, email: who ran it.
+        branch: the branch that it was run on, None on a detached HEAD.
+        command: the command line, secrets redacted.
+        files: where the results lie in the tree, ``{"params": "params.yml", "metrics": "metrics.csv"}``.
+        extra: what else the tag summary says (exit code, source of an import, ...).
+    """
+
+    name: str
+    id: str
+    tag: str
+    subject: str
+    status: str
+    started: datetime
+    parent: str | None = None
+    duration: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    group: str | None = None
+    author: str = ""
+    email: str = ""
+    branch: str | None = None
+    command: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def short(self) -> str:
+        """The first ten digits of the commit hash."""
+        return self.id[:10]
+
+    @property
+    def commit(self) -> git.Commit:
+        """The commit as a GitPython object, for what gitexp has no word for."""
+        return self._source().gitpython_commit(self.id)
+
+    def read(self, path: str) -> bytes:
+        """Return a file of the experiment as it was recorded.
+
+        Raises:
+            NotFoundError: the experiment has no such file.
+        """
+        return self._source().read_file(self.id, path)
+
+    def history(self) -> pd.DataFrame:
+        """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC) and step."""
+        import pandas as pd
+
+        columns = {"Name": "name", "Value": "value", "Timestamp": "timestamp", "Step": "step"}
+        path = self.files.get("metrics")
+        data = self.read(path) if path else b"Name,Value,Timestamp,Step\n"
+        frame = pd.read_csv(io.BytesIO(data)).rename(columns=columns)
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
+        return frame
+
+    def _source(self) -> Source:
+        if self.source is None:
+            raise ValueError(f"{self.name} was made by hand and has no repository to read from")
+        return self.source

@@ -1,0 +1,209 @@
+"""The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one read of the refs and one query.
+
+Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new, drops what is gone,
+and follows the notes. A file that is missing, corrupt, of another schema or on a disk that cannot be written is built
+anew, at worst in memory. The list of refs as it was at the last update lies in the file too: while it is the same, and
+the difference where it is not, is all that has to be looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp import message, notes
+from gitexp.experiment import Experiment
+from gitexp.repo import Repo
+
+VERSION = 1
+REFS = ("refs/tags", "refs/gitexp/remotes", notes.REF)
+_SCHEMA = f"""
+    CREATE TABLE state(refs BLOB, notes TEXT);
+    INSERT INTO state VALUES (x'', '');
+    CREATE TABLE ref(name TEXT PRIMARY KEY, tag TEXT, mine INTEGER) WITHOUT ROWID;
+    CREATE INDEX ref_tag ON ref(tag);
+    CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
+                     labels TEXT DEFAULT '[]', notes TEXT DEFAULT '[]', marks TEXT DEFAULT '[]') WITHOUT ROWID;
+    CREATE INDEX tag_started ON tag(started);
+    CREATE INDEX tag_commit ON tag("commit");
+    CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
+    PRAGMA user_version = {VERSION};
+"""
+_COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
+Progress = Callable[[int, int], None]
+
+
+class Index:
+    """All experiments of a repository, up to date as of its making."""
+
+    def __init__(self, repo: Repo, progress: Progress | None = None) -> None:
+        self.repo = repo
+        path = repo.state_dir / "index.sqlite"
+        listing = repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
+        try:
+            self._db = _connected(path) if path.exists() or b"refs/" in listing and repo.make_state_dir() else _connected(None)
+            _update(self._db, repo, listing, progress)
+        except (sqlite3.Error, OSError):
+            with suppress(sqlite3.Error, OSError):
+                path.unlink(missing_ok=True)
+                self._db = _connected(path)
+                _update(self._db, repo, listing, progress)
+                return
+            self._db = _connected(None)
+            _update(self._db, repo, listing, progress)
+
+    def select(
+        self, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
+    ) -> list[Experiment]:
+        """Return the experiments for which the SQL expression ``where`` holds, newest first unless ``order`` says else.
+
+        The expression sees the columns of ``tag`` and ``ref``; ``tag.summary`` is JSON.
+        """
+        return [self._experiment(row) for row in self.rows(_COLUMNS, where, values, order, limit, everybody)]
+
+    def rows(
+        self, columns: str, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield the given columns (SQL) of the experiments that match."""
+        mine = "" if everybody else "AND ref.mine"
+        by = f"{order}, " if order else ""
+        sql = (
+            f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.tag = tag.id WHERE tag.summary IS NOT NULL {mine} AND ({where})"
+            f" ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
+        )
+        return iter(self._db.execute(sql, [*values, -1 if limit is None else limit]))
+
+    def named(self, name: str) -> Experiment | None:
+        """Return the experiment that this clone calls ``name``."""
+        found = self.select("ref.name = ?", [name], everybody=True)
+        return found[0] if found else None
+
+    def names(self, everybody: bool = True) -> list[str]:
+        """Return all names, newest experiment first."""
+        return [row[0] for row in self.rows("ref.name", everybody=everybody)]
+
+    def keys(self, kind: str) -> list[str]:
+        """Return the names of all ``params`` or ``metrics`` that any experiment ever had, sorted."""
+        return [row[0] for row in self._db.execute("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
+
+    def count(self, where: str = "1", values: Sequence[Any] = (), everybody: bool = False) -> int:
+        """Return how many experiments match."""
+        return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
+
+    def _experiment(self, row: tuple[Any, ...]) -> Experiment:
+        name, tag, commit, author, email, subject, summary, labels, texts, marks = row
+        found = message.Tag(commit, name, author, email, subject, json.loads(summary))
+        value = message.experiment(name, tag, found, tuple(json.loads(labels)), tuple(json.loads(texts)), self.repo)
+        events = json.loads(marks)
+        return value if not events else _marked(value, events)
+
+
+def display_name(ref: str) -> str:
+    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``."""
+    return ref.removeprefix("refs/tags/").removeprefix("refs/gitexp/remotes/")
+
+
+def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
+    from dataclasses import replace
+
+    return replace(experiment, extra={**experiment.extra, "events": events})
+
+
+def _connected(path: Path | None) -> sqlite3.Connection:
+    db = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
+    db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
+    if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+        db.execute("BEGIN EXCLUSIVE")
+        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody made it meanwhile
+            for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+                db.execute(f'DROP TABLE "{table}"')
+            for statement in _SCHEMA.split(";"):
+                db.execute(statement)
+        db.execute("COMMIT")
+    return db
+
+
+def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progress | None) -> None:
+    if db.execute("SELECT refs FROM state").fetchone()[0] == listing:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        before = db.execute("SELECT refs FROM state").fetchone()[0]
+        removed, added = _difference(before, listing)
+        gone = [(display_name(ref),) for _, ref in removed]
+        db.executemany("DELETE FROM ref WHERE name = ?", gone)
+        tags = [(tag, ref) for tag, ref in added if ref != notes.REF]
+        known = _known(db, {tag for tag, _ in tags})
+        fresh = [tag for tag in dict(tags) if tag not in known]
+        _read_tags(db, repo, fresh, progress)
+        rows = [(display_name(ref), tag, ref.startswith("refs/tags/")) for tag, ref in tags]
+        db.executemany("INSERT OR REPLACE INTO ref VALUES (?, ?, ?)", rows)
+        if removed:
+            db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
+        _read_notes(db, repo, listing, fresh)
+        db.execute("UPDATE state SET refs = ?", [listing])
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
+
+
+def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[str]]]:
+    """Return the ``[hash, ref]`` lines that are only in the one, and only in the other listing."""
+    old, new = set(before.splitlines()), set(now.splitlines())
+    return _pairs(old - new), _pairs(new - old)
+
+
+def _pairs(lines: Iterable[bytes]) -> list[list[str]]:
+    return [line.decode("utf-8", "surrogateescape").split(" ", 1) for line in lines]
+
+
+def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
+    if len(tags) > 500:
+        return tags & {row[0] for row in db.execute("SELECT id FROM tag")}
+    return {tag for tag in tags if db.execute("SELECT 1 FROM tag WHERE id = ?", [tag]).fetchone()}
+
+
+def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
+    keys: set[tuple[str, str]] = set()
+    rows = []
+    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags))):
+        found = message.parse_tag(item.data) if item and item.kind == "tag" else None
+        if found is None:
+            rows.append((tag, None, None, None, None, None, None, "[]"))
+            continue
+        summary = found.summary
+        for kind in ("params", "metrics"):
+            keys.update((kind, name) for name in summary.get(kind, ()))
+        labels = json.dumps(sorted(set(summary.get("labels", []))))
+        started = summary["started"]
+        rows.append((tag, found.commit, found.author, found.email, found.subject, json.dumps(summary).replace("Infinity", "9e999"), started, labels))
+        if progress and at % 200 == 0:
+            progress(at, len(tags))
+    if progress and len(tags):
+        progress(len(tags), len(tags))
+    sql = 'INSERT OR IGNORE INTO tag(id, "commit", author, email, subject, summary, started, labels) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
+    db.executemany(sql, rows)
+    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", sorted(keys))
+
+
+def _read_notes(db: sqlite3.Connection, repo: Repo, listing: bytes, new_tags: Iterable[str]) -> None:
+    """Bring labels and notes up to date for the commits whose note changed, and for those that are new here."""
+    before: dict[str, str] = json.loads(db.execute("SELECT notes FROM state").fetchone()[0] or "{}")
+    now = notes.read(repo) if f" {notes.REF}\n".encode() in listing else {}
+    if not before and not now:
+        return
+    fresh = {row[0] for tag in new_tags for row in db.execute('SELECT "commit" FROM tag WHERE id = ?', [tag])}
+    todo = [commit for commit in {*before, *now} if before.get(commit) != now.get(commit) or commit in fresh]
+    found = dict(zip(todo, repo.objects(now.get(commit, repo.zero) for commit in todo)))
+    for commit, item in found.items():
+        note = notes.parse(item.data if item else b"")
+        for tag, summary in db.execute('SELECT id, summary FROM tag WHERE "commit" = ?', [commit]).fetchall():
+            values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
+            db.execute("UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?", [*map(json.dumps, values), tag])
+    db.execute("UPDATE state SET notes = ?", [json.dumps(now) if now else ""])

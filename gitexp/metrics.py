@@ -1,0 +1,175 @@
+"""``metrics.csv``: one row for each logged value, in the format of DagsHub's client.
+
+Source of the format: ``dagshub.logger.DAGsHubLogger`` (dagshub 0.7). The header ends with LF; rows are written by
+``csv.writer(quoting=QUOTE_NONNUMERIC)``, so they end with CRLF, text is quoted and numbers are not. We write the same
+bytes, and read whatever the csv module can read. Everything streams: a file of a million rows is never held as objects.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from gitexp.errors import FormatError, UsageError
+from gitexp.experiment import MetricPoint
+
+HEADER = b"Name,Value,Timestamp,Step\n"
+COLUMNS = ("name", "value", "timestamp", "step")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)", re.IGNORECASE)
+
+
+def number(name: str, value: Any) -> float:
+    """Return a metric's value as an int or float; NaN and infinities are values like any other.
+
+    NumPy, torch and JAX scalars are taken through ``.item()``.
+
+    Raises:
+        UsageError: None, text, an array or anything else that is not one real number.
+    """
+    kind = type(value)
+    if kind is float or kind is int:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, bool):
+        return int(value)
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        try:
+            return number(name, value.item())
+        except (ValueError, RuntimeError, TypeError):
+            shape = getattr(value, "shape", "")
+            raise UsageError(f"metric '{name}' must be one number, not an array of shape {tuple(shape)}") from None
+    if not isinstance(value, (str, bytes, complex)) and hasattr(value, "__float__"):
+        return float(value)
+    raise UsageError(f"metric '{name}' must be a number, not {_described(value)}")
+
+
+def parse_number(name: str, text: str) -> float:
+    """Return the number that ``text`` spells; raise UsageError that names the metric."""
+    cleaned = text.strip()
+    if not _NUMBER.fullmatch(cleaned):
+        raise UsageError(f"metric '{name}' must be a number, not '{text}'")
+    if cleaned.lstrip("+-").isdigit():
+        return int(cleaned)
+    return float(re.sub(r"\.(?=[nNiI])", "", cleaned))
+
+
+def check_name(name: Any) -> str:
+    """Return a metric's name if it can be one: text, not empty, on one line; else raise UsageError."""
+    if not isinstance(name, str):
+        raise UsageError(f"a metric's name must be text, not {_described(name)}")
+    if not name.strip() or "\n" in name or "\r" in name or "\0" in name:
+        raise UsageError(f"{name!r} cannot be a metric's name; use text on one line")
+    return name
+
+
+def format_row(name: str, value: float, timestamp: int, step: int) -> str:
+    """Return one row, the bytes that DagsHub's client would write for the same values."""
+    quoted = name.replace('"', '""') if '"' in name else name
+    return f'"{quoted}",{value!r},{timestamp},{step}\r\n'
+
+
+def dump(points: Iterable[MetricPoint]) -> bytes:
+    """Return a whole ``metrics.csv``."""
+    return HEADER + "".join(format_row(*point) for point in points).encode()
+
+
+def read(stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | None = None) -> Iterator[MetricPoint]:
+    """Yield the points of a ``metrics.csv``, whoever wrote it.
+
+    The columns are found by their names, in any order and case; Timestamp and Step may be missing (0). A torn last row,
+    which a killed process leaves, is dropped; so is a row whose value is no number. Both are told in ``warnings``.
+
+    Raises:
+        FormatError: there is no header with the columns Name and Value, or the text is not UTF-8.
+    """
+    said = warnings if warnings is not None else []
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        rows = csv.reader(_whole_lines(text, said, where))
+        header = [cell.strip().lower() for cell in next(rows, [])]
+        if not header:
+            return
+        if "name" not in header or "value" not in header:
+            raise FormatError(f"{where} has no header 'Name,Value,Timestamp,Step'")
+        at = [header.index(column) if column in header else -1 for column in COLUMNS]
+        odd = 0
+        for row in rows:
+            try:
+                timestamp = int(float(row[at[2]] or 0)) if at[2] >= 0 else 0
+                step = int(float(row[at[3]] or 0)) if at[3] >= 0 else 0
+                yield MetricPoint(row[at[0]], _value(row[at[1]]), timestamp, step)
+            except (IndexError, ValueError, OverflowError):
+                odd += bool(row)
+        if odd:
+            said.append(f"{where}: {odd} row{'s' if odd > 1 else ''} without a readable number left out")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{where} cannot be read as CSV: {error}") from None
+    finally:
+        text.detach()
+
+
+def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
+    """Return the last value of each metric: that of the highest step, of equal steps the later row."""
+    values: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    for name, value, _timestamp, step in points:
+        if step >= steps.get(name, step):
+            values[name] = value
+            steps[name] = step
+    return values
+
+
+def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> list[MetricPoint]:
+    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps from 0."""
+    points = []
+    for name, value in values.items():
+        series = value if isinstance(value, (list, tuple)) else [value]
+        first = 0 if isinstance(value, (list, tuple)) else step
+        points += [MetricPoint(check_name(name), number(name, item), timestamp, first + at) for at, item in enumerate(series)]
+    return points
+
+
+def _value(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        if text.strip() in ("True", "False"):  # DagsHub's client writes booleans as they are
+            return int(text.strip() == "True")
+        return float(text.strip().lstrip(".") if text.strip().lower() in (".nan", ".inf") else text)
+
+
+def _whole_lines(text: Iterable[str], said: list[str], where: str) -> Iterator[str]:
+    """Yield the lines, but for a last one that no line end closes."""
+    for line in text:
+        if not line.endswith(("\n", "\r")) and line.count(",") < 3:
+            said.append(f"{where}: the last row is torn and was left out")
+            return
+        yield line
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    return "None" if value is None else f"{type(value).__name__} {value!r}"[:80]
+
+
+def is_better(direction: str, new: float, old: float) -> bool | None:
+    """Return whether ``new`` beats ``old`` for a metric whose better ``direction`` is min or max; None on a tie or NaN."""
+    if math.isnan(new) or math.isnan(old) or new == old:
+        return None
+    return (new < old) == (direction == "min")
+
+
+def direction(name: str, settings: Mapping[str, str]) -> str | None:
+    """Return ``min`` or ``max`` for the better direction of a metric, from the settings or else its name; None if unknown."""
+    if name in settings:
+        return settings[name]
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    if words & {"loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance", "wer", "cer", "fid", "regret"}:
+        return "min"
+    if words & {"accuracy", "acc", "auc", "roc", "f1", "r2", "precision", "recall", "score", "map", "bleu", "iou", "dice", "reward", "mrr", "ndcg"}:
+        return "max"
+    return None

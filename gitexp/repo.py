@@ -1,0 +1,324 @@
+"""The one door to git: every git process of gitexp starts here, and GitPython is imported nowhere else.
+
+Calls take an argument list, never a shell, and give bytes. Foreign ``GIT_*`` variables are dropped (a hook sets
+GIT_DIR and GIT_INDEX_FILE, and would have us write into the wrong repository), and so are the repository's own hooks,
+fsmonitor and automatic gc, which are programs that somebody else may have put there. Identity, transport and the
+user's own configuration stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from gitexp.errors import GitError, NotFoundError, RepositoryError
+
+if TYPE_CHECKING:
+    import git
+
+_KEPT = re.compile(
+    r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|SSH|SSH_COMMAND|SSH_VARIANT"
+    r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
+)
+_OPTIONS = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "i18n.commitEncoding=UTF-8")
+_BATCH = 5_000
+IN_PROGRESS = {
+    "MERGE_HEAD": "a merge",
+    "rebase-merge": "a rebase",
+    "rebase-apply": "a rebase",
+    "CHERRY_PICK_HEAD": "a cherry-pick",
+    "REVERT_HEAD": "a revert",
+    "BISECT_LOG": "a bisect",
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where HEAD points: a commit (None before the first) and a branch's full ref name (None when detached)."""
+
+    commit: str | None
+    branch: str | None
+
+
+class Object(NamedTuple):
+    """A git object as ``cat-file --batch`` gives it."""
+
+    id: str
+    kind: str
+    data: bytes
+
+
+class Repo:
+    """A git repository with a work tree.
+
+    Attributes:
+        root: the top of the work tree.
+        git_dir: ``.git`` of this work tree (in a linked one its own folder).
+        common_dir: ``.git`` that all work trees share.
+        object_format: ``sha1`` or ``sha256``.
+    """
+
+    def __init__(self, root: Path, git_dir: Path, common_dir: Path, object_format: str) -> None:
+        self.root = root
+        self.git_dir = git_dir
+        self.common_dir = common_dir
+        self.object_format = object_format
+
+    @classmethod
+    def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:
+        """Find the repository that ``path`` lies in.
+
+        Raises:
+            RepositoryError: there is none, it is bare, or git refuses to work in it.
+        """
+        where = Path(os.path.abspath(path))
+        wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-toplevel")
+        done = _run(["rev-parse", *wanted], where)
+        lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
+        if done.returncode:
+            stderr = os.fsdecode(done.stderr)
+            if "must be run in a work tree" in stderr:
+                raise RepositoryError("this is a bare repository (or inside .git), and experiments need a work tree; clone it and work there")
+            raise _explained(stderr, done.returncode)
+        git_dir, common, object_format, root = lines[:4]
+        return cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
+
+    # -- calls ---------------------------------------------------------------------------------------------------
+
+    def git(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Sequence[int] = (0,),
+        cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> bytes:
+        """Run git in the work tree and return what it prints.
+
+        Raises:
+            GitError: it ended with a code that is not in ``ok``.
+        """
+        done = _run(args, cwd or self.root, stdin, env, pass_fds)
+        if done.returncode not in ok:
+            raise _explained(os.fsdecode(done.stderr), done.returncode)
+        return done.stdout
+
+    def line(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> str:
+        """Run git and return the one line that it prints, without its end."""
+        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok)).rstrip("\n")
+
+    def succeeds(self, *args: str) -> bool:
+        """Run git for its exit code."""
+        return _run(args, self.root).returncode == 0
+
+    @contextmanager
+    def stream(self, *args: str) -> Iterator[IO[bytes]]:
+        """Run git and yield its standard output to be read while it runs."""
+        with subprocess.Popen(
+            ["git", *_OPTIONS, *args], cwd=self.root, env=_environment({}), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            try:
+                yield process.stdout
+            finally:
+                process.kill()
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    @property
+    def state_dir(self) -> Path:
+        """``.git/gitexp``, where gitexp keeps what is no part of history."""
+        return self.common_dir / "gitexp"
+
+    @property
+    def zero(self) -> str:
+        """The hash that stands for "no object" in this repository."""
+        return "0" * (64 if self.object_format == "sha256" else 40)
+
+    def head(self) -> Head:
+        """Return where HEAD points."""
+        done = _run(["rev-parse", "HEAD", "--symbolic-full-name", "HEAD"], self.root)
+        if done.returncode == 0:
+            commit, name = os.fsdecode(done.stdout).split("\n")[:2]
+            return Head(commit, name if name.startswith("refs/") else None)
+        return Head(None, self.line("symbolic-ref", "-q", "HEAD", ok=(0, 1)) or None)
+
+    def in_progress(self) -> str | None:
+        """Return what is under way, ``a merge`` and the like, or None."""
+        return next((what for name, what in IN_PROGRESS.items() if (self.git_dir / name).exists()), None)
+
+    def config(self, name: str) -> str | None:
+        """Return a value of git's configuration, None where it is not set."""
+        return self.line("config", "--get", name, ok=(0, 1)) or None
+
+    @functools.cached_property
+    def identity(self) -> dict[str, str]:
+        """The environment that gives commits an author: empty where git knows one, else the login and host names."""
+        return {} if self._known_committer else self._made_up_identity()
+
+    @functools.cached_property
+    def committer(self) -> str:
+        """Who writes here: ``Name <email>``."""
+        made_up = self.identity
+        return self._known_committer or f"{made_up['GIT_COMMITTER_NAME']} <{made_up['GIT_COMMITTER_EMAIL']}>"
+
+    @functools.cached_property
+    def _known_committer(self) -> str:
+        done = _run(["var", "GIT_COMMITTER_IDENT"], self.root)
+        return os.fsdecode(done.stdout).rpartition(">")[0] + ">" if done.returncode == 0 else ""
+
+    def _made_up_identity(self) -> dict[str, str]:
+        import getpass
+        import platform
+
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):
+            name = "unknown"
+        email = f"{name}@{platform.node() or 'localhost'}"
+        return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email))}
+
+    # -- objects -------------------------------------------------------------------------------------------------
+
+    def objects(self, names: Iterable[str]) -> Iterator[Object | None]:
+        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. Few processes, in order."""
+        todo = list(names)
+        for start in range(0, len(todo), _BATCH):
+            chunk = todo[start : start + _BATCH]
+            request = b"".join(os.fsencode(name) + b"\n" for name in chunk)
+            yield from _parsed_batch(self.git("cat-file", "--batch", stdin=request), len(chunk))
+
+    def read_file(self, commit: str, path: str) -> bytes:
+        """Return a file of a commit.
+
+        Raises:
+            NotFoundError: it has none at ``path``.
+        """
+        found = next(self.objects([f"{commit}:{path}"])) if "\n" not in path else None
+        if found is None or found.kind != "blob":
+            raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
+        return found.data
+
+    def write_object(self, kind: str, data: bytes) -> str:
+        """Write an object and return its hash."""
+        return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
+
+    def gitpython_commit(self, commit: str) -> git.Commit:
+        """Return the commit as a GitPython object."""
+        return self.gitpython().commit(commit)
+
+    def gitpython(self) -> git.Repo:
+        """Return this repository as a GitPython object: for people who want more, and for remotes with progress."""
+        import git
+
+        return git.Repo(self.root)
+
+    # -- refs ----------------------------------------------------------------------------------------------------
+
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """Return ``{full ref name: object hash}``, sorted by name."""
+        lines = self.git("for-each-ref", "--format=%(objectname) %(refname)", *patterns).splitlines()
+        return {name: oid for oid, _, name in (os.fsdecode(line).partition(" ") for line in lines)}
+
+    def resolve(self, name: str) -> str | None:
+        """Return the hash of the commit that ``name`` means to git, None if there is none."""
+        if name.startswith("-"):
+            return None
+        return self.line("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", ok=(0, 1, 128)) or None
+
+    def update_refs(self, commands: Iterable[str], reason: str, pass_fds: Sequence[int] = ()) -> None:
+        """Run one transaction of ``update-ref --stdin`` commands: all of them, or none.
+
+        Raises:
+            GitError: a ref is not what a command says that it was, or cannot be written.
+        """
+        script = "".join(f"{command}\n" for command in ("start", *commands, "prepare", "commit"))
+        self.git("update-ref", "-m", reason, "--stdin", stdin=os.fsencode(script), env=self.identity, pass_fds=pass_fds)
+
+    @contextmanager
+    def lock(self) -> Iterator[int]:
+        """Hold the lock of all who write experiments here; yields its file descriptor.
+
+        A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so that nobody looks at a
+        half-done update.
+        """
+        import portalocker
+
+        self.make_state_dir()
+        with open(self.state_dir / "lock", "ab") as file:
+            portalocker.lock(file, portalocker.LOCK_EX)
+            yield file.fileno()
+
+    def make_state_dir(self, *below: str) -> Path:
+        """Create ``.git/gitexp`` (or a folder below it) and return it; raise RepositoryError where that is not allowed."""
+        folder = self.state_dir.joinpath(*below)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RepositoryError(f"{folder} cannot be written: {error.strerror}; check the repository's permissions and the disk") from None
+        return folder
+
+
+def _run(
+    args: Sequence[str], cwd: Path, stdin: bytes | None = None, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+) -> subprocess.CompletedProcess[bytes]:
+    source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
+    try:
+        return subprocess.run(  # type: ignore[call-overload, no-any-return]
+            ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(env or {}), capture_output=True, **source, **inherited
+        )
+    except FileNotFoundError:
+        if not cwd.exists():
+            raise RepositoryError(f"the folder {cwd} does not exist") from None
+        raise RepositoryError("git is not installed, or not on the PATH; gitexp needs git 2.30 or newer") from None
+    except OSError as error:
+        raise RepositoryError(f"git could not be started: {error.strerror}") from None
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
+    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **more}
+
+
+def _parsed_batch(output: bytes, count: int) -> Iterator[Object | None]:
+    at = 0
+    for _ in range(count):
+        end = output.index(b"\n", at)
+        header = output[at:end]
+        at = end + 1
+        if header.endswith((b" missing", b" ambiguous")) or header.count(b" ") != 2:
+            yield None
+            continue
+        oid, kind, size = header.split(b" ")
+        yield Object(oid.decode(), kind.decode(), output[at : at + int(size)])
+        at += int(size) + 1
+
+
+_EXPLANATIONS = (  # what git says, what we say
+    (r"not a git repository", "there is no git repository here; to start one: git init"),
+    (r"dubious ownership in repository at '([^']*)'", "git does not trust {0}, which another user owns; if you do: git config --global --add safe.directory '{0}'"),
+    (r"index file (corrupt|smaller)|bad (index|signature|header)|unknown index entry format", "the git index is corrupt; to build it again: rm .git/index && git reset"),
+    (r"Unable to create '([^']*index\.lock)': File exists", "another git process holds {0}; try again when it is done"),
+    (r"Read-only file system|insufficient permission|[Pp]ermission denied", "git may not write here: {line}; check the permissions"),
+    (r"No space left on device", "the disk is full, and git could not write; free some space and try again"),
+)  # fmt: skip
+
+
+def _explained(stderr: str, returncode: int) -> GitError:
+    said = [line for line in stderr.strip().splitlines() if line.strip()]
+    line = next((line for line in said if line.startswith(("fatal:", "error:"))), said[-1] if said else f"exit code {returncode}")
+    line = line.removeprefix("fatal: ").removeprefix("error: ")
+    for pattern, text in _EXPLANATIONS:
+        if match := re.search(pattern, stderr):
+            return GitError(text.format(*match.groups(), line=line), returncode, stderr)
+    return GitError(f"git says: {line}", returncode, stderr)

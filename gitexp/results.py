@@ -1,0 +1,115 @@
+"""Where an experiment's own files lie in the tree, so that none of the user's is ever overwritten.
+
+``params.yml`` and ``metrics.csv`` at the top are the usual places. One that gitexp did not write is the user's: if it
+says just what is to be recorded, it is the record; else ours goes into ``.gitexp/``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitexp import environment, message
+from gitexp.repo import Repo
+from gitexp.snapshot import Snapshot
+
+PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths in the tree.
+
+    Attributes:
+        as_they_are: those of them that are the user's own files and already hold the record.
+    """
+
+    params: str = PARAMS
+    metrics: str = METRICS
+    as_they_are: tuple[str, ...] = ()
+
+
+def ours(repo: Repo) -> frozenset[str]:
+    """Return those of the usual places that gitexp may write: nothing is there, or what it wrote itself."""
+    written = _written(repo)
+    return frozenset({environment.PATH, *(path for path in (PARAMS, METRICS) if _is_ours(repo, path, written))})
+
+
+def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
+    """Return where the files go.
+
+    Args:
+        free: the places that gitexp may write, from ``ours`` at the time of the snapshot.
+        same: files of the user's that say just what is to be recorded.
+    """
+    places = {path: path if path in free or path in same else f"{FOLDER}/{path}" for path in (PARAMS, METRICS)}
+    kept = tuple(path for path in (PARAMS, METRICS) if path in same and path not in free)
+    return Places(places[PARAMS], places[METRICS], kept)
+
+
+def write_back(repo: Repo, places: Places, snapshot: Snapshot, commit: str) -> list[str]:
+    """Write the result files into the work tree after the branch moved onto them; returns what could not be written."""
+    paths = [path for path in (places.params, places.metrics, environment.PATH) if path not in places.as_they_are]
+    warnings = []
+    written = _written(repo)
+    for path, found in zip(paths, repo.objects([f"{commit}:{path}" for path in paths])):
+        target = repo.root / path
+        try:
+            assert found is not None
+            target.parent.mkdir(exist_ok=True)
+            part = target.with_name(f".{target.name}.gitexp")
+            part.write_bytes(found.data)
+            os.replace(part, target)
+            written[path] = found.id
+        except OSError as error:
+            warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
+    for path in snapshot.previous:
+        if path not in paths:
+            with suppress(OSError):
+                (repo.root / path).unlink()
+    with suppress(OSError):
+        (repo.state_dir / "written.json").write_text(json.dumps(written))
+    return warnings
+
+
+def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
+    try:
+        data = (repo.root / path).read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    oid = blob_hash(repo, data)
+    if written.get(path) == oid:
+        return True
+    found = next(repo.objects([f"HEAD:{path}"]))
+    if found is None or found.id != oid:
+        return False
+    text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
+    return "Id" in message.trailers(text)
+
+
+def blob_hash(repo: Repo, data: bytes) -> str:
+    """Return the hash that git gives a file with this content."""
+    return hashlib.new(repo.object_format, b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _written(repo: Repo) -> dict[str, Any]:
+    try:
+        known = json.loads((repo.state_dir / "written.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def same_file(root: Path, path: str, expected: bytes | None) -> bool:
+    """Whether the user's file at ``path`` is the very one that was given as input."""
+    with suppress(OSError):
+        return expected is not None and (root / path).read_bytes() == expected
+    return False

@@ -1,0 +1,378 @@
+"""Experiments to commits and tags: the one place where something is recorded.
+
+A recording either is there whole (one commit, one annotated tag, created in one transaction that also moves the branch)
+or not at all. The branch moves only where that is a fast-forward that undoes nobody's work; else the experiment stands
+beside it, held by its tag.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets as randomness
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gitexp import environment, message, params, results
+from gitexp.errors import GitError, NotFoundError, UsageError
+from gitexp.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.snapshot import Snapshot, index_stamp
+
+_TRIES = 20
+_OWN_NAME = re.compile(r"exp-[0-9]+")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that is known of a run that is over, except what it will be called.
+
+    Attributes:
+        params: nested.
+        metrics: the ``metrics.csv``, on disk or as bytes.
+        last: the last value of each metric.
+        files: where params and metrics go in the tree.
+        artifacts: ``{path in the tree: file on disk}``.
+        trailers: more ``Gitexp-*`` lines of the commit message.
+        extra: more of the tag's summary.
+        advance: whether the branch may move.
+        beside: a reason to stand beside the branch that only the caller knows.
+    """
+
+    params: Mapping[str, Any]
+    metrics: Path | bytes
+    last: Mapping[str, float]
+    started: datetime
+    files: results.Places
+    status: str = "finished"
+    duration: float | None = None
+    title: str | None = None
+    note: str = ""
+    labels: tuple[str, ...] = ()
+    group: str | None = None
+    name: str | None = None
+    command: str | None = None
+    requirements: str = ""
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    trailers: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    advance: bool = True
+    beside: str | None = None
+    id: str = field(default_factory=lambda: randomness.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An experiment that was just recorded, and where the branch went.
+
+    Attributes:
+        advanced: the branch's short name where it moved onto the experiment, else None.
+        beside: why it did not, None where it did or was not asked to.
+        warnings: what could not be kept.
+    """
+
+    experiment: Experiment
+    advanced: str | None
+    beside: str | None
+    warnings: tuple[str, ...] = ()
+
+
+def check_name(repo: Repo, name: str) -> str:
+    """Return a tag name of the user's own if it can be one and is free; else raise UsageError."""
+    if _OWN_NAME.fullmatch(name):
+        raise UsageError(f"names like '{name}' are given by gitexp; choose a word, for example --name baseline")
+    odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
+    if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):
+        raise UsageError(f"'{name}' cannot be a tag's name; use letters, digits, dots and dashes, for example baseline-2")
+    if repo.refs(f"refs/tags/{name}"):
+        raise UsageError(f"there is a tag '{name}' already; choose another name")
+    return name
+
+
+def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = None) -> Recorded:
+    """Make one commit and one tag of a snapshot and its results.
+
+    Args:
+        pending: the ref that holds the snapshot's tree until now; it is deleted.
+
+    Raises:
+        UsageError: the draft's own name is taken.
+        GitError: git cannot write; nothing was recorded.
+    """
+    tree, warnings = _tree(repo, snapshot, draft)
+    with locked(repo) as fd:
+        why = _why_beside(repo, snapshot, draft)
+        number = _highest(repo) + 1
+        for _ in range(_TRIES):
+            name = draft.name or f"exp-{number}"
+            commit, tag, found = _objects(repo, snapshot, draft, tree, name)
+            with _index_held(repo, snapshot, tree, why) as (fresh_index, why_not):
+                why = why or why_not
+                move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
+                try:
+                    _update(repo, [f"create refs/tags/{name} {tag}", *move], pending, name, fd)
+                except GitError as error:
+                    if repo.refs(f"refs/tags/{name}"):
+                        if draft.name:
+                            raise UsageError(f"there is a tag '{name}' already; choose another name") from None
+                        number = _highest(repo, scan=True) + 1
+                        continue
+                    if move and repo.head() != snapshot.head:
+                        why = "the branch moved meanwhile"
+                        continue
+                    raise error
+                if why is None and fresh_index:
+                    os.replace(repo.git_dir / "index.lock", repo.git_dir / "index")
+            break
+        else:
+            raise GitError(f"no free name was found in {_TRIES} tries; try again")
+        if not draft.name:
+            _remember_highest(repo, number)
+        if why is None:
+            warnings += results.write_back(repo, draft.files, snapshot, commit)
+    branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
+    experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
+    return Recorded(experiment, branch, why, tuple(warnings))
+
+
+def full_message(repo: Repo, commit: str) -> str:
+    """Return a commit's message."""
+    found = next(repo.objects([commit]))
+    if found is None:
+        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git fetch --unshallow")
+    return found.data.decode("utf-8", "replace").partition("\n\n")[2]
+
+
+def remove(repo: Repo, experiment: Experiment) -> str:
+    """Take an experiment's tag away and return the command that brings it back; its commit stays until git collects it."""
+    ref = f"refs/tags/{experiment.name}"
+    if not repo.refs(ref):
+        raise UsageError(f"{experiment.name} lies on a remote and has no tag of its own here")
+    with locked(repo) as fd:
+        _remember_highest(repo, _highest(repo))
+        repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
+    return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
+
+
+@contextmanager
+def locked(repo: Repo) -> Iterator[int]:
+    """Hold the lock of all writers, after finishing what a killed one left half done."""
+    with repo.lock() as fd:
+        _finish_index(repo)
+        yield fd
+
+
+def _tree(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[str, list[str]]:
+    """Add the results to the snapshot's index and return the tree, and what could not be added."""
+    warnings: list[str] = []
+    contents: dict[str, bytes | Path] = {
+        draft.files.params: params.dump(draft.params),
+        draft.files.metrics: draft.metrics,
+        environment.PATH: draft.requirements.encode(),
+        **draft.artifacts,
+    }
+    for path in draft.files.as_they_are:
+        contents.pop(path)
+    entries = [f"0 {repo.zero}\t{path}" for path in snapshot.previous if path not in contents]
+    for path, content in contents.items():
+        try:
+            oid = (
+                repo.write_object("blob", content)
+                if isinstance(content, bytes)
+                else repo.line("hash-object", "-w", "--no-filters", "--", str(content))
+            )
+            entries.append(f"100644 {oid}\t{path}")
+        except GitError as error:
+            if path not in draft.artifacts:
+                raise
+            warnings.append(f"artifact {path} was not kept: {error}")
+    env = {"GIT_INDEX_FILE": str(snapshot.index)}
+    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=b"".join(os.fsencode(entry) + b"\0" for entry in entries), env=env)
+    return repo.line("write-tree", env=env), warnings
+
+
+def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str) -> tuple[str, str, message.Tag]:
+    """Write the commit and the tag object; nothing points to them yet."""
+    flat = params.flatten(draft.params)
+    title = message.one_line(draft.title) if draft.title else message.subject(name, flat, draft.last)
+    trailers = {
+        "Id": draft.id,
+        "Status": draft.status,
+        "Started": message.format_time(draft.started),
+        "Duration": None if draft.duration is None else f"{draft.duration:.3f} s",
+        "Command": draft.command,
+        "Group": draft.group,
+        **draft.trailers,
+    }
+    parent = ["-p", snapshot.head.commit] if snapshot.head.commit else []
+    text = message.commit_message(title, draft.note, trailers).encode()
+    when = {"GIT_AUTHOR_DATE": f"@{int(draft.started.timestamp())} {draft.started.strftime('%z') or '+0000'}"}
+    commit = repo.line("commit-tree", tree, *parent, "-F", "-", stdin=text, env={**repo.identity, **when})
+    branch = snapshot.head.branch
+    facts = {
+        "id": draft.id,
+        "status": draft.status,
+        "started": message.format_time(draft.started),
+        "duration": draft.duration,
+        "params": {key: _short(value) for key, value in flat.items()},
+        "metrics": dict(draft.last),
+        "labels": sorted(set(draft.labels)),
+        "group": draft.group,
+        "branch": branch.removeprefix("refs/heads/") if branch else None,
+        "parent": snapshot.head.commit,
+        "command": draft.command,
+        "files": {"params": draft.files.params, "metrics": draft.files.metrics},
+        "artifacts": sorted(draft.artifacts),
+        **draft.extra,
+    }
+    summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
+    now = datetime.now().astimezone()
+    header = f"object {commit}\ntype commit\ntag {name}\ntagger {repo.committer} {int(now.timestamp())} {now.strftime('%z')}\n\n"
+    raw = (header + message.tag_message(title, summary)).encode("utf-8", "surrogateescape")
+    found = message.parse_tag(raw)
+    assert found is not None, "a tag that gitexp writes must be one that it reads"
+    return commit, repo.write_object("tag", raw), found
+
+
+def _short(value: Any) -> Any:
+    text = value if isinstance(value, str) else str(value) if isinstance(value, (list, dict)) else ""
+    return text[:1000] + "..." if len(text) > 1000 else value
+
+
+def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
+    """Return the reason for which the branch must stay where it is, None where it may move."""
+    if not draft.advance:
+        return "--no-advance" if draft.beside is None else draft.beside
+    if draft.beside:
+        return draft.beside
+    if snapshot.head.branch is None:
+        return "HEAD is detached"
+    if under_way := repo.in_progress():
+        return f"{under_way} is under way"
+    if snapshot.staged_apart:
+        return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
+    if repo.head() != snapshot.head:
+        return "the branch moved since the start"
+    return None
+
+
+# -- the branch's index: swapped under git's own lock, so that the user's git sees either before or after ----------------
+
+
+@contextmanager
+def _index_held(repo: Repo, snapshot: Snapshot, tree: str, why: str | None) -> Iterator[tuple[bool, str | None]]:
+    """Hold ``index.lock`` with the index that belongs to the new commit in it; yields whether, and why not.
+
+    Its inode is noted, so that the lock of a process that was killed here can be told from another git's.
+    """
+    if why is not None:
+        yield False, why
+        return
+    lock, owner = repo.git_dir / "index.lock", repo.git_dir / "gitexp-index.lock"
+    try:
+        fd = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    except FileExistsError:
+        yield False, "another git process is using the index"
+        return
+    try:
+        owner.write_text(f"{os.fstat(fd).st_ino} {tree}")
+        with open(fd, "wb") as file:
+            prepared, why_not = _prepared_index(repo, snapshot, tree)
+            file.write(prepared)
+        if why_not is None and index_stamp(repo) is None and snapshot.index_stamp is not None:
+            why_not = "the index went away meanwhile"
+        yield why_not is None, why_not
+    finally:
+        lock.unlink(missing_ok=True)
+        owner.unlink(missing_ok=True)
+
+
+def _prepared_index(repo: Repo, snapshot: Snapshot, tree: str) -> tuple[bytes, str | None]:
+    """Return the bytes of the index after the fast-forward, or why there can be none."""
+    if index_stamp(repo) == snapshot.index_stamp and not snapshot.assumed:
+        return snapshot.index.read_bytes(), None
+    # The user's index was written meanwhile: by a mere `git status`, or because something was staged.
+    before = snapshot.head.commit or repo.line("mktree", stdin=b"")
+    staged = repo.git("diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", before)
+    taken = repo.git("diff-tree", "-r", "--raw", "--no-renames", "-z", before, tree)
+    coming = {path: entry.split(b" ")[1:4:2] for entry, path in _raw(taken)}
+    for entry, path in _raw(staged):
+        if coming.get(path) != entry.split(b" ")[1:4:2]:
+            return b"", f"'{os.fsdecode(path)}' was staged during the run"
+    index = snapshot.index.with_name(snapshot.index.name + ".next")
+    index.write_bytes((repo.git_dir / "index").read_bytes() if index_stamp(repo) else b"")
+    if index.stat().st_size == 0:
+        index.unlink()
+    lines = b"".join(mode + b" " + oid + b"\t" + path + b"\0" for path, (mode, oid) in coming.items())
+    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=lines, env={"GIT_INDEX_FILE": str(index)})
+    data = index.read_bytes()
+    index.unlink()
+    return data, None
+
+
+def _raw(output: bytes) -> Iterator[tuple[bytes, bytes]]:
+    fields = output.split(b"\0")
+    return zip(fields[0::2], fields[1::2])
+
+
+def _finish_index(repo: Repo) -> None:
+    """Finish or undo the index update of a writer that was killed: its lock is told by the inode that it noted."""
+    owner, lock = repo.git_dir / "gitexp-index.lock", repo.git_dir / "index.lock"
+    try:
+        inode, _, tree = owner.read_text().partition(" ")
+    except OSError:
+        return
+    with suppress(OSError, GitError):
+        if str(lock.stat().st_ino) == inode:
+            moved = repo.line("rev-parse", "-q", "--verify", "HEAD^{tree}", ok=(0, 1, 128)) == tree
+            if moved and lock.stat().st_size:
+                os.replace(lock, repo.git_dir / "index")
+            else:
+                lock.unlink()
+    owner.unlink(missing_ok=True)
+
+
+# -- names ---------------------------------------------------------------------------------------------------------------
+
+
+def _update(repo: Repo, commands: list[str], pending: str | None, name: str, fd: int) -> None:
+    reason = f"gitexp: record {name}"
+    repo.update_refs(commands, reason, [fd])
+    if pending:
+        with suppress(GitError):  # a leftover costs nothing, and doctor finds it
+            repo.update_refs([f"delete {pending}"], reason, [fd])
+
+
+def _highest(repo: Repo, scan: bool = False) -> int:
+    """Return the highest number that any experiment here ever had.
+
+    Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only where somebody changed
+    them since: their folder and ``packed-refs`` are newer than the file.
+    """
+    file = repo.state_dir / "highest"
+    try:
+        number, stamp = int(file.read_text()), file.stat().st_mtime_ns
+    except (OSError, ValueError):
+        number, stamp = 0, 0
+    if not scan and stamp and stamp >= _tags_changed(repo):
+        return number
+    names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
+    return max([number, *(int(match[1]) for match in names if match)])
+
+
+def _remember_highest(repo: Repo, number: int) -> None:
+    part = repo.state_dir / "highest.new"
+    part.write_text(str(number))
+    os.replace(part, repo.state_dir / "highest")
+
+
+def _tags_changed(repo: Repo) -> int:
+    stamps = [0]
+    for path in (repo.common_dir / "refs" / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable"):
+        with suppress(OSError):
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps)

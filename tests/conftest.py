@@ -1,0 +1,110 @@
+"""Real repositories in sealed surroundings: no test sees the user's home, git configuration or variables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test an empty home and a git that knows one author and nothing else."""
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")) or name in ("RANK", "XDG_CONFIG_HOME"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n"
+    )
+
+
+class Project:
+    """A user's repository, with the few words that tests need."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def git(self, *args: str, check: bool = True, cwd: Path | None = None) -> str:
+        """Run git in it and return what it prints, stripped."""
+        done = subprocess.run(["git", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape")
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def write(self, path: str, text: str | bytes) -> Path:
+        """Write a file, with the folders above it."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        return file
+
+    def commit(self, message: str = "work", **files: str) -> str:
+        """Commit everything and return the commit's hash; files are given as ``train_py="..."``."""
+        for name, text in files.items():
+            self.write(name.replace("_", "."), text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def run(self, *args: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run gitexp's command line as a user would, in a process of its own."""
+        return subprocess.run(
+            [sys.executable, "-m", "gitexp", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape",
+            timeout=timeout, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})}, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def gitexp(self, *args: str, code: int = 0, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+        """Run gitexp, require the exit code, and return its standard output."""
+        done = self.run(*args, cwd=cwd, env=env)
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done.stdout
+
+    def error(self, *args: str, code: int = 2, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+        """Run gitexp, require that it fails with the code in one line, and return the line."""
+        done = self.run(*args, cwd=cwd, env=env)
+        assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        lines = done.stderr.strip().splitlines()
+        assert len(lines) == 1, done.stderr
+        assert lines[0].startswith("gitexp: ")
+        return lines[0].removeprefix("gitexp: ")
+
+    def tags(self) -> list[str]:
+        """Return all tag names."""
+        return self.git("tag", "--sort=version:refname").split()
+
+    def fsck(self) -> None:
+        """Require that git finds nothing wrong."""
+        done = subprocess.run(["git", "fsck", "--strict", "--no-dangling"], cwd=self.root, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "error" not in done.stdout + done.stderr
+
+
+@pytest.fixture()
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository with one commit, and the test working inside it."""
+    root = tmp_path / "project"
+    root.mkdir()
+    made = Project(root)
+    made.git("init", "-q")
+    made.commit("start", train_py="print('training')\n", **{"README_md": "# a project\n"})
+    monkeypatch.chdir(root)
+    return made
+
+
+@pytest.fixture()
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository without any commit, and the test working inside it."""
+    root = tmp_path / "empty"
+    root.mkdir()
+    made = Project(root)
+    made.git("init", "-q")
+    monkeypatch.chdir(root)
+    return made
