@@ -132,7 +132,7 @@ class Run:
         """
         source = Path(path)
         if source.is_dir():
-            for file in sorted(item for item in source.rglob("*") if item.is_file() and ".git" not in item.parts):
+            for file in sorted(item for item in source.rglob("*") if item.is_file() and ".git" not in item.relative_to(source).parts):
                 self.keep(_place(self._repo, file), file)
         elif source.is_file():
             self.keep(_place(self._repo, source), source)
