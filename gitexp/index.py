@@ -45,7 +45,7 @@ class Index:
         path = repo.state_dir / "index.sqlite"
         listing = repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
         try:
-            self._db = _connected(path) if path.exists() or b"refs/" in listing and repo.make_state_dir() else _connected(None)
+            self._db = _connected(path) if path.exists() or (b"refs/" in listing and repo.make_state_dir()) else _connected(None)
             _update(self._db, repo, listing, progress)
         except (sqlite3.Error, OSError):
             with suppress(sqlite3.Error, OSError):
@@ -171,7 +171,7 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
 
 def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
     keys: set[tuple[str, str]] = set()
-    rows = []
+    rows: list[tuple[str | None, ...]] = []
     for at, (tag, item) in enumerate(zip(tags, repo.objects(tags))):
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
@@ -182,7 +182,9 @@ def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Pr
             keys.update((kind, name) for name in summary.get(kind, ()))
         labels = json.dumps(sorted(set(summary.get("labels", []))))
         started = summary["started"]
-        rows.append((tag, found.commit, found.author, found.email, found.subject, json.dumps(summary).replace("Infinity", "9e999"), started, labels))
+        rows.append(
+            (tag, found.commit, found.author, found.email, found.subject, json.dumps(summary).replace("Infinity", "9e999"), started, labels)
+        )
         if progress and at % 200 == 0:
             progress(at, len(tags))
     if progress and len(tags):
