@@ -84,7 +84,7 @@ def execute(run: Run, repo: Repo, command: Sequence[str], system_metrics: bool =
         UsageError: there is no such program, or it may not be executed.
     """
     folder = run.folder
-    watched = {path: _stamp(path) for path in _result_files(repo)}
+    watched = watch(repo.root, Path.cwd())
     env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
     requirements = environment.of_interpreter(command[0])
     if requirements:
@@ -97,9 +97,8 @@ def execute(run: Run, repo: Repo, command: Sequence[str], system_metrics: bool =
         raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
     after = _usage()
     ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None)
-    outputs = {path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)}
-    _pick_up(run, repo, outputs)
-    _keep_output(run, folder)
+    pick_up(run, repo.root, watched)
+    keep_output(run)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
     run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
@@ -207,12 +206,6 @@ def _usage() -> tuple[float, int] | None:
     return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _result_files(repo: Repo) -> list[Path]:
-    here = Path.cwd()
-    places = dict.fromkeys([repo.root, here])
-    return [place / name for place in places for name in (results.PARAMS, results.METRICS)]
-
-
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
@@ -221,9 +214,19 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _pick_up(run: Run, repo: Repo, outputs: set[Path]) -> None:
-    """Log what the command wrote into params.yml and metrics.csv by itself, with whichever logger."""
-    for path in sorted(outputs):
+def watch(*folders: Path) -> dict[Path, Any]:
+    """Return what tells whether a command writes params.yml or metrics.csv in one of the folders."""
+    return {path: _stamp(path) for folder in dict.fromkeys(folders) for path in (folder / results.PARAMS, folder / results.METRICS)}
+
+
+def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
+    """Log what a command wrote into params.yml and metrics.csv by itself, with whichever logger.
+
+    Args:
+        root: the top of the work tree that it ran in.
+        watched: from ``watch``, before it ran.
+    """
+    for path in sorted(path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)):
         said: list[str] = []
         try:
             if path.name == results.PARAMS:
@@ -234,13 +237,14 @@ def _pick_up(run: Run, repo: Repo, outputs: set[Path]) -> None:
         except (FormatError, OSError) as error:
             said.append(f"{path.name} was written by the command, but {error}")
         else:
-            if path.parent == repo.root:
+            if path.parent == root:
                 run.add_facts("outputs", [path.name])
         run.add_facts("warnings", said)
 
 
-def _keep_output(run: Run, folder: Path) -> None:
-    file = folder / "output.log"
+def keep_output(run: Run) -> None:
+    """Keep what a command printed, in ``output.log`` of the run's folder, as an artifact."""
+    file = run.folder / "output.log"
     size = file.stat().st_size
     if not size:
         return

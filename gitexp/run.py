@@ -201,7 +201,7 @@ class Run:
             _active = None
         if self._sampler:
             self._sampler.stop()
-        if self._journal is None or not self._owner or self._repo is None:
+        if self._journal is None or not self._owner:
             if self._journal:
                 if error:
                     self._facts["error"] = error
@@ -214,6 +214,9 @@ class Run:
             self._facts["beside"] = beside
         self._write_facts()
         lost = self._journal.close()
+        if self._repo is None:  # a trial of a sweep: whoever started it records it
+            self._journal.release()
+            return None
         try:
             self.recorded = record(self._repo, self._journal.folder, lost)
             self.experiment = self.recorded.experiment
@@ -527,6 +530,8 @@ def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Sn
 def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
     """Return the places that were ours at the start and still are, and those that the command itself wrote."""
     outputs = frozenset(facts.get("outputs", ()))
+    if facts.get("apart"):  # it ran in a work tree of its own, and nothing will be written into the user's
+        return frozenset(facts["free"]) | outputs
     return (frozenset(facts["free"]) | outputs) & results.ours(repo, outputs)
 
 

@@ -1,0 +1,264 @@
+"""One trial, as a worker runs it: a job of plain values in, a run's folder out. Nothing here writes into the user's repository.
+
+On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the worker makes its own
+work tree from a git bundle, and hands the folder's files back as bytes. Either way ``gitexp.log_metric`` in the command
+joins the run through GITEXP_RUN, and the driver records the folder as it would any other run.
+
+    stop     the driver wants an end; says why
+    group    the process group of the command, for whoever has to clean up after a worker that died
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from gitexp import command as commands
+from gitexp import environment, journal, message, worktree
+from gitexp.errors import GitError
+from gitexp.journal import Journal
+from gitexp.repo import Repo
+from gitexp.run import JOIN, Run
+
+STOP, GROUP = "stop", "group"
+PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
+GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+_LOOK = 0.1  # seconds between two looks at the clock and the stop file
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker must know.
+
+    Attributes:
+        key: ``<group>/<index>`` and the attempt, unique for each time that something is run.
+        commit: the frozen snapshot.
+        command: with the values filled in.
+        params: nested, for the record; ``point``: flat, for the command.
+        directory: where to run it, below the top of the work tree.
+        facts: what the run's ``run.json`` says beside what only the worker knows.
+        links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
+        import_root: a folder of the snapshot that comes first on Python's path.
+    """
+
+    key: str
+    commit: str
+    command: tuple[str, ...]
+    params: Mapping[str, Any]
+    point: Mapping[str, Any]
+    seed: int
+    facts: Mapping[str, Any]
+    directory: str = "."
+    timeout: float | None = None
+    links: tuple[tuple[str, str], ...] = ()
+    import_root: str | None = None
+
+
+def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
+    """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when this returns."""
+    root = Path(place)
+    where = Path(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    worktree.reset(_repository(place), root, job.commit)
+    _link(job, root)
+    started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
+    owned = Journal(where, owner=True)
+    live = Run(None, where, {**job.facts, **started}, owned)
+    try:
+        live.log_params(job.params)
+        live.set_fact("Hardware", environment.hardware())
+        (where / "requirements.txt").write_text(_requirements(job.command[0]))
+        inside = root / job.directory
+        watched = commands.watch(root, inside)
+        begun = time.monotonic()
+        try:
+            code, why = _supervised(job, where, root, _environment(job, where, root, slot))
+        except OSError as error:
+            code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
+        commands.pick_up(live, root, watched)
+        commands.keep_output(live)
+        ended = commands.Ended(code, None, None)
+        live.set_fact("Exit-Code", code or None)
+        live.set_fact("Wall-Time", f"{time.monotonic() - begun:.3f} s")
+        live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
+    finally:
+        owned.close()
+        owned.release()
+
+
+def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
+    """Run a trial on a machine that has no clone of the repository, and return the files of its folder."""
+    with tempfile.TemporaryDirectory(prefix="gitexp-trial-") as folder:
+        place = _take_place(job.commit, bundle)
+        _running[job.key] = folder
+        try:
+            run(job, str(place), folder)
+        finally:
+            _running.pop(job.key, None)
+            _free_places.append(place)
+        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
+
+
+def stop(key: str, why: str) -> None:
+    """End a trial that runs in this process (on whichever thread), if it does."""
+    if folder := _running.get(key):
+        ask_to_stop(Path(folder), why)
+
+
+def ask_to_stop(folder: Path, why: str) -> None:
+    """Tell the worker of a trial to end it."""
+    with suppress(OSError):
+        (folder / STOP).write_text(why)
+
+
+def kill_leftover(folder: Path) -> None:
+    """Kill what a trial's command left running, where its worker died before it could."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
+    (folder / GROUP).unlink(missing_ok=True)
+
+
+# -- the command ---------------------------------------------------------------------------------------------------------
+
+
+def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str]:
+    env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1", SLOT: str(slot), SEED: str(job.seed), ROOT: str(root)}
+    env[PARAMS] = json.dumps(dict(job.point))
+    if job.import_root is not None:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root / job.import_root), env.get("PYTHONPATH")]))
+    return env
+
+
+def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> tuple[int, str | None]:
+    """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
+    with open(folder / "output.log", "wb") as log:
+        process = subprocess.Popen(
+            job.command, cwd=root / job.directory, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    (folder / GROUP).write_text(str(process.pid))
+    over = threading.Event()
+    reasons: list[str] = []
+    watcher = threading.Thread(target=_watch, args=(process.pid, job.timeout, folder, over, reasons), daemon=True)
+    watcher.start()
+    try:
+        _wait_unreaped(process)
+    except BaseException:
+        _signal(process.pid, "SIGKILL")
+        raise
+    finally:
+        over.set()
+        watcher.join()
+        _signal(process.pid, "SIGKILL")  # what it started and left; the process is not reaped yet, so its number is still its own
+        code = process.wait()
+        (folder / GROUP).unlink(missing_ok=True)
+    return code if code >= 0 else 128 - code, reasons[0] if reasons else None
+
+
+def _watch(group: int, timeout: float | None, folder: Path, over: threading.Event, reasons: list[str]) -> None:
+    """Kill the command when its time is up, when the driver asks for it, or when the driver is gone."""
+    deadline = time.monotonic() + timeout if timeout else None
+    driver = os.getppid()
+    while not over.wait(_LOOK):
+        if deadline and time.monotonic() > deadline:
+            reasons.append(f"timed out after {timeout:g} s")
+        elif (folder / STOP).exists():
+            reasons.append((folder / STOP).read_text() or "stopped")
+        elif os.getppid() != driver:
+            reasons.append("the sweep was killed")
+        else:
+            continue
+        _signal(group, "SIGTERM")
+        if not over.wait(GRACE):
+            _signal(group, "SIGKILL")
+        return
+
+
+def _wait_unreaped(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.wait()
+    else:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+
+def _signal(group: int, name: str) -> None:
+    with suppress(OSError):
+        if sys.platform == "win32":
+            os.kill(group, signal.SIGTERM)
+        else:
+            os.killpg(group, getattr(signal, name))
+
+
+def _link(job: Job, root: Path) -> None:
+    for path, target in job.links:
+        link = root / path
+        if not os.path.lexists(link):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+@functools.lru_cache
+def _requirements(program: str) -> str:
+    return environment.of_interpreter(program) or environment.requirements()
+
+
+@functools.lru_cache
+def _repository(place: str) -> Repo:
+    return Repo.discover(place)
+
+
+# -- work trees on another machine ---------------------------------------------------------------------------------------
+
+_running: dict[str, str] = {}
+_free_places: list[Path] = []
+_homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the worker ends
+
+
+def _take_place(commit: str, bundle: bytes) -> Path:
+    """Return a clone that nobody uses just now (threads of one worker take several), with the snapshot in it."""
+    try:
+        place = _free_places.pop()
+    except IndexError:
+        _homes.append(tempfile.TemporaryDirectory(prefix="gitexp-worker-", ignore_cleanup_errors=True))
+        place = Path(_homes[-1].name) / "work"
+        place.mkdir()
+        form = ["--object-format=sha256"] if len(commit) == 64 else []
+        subprocess.run(["git", "init", "-q", *form, str(place)], check=True, capture_output=True)
+    repo = _repository(str(place))
+    if repo.resolve(commit) is None:
+        file = place.with_name("bundle")
+        file.write_bytes(bundle)
+        try:
+            repo.git("fetch", "--quiet", str(file), "refs/gitexp/sweeping:refs/gitexp/sweeping", "--force")
+        finally:
+            file.unlink()
+        if repo.resolve(commit) is None:
+            raise GitError(f"the bundle does not hold the snapshot {commit[:10]}")
+    return place
+
+
+def unpack(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the files that ``run_away`` returned into a folder of the driver's."""
+    top = folder.resolve()
+    for name, data in files.items():
+        target = (top / name).resolve()
+        if top in target.parents:  # a worker's names are not ours
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+
+def is_over(folder: Path) -> bool:
+    """Whether a trial came to an end (of whatever kind) and is ready to be recorded."""
+    return bool(journal.facts(folder).get("status"))
