@@ -1,0 +1,266 @@
+"""Where trials run: existing engines by name, each seen as "submit a job, get a future".
+
+    loky     worker processes on this machine, one executor for each slot: a worker that dies takes no other trial with it
+    dask     a Dask cluster (``--address tcp://...``), or one started here
+    ray      a Ray cluster (``--address auto``), or one started here
+    slurm    each trial a SLURM job, through submitit
+
+Only loky shares a disk with the driver for sure. The others get the snapshot as a git bundle and hand back bytes; no code is
+pickled, only this package's own functions by name and plain values.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from gitexp import worktree
+from gitexp.errors import MissingExtraError, UsageError, did_you_mean
+from gitexp.repo import Repo
+from gitexp.sweeping import trial
+from gitexp.sweeping.trial import Job
+
+Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
+
+
+class Engine(Protocol):
+    """Runs jobs.
+
+    Attributes:
+        size: how many at once.
+        watches: whether a trial's folder can be read while it grows.
+    """
+
+    size: int
+    watches: bool
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]: ...
+    def stop(self, job: Job, folder: Path, why: str) -> None: ...
+    def close(self) -> None: ...
+
+
+def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = None) -> Engine:
+    """Start an engine, ready to run the snapshot at ``commit``.
+
+    Raises:
+        UsageError: there is no engine of that name, or it cannot be reached.
+        MissingExtraError: its package is not installed.
+    """
+    if name not in ENGINES:
+        raise UsageError(f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are {', '.join(ENGINES)}")
+    if jobs < 1:
+        raise UsageError(f"--jobs must be 1 or more, not {jobs}")
+    if address and name in ("loky", "slurm"):
+        raise UsageError(f"engine {name} has no --address; it is for dask and ray")
+    return ENGINES[name](repo, commit, jobs, address)
+
+
+class Loky:
+    """Processes on this machine, each with a work tree of its own that is reset between trials."""
+
+    watches = True
+
+    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
+        with _needs("engine loky", "sweep"):
+            from joblib.externals.loky.process_executor import ProcessPoolExecutor
+        self._executor: Callable[..., Any] = ProcessPoolExecutor
+        self.size = jobs
+        self._stack = contextlib.ExitStack()
+        try:
+            self._places = [self._stack.enter_context(worktree.checkout(repo, commit, "sweep")) for _ in range(jobs)]
+        except BaseException:
+            self._stack.close()
+            raise
+        self._workers: list[Any] = [None] * jobs
+        self._free = list(reversed(range(jobs)))
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        slot = self._free.pop()
+        if self._workers[slot] is None:
+            self._workers[slot] = self._executor(max_workers=1, timeout=None, initializer=_ignore_interrupts)
+        done: Future[Result] = self._workers[slot].submit(trial.run, job, str(self._places[slot]), str(folder), slot)
+        done.add_done_callback(lambda ended: self._let_go(slot, ended))
+        return done
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        trial.ask_to_stop(folder, why)
+
+    def close(self) -> None:
+        for worker in self._workers:
+            if worker is not None:
+                worker.shutdown(wait=True, kill_workers=True)
+        self._stack.close()
+
+    def _let_go(self, slot: int, ended: Future[Result]) -> None:
+        if ended.cancelled() or isinstance(ended.exception(), RuntimeError):  # a broken executor takes no more work
+            broken, self._workers[slot] = self._workers[slot], None
+            broken.shutdown(wait=False, kill_workers=True)
+        self._free.append(slot)
+
+
+class Dask:
+    """A Dask cluster. Trials go straight to it: through joblib's backend a task costs three times as much."""
+
+    watches = False
+
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
+        with _needs("engine dask", "dask"):
+            import distributed
+        try:
+            self._client = (
+                distributed.Client(address, timeout="10s")
+                if address
+                else distributed.Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None)
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler") from None
+        try:
+            self._check()
+            threads = sum(self._client.nthreads().values())
+            if not threads:
+                raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
+            self.size = min(jobs, threads) if jobs > 1 else threads
+            self._bundle = self._client.scatter(_bundle(repo, commit), broadcast=True, hash=False)
+            self._commit = remote_commit(repo, commit)
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        away = _away(job, self._commit)
+        task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}", pure=False, retries=0)
+        done: Future[Result] = Future()
+        done.set_running_or_notify_cancel()
+        task.add_done_callback(lambda ended: _copy(ended.result, done))
+        return done
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        self._client.run(trial.stop, job.key, why, wait=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _check(self) -> None:
+        """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a task hangs without a word."""
+        ask = "__import__('importlib.util').util.find_spec('gitexp') is not None"
+        answers = {"the scheduler": self._client.run_on_scheduler(eval, ask), **self._client.run(eval, ask)}
+        if missing := [where for where, there in answers.items() if not there]:
+            raise UsageError(f"gitexp is not installed on {', '.join(missing)} of the Dask cluster; install it there: pip install gitexp")
+
+
+class Ray:
+    """A Ray cluster, with Ray's own futures (joblib's backend gives results only in order)."""
+
+    watches = False
+
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
+        with _needs("engine ray", "ray"):
+            import ray
+        self._ray: Any = ray
+        try:
+            here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
+            ray.init(address=address, log_to_driver=False, logging_level="error", ignore_reinit_error=True, **here)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UsageError(f"no Ray cluster answers at {address or 'this machine'}: {str(error).splitlines()[0]}") from None
+        self.size = jobs
+        self._run = ray.remote(max_retries=0)(trial.run_away)
+        self._bundle = ray.put(_bundle(repo, commit))
+        self._commit = remote_commit(repo, commit)
+        self._tasks: dict[str, Any] = {}
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        task = self._tasks[job.key] = self._run.remote(_away(job, self._commit), self._bundle)
+        done: Future[Result] = task.future()
+        return done
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        self._ray.cancel(self._tasks[job.key])
+
+    def close(self) -> None:
+        self._ray.shutdown()
+
+
+class Slurm:
+    """SLURM through submitit: a job for each trial. Its folder must lie on a disk that the nodes share, as usual there."""
+
+    watches = False
+
+    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
+        with _needs("engine slurm", "slurm"):
+            import submitit
+        folder = repo.make_state_dir("submitit")
+        try:
+            executor = submitit.AutoExecutor(folder=folder, cluster=os.environ.get("GITEXP_SUBMITIT_CLUSTER", "slurm"))
+        except RuntimeError as error:
+            raise UsageError(f"SLURM cannot be used here: {error}") from None
+        self._submitit = executor
+        self.size = jobs
+        self._waiting = ThreadPoolExecutor(jobs)
+        self._bundle = _bundle(repo, commit)
+        self._commit = remote_commit(repo, commit)
+        self._tasks: dict[str, Any] = {}
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        if job.timeout:
+            self._submitit.update_parameters(timeout_min=int(job.timeout // 60) + 2)
+        task = self._tasks[job.key] = self._submitit.submit(trial.run_away, _away(job, self._commit), self._bundle)
+        return self._waiting.submit(task.result)
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        self._tasks[job.key].cancel()
+
+    def close(self) -> None:
+        self._waiting.shutdown(wait=False, cancel_futures=True)
+
+
+ENGINES: dict[str, Callable[[Repo, str, int, str | None], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
+
+
+def remote_commit(repo: Repo, commit: str) -> str:
+    """Return a commit of the same tree without history, so that its bundle holds the files of one moment and no more."""
+    tree = repo.line("rev-parse", f"{commit}^{{tree}}")
+    who = "gitexp <gitexp> 0 +0000"
+    return repo.write_object("commit", f"tree {tree}\nauthor {who}\ncommitter {who}\n\nthe snapshot of a sweep\n".encode())
+
+
+def _bundle(repo: Repo, commit: str) -> bytes:
+    ref = "refs/gitexp/sweeping"
+    with repo.lock():
+        repo.update_refs([f"update {ref} {remote_commit(repo, commit)}"], "gitexp: bundle of a sweep")
+        try:
+            return repo.git("bundle", "create", "-", ref)
+        finally:
+            repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+
+
+def _away(job: Job, commit: str) -> Job:
+    from dataclasses import replace
+
+    if job.links:
+        raise UsageError("--link is for engine loky; on other machines the path would mean something else")
+    return replace(job, commit=commit)
+
+
+def _copy(result: Callable[[], Result], target: Future[Result]) -> None:
+    try:
+        target.set_result(result())
+    except BaseException as error:
+        target.set_exception(error)
+
+
+@contextlib.contextmanager
+def _needs(what: str, extra: str) -> Any:
+    try:
+        yield
+    except ImportError:
+        raise MissingExtraError(what, extra) from None
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches the whole foreground group, but only the driver decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
