@@ -186,6 +186,14 @@ class Repo:
             return self.head().branch == head.branch
         return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
 
+    def tip(self, ref: str) -> str | None:
+        """Return what a ref points to: read from its file where it has one, else asked of git."""
+        try:
+            text = (self.common_dir / ref).read_text().strip()
+        except OSError:
+            text = ""
+        return text if re.fullmatch(r"[0-9a-f]{40,64}", text) else self.refs(ref).get(ref)
+
     def in_progress(self) -> str | None:
         """Return what is under way, ``a merge`` and the like, or None."""
         return next((what for name, what in IN_PROGRESS.items() if (self.git_dir / name).exists()), None)
@@ -312,7 +320,9 @@ class Repo:
         file = self.common_dir / ref
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{oid}\n")
+            part = self.make_state_dir() / f"{file.name}.pin"  # a killed writer must leave no ref that is empty
+            part.write_text(f"{oid}\n")
+            os.replace(part, file)
         except OSError as error:
             raise GitError(f"git's refs cannot be written: {error.strerror}; check permissions and disk space") from None
 
