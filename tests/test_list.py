@@ -158,6 +158,15 @@ def test_experiments_of_others_are_listed_on_demand(project: Project) -> None:
     assert "origin/exp-9" in project.gitexp("list", "origin/exp-9")
 
 
+def test_what_was_pushed_is_listed_once(project: Project) -> None:
+    for remote in ("origin", "backup"):
+        project.git("update-ref", f"refs/gitexp/remotes/{remote}/exp-1", record(project, name=f"for-{remote}").tag)
+    project.git("tag", "-d", "for-backup")
+    project.git("update-ref", "refs/gitexp/remotes/mirror/exp-1", "refs/gitexp/remotes/backup/exp-1")
+    assert [item["name"] for item in json.loads(project.gitexp("list", "--all", "--json"))] == ["backup/exp-1", "for-origin"]
+    assert list(gitexp.experiments(everybody=True)["name"]) == ["backup/exp-1", "for-origin"]
+
+
 def test_no_experiment_is_no_error_and_says_what_to_do(empty: Project) -> None:
     done = empty.run("list")
     assert (done.returncode, done.stdout) == (0, "")

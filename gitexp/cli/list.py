@@ -88,6 +88,8 @@ def list_command(
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
         condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
         everybody = True
+    elif everybody:
+        condition = condition.within(query.ONCE)
     keys = query.sort(index, sort, settings.metrics)
     chosen = [query.find_key(index, name) for name in query.split(columns)] if columns is not None else None
     if group_by is not None:
