@@ -92,7 +92,6 @@ def test_where_sort_limit_and_refs(project: Project) -> None:
 
     assert names("--where", "lr < 0.1 and label is missing") == ["exp-3"]
     assert names("--sort", "rmse", "-n", "2") == ["exp-3", "exp-2"]
-    assert names("-n", "0") == []
     assert names("1", "@") == ["exp-3", "exp-1"]
     assert names("1..2", "--where", "rmse < 19") == ["exp-2"]
 

@@ -36,11 +36,11 @@ class Column(NamedTuple):
 
 @click.command("list")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds; see below.")
+@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds; see above.")
 @click.option(
     "--sort", "-s", metavar="KEY[:asc|desc],...", shell_complete=completion.keys, help="Sort by these; a metric sorts best first."
 )
-@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="At most N of them.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
 @click.option("--columns", "-c", metavar="KEY,...", shell_complete=completion.keys, help="Show the name and these columns.")
 @click.option("--all-columns", is_flag=True, help="Show every column, however wide.")
 @click.option(
