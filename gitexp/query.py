@@ -47,6 +47,8 @@ class Sql(NamedTuple):
 
 
 EVERYTHING = Sql("1")
+# Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
+ONCE = "({}) AND ref.name = (SELECT name FROM ref AS other WHERE other.tag = tag.id ORDER BY mine DESC, name LIMIT 1)"
 
 
 class _Attribute(NamedTuple):
