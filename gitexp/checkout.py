@@ -176,7 +176,7 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
         result = _is_result(path, target)
         if equal and not result:
             adopted.append(path)
-        if equal or result and not half_staged and _is_recorded(repo, index, path):
+        if equal or (result and not half_staged and _is_recorded(repo, index, path)):
             free[path] = theirs
         else:
             lost.append(path)
@@ -307,7 +307,7 @@ def _adopted(target: Experiment, survey: _Survey) -> tuple[str, ...]:
 
 
 def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
-    if cwd is None or cwd.is_dir() and any(cwd.iterdir()):
+    if cwd is None or (cwd.is_dir() and any(cwd.iterdir())):
         return ()
     return (f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top of the repository",)
 

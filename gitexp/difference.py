@@ -191,7 +191,7 @@ def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterato
 
 def _params(experiment: Experiment) -> Mapping[str, Any]:
     """Return an experiment's params: from its summary, or from the file where the summary shortens one or cannot tell NaN from null."""
-    if not any(value is None or isinstance(value, str) and len(value) > 1000 for value in experiment.params.values()):
+    if not any(value is None or (isinstance(value, str) and len(value) > 1000) for value in experiment.params.values()):
         return experiment.params
     path = experiment.files.get("params")
     return params.flatten(params.load(experiment.read(path), path)) if path else experiment.params

@@ -79,7 +79,7 @@ def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bo
         from tabulate import tabulate
 
         cells = [[output.clean(cell) for cell in row] for row in rows]
-        right = [title == "metrics" and 0 < at < 5 or header in ("+", "-") for at, header in enumerate(headers)]
+        right = [(title == "metrics" and 0 < at < 5) or header in ("+", "-") for at, header in enumerate(headers)]
         yield ""
         yield output.styled(title, bold=True)
         table = tabulate(
