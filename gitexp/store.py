@@ -23,6 +23,7 @@ from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.snapshot import Snapshot, index_stamp
 
+REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
 _OWNER = "gitexp-index"  # notes which index.lock is ours
 _OWN_NAME = re.compile(r"exp-[0-9]+")
@@ -140,12 +141,17 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     return Recorded(experiment, branch, why, tuple(warnings))
 
 
-def full_message(repo: Repo, commit: str) -> str:
-    """Return a commit's message."""
+def check_present(repo: Repo, commit: str) -> bytes:
+    """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
         raise NotFoundError(f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git fetch --unshallow")
-    return found.data.decode("utf-8", "replace").partition("\n\n")[2]
+    return found.data
+
+
+def full_message(repo: Repo, commit: str) -> str:
+    """Return a commit's message."""
+    return check_present(repo, commit).decode("utf-8", "replace").partition("\n\n")[2]
 
 
 def remove(repo: Repo, experiment: Experiment) -> str:
@@ -156,6 +162,8 @@ def remove(repo: Repo, experiment: Experiment) -> str:
     with locked(repo) as fd:
         _remember_highest(repo, _highest(repo))
         repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
+        with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:  # so that doctor does not take it for lost
+            file.write(f"{experiment.tag}\n")
     return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
 
 
@@ -390,6 +398,12 @@ def _highest(repo: Repo, scan: bool = False) -> int:
         return number
     names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
     return max([number, *(int(match[1]) for match in names if match)])
+
+
+def recount(repo: Repo) -> None:
+    """Make the counter of names right again, from the tags and what is left of it."""
+    with locked(repo):
+        _remember_highest(repo, _highest(repo, scan=True))
 
 
 def _remember_highest(repo: Repo, number: int) -> None:
