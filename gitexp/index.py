@@ -27,7 +27,7 @@ _SCHEMA = f"""
     CREATE TABLE ref(name TEXT PRIMARY KEY, tag TEXT, mine INTEGER) WITHOUT ROWID;
     CREATE INDEX ref_tag ON ref(tag);
     CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
-                     labels TEXT DEFAULT '[]', notes TEXT DEFAULT '[]', marks TEXT DEFAULT '[]') WITHOUT ROWID;
+                     labels TEXT, notes TEXT, marks TEXT);
     CREATE INDEX tag_started ON tag(started);
     CREATE INDEX tag_commit ON tag("commit");
     CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
@@ -45,7 +45,7 @@ class Index:
         path = repo.state_dir / "index.sqlite"
         listing = repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
         try:
-            self._db = _connected(path) if path.exists() or b"refs/" in listing and repo.make_state_dir() else _connected(None)
+            self._db = _connected(path) if path.exists() or (b"refs/" in listing and repo.make_state_dir()) else _connected(None)
             _update(self._db, repo, listing, progress)
         except (sqlite3.Error, OSError):
             with suppress(sqlite3.Error, OSError):
@@ -170,26 +170,25 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
 
 
 def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
-    keys: set[tuple[str, str]] = set()
-    rows = []
-    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags))):
+    keys: dict[str, set[str]] = {"params": set(), "metrics": set()}
+    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(repo, tags, keys, progress))
+    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(kind, name) for kind, names in keys.items() for name in names])
+
+
+def _rows(repo: Repo, tags: list[str], keys: dict[str, set[str]], progress: Progress | None) -> Iterator[tuple[str | None, ...]]:
+    """Yield a row for each tag object, an empty one for what is no experiment, and gather the names that they use."""
+    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags)), 1):
+        if progress and (at % 200 == 0 or at == len(tags)):
+            progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            rows.append((tag, None, None, None, None, None, None, "[]"))
+            yield tag, None, None, None, None, None, None, "[]"
             continue
         summary = found.summary
-        for kind in ("params", "metrics"):
-            keys.update((kind, name) for name in summary.get(kind, ()))
-        labels = json.dumps(sorted(set(summary.get("labels", []))))
-        started = summary["started"]
-        rows.append((tag, found.commit, found.author, found.email, found.subject, json.dumps(summary).replace("Infinity", "9e999"), started, labels))
-        if progress and at % 200 == 0:
-            progress(at, len(tags))
-    if progress and len(tags):
-        progress(len(tags), len(tags))
-    sql = 'INSERT OR IGNORE INTO tag(id, "commit", author, email, subject, summary, started, labels) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
-    db.executemany(sql, rows)
-    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", sorted(keys))
+        for kind, names in keys.items():
+            names.update(summary.get(kind, ()))
+        labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
+        yield tag, found.commit, found.author, found.email, found.subject, found.text, summary["started"], labels
 
 
 def _read_notes(db: sqlite3.Connection, repo: Repo, listing: bytes, new_tags: Iterable[str]) -> None:

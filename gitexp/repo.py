@@ -9,6 +9,7 @@ user's own configuration stay.
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 import subprocess
@@ -28,7 +29,7 @@ _KEPT = re.compile(
     r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
 )
 _OPTIONS = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "i18n.commitEncoding=UTF-8")
-_BATCH = 5_000
+_FEW = 200
 IN_PROGRESS = {
     "MERGE_HEAD": "a merge",
     "rebase-merge": "a rebase",
@@ -120,10 +121,10 @@ class Repo:
         return _run(args, self.root).returncode == 0
 
     @contextmanager
-    def stream(self, *args: str) -> Iterator[IO[bytes]]:
+    def stream(self, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[IO[bytes]]:
         """Run git and yield its standard output to be read while it runs."""
         with subprocess.Popen(
-            ["git", *_OPTIONS, *args], cwd=self.root, env=_environment({}), stdin=subprocess.DEVNULL,
+            ["git", *_OPTIONS, *args], cwd=self.root, env=_environment({}), stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             assert process.stdout is not None
@@ -190,12 +191,19 @@ class Repo:
     # -- objects -------------------------------------------------------------------------------------------------
 
     def objects(self, names: Iterable[str]) -> Iterator[Object | None]:
-        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. Few processes, in order."""
-        todo = list(names)
-        for start in range(0, len(todo), _BATCH):
-            chunk = todo[start : start + _BATCH]
-            request = b"".join(os.fsencode(name) + b"\n" for name in chunk)
-            yield from _parsed_batch(self.git("cat-file", "--batch", stdin=request), len(chunk))
+        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. One process, in order."""
+        todo = [os.fsencode(name) + b"\n" for name in names]
+        if len(todo) <= _FEW:
+            if todo:
+                yield from _parsed_batch(io.BytesIO(self.git("cat-file", "--batch", stdin=b"".join(todo))), len(todo))
+            return
+        import tempfile
+
+        with tempfile.TemporaryFile() as request:  # not a pipe, which two sides that both write can fill for good
+            request.writelines(todo)
+            request.seek(0)
+            with self.stream("cat-file", "--batch", stdin=request) as output:  # git reads on while we work on what came
+                yield from _parsed_batch(output, len(todo))
 
     def read_file(self, commit: str, path: str) -> bytes:
         """Return a file of a commit.
@@ -290,18 +298,16 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **more}
 
 
-def _parsed_batch(output: bytes, count: int) -> Iterator[Object | None]:
-    at = 0
+def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
     for _ in range(count):
-        end = output.index(b"\n", at)
-        header = output[at:end]
-        at = end + 1
-        if header.endswith((b" missing", b" ambiguous")) or header.count(b" ") != 2:
+        header = output.readline()
+        if not header:
+            raise GitError("git stopped in the midst of reading objects; to look for damage: git fsck")
+        if header.endswith((b" missing\n", b" ambiguous\n")) or header.count(b" ") != 2:
             yield None
             continue
         oid, kind, size = header.split(b" ")
-        yield Object(oid.decode(), kind.decode(), output[at : at + int(size)])
-        at += int(size) + 1
+        yield Object(oid.decode(), kind.decode(), output.read(int(size) + 1)[:-1])
 
 
 _EXPLANATIONS = (  # what git says, what we say
