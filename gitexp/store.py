@@ -133,7 +133,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         if not draft.name:
             _remember_highest(repo, number)
         if why is None:
-            warnings += results.write_back(repo, draft.files, snapshot, commit)
+            warnings += results.write_back(repo, draft.files, draft.artifacts, snapshot, commit)
     branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
@@ -347,17 +347,23 @@ def _update(repo: Repo, commands: list[str], pending: str | None, name: str, fd:
             repo.update_refs([f"delete {pending}"], reason, [fd])
 
 
+def highest_known(repo: Repo) -> int:
+    """Return the highest number given in this clone so far; it changes whenever somebody records here."""
+    try:
+        return int((repo.state_dir / "highest").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def _highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
     Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only where somebody changed
     them since: their folder and ``packed-refs`` are newer than the file.
     """
-    file = repo.state_dir / "highest"
-    try:
-        number, stamp = int(file.read_text()), file.stat().st_mtime_ns
-    except (OSError, ValueError):
-        number, stamp = 0, 0
+    number, stamp = highest_known(repo), 0
+    with suppress(OSError):
+        stamp = (repo.state_dir / "highest").stat().st_mtime_ns
     if not scan and stamp and stamp >= _tags_changed(repo):
         return number
     names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
