@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import message, notes
+from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
@@ -42,19 +43,34 @@ class Index:
 
     def __init__(self, repo: Repo, progress: Progress | None = None) -> None:
         self.repo = repo
-        path = repo.state_dir / "index.sqlite"
-        listing = repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
+        self._progress = progress
+        self._db = self._opened(repo.state_dir / "index.sqlite")
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        """Return the cache, brought up to date; where its file cannot be used, one in memory for this once."""
+        listing = _listing(self.repo)
+        if not path.exists() and b" refs/" not in listing:
+            return self._updated(None, listing)
+        for _ in range(2):
+            try:
+                self.repo.make_state_dir()
+                return self._updated(path, listing)
+            except (sqlite3.Error, OSError, RepositoryError) as error:
+                if "locked" in str(error):  # somebody is at work on it
+                    break
+                with suppress(OSError):
+                    path.unlink()
+        return self._updated(None, listing)
+
+    def _updated(self, path: Path | None, listing: bytes) -> sqlite3.Connection:
+        db = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
         try:
-            self._db = _connected(path) if path.exists() or (b"refs/" in listing and repo.make_state_dir()) else _connected(None)
-            _update(self._db, repo, listing, progress)
-        except (sqlite3.Error, OSError):
-            with suppress(sqlite3.Error, OSError):
-                path.unlink(missing_ok=True)
-                self._db = _connected(path)
-                _update(self._db, repo, listing, progress)
-                return
-            self._db = _connected(None)
-            _update(self._db, repo, listing, progress)
+            _prepare(db)
+            _update(db, self.repo, listing, self._progress)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def select(
         self, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
@@ -75,7 +91,7 @@ class Index:
             f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.tag = tag.id WHERE tag.summary IS NOT NULL {mine} AND ({where})"
             f" ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
         )
-        return iter(self._db.execute(sql, [*values, -1 if limit is None else limit]))
+        return iter(self._query(sql, [*values, -1 if limit is None else limit]))
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
@@ -88,11 +104,22 @@ class Index:
 
     def keys(self, kind: str) -> list[str]:
         """Return the names of all ``params`` or ``metrics`` that any experiment ever had, sorted."""
-        return [row[0] for row in self._db.execute("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
+        return [row[0] for row in self._query("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
 
     def count(self, where: str = "1", values: Sequence[Any] = (), everybody: bool = False) -> int:
         """Return how many experiments match."""
         return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # its subclasses say that the query is wrong, itself that the file is
+                raise
+            self._db = self._updated(None, _listing(self.repo))
+            with suppress(OSError):
+                (self.repo.state_dir / "index.sqlite").unlink()
+            return self._db.execute(sql, values).fetchall()
 
     def _experiment(self, row: tuple[Any, ...]) -> Experiment:
         name, tag, commit, author, email, subject, summary, labels, texts, marks = row
@@ -107,14 +134,18 @@ def display_name(ref: str) -> str:
     return ref.removeprefix("refs/tags/").removeprefix("refs/gitexp/remotes/")
 
 
+def _listing(repo: Repo) -> bytes:
+    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
+
+
 def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
     from dataclasses import replace
 
     return replace(experiment, extra={**experiment.extra, "events": events})
 
 
-def _connected(path: Path | None) -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
+def _prepare(db: sqlite3.Connection) -> None:
+    """Set the connection up, and make the tables anew where they are missing or of another version."""
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
     db.execute("PRAGMA cache_size = -64000")  # at most 64 MB, where the keys of 100,000 experiments come in no order
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
@@ -125,7 +156,6 @@ def _connected(path: Path | None) -> sqlite3.Connection:
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
         db.execute("COMMIT")
-    return db
 
 
 def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progress | None) -> None:
@@ -133,6 +163,7 @@ def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progre
         return
     db.execute("BEGIN IMMEDIATE")
     try:
+        listing = _listing(repo)  # again, now that nobody else writes: the cache only ever goes forward
         before = db.execute("SELECT refs FROM state").fetchone()[0]
         removed, added = _difference(before, listing)
         gone = [(display_name(ref),) for _, ref in removed]
