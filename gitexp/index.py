@@ -9,6 +9,7 @@ the difference where it is not, is all that has to be looked at.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -95,7 +96,7 @@ class Index:
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
-        found = self.select("ref.name = ?", [name], everybody=True)
+        found = self.select("ref.name = ? AND tag.id = (SELECT tag FROM ref WHERE name = ?)", [name, name], everybody=True)
         return found[0] if found else None
 
     def names(self, everybody: bool = True) -> list[str]:
@@ -123,7 +124,7 @@ class Index:
 
     def _experiment(self, row: tuple[Any, ...]) -> Experiment:
         name, tag, commit, author, email, subject, summary, labels, texts, marks = row
-        found = message.Tag(commit, name, author, email, subject, json.loads(summary))
+        found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
         value = message.experiment(name, tag, found, tuple(json.loads(labels)), tuple(json.loads(texts)), self.repo)
         events = json.loads(marks)
         return value if not events else _marked(value, events)
@@ -144,10 +145,15 @@ def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
     return replace(experiment, extra={**experiment.extra, "events": events})
 
 
+def _matches(pattern: str, value: Any) -> bool | None:
+    return None if value is None else re.search(pattern, str(value), re.IGNORECASE) is not None
+
+
 def _prepare(db: sqlite3.Connection) -> None:
     """Set the connection up, and make the tables anew where they are missing or of another version."""
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
     db.execute("PRAGMA cache_size = -64000")  # at most 64 MB, where the keys of 100,000 experiments come in no order
+    db.create_function("regexp", 2, _matches)  # what SQL's REGEXP calls
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         db.execute("BEGIN EXCLUSIVE")
         if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody made it meanwhile
@@ -220,7 +226,7 @@ def _rows(repo: Repo, tags: list[str], keys: dict[str, set[str]], progress: Prog
         for kind, names in keys.items():
             names.update(summary.get(kind, ()))
         labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
-        yield tag, found.commit, found.author, found.email, found.subject, found.text, summary["started"], labels
+        yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
 
 
 def _read_notes(db: sqlite3.Connection, repo: Repo, listing: bytes, new_tags: Iterable[str]) -> None:

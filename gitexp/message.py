@@ -22,8 +22,15 @@ _INFINITY = "\0inf"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON, and SQLite would choke on it")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refused)
+
+
 class Tag(NamedTuple):
-    """What an annotated tag object says; ``text`` is the summary as it stands there."""
+    """What an annotated tag object says; ``line`` is the summary as it stands there."""
 
     commit: str
     name: str
@@ -31,7 +38,7 @@ class Tag(NamedTuple):
     email: str
     subject: str
     summary: dict[str, Any]
-    text: str = ""
+    line: str
 
 
 def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100) -> str:
@@ -78,7 +85,9 @@ def parse_tag(data: bytes) -> Tag | None:
     line = _MARK + rest.partition("\n")[0]
     try:
         headers = dict(item.split(" ", 1) for item in head.split("\n"))
-        summary = _decode(line)
+        summary = _STRICT.decode(line)
+        if "\\ud" in line:
+            json.dumps(summary, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor printed
     except (ValueError, RecursionError):
         return None
     if not _sound(summary) or headers.get("type") != "commit":
@@ -155,13 +164,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
-
-
-def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refused).decode  # SQLite, which reads the same text, refuses them too
 
 
 def _sound(summary: Any) -> bool:
