@@ -39,7 +39,13 @@ def experiments(count: int) -> Iterator[Made]:
     dice = random.Random(1)
     for number in range(1, count + 1):
         started = FIRST + timedelta(seconds=30 * number)
-        given = {"lr": round(10 ** dice.uniform(-4, -1), 6), "depth": dice.randint(2, 12), "seed": number, "model": "forest", "dropout": dice.random()}
+        given = {
+            "lr": round(10 ** dice.uniform(-4, -1), 6),
+            "depth": dice.randint(2, 12),
+            "seed": number,
+            "model": "forest",
+            "dropout": dice.random(),
+        }
         stamp = int(started.timestamp() * 1000)
         curves = {name: dice.uniform(0.5, 2) for name in ("rmse", "mae", "loss", "val_loss", "r2")}
         points = [

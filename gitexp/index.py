@@ -36,6 +36,7 @@ _SCHEMA = f"""
     PRAGMA user_version = {VERSION};
 """
 _COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
+PATIENCE = 30.0  # seconds for another process to finish building
 Progress = Callable[[int, int], None]
 
 
@@ -56,7 +57,7 @@ class Index:
             try:
                 self.repo.make_state_dir()
                 return self._updated(path, listing)
-            except (sqlite3.Error, OSError, RepositoryError) as error:
+            except (sqlite3.Error, OSError, RepositoryError, ValueError, TypeError) as error:  # a spoilt file can say anything
                 if "locked" in str(error):  # somebody is at work on it
                     break
                 with suppress(OSError):
@@ -64,7 +65,7 @@ class Index:
         return self._updated(None, listing)
 
     def _updated(self, path: Path | None, listing: bytes) -> sqlite3.Connection:
-        db = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
+        db = sqlite3.connect(":memory:" if path is None else path, timeout=PATIENCE, isolation_level=None)
         try:
             _prepare(db)
             _update(db, self.repo, listing, self._progress)

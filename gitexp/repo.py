@@ -15,7 +15,6 @@ import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -40,8 +39,7 @@ IN_PROGRESS = {
 }
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """Where HEAD points: a commit (None before the first) and a branch's full ref name (None when detached)."""
 
     commit: str | None

@@ -24,6 +24,7 @@ from gitexp.repo import Repo
 from gitexp.snapshot import Snapshot, index_stamp
 
 _TRIES = 20
+_LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
 
@@ -130,6 +131,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             break
         else:
             raise GitError(f"no free name was found in {_TRIES} tries; try again")
+        _pack(repo, fd)
         if not draft.name:
             _remember_highest(repo, number)
         if why is None:
@@ -191,7 +193,9 @@ def _tree(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[str, list[str]]
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     env = {"GIT_INDEX_FILE": str(snapshot.index)}
-    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=b"".join(os.fsencode(entry) + b"\0" for entry in entries), env=env)
+    repo.git(
+        "update-index", "-z", "--add", "--replace", "--index-info", stdin=b"".join(os.fsencode(entry) + b"\0" for entry in entries), env=env
+    )
     return repo.line("write-tree", env=env), warnings
 
 
@@ -374,6 +378,13 @@ def _remember_highest(repo: Repo, number: int) -> None:
     part = repo.state_dir / "highest.new"
     part.write_text(str(number))
     os.replace(part, repo.state_dir / "highest")
+
+
+def _pack(repo: Repo, fd: int) -> None:
+    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to open."""
+    with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
+        if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:
+            repo.git("pack-refs", pass_fds=[fd])
 
 
 def _tags_changed(repo: Repo) -> int:
