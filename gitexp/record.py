@@ -65,7 +65,9 @@ def check(
     for path, file in kept.items():
         if file.stat().st_size > limit:
             size = snapshot.readable(file.stat().st_size)
-            raise UsageError(f"artifact {path} has {size}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the settings")
+            raise UsageError(
+                f"artifact {path} has {size}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the settings"
+            )
     return Entry(params.merge(merged, given), [*rows, *added], kept, frozenset(same))
 
 
@@ -101,7 +103,8 @@ def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.S
     try:
         shot = snapshot.take(repo, known, index, free - entry.same)
     except BaseException:
-        index.unlink(missing_ok=True)
+        with suppress(OSError):
+            index.unlink(missing_ok=True)
         raise
     return shot, results.choose(free - entry.same, entry.same & _in_tree(repo, shot, entry.same))
 

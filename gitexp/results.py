@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,25 +58,26 @@ def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
     return Places(places[PARAMS], places[METRICS], kept)
 
 
-def write_back(repo: Repo, places: Places, artifacts: Iterable[str], snapshot: Snapshot, commit: str) -> list[str]:
+def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
     """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written.
 
     That is the results, and those artifacts that lie in ``.gitexp/``; the others are files of the work tree already.
     """
-    inside = [path for path in artifacts if path.startswith(f"{FOLDER}/")]
-    paths = [path for path in (places.params, places.metrics, environment.PATH, *inside) if path not in places.as_they_are]
+    paths = [path for path in contents if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/")]
     warnings = []
     written = _written(repo)
-    for path, found in zip(paths, repo.objects([f"{commit}:{path}" for path in paths])):
-        target = repo.root / path
+    for path in paths:
+        target, content = repo.root / path, contents[path]
         try:
-            assert found is not None
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.gitexp")
-            part.write_bytes(found.data)
-            os.replace(part, target)
+            if isinstance(content, Path):
+                shutil.copyfile(content, part)
+            else:
+                part.write_bytes(content)
             if path in (PARAMS, METRICS):
-                written[path] = found.id
+                written[path] = blob_hash(repo, part.read_bytes())
+            os.replace(part, target)
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:
