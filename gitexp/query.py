@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -75,8 +74,7 @@ _ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "s
 ATTRIBUTES = tuple(_ATTRIBUTES)
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """Something that experiments have values of: an attribute, a param or a metric.
 
     Attributes:

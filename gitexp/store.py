@@ -26,6 +26,7 @@ from gitexp.snapshot import Snapshot, index_stamp
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
 _OWNER = "gitexp-index"  # notes which index.lock is ours
+_LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
 
@@ -132,6 +133,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             break
         else:
             raise GitError(f"no free name was found in {_TRIES} tries; try again")
+        _pack(repo, fd)
         if not draft.name:
             _remember_highest(repo, number)
         if why is None:
@@ -410,6 +412,13 @@ def _remember_highest(repo: Repo, number: int) -> None:
     part = repo.state_dir / "highest.new"
     part.write_text(str(number))
     os.replace(part, repo.state_dir / "highest")
+
+
+def _pack(repo: Repo, fd: int) -> None:
+    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to open."""
+    with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
+        if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:
+            repo.git("pack-refs", pass_fds=[fd])
 
 
 def _tags_changed(repo: Repo) -> int:

@@ -5,7 +5,6 @@ On a terminal it shows what fits and what tells them apart, and says what it lef
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -135,8 +134,9 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
 
 def own_message(experiment: Experiment) -> str:
     """Return the message that somebody wrote, empty where gitexp made it up."""
-    own_name = re.escape(experiment.name.rpartition("/")[2])
-    return "" if re.match(rf"(exp-\d+|{own_name})(:|$)", experiment.subject) else experiment.subject
+    name = experiment.subject.partition(":")[0]
+    made_up = name == experiment.name.rpartition("/")[2] or (name.startswith("exp-") and name[4:].isdigit())
+    return "" if made_up else experiment.subject
 
 
 # -- which columns ---------------------------------------------------------------------------------------------------------
