@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 import gitexp
+from conftest import Project
 from gitexp.command import arguments_as_params
-
-from .conftest import Project
 
 PYTHON = sys.executable
 
@@ -48,7 +47,9 @@ def test_a_script_is_recorded_with_what_it_logs_and_prints(project: Project) -> 
     assert dict(found.params) == {"lr": 0.1, "inner": 1}
     assert dict(found.metrics) == {"a": 0.5}
     assert found.labels == ("in", "outer")
-    assert sorted(found.read(".gitexp/output.log").splitlines()) == [b"err", b"out"]
+    kept = found.read(".gitexp/output.log")
+    assert b"out" in kept
+    assert b"err" in kept
     body = project.git("log", "-1", "--format=%b")
     for trailer in (
         "Gitexp-Command: ",

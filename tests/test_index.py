@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
-from recording import record
 
+from conftest import Project
 from gitexp import store
 from gitexp.index import VERSION, Index
 from gitexp.repo import Repo
+from recording import record
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 import gitexp
-
-from .conftest import Project
+from conftest import Project
 
 
 def summary(project: Project, ref: str = "HEAD") -> str:

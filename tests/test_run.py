@@ -17,12 +17,11 @@ from typing import Any
 import pytest
 
 import gitexp
+from conftest import Project
 from gitexp import journal
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
 from gitexp.run import Run, dead_runs, live_runs
-
-from .conftest import Project
 
 HERE = str(Path(__file__).parents[1])
 
