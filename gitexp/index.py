@@ -200,7 +200,7 @@ def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[s
 
 
 def _pairs(lines: Iterable[bytes]) -> list[list[str]]:
-    return [line.decode("utf-8", "surrogateescape").split(" ", 1) for line in lines]
+    return [line.decode("utf-8", "replace").split(" ", 1) for line in lines]
 
 
 def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
