@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -86,7 +86,11 @@ def width(text: str) -> int:
 
 def terminal_width() -> int | None:
     """Return the terminal's width in columns, None where stdout is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def number(value: Any) -> str:
@@ -117,6 +121,16 @@ def duration(seconds: float | None) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
     return f"{int(seconds // 3600)}h{int(seconds % 3600 // 60):02d}m"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment is, for people: ``3h ago``; the date where that is more than some weeks."""
+    seconds = (now - moment).total_seconds()
+    if seconds >= 30 * 86_400 or seconds < -60:
+        return f"{moment.astimezone():%Y-%m-%d}"
+    units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+    size, unit = next((item for item in units if seconds >= item[0]), units[-1])
+    return f"{max(seconds, 0) // size:.0f}{unit} ago"
 
 
 def _padded(cell: str, size: int, right: bool) -> str:
