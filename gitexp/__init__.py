@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitexp.api import diff, experiments, get, log
     from gitexp.experiment import Experiment, MetricPoint
     from gitexp.run import Run, active_run, end_run, log_artifact, log_metric, log_metrics, log_param, log_params, start_run, track
+    from gitexp.sweeping.function import sweep
 
 _HOMES = {
     "gitexp.api": ("diff", "experiments", "get", "log"),
@@ -27,12 +28,13 @@ _HOMES = {
     "gitexp.run": (
         "Run", "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "start_run", "track",
     ),
+    "gitexp.sweeping.function": ("sweep",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Experiment", "MetricPoint", "Run", "__version__", "active_run", "diff", "end_run", "experiments", "get", "log", "log_artifact",
-    "log_metric", "log_metrics", "log_param", "log_params", "start_run", "track",
+    "log_metric", "log_metrics", "log_param", "log_params", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 

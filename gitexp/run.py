@@ -390,22 +390,27 @@ def begin(
         "max_file_size": known.max_file_size,
         "highest": store.highest_known(repo),
         "free": sorted(free),
-        "snapshot": {
-            "tree": shot.tree,
-            "commit": shot.head.commit,
-            "branch": shot.head.branch,
-            "taken": shot.taken,
-            "left_out": shot.left_out,
-            "staged_apart": shot.staged_apart,
-            "index_stamp": shot.index_stamp,
-            "assumed": shot.assumed,
-            "previous": shot.previous,
-        },
+        "snapshot": saved(shot),
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     return run
+
+
+def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
+    """Return a snapshot as ``run.json`` holds it."""
+    return {
+        "tree": shot.tree,
+        "commit": shot.head.commit,
+        "branch": shot.head.branch,
+        "taken": shot.taken,
+        "left_out": shot.left_out,
+        "staged_apart": shot.staged_apart,
+        "index_stamp": shot.index_stamp,
+        "assumed": shot.assumed,
+        "previous": shot.previous,
+    }
 
 
 def _joined(folder: Path, repo: Repo | None) -> Run:

@@ -18,10 +18,10 @@ PACKAGE = ROOT / "gitexp"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
 FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
     ("cli", "__main__"),
-    ("report", "sweep", "reproduce", "sync", "integrations"),
+    ("report", "sweeping", "reproduce", "sync", "integrations"),
     ("api", "__init__"),
     ("command",),
-    ("run", "system", "record", "query", "reference", "difference", "checkout"),
+    ("run", "system", "record", "query", "reference", "difference", "checkout", "worktree"),
     ("store", "index", "results", "snapshot", "notes", "journal"),
     ("repo", "params", "metrics", "message", "environment", "secrets", "notebook"),
     ("experiment", "errors", "settings"),

@@ -18,6 +18,7 @@ from gitexp.errors import GitexpError, did_you_mean
 COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "log": ("record", "Record an experiment by hand."),
     "run": ("run", "Run a command and record it as an experiment."),
+    "sweep": ("sweep", "Run a command with many params."),
     "list": ("list", "List experiments, newest first."),
     "show": ("show", "Show everything about one experiment."),
     "best": ("show", "Show the best experiment by a metric."),

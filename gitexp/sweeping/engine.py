@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gitexp import worktree
-from gitexp.errors import MissingExtraError, UsageError, did_you_mean
+from gitexp.errors import UsageError, did_you_mean
 from gitexp.repo import Repo
 from gitexp.sweeping import trial
+from gitexp.sweeping.extras import needed
 from gitexp.sweeping.trial import Job
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
@@ -66,9 +67,7 @@ class Loky:
     watches = True
 
     def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
-        with _needs("engine loky", "sweep"):
-            from joblib.externals.loky.process_executor import ProcessPoolExecutor
-        self._executor: Callable[..., Any] = ProcessPoolExecutor
+        self._loky = needed("joblib.externals.loky.process_executor", "engine loky", "sweep")
         self.size = jobs
         self._stack = contextlib.ExitStack()
         try:
@@ -82,7 +81,7 @@ class Loky:
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         slot = self._free.pop()
         if self._workers[slot] is None:
-            self._workers[slot] = self._executor(max_workers=1, timeout=None, initializer=_ignore_interrupts)
+            self._workers[slot] = self._loky.ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_ignore_interrupts)
         done: Future[Result] = self._workers[slot].submit(trial.run, job, str(self._places[slot]), str(folder), slot)
         done.add_done_callback(lambda ended: self._let_go(slot, ended))
         return done
@@ -109,8 +108,7 @@ class Dask:
     watches = False
 
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
-        with _needs("engine dask", "dask"):
-            import distributed
+        distributed = needed("distributed", "engine dask", "dask")
         try:
             self._client = (
                 distributed.Client(address, timeout="10s")
@@ -159,9 +157,7 @@ class Ray:
     watches = False
 
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
-        with _needs("engine ray", "ray"):
-            import ray
-        self._ray: Any = ray
+        self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
             ray.init(address=address, log_to_driver=False, logging_level="error", ignore_reinit_error=True, **here)
@@ -191,8 +187,7 @@ class Slurm:
     watches = False
 
     def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
-        with _needs("engine slurm", "slurm"):
-            import submitit
+        submitit = needed("submitit", "engine slurm", "slurm")
         folder = repo.make_state_dir("submitit")
         try:
             executor = submitit.AutoExecutor(folder=folder, cluster=os.environ.get("GITEXP_SUBMITIT_CLUSTER", "slurm"))
@@ -251,14 +246,6 @@ def _copy(result: Callable[[], Result], target: Future[Result]) -> None:
         target.set_result(result())
     except BaseException as error:
         target.set_exception(error)
-
-
-@contextlib.contextmanager
-def _needs(what: str, extra: str) -> Any:
-    try:
-        yield
-    except ImportError:
-        raise MissingExtraError(what, extra) from None
 
 
 def _ignore_interrupts() -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gitexp.errors import MissingExtraError, UsageError, did_you_mean
+from gitexp.errors import UsageError, did_you_mean
 from gitexp.sweeping import space as spaces
+from gitexp.sweeping.extras import needed
 from gitexp.sweeping.space import Choices, Interval, Point, Space, Steps
 
 OWN = ("grid", "random")
@@ -43,12 +44,14 @@ def make(
     direction: str | None,
     prune: bool = False,
     history: Iterable[tuple[Point, float]] = (),
+    tried: int = 0,
     several: bool = False,
 ) -> tuple[Search, int]:
     """Return the search, and how many points it will have tried in the end.
 
     Args:
-        history: points with their values from before; a search that learns counts them among its ``trials``.
+        history: points with their values from before.
+        tried: how many points were tried before, which a search that learns counts among its ``trials``.
         several: whether trials run beside each other.
 
     Raises:
@@ -67,9 +70,11 @@ def make(
         raise UsageError(f"{'--prune' if prune else f'search {name}'} needs a metric to go by: --minimize rmse or --maximize accuracy")
     told = list(history)
     if name in OWN:
-        return Optuna(space, name, points=points, budget=len(points), seed=seed, direction=direction, prune=prune, history=told), len(points)
+        return Optuna(space, name, points=points, budget=len(points), seed=seed, direction=direction, prune=prune, history=told), len(
+            points
+        )
     assert trials is not None
-    left = max(0, trials - len(told))
+    left = max(0, trials - tried)
     study = Optuna(space, name, points=None, budget=left, seed=seed, direction=direction, prune=prune, history=told, several=several)
     return study, trials
 
@@ -113,10 +118,7 @@ class Optuna:
         history: list[tuple[Point, float]],
         several: bool = False,
     ) -> None:
-        try:
-            import optuna
-        except ImportError:
-            raise MissingExtraError(f"search {sampler}" if points is None else "--prune", "sweep") from None
+        optuna = needed("optuna", f"search {sampler}" if points is None else "--prune", "sweep")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._optuna = optuna
         self._space = space
@@ -129,8 +131,7 @@ class Optuna:
             pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP) if prune else optuna.pruners.NopPruner(),
         )
         for point, value in history:
-            if coded := self._coded(point):
-                self._study.add_trial(optuna.trial.create_trial(params=coded, distributions=self._forms, value=value))
+            self._learn(point, value)
 
     def ask(self) -> Asked | None:
         if self._left <= 0:
@@ -144,6 +145,9 @@ class Optuna:
     def tell(self, asked: Asked, values: Sequence[float]) -> None:
         """Give the result of each repeat; none or NaN: the point failed (or was pruned, if it had reported)."""
         mean = sum(values) / len(values) if values else math.nan
+        if asked.token is None:  # a point of an earlier study, now complete
+            self._learn(asked.point, mean)
+            return
         state = self._optuna.trial.TrialState
         if not math.isnan(mean):
             self._study.tell(asked.token, mean)
@@ -156,6 +160,11 @@ class Optuna:
             return False
         asked.token.report(value, step)
         return bool(asked.token.should_prune())
+
+    def _learn(self, point: Point, value: float) -> None:
+        coded = self._coded(point)
+        if coded and not math.isnan(value):
+            self._study.add_trial(self._optuna.trial.create_trial(params=coded, distributions=self._forms, value=value))
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
         """Return a point in Optuna's terms; None where it lies outside of the space (which was widened or narrowed since)."""
@@ -176,10 +185,7 @@ class Optuna:
 
 def _sampler(optuna: Any, name: str, seed: int, several: bool) -> Any:
     if name == "cmaes":
-        try:
-            import cmaes  # noqa: F401
-        except ImportError:
-            raise MissingExtraError("search cmaes", "sweep") from None
+        needed("cmaes", "search cmaes", "sweep")
         return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
     if name == "tpe":
         import warnings

@@ -1,8 +1,8 @@
 """What a sweep searches: for each param the values that it may take, as people write them and back.
 
-    lr=0.1,0.01          these values                    depth=range(2,8,2)    2, 4, 6, as Python's range
-    wd=log(1e-5,1e-2)    anything between, in log scale  drop=uniform(0,0.5)   anything between
-    wd=log(1e-5,1e-2,4)  as before; a grid takes 4 points of it
+lr=0.1,0.01          these values                    depth=range(2,8,2)    2, 4, 6, as Python's range
+wd=log(1e-5,1e-2)    anything between, in log scale  drop=uniform(0,0.5)   anything between
+wd=log(1e-5,1e-2,4)  as before; a grid takes 4 points of it
 """
 
 from __future__ import annotations
@@ -147,11 +147,14 @@ def grid(space: Space) -> Iterator[Point]:
         values = form.grid()
         if values is None:
             raise UsageError(
-                f"a grid needs a number of points for '{name}': write {form.written()[:-1]},4), or search at random: --search random --trials 20"
+                f"a grid needs a number of points for '{name}': write {form.written()[:-1]},4), or search at random:"
+                " --search random --trials 20"
             )
         columns.append(values)
     if math.prod(map(len, columns)) > MAX_GRID:
-        raise UsageError(f"the grid has {math.prod(map(len, columns)):,} points, more than {MAX_GRID:,}; search at random: --search random --trials N")
+        raise UsageError(
+            f"the grid has {math.prod(map(len, columns)):,} points, more than {MAX_GRID:,}; search at random: --search random --trials N"
+        )
     return (dict(zip(space, values)) for values in itertools.product(*columns))
 
 

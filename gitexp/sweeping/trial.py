@@ -34,6 +34,8 @@ from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 
 STOP, GROUP = "stop", "group"
+PRUNED = "pruned"  # the reason, and the label of such a trial
+PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
@@ -80,10 +82,9 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
     try:
         live.log_params(job.params)
         live.set_fact("Hardware", environment.hardware())
-        (where / "requirements.txt").write_text(_requirements(job.command[0]))
+        (where / "requirements.txt").write_text(_requirements(job.command[0].replace(PYTHON, sys.executable)))
         inside = root / job.directory
         watched = commands.watch(root, inside)
-        begun = time.monotonic()
         try:
             code, why = _supervised(job, where, root, _environment(job, where, root, slot))
         except OSError as error:
@@ -92,7 +93,8 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
         commands.keep_output(live)
         ended = commands.Ended(code, None, None)
         live.set_fact("Exit-Code", code or None)
-        live.set_fact("Wall-Time", f"{time.monotonic() - begun:.3f} s")
+        if why == PRUNED:
+            live.set_label(PRUNED)
         live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
     finally:
         owned.close()
@@ -146,7 +148,13 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
     """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
     with open(folder / "output.log", "wb") as log:
         process = subprocess.Popen(
-            job.command, cwd=root / job.directory, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [sys.executable if word == PYTHON else word for word in job.command],
+            cwd=root / job.directory,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     (folder / GROUP).write_text(str(process.pid))
     over = threading.Event()
@@ -234,8 +242,8 @@ def _take_place(commit: str, bundle: bytes) -> Path:
         _homes.append(tempfile.TemporaryDirectory(prefix="gitexp-worker-", ignore_cleanup_errors=True))
         place = Path(_homes[-1].name) / "work"
         place.mkdir()
-        form = ["--object-format=sha256"] if len(commit) == 64 else []
-        subprocess.run(["git", "init", "-q", *form, str(place)], check=True, capture_output=True)
+        form = "sha256" if len(commit) == 64 else "sha1"
+        Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
     repo = _repository(str(place))
     if repo.resolve(commit) is None:
         file = place.with_name("bundle")

@@ -1,0 +1,125 @@
+"""``gitexp.sweep``: a sweep from Python, over a function of an importable module or over a command."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitexp.errors import UsageError
+from gitexp.repo import Repo
+from gitexp.run import JOIN
+from gitexp.sweeping import plan as plans
+from gitexp.sweeping import space as spaces
+from gitexp.sweeping import summary
+from gitexp.sweeping.driver import Driver
+from gitexp.sweeping.plan import Plan
+from gitexp.sweeping.trial import PYTHON
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sweep(
+    train: Callable[..., Any] | str | Sequence[str],
+    space: Mapping[str, Any],
+    *,
+    search: str = "grid",
+    trials: int | None = None,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    repeat: int = 1,
+    seed: int = 0,
+    prune: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+    n_jobs: int = 1,
+    engine: str = "loky",
+    address: str | None = None,
+    group: str | None = None,
+    repo: str | os.PathLike[str] = ".",
+) -> pd.DataFrame:
+    """Run many trials of the work tree as it is now, record each as an experiment, and return them as a DataFrame.
+
+        gitexp.sweep(train, {"lr": [0.1, 0.01], "wd": "log(1e-5,1e-2)"}, search="tpe", trials=30, minimize="rmse", n_jobs=4)
+
+    Args:
+        train: a function at the top of a module in the repository, which gets the params as arguments (and ``seed``, if it has
+            such an argument) and may return metrics; or a command like ``"python train.py --lr {lr}"``. Each trial runs in a process
+            and a work tree of its own.
+        space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``, ``"uniform(0,1)"``.
+        search: grid, random, tpe or cmaes; all but grid need ``trials``.
+        minimize, maximize: the metric to go by.
+        repeat: how many seeds each point runs with.
+        n_jobs: how many trials run at once.
+        engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler or Ray cluster.
+
+    Raises:
+        UsageError: something cannot be done as asked; nothing was run.
+    """
+    if os.environ.get(JOIN):
+        raise UsageError("a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ == '__main__':`")
+    here = Repo.discover(repo)
+    objective, direction = aim(minimize, maximize)
+    command, import_root = _command(train, here.root, objective)
+    plan = Plan(
+        command=command,
+        space=spaces.from_mapping(space),
+        search=search,
+        trials=trials,
+        objective=objective,
+        direction=direction,
+        repeat=repeat,
+        seed=seed,
+        prune=prune,
+        timeout=timeout,
+        retries=retries,
+        append=import_root is None,
+        directory=below(here),
+        import_root=import_root,
+    )
+    frozen = plans.freeze(here, plans.check(plan), group)
+    return summary.frame(Driver(here, frozen, jobs=n_jobs, engine=engine, address=address).run())
+
+
+def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | None]:
+    """Return the objective and its direction; raise UsageError where there are two."""
+    if minimize and maximize:
+        raise UsageError("a sweep goes by one metric: give --minimize or --maximize, not both")
+    return minimize or maximize, "min" if minimize else "max" if maximize else None
+
+
+def below(repo: Repo) -> str:
+    """Return where we are, below the top of the work tree (the top itself for somebody who is elsewhere)."""
+    here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
+    return "." if here.startswith("..") else here
+
+
+def _command(train: Callable[..., Any] | str | Sequence[str], root: Path, objective: str | None) -> tuple[tuple[str, ...], str | None]:
+    if isinstance(train, str):
+        return tuple(shlex.split(train)), None
+    if not callable(train):
+        return tuple(train), None
+    name, import_root = _importable(train, root)
+    return (PYTHON, "-m", "gitexp.sweeping.call", name, *([objective] if objective else [])), import_root
+
+
+def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
+    """Return ``module:function``, and the folder below ``root`` that the module is imported from."""
+    name, module = getattr(function, "__qualname__", "<object>"), sys.modules.get(getattr(function, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    if module is None or file is None or "<" in name:
+        raise UsageError(f"each trial imports its function, which '{name}' does not allow; put it at the top of a module (a .py file)")
+    path = Path(file).resolve()
+    spec = getattr(module, "__spec__", None)
+    dotted = path.stem if module.__name__ == "__main__" and spec is None else spec.name if spec else module.__name__
+    if path.stem == "__init__":
+        path = path.parent
+    try:
+        top = path.parents[dotted.count(".")].relative_to(root.resolve())
+    except (ValueError, IndexError):
+        raise UsageError(f"'{name}' lies in {path}, outside of the repository; a trial runs what the snapshot holds") from None
+    return f"{dotted}:{name}", top.as_posix()
