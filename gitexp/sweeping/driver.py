@@ -169,7 +169,8 @@ class Driver:
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
         found = sorted(self._known.values(), key=lambda item: _said(item)["index"])
-        return Done(self.frozen, tuple(found), max(0, self._total - len(self._closed)), tuple(self._problems))
+        missing = max(0, self._total - len(self._closed)) if self._presses or self._problems else 0
+        return Done(self.frozen, tuple(found), missing, tuple(self._problems))
 
     # -- what runs next ------------------------------------------------------------------------------------------
 
@@ -188,19 +189,26 @@ class Driver:
             asked = self._search.ask()
             if asked is None:
                 return None
-            self._waiting.extend(self._seeds(asked, skip=set(self._closed)))
+            self._waiting.extend(self._seeds(asked))
         return self._waiting.popleft()
 
-    def _seeds(self, asked: Asked, skip: set[str]) -> Iterator[_Trial]:
-        """Yield the trials of a point, without those that are recorded already."""
+    def _seeds(self, asked: Asked) -> list[_Trial]:
+        """Return the trials of a point, without those that are recorded already."""
         plan = self.frozen.plan
-        seeds = [(at, plan.seed + at) for at in range(plan.repeat)]
-        todo = [(at, seed) for at, seed in seeds if plans.key(asked.point, seed) not in skip]
-        values = [_value(plan, self._closed[plans.key(asked.point, seed)]) for at, seed in seeds if (at, seed) not in todo]
-        asked_for = _Round(asked, len(todo), [value for value in values if value is not None])
-        for at, seed in todo:
-            yield _Trial(self._next_index + at, asked_for, seed)
-        self._next_index += plan.repeat
+        first, self._next_index = self._next_index, self._next_index + plan.repeat
+        asked_for = _Round(asked, 0)
+        todo = []
+        for at in range(plan.repeat):
+            seed = plan.seed + at
+            known = self._closed.get(plans.key(asked.point, seed))
+            if known is None:
+                todo.append(_Trial(first + at, asked_for, seed))
+            elif (value := _value(plan, known)) is not None:
+                asked_for.values.append(value)
+        asked_for.left = len(todo)
+        if not todo:
+            self._search.tell(asked, asked_for.values)
+        return todo
 
     def _unfinished(self) -> Iterator[_Trial]:
         """Yield the missing trials of points that a search once chose itself and that were run with some of their seeds only."""
@@ -208,7 +216,8 @@ class Driver:
             return
         points: dict[str, Point] = {plans.key(_said(item)["point"], 0): _said(item)["point"] for item in self._closed.values()}
         for point in points.values():
-            yield from self._seeds(Asked(point), skip=set(self._closed))
+            if any(plans.key(point, self.frozen.plan.seed + at) not in self._closed for at in range(self.frozen.plan.repeat)):
+                yield from self._seeds(Asked(point))
 
     def _start(self, trial: _Trial) -> None:
         assert self._engine is not None

@@ -4,6 +4,7 @@ is Optuna's, with no database: the study's history is told anew from the experim
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from gitexp.sweeping.space import Choices, Interval, Point, Space, Steps
 
 OWN = ("grid", "random")
 SEARCHES = (*OWN, "tpe", "cmaes")
+_DRAWS = 50  # of points that are known already, before a space counts as used up
 STARTUP = 5  # trials that run to their end before any is pruned
 
 
@@ -68,14 +70,13 @@ def make(
         return Listed(points), len(points)
     if direction is None:
         raise UsageError(f"{'--prune' if prune else f'search {name}'} needs a metric to go by: --minimize rmse or --maximize accuracy")
-    told = list(history)
     if name in OWN:
-        return Optuna(space, name, points=points, budget=len(points), seed=seed, direction=direction, prune=prune, history=told), len(
-            points
-        )
+        return Optuna(space, name, points=points, budget=len(points), seed=seed, direction=direction, prune=prune, history=[]), len(points)
     assert trials is not None
     left = max(0, trials - tried)
-    study = Optuna(space, name, points=None, budget=left, seed=seed, direction=direction, prune=prune, history=told, several=several)
+    study = Optuna(
+        space, name, points=None, budget=left, seed=seed + tried, direction=direction, prune=prune, history=list(history), several=several
+    )
     return study, trials
 
 
@@ -125,6 +126,7 @@ class Optuna:
         self._forms = {name: _distribution(optuna, form) for name, form in space.items()}
         self._points = None if points is None else iter(points)
         self._left = budget
+        self._seen: dict[str, float] = {}  # points asked for or told, with their values
         self._study = optuna.create_study(
             direction=f"{direction}imize",
             sampler=_sampler(optuna, sampler, seed, several),
@@ -137,23 +139,26 @@ class Optuna:
         if self._left <= 0:
             return None
         self._left -= 1
-        if self._points is not None:
-            self._study.enqueue_trial(self._coded(next(self._points)) or {})
-        found = self._study.ask(self._forms)
-        return Asked({name: _decoded(self._space[name], value) for name, value in found.params.items()}, found)
+        for _ in range(_DRAWS):
+            if self._points is not None:
+                self._study.enqueue_trial(self._coded(next(self._points)) or {})
+            found = self._study.ask(self._forms)
+            point = {name: _decoded(self._space[name], value) for name, value in found.params.items()}
+            name = json.dumps(point, sort_keys=True)
+            if name not in self._seen or self._points is not None:
+                self._seen[name] = math.nan
+                return Asked(point, found)
+            self._tell(found, self._seen[name])  # its result is known, so it costs no trial
+        return None
 
     def tell(self, asked: Asked, values: Sequence[float]) -> None:
         """Give the result of each repeat; none or NaN: the point failed (or was pruned, if it had reported)."""
         mean = sum(values) / len(values) if values else math.nan
+        self._seen[json.dumps(asked.point, sort_keys=True)] = mean
         if asked.token is None:  # a point of an earlier study, now complete
             self._learn(asked.point, mean)
-            return
-        state = self._optuna.trial.TrialState
-        if not math.isnan(mean):
-            self._study.tell(asked.token, mean)
         else:
-            reported = bool(self._study.trials[asked.token.number].intermediate_values)
-            self._study.tell(asked.token, state=state.PRUNED if reported else state.FAIL)
+            self._tell(asked.token, mean)
 
     def should_prune(self, asked: Asked, step: int, value: float) -> bool:
         if math.isnan(value):
@@ -161,7 +166,16 @@ class Optuna:
         asked.token.report(value, step)
         return bool(asked.token.should_prune())
 
+    def _tell(self, token: Any, value: float) -> None:
+        state = self._optuna.trial.TrialState
+        if not math.isnan(value):
+            self._study.tell(token, value)
+        else:
+            reported = bool(self._study.trials[token.number].intermediate_values)
+            self._study.tell(token, state=state.PRUNED if reported else state.FAIL)
+
     def _learn(self, point: Point, value: float) -> None:
+        self._seen[json.dumps(point, sort_keys=True)] = value
         coded = self._coded(point)
         if coded and not math.isnan(value):
             self._study.add_trial(self._optuna.trial.create_trial(params=coded, distributions=self._forms, value=value))
