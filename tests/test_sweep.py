@@ -563,8 +563,10 @@ def test_submitit_records_each_trial_once(project: Project) -> None:
     check_engine(project, 3)
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_not_there_is_named(project: Project) -> None:
     train(project)
     pytest.importorskip("distributed")
     text = project.error("sweep", "--engine", "dask", "--address", "tcp://127.0.0.1:9", "-p", "lr=1", "--", "python", "train.py")
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in text
+    assert not project.git("for-each-ref", "refs/gitexp")

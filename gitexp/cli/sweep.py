@@ -89,9 +89,10 @@ def sweep_command(
             return _print_commands(plan)
         _check_search(plan)
         frozen = plans.freeze(repo, plan, group)
-        _say_snapshot(frozen)
     line = _Line(frozen)
-    done = driver.Driver(repo, frozen, again=again, report=line.show, **running).run()
+    ready = driver.Driver(repo, frozen, again=again, report=line.show, **running)
+    _say_snapshot(frozen)
+    done = ready.run()
     line.end()
     return _print_result(done, form)
 

@@ -134,6 +134,8 @@ class Driver:
             self._alive.close()
             if self._engine:
                 self._engine.close()
+            if frozen.shot:  # just made for this
+                plans.drop(repo, frozen)
             raise
         self._next_index = (
             0 if plan.search in searches.OWN else 1 + max((_said(item)["index"] for item in self._known.values()), default=-1)

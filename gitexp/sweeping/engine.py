@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -81,7 +80,7 @@ class Loky:
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         slot = self._free.pop()
         if self._workers[slot] is None:
-            self._workers[slot] = self._loky.ProcessPoolExecutor(max_workers=1, timeout=None, initializer=_ignore_interrupts)
+            self._workers[slot] = self._loky.ProcessPoolExecutor(max_workers=1, timeout=None, initializer=trial.live_with_the_driver)
         done: Future[Result] = self._workers[slot].submit(trial.run, job, str(self._places[slot]), str(folder), slot)
         done.add_done_callback(lambda ended: self._let_go(slot, ended))
         return done
@@ -111,7 +110,7 @@ class Dask:
         distributed = needed("distributed", "engine dask", "dask")
         try:
             self._client = (
-                distributed.Client(address, timeout="10s")
+                distributed.Client(address, timeout="5s")
                 if address
                 else distributed.Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None)
             )
@@ -246,8 +245,3 @@ def _copy(result: Callable[[], Result], target: Future[Result]) -> None:
         target.set_result(result())
     except BaseException as error:
         target.set_exception(error)
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches the whole foreground group, but only the driver decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

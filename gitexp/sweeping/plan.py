@@ -181,6 +181,12 @@ def load(repo: Repo, group: str) -> Frozen:
         raise UsageError(f"the sweep '{group}' was written by another version of gitexp and cannot be resumed; start a new one") from None
 
 
+def drop(repo: Repo, frozen: Frozen) -> None:
+    """Forget a sweep that could not begin."""
+    repo.update_refs([f"delete {REFS}{frozen.group} {frozen.commit}"], f"gitexp: sweep {frozen.group} did not begin")
+    shutil.rmtree(folder(repo, frozen), ignore_errors=True)
+
+
 def folder(repo: Repo, frozen: Frozen) -> Path:
     """Return where a sweep's trials are journaled."""
     return repo.make_state_dir("sweeps", frozen.group)

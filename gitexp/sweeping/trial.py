@@ -39,6 +39,7 @@ PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
+_running: dict[str, str] = {}  # the folder of each trial that this process runs
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,15 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
     root = Path(place)
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
-    worktree.reset(_repository(place), root, job.commit)
+    _running[job.key] = folder
+    try:
+        _run(job, root, where, slot)
+    finally:
+        del _running[job.key]
+
+
+def _run(job: Job, root: Path, where: Path, slot: int) -> None:
+    worktree.reset(_repository(str(root)), root, job.commit)
     _link(job, root)
     started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
@@ -105,11 +114,9 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
     """Run a trial on a machine that has no clone of the repository, and return the files of its folder."""
     with tempfile.TemporaryDirectory(prefix="gitexp-trial-") as folder:
         place = _take_place(job.commit, bundle)
-        _running[job.key] = folder
         try:
             run(job, str(place), folder)
         finally:
-            _running.pop(job.key, None)
             _free_places.append(place)
         return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
@@ -118,6 +125,18 @@ def stop(key: str, why: str) -> None:
     """End a trial that runs in this process (on whichever thread), if it does."""
     if folder := _running.get(key):
         ask_to_stop(Path(folder), why)
+
+
+def live_with_the_driver() -> None:
+    """Begin a worker process on the driver's machine: Ctrl-C is the driver's to judge, and without a driver there is no use in it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
+
+
+def _outlive_no_driver(driver: int) -> None:
+    while os.getppid() == driver or _running:  # a trial ends itself first, and writes down how
+        time.sleep(_LOOK)
+    os._exit(1)
 
 
 def ask_to_stop(folder: Path, why: str) -> None:
@@ -229,7 +248,6 @@ def _repository(place: str) -> Repo:
 
 # -- work trees on another machine ---------------------------------------------------------------------------------------
 
-_running: dict[str, str] = {}
 _free_places: list[Path] = []
 _homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the worker ends
 
