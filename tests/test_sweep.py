@@ -559,8 +559,25 @@ def test_ray_records_each_trial_once(project: Project) -> None:
 def test_submitit_records_each_trial_once(project: Project) -> None:
     pytest.importorskip("submitit")
     train(project)
-    sweep(project, "--engine", "slurm", "-j", "2", "-p", "lr=range(3)", env={"GITEXP_SUBMITIT_CLUSTER": "local"})
+    sweep(project, "--engine", "slurm", "--address", "local", "-j", "2", "-p", "lr=range(3)")
     check_engine(project, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["dask", "ray"])
+def test_ctrl_c_twice_ends_what_runs_on_other_engines_too(project: Project, engine: str) -> None:
+    pytest.importorskip("distributed" if engine == "dask" else engine)
+    mark = project.root.parent / "mark"
+    train(project, f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(600)")
+    process = started(project, "--group", "g", "--engine", engine, "-p", "lr=0.1,0.2")
+    wait_for(lambda: mark.exists() and mark.read_text(), 60)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.3)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not is_running(int(mark.read_text()))
+    assert [(item.status, item.extra["error"]) for item in found(project)] == [("killed", "interrupted")]
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ pickled, only this package's own functions by name and plain values.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -55,8 +54,8 @@ def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = N
         raise UsageError(f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are {', '.join(ENGINES)}")
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
-    if address and name in ("loky", "slurm"):
-        raise UsageError(f"engine {name} has no --address; it is for dask and ray")
+    if address and name == "loky":
+        raise UsageError("engine loky has no --address; it is for dask, ray and slurm")
     return ENGINES[name](repo, commit, jobs, address)
 
 
@@ -112,7 +111,7 @@ class Dask:
             self._client = (
                 distributed.Client(address, timeout="5s")
                 if address
-                else distributed.Client(n_workers=jobs, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None)
+                else distributed.Client(processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None)
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler") from None
@@ -137,7 +136,7 @@ class Dask:
         return done
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
-        self._client.run(trial.stop, job.key, why, wait=False)
+        self._client.run(trial.stop, job.key, why)
 
     def close(self) -> None:
         self._client.close()
@@ -181,15 +180,18 @@ class Ray:
 
 
 class Slurm:
-    """SLURM through submitit: a job for each trial. Its folder must lie on a disk that the nodes share, as usual there."""
+    """SLURM through submitit: a job for each trial, with what sbatch's own variables (SBATCH_PARTITION, ...) ask for.
+
+    The repository must lie on a disk that the nodes share, as usual there. The address ``local`` runs the jobs here, to try it.
+    """
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
         folder = repo.make_state_dir("submitit")
         try:
-            executor = submitit.AutoExecutor(folder=folder, cluster=os.environ.get("GITEXP_SUBMITIT_CLUSTER", "slurm"))
+            executor = submitit.AutoExecutor(folder=folder, cluster=address or "slurm")
         except RuntimeError as error:
             raise UsageError(f"SLURM cannot be used here: {error}") from None
         self._submitit = executor

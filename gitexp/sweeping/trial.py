@@ -177,47 +177,45 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
         )
     (folder / GROUP).write_text(str(process.pid))
     over = threading.Event()
-    reasons: list[str] = []
-    watcher = threading.Thread(target=_watch, args=(process.pid, job.timeout, folder, over, reasons), daemon=True)
-    watcher.start()
+    threading.Thread(target=_notice_end, args=(process, over), daemon=True).start()
     try:
-        _wait_unreaped(process)
-    except BaseException:
-        _signal(process.pid, "SIGKILL")
-        raise
+        why = _watch(process.pid, job.timeout, folder, over)
     finally:
-        over.set()
-        watcher.join()
-        _signal(process.pid, "SIGKILL")  # what it started and left; the process is not reaped yet, so its number is still its own
+        _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
+        over.wait()
         code = process.wait()
         (folder / GROUP).unlink(missing_ok=True)
-    return code if code >= 0 else 128 - code, reasons[0] if reasons else None
+    return code if code >= 0 else 128 - code, why
 
 
-def _watch(group: int, timeout: float | None, folder: Path, over: threading.Event, reasons: list[str]) -> None:
-    """Kill the command when its time is up, when the driver asks for it, or when the driver is gone."""
+def _watch(group: int, timeout: float | None, folder: Path, over: threading.Event) -> str | None:
+    """Wait for the command, and end it when its time is up, when the driver asks for it, or when the driver is gone; returns why."""
     deadline = time.monotonic() + timeout if timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
         if deadline and time.monotonic() > deadline:
-            reasons.append(f"timed out after {timeout:g} s")
+            why = f"timed out after {timeout:g} s"
         elif (folder / STOP).exists():
-            reasons.append((folder / STOP).read_text() or "stopped")
+            why = (folder / STOP).read_text() or "stopped"
         elif os.getppid() != driver:
-            reasons.append("the sweep was killed")
+            why = "the sweep was killed"
         else:
             continue
         _signal(group, "SIGTERM")
-        if not over.wait(GRACE):
-            _signal(group, "SIGKILL")
-        return
+        over.wait(GRACE)
+        return why
+    return None
 
 
-def _wait_unreaped(process: subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        process.wait()
-    else:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
+    """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of a system call."""
+    try:
+        if sys.platform == "win32":
+            process.wait()
+        else:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        over.set()
 
 
 def _signal(group: int, name: str) -> None:
