@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
-    worktree.reset(_repository(str(root)), root, job.commit)
+    _tidy(root, job.commit)
     _link(job, root)
     started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
@@ -224,6 +225,22 @@ def _signal(group: int, name: str) -> None:
             os.kill(group, signal.SIGTERM)
         else:
             os.killpg(group, getattr(signal, name))
+
+
+def _tidy(root: Path, commit: str) -> None:
+    """Take away what the last trial left behind; with one git process, where it changed no tracked file."""
+    repo = _repository(str(root))
+    head, *entries = repo.git("status", "--porcelain=v2", "-z", "--branch", "--ignored", "--untracked-files=normal").split(b"\0")
+    found = [entry for entry in entries if entry and not entry.startswith(b"# ")]
+    if head != b"# branch.oid " + commit.encode() or not all(entry.startswith((b"? ", b"! ")) for entry in found):
+        worktree.reset(repo, root, commit)
+        return
+    for entry in found:
+        path = root / os.fsdecode(entry[2:])
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _link(job: Job, root: Path) -> None:
