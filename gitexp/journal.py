@@ -182,7 +182,7 @@ def all_facts(folder: Path) -> dict[str, Any]:
     for file in sorted(folder.glob("joined-*.json")):
         for key, value in facts(folder, file.name).items():
             if key in ("trailers", "extra"):
-                known[key] = {**known.get(key, {}), **value}
+                known[key] = params.merge(known.get(key, {}), value)
             elif key == "labels":
                 known[key] = sorted({*known.get(key, []), *value})
             elif value and not known.get(key):
