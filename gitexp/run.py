@@ -369,6 +369,7 @@ def begin(
     group: str | None = None,
     advance: bool | None = None,
     command: list[str] | None = None,
+    directory: str | None = None,
     beside: str | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
@@ -398,7 +399,7 @@ def begin(
         "host": environment.host(),
         "started": message.format_time(datetime.now(timezone.utc)),
         "command": environment.redact(command) if command else None,
-        "directory": os.path.relpath(os.getcwd(), repo.root),
+        "directory": os.path.relpath(os.getcwd(), repo.root) if directory is None else directory,
         "name": name,
         "title": title,
         "note": note,
@@ -427,6 +428,15 @@ def begin(
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     return run
+
+
+def unrecorded(repo: Repo, folder: Path) -> Run:
+    """Open a journal in a new folder of the caller's, for a run that is looked at and never recorded."""
+    folder.mkdir()
+    facts = {"id": secrets.token_hex(8), "max_file_size": settings.load(repo.root).max_file_size}
+    owned = Journal(folder, owner=True)
+    owned.write_facts(facts)
+    return Run(repo, folder, facts, owned)
 
 
 def _joined(folder: Path, repo: Repo | None) -> Run:
