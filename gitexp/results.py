@@ -84,9 +84,14 @@ def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path],
         if path not in paths:
             with suppress(OSError):
                 (repo.root / path).unlink()
-    with suppress(OSError):
-        (repo.state_dir / "written.json").write_text(json.dumps(written))
+    _remember(repo, written)
     return warnings
+
+
+def adopt(repo: Repo, path: str) -> None:
+    """Note that the file at a usual place, as it lies there now, is one of an experiment and may be replaced."""
+    with suppress(OSError):
+        _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
 
 
 def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
@@ -117,6 +122,11 @@ def _written(repo: Repo) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _remember(repo: Repo, written: Mapping[str, Any]) -> None:
+    with suppress(OSError):
+        (repo.make_state_dir() / "written.json").write_text(json.dumps(written))
 
 
 def same_file(root: Path, path: str, expected: bytes | None) -> bool:
