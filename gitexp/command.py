@@ -47,15 +47,24 @@ def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
     Dashes inside a key become underscores, as argparse does. Words without a key and values of secret-looking keys are
     passed over; so is everything up to the program, and the value of Python's own ``-m``, ``-c`` and the like.
     """
-    found: list[tuple[str, Any]] = []
-    words = list(environment.redact(command))[1:]
+    result: dict[str, Any] = {}
+    for name, value, _ in options(environment.redact(command)[1:]):
+        if name is not None and value != "***":
+            with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
+                result = params.nest([(name, True if value is None else params.parse_value(value))], result)
+    return result
+
+
+def options(words: Sequence[str]) -> Iterator[tuple[str | None, str | None, tuple[str, ...]]]:
+    """Yield ``(name, value, words as written)`` for each option and assignment of a command line, in its order.
+
+    The value of a flag is None, and so is the name of a word that is neither.
+    """
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
         key, sign, value = word.partition("=")
-        if word == "--":
-            continue
         if word.startswith("--") and _KEY.fullmatch(key[2:]):
             name = key[2:].replace("-", "_")
             if (
@@ -64,17 +73,14 @@ def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
                 and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at]))
                 and not _assigns(words[at])
             ):
-                value, sign = words[at], "="
+                yield name, words[at], (word, words[at])
                 at += 1
-            if value != "***":
-                found.append((name, params.parse_value(value) if sign else True))
-        elif _assigns(word) and value != "***":
-            found.append((key.lstrip("+"), params.parse_value(value)))
-    result: dict[str, Any] = {}
-    for name, value in found:
-        with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
-            result = params.nest([(name, value)], result)
-    return result
+            else:
+                yield name, value if sign else None, (word,)
+        elif _assigns(word):
+            yield key.lstrip("+"), value, (word,)
+        else:
+            yield None, None, (word,)
 
 
 def execute(

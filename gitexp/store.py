@@ -273,7 +273,11 @@ def _signed(repo: Repo, raw: bytes) -> str:
         except GitError as error:
             why = " ".join(error.stderr.replace("error: ", "").split())
             raise GitError(f"git could not sign the tag: {why}; see git config user.signingKey, or use --no-sign") from None
-        return repo.line("rev-parse", f"refs/tags/{name}", env=env)
+        tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
+    made = next(repo.objects([tag]))
+    if made is None or not message.is_signed(made.data):  # git 2.39 says nothing where an SSH key is not there
+        raise GitError("git could not sign the tag; check git config user.signingKey, or use --no-sign")
+    return tag
 
 
 def _short(value: Any) -> Any:

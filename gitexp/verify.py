@@ -21,7 +21,6 @@ from gitexp.repo import Object, Repo
 
 GOOD, BAD, UNSIGNED = "good", "bad", "unsigned"
 _PROGRAMS = {"gpg.program": "gpg", "gpg.openpgp.program": "gpg", "gpg.x509.program": "gpgsm", "gpg.ssh.program": "ssh-keygen"}
-_SIGNATURE = re.compile(rb"^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def verify(repo: Repo, experiments: Sequence[Experiment]) -> Iterator[Checked]:
 
 
 def _signature(repo: Repo, experiment: Experiment, tag: Object | None, programs: Mapping[str, str]) -> tuple[str, str]:
-    if tag is None or not _SIGNATURE.search(tag.data):
+    if tag is None or not message.is_signed(tag.data):
         return UNSIGNED, ""
     options = [word for name, program in programs.items() for word in ("-c", f"{name}={program}")]
     good, said = repo.judged(*options, "verify-tag", experiment.tag)

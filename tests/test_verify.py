@@ -167,7 +167,7 @@ def test_nothing_of_a_hostile_repository_runs(ssh: Project, tmp_path: Path) -> N
     blob = subprocess.run(["git", "rev-parse", "exp-1:README.md"], cwd=ssh.root, capture_output=True, text=True).stdout.strip()
     (ssh.root / ".git" / "objects" / blob[:2] / blob[2:]).unlink()  # git would ask the promisor for it
     canary.unlink(missing_ok=True)
-    for args in (["list"], ["show", "exp-1"], ["show", "exp-2"], ["diff", "exp-1", "exp-2"], ["diff", "exp-1", "exp-2", "-p"], ["status"],
+    for args in (["list"], ["show", "exp-1"], ["show", "exp-2"], ["diff", "exp-1", "exp-2"], ["diff", "exp-1", "exp-2", "--code"], ["status"],
                  ["verify", "--all"], ["verify", "exp-1"], ["best", "rmse"], ["reproduce", "exp-1"]):  # fmt: skip
         done = ssh.run(*args)
         assert "Traceback" not in done.stderr

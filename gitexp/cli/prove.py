@@ -1,4 +1,4 @@
-"""``gitexp reproduce`` and ``gitexp verify``."""
+"""``gitexp reproduce``, ``verify``, ``bisect`` and ``why``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from gitexp import reference, rerun
+from gitexp import attribution, difference, environment, reference, rerun, store
+from gitexp import bisect as bisecting
 from gitexp import reproduce as reproducing
 from gitexp import verify as verifying
 from gitexp.cli import output
 from gitexp.cli.opened import opened
-from gitexp.errors import UsageError
+from gitexp.errors import CannotRunError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.verify import BAD, UNSIGNED, Checked
 
@@ -81,7 +82,92 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, form: 
     return 1 if failed else 0
 
 
-def _agreed(experiment: Experiment, todo: rerun.Task, yes: bool, call: str) -> None:
+@click.command("bisect")
+@click.argument("good")
+@click.argument("bad")
+@click.option("--metric", required=True, metavar="NAME", help="The metric that got worse.")
+@click.option("--max", "most", type=float, metavar="N", help="It is good up to N.")
+@click.option("--min", "least", type=float, metavar="N", help="It is good from N on.")
+@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Values to have of each commit; the median counts.")
+@_YES
+def bisect_command(good: str, bad: str, metric: str, most: float | None, least: float | None, repeats: int, yes: bool) -> int:
+    """Find the commit between the experiments GOOD and BAD that made a metric worse.
+
+    \b
+    gitexp bisect --metric rmse --max 18.5 exp-3 exp-9
+
+    git bisect searches, in a work tree of its own. Commits whose experiment was recorded, by the same command as BAD, answer without
+    running; others are run. One that cannot be run is skipped. The commit is printed with its difference.
+    """
+    if most is None and least is None:
+        raise UsageError("say what is good: --max for a metric that should be low, --min for one that should be high")
+    repo, known, index = opened()
+    first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
+    _agreed(last, rerun.task(repo, last), yes, f"gitexp bisect ... {good} {bad}", "Run it at the commits in between?")
+    limit = bisecting.Limit(metric, most, least)
+    found = bisecting.bisect(
+        index, limit, first, last, repeats=repeats, shown=sys.stderr, told=lambda step: output.say(_step(step, metric))
+    )
+    if len(found.commits) > 1:
+        click.echo("one of these commits made it worse; none of them could be run:")
+        for commit in found.commits:
+            click.echo(f"  {commit[:10]} {output.clean(store.full_message(repo, commit).partition(chr(10))[0])}")
+        return CannotRunError.exit_code
+    output.say(f"the first commit with a bad {metric}:")
+    arguments = ("show", "--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", found.commits[0], "--")
+    for line in repo.git(*arguments, *difference.code_pathspec([environment.PATH])).decode("utf-8", "replace").splitlines():
+        click.echo(output.clean(line.replace("\t", "    ")))
+    return 0
+
+
+@click.command("why")
+@click.argument("a")
+@click.argument("b")
+@click.option("--metric", metavar="NAME", help="The metric; needed where they share more than one.")
+@click.option("--budget", type=click.IntRange(2), default=10, show_default=True, help="The most runs to make.")
+@_YES
+@output.output_options
+def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form: str | None) -> None:
+    """Attribute the change of a metric from A to B to what differs, by trying the differences one at a time.
+
+    \b
+    gitexp why exp-3 exp-7 --metric rmse
+
+    Each param, the code and the packages of B are laid over A alone, in a work tree of its own, and A's command is run. What the
+    parts do not add up to, they do together.
+    """
+    repo, known, index = opened()
+    first, second = (reference.resolve(index, ref, known) for ref in (a, b))
+    shared = [name for name in first.metrics if name in second.metrics and not name.startswith("system.")]
+    if metric is None and len(shared) != 1:
+        raise UsageError(f"which metric? --metric NAME, one of: {', '.join(shared) or 'none is in both'}")
+    for experiment in (first, second):
+        _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
+    name = metric or shared[0]
+    found = attribution.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
+    rows: list[list[Any]] = [[first.name, found.base, None, "" if found.base == found.before else f"recorded: {found.before}"]]
+    rows += [[part.factor.text, part.value, None if part.value is None else part.value - found.base, part.why] for part in found.parts]
+    if found.runs:
+        rows.append(["together, and noise", None, found.rest, ""])
+    rows.append([second.name, found.after, found.after - found.base, "recorded"])
+    headers = ["what", name, "change", "remark"]
+    if form:
+        output.print_records(form, headers, rows)
+        return
+    shown = [[output.clean(str(row[0])), output.number(row[1]), output.number(row[2]), output.clean(str(row[3]))] for row in rows]
+    for line in output.text_table([output.clean(word) for word in headers], shown, [False, True, True, False]):
+        click.echo(line)
+
+
+def _step(step: bisecting.Step, metric: str) -> str:
+    if step.value is None:
+        return f"{step.commit[:10]} skipped: {output.clean(step.why)}"
+    spread = f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})" if len(step.values) > 1 else ""
+    origin = "recorded" if step.recorded else "run"
+    return f"{step.commit[:10]} {'good' if step.good else 'bad'}: {metric}={output.number(step.value)}{spread}, {origin}"
+
+
+def _agreed(experiment: Experiment, todo: rerun.Task, yes: bool, call: str, question: str = "") -> None:
     """Show what would be run, and have the user agree; nothing from a repository is ever run by itself."""
     origin = experiment.extra.get("source")
     by = f"recorded by {output.clean(experiment.author)} <{output.clean(experiment.email)}>"
@@ -92,7 +178,7 @@ def _agreed(experiment: Experiment, todo: rerun.Task, yes: bool, call: str) -> N
         return
     if not sys.stdin.isatty():
         raise UsageError(f"nothing was run; to run this command: {call} --yes")
-    if not click.confirm("Run it, with this experiment's code?", err=True):
+    if not click.confirm(question or "Run it, with this experiment's code?", err=True):
         raise click.Abort
 
 
