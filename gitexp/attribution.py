@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from gitexp import command, conditions, difference, params, rebuild, rerun, worktree
-from gitexp.errors import CannotRunError, FormatError, GateError, UsageError
+from gitexp.errors import CannotRunError, FormatError, GateError, NotFoundError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.settings import Settings
@@ -204,9 +204,8 @@ def _options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
 
 def _loaded(repo: Repo, experiment: Experiment, path: str) -> Mapping[str, Any]:
     try:
-        found = next(repo.objects([f"{experiment.id}:{path}"]))
-        return params.load(found.data, path) if found else {}
-    except FormatError:
+        return params.load(repo.read_file(experiment.id, path), path)
+    except (FormatError, NotFoundError):
         return {}
 
 

@@ -99,7 +99,8 @@ def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:
 
 def _contradictions(repo: Repo, experiment: Experiment, tag: Object | None) -> Iterator[str]:
     """Yield where tag, commit and files do not say the same, or an object is not what its hash says."""
-    commit, *files = repo.objects(experiment.id if not path else f"{experiment.id}:{path}" for path in ("", *experiment.files.values()))
+    names = [experiment.id, *(f"{experiment.id}:{path}" for path in experiment.files.values())]
+    commit, *files = repo.objects(repo.zero if "\n" in name else name for name in names)
     assert commit is not None
     for what, item in (("tag", tag), ("commit", commit), *zip(experiment.files, files)):
         if (

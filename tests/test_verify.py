@@ -111,6 +111,12 @@ def test_each_tampering_is_named(project: Project) -> None:
     assert "files of its commit are missing" in project.gitexp("verify", "exp-1", code=1)
 
 
+def test_a_tag_that_names_odd_files_is_a_problem_and_no_crash(project: Project) -> None:
+    record(project, {"lr": 0.1}, {"rmse": 1.5})
+    rewritten(project, "exp-1", '"metrics":"metrics.csv"', '"metrics":"a\\nb"')
+    assert "is not in the commit" in project.gitexp("verify", "exp-1", code=1)
+
+
 def test_inputs_are_checked_where_they_are(project: Project) -> None:
     """A tracked one in the commit, an ignored one on disk; one that is not here is said to be unchecked."""
     project.commit(_gitignore="data/\n", table_csv="1,2\n")
