@@ -1,4 +1,4 @@
-"""What the run ran on: installed distributions, Python, host and hardware; read from files, no process started."""
+"""What the run ran on: installed distributions, Python, host and hardware."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 PATH = ".gitexp/requirements.txt"
+_PYTHON = f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform}, {platform.machine()})"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 _REDACT_NAME = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|auth)s?$")
 
 
-def requirements(paths: Iterable[str] | None = None) -> str:
+def requirements(paths: Iterable[str] | None = None, python: str | None = None) -> str:
     """Return a ``requirements.txt``: the Python version as a comment, then every installed distribution, pinned.
+
+    Args:
+        paths, python: the ``sys.path`` and description of another interpreter, from ``of_interpreter``.
 
     The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a millisecond where
     ``importlib.metadata`` takes fifty. What was installed from an address or a folder is written so (PEP 610).
@@ -34,8 +40,26 @@ def requirements(paths: Iterable[str] | None = None) -> str:
                 name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
                 if name not in found:  # the first on the path is the one that is imported
                     found[name] = _requirement(name, match["version"], Path(folder or ".", entry, "direct_url.json"))
-    lines = [f"# Python {platform.python_version()} ({platform.python_implementation()}, {sys.platform}, {platform.machine()})"]
-    return "\n".join(lines + [found[name] for name in sorted(found)]) + "\n"
+    return "\n".join([f"# Python {python or _PYTHON}", *(found[name] for name in sorted(found))]) + "\n"
+
+
+def of_interpreter(program: str) -> str | None:
+    """Return the requirements of the Python that a command starts; None where it starts none, or this very one."""
+    if not re.fullmatch(r"(?i)(python|pypy)[\d.]*(\.exe)?", os.path.basename(program)):
+        return None
+    found = shutil.which(program)
+    if found is None or os.path.abspath(found) == os.path.abspath(sys.executable):
+        return None
+    ask = (
+        "import json, platform as p, sys; "
+        "print(json.dumps([sys.path[1:], f'{p.python_version()} ({p.python_implementation()}, {sys.platform}, {p.machine()})']))"
+    )
+    try:
+        done = subprocess.run([found, "-c", ask], capture_output=True, timeout=20, check=True)
+        paths, python = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return requirements(paths, python)
 
 
 def parse_requirements(text: str) -> dict[str, str]:

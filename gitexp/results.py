@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +35,14 @@ class Places:
     as_they_are: tuple[str, ...] = ()
 
 
-def ours(repo: Repo) -> frozenset[str]:
-    """Return those of the usual places that gitexp may write: nothing is there, or what it wrote itself."""
+def ours(repo: Repo, outputs: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return those of the usual places that gitexp may write: nothing is there, or what it wrote itself.
+
+    Args:
+        outputs: paths that the recorded command wrote, whose content is in the record.
+    """
     written = _written(repo)
-    return frozenset({environment.PATH, *(path for path in (PARAMS, METRICS) if _is_ours(repo, path, written))})
+    return frozenset({environment.PATH, *(path for path in (PARAMS, METRICS) if path in outputs or _is_ours(repo, path, written))})
 
 
 def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
@@ -53,20 +57,25 @@ def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
     return Places(places[PARAMS], places[METRICS], kept)
 
 
-def write_back(repo: Repo, places: Places, snapshot: Snapshot, commit: str) -> list[str]:
-    """Write the result files into the work tree after the branch moved onto them; returns what could not be written."""
-    paths = [path for path in (places.params, places.metrics, environment.PATH) if path not in places.as_they_are]
+def write_back(repo: Repo, places: Places, artifacts: Iterable[str], snapshot: Snapshot, commit: str) -> list[str]:
+    """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written.
+
+    That is the results, and those artifacts that lie in ``.gitexp/``; the others are files of the work tree already.
+    """
+    inside = [path for path in artifacts if path.startswith(f"{FOLDER}/")]
+    paths = [path for path in (places.params, places.metrics, environment.PATH, *inside) if path not in places.as_they_are]
     warnings = []
     written = _written(repo)
     for path, found in zip(paths, repo.objects([f"{commit}:{path}" for path in paths])):
         target = repo.root / path
         try:
             assert found is not None
-            target.parent.mkdir(exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.gitexp")
             part.write_bytes(found.data)
             os.replace(part, target)
-            written[path] = found.id
+            if path in (PARAMS, METRICS):
+                written[path] = found.id
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:

@@ -23,6 +23,7 @@ from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.snapshot import Snapshot, index_stamp
 
+REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
@@ -133,18 +134,23 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         if not draft.name:
             _remember_highest(repo, number)
         if why is None:
-            warnings += results.write_back(repo, draft.files, snapshot, commit)
+            warnings += results.write_back(repo, draft.files, draft.artifacts, snapshot, commit)
     branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
 
 
-def full_message(repo: Repo, commit: str) -> str:
-    """Return a commit's message."""
+def check_present(repo: Repo, commit: str) -> bytes:
+    """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
         raise NotFoundError(f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git fetch --unshallow")
-    return found.data.decode("utf-8", "replace").partition("\n\n")[2]
+    return found.data
+
+
+def full_message(repo: Repo, commit: str) -> str:
+    """Return a commit's message."""
+    return check_present(repo, commit).decode("utf-8", "replace").partition("\n\n")[2]
 
 
 def remove(repo: Repo, experiment: Experiment) -> str:
@@ -155,6 +161,8 @@ def remove(repo: Repo, experiment: Experiment) -> str:
     with locked(repo) as fd:
         _remember_highest(repo, _highest(repo))
         repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
+        with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:  # so that doctor does not take it for lost
+            file.write(f"{experiment.tag}\n")
     return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
 
 
@@ -347,21 +355,33 @@ def _update(repo: Repo, commands: list[str], pending: str | None, name: str, fd:
             repo.update_refs([f"delete {pending}"], reason, [fd])
 
 
+def highest_known(repo: Repo) -> int:
+    """Return the highest number given in this clone so far; it changes whenever somebody records here."""
+    try:
+        return int((repo.state_dir / "highest").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 def _highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
     Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only where somebody changed
     them since: their folder and ``packed-refs`` are newer than the file.
     """
-    file = repo.state_dir / "highest"
-    try:
-        number, stamp = int(file.read_text()), file.stat().st_mtime_ns
-    except (OSError, ValueError):
-        number, stamp = 0, 0
+    number, stamp = highest_known(repo), 0
+    with suppress(OSError):
+        stamp = (repo.state_dir / "highest").stat().st_mtime_ns
     if not scan and stamp and stamp >= _tags_changed(repo):
         return number
     names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
     return max([number, *(int(match[1]) for match in names if match)])
+
+
+def recount(repo: Repo) -> None:
+    """Make the counter of names right again, from the tags and what is left of it."""
+    with locked(repo):
+        _remember_highest(repo, _highest(repo, scan=True))
 
 
 def _remember_highest(repo: Repo, number: int) -> None:

@@ -1,0 +1,61 @@
+"""``gitexp run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitexp import command as commands
+from gitexp import params, run
+from gitexp.cli.record import report
+from gitexp.errors import UsageError
+from gitexp.repo import Repo
+
+
+@click.command("run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@click.option("-p", "--param", "given", multiple=True, metavar="K=V", help="A param; wins over those from files and from the command.")
+@click.option("--params-file", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Params from YAML, JSON or TOML.")
+@click.option("--args/--no-args", "from_args", default=True, help="Take --key value and key=value of the command as params (default: yes).")
+@click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
+@click.option("--note", default="", metavar="TEXT", help="More text, the body of the commit message.")
+@click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label.")
+@click.option("--group", metavar="NAME", help="The group that it belongs to.")
+@click.option("--name", metavar="TAG", help="A tag name of your own instead of exp-N.")
+@click.option("--advance/--no-advance", default=None, help="Move the branch onto it where that is a fast-forward (default: yes).")
+@click.option("--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run_command(
+    given: tuple[str, ...], params_file: tuple[Path, ...], from_args: bool, system_metrics: bool, command: tuple[str, ...], **options: Any
+) -> int:
+    """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
+
+    \b
+    gitexp run -- python train.py --lr 0.01
+
+    Params come from --param, --params-file and the command's own arguments; metrics from what the command logs with gitexp, or
+    writes into metrics.csv and params.yml with any logger. Its output is shown and kept, its exit code is passed on.
+    """
+    repo = Repo.discover()
+    values: dict[str, Any] = {}
+    for file in params_file:
+        values = params.merge(values, params.load_file(file))
+    if from_args:
+        values = params.merge(values, commands.arguments_as_params(command))
+    values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
+    live = run.begin(repo, command=list(command), **options)
+    try:
+        if values:
+            live.log_params(values)
+        ended = commands.execute(live, repo, command, system_metrics)
+    except UsageError:
+        live.discard()
+        raise
+    except BaseException:
+        live.end("killed", "interrupted")
+        raise
+    live.end(ended.status, None if ended.code == 0 else f"exit code {ended.code}")
+    if live.recorded and live.snapshot:
+        report(live.recorded, live.snapshot)
+    return ended.code

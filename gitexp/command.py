@@ -1,0 +1,254 @@
+"""``gitexp run``: a command as a run. Its output is shown as it comes and kept, its signals and exit code are passed on, and
+what it wrote and logged itself becomes part of the experiment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from gitexp import environment, metrics, params, results
+from gitexp.errors import FormatError, UsageError
+from gitexp.repo import Repo
+from gitexp.run import JOIN, Run
+
+MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
+_OUTPUT = f"{results.FOLDER}/output.log"
+_KEY = re.compile(r"[A-Za-z_][\w.-]*")
+_NUMBER_LIKE = re.compile(r"-(\d|\.\d)")
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code as a shell gives it (128 + n for signal n), and what it used."""
+
+    code: int
+    cpu_seconds: float | None
+    peak_bytes: int | None
+
+    @property
+    def status(self) -> str:
+        return "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
+
+
+def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
+    """Return the params in a command line: ``--key value``, ``--key=value``, ``key=value``, and ``--flag`` as true.
+
+    Dashes inside a key become underscores, as argparse does. Words without a key and values of secret-looking keys are
+    passed over; so is everything up to the program, and the value of Python's own ``-m``, ``-c`` and the like.
+    """
+    found: list[tuple[str, Any]] = []
+    words = list(environment.redact(command))[1:]
+    at = 0
+    while at < len(words):
+        word = words[at]
+        at += 1
+        key, sign, value = word.partition("=")
+        if word == "--":
+            continue
+        if word.startswith("--") and _KEY.fullmatch(key[2:]):
+            name = key[2:].replace("-", "_")
+            if not sign and at < len(words) and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at])) and not _assigns(words[at]):
+                value, sign = words[at], "="
+                at += 1
+            if value != "***":
+                found.append((name, params.parse_value(value) if sign else True))
+        elif _assigns(word) and value != "***":
+            found.append((key.lstrip("+"), params.parse_value(value)))
+    result: dict[str, Any] = {}
+    for name, value in found:
+        with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
+            result = params.nest([(name, value)], result)
+    return result
+
+
+def execute(run: Run, repo: Repo, command: Sequence[str], system_metrics: bool = False) -> Ended:
+    """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
+
+    Raises:
+        UsageError: there is no such program, or it may not be executed.
+    """
+    folder = run.folder
+    watched = {path: _stamp(path) for path in _result_files(repo)}
+    env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
+    requirements = environment.of_interpreter(command[0])
+    if requirements:
+        (folder / "requirements.txt").write_text(requirements)
+    before = _usage()
+    try:
+        with open(folder / "output.log", "wb") as log:
+            code = _supervised(command, env, log, run, system_metrics)
+    except OSError as error:
+        raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
+    after = _usage()
+    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None)
+    outputs = {path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)}
+    _pick_up(run, repo, outputs)
+    _keep_output(run, folder)
+    run.set_fact("Exit-Code", code or None)
+    run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
+    run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
+    return ended
+
+
+def _supervised(command: Sequence[str], env: Mapping[str, str], log: IO[bytes], run: Run, system_metrics: bool) -> int:
+    on_terminal = sys.stdout.isatty() and os.name == "posix"
+    reader, writer = _terminal() if on_terminal else os.pipe()
+    try:
+        process = subprocess.Popen(command, env=env, stdout=writer, stderr=writer if on_terminal else subprocess.PIPE)
+    finally:
+        os.close(writer)
+    lock = threading.Lock()
+    sampler = None
+    if system_metrics:
+        from gitexp.system import Sampler
+
+        sampler = Sampler(run, process.pid)
+    copiers = [threading.Thread(target=_copy, args=(os.fdopen(reader, "rb", 0), sys.stdout, log, lock), daemon=True)]
+    if process.stderr:
+        copiers.append(threading.Thread(target=_copy, args=(process.stderr, sys.stderr, log, lock), daemon=True))
+    with _signals_forwarded(process):
+        for copier in copiers:
+            copier.start()
+        code = process.wait()
+        for copier in copiers:  # a grandchild may hold the pipe open for ever: the command is over all the same
+            copier.join(timeout=2)
+    if sampler:
+        sampler.stop()
+    return code if code >= 0 else 128 - code
+
+
+@contextmanager
+def _signals_forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Hand signals on to the command. Ctrl-C reaches it by itself where both share a terminal."""
+
+    def forward(number: int, _frame: Any) -> None:
+        with suppress(OSError):
+            process.send_signal(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in _FORWARDED if hasattr(signal, name)]
+    old = {getattr(signal, name): signal.signal(getattr(signal, name), forward) for name in names}
+    old[signal.SIGINT] = signal.signal(signal.SIGINT, (lambda *_: None) if _on_foreground() else forward)
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _on_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _terminal() -> tuple[int, int]:
+    """Return a pseudo-terminal, so that progress bars and colours of the command look as they do without us."""
+    import pty
+
+    reader, writer = pty.openpty()
+    with suppress(Exception):
+        import fcntl
+        import termios
+
+        size = fcntl.ioctl(sys.stdout.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(writer, termios.TIOCSWINSZ, size)
+        attributes = termios.tcgetattr(writer)
+        attributes[1] &= ~termios.OPOST  # line ends as the command writes them
+        termios.tcsetattr(writer, termios.TCSANOW, attributes)
+    return reader, writer
+
+
+def _copy(source: IO[bytes], shown: Any, log: IO[bytes], lock: threading.Lock) -> None:
+    target = getattr(shown, "buffer", None)
+    while True:
+        try:
+            data = os.read(source.fileno(), 65536)
+        except OSError:  # EIO: a pseudo-terminal whose other side is closed
+            return
+        if not data:
+            return
+        with lock, suppress(OSError, ValueError):
+            log.write(data)
+            log.flush()
+        with suppress(OSError, ValueError):
+            if target is not None:
+                target.write(data)
+            else:
+                shown.write(data.decode("utf-8", "replace"))
+            shown.flush()
+
+
+def _usage() -> tuple[float, int] | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _result_files(repo: Repo) -> list[Path]:
+    here = Path.cwd()
+    places = dict.fromkeys([repo.root, here])
+    return [place / name for place in places for name in (results.PARAMS, results.METRICS)]
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _pick_up(run: Run, repo: Repo, outputs: set[Path]) -> None:
+    """Log what the command wrote into params.yml and metrics.csv by itself, with whichever logger."""
+    for path in sorted(outputs):
+        said: list[str] = []
+        try:
+            if path.name == results.PARAMS:
+                run.log_params(params.load_file(path))
+            else:
+                with open(path, "rb") as file:
+                    run.log_points(metrics.read(file, path.name, said))
+        except (FormatError, OSError) as error:
+            said.append(f"{path.name} was written by the command, but {error}")
+        else:
+            if path.parent == repo.root:
+                run.add_facts("outputs", [path.name])
+        run.add_facts("warnings", said)
+
+
+def _keep_output(run: Run, folder: Path) -> None:
+    file = folder / "output.log"
+    size = file.stat().st_size
+    if not size:
+        return
+    with open(file, "rb") as log:
+        if size <= MAX_OUTPUT:
+            data = log.read()
+        else:
+            head = log.read(MAX_OUTPUT // 2)
+            log.seek(size - MAX_OUTPUT // 2)
+            data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
+    run.keep(_OUTPUT, data)
+
+
+def _assigns(word: str) -> bool:
+    key, sign, _ = word.partition("=")
+    return bool(sign) and _KEY.fullmatch(key.lstrip("+")) is not None

@@ -1,0 +1,1 @@
+"""Bridges to the neighbours. Nothing is imported here: each needs its own library."""

@@ -1,0 +1,60 @@
+"""DagsHub's logger with a commit at its end: change one import, and the same code records itself.
+
+    from gitexp.integrations.dagshub import dagshub_logger
+
+The files are written by DagsHub's own client, where it would write them. Signature and behaviour: ``dagshub.logger`` 0.7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import gitexp.run
+
+if TYPE_CHECKING:
+    from dagshub.logger import DAGsHubLogger
+
+
+@contextmanager
+def dagshub_logger(
+    metrics_path: str = "metrics.csv",
+    should_log_metrics: bool = True,
+    hparams_path: str = "params.yml",
+    should_log_hparams: bool = True,
+    should_make_dirs: bool = True,
+    eager_logging: bool = True,
+) -> Iterator[DAGsHubLogger]:
+    """Yield DagsHub's logger; what it logs also becomes a gitexp run, recorded when the block ends.
+
+    Lists and mappings stay what they are in the experiment, where DagsHub's client turns them into text. With the usual
+    file names the experiment's own ``metrics.csv`` and ``params.yml`` take their place in the work tree.
+    """
+    from dagshub.logger import DAGsHubLogger
+
+    with gitexp.run.start_run() as run:
+
+        class Logger(DAGsHubLogger):  # type: ignore[misc]
+            """DagsHub's, which tells the run as well."""
+
+            def log_metrics(self, metrics: Mapping[str, Any] | None = None, step_num: int = 1, **kwargs: Any) -> None:
+                values = {**(metrics or {}), **kwargs}
+                if should_log_metrics:
+                    run.log_metrics(values, step=step_num)
+                super().log_metrics(values, step_num)
+
+            def log_hyperparams(self, params: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+                values = {**(params or {}), **kwargs}
+                if should_log_hparams:
+                    run.log_params(values)
+                super().log_hyperparams(values)
+
+        logger = Logger(metrics_path, should_log_metrics, hparams_path, should_log_hparams, should_make_dirs, eager_logging)
+        try:
+            yield logger
+        finally:
+            logger.save()
+            logger.close()
+            usual = (metrics_path == "metrics.csv" and should_log_metrics, hparams_path == "params.yml" and should_log_hparams)
+            run.add_facts("outputs", [name for name, is_usual in zip(("metrics.csv", "params.yml"), usual) if is_usual])

@@ -1,0 +1,178 @@
+"""``gitexp log``: an experiment by hand, snapshot and result in one go."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gitexp import environment, metrics, params, results, settings, snapshot, store
+from gitexp.errors import FormatError, GitError, UsageError
+from gitexp.experiment import STATUSES, MetricPoint
+from gitexp.notes import check_label
+from gitexp.repo import Repo
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What somebody wants recorded, checked.
+
+    Attributes:
+        same: files of the user's that say just what is recorded (``params.yml`` given as ``--params-file``).
+    """
+
+    params: Mapping[str, Any]
+    points: Sequence[MetricPoint]
+    artifacts: Mapping[str, Path]
+    same: frozenset[str]
+
+
+def check(
+    repo: Repo,
+    *,
+    given: Mapping[str, Any],
+    params_files: Iterable[Path] = (),
+    points: Iterable[MetricPoint] = (),
+    metrics_files: Iterable[Path] = (),
+    artifacts: Iterable[Path] = (),
+    limit: int,
+) -> Entry:
+    """Read the files and put all together: later params files win, and what is given wins over files.
+
+    Raises:
+        FormatError: a file cannot be read.
+        UsageError: an artifact is missing, outside of the repository or too large.
+    """
+    merged: dict[str, Any] = {}
+    params_files, metrics_files = list(params_files), list(metrics_files)
+    for file in params_files:
+        merged = params.merge(merged, params.load_file(file))
+    rows = [point for file in metrics_files for point in read_metrics(file)]
+    added = list(points)
+    same = set()
+    if len(params_files) == 1 and not given and _is(params_files[0], repo.root / results.PARAMS):
+        same.add(results.PARAMS)
+    if len(metrics_files) == 1 and not added and _is(metrics_files[0], repo.root / results.METRICS):
+        same.add(results.METRICS)
+    kept = {store_path(repo, path): path for path in artifacts}
+    for path, file in kept.items():
+        if file.stat().st_size > limit:
+            size = snapshot.readable(file.stat().st_size)
+            raise UsageError(f"artifact {path} has {size}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the settings")
+    return Entry(params.merge(merged, given), [*rows, *added], kept, frozenset(same))
+
+
+def read_metrics(file: Path) -> list[MetricPoint]:
+    """Read a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss": [0.9, 0.5]}``)."""
+    try:
+        if file.suffix == ".json":
+            values = params.load(file.read_bytes(), str(file))
+            return metrics.from_mapping(params.flatten(values), int(time.time() * 1000))
+        with open(file, "rb") as stream:
+            return list(metrics.read(stream, str(file)))
+    except OSError as error:
+        raise FormatError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def store_path(repo: Repo, path: Path) -> str:
+    """Return the path in the tree of a file of the work tree; raise UsageError where it is none."""
+    if not path.is_file():
+        raise UsageError(f"there is no file '{path}' to keep as an artifact")
+    try:
+        inside = path.resolve().relative_to(repo.root.resolve()).as_posix()
+    except ValueError:
+        raise UsageError(f"'{path}' lies outside of the repository; copy it into {repo.root} first") from None
+    if inside.startswith(".git/"):
+        raise UsageError(f"'{path}' belongs to git itself and cannot be an artifact")
+    return inside
+
+
+def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.Snapshot, results.Places]:
+    """Snapshot the work tree into a private index and choose the places for the results; ``discard`` it after use."""
+    free = results.ours(repo)
+    index = repo.make_state_dir() / f"log-{secrets.token_hex(8)}.index"
+    try:
+        shot = snapshot.take(repo, known, index, free - entry.same)
+    except BaseException:
+        index.unlink(missing_ok=True)
+        raise
+    return shot, results.choose(free - entry.same, entry.same & _in_tree(repo, shot, entry.same))
+
+
+def discard(shot: snapshot.Snapshot) -> None:
+    """Remove a snapshot's private index."""
+    with suppress(OSError):
+        shot.index.unlink(missing_ok=True)
+
+
+def log(
+    repo: Repo,
+    entry: Entry,
+    *,
+    known: settings.Settings | None = None,
+    message: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    name: str | None = None,
+    group: str | None = None,
+    status: str = "finished",
+    advance: bool | None = None,
+) -> tuple[store.Recorded, snapshot.Snapshot]:
+    """Record the work tree as it is now with what was measured.
+
+    Raises:
+        UsageError: a name, label or status cannot be one.
+        GitError: git cannot read or write; nothing was recorded.
+    """
+    known = known or settings.load(repo.root)
+    if status not in STATUSES:
+        raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
+    if name:
+        store.check_name(repo, name)
+    checked = tuple(check_label(label) for label in labels)
+    started = datetime.now().astimezone()
+    for attempt in (1, 2):
+        shot, places = take(repo, known, entry)
+        draft = store.Draft(
+            params=entry.params,
+            metrics=metrics.dump(entry.points),
+            last=metrics.last_values(entry.points),
+            started=started,
+            files=places,
+            status=status,
+            title=message,
+            note=note,
+            labels=checked,
+            group=group,
+            name=name,
+            requirements=environment.requirements(),
+            artifacts=entry.artifacts,
+            trailers={"Python": sys.version.split()[0], "Host": environment.host(), "Hardware": environment.hardware()},
+            advance=known.advance if advance is None else advance,
+            beside="the setting advance is false" if advance is None and not known.advance else None,
+        )
+        try:
+            return store.record(repo, shot, draft), shot
+        except GitError as error:
+            # `git gc --prune=now` beside us takes objects that nothing points to yet
+            if attempt == 2 or not any(word in error.stderr for word in ("missing", "invalid object", "not a valid", "does not point")):
+                raise
+        finally:
+            discard(shot)
+    raise AssertionError
+
+
+def _is(path: Path, other: Path) -> bool:
+    return os.path.abspath(path) == os.path.abspath(other)
+
+
+def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:
+    """Return those of the user's files that the snapshot really holds (an ignored one it does not)."""
+    return {path for path, found in zip(paths, repo.objects(f"{shot.tree}:{path}" for path in paths)) if found}

@@ -1,0 +1,653 @@
+"""A live run: the one mutable object. It snapshots the work tree when it starts, journals what is logged, and becomes an
+experiment when it ends.
+
+One process owns a run, and only the owner ends it. Others may join: forked and spawned workers, and the scripts that
+``gitexp run`` starts; what they log goes into the same journal. In distributed training only rank 0 logs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import inspect
+import itertools
+import os
+import secrets
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from gitexp import environment, journal, message, metrics, notebook, params, results, settings, snapshot, store
+from gitexp.errors import GitError, GitexpError, UsageError
+from gitexp.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.journal import Journal
+from gitexp.notes import check_label
+from gitexp.repo import Head, Repo
+
+JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_PENDING = "refs/gitexp/pending/"
+_PLACE = f"{results.FOLDER}/artifacts"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_active: Run | None = None
+
+
+class Run:
+    """A run that is going on.
+
+    Attributes:
+        id: random; the experiment's ``Gitexp-Id`` later.
+        experiment: what it became, None until it ended (and for a process that only joined).
+        silent: whether this process logs nothing, a rank other than 0.
+    """
+
+    def __init__(self, repo: Repo | None, folder: Path | None, facts: dict[str, Any], owned: Journal | None = None) -> None:
+        self.id: str = facts.get("id", "")
+        self.experiment: Experiment | None = None
+        self.recorded: store.Recorded | None = None
+        self.snapshot: snapshot.Snapshot | None = None
+        self.silent = folder is None
+        self._repo = repo
+        self._facts = facts
+        self._journal = owned or (Journal(folder) if folder else None)
+        self._owner = owned is not None
+        self._append = self._journal.append if self._journal else _nothing
+        self._params: dict[str, Any] = {}
+        self._steps: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._ended = False
+        self._sampler: Any = None
+        if owned is not None and hasattr(os, "register_at_fork"):
+            here = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _disown(here()))
+
+    # -- logging -------------------------------------------------------------------------------------------------
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Log one value of a metric; on disk when this returns.
+
+        Args:
+            value: one real number; NaN and infinities count, NumPy and torch scalars are taken.
+            step: a whole number; by itself it counts up from 0 for each metric.
+
+        Raises:
+            UsageError: the value is no number, or the name no name.
+        """
+        with self._lock:
+            try:
+                at = self._steps[name] + 1
+            except (KeyError, TypeError):
+                metrics.check_name(name)
+                at = 0
+            if type(value) is not float:
+                value = metrics.number(name, value)
+            if step is not None:
+                at = _whole(name, step)
+            self._steps[name] = at
+            if '"' in name:
+                name = name.replace('"', '""')
+            self._append(f'"{name}",{value!r},{int(time.time() * 1000)},{at}\r\n'.encode())
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Log several metrics at once, in one write: all of them are on disk, or none."""
+        stamp = int(time.time() * 1000)
+        checked = [(metrics.check_name(name), metrics.number(name, value)) for name, value in values.items()]
+        with self._lock:
+            rows = []
+            for name, value in checked:
+                self._steps[name] = self._steps.get(name, -1) + 1 if step is None else _whole(name, step)
+                rows.append(metrics.format_row(name, value, stamp, self._steps[name]))
+            if rows:
+                self._append("".join(rows).encode())
+
+    def log_param(self, name: str, value: Any) -> None:
+        """Log one param; a dotted name is an address (``model.depth``)."""
+        self._log_params(params.nest([(name, params.plain(value))]))
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same name.
+
+        Raises:
+            UsageError: not a mapping, or nested too deep.
+        """
+        if not isinstance(values, Mapping):
+            raise UsageError(f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}")
+        self._log_params(params.plain(values))
+
+    def log_artifact(self, path: str | os.PathLike[str]) -> None:
+        """Keep a file (or a folder's files) with the experiment, as it is now.
+
+        A file of the work tree keeps its path; another goes to ``.gitexp/artifacts/``.
+
+        Raises:
+            UsageError: there is no such file, or it is larger than the setting ``max_file_size``.
+        """
+        source = Path(path)
+        if source.is_dir():
+            for file in sorted(item for item in source.rglob("*") if item.is_file() and ".git" not in item.parts):
+                self.keep(_place(self._repo, file), file)
+        elif source.is_file():
+            self.keep(_place(self._repo, source), source)
+        else:
+            raise UsageError(f"there is no file '{path}' to log")
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep a text as an artifact of that name."""
+        self.keep(f"{_PLACE}/{_file_name(name)}", text.encode())
+
+    def log_figure(self, figure: Any, name: str) -> None:
+        """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one as HTML or an image."""
+        import io
+
+        if hasattr(figure, "savefig"):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=Path(name).suffix.lstrip(".") or "png")
+            data = buffer.getvalue()
+        elif hasattr(figure, "to_html"):
+            image = Path(name).suffix.lstrip(".")
+            data = figure.to_html().encode() if image in ("html", "") else figure.to_image(format=image)
+        else:
+            raise UsageError(f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others: log_artifact")
+        self.keep(f"{_PLACE}/{_file_name(name)}", data)
+
+    def set_label(self, *labels: str) -> None:
+        """Add labels."""
+        self._facts["labels"] = sorted({*self._facts.get("labels", []), *(check_label(label) for label in labels)})
+        self._write_facts()
+
+    def set_note(self, text: str) -> None:
+        """Set the note, the body of the commit message."""
+        self._facts["note"] = text
+        self._write_facts()
+
+    def log_points(self, points: Iterable[MetricPoint]) -> None:
+        """Log metric values that have their times and steps already."""
+        rows = iter(points)
+        while chunk := "".join(metrics.format_row(*point) for point in itertools.islice(rows, 10_000)):
+            self._append(chunk.encode())
+
+    def add_facts(self, name: str, values: Iterable[str]) -> None:
+        """Add to a list of what is known of the run: ``outputs`` that the command wrote, ``warnings`` for its end."""
+        self._facts.setdefault(name, []).extend(values)
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is journaled; raises UsageError on a silent rank."""
+        if self._journal is None:
+            raise UsageError("this process logs nothing (its rank is not 0)")
+        return self._journal.folder
+
+    def set_fact(self, name: str, value: Any) -> None:
+        """Add a trailer ``Gitexp-Name`` to the experiment (exit code, peak memory and the like)."""
+        self._facts.setdefault("trailers", {})[name] = value
+        self._write_facts()
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def end(self, status: str = "finished", error: str | None = None, beside: str | None = None) -> Experiment | None:
+        """End the run and record it. In a process that only joined it, this just lets go.
+
+        Nothing is raised for a fault of the machine: the run stays on disk, and ``gitexp recover`` records it later.
+        """
+        global _active
+        if status not in STATUSES:
+            raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
+        if self._ended:
+            return self.experiment
+        self._ended = True
+        if _active is self:
+            _active = None
+        if self._sampler:
+            self._sampler.stop()
+        if self._journal is None or not self._owner or self._repo is None:
+            if self._journal:
+                if error:
+                    self._facts["error"] = error
+                    self._write_facts()
+                self._journal.close()
+            return None
+        started = message.parse_time(self._facts["started"])
+        self._facts.update(status=status, error=error, duration=(datetime.now(timezone.utc) - started).total_seconds())
+        if beside:
+            self._facts["beside"] = beside
+        self._write_facts()
+        lost = self._journal.close()
+        try:
+            self.recorded = record(self._repo, self._journal.folder, lost)
+            self.experiment = self.recorded.experiment
+        except (GitexpError, OSError) as problem:
+            self._journal._warned = False
+            self._journal.warn("the run could not be recorded, and waits on disk for `gitexp recover`", problem)
+        finally:
+            self._journal.release()
+        return self.experiment
+
+    def discard(self) -> None:
+        """End the run without recording it, as if it had never been."""
+        self._ended = True
+        if self._journal and self._owner and self._repo:
+            self._journal.close()
+            self._journal.release()
+            with suppress(GitError):
+                self._repo.update_refs([f"delete {_PENDING}{self.id}"], "gitexp: run discarded")
+            journal.delete(self._journal.folder)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.end(*_outcome(error))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"folder": str(self._journal.folder) if self._journal else None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(_joined(Path(state["folder"]), None).__dict__ if state["folder"] else Run(None, None, {}).__dict__)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}{' (ended)' if self._ended else ''}>"
+
+    def _log_params(self, values: dict[str, Any]) -> None:
+        if self._journal is None:
+            return
+        with self._lock:
+            if not self._owner:  # somebody else may have written meanwhile
+                self._params = params.merge(journal.read_params(self._journal.folder), self._params)
+            self._params = params.merge(self._params, values)
+            self._journal.write_params(self._params)
+
+    def keep(self, path: str, content: bytes | Path) -> None:
+        """Keep an artifact under its path in the tree; raise UsageError where it is over the limit."""
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        limit = self._facts.get("max_file_size", settings.Settings.max_file_size)
+        if size > limit:
+            raise UsageError(
+                f"artifact {path} has {snapshot.readable(size)}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the"
+                " settings, or keep it with DVC or Git LFS"
+            )
+        if self._journal:
+            self._journal.write_artifact(path, content)
+
+    def _write_facts(self) -> None:
+        if self._journal:
+            self._journal.write_facts(self._facts, self._owner)
+
+
+# -- starting ------------------------------------------------------------------------------------------------------------
+
+
+def start_run(
+    params: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    message: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    group: str | None = None,
+    advance: bool | None = None,
+    system_metrics: bool = False,
+    all_ranks: bool = False,
+    repo: str | os.PathLike[str] = ".",
+) -> Run:
+    """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
+
+    Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended then. Inside a command that
+    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, SLURM_PROCID, OMPI_COMM_WORLD_RANK) nothing is
+    logged, unless ``all_ranks`` says so.
+
+    Raises:
+        UsageError: a run is going on in this process, or a name or label cannot be one.
+        RepositoryError: there is no usable git repository.
+    """
+    global _active
+    if _active is not None and not _active._ended and _active._owner:
+        raise UsageError("a run is going on in this process; end it first with gitexp.end_run()")
+    inherited = os.environ.get(JOIN)
+    if not all_ranks and any(os.environ.get(rank, "0") not in ("0", "") for rank in _RANKS):
+        run = Run(None, None, {})
+    elif inherited and (Path(inherited) / "run.json").exists():
+        run = _joined(Path(inherited), Repo.discover(repo))
+        run._facts.update(title=message, note=note, group=group)
+        run.set_label(*labels)
+    else:
+        unsaved = notebook.unsaved()
+        run = begin(
+            Repo.discover(repo), name=name, title=message, note=note, labels=labels, group=group, advance=advance, command=notebook.command()
+        )
+        if unsaved:
+            import warnings
+
+            warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
+    if params:
+        run.log_params(params)
+    if system_metrics and not run.silent:
+        from gitexp.system import Sampler
+
+        run._sampler = Sampler(run)
+    _active = run
+    return run
+
+
+def begin(
+    repo: Repo,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    group: str | None = None,
+    advance: bool | None = None,
+    command: list[str] | None = None,
+    beside: str | None = None,
+) -> Run:
+    """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
+    known = settings.load(repo.root)
+    labels = [check_label(label) for label in labels]
+    if name:
+        store.check_name(repo, name)
+    run_id = secrets.token_hex(8)
+    others = any(journal.is_alive(folder) for folder in journal.folders(repo))
+    owned = Journal.create(repo, run_id)
+    try:
+        free = results.ours(repo)
+        shot = snapshot.take(repo, known, owned.folder / "index", free)
+        repo.update_refs([f"update {_PENDING}{run_id} {shot.tree}"], "gitexp: start of a run")
+    except BaseException:
+        owned.close()
+        owned.release()
+        journal.delete(owned.folder)
+        raise
+    facts = {
+        "id": run_id,
+        "pid": os.getpid(),
+        "host": environment.host(),
+        "started": message.format_time(datetime.now(timezone.utc)),
+        "command": environment.redact(command) if command else None,
+        "directory": os.path.relpath(os.getcwd(), repo.root),
+        "name": name,
+        "title": title,
+        "note": note,
+        "labels": sorted(labels),
+        "group": group,
+        "advance": known.advance if advance is None else advance,
+        "beside": beside or ("other runs were going on" if others else None),
+        "max_file_size": known.max_file_size,
+        "highest": store.highest_known(repo),
+        "free": sorted(free),
+        "snapshot": {
+            "tree": shot.tree,
+            "commit": shot.head.commit,
+            "branch": shot.head.branch,
+            "taken": shot.taken,
+            "left_out": shot.left_out,
+            "staged_apart": shot.staged_apart,
+            "index_stamp": shot.index_stamp,
+            "assumed": shot.assumed,
+            "previous": shot.previous,
+        },
+    }
+    owned.write_facts(facts)
+    run = Run(repo, owned.folder, facts, owned)
+    run.snapshot = shot
+    return run
+
+
+def _joined(folder: Path, repo: Repo | None) -> Run:
+    facts = journal.facts(folder)
+    return Run(repo, folder, {key: facts[key] for key in ("id", "max_file_size") if key in facts})
+
+
+# -- recording -----------------------------------------------------------------------------------------------------------
+
+
+def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
+    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end, ``recover`` for a dead one.
+
+    Raises:
+        GitexpError: it could not be recorded; the folder stays.
+    """
+    facts = journal.all_facts(folder)
+    if not facts:
+        raise UsageError(f"{folder} holds no readable run")
+    torn = journal.trim(folder / "metrics.csv")
+    shot = _snapshot(repo, folder, facts)
+    values = journal.read_params(folder)
+    metrics_file = folder / "metrics.csv"
+    error = facts.get("error")
+    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
+    overlap = "other runs were going on" if others or store.highest_known(repo) != facts.get("highest") else None
+    command = facts.get("command")
+    shown = " ".join(_quoted(word) for word in command) if command else None
+    directory = facts.get("directory", ".")
+    requirements = _requirements(folder)
+    draft = store.Draft(
+        id=facts["id"],
+        params=values,
+        metrics=metrics_file if metrics_file.exists() else metrics.HEADER,
+        last=metrics.last_values(journal.points(folder)),
+        started=message.parse_time(facts["started"]).astimezone(),
+        files=results.choose(_writable(repo, facts)),
+        status=facts.get("status", "killed"),
+        duration=facts.get("duration") or _last_sign(folder, facts),
+        title=facts.get("title"),
+        note=facts.get("note", ""),
+        labels=tuple(facts.get("labels", ())),
+        group=facts.get("group"),
+        name=facts.get("name"),
+        command=shown,
+        requirements=requirements,
+        artifacts=journal.artifacts(folder),
+        trailers={
+            "Error": error,
+            "Directory": None if directory == "." else directory,
+            "Python": environment.parse_requirements(requirements).get("python"),
+            "Host": facts.get("host"),
+            "Hardware": environment.hardware(),
+            **facts.get("trailers", {}),
+        },
+        extra={"error": error, **facts.get("extra", {})},
+        advance=facts.get("advance", True),
+        beside=facts.get("beside") or overlap,
+    )
+    recorded = store.record(repo, shot, draft, pending=_PENDING + facts["id"])
+    journal.delete(folder)
+    more = [*facts.get("warnings", []), *(["the last metric row was torn and left out"] if torn else []), *([f"{lost} metric rows could not be kept"] if lost else [])]
+    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
+
+
+def dead_runs(repo: Repo) -> list[Path]:
+    """Return the folders of runs whose process is gone."""
+    return [folder for folder in journal.folders(repo) if not journal.is_alive(folder)]
+
+
+def live_runs(repo: Repo) -> list[Path]:
+    """Return the folders of runs that are going on."""
+    return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
+
+
+def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+    saved = facts["snapshot"]
+    index = folder / "index"
+    stamp = saved["index_stamp"]
+    if not index.exists():
+        repo.git("read-tree", f"--index-output={index}", saved["tree"], env={"GIT_INDEX_FILE": str(index)})
+        stamp = ()  # no longer the user's index with additions, so never swapped in
+    return snapshot.Snapshot(
+        saved["tree"],
+        Head(saved["commit"], saved["branch"]),
+        index,
+        taken=tuple(saved["taken"]),
+        left_out=tuple((path, why) for path, why in saved["left_out"]),
+        staged_apart=tuple(saved["staged_apart"]),
+        index_stamp=None if stamp is None else tuple(stamp),
+        assumed=saved["assumed"],
+        previous=tuple(saved["previous"]),
+    )
+
+
+def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
+    """Return the places that were ours at the start and still are, and those that the command itself wrote."""
+    outputs = frozenset(facts.get("outputs", ()))
+    return (frozenset(facts["free"]) | outputs) & results.ours(repo, outputs)
+
+
+def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
+    """Return the seconds from the start to the last write, the best that is known of a run that was killed."""
+    with suppress(OSError, ValueError):
+        return max(0.0, (folder / "metrics.csv").stat().st_mtime - message.parse_time(facts["started"]).timestamp())
+    return None
+
+
+def _requirements(folder: Path) -> str:
+    with suppress(OSError):
+        return (folder / "requirements.txt").read_text()
+    return environment.requirements()
+
+
+def _outcome(error: BaseException | None) -> tuple[str, str | None]:
+    """Return the status, and the last line of the traceback, for what ended a run."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return "finished", None
+    if isinstance(error, KeyboardInterrupt):
+        return "killed", "KeyboardInterrupt"
+    import traceback
+
+    return "failed", message.one_line(traceback.format_exception_only(type(error), error)[-1])[:500]
+
+
+def _place(repo: Repo | None, file: Path) -> str:
+    if repo is not None:
+        with suppress(ValueError):
+            path = file.resolve().relative_to(repo.root.resolve()).as_posix()
+            if not path.startswith((".git/", ".gitexp/")):
+                return path
+    return f"{_PLACE}/{file.name}"
+
+
+def _file_name(name: str) -> str:
+    parts = Path(name).parts
+    if not name or Path(name).is_absolute() or ".." in parts or ".git" in parts:
+        raise UsageError(f"'{name}' cannot be an artifact's name; use a plain relative one like 'roc.png'")
+    return Path(name).as_posix()
+
+
+def _whole(name: str, step: Any) -> int:
+    try:
+        return step if type(step) is int else int(step.__index__())
+    except AttributeError:
+        if isinstance(step, float) and step.is_integer():
+            return int(step)
+        raise UsageError(f"the step of metric '{name}' must be a whole number, not {step!r}") from None
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    return shlex.quote(word) if word != "***" else word
+
+
+def _nothing(_: bytes) -> None:
+    """What a silent rank does with a row."""
+
+
+def _disown(run: Run | None) -> None:
+    """In a forked child: what it logs still goes into the journal, but only the parent ends the run."""
+    if run is not None:
+        run._owner = False
+        run._lock = threading.Lock()
+        if run._journal:
+            run._journal.forget_ownership()
+
+
+# -- the current run -----------------------------------------------------------------------------------------------------
+
+
+def active_run() -> Run | None:
+    """Return this process's run; where it has none, that of the ``gitexp run`` it was started by."""
+    if _active is None and os.environ.get(JOIN):
+        start_run()
+    return _active
+
+
+def end_run(status: str = "finished") -> Experiment | None:
+    """End the current run and return the experiment; None where no run is going on."""
+    return _active.end(status) if _active is not None else None
+
+
+def log_param(name: str, value: Any) -> None:
+    """Log one param to the current run."""
+    _current().log_param(name, value)
+
+
+def log_params(values: Mapping[str, Any]) -> None:
+    """Log params to the current run."""
+    _current().log_params(values)
+
+
+def log_metric(name: str, value: float, step: int | None = None) -> None:
+    """Log one value of a metric to the current run."""
+    _current().log_metric(name, value, step)
+
+
+def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
+    """Log several metrics to the current run."""
+    _current().log_metrics(values, step)
+
+
+def log_artifact(path: str | os.PathLike[str]) -> None:
+    """Keep a file with the current run."""
+    _current().log_artifact(path)
+
+
+def track(function: Function | None = None, **options: Any) -> Any:
+    """Record each call of a function as a run: its arguments are the params, and a mapping that it returns the metrics.
+
+    Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of ``start_run``.
+    """
+    if function is None:
+        return functools.partial(track, **options)
+
+    @functools.wraps(function)
+    def tracked(*args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        with start_run(params=dict(bound.arguments), **options) as run:
+            result = function(*args, **kwargs)
+            if isinstance(result, Mapping):
+                run.log_metrics(result)
+            return result
+
+    return tracked
+
+
+def _current() -> Run:
+    run = active_run()
+    if run is None:
+        run = start_run()
+    return run
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    if _active is not None and not _active._ended:
+        _active.end(*_outcome(getattr(sys, "last_value", None) or _uncaught[0]))
+
+
+_uncaught: list[BaseException | None] = [None]
+_previous_hook = sys.excepthook
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _uncaught[0] = error
+    _previous_hook(kind, error, trace)
+
+
+sys.excepthook = _hook
