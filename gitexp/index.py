@@ -9,6 +9,7 @@ the difference where it is not, is all that has to be looked at.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -96,7 +97,7 @@ class Index:
 
     def _experiment(self, row: tuple[Any, ...]) -> Experiment:
         name, tag, commit, author, email, subject, summary, labels, texts, marks = row
-        found = message.Tag(commit, name, author, email, subject, json.loads(summary))
+        found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
         value = message.experiment(name, tag, found, tuple(json.loads(labels)), tuple(json.loads(texts)), self.repo)
         events = json.loads(marks)
         return value if not events else _marked(value, events)
@@ -113,9 +114,14 @@ def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
     return replace(experiment, extra={**experiment.extra, "events": events})
 
 
+def _matches(pattern: str, value: Any) -> bool | None:
+    return None if value is None else re.search(pattern, str(value), re.IGNORECASE) is not None
+
+
 def _connected(path: Path | None) -> sqlite3.Connection:
     db = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
+    db.create_function("regexp", 2, _matches)  # what SQL's REGEXP calls
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         db.execute("BEGIN EXCLUSIVE")
         if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody made it meanwhile
@@ -182,7 +188,7 @@ def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Pr
             keys.update((kind, name) for name in summary.get(kind, ()))
         labels = json.dumps(sorted(set(summary.get("labels", []))))
         started = summary["started"]
-        rows.append((tag, found.commit, found.author, found.email, found.subject, json.dumps(summary).replace("Infinity", "9e999"), started, labels))
+        rows.append((tag, found.commit, found.author, found.email, found.subject, found.line, started, labels))
         if progress and at % 200 == 0:
             progress(at, len(tags))
     if progress and len(tags):

@@ -21,8 +21,15 @@ _MARK = '{"gitexp":'
 _INFINITY = "\0inf"
 
 
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON, and SQLite would choke on it")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refused)
+
+
 class Tag(NamedTuple):
-    """What an annotated tag object says."""
+    """What an annotated tag object says; ``line`` is the summary as it stands there."""
 
     commit: str
     name: str
@@ -30,6 +37,7 @@ class Tag(NamedTuple):
     email: str
     subject: str
     summary: dict[str, Any]
+    line: str
 
 
 def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100) -> str:
@@ -77,14 +85,16 @@ def parse_tag(data: bytes) -> Tag | None:
     line = next((item for item in message.split("\n") if item.startswith(_MARK)), "")
     headers = dict(item.partition(" ")[::2] for item in head.split("\n"))
     try:
-        summary = json.loads(line)
+        summary = _STRICT.decode(line)
+        if "\\ud" in line:
+            json.dumps(summary, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor printed
     except (ValueError, RecursionError):
         return None
     if not _sound(summary) or headers.get("type") != "commit":
         return None
     who = re.match(r"(.*?) ?<([^>]*)>", headers.get("tagger", ""))
     title = message.partition("\n")[0]
-    return Tag(headers["object"], headers.get("tag", ""), who[1] if who else "", who[2] if who else "", title, summary)
+    return Tag(headers["object"], headers.get("tag", ""), who[1] if who else "", who[2] if who else "", title, summary, line)
 
 
 def experiment(

@@ -24,7 +24,11 @@ class HasRoot(Protocol):
 
 
 def record(
-    project: HasRoot, params: Mapping[str, Any] | None = None, metrics: Mapping[str, Any] | None = None, started: datetime | None = None, **draft: Any
+    project: HasRoot,
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    started: datetime | None = None,
+    **draft: Any,
 ) -> Experiment:
     """Record the work tree as it is, with these params and metrics, and return the experiment.
 

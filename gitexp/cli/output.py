@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
@@ -117,6 +118,16 @@ def duration(seconds: float | None) -> str:
     if seconds < 3600:
         return f"{int(seconds // 60)}m{int(seconds % 60):02d}s"
     return f"{int(seconds // 3600)}h{int(seconds % 3600 // 60):02d}m"
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment is, for people: ``3h ago``; the date where that is more than some weeks."""
+    seconds = (now - moment).total_seconds()
+    if seconds >= 30 * 86_400 or seconds < -60:
+        return f"{moment.astimezone():%Y-%m-%d}"
+    units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+    size, unit = next((item for item in units if seconds >= item[0]), units[-1])
+    return f"{max(seconds, 0) // size:.0f}{unit} ago"
 
 
 def _padded(cell: str, size: int, right: bool) -> str:

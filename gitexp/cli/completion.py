@@ -1,0 +1,66 @@
+"""What the shell offers at TAB: names of experiments, params and metrics, read from the index. Errors offer nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import click
+from click.shell_completion import CompletionItem
+
+from gitexp import query
+from gitexp.errors import GitexpError
+from gitexp.experiment import Experiment
+from gitexp.index import Index
+from gitexp.repo import Repo
+
+_NEWEST = 200  # experiments that are offered; a shell shows no more usefully
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a REF: names with their subjects, and ``best:`` and ``worst:`` with metrics."""
+    index = _index(ctx)
+    if index is None:
+        return []
+    head, dots, word = incomplete.rpartition("..")
+    if match := re.match(r"(best|worst):", word):
+        found = [CompletionItem(f"{match[0]}{name}") for name in index.keys("metrics")]
+    else:
+        named = index.select("substr(ref.name, 1, ?) = ?", [len(word), word], limit=_NEWEST, everybody="/" in word)
+        found = [CompletionItem(item.name, help=_about(item)) for item in named] + [CompletionItem("best:"), CompletionItem("worst:")]
+    return [CompletionItem(f"{head}{dots}{item.value}", help=item.help) for item in found if item.value.startswith(word)]
+
+
+def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the last name of a ``--where``, ``--sort`` or list of columns: attributes, metrics and params."""
+    return _names(ctx, incomplete, lambda index: [*query.ATTRIBUTES, *index.keys("metrics"), *index.keys("params")])
+
+
+def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a METRIC."""
+    return _names(ctx, incomplete, lambda index: index.keys("metrics"))
+
+
+def refs_or_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete where both can stand: REF... METRIC."""
+    return metrics(ctx, param, incomplete) + refs(ctx, param, incomplete)
+
+
+def _names(ctx: click.Context, incomplete: str, known: Callable[[Index], list[str]]) -> list[CompletionItem]:
+    index = _index(ctx)
+    start = re.match(r"(.*[\s,(])?", incomplete, re.DOTALL)
+    head = start[0] if start else ""
+    names = dict.fromkeys(known(index)) if index else ()
+    return [CompletionItem(f"{head}{name}") for name in names if name.startswith(incomplete[len(head) :])]
+
+
+def _index(ctx: click.Context) -> Index | None:
+    try:
+        return Index(Repo.discover(ctx.find_root().params.get("folder") or "."))
+    except GitexpError:
+        return None
+
+
+def _about(experiment: Experiment) -> str:
+    return " ".join(char for char in experiment.subject.removeprefix(f"{experiment.name}: ").split() if char.isprintable())[:60]

@@ -1,0 +1,25 @@
+"""What reading commands begin with: the repository here, its settings and the index of its experiments."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gitexp import settings
+from gitexp.index import Index
+from gitexp.repo import Repo
+from gitexp.settings import Settings
+
+_WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
+
+
+def opened() -> tuple[Repo, Settings, Index]:
+    """Open the repository that the working directory lies in."""
+    repo = Repo.discover()
+    return repo, settings.load(repo.root), Index(repo, _progress)
+
+
+def _progress(done: int, total: int) -> None:
+    if total >= _WORTH_TELLING and sys.stderr.isatty():
+        click.echo(f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K", nl=False, err=True)

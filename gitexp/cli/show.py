@@ -1,0 +1,265 @@
+"""``gitexp show``, ``best`` and ``curve``: one experiment whole, the best one, and how a metric went."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+import click
+
+from gitexp import environment, message, metrics, query, reference, store
+from gitexp.cli import completion, output, plot
+from gitexp.cli.list import own_message, record
+from gitexp.cli.opened import opened
+from gitexp.errors import NotFoundError, did_you_mean
+from gitexp.experiment import Experiment, MetricPoint
+from gitexp.repo import Repo
+from gitexp.settings import Settings
+
+_COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
+_ROWS = 15
+
+
+@dataclass
+class Course:
+    """How one metric went: the number of its points, its last value and the best one with its step."""
+
+    points: int = 0
+    last: float | None = None
+    last_step: int = 0
+    best: float | None = None
+    best_step: int | None = None
+
+    def add(self, point: MetricPoint, direction: str | None) -> None:
+        self.points += 1
+        if self.last is None or point.step >= self.last_step:
+            self.last, self.last_step = point.value, point.step
+        if direction and point.value == point.value and (self.best is None or metrics.is_better(direction, point.value, self.best)):
+            self.best, self.best_step = point.value, point.step
+
+
+@click.command("show")
+@click.argument("ref", default="@", shell_complete=completion.refs)
+@output.output_options
+def show_command(ref: str, form: str | None) -> None:
+    """Show everything about the experiment REF (default: the latest).
+
+    \b
+    Examples:
+      gitexp show exp-5
+      gitexp show best:rmse --json
+    """
+    repo, settings, index = opened()
+    _show(repo, settings, reference.resolve(index, ref, settings), form)
+
+
+@click.command("best")
+@click.argument("metric", shell_complete=completion.metrics)
+@click.option("--max", "way", flag_value="max", help="Higher is better.")
+@click.option("--min", "way", flag_value="min", help="Lower is better.")
+@click.option(
+    "--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Among those for which it holds; see gitexp list --help."
+)
+@output.output_options
+def best_command(metric: str, way: str | None, where: str | None, form: str | None) -> None:
+    """Show the experiment with the best last value of METRIC.
+
+    Whether lower or higher is better is told by --min or --max, by [tool.gitexp.metrics] in pyproject.toml, or by the
+    metric's name (loss, rmse, accuracy, auc, ...).
+
+    \b
+    Example:
+      gitexp best rmse --where 'group = sweep-1'
+    """
+    repo, settings, index = opened()
+    key = query.find_metric(index, metric)
+    found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
+    if found is None:
+        raise NotFoundError(f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp list")
+    _show(repo, settings, found, form)
+
+
+@click.command("curve")
+@click.argument("refs", nargs=-1, required=True, metavar="[REF]... METRIC", shell_complete=completion.refs_or_metrics)
+@click.option("--rows", type=click.IntRange(min=3, max=200), default=_ROWS, show_default=True, help="Height of the plot in lines.")
+@output.output_options
+def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
+    """Plot in the terminal how METRIC went in the experiments REF (default: the latest).
+
+    \b
+    Examples:
+      gitexp curve rmse
+      gitexp curve exp-3 exp-7 loss
+      gitexp curve exp-3..exp-7 loss --csv > loss.csv
+    """
+    repo, settings, index = opened()
+    *given, name = refs
+    experiments = reference.resolve_many(index, given or ["@"], settings)
+    metric = query.find_metric(index, name).name
+    if form:
+        points = ((item.name, *point[1:]) for item in experiments for point in _points(repo, item) if point.name == metric)
+        output.print_records(form, ("name", "value", "timestamp", "step"), list(points))
+        return
+    curves = {item.name: plot.thinned(_curve(repo, item, metric)) for item in experiments}
+    for item in experiments:
+        if not curves[item.name]:
+            hint = did_you_mean(metric, item.metrics) or f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
+            output.say(f"{item.name} has no metric '{output.clean(metric)}'.{output.clean(hint)}")
+    if not any(curves.values()):
+        raise NotFoundError(f"there is nothing to plot: none of {len(experiments)} experiments has a metric '{metric}'")
+    _plot(metric, {name: points for name, points in curves.items() if points}, rows)
+
+
+# -- show ------------------------------------------------------------------------------------------------------------------
+
+
+def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | None) -> None:
+    text = store.full_message(repo, experiment.id)
+    facts = {
+        **record(experiment),
+        "note": message.body(text),
+        "files": _changed(repo, experiment),
+        "artifacts": list(experiment.extra.get("artifacts", ())),
+        "environment": _environment(experiment),
+        "trailers": message.trailers(text),
+    }
+    courses = _courses(repo, experiment, settings)
+    if form == "json":
+        output.print_json({**facts, "history": {name: vars(course) for name, course in courses.items()}})
+    elif form:
+        flat = {name: value for name, value in facts.items() if name not in ("params", "metrics")}
+        values = {f"{family}.{name}": value for family in query.KINDS for name, value in facts[family].items()}
+        output.print_records(form, ("field", "value"), [[name, output.exact(value)] for name, value in {**flat, **values}.items()])
+    else:
+        click.echo("\n".join(_page(experiment, facts, courses, settings)))
+
+
+def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str, Course], settings: Settings) -> Iterator[str]:
+    """Yield the lines of what ``show`` tells people."""
+    colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
+    yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {output.styled(experiment.status, fg=colour)}"
+    if title := own_message(experiment):
+        yield output.clean(title)
+    took = f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
+    when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
+    shown = {
+        "started": when,
+        "author": f"{experiment.author} <{experiment.email}>",
+        "commit": experiment.id,
+        "parent": experiment.parent,
+        "branch": experiment.branch,
+        "command": experiment.command,
+        "group": experiment.group,
+        "labels": ", ".join(experiment.labels),
+        "ran on": facts["environment"],
+        **{name.lower(): value for name, value in facts["trailers"].items() if name not in _SAID},
+    }
+    yield ""
+    yield from _pairs({name: value for name, value in shown.items() if value})
+    if experiment.params:
+        yield from _titled("params", _pairs({key: output.number(value) for key, value in experiment.params.items()}))
+    if courses or experiment.metrics:
+        yield from _titled("metrics", _metric_lines(experiment, courses, settings))
+    for name in ("files", "artifacts"):
+        if facts[name]:
+            title = "files changed since the parent" if name == "files" else name
+            yield from _titled(
+                title, [f"{item['change']} {output.clean(item['path'])}" if name == "files" else output.clean(item) for item in facts[name]]
+            )
+    texts = [text for text in (facts["note"], *experiment.notes) if text]
+    if texts:
+        yield from _titled("notes", [output.clean(line) for text in texts for line in text.splitlines()])
+
+
+_SAID = {"Id", "Status", "Started", "Duration", "Command", "Group"}
+
+
+def _metric_lines(experiment: Experiment, courses: Mapping[str, Course], settings: Settings) -> list[str]:
+    rows = []
+    for name in experiment.metrics or courses:
+        course = courses.get(name, Course())
+        way = metrics.direction(name, settings.metrics)
+        best = f"{output.number(course.best)} ({way}, step {course.best_step})" if course.best is not None and course.points > 1 else ""
+        rows.append([output.clean(name), output.number(experiment.metrics.get(name, course.last)), best, str(course.points)])
+    return output.text_table(["", "last", "best", "points"], rows, [False, True, False, True])
+
+
+def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:
+    yield ""
+    yield output.styled(title, bold=True)
+    yield from (f"  {line}".rstrip() for line in lines)
+
+
+def _pairs(values: Mapping[str, Any]) -> list[str]:
+    names = [output.clean(name) for name in values]
+    size = max(map(output.width, names))
+    return [f"{name}{' ' * (size - output.width(name))}  {output.clean(str(value))}" for name, value in zip(names, values.values())]
+
+
+def _changed(repo: Repo, experiment: Experiment) -> list[dict[str, str]]:
+    """Return the files that differ from the commit that the run started from, and how: A, M, D or T."""
+    fields = repo.git("diff-tree", "--root", "-r", "--no-commit-id", "--no-renames", "--name-status", "-z", experiment.id).split(b"\0")
+    return [{"change": change.decode(), "path": os.fsdecode(path)} for change, path in zip(fields[0::2], fields[1::2])]
+
+
+def _environment(experiment: Experiment) -> str | None:
+    """Return one line about what it ran on: the Python version, and the number of packages."""
+    try:
+        versions = environment.parse_requirements(experiment.read(environment.PATH).decode("utf-8", "replace"))
+    except NotFoundError:
+        return None
+    python = f"Python {versions.pop('python')}, " if "python" in versions else ""
+    return f"{python}{len(versions)} package{'' if len(versions) == 1 else 's'} ({environment.PATH})"
+
+
+def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str, Course]:
+    courses: dict[str, Course] = {}
+    ways: dict[str, str | None] = {}
+    for point in _points(repo, experiment):
+        course = courses.get(point.name)
+        if course is None:
+            course = courses[point.name] = Course()
+            ways[point.name] = metrics.direction(point.name, settings.metrics)
+        course.add(point, ways[point.name])
+    return courses
+
+
+# -- curve -----------------------------------------------------------------------------------------------------------------
+
+
+def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
+    """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs little memory."""
+    path = experiment.files.get("metrics")
+    if path is None or "\n" in path:
+        return
+    warnings: list[str] = []
+    with repo.stream("cat-file", "blob", f"{experiment.id}:{path}") as stream:
+        yield from metrics.read(stream, f"{path} of {experiment.name}", warnings)  # type: ignore[arg-type]
+    for warning in warnings:
+        output.say(output.clean(warning))
+
+
+def _curve(repo: Repo, experiment: Experiment, metric: str) -> Iterator[plot.Point]:
+    """Yield (step, value); where nobody counted steps, (row, value)."""
+    last = 0
+    for at, point in enumerate(point for point in _points(repo, experiment) if point.name == metric):
+        last = max(last, point.step)
+        yield (point.step if last else at), point.value
+
+
+def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) -> None:
+    colours = dict(zip(curves, _COLOURS * len(curves)))
+    columns = (output.terminal_width() or 80) - 12
+    click.echo(output.styled(output.clean(metric), bold=True))
+    for label, cells in plot.lines(curves, max(columns, 10), rows):
+        drawn = "".join(char if name is None else output.styled(char, fg=colours[name]) for char, name in cells)
+        click.echo(f"{label:>10} {drawn}".rstrip())
+    steps = [point[0] for points in curves.values() for point in points]
+    click.echo(f"{'':>10} {min(steps):<{max(columns, 10) // 2}g}{max(steps):>{max(columns, 10) // 2}g}")
+    for name, points in curves.items():
+        click.echo(
+            f"{output.styled('⠶', fg=colours[name])} {output.clean(name)}: {output.number(points[0][1])} → {output.number(points[-1][1])}"
+        )
