@@ -64,8 +64,10 @@ function valueColumn(letter, kind, name, values) {
 const distinct = (one, rows = everyone) => [...new Set(rows.map(one.of).filter((value) => value !== null))];
 const varies = once(() => new Set(columns.filter((one) => new Set(everyone.map(one.of)).size > 1).map((one) => one.key)));
 const defaultColumns = once(() => {
-  const always = ["name", "status", "started", "duration", "commit"];
-  return columns.filter((one) => one.kind === "metrics" || always.includes(one.key) || (varies().has(one.key) && !["subject", "notes", "branch"].includes(one.key))).map((one) => one.key);
+  const first = ["name", "status", "labels"].filter((key) => key !== "labels" || varies().has(key));
+  const last = ["started", "duration", "author", "group", "commit"].filter((key) => !["author", "group"].includes(key) || varies().has(key));
+  const values = columns.filter((one) => one.kind === "metrics" || (one.kind === "params" && varies().has(one.key)));
+  return [...first, ...values.map((one) => one.key), ...last];
 });
 
 /* ---- 2 elements ------------------------------------------------------------------------------------------------------ */
@@ -251,7 +253,7 @@ async function draw(fresh) {
   const mine = ++turn;
   drawFrame();
   const view = $("#view");
-  view.className = state.view;
+  view.className = `view-${state.view}`;
   if (state.view === "table") return drawTable(view, fresh);
   grid = null;
   try {
@@ -259,7 +261,7 @@ async function draw(fresh) {
     if (mine !== turn) return;
     view.replaceChildren(...made.nodes);
     if (fresh) view.scrollTop = 0;
-    await made.then?.();
+    await made.after?.();
   } catch (error) {
     if (mine === turn) view.replaceChildren(el("p", { class: "note" }, typeof DecompressionStream === "undefined" ? "This needs a browser of 2023 or newer." : `This could not be shown: ${error.message}`));
   }
@@ -399,7 +401,7 @@ function row(at, place) {
 
 function cell(one, at) {
   const value = one.of(at);
-  if (value === null || value === "") return el("td", { class: one.number ? "number missing" : "missing" }, "–");
+  if (value === null || value === "") return el("td", { class: one.number ? "number" : "" }, el("span", { class: "missing" }, "–"));
   const attributes = { class: one.number ? "number" : "", title: one.number ? "" : visible(value) };
   if (one.kind === "metrics" && value === grid.best.get(one.key)) attributes.class += " best";
   if (one.key === "name") return el("td", attributes, el("button", { class: "link", tabindex: -1, onclick: () => go({ view: "one", one: E.name[at] }) }, value));
@@ -543,12 +545,12 @@ async function curveCharts(list, height = "plot") {
   const metrics = Object.keys(data.metrics).filter((name) => list.some((at) => all.experiments[at][name]));
   const boxes = metrics.map((name) => el("div", { class: `chart`, "data-metric": name }, el("h3", {}, name), el("div", { class: height })));
   const layout = { xaxis: { title: { text: state.axis === "time" ? "seconds" : "step", standoff: 4 } }, yaxis: { type: state.log ? "log" : "linear" } };
-  return { all, boxes, then: async () => { for (const box of boxes) if (box.isConnected) await chart(box.lastChild, curveTraces(all, list, box.dataset.metric), layout); } };
+  return { all, boxes, after: async () => { for (const box of boxes) if (box.isConnected) await chart(box.lastChild, curveTraces(all, list, box.dataset.metric), layout); } };
 }
 
 async function drawCurves() {
   const { list, note } = subject(30);
-  const { all, boxes, then } = await curveCharts(list);
+  const { all, boxes, after } = await curveCharts(list);
   const wanted = boxes.filter((box) => !state.metric || box.dataset.metric === state.metric);
   return { nodes: [
     el("div", { class: "controls" },
@@ -559,14 +561,16 @@ async function drawCurves() {
     el("p", { class: "note" }, note, all.kept < all.all ? `Curves are thinned to at most ${all.limit} points each by ${all.method}: ${all.kept.toLocaleString("en")} of ${all.all.toLocaleString("en")} points are here.` : "Every recorded point is here, rounded to six digits.", boxes.length ? "" : " None of these experiments has a metric with more than one point."),
     legend(list),
     el("div", { class: "charts" }, wanted.map((box) => (wanted.length === 1 && (box.lastChild.className = "plot tall"), box))),
-  ], then };
+  ], after };
 }
 
 const legend = (list) => (state.chosen.size || list.length < 2 ? "" : el("div", { class: "controls" }, list.slice(0, 12).map((at) => el("span", { class: "chip" }, el("i", { class: "dot", style: `background:${colour(at, list)}` }), el("span", {}, E.name[at]))), list.length > 12 && el("span", { class: "soft" }, `and ${list.length - 12} more`)));
 
 const measures = () => columns.filter((one) => one.kind !== "info" && distinct(one).length > 1);
 const options = (list) => list.map((one) => [one.key, `${one.title}${one.kind === "info" ? "" : ` (${one.kind.slice(0, -1)})`}`]);
-const firstMetric = () => measures().find((one) => one.kind === "metrics")?.key ?? "";
+
+/** Whether numbers are positive and so far apart that only a logarithmic axis shows them. */
+const isWide = (values) => values.every((value) => value > 0) && Math.max(...values) / Math.min(...values) > 50;
 
 function drawScatter() {
   const all = measures();
@@ -576,18 +580,19 @@ function drawScatter() {
   const { list, note } = subject(5000);
   const usable = list.filter((at) => x.of(at) !== null && y.of(at) !== null);
   const box = el("div", { class: "plot tall", id: "scatter" });
-  const scale = (one) => (state.log && one.number && distinct(one).every((value) => value > 0) ? "log" : one.number ? "linear" : "category");
-  const marker = shade?.number ? { color: usable.map(shade.of), colorscale: "Viridis", showscale: true, colorbar: { title: { text: plain(shade.title), side: "right" }, thickness: 12 } }
-    : { color: usable.map((at) => (shade ? COLOURS[distinct(shade).indexOf(shade.of(at)) % COLOURS.length] : state.chosen.size ? colour(at) : COLOURS[0])) };
-  const trace = { type: "scatter", mode: "markers", x: usable.map(x.of), y: usable.map(y.of), text: usable.map((at) => plain(E.name[at])), customdata: usable, marker: { size: 9, opacity: 0.8, line: { width: 0.5, color: css("--paper") }, ...marker }, hovertemplate: "%{text}<br>%{x}, %{y:.5g}<extra></extra>" };
-  const layout = { xaxis: { title: { text: plain(x.title) }, type: scale(x) }, yaxis: { title: { text: plain(y.title) }, type: scale(y) } };
+  const scale = (one) => (one.number ? (isWide(distinct(one)) ? "log" : "linear") : "category");
+  const trace = (list, marker, more = {}) => ({ type: "scatter", mode: "markers", x: list.map(x.of), y: list.map(y.of), text: list.map((at) => plain(E.name[at])), customdata: list, hovertemplate: "%{text}<br>%{x}, %{y:.5g}<extra></extra>", ...more, marker: { size: 9, opacity: 0.8, line: { width: 0.5, color: css("--paper") }, ...marker } });
+  const traces = !shade ? [trace(usable, { color: state.chosen.size ? usable.map((at) => colour(at)) : COLOURS[0] })]
+    : shade.number ? [trace(usable, { color: usable.map(shade.of), colorscale: "Viridis", showscale: true, colorbar: { title: { text: plain(shade.title), side: "right" }, thickness: 12 } })]
+      : distinct(shade, usable).map((word, at) => trace(usable.filter((each) => shade.of(each) === word), { color: COLOURS[at % COLOURS.length] }, { name: plain(String(word)) }));
+  const layout = { showlegend: traces.length > 1, legend: { orientation: "h", y: 1.08 }, xaxis: { title: { text: plain(x.title) }, type: scale(x) }, yaxis: { title: { text: plain(y.title) }, type: scale(y) } };
   return { nodes: [
     el("div", { class: "controls" }, select("x", options(all), x.key, (key) => go({ x: key })), select("y", options(all), y.key, (key) => go({ y: key })),
-      select("Colour", [["", "none"], ...options([column.get("status"), column.get("group"), ...all])], state.color, (color) => go({ color })), toggle("Log scales", state.log === "1", (on) => go({ log: on ? "1" : "" }))),
-    el("p", { class: "note" }, note, `${plural(usable.length, "point")}. Click one to open the experiment.`),
+      select("Colour", [["", "none"], ...options([column.get("status"), column.get("group"), ...all])], state.color, (color) => go({ color }))),
+    el("p", { class: "note" }, note, `${plural(usable.length, "point")}. Click one to open the experiment. An axis whose values lie far apart is logarithmic.`),
     el("div", { class: "chart" }, box),
-  ], then: async () => {
-    await chart(box, [trace], layout);
+  ], after: async () => {
+    await chart(box, traces, layout);
     box.on("plotly_click", (event) => go({ view: "one", one: E.name[event.points[0].customdata] }));
   } };
 }
@@ -600,7 +605,7 @@ function drawBars() {
     el("div", { class: "controls" }, select("Metric", [["", "all"], ...Object.keys(data.metrics).map((name) => [name, name])], state.metric, (metric) => go({ metric }))),
     el("p", { class: "note" }, note, metrics.length ? "The last value of each metric." : "None of these experiments has a metric."), legend(list),
     el("div", { class: "charts" }, boxes),
-  ], then: async () => {
+  ], after: async () => {
     for (const [at, one] of metrics.entries()) {
       await chart(boxes[at].lastChild, [{ type: "bar", x: list.map((each) => plain(E.name[each])), y: list.map(one.of), marker: { color: list.map((each) => colour(each, list)) }, hovertemplate: "%{x}: %{y:.6g}<extra></extra>" }], { xaxis: { type: "category" }, bargap: 0.25 });
     }
@@ -639,7 +644,7 @@ function drawParallel() {
     el("div", { class: "controls" }, select("Colour", options(axes), shade.key, (color) => go({ color })), el("button", { onclick: () => { axes.forEach((one) => state.filters.delete(one.key)); go(); } }, "Clear brushes")),
     el("p", { class: "note" }, `${rows().length.toLocaleString("en")} of ${plural(faded.length, "experiment")} pass. Drag along an axis, or write below it (0.1..0.5, =adam|sgd): the table and the other views follow. The axes are the params and metrics among the columns.`),
     el("div", { class: "chart wide" }, box),
-  ], then: paint };
+  ], after: paint };
 }
 
 function parallelAxes() {
@@ -657,7 +662,7 @@ function scaleOf(one, list) {
     return { one, place, words, ticks: words.slice(0, 30).map((word) => [place(word), word]) };
   }
   const low = values.reduce((a, b) => Math.min(a, b), Infinity), high = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const log = low > 0 && high / low > 50;
+  const log = isWide([low, high]);
   const [to, from] = log ? [Math.log, Math.exp] : [(value) => value, (value) => value];
   const span = to(high) - to(low) || 1;
   const back = (part) => from(to(low) + part * span);
@@ -702,7 +707,7 @@ function paintLines(box, scales, faded, shade) {
   pen.scale(ratio, ratio);
   const top = 1.9 * rem, tall = frame.height - 4.5 * rem;
   const passing = new Set(rows());
-  const scale = scaleOf(shade, faded);
+  const scale = scaleOf(shade, [...passing]);
   const trace = (at) => {
     pen.beginPath();
     let down = false;
@@ -956,6 +961,7 @@ async function drawDiff() {
   const [all, env] = await Promise.all([files(), environments()]);
   const changed = all.paths.map((_, path) => path).filter((path) => blobAt(all, a, path) !== blobAt(all, b, path));
   const isData = (path) => /(\.dvc|(^|\/)dvc\.lock)$/.test(all.paths[path]);
+  const isPicture = (path) => [a, b].some((at) => all.blobs[blobAt(all, at, path)]?.image);
   const names = el("datalist", { id: "names" }, everyone.slice(0, 500).map((at) => el("option", { value: E.name[at] })));
   const box = (key, at) => el("input", { value: E.name[at], list: "names", "aria-label": key === "a" ? "Before" : "After", onchange: (event) => byName.has(event.target.value) ? go({ a: E.name[a], b: E.name[b], [key]: event.target.value }) : toast("There is no experiment of that name here") });
   const part = (title, list) => (list.length ? [el("h2", {}, `${title} `, el("span", { class: "soft" }, list.length)), ...list.map((path) => fileDiff(all, path, a, b))] : []);
@@ -965,7 +971,7 @@ async function drawDiff() {
       el("button", { onclick: () => copy(`gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`, "the command") }, "Copy command")),
     state.chosen.size !== 2 && !state.a ? el("p", { class: "note" }, "The two newest of the experiments that pass the filters; select exactly two in the table, or name them here.") : "",
     values.length ? el("div", { class: "sheet" }, el("table", { class: "side" }, el("tbody", {}, ["params", "metrics"].map((kind) => { const some = values.filter((one) => one.kind === kind); return some.length ? [el("tr", { class: `kind ${kind}` }, el("th", { colspan: 3 }, kind)), some.map((one) => compareRow(one, [a, b]))] : []; })))) : el("p", { class: "note" }, "All params and metrics are equal."),
-    ...part("Code and files", changed.filter((path) => !isData(path))), changed.length ? "" : el("p", { class: "note" }, "No file differs."),
+    ...part("Code and files", changed.filter((path) => !isData(path)).sort((x, y) => isPicture(x) - isPicture(y))), changed.length ? "" : el("p", { class: "note" }, "No file differs."),
     ...part("Data (DVC)", changed.filter(isData)),
     ...environmentDiff(env, a, b),
     all.left_out ? el("p", { class: "note" }, `The experiments of this report differ in ${all.left_out.toLocaleString("en")} more files, which are not in this page.`) : "",
@@ -1000,7 +1006,7 @@ async function drawOne() {
     el("div", { class: "controls" }, el("button", { onclick: () => go({ view: "table" }) }, "← Table"), step(-1, "Previous"), step(1, "Next"), el("button", { "aria-pressed": String(state.chosen.has(at)), onclick: () => choose(at) }, state.chosen.has(at) ? "Selected" : "Select")),
     el("h2", {}, E.subject[at]),
     el("div", { class: "columns" },
-      el("div", {}, facts([["status", el("span", { class: `status ${E.status[at]}` }, E.status[at])], ["commit", el("span", {}, commitLink(at), " ", el("button", { class: "plain", title: "Copy the whole hash", onclick: () => copy(E.id[at], "the commit") }, "⧉"))], ["parent", E.parent[at]?.slice(0, 10)],
+      el("div", {}, facts([["status", el("span", { class: `status ${E.status[at]}` }, E.status[at])], ["commit", el("span", {}, commitLink(at), " ", el("button", { class: "link", title: "Copy the whole hash", onclick: () => copy(E.id[at], "the commit") }, "copy"))], ["parent", E.parent[at]?.slice(0, 10)],
         ["started", moment(E.started[at])], ["duration", E.duration[at] === null ? null : duration(E.duration[at])], ["author", E.author[at]], ["branch", E.branch[at]], ["group", E.group[at]], ["labels", E.labels[at].join(", ")], ["command", E.command[at] && el("code", {}, E.command[at])],
         ...Object.entries(said[at].trailers).filter(([key]) => !["Status", "Started", "Duration", "Command", "Id", "Group"].includes(key)).map(([key, value]) => [key.toLowerCase(), value])])),
       el("div", {}, command(`gitexp checkout ${name}`), command(`gitexp reproduce ${name}`), command(`git show ${E.id[at].slice(0, 10)}`))),
@@ -1010,7 +1016,7 @@ async function drawOne() {
     ...(pictures.length ? [el("h2", {}, "Figures"), el("div", { class: "figures" }, pictures.map((item) => figure(item.blob, item.path)))] : []),
     ...(own.length ? [el("h2", {}, "Files that differ among these experiments"), ...own.filter((item) => !item.blob.image).map((item) => el("details", {}, el("summary", {}, el("code", {}, item.path), el("span", { class: "soft" }, ` ${size(item.blob.size)}`)), item.blob.text === undefined ? el("p", { class: "note body" }, "Binary, or too large for this page.") : el("div", { class: "body" }, el("table", { class: "diff" }, el("tbody", {}, linesOf(item.blob).slice(0, 2000).map((line, number) => el("tr", {}, el("td", { class: "at" }, number + 1), el("td", {}, colouredLine(line)))))))))] : []),
     ...(packages.length ? [el("h2", {}, "Environment"), el("details", {}, el("summary", {}, `${plural(packages.length, "package")}, Python ${env.known[env.which[at]].python ?? "unknown"}`), el("div", { class: "body mono" }, packages.map(([key, version]) => el("div", {}, `${key} ${version}`))))] : []),
-  ], then: charts.then };
+  ], after: charts.after };
 }
 
 /* ---- everything together --------------------------------------------------------------------------------------------- */
