@@ -14,7 +14,7 @@ from gitexp.repo import Repo
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gitexp.diff import Diff
+    from gitexp.difference import Diff
 
 Folder = str | os.PathLike[str]
 _COLUMNS = 'ref.name, tag."commit", tag.author, tag.subject, tag.labels, tag.summary'
@@ -79,7 +79,7 @@ def diff(a: str | Experiment, b: str | Experiment | None = None, repo: Folder | 
     Raises:
         NotFoundError: there is no such experiment.
     """
-    from gitexp.diff import compare
+    from gitexp.difference import compare
 
     index, chosen = _opened(repo)
     first, second = (reference.resolve(index, item, chosen) if isinstance(item, str) else item for item in (a, b))

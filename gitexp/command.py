@@ -58,7 +58,12 @@ def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
             continue
         if word.startswith("--") and _KEY.fullmatch(key[2:]):
             name = key[2:].replace("-", "_")
-            if not sign and at < len(words) and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at])) and not _assigns(words[at]):
+            if (
+                not sign
+                and at < len(words)
+                and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at]))
+                and not _assigns(words[at])
+            ):
                 value, sign = words[at], "="
                 at += 1
             if value != "***":

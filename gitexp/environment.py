@@ -68,9 +68,7 @@ def parse_requirements(text: str) -> dict[str, str]:
     for line in text.splitlines():
         if match := re.match(r"# Python (\S+)", line):
             versions["python"] = match[1]
-        elif match := re.match(r"([\w.-]+)(?:==|\s*@\s*)(\S+)", line):
-            versions[match[1]] = match[2]
-        elif match := re.match(r"# ([\w.-]+)==(\S+) \(editable", line):
+        elif (match := re.match(r"([\w.-]+)(?:==|\s*@\s*)(\S+)", line)) or (match := re.match(r"# ([\w.-]+)==(\S+) \(editable", line)):
             versions[match[1]] = match[2]
     return versions
 

@@ -46,7 +46,7 @@ class Index:
         path = repo.state_dir / "index.sqlite"
         listing = repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
         try:
-            self._db = _connected(path) if path.exists() or b"refs/" in listing and repo.make_state_dir() else _connected(None)
+            self._db = _connected(path) if path.exists() or (b"refs/" in listing and repo.make_state_dir()) else _connected(None)
             _update(self._db, repo, listing, progress)
         except (sqlite3.Error, OSError):
             with suppress(sqlite3.Error, OSError):
@@ -80,7 +80,7 @@ class Index:
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
-        found = self.select("ref.name = ?", [name], everybody=True)
+        found = self.select("ref.name = ?", [name.encode("utf-8", "replace").decode()], everybody=True)
         return found[0] if found else None
 
     def names(self, everybody: bool = True) -> list[str]:
@@ -166,7 +166,7 @@ def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[s
 
 
 def _pairs(lines: Iterable[bytes]) -> list[list[str]]:
-    return [line.decode("utf-8", "surrogateescape").split(" ", 1) for line in lines]
+    return [line.decode("utf-8", "replace").split(" ", 1) for line in lines]  # SQLite takes no other text than UTF-8
 
 
 def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
@@ -177,7 +177,7 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
 
 def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
     keys: set[tuple[str, str]] = set()
-    rows = []
+    rows: list[tuple[str | None, ...]] = []
     for at, (tag, item) in enumerate(zip(tags, repo.objects(tags))):
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:

@@ -97,9 +97,7 @@ def parse_tag(data: bytes) -> Tag | None:
     return Tag(headers["object"], headers.get("tag", ""), who[1] if who else "", who[2] if who else "", title, summary, line)
 
 
-def experiment(
-    name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None
-) -> Experiment:
+def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None) -> Experiment:
     """Return the experiment that a tag object describes, under the name that this clone gives it."""
     rest = dict(found.summary)
     rest.pop("gitexp")

@@ -170,6 +170,23 @@ def direction(name: str, settings: Mapping[str, str]) -> str | None:
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
     if words & {"loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance", "wer", "cer", "fid", "regret"}:
         return "min"
-    if words & {"accuracy", "acc", "auc", "roc", "f1", "r2", "precision", "recall", "score", "map", "bleu", "iou", "dice", "reward", "mrr", "ndcg"}:
+    if words & {
+        "accuracy",
+        "acc",
+        "auc",
+        "roc",
+        "f1",
+        "r2",
+        "precision",
+        "recall",
+        "score",
+        "map",
+        "bleu",
+        "iou",
+        "dice",
+        "reward",
+        "mrr",
+        "ndcg",
+    }:
         return "max"
     return None

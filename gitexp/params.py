@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gitexp.errors import FormatError, UsageError
 
@@ -34,8 +34,10 @@ _RESOLVERS = (  # tag, regular expression, first characters
     ("int", r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     (
         "float",
-        r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+"
-        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        (
+            r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+        ),
         "-+0123456789.",
     ),
 )
@@ -53,7 +55,7 @@ def parse_value(text: str) -> Any:
     try:
         value = _load(text)
     except (yaml.YAMLError, FormatError) as error:
-        if isinstance(error, FormatError) and "deep" in str(error) or text[:1] in "[{\"'":
+        if (isinstance(error, FormatError) and "deep" in str(error)) or text[:1] in "[{\"'":
             raise UsageError(f"the value {_shortened(text)} cannot be read; quote it twice to make it text") from None
         return text
     return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else value
@@ -221,7 +223,7 @@ def _guard(events: Iterable[Any]) -> None:
             if event.anchor:
                 anchors[event.anchor] = 1
         elif isinstance(event, yaml.AliasEvent):
-            size_or_open = anchors.get(event.anchor, 1)
+            size_or_open = anchors.get(str(event.anchor), 1)
             if size_or_open is None:
                 raise FormatError("has an alias that contains itself")
             sizes[-1] += size_or_open
@@ -239,7 +241,7 @@ def _loader() -> type[yaml.SafeLoader]:
     class Loader(_safe(yaml)):  # type: ignore[misc]
         """YAML 1.2 core."""
 
-        yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+        yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
         def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
             text = node.value
@@ -255,7 +257,7 @@ def _loader() -> type[yaml.SafeLoader]:
     Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
-    return Loader  # type: ignore[no-any-return]
+    return Loader
 
 
 def _dumper() -> type[yaml.SafeDumper]:
@@ -264,7 +266,7 @@ def _dumper() -> type[yaml.SafeDumper]:
     class Dumper(yaml.SafeDumper):
         """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something else."""
 
-        yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)
+        yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012
 
         def ignore_aliases(self, data: Any) -> bool:
             return True

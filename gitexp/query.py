@@ -120,7 +120,7 @@ class Key:
         way = "DESC" if descending else "ASC"
         if self.full == "name":  # exp-9 before exp-10
             return Sql(f"length(ref.name) {way}, ref.name {way}")
-        return self.value.within("nullif({}, '[]')" if self.kind == "set" else "{}").within(f"{{}} IS NULL, {{}} {way}")
+        return self.value.within("rtrim(nullif({}, '[]'), ']')" if self.kind == "set" else "{}").within(f"{{}} IS NULL, {{}} {way}")
 
     def _json(self, function: str, column: str) -> Sql:
         if self.name.isascii() and self.name.isprintable() and not set('"\\') & set(self.name):

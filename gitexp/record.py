@@ -65,7 +65,9 @@ def check(
     for path, file in kept.items():
         if file.stat().st_size > limit:
             size = snapshot.readable(file.stat().st_size)
-            raise UsageError(f"artifact {path} has {size}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the settings")
+            raise UsageError(
+                f"artifact {path} has {size}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the settings"
+            )
     return Entry(params.merge(merged, given), [*rows, *added], kept, frozenset(same))
 
 

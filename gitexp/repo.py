@@ -9,9 +9,12 @@ user's own configuration stay.
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import subprocess
+import threading
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,14 +24,27 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from gitexp.errors import GitError, NotFoundError, RepositoryError
 
 if TYPE_CHECKING:
-    import git
+    import git as gitpython
 
 _KEPT = re.compile(
     r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|SSH|SSH_COMMAND|SSH_VARIANT"
     r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
 )
-_OPTIONS = ("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "i18n.commitEncoding=UTF-8")
+_OPTIONS = (
+    "-c",
+    f"core.hooksPath={os.devnull}",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "gc.auto=0",
+    "-c",
+    "maintenance.auto=false",
+    "-c",
+    "i18n.commitEncoding=UTF-8",
+)
+_HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 _BATCH = 5_000
+_SMALL = 2**20  # bytes
 IN_PROGRESS = {
     "MERGE_HEAD": "a merge",
     "rebase-merge": "a rebase",
@@ -63,6 +79,7 @@ class Repo:
         git_dir: ``.git`` of this work tree (in a linked one its own folder).
         common_dir: ``.git`` that all work trees share.
         object_format: ``sha1`` or ``sha256``.
+        found_at: where HEAD pointed when the repository was discovered, known without another process.
     """
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, object_format: str) -> None:
@@ -70,6 +87,7 @@ class Repo:
         self.git_dir = git_dir
         self.common_dir = common_dir
         self.object_format = object_format
+        self.found_at: Head | None = None
 
     @classmethod
     def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:
@@ -80,15 +98,19 @@ class Repo:
         """
         where = Path(os.path.abspath(path))
         wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-toplevel")
-        done = _run(["rev-parse", *wanted], where)
+        done = _run(["rev-parse", *wanted, *_HEAD], where)
         lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
-        if done.returncode:
+        if done.returncode and len(lines) < 5:
             stderr = os.fsdecode(done.stderr)
             if "must be run in a work tree" in stderr:
-                raise RepositoryError("this is a bare repository (or inside .git), and experiments need a work tree; clone it and work there")
+                raise RepositoryError(
+                    "this is a bare repository (or inside .git), and experiments need a work tree; clone it and work there"
+                )
             raise _explained(stderr, done.returncode)
         git_dir, common, object_format, root = lines[:4]
-        return cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
+        repo = cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
+        repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
+        return repo
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
@@ -146,11 +168,23 @@ class Repo:
 
     def head(self) -> Head:
         """Return where HEAD points."""
-        done = _run(["rev-parse", "HEAD", "--symbolic-full-name", "HEAD"], self.root)
-        if done.returncode == 0:
-            commit, name = os.fsdecode(done.stdout).split("\n")[:2]
-            return Head(commit, name if name.startswith("refs/") else None)
+        done = _run(["rev-parse", *_HEAD], self.root)
+        return self._head_of(os.fsdecode(done.stdout).split("\n") if done.returncode == 0 else [])
+
+    def _head_of(self, lines: Sequence[str]) -> Head:
+        if len(lines) >= 2:
+            return Head(lines[0], lines[1] if lines[1].startswith("refs/") else None)
         return Head(None, self.line("symbolic-ref", "-q", "HEAD", ok=(0, 1)) or None)
+
+    def head_unmoved(self, head: Head) -> bool:
+        """Whether HEAD still names the branch of ``head``. Read from the file; where the branch is, its update checks."""
+        try:
+            text = (self.git_dir / "HEAD").read_text()
+        except OSError:
+            return False
+        if ".invalid" in text:  # refs are kept in a reftable
+            return self.head().branch == head.branch
+        return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
 
     def in_progress(self) -> str | None:
         """Return what is under way, ``a merge`` and the like, or None."""
@@ -161,22 +195,25 @@ class Repo:
         return self.line("config", "--get", name, ok=(0, 1)) or None
 
     @functools.cached_property
-    def identity(self) -> dict[str, str]:
-        """The environment that gives commits an author: empty where git knows one, else the login and host names."""
-        return {} if self._known_committer else self._made_up_identity()
+    def author(self) -> str:
+        """Who an experiment is by: ``Name <email>``; the login and host names where git knows nobody."""
+        return self._ident("AUTHOR")
 
     @functools.cached_property
     def committer(self) -> str:
         """Who writes here: ``Name <email>``."""
-        made_up = self.identity
-        return self._known_committer or f"{made_up['GIT_COMMITTER_NAME']} <{made_up['GIT_COMMITTER_EMAIL']}>"
+        return self._ident("COMMITTER")
 
-    @functools.cached_property
-    def _known_committer(self) -> str:
-        done = _run(["var", "GIT_COMMITTER_IDENT"], self.root)
-        return os.fsdecode(done.stdout).rpartition(">")[0] + ">" if done.returncode == 0 else ""
+    @property
+    def identity(self) -> dict[str, str]:
+        """The environment that gives git's own commits (notes, merges) an author in any case."""
+        name, _, email = self.committer.rpartition(" <")
+        return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email[:-1]))}
 
-    def _made_up_identity(self) -> dict[str, str]:
+    def _ident(self, role: str) -> str:
+        done = _run(["var", f"GIT_{role}_IDENT"], self.root)
+        if done.returncode == 0:
+            return os.fsdecode(done.stdout).rpartition(">")[0] + ">"
         import getpass
         import platform
 
@@ -184,8 +221,7 @@ class Repo:
             name = getpass.getuser()
         except (KeyError, OSError):
             name = "unknown"
-        email = f"{name}@{platform.node() or 'localhost'}"
-        return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email))}
+        return f"{name} <{name}@{platform.node() or 'localhost'}>"
 
     # -- objects -------------------------------------------------------------------------------------------------
 
@@ -209,14 +245,47 @@ class Repo:
         return found.data
 
     def write_object(self, kind: str, data: bytes) -> str:
-        """Write an object and return its hash."""
-        return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
+        """Write an object and return its hash.
 
-    def gitpython_commit(self, commit: str) -> git.Commit:
+        Small ones are written as git writes a loose object (gitformat-loose, Documentation/gitrepository-layout), without a
+        process: a run's start and end would take twice as long. A shared repository has permissions of its own, left to git.
+        """
+        if len(data) > _SMALL or not self._private_store:
+            return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
+        whole = f"{kind} {len(data)}\0".encode() + data
+        oid = hashlib.new(self.object_format, whole).hexdigest()
+        target = self.common_dir / "objects" / oid[:2] / oid[2:]
+        if not target.exists():
+            part = target.parent.with_name(f"tmp_obj_{oid[:12]}_{os.getpid()}_{threading.get_ident()}")
+            try:
+                target.parent.mkdir(exist_ok=True)
+                with open(part, "xb") as file:
+                    file.write(zlib.compress(whole, 1))
+                os.chmod(part, 0o444)
+                os.replace(part, target)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise GitError(f"git's objects cannot be written: {error.strerror}; check permissions and disk space") from None
+        return oid
+
+    def write_file(self, path: Path) -> str:
+        """Write a file's content, without filters, as a blob and return its hash."""
+        if path.stat().st_size <= _SMALL:
+            return self.write_object("blob", path.read_bytes())
+        return self.line("hash-object", "-w", "--no-filters", "--", str(path))
+
+    @functools.cached_property
+    def _private_store(self) -> bool:
+        try:
+            return b"sharedrepository" not in (self.common_dir / "config").read_bytes().lower()
+        except OSError:
+            return False
+
+    def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""
         return self.gitpython().commit(commit)
 
-    def gitpython(self) -> git.Repo:
+    def gitpython(self) -> gitpython.Repo:
         """Return this repository as a GitPython object: for people who want more, and for remotes with progress."""
         import git
 
@@ -235,6 +304,18 @@ class Repo:
             return None
         return self.line("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", ok=(0, 1, 128)) or None
 
+    def pin(self, ref: str, oid: str) -> None:
+        """Make a ref of a new random name, which nobody else can be writing: as a file, where refs are files."""
+        if (self.common_dir / "reftable").exists():
+            self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
+            return
+        file = self.common_dir / ref
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{oid}\n")
+        except OSError as error:
+            raise GitError(f"git's refs cannot be written: {error.strerror}; check permissions and disk space") from None
+
     def update_refs(self, commands: Iterable[str], reason: str, pass_fds: Sequence[int] = ()) -> None:
         """Run one transaction of ``update-ref --stdin`` commands: all of them, or none.
 
@@ -242,7 +323,7 @@ class Repo:
             GitError: a ref is not what a command says that it was, or cannot be written.
         """
         script = "".join(f"{command}\n" for command in ("start", *commands, "prepare", "commit"))
-        self.git("update-ref", "-m", reason, "--stdin", stdin=os.fsencode(script), env=self.identity, pass_fds=pass_fds)
+        self.git("update-ref", "-m", reason, "--stdin", stdin=os.fsencode(script), pass_fds=pass_fds)
 
     @contextmanager
     def lock(self) -> Iterator[int]:
@@ -264,7 +345,9 @@ class Repo:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RepositoryError(f"{folder} cannot be written: {error.strerror}; check the repository's permissions and the disk") from None
+            raise RepositoryError(
+                f"{folder} cannot be written: {error.strerror}; check the repository's permissions and the disk"
+            ) from None
         return folder
 
 
@@ -304,21 +387,25 @@ def _parsed_batch(output: bytes, count: int) -> Iterator[Object | None]:
         at += int(size) + 1
 
 
-_EXPLANATIONS = (  # what git says, what we say
-    (r"not a git repository", "there is no git repository here; to start one: git init"),
-    (r"dubious ownership in repository at '([^']*)'", "git does not trust {0}, which another user owns; if you do: git config --global --add safe.directory '{0}'"),
-    (r"index file (corrupt|smaller)|bad (index|signature|header)|unknown index entry format", "the git index is corrupt; to build it again: rm .git/index && git reset"),
-    (r"Unable to create '([^']*index\.lock)': File exists", "another git process holds {0}; try again when it is done"),
-    (r"Read-only file system|insufficient permission|[Pp]ermission denied", "git may not write here: {line}; check the permissions"),
-    (r"No space left on device", "the disk is full, and git could not write; free some space and try again"),
-)  # fmt: skip
+_EXPLANATIONS = {  # what git says: what we say
+    r"not a git repository": "there is no git repository here; to start one: git init",
+    r"dubious ownership in repository at '([^']*)'": (
+        "git does not trust {0}, which another user owns; if you do: git config --global --add safe.directory '{0}'"
+    ),
+    r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
+        "the git index is corrupt; to build it again: rm .git/index && git reset"
+    ),
+    r"Unable to create '([^']*index\.lock)': File exists": "another git process holds {0}; try again when it is done",
+    r"Read-only file system|insufficient permission|[Pp]ermission denied": "git may not write here: {line}; check the permissions",
+    r"No space left on device": "the disk is full, and git could not write; free some space and try again",
+}
 
 
 def _explained(stderr: str, returncode: int) -> GitError:
     said = [line for line in stderr.strip().splitlines() if line.strip()]
     line = next((line for line in said if line.startswith(("fatal:", "error:"))), said[-1] if said else f"exit code {returncode}")
     line = line.removeprefix("fatal: ").removeprefix("error: ")
-    for pattern, text in _EXPLANATIONS:
+    for pattern, text in _EXPLANATIONS.items():
         if match := re.search(pattern, stderr):
             return GitError(text.format(*match.groups(), line=line), returncode, stderr)
     return GitError(f"git says: {line}", returncode, stderr)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,34 +58,40 @@ def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
     return Places(places[PARAMS], places[METRICS], kept)
 
 
-def write_back(repo: Repo, places: Places, artifacts: Iterable[str], snapshot: Snapshot, commit: str) -> list[str]:
+def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
     """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written.
 
     That is the results, and those artifacts that lie in ``.gitexp/``; the others are files of the work tree already.
     """
-    inside = [path for path in artifacts if path.startswith(f"{FOLDER}/")]
-    paths = [path for path in (places.params, places.metrics, environment.PATH, *inside) if path not in places.as_they_are]
+    paths = [path for path in contents if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/")]
     warnings = []
     written = _written(repo)
-    for path, found in zip(paths, repo.objects([f"{commit}:{path}" for path in paths])):
-        target = repo.root / path
+    for path in paths:
+        target, content = repo.root / path, contents[path]
         try:
-            assert found is not None
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f".{target.name}.gitexp")
-            part.write_bytes(found.data)
-            os.replace(part, target)
+            if isinstance(content, Path):
+                shutil.copyfile(content, part)
+            else:
+                part.write_bytes(content)
             if path in (PARAMS, METRICS):
-                written[path] = found.id
+                written[path] = blob_hash(repo, part.read_bytes())
+            os.replace(part, target)
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:
         if path not in paths:
             with suppress(OSError):
                 (repo.root / path).unlink()
-    with suppress(OSError):
-        (repo.state_dir / "written.json").write_text(json.dumps(written))
+    _remember(repo, written)
     return warnings
+
+
+def adopt(repo: Repo, path: str) -> None:
+    """Note that the file at a usual place, as it lies there now, is one of an experiment and may be replaced."""
+    with suppress(OSError):
+        _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
 
 
 def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
@@ -115,6 +122,11 @@ def _written(repo: Repo) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
+
+
+def _remember(repo: Repo, written: Mapping[str, Any]) -> None:
+    with suppress(OSError):
+        (repo.make_state_dir() / "written.json").write_text(json.dumps(written))
 
 
 def same_file(root: Path, path: str, expected: bytes | None) -> bool:

@@ -15,18 +15,19 @@ import os
 import secrets
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from time import time
 from types import TracebackType
 from typing import Any, TypeVar
 
 from gitexp import environment, journal, message, metrics, notebook, params, results, settings, snapshot, store
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.index import Index
 from gitexp.journal import Journal
 from gitexp.notes import check_label
 from gitexp.repo import Head, Repo
@@ -61,7 +62,7 @@ class Run:
         self._owner = owned is not None
         self._append = self._journal.append if self._journal else _nothing
         self._params: dict[str, Any] = {}
-        self._steps: dict[str, int] = {}
+        self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
         self._ended = False
         self._sampler: Any = None
@@ -82,29 +83,22 @@ class Run:
             UsageError: the value is no number, or the name no name.
         """
         with self._lock:
-            try:
-                at = self._steps[name] + 1
-            except (KeyError, TypeError):
-                metrics.check_name(name)
-                at = 0
+            series = self._series.get(name) or self._new_series(name)
             if type(value) is not float:
                 value = metrics.number(name, value)
-            if step is not None:
-                at = _whole(name, step)
-            self._steps[name] = at
-            if '"' in name:
-                name = name.replace('"', '""')
-            self._append(f'"{name}",{value!r},{int(time.time() * 1000)},{at}\r\n'.encode())
+            series[1] = at = series[1] + 1 if step is None else _whole(name, step)
+            self._append(f"{series[0]}{value!r},{int(time() * 1000)},{at}\r\n".encode())
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Log several metrics at once, in one write: all of them are on disk, or none."""
-        stamp = int(time.time() * 1000)
-        checked = [(metrics.check_name(name), metrics.number(name, value)) for name, value in values.items()]
+        stamp = int(time() * 1000)
+        checked = [(name, metrics.number(name, value)) for name, value in values.items()]
         with self._lock:
             rows = []
             for name, value in checked:
-                self._steps[name] = self._steps.get(name, -1) + 1 if step is None else _whole(name, step)
-                rows.append(metrics.format_row(name, value, stamp, self._steps[name]))
+                series = self._series.get(name) or self._new_series(name)
+                series[1] = series[1] + 1 if step is None else _whole(name, step)
+                rows.append(f"{series[0]}{value!r},{stamp},{series[1]}\r\n")
             if rows:
                 self._append("".join(rows).encode())
 
@@ -236,8 +230,7 @@ class Run:
         if self._journal and self._owner and self._repo:
             self._journal.close()
             self._journal.release()
-            with suppress(GitError):
-                self._repo.update_refs([f"delete {_PENDING}{self.id}"], "gitexp: run discarded")
+            _unpin(self._repo, self.id)
             journal.delete(self._journal.folder)
 
     def __enter__(self) -> Run:
@@ -254,6 +247,10 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self._ended else ''}>"
+
+    def _new_series(self, name: str) -> list[Any]:
+        quoted = metrics.check_name(name).replace('"', '""')
+        return self._series.setdefault(name, [f'"{quoted}",', -1])
 
     def _log_params(self, values: dict[str, Any]) -> None:
         if self._journal is None:
@@ -320,7 +317,14 @@ def start_run(
     else:
         unsaved = notebook.unsaved()
         run = begin(
-            Repo.discover(repo), name=name, title=message, note=note, labels=labels, group=group, advance=advance, command=notebook.command()
+            Repo.discover(repo),
+            name=name,
+            title=message,
+            note=note,
+            labels=labels,
+            group=group,
+            advance=advance,
+            command=notebook.command(),
         )
         if unsaved:
             import warnings
@@ -357,9 +361,10 @@ def begin(
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
     try:
+        threading.Thread(target=lambda: (repo.author, repo.committer), daemon=True).start()  # asked of git now, needed at the end
         free = results.ours(repo)
-        shot = snapshot.take(repo, known, owned.folder / "index", free)
-        repo.update_refs([f"update {_PENDING}{run_id} {shot.tree}"], "gitexp: start of a run")
+        shot = snapshot.take(repo, known, owned.folder / "index", free, repo.found_at)
+        repo.pin(f"{_PENDING}{run_id}", shot.tree)
     except BaseException:
         owned.close()
         owned.release()
@@ -459,7 +464,11 @@ def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
     )
     recorded = store.record(repo, shot, draft, pending=_PENDING + facts["id"])
     journal.delete(folder)
-    more = [*facts.get("warnings", []), *(["the last metric row was torn and left out"] if torn else []), *([f"{lost} metric rows could not be kept"] if lost else [])]
+    more = [
+        *facts.get("warnings", []),
+        *(["the last metric row was torn and left out"] if torn else []),
+        *([f"{lost} metric rows could not be kept"] if lost else []),
+    ]
     return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
 
 
@@ -468,9 +477,31 @@ def dead_runs(repo: Repo) -> list[Path]:
     return [folder for folder in journal.folders(repo) if not journal.is_alive(folder)]
 
 
+def recover(repo: Repo, folder: Path) -> store.Recorded | None:
+    """Record a dead run with what it had logged; None where it was recorded already, or died before it had started.
+
+    Raises:
+        GitexpError: it could not be recorded; the folder stays.
+    """
+    facts = journal.facts(folder)
+    if "snapshot" not in facts:
+        journal.delete(folder)
+        return None
+    if Index(repo).count("json_extract(tag.summary, '$.id') = ?", [facts["id"]]):
+        _unpin(repo, facts["id"])
+        journal.delete(folder)
+        return None
+    return record(repo, folder)
+
+
 def live_runs(repo: Repo) -> list[Path]:
     """Return the folders of runs that are going on."""
     return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
+
+
+def _unpin(repo: Repo, run_id: str) -> None:
+    with suppress(GitError):
+        repo.update_refs([f"delete {_PENDING}{run_id}"], "gitexp: end of a run")
 
 
 def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:

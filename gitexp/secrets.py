@@ -71,7 +71,8 @@ def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.settings import transient_settings
 
-    plugins = [{"name": kind.__name__} for kind in get_mapping_from_secret_type_to_class().values() if kind.__name__ not in _NO_SECRET]
+    kinds: list[type] = list(get_mapping_from_secret_type_to_class().values())
+    plugins = [{"name": kind.__name__} for kind in kinds if kind.__name__ not in _NO_SECRET]
     filters = [{"path": f"detect_secrets.filters.{name}"} for name in _FILTERS]
     with transient_settings({"plugins_used": plugins, "filters_used": filters}) as settings:
         settings.disable_filters("detect_secrets.filters.common.is_invalid_file", "detect_secrets.filters.heuristic.is_non_text_file")

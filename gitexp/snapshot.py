@@ -50,27 +50,30 @@ class Snapshot:
     previous: tuple[str, ...] = ()
 
 
-def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = frozenset()) -> Snapshot:
+def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = frozenset(), head: Head | None = None) -> Snapshot:
     """Write the work tree's present state as a tree object.
 
     Args:
         index: where the private index is to lie (its folder exists).
         results: paths that the experiment itself will write; never taken as sources.
+        head: where HEAD points, where the caller knows it.
 
     Raises:
         RepositoryError: git cannot read the work tree or write objects.
     """
-    head = repo.head()
+    head = head or repo.head()
     stamp = copy_index(repo, index)
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
+    staged_apart: set[str] = set()
     for attempt in range(_TRIES):
         changed, untracked, assumed, previous = _listed(repo, env)
         if assumed:
             was_assumed = True
             repo.git("update-index", "-z", "--no-assume-unchanged", "--stdin", stdin=_joined(assumed), env=env)
             changed, untracked, _, previous = _listed(repo, env)
-        staged_apart = _staged_apart(repo, env, head, {*changed, *untracked}) if attempt == 0 else staged_apart
+        if attempt == 0:
+            staged_apart = _staged_apart(repo, env, head, {*changed, *untracked})
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         taken, left_out = _permitted(repo, settings, [path for path in untracked if path not in results])
         left_out += [(path, "a submodule; its recorded commit stays") for path in sorted(submodules)]
@@ -81,10 +84,14 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
-            if attempt == _TRIES - 1 or not any(word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index")):
+            if attempt == _TRIES - 1 or not any(
+                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index")
+            ):
                 raise
     kept = tuple(path for path in changed if path not in submodules)
-    return Snapshot(tree, head, index, kept, tuple(taken), tuple(left_out), tuple(sorted(staged_apart)), stamp, was_assumed, tuple(previous))
+    return Snapshot(
+        tree, head, index, kept, tuple(taken), tuple(left_out), tuple(sorted(staged_apart)), stamp, was_assumed, tuple(previous)
+    )
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
@@ -172,7 +179,11 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
             sizes[path] = status.st_size
     by_lfs = _lfs(repo, list(large))
     taken += by_lfs
-    left_out += [(path, f"{readable(size)}, over the limit of {readable(settings.max_file_size)}") for path, size in large.items() if path not in by_lfs]
+    left_out += [
+        (path, f"{readable(size)}, over the limit of {readable(settings.max_file_size)}")
+        for path, size in large.items()
+        if path not in by_lfs
+    ]
     if len(sizes) > settings.max_untracked_files or sum(sizes.values()) > settings.max_untracked_size:
         why = f"one of {len(sizes):,} untracked files with {readable(sum(sizes.values()))} in all; is a folder of outputs not ignored?"
         left_out += [(path, why) for path in sizes]

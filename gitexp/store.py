@@ -104,7 +104,8 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         UsageError: the draft's own name is taken.
         GitError: git cannot write; nothing was recorded.
     """
-    tree, warnings = _tree(repo, snapshot, draft)
+    contents = _contents(draft)
+    tree, warnings = _tree(repo, snapshot, draft, contents)
     with locked(repo) as fd:
         why = _why_beside(repo, snapshot, draft)
         number = _highest(repo) + 1
@@ -134,7 +135,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         if not draft.name:
             _remember_highest(repo, number)
         if why is None:
-            warnings += results.write_back(repo, draft.files, draft.artifacts, snapshot, commit)
+            warnings += results.write_back(repo, draft.files, contents, snapshot)
     branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
@@ -174,32 +175,33 @@ def locked(repo: Repo) -> Iterator[int]:
         yield fd
 
 
-def _tree(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[str, list[str]]:
-    """Add the results to the snapshot's index and return the tree, and what could not be added."""
-    warnings: list[str] = []
+def _contents(draft: Draft) -> dict[str, bytes | Path]:
+    """Return the experiment's own files, ``{path in the tree: content}``."""
     contents: dict[str, bytes | Path] = {
         draft.files.params: params.dump(draft.params),
         draft.files.metrics: draft.metrics,
         environment.PATH: draft.requirements.encode(),
         **draft.artifacts,
     }
-    for path in draft.files.as_they_are:
-        contents.pop(path)
+    return {path: content for path, content in contents.items() if path not in draft.files.as_they_are}
+
+
+def _tree(repo: Repo, snapshot: Snapshot, draft: Draft, contents: Mapping[str, bytes | Path]) -> tuple[str, list[str]]:
+    """Add the results to the snapshot's index and return the tree, and what could not be added."""
+    warnings: list[str] = []
     entries = [f"0 {repo.zero}\t{path}" for path in snapshot.previous if path not in contents]
     for path, content in contents.items():
         try:
-            oid = (
-                repo.write_object("blob", content)
-                if isinstance(content, bytes)
-                else repo.line("hash-object", "-w", "--no-filters", "--", str(content))
-            )
+            oid = repo.write_object("blob", content) if isinstance(content, bytes) else repo.write_file(content)
             entries.append(f"100644 {oid}\t{path}")
-        except GitError as error:
+        except (GitError, OSError) as error:
             if path not in draft.artifacts:
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     env = {"GIT_INDEX_FILE": str(snapshot.index)}
-    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=b"".join(os.fsencode(entry) + b"\0" for entry in entries), env=env)
+    repo.git(
+        "update-index", "-z", "--add", "--replace", "--index-info", stdin=b"".join(os.fsencode(entry) + b"\0" for entry in entries), env=env
+    )
     return repo.line("write-tree", env=env), warnings
 
 
@@ -216,10 +218,12 @@ def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str)
         "Group": draft.group,
         **draft.trailers,
     }
-    parent = ["-p", snapshot.head.commit] if snapshot.head.commit else []
-    text = message.commit_message(title, draft.note, trailers).encode()
-    when = {"GIT_AUTHOR_DATE": f"@{int(draft.started.timestamp())} {draft.started.strftime('%z') or '+0000'}"}
-    commit = repo.line("commit-tree", tree, *parent, "-F", "-", stdin=text, env={**repo.identity, **when})
+    now = datetime.now().astimezone()
+    stamp = f"{int(now.timestamp())} {now.strftime('%z')}"
+    author = f"{repo.author} {int(draft.started.timestamp())} {draft.started.strftime('%z') or '+0000'}"
+    parent = f"parent {snapshot.head.commit}\n" if snapshot.head.commit else ""
+    header = f"tree {tree}\n{parent}author {author}\ncommitter {repo.committer} {stamp}\n\n"
+    commit = repo.write_object("commit", (header + message.commit_message(title, draft.note, trailers)).encode("utf-8", "replace"))
     branch = snapshot.head.branch
     facts = {
         "id": draft.id,
@@ -238,9 +242,8 @@ def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str)
         **draft.extra,
     }
     summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
-    now = datetime.now().astimezone()
-    header = f"object {commit}\ntype commit\ntag {name}\ntagger {repo.committer} {int(now.timestamp())} {now.strftime('%z')}\n\n"
-    raw = (header + message.tag_message(title, summary)).encode("utf-8", "surrogateescape")
+    header = f"object {commit}\ntype commit\ntag {name}\ntagger {repo.committer} {stamp}\n\n"
+    raw = (header + message.tag_message(title, summary)).encode("utf-8", "replace")
     found = message.parse_tag(raw)
     assert found is not None, "a tag that gitexp writes must be one that it reads"
     return commit, repo.write_object("tag", raw), found
@@ -263,8 +266,8 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
         return f"{under_way} is under way"
     if snapshot.staged_apart:
         return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
-    if repo.head() != snapshot.head:
-        return "the branch moved since the start"
+    if not repo.head_unmoved(snapshot.head):
+        return "another branch was checked out since the start"
     return None
 
 
@@ -348,11 +351,14 @@ def _finish_index(repo: Repo) -> None:
 
 
 def _update(repo: Repo, commands: list[str], pending: str | None, name: str, fd: int) -> None:
+    """Create the tag, move the branch and let go of the snapshot's pin, in one transaction."""
     reason = f"gitexp: record {name}"
-    repo.update_refs(commands, reason, [fd])
-    if pending:
-        with suppress(GitError):  # a leftover costs nothing, and doctor finds it
-            repo.update_refs([f"delete {pending}"], reason, [fd])
+    try:
+        repo.update_refs([*commands, *([f"delete {pending}"] if pending else [])], reason, [fd])
+    except GitError as error:
+        if not pending or ("packed-refs" not in error.stderr and pending not in error.stderr):
+            raise
+        repo.update_refs(commands, reason, [fd])  # somebody packs refs just now; a leftover pin costs nothing, and doctor finds it
 
 
 def highest_known(repo: Repo) -> int:

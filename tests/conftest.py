@@ -22,7 +22,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     (home / ".gitconfig").write_text(
-        "[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol \"file\"]\n\tallow = always\n"
+        '[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n'
     )
 
 
@@ -53,7 +53,9 @@ class Project:
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
 
-    def run(self, *args: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run gitexp's command line as a user would, in a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", "gitexp", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape",
@@ -87,19 +89,19 @@ class Project:
         assert "error" not in done.stdout + done.stderr
 
 
-@pytest.fixture()
+@pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A repository with one commit, and the test working inside it."""
     root = tmp_path / "project"
     root.mkdir()
     made = Project(root)
     made.git("init", "-q")
-    made.commit("start", train_py="print('training')\n", **{"README_md": "# a project\n"})
+    made.commit("start", train_py="print('training')\n", README_md="# a project\n")
     monkeypatch.chdir(root)
     return made
 
 
-@pytest.fixture()
+@pytest.fixture
 def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A repository without any commit, and the test working inside it."""
     root = tmp_path / "empty"

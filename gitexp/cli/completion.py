@@ -21,7 +21,7 @@ Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem
 def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a REF: names with their subjects, and ``best:`` and ``worst:`` with metrics."""
     index = _index(ctx)
-    if index is None:
+    if index is None or not incomplete.isprintable():
         return []
     head, dots, word = incomplete.rpartition("..")
     if match := re.match(r"(best|worst):", word):

@@ -126,6 +126,8 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
         return output.duration(value)
     if key.full == "id":
         return experiment.short
+    if key.full == "subject":
+        return output.clean(own_message(experiment))
     return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
 
 

@@ -10,14 +10,22 @@ _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # Unicode, "Braill
 Point = tuple[float, float]
 
 
-def thinned(points: Iterable[Point], keep: int = 4_000) -> list[Point]:
-    """Return at most twice ``keep`` of the points, whatever their number, the lowest and the highest of each stretch among them."""
+def thinned(points: Iterable[Point], keep: int = 2_000) -> list[Point]:
+    """Return some thousands of the points, whatever their number: the first, the last, and the extremes of equal stretches."""
     kept: list[Point] = []
+    stretch: list[Point] = []
+    ends: list[Point] = []
+    length = 2
     for point in points:
-        kept.append(point)
+        ends[1:] = [point]
+        stretch.append(point)
+        if len(stretch) == length:
+            kept += _extremes(stretch)
+            stretch = []
         if len(kept) >= 2 * keep:
             kept = [extreme for at in range(0, len(kept), 4) for extreme in _extremes(kept[at : at + 4])]
-    return kept
+            length *= 2
+    return sorted({*ends, *kept, *stretch})
 
 
 def lines(curves: Mapping[str, Sequence[Point]], columns: int, rows: int) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:

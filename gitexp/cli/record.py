@@ -19,7 +19,9 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("log")
-@click.option("-p", "--param", "given", multiple=True, metavar="K=V", help="A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
+@click.option(
+    "-p", "--param", "given", multiple=True, metavar="K=V", help="A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2])."
+)
 @click.option("--params-file", multiple=True, type=_FILE, metavar="FILE", help="Params from YAML, JSON or TOML; later ones win.")
 @click.option("-M", "--metric", "measured", multiple=True, metavar="K=V[@STEP]", help="A metric, nan and inf included.")
 @click.option("--metrics-file", multiple=True, type=_FILE, metavar="FILE", help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.")

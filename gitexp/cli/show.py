@@ -103,7 +103,7 @@ def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
         points = ((item.name, *point[1:]) for item in experiments for point in _points(repo, item) if point.name == metric)
         output.print_records(form, ("name", "value", "timestamp", "step"), list(points))
         return
-    curves = {item.name: plot.thinned(_curve(repo, item, metric)) for item in experiments}
+    curves = {item.name: _curve(repo, item, metric) for item in experiments}
     for item in experiments:
         if not curves[item.name]:
             hint = did_you_mean(metric, item.metrics) or f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
@@ -242,12 +242,12 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
         output.say(output.clean(warning))
 
 
-def _curve(repo: Repo, experiment: Experiment, metric: str) -> Iterator[plot.Point]:
-    """Yield (step, value); where nobody counted steps, (row, value)."""
-    last = 0
-    for at, point in enumerate(point for point in _points(repo, experiment) if point.name == metric):
-        last = max(last, point.step)
-        yield (point.step if last else at), point.value
+def _curve(repo: Repo, experiment: Experiment, metric: str) -> list[plot.Point]:
+    """Return (step, value); where nobody counted steps, (row, value)."""
+    by_step = plot.thinned((point.step, point.value) for point in _points(repo, experiment) if point.name == metric)
+    if by_step and by_step[0][0] < by_step[-1][0]:
+        return by_step
+    return plot.thinned(enumerate(point.value for point in _points(repo, experiment) if point.name == metric))
 
 
 def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) -> None:
@@ -259,7 +259,6 @@ def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) ->
         click.echo(f"{label:>10} {drawn}".rstrip())
     steps = [point[0] for points in curves.values() for point in points]
     click.echo(f"{'':>10} {min(steps):<{max(columns, 10) // 2}g}{max(steps):>{max(columns, 10) // 2}g}")
-    for name, points in curves.items():
-        click.echo(
-            f"{output.styled('⠶', fg=colours[name])} {output.clean(name)}: {output.number(points[0][1])} → {output.number(points[-1][1])}"
-        )
+    for (name, points), mark in zip(curves.items(), plot.marks(curves)):
+        course = f"{output.number(points[0][1])} → {output.number(points[-1][1])}"
+        click.echo(f"{output.styled(mark, fg=colours[name])}  {output.clean(name)}: {course}")

@@ -35,7 +35,7 @@ def dagshub_logger(
 
     with gitexp.run.start_run() as run:
 
-        class Logger(DAGsHubLogger):  # type: ignore[misc]
+        class Logger(DAGsHubLogger):
             """DagsHub's, which tells the run as well."""
 
             def log_metrics(self, metrics: Mapping[str, Any] | None = None, step_num: int = 1, **kwargs: Any) -> None:
@@ -54,7 +54,7 @@ def dagshub_logger(
         try:
             yield logger
         finally:
-            logger.save()
-            logger.close()
+            logger.save()  # type: ignore[no-untyped-call]
+            logger.close()  # type: ignore[no-untyped-call]
             usual = (metrics_path == "metrics.csv" and should_log_metrics, hparams_path == "params.yml" and should_log_hparams)
             run.add_facts("outputs", [name for name, is_usual in zip(("metrics.csv", "params.yml"), usual) if is_usual])

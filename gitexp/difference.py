@@ -3,6 +3,8 @@
 Params and metrics come from the tag summaries, so a metrics file of any size costs nothing; the code is compared as
 two trees. The work tree becomes a tree through a private index (snapshot.py): untracked sources count, and the user's
 index stays as it is. No program that a repository names (external diff, textconv) is started.
+
+The module is not called diff: importing it would put it over the function ``gitexp.diff``.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    files = list(_files(repo, tree_a, tree_b, _pathspec(a, b, paths)))
+    files = list(_files(repo, tree_a, tree_b, _code_of(a, b, paths)))
     return Diff(
         a=a.name,
         b=b.name if b else WORK_TREE,
@@ -141,7 +143,7 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
 def patch(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()) -> bytes:
     """Return the code's difference as a patch that ``git apply`` takes."""
     tree_a, tree_b, _ = _trees(repo, settings, a, b)
-    return repo.git(*_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_pathspec(a, b, paths))
+    return repo.git(*_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_code_of(a, b, paths))
 
 
 def _trees(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None) -> tuple[str, str, tuple[tuple[str, str], ...]]:
@@ -156,11 +158,19 @@ def _trees(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None) 
     return a.id, taken.tree, taken.left_out
 
 
-def _pathspec(a: Experiment, b: Experiment | None, paths: Iterable[str]) -> list[str]:
-    """Return the git pathspecs for the code: all or the given paths, without the files that hold results."""
-    own = {path for side in (a, b) if side for path in side.files.values()} or {results.PARAMS, results.METRICS}
+def _code_of(a: Experiment, b: Experiment | None, paths: Iterable[str]) -> list[str]:
+    return code_pathspec([item for side in (a, b) if side for item in result_paths(side)], paths)
+
+
+def result_paths(experiment: Experiment) -> list[str]:
+    """Return the files and the folder that hold an experiment's results; all else is code."""
+    return sorted({*experiment.files.values(), results.FOLDER})
+
+
+def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str]:
+    """Return the git pathspecs for all, or the given paths, but not for those ``without``."""
     wanted = [f":(top,literal){path}" for path in paths] or [":(top)"]
-    return [*wanted, *(f":(top,exclude,literal){path}" for path in sorted({*own, results.FOLDER}))]
+    return [*wanted, *(f":(top,exclude,literal){path}" for path in sorted(set(without)))]
 
 
 def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterator[FileChange]:
@@ -181,7 +191,7 @@ def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterato
 
 def _params(experiment: Experiment) -> Mapping[str, Any]:
     """Return an experiment's params: from its summary, or from the file where the summary shortens one or cannot tell NaN from null."""
-    if not any(value is None or isinstance(value, str) and len(value) > 1000 for value in experiment.params.values()):
+    if not any(value is None or (isinstance(value, str) and len(value) > 1000) for value in experiment.params.values()):
         return experiment.params
     path = experiment.files.get("params")
     return params.flatten(params.load(experiment.read(path), path)) if path else experiment.params

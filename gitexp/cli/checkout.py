@@ -1,0 +1,57 @@
+"""``gitexp checkout``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gitexp import checkout, reference
+from gitexp.cli import completion, output
+from gitexp.cli.opened import opened
+from gitexp.errors import UsageError
+
+
+@click.command("checkout")
+@click.argument("ref", shell_complete=completion.refs)
+@click.option("-b", "branch", metavar="BRANCH", help="Create a branch there; else HEAD is detached.")
+@click.option("--stash", is_flag=True, help="Put work that is in the way aside with git stash, and say how to get it back.")
+@click.option(
+    "--worktree", type=click.Path(path_type=Path), metavar="DIR", help="Check out into a folder of its own; this one stays as it is."
+)
+@click.option("--params-only", is_flag=True, help="Take its params file, and nothing else.")
+@click.option("--code-only", is_flag=True, help="Take its code without the results; HEAD stays where it is.")
+def checkout_command(ref: str, branch: str | None, stash: bool, worktree: Path | None, params_only: bool, code_only: bool) -> None:
+    """Be at the experiment REF again: its code, params and results.
+
+    Never loses work: changes that are not committed stop it. Params and metrics that are recorded in some experiment do
+    not count as such. Prints the line that undoes it.
+
+    \b
+    Examples:
+      gitexp checkout exp-5
+      gitexp checkout best:rmse -b from-the-best
+      gitexp checkout 5 --worktree ../exp-5
+      gitexp checkout 5 --params-only
+    """
+    if params_only + code_only + bool(worktree) > 1:
+        raise UsageError("choose one of --worktree, --params-only and --code-only")
+    if branch and (params_only or code_only):
+        raise UsageError("-b creates a branch at the whole experiment; leave it or --params-only and --code-only out")
+    if stash and worktree:
+        raise UsageError("--worktree leaves this work tree as it is; there is nothing to --stash")
+    repo, settings, index = opened()
+    target = reference.resolve(index, ref, settings)
+    if worktree:
+        done = checkout.add_worktree(repo, target, worktree, branch)
+    elif params_only:
+        done = checkout.take_params(repo, index, target, stash)
+    elif code_only:
+        done = checkout.take_code(repo, index, target, stash)
+    else:
+        done = checkout.checkout(repo, index, target, branch, stash, Path.cwd())
+    click.echo(output.clean(done.text))
+    for note in done.notes:
+        output.say(output.clean(note))
+    if done.undo:
+        output.say(f"to undo it: {output.clean(done.undo)}")

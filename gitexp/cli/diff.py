@@ -1,0 +1,186 @@
+"""``gitexp diff``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from gitexp import difference, reference
+from gitexp.cli import completion, output
+from gitexp.cli.opened import opened
+from gitexp.difference import Diff, FileChange, MetricChange
+from gitexp.experiment import Experiment
+from gitexp.index import Index
+
+_SHORT = {"added": "A", "removed": "D", "changed": "M", "renamed": "R", "type changed": "T"}
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_MOST = 60  # characters of a value in the text form
+Row = tuple[str, ...]
+
+
+@click.command("diff")
+@click.argument("a", default="@", required=False, metavar="[A]", shell_complete=completion.refs)
+@click.argument("b", required=False, metavar="[B]", shell_complete=completion.refs)
+@click.option("--code", is_flag=True, help="Print the code's difference as a patch, and nothing else.")
+@click.option(
+    "--path", "paths", multiple=True, metavar="PATH", help="Limit the code to this file or folder, from the top of the repository."
+)
+@click.option("--all", "everything", is_flag=True, help="Show the params and metrics that are equal, too.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+@click.option("--md", "form", flag_value="md", help="Print Markdown.")
+def diff_command(a: str, b: str | None, code: bool, paths: tuple[str, ...], everything: bool, exit_code: bool, form: str | None) -> int:
+    """Show what differs between the experiments A and B: params, metrics, code, packages and command.
+
+    Without B the other side is the work tree as it is now; without A, too, it is compared with the latest experiment.
+
+    \b
+    Examples:
+      gitexp diff exp-3 exp-7
+      gitexp diff exp-3..best:rmse
+      gitexp diff @ --code
+    """
+    repo, settings, index = opened()
+    first, second = _sides(index, a, b)
+    one = reference.resolve(index, first, settings)
+    other = reference.resolve(index, second, settings) if second else None
+    if code:
+        patch = difference.patch(repo, settings, one, other, paths)
+        _print_patch(patch)
+        return int(exit_code and bool(patch))
+    found = difference.compare(repo, settings, one, other, paths)
+    if form == "json":
+        output.print_json({name: value for name, value in asdict(found).items() if everything or not name.startswith("same_")})
+    else:
+        click.echo("\n".join(_markdown(found, everything) if form == "md" else _text(found, one, other, everything)))
+    for path, why in found.left_out:
+        output.say(f"not compared: {output.clean(path)} ({why})")
+    return int(exit_code and found.differs)
+
+
+def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
+    """Read ``A B``, ``A..B``, ``A..`` (up to the work tree) and ``..B`` (from the latest)."""
+    if b is not None or ".." not in a or index.named(a):
+        return a, b
+    first, _, second = a.partition("..")
+    return first or "@", second or None
+
+
+def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bool) -> Iterator[str]:
+    names = [f"{side.name} ({side.short})" if side else difference.WORK_TREE for side in (one, other)]
+    yield output.clean(" -> ".join(names))
+    if not found.differs:
+        yield "no difference" + (" but in files that were not compared" if found.left_out else "")
+    for title, headers, rows in _sections(found, everything):
+        from tabulate import tabulate
+
+        cells = [[output.clean(cell) for cell in row] for row in rows]
+        right = [(title == "metrics" and 0 < at < 5) or header in ("+", "-") for at, header in enumerate(headers)]
+        yield ""
+        yield output.styled(title, bold=True)
+        table = tabulate(
+            cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=["right" if side else "left" for side in right]
+        )
+        yield from (f"  {_judged(line) if title == 'metrics' else line}".rstrip() for line in table.splitlines())
+
+
+def _judged(line: str) -> str:
+    """Colour the last word of a metric's line."""
+    head, word = line.rsplit(None, 1)[0], line.rsplit(None, 1)[-1]
+    colour = {"better": "green", "worse": "red"}.get(word)
+    return line[: len(head)] + line[len(head) :].replace(word, output.styled(word, fg=colour)) if colour else line
+
+
+def _markdown(found: Diff, everything: bool) -> Iterator[str]:
+    yield f"## {_escaped(found.a)} -> {_escaped(found.b)}"
+    if not found.differs:
+        yield from ("", "No difference.")
+    for title, headers, rows in _sections(found, everything, full=True):
+        yield from ("", f"### {title.capitalize()}", "", output.markdown(headers, [[_escaped(cell) for cell in row] for row in rows]))
+
+
+def _escaped(text: str) -> str:
+    return output.clean(text).replace("<", "&lt;")
+
+
+def _sections(found: Diff, everything: bool, full: bool = False) -> Iterator[tuple[str, Row, list[Row]]]:
+    """Yield ``(title, headers, rows)`` of what differs."""
+    sides = (found.a, found.b)
+    same_params = [(name, value, value) for name, value in found.same_params.items()] if everything else []
+    same_metrics = [MetricChange(name, value, value, 0, None, None) for name, value in found.same_metrics.items()] if everything else []
+    params = [(item.name, item.a, item.b, item.kind) for item in found.params] + [(*item, "same") for item in same_params]
+    packages = [(item.name, item.a, item.b, item.kind) for item in found.environment]
+    if params:
+        yield "params", ("", *sides, ""), [_change_row(*item, full) for item in params]
+    if found.metrics or same_metrics:
+        yield "metrics", ("", *sides, "difference", "%", ""), [_metric_row(item, full) for item in (*found.metrics, *same_metrics)]
+    for title, files in (("code", found.code), ("artifacts", found.artifacts)):
+        if files:
+            yield title, ("", "file", "+", "-"), [_file_row(item) for item in files]
+    if packages:
+        yield "environment", ("", *sides, ""), [_change_row(*item, full) for item in packages]
+    if found.command:
+        yield "command", ("", ""), [(name, command or "(none)") for name, command in zip(sides, found.command)]
+
+
+def _change_row(name: str, a: Any, b: Any, kind: str, full: bool) -> Row:
+    old, new = _distinct(a, b, full or kind != "changed")
+    return name, "" if kind == "added" else old, "" if kind == "removed" else new, "" if kind == "changed" else kind
+
+
+def _metric_row(item: MetricChange, full: bool) -> Row:
+    old, new = _distinct(item.a, item.b, full)
+    missing = "added" if item.a is None else "removed" if item.b is None else "same" if difference.same(item.a, item.b) else ""
+    judged = {True: "better", False: "worse", None: missing}[item.better]
+    by = "" if item.difference is None or missing else f"{item.difference:+}" if full else f"{item.difference:+.4g}"
+    percent = "" if item.percent is None else f"{item.percent:+.2f}%" if abs(item.percent) < 1000 else f"{item.percent:+.2g}%"
+    return item.name, "" if item.a is None else old, "" if item.b is None else new, by, percent, judged
+
+
+def _distinct(a: Any, b: Any, full: bool) -> tuple[str, str]:
+    """Return two values for people: rounded where that does not make them look alike."""
+    if full:
+        return _spelt(a), _spelt(b)
+    old, new = ((output.number(value) if type(value) is float else _cut(_spelt(value))) for value in (a, b))
+    return (old, new) if old != new else (_spelt(a), _spelt(b))
+
+
+def _spelt(value: Any) -> str:
+    """Return a param as YAML would have it: null and true, and text in quotes where it would read as something else."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        from gitexp import params
+
+        return value if isinstance(params.parse_value(value), str) and value.strip() == value else repr(value)
+    return output.exact(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."
+
+
+def _file_row(item: FileChange) -> Row:
+    name = f"{item.old_path} -> {item.path}" if item.old_path else item.path
+    if item.binary:
+        return _SHORT.get(item.status, "M"), f"{name} (binary)", "", ""
+    return _SHORT.get(item.status, "M"), name, f"+{item.added}", f"-{item.removed}"
+
+
+def _print_patch(patch: bytes) -> None:
+    """Print a patch: as it is for programs; for people in colour, without control characters, and through a pager."""
+    if not sys.stdout.isatty():
+        sys.stdout.buffer.write(patch)
+    elif patch:
+        click.echo_via_pager(_coloured(patch.decode("utf-8", "replace").split("\n")))
+
+
+def _coloured(lines: Sequence[str]) -> Iterable[str]:
+    for line in lines:
+        text = output.clean(line.replace("\t", "    "))
+        headline = line.startswith(("diff ", "index ", "--- ", "+++ ", "new file", "deleted file", "rename ", "similarity "))
+        yield (output.styled(text, bold=True) if headline else output.styled(text, fg=_COLOURS.get(line[:1]))) + "\n"

@@ -1,0 +1,158 @@
+"""``gitexp status``, ``watch`` and ``recover``: runs that go on, and runs that died."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitexp import journal, message, run
+from gitexp.cli import output
+from gitexp.errors import GitexpError, NotFoundError
+from gitexp.experiment import MetricPoint
+from gitexp.repo import Repo
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+@click.command("status")
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+def status_command(form: str | None) -> None:
+    """Show the runs going on with their latest values, dead runs, and what is not pushed yet."""
+    repo = Repo.discover()
+    live, dead = run.live_runs(repo), run.dead_runs(repo)
+    if form:
+        output.print_json({"live": [_described(folder) for folder in live], "dead": [_described(folder) for folder in dead]})
+        return
+    for folder in live:
+        _print_run(folder)
+    if not live:
+        click.echo("no run is going on")
+    for folder in dead:
+        known = _described(folder)
+        click.echo(f"dead: {known['id']}, started {known['started']}, {output.clean(known['command'] or 'no command')}")
+    if dead:
+        click.echo("to record dead runs with what they had logged: gitexp recover")
+
+
+@click.command("watch")
+@click.argument("wanted", metavar="[RUN]", required=False)
+@click.option("--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look.")
+def watch_command(wanted: str | None, every: float) -> None:
+    """Follow a run until it ends: its latest values and curves. RUN is the start of its id; without, the latest one."""
+    repo = Repo.discover()
+    folder = _chosen(run.live_runs(repo), wanted)
+    lines = 0
+    while folder.exists() and journal.is_alive(folder):
+        if sys.stdout.isatty():
+            click.echo(f"\x1b[{lines}A\x1b[J" if lines else "", nl=False)
+            lines = _print_run(folder)
+        else:
+            _print_run(folder)
+        time.sleep(max(every, 0.1))
+    click.echo("the run ended; gitexp show @" if not folder.exists() else "the run died; gitexp recover")
+
+
+@click.command("recover")
+@click.argument("wanted", metavar="[RUN]...", nargs=-1)
+def recover_command(wanted: Sequence[str]) -> int:
+    """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is the start of an id."""
+    repo = Repo.discover()
+    dead = run.dead_runs(repo)
+    chosen = [_chosen(dead, name) for name in wanted] if wanted else dead
+    if not chosen:
+        click.echo("there is no dead run")
+    failed = 0
+    for folder in chosen:
+        try:
+            recorded = run.recover(repo, folder)
+        except GitexpError as error:
+            output.say(f"{folder.name} could not be recovered: {error}")
+            failed = 2
+            continue
+        if recorded is None:
+            output.say(f"{folder.name} needed nothing: it was recorded already, or died before it had started")
+            continue
+        for warning in recorded.warnings:
+            output.say(f"warning: {warning}")
+        click.echo(f"{recorded.experiment.name} {recorded.experiment.short} ({recorded.experiment.status})")
+    return failed
+
+
+def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
+    found = [folder for folder in folders if folder.name.startswith(wanted or "")]
+    if not found:
+        raise NotFoundError(f"there is no such run '{wanted}'; to see them: gitexp status" if wanted else "no run is going on")
+    return found[-1]
+
+
+def _print_run(folder: Path) -> int:
+    known = _described(folder)
+    click.echo(f"{output.styled(known['id'], bold=True)}  {output.duration(known['seconds'])}  {output.clean(known['command'] or '')}")
+    rows = [[output.clean(name), output.number(values[-1]), str(step), curve(values)] for name, (values, step) in _latest(folder).items()]
+    lines = output.text_table(["metric", "value", "step", ""], rows, [False, True, True, False])[1:] if rows else ["nothing logged yet"]
+    for line in lines:
+        click.echo(f"  {line}")
+    return len(lines) + 1
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    facts = journal.all_facts(folder)
+    started = facts.get("started", "")
+    try:
+        seconds = (datetime.now(timezone.utc) - message.parse_time(started)).total_seconds()
+    except ValueError:
+        seconds = 0.0
+    return {
+        "id": folder.name,
+        "started": started,
+        "seconds": seconds,
+        "command": " ".join(facts.get("command") or []) or None,
+        "params": journal.read_params(folder),
+        "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
+    }
+
+
+def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:
+    """Return the last values of each metric and its last step, from the end of the journal."""
+    found: dict[str, tuple[list[float], int]] = {}
+    for point in _tail(folder / "metrics.csv", most):
+        values = found.get(point.name, ([], 0))[0]
+        values.append(point.value)
+        found[point.name] = (values, point.step)
+    return found
+
+
+def _tail(path: Path, most: int) -> Iterator[MetricPoint]:
+    import io
+
+    from gitexp import metrics
+
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            data = file.read()
+    except OSError:
+        return
+    first = data.find(b"\n") + 1  # the header, or a row that the window cuts
+    last = data.rfind(b"\n") + 1
+    yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))
+
+
+def curve(values: Sequence[float], width: int = 30) -> str:
+    """Return a small curve of the values in one line of block characters."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return ""
+    size = max(1, len(finite) / width)
+    thinned = [finite[int(at * size)] for at in range(min(width, len(finite)))]
+    low, high = min(thinned), max(thinned)
+    span = (high - low) or 1.0
+    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in thinned)
