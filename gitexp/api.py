@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp import query, reference, settings
@@ -17,6 +19,54 @@ if TYPE_CHECKING:
     from gitexp.difference import Diff
 
 Folder = str | os.PathLike[str]
+
+
+def log(
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    message: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    name: str | None = None,
+    group: str | None = None,
+    status: str = "finished",
+    artifacts: Iterable[Folder] = (),
+    advance: bool | None = None,
+    repo: Folder | None = None,
+) -> Experiment:
+    """Record the work tree as it is now, with what was measured, as one experiment.
+
+    Args:
+        params: a mapping, nested as you like.
+        metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0.
+        advance: whether the branch may move onto it; None leaves it to the settings.
+
+    Raises:
+        UsageError: a metric is no number, or a name, label or status cannot be one.
+        RepositoryError: there is no repository, or git cannot write to it; nothing was recorded.
+    """
+    import time
+
+    from gitexp import metrics as points
+    from gitexp import params as inputs
+    from gitexp import record
+
+    here = Repo.discover(repo or ".")
+    known = settings.load(here.root)
+    entry = record.check(
+        here,
+        given=inputs.plain(params or {}),
+        points=points.from_mapping(metrics or {}, int(time.time() * 1000)),
+        artifacts=[Path(file) for file in artifacts],
+        limit=known.max_file_size,
+    )
+    recorded, _ = record.log(
+        here, entry, known=known, message=message, note=note, labels=labels, name=name, group=group, status=status, advance=advance
+    )
+    return recorded.experiment
+
+
 _COLUMNS = 'ref.name, tag."commit", tag.author, tag.subject, tag.labels, tag.summary'
 
 
@@ -40,6 +90,7 @@ def experiments(where: str | None = None, sort: str | None = None, repo: Folder 
 
     index, chosen = _opened(repo)
     condition, order = query.where(index, where), query.order(query.sort(index, sort, chosen.metrics))
+    condition = condition.within(query.ONCE) if everybody else condition
     rows = list(index.rows(_COLUMNS, condition.text, [*condition.values, *order.values], order.text, everybody=everybody))
     names, commits, authors, subjects, labels, lines = zip(*rows) if rows else ((),) * 6
     summaries: list[dict[str, Any]] = json.loads(f"[{','.join(lines)}]")  # one call for all: a third of the time of many

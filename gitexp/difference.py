@@ -185,8 +185,8 @@ def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterato
         elif item:
             added, removed, name = item.split(b"\t", 2)
             old, path = (None, os.fsdecode(name)) if name else (os.fsdecode(next(fields)), os.fsdecode(next(fields)))
-            counts = (None, None) if added == b"-" else (int(added), int(removed))
-            yield FileChange(path, status.get(path, "changed"), *counts, old)
+            more, fewer = (None, None) if added == b"-" else (int(added), int(removed))
+            yield FileChange(path, status.get(path, "changed"), more, fewer, old)
 
 
 def _params(experiment: Experiment) -> Mapping[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import message, notes
+from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
@@ -28,13 +29,14 @@ _SCHEMA = f"""
     CREATE TABLE ref(name TEXT PRIMARY KEY, tag TEXT, mine INTEGER) WITHOUT ROWID;
     CREATE INDEX ref_tag ON ref(tag);
     CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
-                     labels TEXT DEFAULT '[]', notes TEXT DEFAULT '[]', marks TEXT DEFAULT '[]') WITHOUT ROWID;
+                     labels TEXT, notes TEXT, marks TEXT);
     CREATE INDEX tag_started ON tag(started);
     CREATE INDEX tag_commit ON tag("commit");
     CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
     PRAGMA user_version = {VERSION};
 """
 _COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
+PATIENCE = 30.0  # seconds for another process to finish building
 Progress = Callable[[int, int], None]
 
 
@@ -43,19 +45,34 @@ class Index:
 
     def __init__(self, repo: Repo, progress: Progress | None = None) -> None:
         self.repo = repo
-        path = repo.state_dir / "index.sqlite"
-        listing = repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
+        self._progress = progress
+        self._db = self._opened(repo.state_dir / "index.sqlite")
+
+    def _opened(self, path: Path) -> sqlite3.Connection:
+        """Return the cache, brought up to date; where its file cannot be used, one in memory for this once."""
+        listing = _listing(self.repo)
+        if not path.exists() and b" refs/" not in listing:
+            return self._updated(None, listing)
+        for _ in range(2):
+            try:
+                self.repo.make_state_dir()
+                return self._updated(path, listing)
+            except (sqlite3.Error, OSError, RepositoryError, ValueError, TypeError) as error:  # a spoilt file can say anything
+                if "locked" in str(error):  # somebody is at work on it
+                    break
+                with suppress(OSError):
+                    path.unlink()
+        return self._updated(None, listing)
+
+    def _updated(self, path: Path | None, listing: bytes) -> sqlite3.Connection:
+        db = sqlite3.connect(":memory:" if path is None else path, timeout=PATIENCE, isolation_level=None)
         try:
-            self._db = _connected(path) if path.exists() or (b"refs/" in listing and repo.make_state_dir()) else _connected(None)
-            _update(self._db, repo, listing, progress)
-        except (sqlite3.Error, OSError):
-            with suppress(sqlite3.Error, OSError):
-                path.unlink(missing_ok=True)
-                self._db = _connected(path)
-                _update(self._db, repo, listing, progress)
-                return
-            self._db = _connected(None)
-            _update(self._db, repo, listing, progress)
+            _prepare(db)
+            _update(db, self.repo, listing, self._progress)
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def select(
         self, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
@@ -76,11 +93,12 @@ class Index:
             f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.tag = tag.id WHERE tag.summary IS NOT NULL {mine} AND ({where})"
             f" ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
         )
-        return iter(self._db.execute(sql, [*values, -1 if limit is None else limit]))
+        return iter(self._query(sql, [*values, -1 if limit is None else limit]))
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
-        found = self.select("ref.name = ?", [name.encode("utf-8", "replace").decode()], everybody=True)
+        known = name.encode("utf-8", "replace").decode()
+        found = self.select("ref.name = ? AND tag.id = (SELECT tag FROM ref WHERE name = ?)", [known, known], everybody=True)
         return found[0] if found else None
 
     def names(self, everybody: bool = True) -> list[str]:
@@ -89,11 +107,22 @@ class Index:
 
     def keys(self, kind: str) -> list[str]:
         """Return the names of all ``params`` or ``metrics`` that any experiment ever had, sorted."""
-        return [row[0] for row in self._db.execute("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
+        return [row[0] for row in self._query("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
 
     def count(self, where: str = "1", values: Sequence[Any] = (), everybody: bool = False) -> int:
         """Return how many experiments match."""
         return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
+
+    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # its subclasses say that the query is wrong, itself that the file is
+                raise
+            self._db = self._updated(None, _listing(self.repo))
+            with suppress(OSError):
+                (self.repo.state_dir / "index.sqlite").unlink()
+            return self._db.execute(sql, values).fetchall()
 
     def _experiment(self, row: tuple[Any, ...]) -> Experiment:
         name, tag, commit, author, email, subject, summary, labels, texts, marks = row
@@ -108,6 +137,10 @@ def display_name(ref: str) -> str:
     return ref.removeprefix("refs/tags/").removeprefix("refs/gitexp/remotes/")
 
 
+def _listing(repo: Repo) -> bytes:
+    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
+
+
 def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
     from dataclasses import replace
 
@@ -118,9 +151,10 @@ def _matches(pattern: str, value: Any) -> bool | None:
     return None if value is None else re.search(pattern, str(value), re.IGNORECASE) is not None
 
 
-def _connected(path: Path | None) -> sqlite3.Connection:
-    db = sqlite3.connect(":memory:" if path is None else path, timeout=30, isolation_level=None)
+def _prepare(db: sqlite3.Connection) -> None:
+    """Set the connection up, and make the tables anew where they are missing or of another version."""
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
+    db.execute("PRAGMA cache_size = -64000")  # at most 64 MB, where the keys of 100,000 experiments come in no order
     db.create_function("regexp", 2, _matches)  # what SQL's REGEXP calls
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         db.execute("BEGIN EXCLUSIVE")
@@ -130,7 +164,6 @@ def _connected(path: Path | None) -> sqlite3.Connection:
             for statement in _SCHEMA.split(";"):
                 db.execute(statement)
         db.execute("COMMIT")
-    return db
 
 
 def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progress | None) -> None:
@@ -138,6 +171,7 @@ def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progre
         return
     db.execute("BEGIN IMMEDIATE")
     try:
+        listing = _listing(repo)  # again, now that nobody else writes: the cache only ever goes forward
         before = db.execute("SELECT refs FROM state").fetchone()[0]
         removed, added = _difference(before, listing)
         gone = [(display_name(ref),) for _, ref in removed]
@@ -166,7 +200,7 @@ def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[s
 
 
 def _pairs(lines: Iterable[bytes]) -> list[list[str]]:
-    return [line.decode("utf-8", "replace").split(" ", 1) for line in lines]  # SQLite takes no other text than UTF-8
+    return [line.decode("utf-8", "replace").split(" ", 1) for line in lines]
 
 
 def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
@@ -176,26 +210,25 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
 
 
 def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
-    keys: set[tuple[str, str]] = set()
-    rows: list[tuple[str | None, ...]] = []
-    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags))):
+    keys: dict[str, set[str]] = {"params": set(), "metrics": set()}
+    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(repo, tags, keys, progress))
+    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(kind, name) for kind, names in keys.items() for name in names])
+
+
+def _rows(repo: Repo, tags: list[str], keys: dict[str, set[str]], progress: Progress | None) -> Iterator[tuple[str | None, ...]]:
+    """Yield a row for each tag object, an empty one for what is no experiment, and gather the names that they use."""
+    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags)), 1):
+        if progress and (at % 200 == 0 or at == len(tags)):
+            progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            rows.append((tag, None, None, None, None, None, None, "[]"))
+            yield tag, None, None, None, None, None, None, "[]"
             continue
         summary = found.summary
-        for kind in ("params", "metrics"):
-            keys.update((kind, name) for name in summary.get(kind, ()))
-        labels = json.dumps(sorted(set(summary.get("labels", []))))
-        started = summary["started"]
-        rows.append((tag, found.commit, found.author, found.email, found.subject, found.line, started, labels))
-        if progress and at % 200 == 0:
-            progress(at, len(tags))
-    if progress and len(tags):
-        progress(len(tags), len(tags))
-    sql = 'INSERT OR IGNORE INTO tag(id, "commit", author, email, subject, summary, started, labels) VALUES (?, ?, ?, ?, ?, ?, ?, ?)'
-    db.executemany(sql, rows)
-    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", sorted(keys))
+        for kind, names in keys.items():
+            names.update(summary.get(kind, ()))
+        labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
+        yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
 
 
 def _read_notes(db: sqlite3.Connection, repo: Repo, listing: bytes, new_tags: Iterable[str]) -> None:

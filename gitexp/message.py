@@ -19,6 +19,7 @@ from gitexp.experiment import STATUSES, Experiment, Source
 SCHEMA = 1
 _MARK = '{"gitexp":'
 _INFINITY = "\0inf"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def _refused(constant: str) -> None:
@@ -77,14 +78,13 @@ def tag_message(title: str, summary: Mapping[str, Any]) -> str:
 
 def parse_tag(data: bytes) -> Tag | None:
     """Read a raw tag object; None where it is not an experiment's (or says things that no gitexp writes)."""
-    start = data.find(b"\n" + _MARK.encode())
-    if start < 0:
+    head, _, text = data.decode("utf-8", "replace").partition("\n\n")
+    title, mark, rest = text.partition("\n" + _MARK)
+    if not mark:
         return None
-    text = data.decode("utf-8", "replace")
-    head, _, message = text.partition("\n\n")
-    line = next((item for item in message.split("\n") if item.startswith(_MARK)), "")
-    headers = dict(item.partition(" ")[::2] for item in head.split("\n"))
+    line = _MARK + rest.partition("\n")[0]
     try:
+        headers = dict(item.split(" ", 1) for item in head.split("\n"))
         summary = _STRICT.decode(line)
         if "\\ud" in line:
             json.dumps(summary, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor printed
@@ -92,9 +92,8 @@ def parse_tag(data: bytes) -> Tag | None:
         return None
     if not _sound(summary) or headers.get("type") != "commit":
         return None
-    who = re.match(r"(.*?) ?<([^>]*)>", headers.get("tagger", ""))
-    title = message.partition("\n")[0]
-    return Tag(headers["object"], headers.get("tag", ""), who[1] if who else "", who[2] if who else "", title, summary, line)
+    author, _, email = headers.get("tagger", "").rpartition(">")[0].partition(" <")
+    return Tag(headers["object"], headers.get("tag", ""), author, email, title.partition("\n")[0], summary, line)
 
 
 def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None) -> Experiment:
@@ -133,7 +132,9 @@ def format_time(moment: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """Read what ``format_time`` wrote; raise ValueError for anything else."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
+    if not _TIME.fullmatch(text):
+        raise ValueError(f"'{text}' is not a time like 2026-11-24T04:10:00.123Z")
+    return datetime.fromisoformat(f"{text[:-1]}+00:00")  # forty times as fast as strptime; before 3.11 it knows no Z
 
 
 def one_line(text: str) -> str:
@@ -167,18 +168,20 @@ def _sound(summary: Any) -> bool:
     """Whether a summary has the types that the rest of gitexp relies on: tags come from anybody's remote."""
     if not isinstance(summary, dict) or not isinstance(summary.get("gitexp"), int) or summary["gitexp"] > SCHEMA:
         return False
-    metrics, started = summary.get("metrics", {}), summary.get("started")
+    metrics, files, labels = summary.get("metrics", {}), summary.get("files", {}), summary.get("labels", [])
     try:
-        parse_time(started)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        parse_time(summary["started"])
+    except (KeyError, TypeError, ValueError):
         return False
     return (
         summary.get("status") in STATUSES
-        and all(isinstance(summary.get(key, {}), dict) for key in ("params", "metrics", "files"))
-        and all(value is None or type(value) in (int, float) for value in metrics.values())
-        and all(isinstance(value, str) for value in summary.get("files", {}).values())
-        and all(isinstance(summary.get(key), (str, type(None))) for key in ("group", "branch", "command", "parent"))
+        and isinstance(summary.get("params", {}), dict)
+        and isinstance(metrics, dict)
+        and {*map(type, metrics.values())} <= {int, float, type(None)}
+        and isinstance(files, dict)
+        and {*map(type, files.values())} <= {str}
+        and isinstance(labels, list)
+        and {*map(type, labels)} <= {str}
+        and {type(summary.get(key)) for key in ("group", "branch", "command", "parent")} <= {str, type(None)}
         and type(summary.get("duration")) in (int, float, type(None))
-        and isinstance(summary.get("labels", []), list)
-        and all(isinstance(label, str) for label in summary.get("labels", []))
     )

@@ -7,7 +7,6 @@ bytes, and read whatever the csv module can read. Everything streams: a file of 
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import re
@@ -85,6 +84,8 @@ def read(stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | Non
     Raises:
         FormatError: there is no header with the columns Name and Value, or the text is not UTF-8.
     """
+    import csv
+
     said = warnings if warnings is not None else []
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:

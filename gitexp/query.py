@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -47,6 +46,8 @@ class Sql(NamedTuple):
 
 
 EVERYTHING = Sql("1")
+# Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
+ONCE = "({}) AND ref.name = (SELECT name FROM ref AS other WHERE other.tag = tag.id ORDER BY mine DESC, name LIMIT 1)"
 
 
 class _Attribute(NamedTuple):
@@ -73,8 +74,7 @@ _ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "s
 ATTRIBUTES = tuple(_ATTRIBUTES)
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """Something that experiments have values of: an attribute, a param or a metric.
 
     Attributes:

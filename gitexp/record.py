@@ -103,7 +103,8 @@ def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.S
     try:
         shot = snapshot.take(repo, known, index, free - entry.same)
     except BaseException:
-        index.unlink(missing_ok=True)
+        with suppress(OSError):
+            index.unlink(missing_ok=True)
         raise
     return shot, results.choose(free - entry.same, entry.same & _in_tree(repo, shot, entry.same))
 

@@ -9,15 +9,13 @@ user's own configuration stay.
 from __future__ import annotations
 
 import functools
-import hashlib
+import io
 import os
 import re
 import subprocess
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -43,7 +41,7 @@ _OPTIONS = (
     "i18n.commitEncoding=UTF-8",
 )
 _HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
-_BATCH = 5_000
+_FEW = 200  # objects
 _SMALL = 2**20  # bytes
 IN_PROGRESS = {
     "MERGE_HEAD": "a merge",
@@ -55,8 +53,7 @@ IN_PROGRESS = {
 }
 
 
-@dataclass(frozen=True)
-class Head:
+class Head(NamedTuple):
     """Where HEAD points: a commit (None before the first) and a branch's full ref name (None when detached)."""
 
     commit: str | None
@@ -142,10 +139,10 @@ class Repo:
         return _run(args, self.root).returncode == 0
 
     @contextmanager
-    def stream(self, *args: str) -> Iterator[IO[bytes]]:
+    def stream(self, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[IO[bytes]]:
         """Run git and yield its standard output to be read while it runs."""
         with subprocess.Popen(
-            ["git", *_OPTIONS, *args], cwd=self.root, env=_environment({}), stdin=subprocess.DEVNULL,
+            ["git", *_OPTIONS, *args], cwd=self.root, env=_environment({}), stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             assert process.stdout is not None
@@ -185,6 +182,14 @@ class Repo:
         if ".invalid" in text:  # refs are kept in a reftable
             return self.head().branch == head.branch
         return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
+
+    def tip(self, ref: str) -> str | None:
+        """Return what a ref points to: read from its file where it has one, else asked of git."""
+        try:
+            text = (self.common_dir / ref).read_text().strip()
+        except OSError:
+            text = ""
+        return text if re.fullmatch(r"[0-9a-f]{40,64}", text) else self.refs(ref).get(ref)
 
     def in_progress(self) -> str | None:
         """Return what is under way, ``a merge`` and the like, or None."""
@@ -226,12 +231,19 @@ class Repo:
     # -- objects -------------------------------------------------------------------------------------------------
 
     def objects(self, names: Iterable[str]) -> Iterator[Object | None]:
-        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. Few processes, in order."""
-        todo = list(names)
-        for start in range(0, len(todo), _BATCH):
-            chunk = todo[start : start + _BATCH]
-            request = b"".join(os.fsencode(name) + b"\n" for name in chunk)
-            yield from _parsed_batch(self.git("cat-file", "--batch", stdin=request), len(chunk))
+        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. One process, in order."""
+        todo = [os.fsencode(name) + b"\n" for name in names]
+        if len(todo) <= _FEW:
+            if todo:
+                yield from _parsed_batch(io.BytesIO(self.git("cat-file", "--batch", stdin=b"".join(todo))), len(todo))
+            return
+        import tempfile
+
+        with tempfile.TemporaryFile() as request:  # not a pipe, which two sides that both write can fill for good
+            request.writelines(todo)
+            request.seek(0)
+            with self.stream("cat-file", "--batch", stdin=request) as output:  # git reads on while we work on what came
+                yield from _parsed_batch(output, len(todo))
 
     def read_file(self, commit: str, path: str) -> bytes:
         """Return a file of a commit.
@@ -252,6 +264,9 @@ class Repo:
         """
         if len(data) > _SMALL or not self._private_store:
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
+        import hashlib
+        import zlib
+
         whole = f"{kind} {len(data)}\0".encode() + data
         oid = hashlib.new(self.object_format, whole).hexdigest()
         target = self.common_dir / "objects" / oid[:2] / oid[2:]
@@ -312,7 +327,9 @@ class Repo:
         file = self.common_dir / ref
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{oid}\n")
+            part = self.make_state_dir() / f"{file.name}.pin"  # a killed writer must leave no ref that is empty
+            part.write_text(f"{oid}\n")
+            os.replace(part, file)
         except OSError as error:
             raise GitError(f"git's refs cannot be written: {error.strerror}; check permissions and disk space") from None
 
@@ -373,18 +390,16 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **more}
 
 
-def _parsed_batch(output: bytes, count: int) -> Iterator[Object | None]:
-    at = 0
+def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
     for _ in range(count):
-        end = output.index(b"\n", at)
-        header = output[at:end]
-        at = end + 1
-        if header.endswith((b" missing", b" ambiguous")) or header.count(b" ") != 2:
+        header = output.readline()
+        if not header:
+            raise GitError("git stopped in the midst of reading objects; to look for damage: git fsck")
+        if header.endswith((b" missing\n", b" ambiguous\n")) or header.count(b" ") != 2:
             yield None
             continue
         oid, kind, size = header.split(b" ")
-        yield Object(oid.decode(), kind.decode(), output[at : at + int(size)])
-        at += int(size) + 1
+        yield Object(oid.decode(), kind.decode(), output.read(int(size) + 1)[:-1])
 
 
 _EXPLANATIONS = {  # what git says: what we say

@@ -25,6 +25,8 @@ from gitexp.snapshot import Snapshot, index_stamp
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
+_OWNER = "gitexp-index"  # notes which index.lock is ours
+_LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
 
@@ -112,8 +114,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         for _ in range(_TRIES):
             name = draft.name or f"exp-{number}"
             commit, tag, found = _objects(repo, snapshot, draft, tree, name)
-            with _index_held(repo, snapshot, tree, why) as (fresh_index, why_not):
-                why = why or why_not
+            with _index_held(repo, snapshot, tree, why) as why:
                 move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
                 try:
                     _update(repo, [f"create refs/tags/{name} {tag}", *move], pending, name, fd)
@@ -127,11 +128,12 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
                         why = "the branch moved meanwhile"
                         continue
                     raise error
-                if why is None and fresh_index:
+                if why is None:
                     os.replace(repo.git_dir / "index.lock", repo.git_dir / "index")
             break
         else:
             raise GitError(f"no free name was found in {_TRIES} tries; try again")
+        _pack(repo, fd)
         if not draft.name:
             _remember_highest(repo, number)
         if why is None:
@@ -268,6 +270,8 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
         return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
     if not repo.head_unmoved(snapshot.head):
         return "another branch was checked out since the start"
+    if repo.tip(snapshot.head.branch) != snapshot.head.commit:
+        return "the branch moved since the start"
     return None
 
 
@@ -275,31 +279,44 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
 
 
 @contextmanager
-def _index_held(repo: Repo, snapshot: Snapshot, tree: str, why: str | None) -> Iterator[tuple[bool, str | None]]:
-    """Hold ``index.lock`` with the index that belongs to the new commit in it; yields whether, and why not.
+def _index_held(repo: Repo, snapshot: Snapshot, tree: str, why: str | None) -> Iterator[str | None]:
+    """Hold ``index.lock`` with the index that belongs to the new commit in it; yields why the branch must stay, if so.
 
-    Its inode is noted, so that the lock of a process that was killed here can be told from another git's.
+    Prepared beforehand and linked into place, so the user's git finds the lock for the time of one ref update only. Inode and
+    time are noted before, so that the lock of a process that was killed here can be told from another git's.
     """
+    lock, owner, part = (repo.git_dir / name for name in ("index.lock", _OWNER, f"{_OWNER}.new"))
+    if why is None:
+        prepared, why = _prepared_index(repo, snapshot, tree)
     if why is not None:
-        yield False, why
+        yield why
         return
-    lock, owner = repo.git_dir / "index.lock", repo.git_dir / "gitexp-index.lock"
     try:
-        fd = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        part.write_bytes(prepared)
+        status = part.stat()
+        owner.write_text(f"{status.st_ino} {status.st_mtime_ns} {tree}")
+        _link(part, lock)
     except FileExistsError:
-        yield False, "another git process is using the index"
+        owner.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+        yield "another git process is using the index"
         return
     try:
-        owner.write_text(f"{os.fstat(fd).st_ino} {tree}")
-        with open(fd, "wb") as file:
-            prepared, why_not = _prepared_index(repo, snapshot, tree)
-            file.write(prepared)
-        if why_not is None and index_stamp(repo) is None and snapshot.index_stamp is not None:
-            why_not = "the index went away meanwhile"
-        yield why_not is None, why_not
+        yield None
     finally:
-        lock.unlink(missing_ok=True)
-        owner.unlink(missing_ok=True)
+        for path in (lock, owner, part):
+            path.unlink(missing_ok=True)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name that nobody else has; raise FileExistsError where somebody does."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        with open(target, "xb") as file:
+            file.write(source.read_bytes())
 
 
 def _prepared_index(repo: Repo, snapshot: Snapshot, tree: str) -> tuple[bytes, str | None]:
@@ -332,19 +349,20 @@ def _raw(output: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _finish_index(repo: Repo) -> None:
     """Finish or undo the index update of a writer that was killed: its lock is told by the inode that it noted."""
-    owner, lock = repo.git_dir / "gitexp-index.lock", repo.git_dir / "index.lock"
+    owner, lock = repo.git_dir / _OWNER, repo.git_dir / "index.lock"
     try:
-        inode, _, tree = owner.read_text().partition(" ")
-    except OSError:
+        inode, stamp, tree = owner.read_text().split()
+    except (OSError, ValueError):
         return
     with suppress(OSError, GitError):
-        if str(lock.stat().st_ino) == inode:
-            moved = repo.line("rev-parse", "-q", "--verify", "HEAD^{tree}", ok=(0, 1, 128)) == tree
-            if moved and lock.stat().st_size:
+        status = lock.stat()
+        if (str(status.st_ino), str(status.st_mtime_ns)) == (inode, stamp):
+            if repo.line("rev-parse", "-q", "--verify", "HEAD^{tree}", ok=(0, 1, 128)) == tree:
                 os.replace(lock, repo.git_dir / "index")
             else:
                 lock.unlink()
     owner.unlink(missing_ok=True)
+    owner.with_name(f"{_OWNER}.new").unlink(missing_ok=True)
 
 
 # -- names ---------------------------------------------------------------------------------------------------------------
@@ -394,6 +412,13 @@ def _remember_highest(repo: Repo, number: int) -> None:
     part = repo.state_dir / "highest.new"
     part.write_text(str(number))
     os.replace(part, repo.state_dir / "highest")
+
+
+def _pack(repo: Repo, fd: int) -> None:
+    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to open."""
+    with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
+        if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:
+            repo.git("pack-refs", pass_fds=[fd])
 
 
 def _tags_changed(repo: Repo) -> int:

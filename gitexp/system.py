@@ -33,14 +33,14 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Sample once more and stop."""
+        """Stop sampling."""
         self._stop.set()
         self._thread.join(timeout=5)
 
     def _loop(self) -> None:
+        self._sample()
         while not self._stop.wait(self._seconds):
             self._sample()
-        self._sample()
 
     def _sample(self) -> None:
         import psutil

@@ -92,7 +92,6 @@ def test_where_sort_limit_and_refs(project: Project) -> None:
 
     assert names("--where", "lr < 0.1 and label is missing") == ["exp-3"]
     assert names("--sort", "rmse", "-n", "2") == ["exp-3", "exp-2"]
-    assert names("-n", "0") == []
     assert names("1", "@") == ["exp-3", "exp-1"]
     assert names("1..2", "--where", "rmse < 19") == ["exp-2"]
 
@@ -156,6 +155,15 @@ def test_experiments_of_others_are_listed_on_demand(project: Project) -> None:
     assert "gitexp list --all" in done.stderr
     assert "origin/exp-9" in project.gitexp("list", "--all")
     assert "origin/exp-9" in project.gitexp("list", "origin/exp-9")
+
+
+def test_what_was_pushed_is_listed_once(project: Project) -> None:
+    for remote in ("origin", "backup"):
+        project.git("update-ref", f"refs/gitexp/remotes/{remote}/exp-1", record(project, name=f"for-{remote}").tag)
+    project.git("tag", "-d", "for-backup")
+    project.git("update-ref", "refs/gitexp/remotes/mirror/exp-1", "refs/gitexp/remotes/backup/exp-1")
+    assert [item["name"] for item in json.loads(project.gitexp("list", "--all", "--json"))] == ["backup/exp-1", "for-origin"]
+    assert list(gitexp.experiments(everybody=True)["name"]) == ["backup/exp-1", "for-origin"]
 
 
 def test_no_experiment_is_no_error_and_says_what_to_do(empty: Project) -> None:

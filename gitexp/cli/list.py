@@ -5,7 +5,6 @@ On a terminal it shows what fits and what tells them apart, and says what it lef
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -36,11 +35,11 @@ class Column(NamedTuple):
 
 @click.command("list")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds; see below.")
+@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds; see above.")
 @click.option(
     "--sort", "-s", metavar="KEY[:asc|desc],...", shell_complete=completion.keys, help="Sort by these; a metric sorts best first."
 )
-@click.option("-n", "--limit", type=click.IntRange(min=0), metavar="N", help="At most N of them.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
 @click.option("--columns", "-c", metavar="KEY,...", shell_complete=completion.keys, help="Show the name and these columns.")
 @click.option("--all-columns", is_flag=True, help="Show every column, however wide.")
 @click.option(
@@ -88,6 +87,8 @@ def list_command(
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
         condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
         everybody = True
+    elif everybody:
+        condition = condition.within(query.ONCE)
     keys = query.sort(index, sort, settings.metrics)
     chosen = [query.find_key(index, name) for name in query.split(columns)] if columns is not None else None
     if group_by is not None:
@@ -133,8 +134,9 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
 
 def own_message(experiment: Experiment) -> str:
     """Return the message that somebody wrote, empty where gitexp made it up."""
-    own_name = re.escape(experiment.name.rpartition("/")[2])
-    return "" if re.match(rf"(exp-\d+|{own_name})(:|$)", experiment.subject) else experiment.subject
+    name = experiment.subject.partition(":")[0]
+    made_up = name == experiment.name.rpartition("/")[2] or (name.startswith("exp-") and name[4:].isdigit())
+    return "" if made_up else experiment.subject
 
 
 # -- which columns ---------------------------------------------------------------------------------------------------------

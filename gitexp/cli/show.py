@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -255,7 +257,8 @@ def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) ->
     columns = (output.terminal_width() or 80) - 12
     click.echo(output.styled(output.clean(metric), bold=True))
     for label, cells in plot.lines(curves, max(columns, 10), rows):
-        drawn = "".join(char if name is None else output.styled(char, fg=colours[name]) for char, name in cells)
+        runs = (("".join(char for char, _ in run), name) for name, run in groupby(cells, key=itemgetter(1)))
+        drawn = "".join(text if name is None else output.styled(text, fg=colours[name]) for text, name in runs)
         click.echo(f"{label:>10} {drawn}".rstrip())
     steps = [point[0] for points in curves.values() for point in points]
     click.echo(f"{'':>10} {min(steps):<{max(columns, 10) // 2}g}{max(steps):>{max(columns, 10) // 2}g}")

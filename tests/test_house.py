@@ -1,0 +1,119 @@
+"""The house stands as docs/design.md draws it: what lies low knows nothing of what lies above, and starting up is cheap."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from gitexp.cli import ALIASES, COMMANDS, cli
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gitexp"
+MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
+FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
+    ("cli", "__main__"),
+    ("report", "sweep", "reproduce", "sync", "integrations"),
+    ("api", "__init__"),
+    ("command",),
+    ("run", "system", "record", "query", "reference", "difference", "checkout"),
+    ("store", "index", "results", "snapshot", "notes", "journal"),
+    ("repo", "params", "metrics", "message", "environment", "secrets", "notebook"),
+    ("experiment", "errors", "settings"),
+)
+SLOW = ("pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests")
+
+
+def floor(module: str) -> int:
+    """Return how high a module lies, 0 for the ground floor."""
+    room = module.partition(".")[0]
+    return next((at for at, rooms in enumerate(reversed(FLOORS)) if room in rooms), -1)
+
+
+def imports(module: str, everywhere: bool = True) -> Iterator[str]:
+    """Yield the modules that ``module`` imports when it runs; with ``everywhere``, inside its functions too."""
+    path = PACKAGE / f"{module.replace('.', '/')}.py"
+    todo: list[ast.AST] = [ast.parse(path.read_text())]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            todo += node.orelse
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "gitexp":
+            yield from (f"gitexp.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+        elif everywhere or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            todo += ast.iter_child_nodes(node)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_has_a_floor_and_imports_nothing_from_above_it(module: str) -> None:
+    assert floor(module) >= 0, f"give gitexp/{module} a floor in FLOORS"
+    ours = {name.removeprefix("gitexp.") for name in imports(module) if name.startswith("gitexp.")}
+    above = {name for name in ours if floor(name) > floor(module) and name != "__version__"}
+    assert not above, f"{module} imports {above} from a floor above its own"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("repo", "checkout")])
+def test_only_the_repo_module_imports_gitpython_or_starts_git(module: str) -> None:
+    assert not {name for name in imports(module) if name.partition(".")[0] == "git" and module != "experiment"}
+    tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+    started = [node for node in ast.walk(tree) if isinstance(node, ast.List) and node.elts and _is_text(node.elts[0], "git")]
+    assert not started, f"{module}, line {started[0].lineno if started else 0}: git is started through gitexp.repo.Repo"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("integrations.")])
+def test_what_is_slow_to_import_is_imported_where_it_is_used(module: str) -> None:
+    at_once = {name.partition(".")[0] for name in imports(module, everywhere=False)}
+    allowed = {"sqlite3"} if module == "index" else set()
+    assert not at_once & {*SLOW} - allowed
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("cli")])
+def test_only_the_command_line_prints(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
+    prints = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_name(node.func, "print")]
+    assert not prints, f"{module} prints on the lines {prints}; let it return the text"
+
+
+@pytest.mark.parametrize(
+    "statement", ["import gitexp", "from gitexp.cli import main; main(['--version'])", "from gitexp.cli import main; main(['--help'])"]
+)
+def test_starting_up_loads_nothing_slow(statement: str) -> None:
+    program = f"import sys\ntry:\n    {statement}\nexcept SystemExit: pass\nprint([name for name in {SLOW} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_is_documented(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.help, f"gitexp {name} has no docstring"
+    assert f"\n## gitexp {name}\n" in (ROOT / "docs/commands.md").read_text(), "run: make docs"
+    unexplained = [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
+    assert not unexplained, f"gitexp {name} has options without help"
+
+
+def test_aliases_lead_to_commands() -> None:
+    assert {*ALIASES.values()} <= {*COMMANDS}
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    done = subprocess.run([sys.executable, ROOT / "docs/make_commands.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def _is_text(node: ast.AST, text: str) -> bool:
+    return isinstance(node, ast.Constant) and node.value == text
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
