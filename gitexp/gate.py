@@ -47,7 +47,13 @@ def parse_allowance(text: str) -> Allowance:
 
 
 def check(
-    metric: str, way: str | None, candidate: Experiment, baseline: Experiment | None, allowance: Allowance, low: float | None, high: float | None
+    metric: str,
+    way: str | None,
+    candidate: Experiment,
+    baseline: Experiment | None,
+    allowance: Allowance,
+    low: float | None,
+    high: float | None,
 ) -> Verdict:
     """Judge a candidate.
 
@@ -73,7 +79,9 @@ def check(
         worse_by = value - before if way == "min" else before - value
         allowed = allowance.amount * abs(before) if allowance.relative else allowance.amount
         if worse_by > allowed + 1e-12 * abs(before):  # 1% of 100 is 1, whatever the last bit says
-            failures.append(f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)}, and {_allowed(allowance)} is allowed")
+            failures.append(
+                f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)}, and {_allowed(allowance)} is allowed"
+            )
     return Verdict(metric, candidate.name, value, baseline.name if baseline else None, before, worse_by, tuple(failures))
 
 
@@ -87,7 +95,11 @@ def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
     commits = _history(index, "HEAD", *([f"^{base}"] if base else []))
     found = _newest(index, metric, lambda item: item.id in commits or item.parent in commits)
     if found is None:
-        raise NotFoundError(f"no experiment with '{metric}' in HEAD's history" + (f" that {against} has not" if base else "") + "; name one: gitexp gate REF ...")
+        raise NotFoundError(
+            f"no experiment with '{metric}' in HEAD's history"
+            + (f" that {against} has not" if base else "")
+            + "; name one: gitexp gate REF ..."
+        )
     return found
 
 
@@ -103,7 +115,9 @@ def baseline_of(index: Index, ref: str, metric: str, candidate: Experiment, sett
     commits = _history(index, commit)
     found = _newest(index, metric, lambda item: item.id in commits and item.id != candidate.id)
     if found is None:
-        raise NotFoundError(f"no experiment with '{metric}' in the history of '{ref}'; in CI, fetch all of it and its tags (fetch-depth: 0)")
+        raise NotFoundError(
+            f"no experiment with '{metric}' in the history of '{ref}'; in CI, fetch all of it and its tags (fetch-depth: 0)"
+        )
     return found
 
 
@@ -127,4 +141,3 @@ def _amount(worse_by: float, before: float) -> str:
 
 def _allowed(allowance: Allowance) -> str:
     return f"{100 * allowance.amount:g}%" if allowance.relative else f"{allowance.amount:g}"
-

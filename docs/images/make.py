@@ -1,6 +1,6 @@
 """Make the pictures of a report: a repository with a small, believable history, its report, and Chromium.
 
-    python docs/images/make.py            # needs gitexp[report], playwright and a chromium on the PATH
+python docs/images/make.py            # needs gitexp[report], playwright and a chromium on the PATH
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def experiments(folder: Path, count: int = 48) -> Repo:
             moment, status="failed" if bad else "finished", duration=60.0 + depth * chance.uniform(20, 40),
             labels=tuple(word for word, on in (("conv", True), ("cosine", schedule), ("paper", top > 0.93)) if on),
             command=f"python train.py --lr {lr} --depth {depth}", group="rates" if at % 3 else None,
-            requirements=f"# Python 3.11.7 (CPython, linux, x86_64)\nnumpy==1.26.4\ntorch==2.{2 + schedule}.0\n", extra={"artifacts": ["confusion.svg"]},
+            requirements=f"# Python 3.11.7 (CPython, linux, x86_64)\nnumpy==1.26.4\ntorch==2.{2 + schedule}.0\n",
+            extra={"artifacts": ["confusion.svg"]},
         )  # fmt: skip
     repo = Repo.discover(folder)
     best = max(Index(repo).select(), key=lambda item: item.metrics["accuracy"])

@@ -40,7 +40,14 @@ def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | Non
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("a picture", "report") from None
-    style = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "svg.hashsalt": "gitexp", "text.parse_math": False}
+    style: Any = {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "svg.hashsalt": "gitexp",
+        "text.parse_math": False,
+    }
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(8, 4.8), layout="constrained")
         axes = figure.add_subplot()
@@ -67,7 +74,12 @@ def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
         path = item.files.get("metrics")
         points = [point for point in metrics.read(io.BytesIO(item.read(path))) if point.name == metric] if path else []
         if points:
-            axes.plot([point.step for point in points], [point.value for point in points], label=item.name, marker="o" if len(points) == 1 else None)
+            axes.plot(
+                [point.step for point in points],
+                [point.value for point in points],
+                label=item.name,
+                marker="o" if len(points) == 1 else None,
+            )
             drawn += 1
     if not drawn:
         raise UsageError(f"none of these experiments has a history of '{metric}'")
@@ -89,7 +101,7 @@ def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metri
         axes.set_xscale("log")
     if len(both) <= _IN_A_LEGEND:
         for item, value, y in both:
-            axes.annotate(item.name, (value if numbers else str(value), y), fontsize="x-small", xytext=(4, 4), textcoords="offset points")  # type: ignore[arg-type]
+            axes.annotate(item.name, (value if numbers else str(value), y), fontsize="x-small", xytext=(4, 4), textcoords="offset points")
     axes.set(xlabel=x, ylabel=metric)
 
 
@@ -97,7 +109,11 @@ def _parallel(axes: Axes, experiments: Sequence[Experiment], metric: str) -> Non
     from matplotlib import colormaps
 
     usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))]
-    names = [name for name in dict.fromkeys(name for item in usable for name in item.params) if len({str(cell(item.params.get(name))) for item in usable}) > 1]
+    names = [
+        name
+        for name in dict.fromkeys(name for item in usable for name in item.params)
+        if len({str(cell(item.params.get(name))) for item in usable}) > 1
+    ]
     if len(usable) < 2 or not names:
         raise UsageError(f"parallel coordinates need two experiments with '{metric}' whose params differ")
     columns = [*(_placed([_of(item, name) for item in usable]) for name in names), _placed([item.metrics[metric] for item in usable])]
@@ -152,4 +168,4 @@ def _placed(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]
 
 
 def _wide(values: Sequence[Any]) -> bool:
-    return min(values) > 0 and max(values) / min(values) > _WIDE
+    return bool(min(values) > 0 and max(values) / min(values) > _WIDE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from gitexp import metrics
@@ -65,7 +66,7 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
         mean_x, mean_y = sum(x[at] for at in after) / len(after), sum(y[at] for at in after) / len(after)
         from_x, from_y = x[last], y[last]
         across, up = from_x - mean_x, mean_y - from_y
-        last = max(range(start, end), key=lambda at: abs(across * (y[at] - from_y) - (from_x - x[at]) * up))  # noqa: B023
+        last = max(range(start, end), key=lambda at: abs(across * (y[at] - from_y) - (from_x - x[at]) * up))
         chosen.append(last)
     return [*chosen, count - 1]
 
@@ -85,7 +86,7 @@ def _series(data: bytes) -> dict[str, Series]:
 
 def _ordered(series: Series) -> Series:
     steps, times, values = series
-    if any(later < earlier for earlier, later in zip(steps, steps[1:])):
+    if any(later < earlier for earlier, later in pairwise(steps)):
         order = sorted(range(len(steps)), key=steps.__getitem__)
         steps, times, values = [steps[at] for at in order], [times[at] for at in order], [values[at] for at in order]
     first = min(times)

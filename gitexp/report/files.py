@@ -122,7 +122,7 @@ def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[
         if length <= min(LARGEST, left):
             left -= length
             wanted.append(oid)
-    data = {oid: content for oid, content in blobs.contents(repo, wanted)}
+    data = dict(blobs.contents(repo, wanted))
     found = []
     for oid, length in zip(todo, size):
         described = _described(paths[oid], data.get(oid), length, colour)
@@ -165,7 +165,7 @@ def _runs(path: str, text: str) -> list[int] | None:
         return None
     runs: list[int] = []
     length = 0
-    for _, token, value in lexer.get_tokens_unprocessed(text):  # type: ignore[no-untyped-call]
+    for _, token, value in lexer.get_tokens_unprocessed(text):
         kind = _class(str(token).removeprefix("Token."))
         if runs and runs[-2] == kind:
             runs[-1] += len(value)

@@ -34,7 +34,9 @@ def importance(experiments: Sequence[Experiment], metric: str) -> list[Importanc
     import pandas as pd
 
     target = pd.Series([float(item.metrics[metric]) for item in usable])
-    columns = {name: [_plain(item.params.get(name)) for item in usable] for name in dict.fromkeys(name for item in usable for name in item.params)}
+    columns = {
+        name: [_plain(item.params.get(name)) for item in usable] for name in dict.fromkeys(name for item in usable for name in item.params)
+    }
     varying = {name: values for name, values in columns.items() if len(set(values)) > 1}
     shares = _forest(varying, target)
     found = [Importance(name, _correlation(values, target), shares.get(name)) for name, values in varying.items()]
@@ -57,7 +59,7 @@ def _correlation(values: Sequence[float | str | None], target: Any) -> float:
     import pandas as pd
 
     if _numeric(values):
-        column = pd.Series(values, dtype=float)
+        column = pd.Series([*values], dtype=float)
         both = column.notna()
         return _finite(column[both].rank().corr(target[both].rank()))
     groups = target.groupby(pd.Series([str(value) for value in values]))
@@ -73,15 +75,19 @@ def _finite(value: float) -> float:
 def _forest(columns: Mapping[str, Sequence[float | str | None]], target: Any) -> dict[str, float]:
     if len(target) < _FOR_A_FOREST or target.nunique() < 2 or not columns or importlib.util.find_spec("sklearn") is None:
         return {}
-    import pandas as pd
+    import numpy as np
     from sklearn.ensemble import RandomForestRegressor
 
-    parts = []
-    for at, values in enumerate(columns.values()):
-        column = pd.Series(values, dtype=float if _numeric(values) else object)
-        frame = column.fillna(column.median() if column.notna().any() else 0).to_frame("") if _numeric(values) else pd.get_dummies(column.astype(str), dtype=float)
-        parts.append(frame.set_axis([f"{at}\0{name}" for name in frame.columns], axis=1))
-    matrix = pd.concat(parts, axis=1)
-    forest = RandomForestRegressor(n_estimators=50, max_depth=8, random_state=0).fit(matrix.to_numpy(), target.to_numpy())
-    shares = pd.Series(forest.feature_importances_, index=[int(name.split("\0")[0]) for name in matrix.columns]).groupby(level=0).sum()
-    return {name: round(float(shares[at]), 4) for at, name in enumerate(columns)}
+    matrix = np.column_stack([_numbers(values) for values in columns.values()])
+    forest = RandomForestRegressor(n_estimators=50, max_depth=8, random_state=0).fit(matrix, target.to_numpy())
+    return {name: round(float(share), 4) for name, share in zip(columns, forest.feature_importances_)}
+
+
+def _numbers(values: Sequence[float | str | None]) -> list[float]:
+    """Return values as numbers that a tree can split at: words by their order, what is missing below all."""
+    known = sorted({str(value) for value in values})
+    numbers = (
+        [float(known.index(str(value))) if isinstance(value, str) else value for value in values] if not _numeric(values) else list(values)
+    )
+    lowest = min((number for number in numbers if isinstance(number, float)), default=0.0)
+    return [number if isinstance(number, float) else lowest - 1 for number in numbers]
