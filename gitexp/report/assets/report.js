@@ -366,6 +366,7 @@ function drawHead() {
 }
 
 function setFilter(key, text) {
+  focusRow = 0;
   text.trim() ? state.filters.set(key, text) : state.filters.delete(key);
   go();
 }
@@ -665,7 +666,7 @@ function scaleOf(one, list) {
   const log = isWide([low, high]);
   const [to, from] = log ? [Math.log, Math.exp] : [(value) => value, (value) => value];
   const span = to(high) - to(low) || 1;
-  const back = (part) => from(to(low) + part * span);
+  const back = (part) => (part < 0.02 ? low : part > 0.98 ? high : from(to(low) + part * span)); // near an end means the end
   return { one, place: (value) => (to(value) - to(low)) / span, back, ticks: (low === high ? [0] : [0, 0.25, 0.5, 0.75, 1]).map((part) => [part, shown(Number(back(part).toPrecision(3)))]) };
 }
 
@@ -694,7 +695,8 @@ function axis(one, scale, across) {
 }
 
 function brushText(scale, low, high) {
-  if (scale.back) return `${Number(scale.back(low).toPrecision(4))}..${Number(scale.back(high).toPrecision(4))}`;
+  const rounded = (part) => (part < 0.02 || part > 0.98 ? scale.back(part) : Number(scale.back(part).toPrecision(4)));
+  if (scale.back) return `${rounded(low)}..${rounded(high)}`;
   return `=${scale.words.filter((word) => scale.place(word) >= low - 0.02 && scale.place(word) <= high + 0.02).join("|")}`;
 }
 
@@ -1068,7 +1070,7 @@ addEventListener("afterprint", () => grid && drawRows());
 addEventListener("resize", () => grid && drawRows());
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
 $("#view").addEventListener("scroll", () => grid && (Math.floor($("#view").scrollTop / grid.height) - 5 < grid.from || Math.ceil(($("#view").scrollTop + $("#view").clientHeight) / grid.height) + 5 > grid.to) && drawRows());
-$("#search").addEventListener("input", (event) => go({ q: event.target.value }));
+$("#search").addEventListener("input", (event) => { focusRow = 0; go({ q: event.target.value }); });
 $("#columns").addEventListener("click", columnsDialog);
 $("#clear").addEventListener("click", () => go({ q: "", filters: new Map(), labels: new Map(), sort: "", hidden: "" }));
 $("#copy-link").addEventListener("click", linkToHere);
