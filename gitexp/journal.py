@@ -46,7 +46,7 @@ class Journal:
         self._warned = False
         self._dirty = False
         self._closed = threading.Event()
-        self._alive = _lock_file(folder / "alive") if owner else None
+        self._alive = hold(folder) if owner else None
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         self._fd = os.open(folder / "metrics.csv", flags, 0o666)
         if owner and os.fstat(self._fd).st_size == 0:
@@ -182,7 +182,7 @@ def all_facts(folder: Path) -> dict[str, Any]:
     for file in sorted(folder.glob("joined-*.json")):
         for key, value in facts(folder, file.name).items():
             if key in ("trailers", "extra"):
-                known[key] = {**known.get(key, {}), **value}
+                known[key] = params.merge(known.get(key, {}), value)
             elif key == "labels":
                 known[key] = sorted({*known.get(key, []), *value})
             elif value and not known.get(key):
@@ -234,6 +234,15 @@ def folders(repo: Repo) -> list[Path]:
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
+def hold(folder: Path) -> Any:
+    """Lock a folder as its owner, for as long as the file that is returned stays open."""
+    import portalocker
+
+    file = open(folder / "alive", "ab")  # noqa: SIM115  the caller keeps it open
+    portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+    return file
+
+
 def is_alive(folder: Path) -> bool:
     """Whether the process that owns a run still lives: it holds a lock that ends with it."""
     import portalocker
@@ -258,14 +267,6 @@ def _created(folder: Path) -> float:
         return folder.stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _lock_file(path: Path) -> Any:
-    import portalocker
-
-    file = open(path, "ab")  # noqa: SIM115  held open as long as the run goes on
-    portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-    return file
 
 
 def _sync_regularly(journal: weakref.ref[Journal], closed: threading.Event) -> None:

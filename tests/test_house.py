@@ -18,12 +18,12 @@ PACKAGE = ROOT / "gitexp"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
 FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
     ("cli", "__main__"),
-    ("report", "sweep", "reproduce", "sync", "integrations"),
+    ("report", "sweep", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "integrations"),
     ("api", "__init__"),
     ("command",),
-    ("run", "system", "record", "query", "reference", "difference", "checkout", "gate"),
-    ("store", "index", "results", "snapshot", "notes", "journal"),
-    ("repo", "params", "metrics", "message", "environment", "secrets", "notebook"),
+    ("run", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
+    ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
+    ("repo", "params", "metrics", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card"),
 )
 SLOW = (
