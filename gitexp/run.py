@@ -25,11 +25,7 @@ from time import time
 from types import TracebackType
 from typing import Any, TypeVar
 
-<<<<<<< HEAD
-from gitexp import card, environment, journal, message, metrics, notebook, params, results, settings, snapshot, store
-=======
-from gitexp import conditions, environment, journal, message, metrics, notebook, params, results, seeds, settings, snapshot, store
->>>>>>> main
+from gitexp import card, conditions, environment, journal, message, metrics, notebook, params, results, seeds, settings, snapshot, store
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.index import Index

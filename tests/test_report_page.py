@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project
-from recording import record
 
+from conftest import Project
 from gitexp import settings
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.report import data, page
+from recording import record
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 pytest.importorskip("plotly", reason="needs gitexp[report]")
@@ -68,7 +68,7 @@ def written(project: Project, start: str = "") -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def six(project: Project) -> Path:
     """A report of six experiments that differ in code, params, a notebook, a table, a picture and curves."""
     project.git("remote", "add", "origin", "git@github.com:ada/house.git")
@@ -250,7 +250,15 @@ def test_one_experiment_tells_everything_and_its_commands_are_copied(browser: An
 
 def test_hostile_texts_stay_texts_and_no_request_leaves_the_page(browser: Any, project: Project) -> None:
     project.write("<img src=x onerror=window.attacked=5>.py", f"# {ATTACK}\n")
-    record(project, {"x": ATTACK, ATTACK: 1, "y": BIDI}, {ATTACK: [1.0, 2.0], "loss": [2.0, 1.0]}, title=ATTACK, note=ATTACK, labels=(BIDI, "<b>"), command=ATTACK)
+    record(
+        project,
+        {"x": ATTACK, ATTACK: 1, "y": BIDI},
+        {ATTACK: [1.0, 2.0], "loss": [2.0, 1.0]},
+        title=ATTACK,
+        note=ATTACK,
+        labels=(BIDI, "<b>"),
+        command=ATTACK,
+    )
     project.write("<img src=x onerror=window.attacked=5>.py", f"# {ATTACK} {BIDI}\n")
     record(project, {"x": "plain", ATTACK: 2, "y": "z"}, {ATTACK: [1.0, 3.0], "loss": [2.0, 1.5]}, name="x;$(touch${IFS}hacked)")
     path = written(project)
@@ -294,7 +302,12 @@ def test_ten_thousand_rows_make_few_elements(browser: Any, project: Project) -> 
     repo = Repo.discover(project.root)
     made = data.collect(repo, settings.load(repo.root), Index(repo).select())
     many = {key: values * 10_000 for key, values in made.table["experiments"].items()} | {"name": [f"exp-{at}" for at in range(10_000)]}
-    table = {**made.table, "experiments": many, "params": {"lr": [at / 10_000 for at in range(10_000)]}, "metrics": {"loss": [1.0] * 10_000}}
+    table = {
+        **made.table,
+        "experiments": many,
+        "params": {"lr": [at / 10_000 for at in range(10_000)]},
+        "metrics": {"loss": [1.0] * 10_000},
+    }
     path = project.root.parent / "many.html"
     path.write_text(page.render(data.Report(table, made.details)))
     opened = Page(browser, path)

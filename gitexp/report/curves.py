@@ -20,7 +20,7 @@ from gitexp.repo import Repo
 from gitexp.report import blobs
 
 METHOD = "LTTB (largest triangle three buckets)"
-BUDGET = 600_000  # points in one report: 1,000 experiments with three metrics of 200 steps stay whole
+BUDGET = 1_000_000  # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
 _FEWEST, _MOST = 20, 2_000  # points of one curve
 Series = tuple[list[int], list[int], list[float]]  # steps, milliseconds since the first point, values
 
