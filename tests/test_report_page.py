@@ -45,9 +45,9 @@ class Page:
         self.refused: list[str] = []
         self.complaints: list[str] = []
         self.tab.on("request", lambda request: self.requests.append(request.url))
-        self.tab.on("requestfailed", lambda request: request.failure == "csp" and self.refused.append(request.url))
+        self.tab.on("requestfailed", lambda request: self.refused.extend([request.url] * (request.failure == "csp")))
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.tab.on("console", lambda said: self.complaints.extend([said.text] * (said.type == "error")))
         self.url = path.as_uri()
         self.tab.goto(f"{self.url}{address}")
         self.tab.wait_for_selector("#view > *")

@@ -274,6 +274,7 @@ function drawFrame() {
     state.view === "one" ? el("button", { role: "tab", "aria-selected": "true", id: "tab-one" }, state.one) : ""
   );
   if (focused) document.getElementById(`tab-${state.view}`)?.focus();
+  $("#tabs [aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if ($("#search").value !== state.q) $("#search").value = state.q;
   drawLabels();
   $("#chosen").replaceChildren(...(state.chosen.size ? [
@@ -849,7 +850,7 @@ function textDiff(a, b) {
     const fold = el("tr", { class: "fold" }, el("td", { colspan: 4 }, el("button", { class: "plain", onclick: () => fold.replaceWith(...same(hidden).flat()) }, `⋯ ${plural(hidden.length, "equal line")}`)));
     body.append(...same(part.pairs.slice(0, before)).flat(), fold, ...same(after ? part.pairs.slice(-after) : []).flat());
   });
-  return { added, removed, node: el("table", { class: `diff ${state.split ? "split" : ""}` }, body) };
+  return { added, removed, node: el("table", { class: `diff ${state.split ? "split" : ""}` }, state.split && el("colgroup", {}, ["at", "", "at", ""].map((kind) => el("col", { class: kind }))), body) };
 }
 
 function changed(part, left, right, draw) {
