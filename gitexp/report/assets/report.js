@@ -677,7 +677,7 @@ function axis(one, scale, across) {
   const span = /^(\S+)\.\.(\S+)$/.exec(text);
   const range = el("i", { class: "range", hidden: !(span && scale.back) });
   const show = (low, high) => { range.hidden = false; range.style.top = `${100 - high * 100}%`; range.style.height = `${Math.max(1, (high - low) * 100)}%`; };
-  if (span && scale.back) show(scale.place(Number(span[1])), scale.place(Number(span[2])));
+  if (span && scale.back) show(...[span[1], span[2]].map((end) => Math.max(0, Math.min(1, scale.place(Number(end)) || 0))));
   track.append(range);
   track.addEventListener("pointerdown", (down) => {
     const frame = track.getBoundingClientRect();
