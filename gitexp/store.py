@@ -26,7 +26,7 @@ from gitexp.snapshot import Snapshot, index_stamp
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
-_OWNER = "gitexp-index"  # notes which index.lock is ours
+OWNER = "gitexp-index"  # notes which index.lock is ours
 _LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
@@ -314,7 +314,7 @@ def _index_held(repo: Repo, snapshot: Snapshot, tree: str, why: str | None) -> I
     Prepared beforehand and linked into place, so the user's git finds the lock for the time of one ref update only. Inode and
     time are noted before, so that the lock of a process that was killed here can be told from another git's.
     """
-    lock, owner, part = (repo.git_dir / name for name in ("index.lock", _OWNER, f"{_OWNER}.new"))
+    lock, owner, part = (repo.git_dir / name for name in ("index.lock", OWNER, f"{OWNER}.new"))
     if why is None:
         prepared, why = _prepared_index(repo, snapshot, tree)
     if why is not None:
@@ -378,7 +378,7 @@ def _raw(output: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _finish_index(repo: Repo) -> None:
     """Finish or undo the index update of a writer that was killed: its lock is told by the inode that it noted."""
-    owner, lock = repo.git_dir / _OWNER, repo.git_dir / "index.lock"
+    owner, lock = repo.git_dir / OWNER, repo.git_dir / "index.lock"
     try:
         inode, stamp, tree = owner.read_text().split()
     except (OSError, ValueError):
@@ -391,7 +391,7 @@ def _finish_index(repo: Repo) -> None:
             else:
                 lock.unlink()
     owner.unlink(missing_ok=True)
-    owner.with_name(f"{_OWNER}.new").unlink(missing_ok=True)
+    owner.with_name(f"{OWNER}.new").unlink(missing_ok=True)
 
 
 # -- names ---------------------------------------------------------------------------------------------------------------

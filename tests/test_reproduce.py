@@ -142,7 +142,7 @@ def test_nothing_runs_without_a_yes(project: Project) -> None:
     done = project.run("reproduce", "exp-1")
     assert done.returncode == 2
     assert "gitexp reproduce exp-1 --yes" in done.stderr
-    assert f"{PYTHON} canary.py" in done.stderr
+    assert f"{shlex.quote(PYTHON)} canary.py" in done.stderr
     assert not (project.root / "canary").exists()
 
 
