@@ -154,9 +154,11 @@ def _runs(path: str, text: str) -> list[int] | None:
 
     Numbers, not HTML: what a repository holds never reaches the page as markup.
     """
-    from pygments.lexers import get_lexer_for_filename
-    from pygments.util import ClassNotFound
-
+    try:
+        from pygments.lexers import get_lexer_for_filename
+        from pygments.util import ClassNotFound
+    except ImportError:  # colour is no reason to go without a page
+        return None
     try:
         lexer = get_lexer_for_filename(path)
     except ClassNotFound:
