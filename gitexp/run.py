@@ -19,12 +19,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
+from html import escape
 from pathlib import Path
 from time import time
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gitexp import conditions, environment, journal, message, metrics, notebook, params, results, seeds, settings, snapshot, store
+from gitexp import card, conditions, environment, journal, message, metrics, notebook, params, results, seeds, settings, snapshot, store
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.index import Index
@@ -261,6 +262,15 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self._ended else ''}>"
+
+    def _repr_html_(self) -> str:
+        """How it shows in a notebook: what it logged until now, or the experiment that it became."""
+        if self.experiment or self._journal is None:
+            return self.experiment._repr_html_() if self.experiment else escape(repr(self))
+        with suppress(OSError), open(self._journal.folder / "metrics.csv", "rb") as file:
+            logged = metrics.last_values(metrics.read(file))
+            return card.html(f"Run {self.id}", {"": "running"}, params.flatten(journal.read_params(self._journal.folder)), logged)
+        return escape(repr(self))
 
     def _new_series(self, name: str) -> list[Any]:
         quoted = metrics.check_name(name).replace('"', '""')

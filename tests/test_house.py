@@ -21,12 +21,15 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("report", "sweep", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "integrations"),
     ("api", "__init__"),
     ("command", "doctor"),
-    ("run", "system", "record", "query", "reference", "difference", "checkout", "verify"),
+    ("run", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
     ("repo", "params", "metrics", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings"),
+    ("experiment", "errors", "settings", "card"),
 )
-SLOW = ("pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests")
+SLOW = (
+    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "jinja2",
+    "plotly", "matplotlib", "pygments", "sklearn", "nbdime",
+)  # fmt: skip
 
 
 def floor(module: str) -> int:
