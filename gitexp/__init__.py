@@ -19,14 +19,27 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gitexp.api import diff, experiments, get, log
     from gitexp.experiment import Experiment, MetricPoint
-    from gitexp.run import Run, active_run, end_run, log_artifact, log_metric, log_metrics, log_param, log_params, start_run, track
+    from gitexp.run import (
+        Run,
+        active_run,
+        end_run,
+        log_artifact,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        seed_everything,
+        start_run,
+        track,
+    )
     from gitexp.sweeping.function import sweep
 
 _HOMES = {
     "gitexp.api": ("diff", "experiments", "get", "log"),
     "gitexp.experiment": ("Experiment", "MetricPoint"),
     "gitexp.run": (
-        "Run", "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "start_run", "track",
+        "Run", "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything",
+        "start_run", "track",
     ),
     "gitexp.sweeping.function": ("sweep",),
 }  # fmt: skip
@@ -34,7 +47,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Experiment", "MetricPoint", "Run", "__version__", "active_run", "diff", "end_run", "experiments", "get", "log", "log_artifact",
-    "log_metric", "log_metrics", "log_param", "log_params", "start_run", "sweep", "track",
+    "log_metric", "log_metrics", "log_param", "log_params", "seed_everything", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 

@@ -33,6 +33,8 @@ def log(
     status: str = "finished",
     artifacts: Iterable[Folder] = (),
     advance: bool | None = None,
+    inputs: Iterable[Folder] = (),
+    sign: bool | None = None,
     repo: Folder | None = None,
 ) -> Experiment:
     """Record the work tree as it is now, with what was measured, as one experiment.
@@ -41,6 +43,8 @@ def log(
         params: a mapping, nested as you like.
         metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0.
         advance: whether the branch may move onto it; None leaves it to the settings.
+        inputs: data files that the result depends on; their hashes are recorded.
+        sign: have git sign the tag; None leaves it to the settings.
 
     Raises:
         UsageError: a metric is no number, or a name, label or status cannot be one.
@@ -49,20 +53,31 @@ def log(
     import time
 
     from gitexp import metrics as points
-    from gitexp import params as inputs
+    from gitexp import params as mappings
     from gitexp import record
 
     here = Repo.discover(repo or ".")
     known = settings.load(here.root)
     entry = record.check(
         here,
-        given=inputs.plain(params or {}),
+        given=mappings.plain(params or {}),
         points=points.from_mapping(metrics or {}, int(time.time() * 1000)),
         artifacts=[Path(file) for file in artifacts],
         limit=known.max_file_size,
     )
     recorded, _ = record.log(
-        here, entry, known=known, message=message, note=note, labels=labels, name=name, group=group, status=status, advance=advance
+        here,
+        entry,
+        known=known,
+        message=message,
+        note=note,
+        labels=labels,
+        name=name,
+        group=group,
+        status=status,
+        advance=advance,
+        inputs=inputs,
+        sign=sign,
     )
     return recorded.experiment
 

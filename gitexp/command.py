@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from gitexp import environment, metrics, params, results
 from gitexp.errors import FormatError, UsageError
@@ -47,15 +47,24 @@ def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
     Dashes inside a key become underscores, as argparse does. Words without a key and values of secret-looking keys are
     passed over; so is everything up to the program, and the value of Python's own ``-m``, ``-c`` and the like.
     """
-    found: list[tuple[str, Any]] = []
-    words = list(environment.redact(command))[1:]
+    result: dict[str, Any] = {}
+    for name, value, _ in options(environment.redact(command)[1:]):
+        if name is not None and value != "***":
+            with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
+                result = params.nest([(name, True if value is None else params.parse_value(value))], result)
+    return result
+
+
+def options(words: Sequence[str]) -> Iterator[tuple[str | None, str | None, tuple[str, ...]]]:
+    """Yield ``(name, value, words as written)`` for each option and assignment of a command line, in its order.
+
+    The value of a flag is None, and so is the name of a word that is neither.
+    """
     at = 0
     while at < len(words):
         word = words[at]
         at += 1
         key, sign, value = word.partition("=")
-        if word == "--":
-            continue
         if word.startswith("--") and _KEY.fullmatch(key[2:]):
             name = key[2:].replace("-", "_")
             if (
@@ -64,35 +73,46 @@ def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
                 and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at]))
                 and not _assigns(words[at])
             ):
-                value, sign = words[at], "="
+                yield name, words[at], (word, words[at])
                 at += 1
-            if value != "***":
-                found.append((name, params.parse_value(value) if sign else True))
-        elif _assigns(word) and value != "***":
-            found.append((key.lstrip("+"), params.parse_value(value)))
-    result: dict[str, Any] = {}
-    for name, value in found:
-        with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
-            result = params.nest([(name, value)], result)
-    return result
+            else:
+                yield name, value if sign else None, (word,)
+        elif _assigns(word):
+            yield key.lstrip("+"), value, (word,)
+        else:
+            yield None, None, (word,)
 
 
-def execute(run: Run, repo: Repo, command: Sequence[str], system_metrics: bool = False) -> Ended:
+def execute(
+    run: Run,
+    repo: Repo,
+    command: Sequence[str],
+    system_metrics: bool = False,
+    *,
+    directory: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    shown: TextIO | None = None,
+) -> Ended:
     """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
+
+    Args:
+        directory: where it runs, here by itself.
+        environ: its environment, ours by itself.
+        shown: takes all its output; by itself the two outputs go to ours.
 
     Raises:
         UsageError: there is no such program, or it may not be executed.
     """
     folder = run.folder
-    watched = watch(repo.root, Path.cwd())
-    env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
+    watched = watch(repo.root, directory or Path.cwd())
+    env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
     requirements = environment.of_interpreter(command[0])
     if requirements:
         (folder / "requirements.txt").write_text(requirements)
     before = _usage()
     try:
         with open(folder / "output.log", "wb") as log:
-            code = _supervised(command, env, log, run, system_metrics)
+            code = _supervised(command, env, log, run, system_metrics, directory, shown)
     except OSError as error:
         raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
     after = _usage()
@@ -105,11 +125,19 @@ def execute(run: Run, repo: Repo, command: Sequence[str], system_metrics: bool =
     return ended
 
 
-def _supervised(command: Sequence[str], env: Mapping[str, str], log: IO[bytes], run: Run, system_metrics: bool) -> int:
-    on_terminal = sys.stdout.isatty() and os.name == "posix"
+def _supervised(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: IO[bytes],
+    run: Run,
+    system_metrics: bool,
+    directory: Path | None,
+    shown: TextIO | None,
+) -> int:
+    on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
     reader, writer = _terminal() if on_terminal else os.pipe()
     try:
-        process = subprocess.Popen(command, env=env, stdout=writer, stderr=writer if on_terminal else subprocess.PIPE)
+        process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=writer if on_terminal else subprocess.PIPE)
     finally:
         os.close(writer)
     lock = threading.Lock()
@@ -118,9 +146,9 @@ def _supervised(command: Sequence[str], env: Mapping[str, str], log: IO[bytes], 
         from gitexp.system import Sampler
 
         sampler = Sampler(run, process.pid)
-    copiers = [threading.Thread(target=_copy, args=(os.fdopen(reader, "rb", 0), sys.stdout, log, lock), daemon=True)]
+    copiers = [threading.Thread(target=_copy, args=(os.fdopen(reader, "rb", 0), shown or sys.stdout, log, lock), daemon=True)]
     if process.stderr:
-        copiers.append(threading.Thread(target=_copy, args=(process.stderr, sys.stderr, log, lock), daemon=True))
+        copiers.append(threading.Thread(target=_copy, args=(process.stderr, shown or sys.stderr, log, lock), daemon=True))
     with _signals_forwarded(process):
         for copier in copiers:
             copier.start()

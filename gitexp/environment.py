@@ -43,9 +43,14 @@ def requirements(paths: Iterable[str] | None = None, python: str | None = None) 
     return "\n".join([f"# Python {python or _PYTHON}", *(found[name] for name in sorted(found))]) + "\n"
 
 
+def is_python(program: str) -> bool:
+    """Whether a command's first word calls a Python."""
+    return re.fullmatch(r"(?i)(python|pypy)[\d.]*(\.exe)?", os.path.basename(program)) is not None
+
+
 def of_interpreter(program: str) -> str | None:
     """Return the requirements of the Python that a command starts; None where it starts none, or this very one."""
-    if not re.fullmatch(r"(?i)(python|pypy)[\d.]*(\.exe)?", os.path.basename(program)):
+    if not is_python(program):
         return None
     found = shutil.which(program)
     if found is None or os.path.abspath(found) == os.path.abspath(sys.executable):

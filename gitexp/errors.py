@@ -7,6 +7,7 @@
     |   `-- GitError             2   a git command failed; carries its stderr
     |-- MissingExtraError        2   an optional dependency is not installed
     |-- NotFoundError            3   no experiment (or run, metric, file of one) is called that
+    |-- CannotRunError         125   an experiment's command could not be run again, so there is no verdict (git bisect skips at it)
     `-- GateError                1   a check that was asked for failed
 
 Every message is one line: what is wrong, then the next step.
@@ -61,6 +62,12 @@ class NotFoundError(GitexpError):
     """No experiment (or run, metric, file of an experiment) is called that."""
 
     exit_code = 3
+
+
+class CannotRunError(GitexpError):
+    """An experiment's command could not be run again, so there is no verdict."""
+
+    exit_code = 125
 
 
 class GateError(GitexpError):

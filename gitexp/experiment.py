@@ -110,6 +110,19 @@ class Experiment:
         frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
         return frame
 
+    def _repr_html_(self) -> str:
+        """How it shows in a notebook."""
+        from gitexp import card
+
+        facts = {
+            "": self.status,
+            "started": f"{self.started:%Y-%m-%d %H:%M}",
+            "commit": self.short,
+            "by": self.author,
+            "labels": self.labels,
+        }
+        return card.html(self.name, facts, self.params, self.metrics)
+
     def _source(self) -> Source:
         if self.source is None:
             raise ValueError(f"{self.name} was made by hand and has no repository to read from")

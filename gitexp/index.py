@@ -12,7 +12,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,15 @@ class Index:
         value = message.experiment(name, tag, found, tuple(json.loads(labels)), tuple(json.loads(texts)), self.repo)
         events = json.loads(marks)
         return value if not events else _marked(value, events)
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether an index file is no sound database."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return bool(db.execute("PRAGMA quick_check").fetchone()[0] != "ok")
+    except sqlite3.Error:
+        return True
 
 
 def display_name(ref: str) -> str:

@@ -57,6 +57,8 @@ class Journal:
     @classmethod
     def create(cls, repo: Repo, run_id: str) -> Journal:
         """Make a new run's folder; raise RepositoryError where that is not allowed."""
+        import portalocker  # noqa: F401  now, since between the folder and its lock there should be no time
+
         return cls(repo.make_state_dir("runs", run_id), owner=True)
 
     # -- writing -------------------------------------------------------------------------------------------------
@@ -182,7 +184,7 @@ def all_facts(folder: Path) -> dict[str, Any]:
     for file in sorted(folder.glob("joined-*.json")):
         for key, value in facts(folder, file.name).items():
             if key in ("trailers", "extra"):
-                known[key] = {**known.get(key, {}), **value}
+                known[key] = params.merge(known.get(key, {}), value)
             elif key == "labels":
                 known[key] = sorted({*known.get(key, []), *value})
             elif value and not known.get(key):
@@ -258,8 +260,17 @@ def is_alive(folder: Path) -> bool:
 
 
 def delete(folder: Path) -> None:
-    """Remove a run's folder: what it held is recorded."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a run's folder: what it held is recorded.
+
+    Moved aside first, in one step, so that a killed process leaves no half folder among the runs. What such a one left aside
+    goes with the next.
+    """
+    aside = folder.parent.with_name("ended")
+    with contextlib.suppress(OSError):
+        aside.mkdir(exist_ok=True)
+        folder.rename(aside / folder.name)
+    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)  # where it could not be moved
 
 
 def _created(folder: Path) -> float:

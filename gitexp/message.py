@@ -18,6 +18,7 @@ from gitexp.experiment import STATUSES, Experiment, Source
 
 SCHEMA = 1
 _MARK = '{"gitexp":'
+_SIGNATURE = re.compile(rb"^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$", re.MULTILINE)
 _INFINITY = "\0inf"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -94,6 +95,11 @@ def parse_tag(data: bytes) -> Tag | None:
         return None
     author, _, email = headers.get("tagger", "").rpartition(">")[0].partition(" <")
     return Tag(headers["object"], headers.get("tag", ""), author, email, title.partition("\n")[0], summary, line)
+
+
+def is_signed(data: bytes) -> bool:
+    """Whether a raw tag object ends with a signature, of whichever kind git knows."""
+    return _SIGNATURE.search(data) is not None
 
 
 def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None) -> Experiment:

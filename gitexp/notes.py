@@ -32,6 +32,12 @@ class Notes(NamedTuple):
         return tuple(sorted(labels))
 
 
+def verdict(events: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return how the last ``gitexp reproduce`` of an experiment ended: ``same`` or ``drifted``; None where nobody tried."""
+    found = [event["verified"].get("verdict") for event in events if isinstance(event.get("verified"), Mapping)]
+    return found[-1] if found and found[-1] in ("same", "drifted") else None
+
+
 def check_label(label: str) -> str:
     """Return a label if it can be one: a word without spaces, commas or a leading sign; else raise UsageError."""
     if not label or not label.isprintable() or any(char in label for char in ' ,"') or label[0] in "+-":

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import environment, metrics, params, results, settings, snapshot, store
+from gitexp import conditions, environment, metrics, params, results, seeds, settings, snapshot, store
 from gitexp.errors import FormatError, GitError, UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.notes import check_label
@@ -127,6 +127,8 @@ def log(
     group: str | None = None,
     status: str = "finished",
     advance: bool | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sign: bool | None = None,
 ) -> tuple[store.Recorded, snapshot.Snapshot]:
     """Record the work tree as it is now with what was measured.
 
@@ -141,6 +143,7 @@ def log(
         store.check_name(repo, name)
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
+    extra = {**conditions.here(), "inputs": conditions.hash_inputs(repo.root, inputs), "seed": dict(seeds.last)}
     for attempt in (1, 2):
         shot, places = take(repo, known, entry)
         draft = store.Draft(
@@ -157,7 +160,14 @@ def log(
             name=name,
             requirements=environment.requirements(),
             artifacts=entry.artifacts,
-            trailers={"Python": sys.version.split()[0], "Host": environment.host(), "Hardware": environment.hardware()},
+            trailers={
+                "Python": sys.version.split()[0],
+                "Host": environment.host(),
+                "Hardware": environment.hardware(),
+                **conditions.trailers(extra),
+            },
+            extra=extra,
+            sign=known.sign if sign is None else sign,
             advance=known.advance if advance is None else advance,
             beside="the setting advance is false" if advance is None and not known.advance else None,
         )

@@ -39,6 +39,10 @@ _OPTIONS = (
     "maintenance.auto=false",
     "-c",
     "i18n.commitEncoding=UTF-8",
+    "-c",
+    "log.showSignature=false",
+    "-c",
+    "protocol.ext.allow=never",
 )
 _HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 _FEW = 200  # objects
@@ -133,6 +137,11 @@ class Repo:
     def line(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> str:
         """Run git and return the one line that it prints, without its end."""
         return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok)).rstrip("\n")
+
+    def judged(self, *args: str) -> tuple[bool, str]:
+        """Run git for a judgement: whether it is satisfied, and what it says about it on stderr."""
+        done = _run(args, self.root)
+        return done.returncode == 0, os.fsdecode(done.stderr)
 
     def succeeds(self, *args: str) -> bool:
         """Run git for its exit code."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -70,14 +69,14 @@ def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path],
         target, content = repo.root / path, contents[path]
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f".{target.name}.gitexp")
+            part = repo.make_state_dir() / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
             if isinstance(content, Path):
                 shutil.copyfile(content, part)
             else:
                 part.write_bytes(content)
             if path in (PARAMS, METRICS):
                 written[path] = blob_hash(repo, part.read_bytes())
-            os.replace(part, target)
+            shutil.move(part, target)  # a rename, or a copy where .git lies on another file system
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:

@@ -19,12 +19,13 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
+from html import escape
 from pathlib import Path
 from time import time
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gitexp import environment, journal, message, metrics, notebook, params, results, settings, snapshot, store
+from gitexp import card, conditions, environment, journal, message, metrics, notebook, params, results, seeds, settings, snapshot, store
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.index import Index
@@ -179,6 +180,20 @@ class Run:
             raise UsageError("this process logs nothing (its rank is not 0)")
         return self._journal.folder
 
+    def log_input(self, path: str | os.PathLike[str]) -> None:
+        """Declare a file or folder that the run reads: its hash is recorded, so that a later change of it is noticed.
+
+        Raises:
+            UsageError: there is no such file.
+        """
+        if self._repo is not None:
+            self.set_condition("inputs", conditions.hash_inputs(self._repo.root, [path]))
+
+    def set_condition(self, name: str, values: Mapping[str, Any]) -> None:
+        """Add to what the run depended on: ``inputs``, ``variables``, ``seed``."""
+        self._facts["extra"] = params.merge(self._facts.get("extra", {}), {name: values})
+        self._write_facts()
+
     def set_fact(self, name: str, value: Any) -> None:
         """Add a trailer ``Gitexp-Name`` to the experiment (exit code, peak memory and the like)."""
         self._facts.setdefault("trailers", {})[name] = value
@@ -251,6 +266,15 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self._ended else ''}>"
 
+    def _repr_html_(self) -> str:
+        """How it shows in a notebook: what it logged until now, or the experiment that it became."""
+        if self.experiment or self._journal is None:
+            return self.experiment._repr_html_() if self.experiment else escape(repr(self))
+        with suppress(OSError), open(self._journal.folder / "metrics.csv", "rb") as file:
+            logged = metrics.last_values(metrics.read(file))
+            return card.html(f"Run {self.id}", {"": "running"}, params.flatten(journal.read_params(self._journal.folder)), logged)
+        return escape(repr(self))
+
     def _new_series(self, name: str) -> list[Any]:
         quoted = metrics.check_name(name).replace('"', '""')
         return self._series.setdefault(name, [f'"{quoted}",', -1])
@@ -293,6 +317,8 @@ def start_run(
     labels: Iterable[str] = (),
     group: str | None = None,
     advance: bool | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sign: bool | None = None,
     system_metrics: bool = False,
     all_ranks: bool = False,
     repo: str | os.PathLike[str] = ".",
@@ -328,6 +354,7 @@ def start_run(
             group=group,
             advance=advance,
             command=notebook.command(),
+            sign=sign,
         )
         if unsaved:
             import warnings
@@ -335,6 +362,8 @@ def start_run(
             warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
     if params:
         run.log_params(params)
+    for path in inputs:
+        run.log_input(path)
     if system_metrics and not run.silent:
         from gitexp.system import Sampler
 
@@ -353,10 +382,14 @@ def begin(
     group: str | None = None,
     advance: bool | None = None,
     command: list[str] | None = None,
+    directory: str | None = None,
     beside: str | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sign: bool | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
     known = settings.load(repo.root)
+    extra = {**conditions.here(), "inputs": conditions.hash_inputs(repo.root, inputs), "seed": dict(seeds.last)}
     labels = [check_label(label) for label in labels]
     if name:
         store.check_name(repo, name)
@@ -379,7 +412,7 @@ def begin(
         "host": environment.host(),
         "started": message.format_time(datetime.now(timezone.utc)),
         "command": environment.redact(command) if command else None,
-        "directory": os.path.relpath(os.getcwd(), repo.root),
+        "directory": os.path.relpath(os.getcwd(), repo.root) if directory is None else directory,
         "name": name,
         "title": title,
         "note": note,
@@ -387,6 +420,8 @@ def begin(
         "group": group,
         "advance": known.advance if advance is None else advance,
         "beside": beside or ("other runs were going on" if others else None),
+        "sign": known.sign if sign is None else sign,
+        "extra": extra,
         "max_file_size": known.max_file_size,
         "highest": store.highest_known(repo),
         "free": sorted(free),
@@ -411,6 +446,15 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
         "assumed": shot.assumed,
         "previous": shot.previous,
     }
+
+
+def unrecorded(repo: Repo, folder: Path) -> Run:
+    """Open a journal in a new folder of the caller's, for a run that is looked at and never recorded."""
+    folder.mkdir()
+    facts = {"id": secrets.token_hex(8), "max_file_size": settings.load(repo.root).max_file_size}
+    owned = Journal(folder, owner=True)
+    owned.write_facts(facts)
+    return Run(repo, folder, facts, owned)
 
 
 def _joined(folder: Path, repo: Repo | None) -> Run:
@@ -441,6 +485,7 @@ def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
     shown = " ".join(_quoted(word) for word in command) if command else None
     directory = facts.get("directory", ".")
     requirements = _requirements(folder)
+    extra = facts.get("extra", {})
     draft = store.Draft(
         id=facts["id"],
         params=values,
@@ -464,9 +509,11 @@ def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
             "Python": environment.parse_requirements(requirements).get("python"),
             "Host": facts.get("host"),
             "Hardware": environment.hardware(),
+            **conditions.trailers(extra),
             **facts.get("trailers", {}),
         },
-        extra={"error": error, **facts.get("extra", {})},
+        extra={"error": error, **extra},
+        sign=facts.get("sign", False),
         advance=facts.get("advance", True),
         beside=facts.get("beside") or overlap,
     )
@@ -646,6 +693,21 @@ def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
 def log_artifact(path: str | os.PathLike[str]) -> None:
     """Keep a file with the current run."""
     _current().log_artifact(path)
+
+
+def seed_everything(seed: int) -> tuple[str, ...]:
+    """Seed ``random``, NumPy, and torch and TensorFlow where they are imported, record that, and return their names.
+
+    Call it after your imports, before or after ``start_run``.
+
+    Raises:
+        UsageError: the seed is no whole number from 0 to 2**32 - 1.
+    """
+    seeded = seeds.seed(seed)
+    run = active_run()
+    if run is not None:
+        run.set_condition("seed", seeds.last)
+    return seeded
 
 
 def track(function: Function | None = None, **options: Any) -> Any:

@@ -32,6 +32,7 @@ class Settings:
         metrics: the better direction of a metric, ``{"rmse": "min"}``.
         owner: this clone's name on a shared remote.
         push_tags_up_to: past this many experiments the gathering branch alone carries new ones.
+        sign: sign the tags of experiments, the way git is set up to sign (GPG or SSH).
         dvc_commit: bring DVC's files up to date before a snapshot; None asks once.
     """
 
@@ -45,6 +46,7 @@ class Settings:
     metrics: dict[str, str] = field(default_factory=dict)
     owner: str | None = None
     push_tags_up_to: int = 1000
+    sign: bool = False
     dvc_commit: bool | None = None
 
 

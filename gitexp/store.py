@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets as randomness
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from gitexp.snapshot import Snapshot, index_stamp
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
-_OWNER = "gitexp-index"  # notes which index.lock is ours
+OWNER = "gitexp-index"  # notes which index.lock is ours
 _LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
@@ -44,6 +45,7 @@ class Draft:
         extra: more of the tag's summary.
         advance: whether the branch may move.
         beside: a reason to stand beside the branch that only the caller knows.
+        sign: have git sign the tag.
     """
 
     params: Mapping[str, Any]
@@ -65,6 +67,7 @@ class Draft:
     extra: Mapping[str, Any] = field(default_factory=dict)
     advance: bool = True
     beside: str | None = None
+    sign: bool = False
     id: str = field(default_factory=lambda: randomness.token_hex(8))
 
 
@@ -248,7 +251,33 @@ def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str)
     raw = (header + message.tag_message(title, summary)).encode("utf-8", "replace")
     found = message.parse_tag(raw)
     assert found is not None, "a tag that gitexp writes must be one that it reads"
-    return commit, repo.write_object("tag", raw), found
+    return commit, _signed(repo, raw) if draft.sign else repo.write_object("tag", raw), found
+
+
+def _signed(repo: Repo, raw: bytes) -> str:
+    """Have git itself sign a tag object, and return the hash of the signed one; no ref is made.
+
+    ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our transaction. So it works in an empty
+    repository beside, which writes into this one's objects and reads this one's configuration.
+    """
+    head, _, text = raw.decode().partition("\n\n")
+    headers = dict(line.split(" ", 1) for line in head.split("\n"))
+    with tempfile.TemporaryDirectory(prefix="sign-", dir=repo.make_state_dir()) as folder:
+        repo.git("init", "--quiet", "--bare", "--template=", f"--object-format={repo.object_format}", folder)
+        env = {**repo.identity, "GIT_DIR": folder, "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects")}
+        env["GIT_COMMITTER_DATE"] = headers["tagger"].rpartition("> ")[2]
+        config = ("-c", f"include.path={repo.common_dir / 'config'}", "-c", "core.bare=true")
+        name = headers["tag"]
+        try:
+            repo.git(*config, "tag", "--sign", "--cleanup=verbatim", "-F", "-", name, headers["object"], stdin=text.encode(), env=env)
+        except GitError as error:
+            why = " ".join(error.stderr.replace("error: ", "").split())
+            raise GitError(f"git could not sign the tag: {why}; see git config user.signingKey, or use --no-sign") from None
+        tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
+    made = next(repo.objects([tag]))
+    if made is None or not message.is_signed(made.data):  # git 2.39 says nothing where an SSH key is not there
+        raise GitError("git could not sign the tag; check git config user.signingKey, or use --no-sign")
+    return tag
 
 
 def _short(value: Any) -> Any:
@@ -285,7 +314,7 @@ def _index_held(repo: Repo, snapshot: Snapshot, tree: str, why: str | None) -> I
     Prepared beforehand and linked into place, so the user's git finds the lock for the time of one ref update only. Inode and
     time are noted before, so that the lock of a process that was killed here can be told from another git's.
     """
-    lock, owner, part = (repo.git_dir / name for name in ("index.lock", _OWNER, f"{_OWNER}.new"))
+    lock, owner, part = (repo.git_dir / name for name in ("index.lock", OWNER, f"{OWNER}.new"))
     if why is None:
         prepared, why = _prepared_index(repo, snapshot, tree)
     if why is not None:
@@ -349,7 +378,7 @@ def _raw(output: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _finish_index(repo: Repo) -> None:
     """Finish or undo the index update of a writer that was killed: its lock is told by the inode that it noted."""
-    owner, lock = repo.git_dir / _OWNER, repo.git_dir / "index.lock"
+    owner, lock = repo.git_dir / OWNER, repo.git_dir / "index.lock"
     try:
         inode, stamp, tree = owner.read_text().split()
     except (OSError, ValueError):
@@ -362,7 +391,7 @@ def _finish_index(repo: Repo) -> None:
             else:
                 lock.unlink()
     owner.unlink(missing_ok=True)
-    owner.with_name(f"{_OWNER}.new").unlink(missing_ok=True)
+    owner.with_name(f"{OWNER}.new").unlink(missing_ok=True)
 
 
 # -- names ---------------------------------------------------------------------------------------------------------------

@@ -43,10 +43,10 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
     try:
         repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(path), commit)
         yield path
-        if keep:
-            (place / _KEPT).touch()
     finally:
         owned.close()
+        if keep and path.exists():
+            (place / _KEPT).touch()
         if not (place / _KEPT).exists():
             remove(repo, place)
 

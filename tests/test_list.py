@@ -238,3 +238,24 @@ def test_python_gets_one_experiment(project: Project) -> None:
 
 def _path() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def test_what_reproduce_found_is_marked_and_data_stays_data(project: Project) -> None:
+    from gitexp import notes
+    from gitexp.repo import Repo
+
+    made = [record(project, {"lr": at}) for at in (1, 2, 3)]
+    notes.add(Repo.discover(), [made[0].id], [{"verified": {"verdict": "same"}}])
+    notes.add(Repo.discover(), [made[1].id], [{"verified": {"verdict": "drifted"}}])
+    lines = project.gitexp("list").splitlines()
+    assert [line.split("  ")[0] for line in lines[1:]] == ["exp-3", "exp-2 (drifted)", "exp-1 (verified)"]
+    assert [item["name"] for item in json.loads(project.gitexp("list", "--json"))] == ["exp-3", "exp-2", "exp-1"]
+
+
+def test_dead_runs_are_mentioned_beside_the_data(project: Project) -> None:
+    record(project, {"lr": 1})
+    code = "import gitexp, os, signal; gitexp.start_run(); os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, check=False)
+    done = project.run("list", "--json")
+    assert done.stderr == "1 dead run; to record it: gitexp recover\n"
+    assert len(json.loads(done.stdout)) == 1

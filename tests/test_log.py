@@ -411,3 +411,10 @@ def test_starting_the_command_line_imports_nothing_slow(project: Project) -> Non
     code = f"import sys; from gitexp.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\nprint({slow!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_log_from_python_records_inputs(project: Project) -> None:
+    project.write("data.csv", "a,b\n1,2\n")
+    made = gitexp.log(params={"lr": 0.1}, metrics={"rmse": 18.2, "loss": [0.9, 0.5]}, inputs=["data.csv"], labels=["x"])
+    assert dict(made.metrics) == {"rmse": 18.2, "loss": 0.5}
+    assert "data.csv" in str(made.extra["inputs"])

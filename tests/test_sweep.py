@@ -463,7 +463,7 @@ if __name__ == "__main__":
     rows, pids, group = done.stdout.split()
     assert [row[1:] for row in json.loads(rows)] == [[1, 3, 3], [1, 4, 4], [2, 3, 6], [2, 4, 8]]
     assert (pids, group) == ("4", found(project)[0].group)
-    assert found(project)[0].command == "python -m gitexp.sweeping.call models.fit:fit rmse"
+    assert found(project)[0].command == """python -m gitexp.sweeping.call src models.fit:fit '{"lr": 1, "model.depth": 3}' rmse 0"""
 
 
 def test_a_function_of_the_script_itself_can_be_swept(project: Project) -> None:

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
 
+from conftest import Project
 from gitexp import worktree
 from gitexp.repo import Repo
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +14,11 @@ from gitexp import difference, reference
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
 from gitexp.difference import Diff, FileChange, MetricChange
+from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
+from gitexp.repo import Repo
+from gitexp.settings import Settings
 
 _SHORT = {"added": "A", "removed": "D", "changed": "M", "renamed": "R", "type changed": "T"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -31,9 +35,23 @@ Row = tuple[str, ...]
 )
 @click.option("--all", "everything", is_flag=True, help="Show the params and metrics that are equal, too.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
+@click.option("--cells", is_flag=True, help="Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size).")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as an HTML page (a report of the two)."
+)
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--md", "form", flag_value="md", help="Print Markdown.")
-def diff_command(a: str, b: str | None, code: bool, paths: tuple[str, ...], everything: bool, exit_code: bool, form: str | None) -> int:
+def diff_command(
+    a: str,
+    b: str | None,
+    code: bool,
+    paths: tuple[str, ...],
+    everything: bool,
+    exit_code: bool,
+    cells: bool,
+    html: Path | None,
+    form: str | None,
+) -> int:
     """Show what differs between the experiments A and B: params, metrics, code, packages and command.
 
     Without B the other side is the work tree as it is now; without A, too, it is compared with the latest experiment.
@@ -43,6 +61,7 @@ def diff_command(a: str, b: str | None, code: bool, paths: tuple[str, ...], ever
       gitexp diff exp-3 exp-7
       gitexp diff exp-3..best:rmse
       gitexp diff @ --code
+      gitexp diff exp-3 exp-7 --html why.html
     """
     repo, settings, index = opened()
     first, second = _sides(index, a, b)
@@ -53,13 +72,33 @@ def diff_command(a: str, b: str | None, code: bool, paths: tuple[str, ...], ever
         _print_patch(patch)
         return int(exit_code and bool(patch))
     found = difference.compare(repo, settings, one, other, paths)
-    if form == "json":
+    if html:
+        _write_html(repo, settings, one, other, html)
+    elif form == "json":
         output.print_json({name: value for name, value in asdict(found).items() if everything or not name.startswith("same_")})
     else:
         click.echo("\n".join(_markdown(found, everything) if form == "md" else _text(found, one, other, everything)))
+    if cells and other and not form:
+        _print_cells(repo, one, other, found)
     for path, why in found.left_out:
         output.say(f"not compared: {output.clean(path)} ({why})")
     return int(exit_code and found.differs)
+
+
+def _write_html(repo: Repo, settings: Settings, one: Experiment, other: Experiment | None, path: Path) -> None:
+    from gitexp.cli.report import pair_address, write_page
+
+    if other is None:
+        raise UsageError("--html compares two experiments, and the work tree is none; name both: gitexp diff exp-3 exp-7 --html FILE")
+    write_page(repo, settings, [one, other], path, f"{one.name} → {other.name}", pair_address(one, other))
+    output.say(f"wrote {path}")
+
+
+def _print_cells(repo: Repo, one: Experiment, other: Experiment, found: Diff) -> None:
+    from gitexp.report import cells
+
+    for path, lines in cells.described(repo, one.id, other.id, [item.path for item in (*found.code, *found.artifacts)]):
+        click.echo("\n".join(["", output.styled(output.clean(path), bold=True), *(f"  {output.clean(line)}" for line in lines)]))
 
 
 def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from gitexp import query, reference
+from gitexp import notes, query, reference
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
 from gitexp.errors import UsageError
@@ -20,8 +20,10 @@ from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.message import format_time
 from gitexp.query import Group, Key, Sort, Spread
+from gitexp.repo import Repo
 
 _WIDEST = 40  # columns of the terminal for one cell
+_MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
 _NAMED = 12  # columns that a line on stderr names
 
 
@@ -81,7 +83,8 @@ def list_command(
       gitexp list --group-by model.depth,lr --sort rmse
       gitexp list --columns started,rmse,lr --csv > experiments.csv
     """
-    _, settings, index = opened()
+    repo, settings, index = opened()
+    _mention_dead_runs(repo)
     condition = query.where(index, where)
     if refs:
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
@@ -112,6 +115,16 @@ def list_command(
         _print_table(found, shown, [key for key, _ in keys], all_columns, form)
 
 
+def _mention_dead_runs(repo: Repo) -> None:
+    """Say on stderr that runs wait to be recovered; what looks at runs is loaded only where there are some."""
+    runs = repo.state_dir / "runs"
+    if runs.is_dir() and any(runs.iterdir()):
+        from gitexp.run import dead_runs
+
+        if count := len(dead_runs(repo)):
+            output.say(f"{count} dead run{'s' if count > 1 else ''}; to record {'them' if count > 1 else 'it'}: gitexp recover")
+
+
 def record(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
     facts = {name: _plain(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
@@ -121,6 +134,9 @@ def record(experiment: Experiment) -> dict[str, Any]:
 def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
     """Return an experiment's value as a table shows it to people."""
     value = key.of(experiment)
+    if key.full == "name":
+        mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
+        return output.clean(str(value)) + mark
     if key.full == "started":
         return output.ago(value, now)
     if key.full == "duration":

@@ -32,6 +32,15 @@ _FILE = click.Path(path_type=Path)
 @click.option("--name", metavar="TAG", help="A tag name of your own instead of exp-N.")
 @click.option("--artifact", "artifacts", multiple=True, type=_FILE, metavar="PATH", help="A file to keep, ignored or not.")
 @click.option("--status", type=click.Choice(STATUSES), default="finished", show_default=True, help="How the run ended.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file or folder that it reads; its hash is kept.",
+)
+@click.option("--sign/--no-sign", default=None, help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').")
 @click.option("--advance/--no-advance", default=None, help="Move the branch onto it where that is a fast-forward (default: yes).")
 @click.option("--dry-run", is_flag=True, help="Print what would be committed, and what would be left out and why.")
 def log_command(

@@ -23,6 +23,15 @@ from gitexp.repo import Repo
 @click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label.")
 @click.option("--group", metavar="NAME", help="The group that it belongs to.")
 @click.option("--name", metavar="TAG", help="A tag name of your own instead of exp-N.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="A file or folder that it reads; its hash is kept.",
+)
+@click.option("--sign/--no-sign", default=None, help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').")
 @click.option("--advance/--no-advance", default=None, help="Move the branch onto it where that is a fast-forward (default: yes).")
 @click.option("--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -133,7 +133,7 @@ def _from_file(command: tuple[str, ...], given: tuple[str, ...]) -> dict[str, An
     import shlex
 
     said = params.load_file(Path(command[0]))
-    known = _FILE_KEYS | {item.name for item in fields(Plan)} - {"objective", "direction", "directory", "space", "links", "import_root"}
+    known = _FILE_KEYS | {item.name for item in fields(Plan)} - {"objective", "direction", "directory", "space", "links"}
     for name in said:
         if name not in known:
             raise UsageError(f"{command[0]}: there is no setting '{name}'.{did_you_mean(name, known)}")

@@ -1,12 +1,13 @@
-"""What runs in the process of a trial whose training is a Python function: ``python -m gitexp.sweeping.call module:function``.
+"""What runs in the process of a trial whose training is a Python function.
 
-The params come as JSON in the environment. A mapping that the function returns is logged as metrics, one number as the
-sweep's objective.
+    python -m gitexp.sweeping.call FOLDER module:function PARAMS OBJECTIVE [SEED]
+
+All that it needs is in the command, so that ``gitexp reproduce`` can run it again. A mapping that the function returns is logged as
+metrics, one number as the sweep's objective.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import sys
@@ -14,17 +15,14 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from gitexp import params, run
-from gitexp.sweeping.trial import PARAMS, SEED
 
 
-def main(target: str, objective: str = "value") -> None:
+def main(folder: str, target: str, point: str, objective: str, seed: str = "") -> None:
     """Import the function, call it with this trial's params, and log what it returns."""
+    sys.path.insert(0, os.path.abspath(folder))
     module, _, name = target.partition(":")
-    function = getattr(import_module(module), name)
-    point = params.nest(json.loads(os.environ[PARAMS]).items())
-    if "seed" in inspect.signature(function).parameters and "seed" not in point:
-        point["seed"] = int(os.environ[SEED])
-    result = function(**point)
+    arguments = params.nest(json.loads(point).items())
+    result = getattr(import_module(module), name)(**arguments, **({"seed": int(seed)} if seed else {}))
     if isinstance(result, Mapping):
         run.log_metrics(result)
     elif result is not None:

@@ -256,7 +256,6 @@ class Driver:
             directory=plan.directory,
             timeout=plan.timeout,
             links=plan.links,
-            import_root=plan.import_root,
         )
 
     # -- what has ended ------------------------------------------------------------------------------------------

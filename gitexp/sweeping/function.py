@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shlex
 import sys
@@ -64,9 +65,8 @@ def sweep(
         raise UsageError("a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ == '__main__':`")
     here = Repo.discover(repo)
     objective, direction = aim(minimize, maximize)
-    command, import_root = _command(train, here.root, objective)
     plan = Plan(
-        command=command,
+        command=_command(train, here, objective, space),
         space=spaces.from_mapping(space),
         search=search,
         trials=trials,
@@ -77,9 +77,8 @@ def sweep(
         prune=prune,
         timeout=timeout,
         retries=retries,
-        append=import_root is None,
+        append=not callable(train),
         directory=below(here),
-        import_root=import_root,
     )
     frozen = plans.freeze(here, plans.check(plan), group)
     return summary.frame(Driver(here, frozen, jobs=n_jobs, engine=engine, address=address).run())
@@ -98,13 +97,17 @@ def below(repo: Repo) -> str:
     return "." if here.startswith("..") else here
 
 
-def _command(train: Callable[..., Any] | str | Sequence[str], root: Path, objective: str | None) -> tuple[tuple[str, ...], str | None]:
+def _command(
+    train: Callable[..., Any] | str | Sequence[str], repo: Repo, objective: str | None, space: Mapping[str, Any]
+) -> tuple[str, ...]:
     if isinstance(train, str):
-        return tuple(shlex.split(train)), None
+        return tuple(shlex.split(train))
     if not callable(train):
-        return tuple(train), None
-    name, import_root = _importable(train, root)
-    return (PYTHON, "-m", "gitexp.sweeping.call", name, *([objective] if objective else [])), import_root
+        return tuple(train)
+    name, folder = _importable(train, repo.root)
+    seeded = "seed" in inspect.signature(train).parameters and "seed" not in space
+    start = os.path.relpath(folder, below(repo))
+    return (PYTHON, "-m", "gitexp.sweeping.call", start, name, plans.POINT, objective or "value", *(["{seed}"] if seeded else []))
 
 
 def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:

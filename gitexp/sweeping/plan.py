@@ -24,7 +24,8 @@ from gitexp.sweeping.space import Point, Space
 
 REFS = "refs/gitexp/sweeps/"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
-_NOT_PLACES = ("python",)
+POINT = "{params}"  # in a command: the whole point, as JSON
+_OTHERS = ("seed", "params", "python")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class Plan:
         objective, direction: the metric to go by, and ``min`` or ``max``.
         repeat: how many seeds each point runs with; they count up from ``seed``.
         links: ``(path in the work tree, path on this machine)``.
-        import_root: a folder of the snapshot to import from first.
     """
 
     command: tuple[str, ...]
@@ -54,7 +54,6 @@ class Plan:
     append: bool = True
     directory: str = "."
     links: tuple[tuple[str, str], ...] = ()
-    import_root: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def check(plan: Plan) -> Plan:
         raise UsageError("--prune judges single trials; use it without --repeat")
     if not plan.command:
         raise UsageError("say what to run: gitexp sweep -p lr=0.1,0.01 -- python train.py --lr {lr}")
-    known = {*plan.space, "seed", *_NOT_PLACES}
+    known = {*plan.space, *_OTHERS}
     for name in (name for word in plan.command for name in _PLACEHOLDER.findall(word)):
         if name not in known and (hint := did_you_mean(name, known)):
             raise UsageError(f"the command has a placeholder {{{name}}}, but no param is called so.{hint}")
@@ -98,7 +97,7 @@ def check(plan: Plan) -> Plan:
 
 def fill(plan: Plan, point: Point, seed: int) -> tuple[str, ...]:
     """Return the command with a point's values in it."""
-    values = {"seed": seed, **point}
+    values = {"seed": seed, "params": point, **point}
     used: set[str] = set()
 
     def value(match: re.Match[str]) -> str:
@@ -108,7 +107,7 @@ def fill(plan: Plan, point: Point, seed: int) -> tuple[str, ...]:
         return text(values[match[1]])
 
     words = [_PLACEHOLDER.sub(value, word) for word in plan.command]
-    rest = [name for name in point if name not in used] if plan.append else []
+    rest = [name for name in point if name not in used] if plan.append and "params" not in used else []
     return (*words, *(word for name in rest for word in (f"--{name}", text(point[name]))))
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import environment, journal, message, worktree
+from gitexp import conditions, environment, journal, message, worktree
 from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
@@ -55,7 +55,6 @@ class Job:
         directory: where to run it, below the top of the work tree.
         facts: what the run's ``run.json`` says beside what only the worker knows.
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
-        import_root: a folder of the snapshot that comes first on Python's path.
     """
 
     key: str
@@ -68,7 +67,6 @@ class Job:
     directory: str = "."
     timeout: float | None = None
     links: tuple[tuple[str, str], ...] = ()
-    import_root: str | None = None
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
@@ -88,7 +86,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _link(job, root)
     started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
-    live = Run(None, where, {**job.facts, **started}, owned)
+    extra = {**conditions.here(), **job.facts["extra"]}
+    live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
     try:
         live.log_params(job.params)
         live.set_fact("Hardware", environment.hardware())
@@ -159,8 +158,6 @@ def kill_leftover(folder: Path) -> None:
 def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str]:
     env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1", SLOT: str(slot), SEED: str(job.seed), ROOT: str(root)}
     env[PARAMS] = json.dumps(dict(job.point))
-    if job.import_root is not None:
-        env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root / job.import_root), env.get("PYTHONPATH")]))
     return env
 
 

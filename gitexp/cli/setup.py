@@ -1,0 +1,87 @@
+"""``gitexp init`` and ``gitexp doctor``: the first five minutes, and the day after."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from gitexp import doctor
+from gitexp.cli import output
+from gitexp.errors import GitexpError
+from gitexp.repo import Repo
+from gitexp.settings import FILE_NAME
+
+_SETTINGS = """\
+# Settings of gitexp; all are optional, and these are what holds without this file.
+# advance = true               # move the branch onto an experiment where that is a fast-forward
+# max_file_size = "10MB"       # a larger untracked file stays out of a snapshot
+# max_untracked_files = 1000   # with more untracked files than this, none are taken
+# max_untracked_size = "100MB"
+# include = []                 # globs of untracked paths that are taken whatever their size or content
+# exclude = []                 # globs of untracked paths that are never taken
+# scan_secrets = true          # look for secrets in untracked files
+# sign = false                 # have git sign each experiment's tag
+
+# [metrics]                    # which way is better, where the name does not tell
+# my_score = "max"
+"""
+_COMPLETION = {
+    "bash": ("~/.bashrc", 'eval "$(_GITEXP_COMPLETE=bash_source gitexp)"'),
+    "zsh": ("~/.zshrc", 'eval "$(_GITEXP_COMPLETE=zsh_source gitexp)"'),
+    "fish": ("~/.config/fish/completions/gitexp.fish", "_GITEXP_COMPLETE=fish_source gitexp | source"),
+}
+
+
+@click.command("init")
+def init_command() -> None:
+    """Write a settings file with everything commented out, and say how to complete names on Tab.
+
+    Nothing needs it: gitexp works in any git repository. A settings file that is there already stays as it is.
+    """
+    repo = Repo.discover()
+    try:
+        with open(repo.root / FILE_NAME, "x", encoding="utf-8") as file:
+            file.write(_SETTINGS)
+        click.echo(f"wrote {FILE_NAME}; edit it, and commit it with your code")
+    except FileExistsError:
+        click.echo(f"{FILE_NAME} is there already and stays as it is")
+    except OSError as error:
+        raise GitexpError(f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions") from None
+    shell = Path(os.environ.get("SHELL", "")).name
+    for name in [shell] if shell in _COMPLETION else _COMPLETION:
+        file_name, line = _COMPLETION[name]
+        output.say(f"to complete experiments, params and metrics on Tab in {name}, add to {file_name}:\n  {line}")
+
+
+@click.command("doctor")
+@click.option("--fix", is_flag=True, help="Mend what can be mended without a doubt.")
+def doctor_command(fix: bool) -> int:
+    """Look for leftovers of killed processes, lost tags and damage, and with --fix mend them.
+
+    Nothing that is still of use is taken away. Exit code 0 where all is well, 1 where something is left to do.
+
+    \b
+    gitexp doctor --fix
+    """
+    repo = Repo.discover()
+    left = 0
+    findings = doctor.examine(repo)
+    for finding in findings:
+        mended = False
+        if fix and finding.mend:
+            try:
+                finding.mend()
+                mended = True
+            except (GitexpError, OSError) as error:
+                output.say(f"could not be mended: {output.clean(str(error))}")
+        click.echo(f"{'mended' if mended else 'found'}: {output.clean(finding.what)}")
+        if finding.advice:
+            click.echo(f"  {output.clean(finding.advice)}")
+        left += not mended
+    if not findings:
+        click.echo("all is well")
+    elif not fix and any(finding.mend for finding in findings):
+        output.say("to mend what can be mended: gitexp doctor --fix")
+    return 1 if left else 0

@@ -1,0 +1,171 @@
+"""One chart of some experiments as a picture (PNG, SVG, PDF), drawn by matplotlib without a display."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gitexp import metrics
+from gitexp.errors import MissingExtraError, UsageError
+from gitexp.experiment import Experiment
+from gitexp.report.data import cell
+from gitexp.report.importance import importance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KINDS = ("curves", "scatter", "parallel", "importance", "bars")
+_IN_A_LEGEND = 12
+_WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
+
+
+def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | None, form: str, log: bool = False) -> bytes:
+    """Return a chart.
+
+    Args:
+        kind: one of ``KINDS``.
+        metric: what is drawn (on the y axis).
+        x: the param or metric on the x axis of a scatter.
+        form: ``png``, ``svg`` or ``pdf``.
+        log: whether values are drawn on a logarithmic axis.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        UsageError: the experiments have nothing to draw.
+    """
+    try:
+        import matplotlib
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("a picture", "report") from None
+    style: Any = {
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+        "svg.hashsalt": "gitexp",
+        "text.parse_math": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(8, 4.8), layout="constrained")
+        axes = figure.add_subplot()
+        if kind == "curves":
+            _curves(axes, experiments, metric)
+        elif kind == "scatter":
+            _scatter(axes, experiments, x, metric)
+        elif kind == "parallel":
+            _parallel(axes, experiments, metric)
+        elif kind == "importance":
+            _importance(axes, experiments, metric)
+        else:
+            _bars(axes, experiments, metric)
+        if log and kind in ("curves", "scatter", "bars"):
+            axes.set_yscale("log")
+        target = io.BytesIO()
+        figure.savefig(target, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None)
+    return target.getvalue()
+
+
+def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
+    drawn = 0
+    for item in experiments:
+        path = item.files.get("metrics")
+        points = [point for point in metrics.read(io.BytesIO(item.read(path))) if point.name == metric] if path else []
+        if points:
+            axes.plot(
+                [point.step for point in points],
+                [point.value for point in points],
+                label=item.name,
+                marker="o" if len(points) == 1 else None,
+            )
+            drawn += 1
+    if not drawn:
+        raise UsageError(f"none of these experiments has a history of '{metric}'")
+    axes.set(xlabel="step", ylabel=metric)
+    if drawn <= _IN_A_LEGEND:
+        axes.legend(frameon=False, fontsize="small")
+
+
+def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metric: str) -> None:
+    if x is None:
+        raise UsageError("a scatter needs an x axis: --x PARAM (or a metric)")
+    both = [(item, _of(item, x), item.metrics[metric]) for item in experiments if metric in item.metrics and _of(item, x) is not None]
+    if not both:
+        raise UsageError(f"no experiment here has both '{x}' and '{metric}'")
+    values = [value for _, value, _ in both]
+    numbers = all(isinstance(value, (int, float)) for value in values)
+    axes.scatter(values if numbers else [str(value) for value in values], [y for _, _, y in both], alpha=0.8)
+    if numbers and _wide(values):
+        axes.set_xscale("log")
+    if len(both) <= _IN_A_LEGEND:
+        for item, value, y in both:
+            axes.annotate(item.name, (value if numbers else str(value), y), fontsize="x-small", xytext=(4, 4), textcoords="offset points")
+    axes.set(xlabel=x, ylabel=metric)
+
+
+def _parallel(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
+    from matplotlib import colormaps
+
+    usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))]
+    names = [
+        name
+        for name in dict.fromkeys(name for item in usable for name in item.params)
+        if len({str(cell(item.params.get(name))) for item in usable}) > 1
+    ]
+    if len(usable) < 2 or not names:
+        raise UsageError(f"parallel coordinates need two experiments with '{metric}' whose params differ")
+    columns = [*(_placed([_of(item, name) for item in usable]) for name in names), _placed([item.metrics[metric] for item in usable])]
+    for at, item in enumerate(usable):
+        axes.plot([column[0][at] for column in columns], color=colormaps["viridis"](columns[-1][0][at]), alpha=0.75, label=item.name)
+    for at, (_, ticks) in enumerate(columns):
+        axes.axvline(at, color="black", linewidth=0.8)
+        for place, text in ticks:
+            axes.text(at + 0.03, place, text, fontsize="x-small", va="center")
+    axes.set_xticks(range(len(columns)), [*names, metric], rotation=20 if len(columns) > 5 else 0)
+    axes.set(yticks=[], xlim=(-0.1, len(columns) - 0.6))
+    axes.grid(visible=False)
+    axes.spines[["left", "bottom"]].set_visible(False)
+
+
+def _importance(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
+    found = importance(experiments, metric)[:20][::-1]
+    if not found:
+        raise UsageError(f"importance needs three experiments with '{metric}' whose params differ")
+    forest = found[0].forest is not None
+    axes.barh([item.param for item in found], [(item.forest or 0.0) if forest else item.correlation for item in found])
+    axes.set(xlabel=f"share in a random forest for {metric}" if forest else f"correlation with {metric}")
+
+
+def _bars(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
+    usable = [item for item in experiments if metric in item.metrics]
+    if not usable:
+        raise UsageError(f"none of these experiments has '{metric}'")
+    axes.bar([item.name for item in usable], [item.metrics[metric] for item in usable])
+    axes.set_ylabel(metric)
+    if len(usable) > 8:
+        axes.tick_params(axis="x", rotation=90)
+
+
+def _of(item: Experiment, name: str) -> Any:
+    value = item.metrics[name] if name in item.metrics else item.params.get(name)
+    return None if value is None else cell(value)
+
+
+def _placed(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
+    """Return where values lie on an axis from 0 to 1 (NaN for what is missing), and what is written there."""
+    known = [value for value in values if value is not None]
+    if all(type(value) in (int, float) for value in known):
+        scale = math.log if _wide(known) else float
+        low, high = scale(min(known)), scale(max(known))
+        span = high - low or 1.0
+        ticks = [((scale(value) - low) / span, f"{value:.4g}") for value in sorted({min(known), max(known)})]
+        return [math.nan if value is None else (scale(value) - low) / span for value in values], ticks
+    words = sorted({str(value) for value in known})
+    places = {word: at / max(1, len(words) - 1) for at, word in enumerate(words)}
+    return [math.nan if value is None else places[str(value)] for value in values], [(place, word[:18]) for word, place in places.items()]
+
+
+def _wide(values: Sequence[Any]) -> bool:
+    return bool(min(values) > 0 and max(values) / min(values) > _WIDE)

@@ -1,0 +1,102 @@
+"""The metric histories of many experiments, thinned so that they fit into one file.
+
+Thinned by LTTB ("largest triangle three buckets", S. Steinarsson, *Downsampling Time Series for Visual Representation*,
+2013): the first and last points stay, and of each bucket between them the point that spans the largest triangle with its
+neighbours, which keeps the peaks that a mean would flatten. NaN and infinities count as gaps; the first of them stays.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from gitexp import metrics
+from gitexp.errors import FormatError
+from gitexp.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.report import blobs
+
+METHOD = "LTTB (largest triangle three buckets)"
+BUDGET = 1_000_000  # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
+_FEWEST, _MOST = 20, 2_000  # points of one curve
+Series = tuple[list[int], list[int], list[float]]  # steps, milliseconds since the first point, values
+
+
+def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET) -> dict[str, Any]:
+    """Return the curves: for each experiment ``{metric: [steps, times, values]}``, steps and times as differences.
+
+    A curve of one point is left out: the table has it. ``all`` and ``kept`` count points, so that the page can say it.
+    """
+    names = {at: f"{item.id}:{item.files['metrics']}" for at, item in enumerate(experiments) if item.files.get("metrics")}
+    found: list[dict[str, Any]] = [{} for _ in experiments]
+    many = max(1, sum(len(item.metrics) for item in experiments))
+    limit = max(_FEWEST, min(_MOST, budget // many))
+    total = kept = 0
+    for at, (_, data) in zip(names, blobs.contents(repo, names.values())):
+        for name, series in _series(data or b"").items():
+            thin = lttb(series, limit)
+            total, kept = total + len(series[0]), kept + len(thin[0])
+            found[at][name] = [_differences(thin[0]), _differences(thin[1]), [_short(value) for value in thin[2]]]
+    return {"experiments": found, "all": total, "kept": kept, "limit": limit, "method": METHOD}
+
+
+def lttb(series: Series, limit: int) -> Series:
+    """Return a series thinned to about ``limit`` points."""
+    steps, times, values = series
+    finite = [at for at, value in enumerate(values) if math.isfinite(value)]
+    if len(values) <= limit or len(finite) < 3 or limit < 3:
+        chosen: Sequence[int] = range(len(values)) if len(values) <= limit else [*range(limit - 1), len(values) - 1]
+    else:
+        chosen = _largest_triangles([steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite)))
+        gap = next((at for at, value in enumerate(values) if not math.isfinite(value)), None)
+        chosen = sorted({*(finite[at] for at in chosen), *(() if gap is None else (gap,))})
+    return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
+
+
+def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> list[int]:
+    count = len(x)
+    width = (count - 2) / (limit - 2)
+    chosen, last = [0], 0
+    for bucket in range(limit - 2):
+        start, end = int(bucket * width) + 1, int((bucket + 1) * width) + 1
+        after = range(end, min(int((bucket + 2) * width) + 1, count)) if bucket < limit - 3 else range(count - 1, count)
+        mean_x, mean_y = sum(x[at] for at in after) / len(after), sum(y[at] for at in after) / len(after)
+        from_x, from_y = x[last], y[last]
+        across, up = from_x - mean_x, mean_y - from_y
+        last = max(range(start, end), key=lambda at: abs(across * (y[at] - from_y) - (from_x - x[at]) * up))
+        chosen.append(last)
+    return [*chosen, count - 1]
+
+
+def _series(data: bytes) -> dict[str, Series]:
+    found: dict[str, Series] = {}
+    try:
+        for name, value, timestamp, step in metrics.read(io.BytesIO(data)):
+            steps, times, values = found.setdefault(name, ([], [], []))
+            steps.append(step)
+            times.append(timestamp)
+            values.append(value)
+    except FormatError:  # a file that somebody else wrote; the other experiments are still worth a page
+        return {}
+    return {name: _ordered(series) for name, series in found.items() if len(series[0]) > 1}
+
+
+def _ordered(series: Series) -> Series:
+    steps, times, values = series
+    if any(later < earlier for earlier, later in pairwise(steps)):
+        order = sorted(range(len(steps)), key=steps.__getitem__)
+        steps, times, values = [steps[at] for at in order], [times[at] for at in order], [values[at] for at in order]
+    first = min(times)
+    return steps, [moment - first for moment in times], values
+
+
+def _differences(numbers: Sequence[int]) -> list[int]:
+    """Return the first number and what each one is above the one before: mostly the same, so they compress well."""
+    return [number - before for before, number in zip([0, *numbers], numbers)]
+
+
+def _short(value: float) -> float | None:
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,79 @@
+"""What a report says, as plain values that JSON can carry: collected here, drawn by the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+import gitexp
+from gitexp import metrics
+from gitexp.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.report import curves, files, hosting
+from gitexp.report.importance import importance
+from gitexp.settings import Settings
+
+_EXPLAINED = 12  # metrics for which importance is worked out; each costs a forest
+_MANY = 2_000  # experiments; beyond, no importance
+
+
+class Report(NamedTuple):
+    """A report's data.
+
+    Attributes:
+        table: what the page needs at once, column by column.
+        details: what it needs when somebody asks: curves, files, environments, commit messages.
+    """
+
+    table: dict[str, Any]
+    details: dict[str, Any]
+
+
+def collect(repo: Repo, settings: Settings, experiments: Sequence[Experiment], title: str = "", start: str = "") -> Report:
+    """Return everything that a page says about the experiments.
+
+    Args:
+        start: what the page shows when its address says nothing, written like its address (``view=curves&sel=exp-1``).
+    """
+    names = {kind: list(dict.fromkeys(name for item in experiments for name in getattr(item, kind))) for kind in ("params", "metrics")}
+    table = {
+        "title": title or repo.root.name,
+        "version": gitexp.__version__,
+        "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "start": start,
+        "page": hosting.commit_page(repo.config("remote.origin.url")),
+        "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
+        "experiments": {key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES}
+        | {"started": [int(item.started.timestamp() * 1000) for item in experiments]},
+        "params": {name: [cell(item.params[name]) if name in item.params else None for item in experiments] for name in names["params"]},
+        "metrics": {name: [_portable(item.metrics.get(name)) for item in experiments] for name in names["metrics"]},
+        "importance": {name: importance(experiments, name) for name in names["metrics"][:_EXPLAINED]} if len(experiments) <= _MANY else {},
+    }
+    details = {
+        "curves": curves.collect(repo, experiments),
+        "files": files.collect(repo, experiments),
+        "environments": files.environments(repo, experiments),
+        "messages": files.messages(repo, experiments),
+    }
+    return Report(table, details)
+
+
+_ATTRIBUTES = ("name", "id", "parent", "subject", "status", "duration", "labels", "notes", "group", "author", "branch", "command")
+
+
+def cell(value: Any) -> Any:
+    """Return a param for a table: numbers, booleans and text as they are, the rest as JSON."""
+    if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value) if isinstance(value, float) else json.dumps(_portable(value), ensure_ascii=False)
+
+
+def _portable(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _portable(item) for key, item in value.items()}
+    return [_portable(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,79 @@
+"""The page: one HTML file with everything in it, which asks nobody for anything.
+
+Its Content-Security-Policy allows the two scripts that are in the file (by their hashes), pictures that are in the file,
+and nothing else: no request, no other script, whatever an experiment's texts hold. Data never becomes markup: it lies in
+the page as JSON whose angle brackets are escaped, or compressed as base64, and the script writes it as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from importlib.resources import files
+from typing import Any
+
+from gitexp.errors import MissingExtraError
+from gitexp.report.data import Report
+
+_ASSETS = files("gitexp.report") / "assets"
+_HIDDEN = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def render(report: Report) -> str:
+    """Return the whole page.
+
+    Raises:
+        MissingExtraError: Jinja2 or plotly is not installed.
+    """
+    try:
+        import jinja2
+        from plotly.offline import get_plotlyjs
+    except ImportError:
+        raise MissingExtraError("a report", "report") from None
+    plotly: str = get_plotlyjs()
+    script = _asset("report.js")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters["visible"] = visible
+    return environment.from_string(_asset("report.html")).render(
+        table=report.table,
+        style=_trusted(_asset("report.css")),
+        script=_trusted(script),
+        hashes=[_hash(script), _hash(plotly)],
+        data=_trusted(_json(report.table)),
+        blocks={"plotly": _packed(plotly), **{name: _packed(_dumped(value)) for name, value in report.details.items()}},
+    )
+
+
+def visible(text: str) -> str:
+    """Return text with marks that turn or hide other text (bidi controls, zero-width characters) written out."""
+    return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _trusted(text: str) -> Any:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+def _hash(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
+def _json(value: Any) -> str:
+    """Return JSON that can lie in a ``<script>``: plain ASCII without the characters that HTML looks for."""
+    return _dumped(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _packed(text: str) -> str:
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()

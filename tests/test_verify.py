@@ -1,0 +1,180 @@
+"""Verifying: a good signature is good, tampering is named, and nothing of a hostile repository runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Project
+from recording import record
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def ssh(project: Project, tmp_path: Path) -> Project:
+    """The project, with git set up to sign with an SSH key that it trusts."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    (tmp_path / "allowed").write_text(f'ada@example.org namespaces="git" {key.with_suffix(".pub").read_text()}')
+    for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key)), ("gpg.ssh.allowedSignersFile", str(tmp_path / "allowed"))):
+        project.git("config", name, value)
+    return project
+
+
+def rewritten(project: Project, name: str, old: str, new: str) -> None:
+    """Replace a tag by one that says something else, as somebody with access to a remote could."""
+    text = project.git("cat-file", "tag", name).replace(old, new) + "\n"
+    made = subprocess.run(
+        ["git", "hash-object", "-t", "tag", "-w", "--stdin"], cwd=project.root, input=text, text=True, capture_output=True
+    )
+    project.git("update-ref", f"refs/tags/{name}", made.stdout.strip())
+
+
+@pytest.mark.parametrize("way", ["log", "run", "setting"])
+def test_a_signed_experiment_is_good_for_git_and_for_us(ssh: Project, way: str) -> None:
+    """Signed by git's own machinery, in our transaction: the branch moved, and no other ref was made."""
+    if way == "log":
+        ssh.gitexp("log", "--metric", "rmse=1", "--sign")
+    elif way == "run":
+        ssh.gitexp("run", "--sign", "--", PYTHON, "train.py")
+    else:
+        ssh.write(".gitexp.toml", "sign = true\n")
+        ssh.gitexp("log", "--metric", "rmse=1")
+    ssh.git("verify-tag", "exp-1")
+    shown = ssh.gitexp("verify", "exp-1", "--signed")
+    assert shown.startswith('exp-1  ok  signature good: Good "git" signature for ada@example.org')
+    assert ssh.git("rev-parse", "exp-1^{commit}") == ssh.git("rev-parse", "HEAD")
+    assert ssh.tags() == ["exp-1"]
+    assert not list((ssh.root / ".git" / "gitexp").glob("sign-*"))
+    ssh.fsck()
+
+
+@pytest.mark.slow
+def test_gpg_signs_too(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "g"
+    home.mkdir(mode=0o700)
+    monkeypatch.setenv("GNUPGHOME", str(home))
+    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "Ada <ada@example.org>", "ed25519", "sign"]
+    subprocess.run(make, check=True, capture_output=True)
+    try:
+        project.gitexp("log", "--metric", "rmse=1", "--sign")
+        project.git("verify-tag", "exp-1")
+        assert "signature good: Good signature from" in project.gitexp("verify", "exp-1")
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], check=True)
+
+
+def test_what_cannot_be_signed_is_not_recorded(project: Project) -> None:
+    """One line, and nothing half done."""
+    project.git("config", "gpg.format", "ssh")
+    project.git("config", "user.signingKey", "/nowhere")
+    assert "could not sign" in project.error("log", "--metric", "rmse=1", "--sign")
+    assert project.tags() == []
+    assert project.gitexp("log", "--metric", "rmse=1").startswith("exp-1 ")
+
+
+def test_a_changed_number_breaks_the_signature_and_the_summary(ssh: Project) -> None:
+    ssh.gitexp("log", "--metric", "rmse=18.5", "--sign")
+    rewritten(ssh, "exp-1", '"rmse":18.5', '"rmse":11.5')
+    shown = ssh.gitexp("verify", "exp-1", code=1)
+    assert "its signature is not good" in shown
+    assert "metric rmse is 11.5 in the tag and 18.5 in the file" in shown
+
+
+def test_an_unsigned_one_is_fine_unless_signatures_are_wanted(project: Project) -> None:
+    record(project, {"lr": 0.1, "layers": [1, 2], "x": float("inf")}, {"rmse": [2.5, 1.5], "nan": float("nan"), "big": float("-inf")})
+    assert project.gitexp("verify", "exp-1") == "exp-1  ok  unsigned\n"
+    assert "FAILED" in project.gitexp("verify", "exp-1", "--signed", code=1)
+
+
+def test_each_tampering_is_named(project: Project) -> None:
+    """Another param, another commit, another name, a missing file, unreadable metrics."""
+    first = record(project, {"lr": 0.1}, {"rmse": 1.5})
+    project.commit("other", train_py="print('other')\n")
+    other = project.git("rev-parse", "HEAD")
+    rewritten(project, "exp-1", '"lr":0.1', '"lr":0.2')
+    assert "param lr is 0.2 in the tag and 0.1 in the file" in project.gitexp("verify", "exp-1", code=1)
+    rewritten(project, "exp-1", '"lr":0.2', '"lr":0.1')
+    assert project.gitexp("verify", "exp-1") == "exp-1  ok  unsigned\n"
+    rewritten(project, "exp-1", f"object {first.id}", f"object {other}")
+    assert "the tag points to another commit" in project.gitexp("verify", "exp-1", code=1)
+    rewritten(project, "exp-1", f"object {other}", f"object {first.id}")
+    project.git("update-ref", "refs/tags/exp-9", project.git("rev-parse", "exp-1"))
+    assert "somebody renamed it" in project.gitexp("verify", "exp-9", code=1)
+    blob = project.git("rev-parse", "exp-1:metrics.csv")
+    (project.root / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    assert "files of its commit are missing" in project.gitexp("verify", "exp-1", code=1)
+
+
+def test_a_tag_that_names_odd_files_is_a_problem_and_no_crash(project: Project) -> None:
+    record(project, {"lr": 0.1}, {"rmse": 1.5})
+    rewritten(project, "exp-1", '"metrics":"metrics.csv"', '"metrics":"a\\nb"')
+    assert "is not in the commit" in project.gitexp("verify", "exp-1", code=1)
+
+
+def test_inputs_are_checked_where_they_are(project: Project) -> None:
+    """A tracked one in the commit, an ignored one on disk; one that is not here is said to be unchecked."""
+    project.commit(_gitignore="data/\n", table_csv="1,2\n")
+    project.write("data/a.csv", "1")
+    project.write("data/b.csv", "1")
+    project.gitexp("log", "--metric", "rmse=1", "--input", "table.csv", "--input", "data/a.csv", "--input", "data/b.csv", "--input", "data")
+    project.write("table.csv", "changed, and the commit still has it")
+    assert project.gitexp("verify", "@") == "exp-1  ok  unsigned\n"
+    project.write("data/a.csv", "2")
+    (project.root / "data" / "b.csv").unlink()
+    shown = project.gitexp("verify", "@", code=1)
+    assert "input data/a.csv is not what it was" in shown
+    assert "input data is not what it was" in shown
+    assert "not checked: input data/b.csv is not here" in shown
+    assert "table.csv" not in shown
+    assert "is not there" in project.error("log", "--metric", "rmse=1", "--input", "nothing.csv")
+
+
+def test_all_and_json(project: Project) -> None:
+    for at in range(3):
+        record(project, {"at": at}, {"rmse": at})
+    rows = json.loads(project.gitexp("verify", "--all", "--json"))
+    assert [(row["name"], row["ok"], row["signature"]) for row in rows] == [(f"exp-{n}", True, "unsigned") for n in (3, 2, 1)]
+    assert "or use --all" in project.error("verify")
+
+
+def test_nothing_of_a_hostile_repository_runs(ssh: Project, tmp_path: Path) -> None:
+    """Every way that git knows to have a repository name a program; reading commands start none of them."""
+    ssh.gitexp("log", "--metric", "rmse=1", "--param", "lr=1", "--sign")
+    ssh.commit("more", data_bin="a", train_py="print(1)\n", _gitattributes="* filter=evil diff=evil merge=evil\n")
+    ssh.gitexp("log", "--metric", "rmse=2", "--param", "lr=2")
+    canary = tmp_path / "canary"
+    evil = tmp_path / "evil.sh"
+    evil.write_text(f'#!/bin/sh\necho "$0 $@" >> {canary}\ncat\n')
+    evil.chmod(0o755)
+    for name in (
+        "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "diff.evil.textconv", "diff.evil.command", "diff.external",
+        "core.fsmonitor", "core.pager", "core.editor", "core.sshCommand", "core.askPass", "core.gitProxy", "gpg.program", "gpg.ssh.program",
+        "credential.helper", "merge.evil.driver", "pager.diff", "pager.log", "pager.show", "sequence.editor", "interactive.diffFilter",
+        "core.alternateRefsCommand", "uploadpack.packObjectsHook", "alias.diff", "trailer.x.command", "browser.x.cmd",
+    ):  # fmt: skip
+        ssh.git("config", name, f"!{evil}" if name.startswith("alias") else str(evil))
+    ssh.git("config", "core.hooksPath", str(tmp_path / "hooks"))
+    ssh.git("config", "log.showSignature", "true")
+    ssh.git("config", "protocol.ext.allow", "always")
+    for name, value in (("url", f"ext::{evil}"), ("promisor", "true"), ("fetch", "+refs/*:refs/*")):
+        ssh.git("config", f"remote.origin.{name}", value)
+    ssh.git("config", "extensions.partialClone", "origin")
+    for folder in (tmp_path / "hooks", ssh.root / ".git" / "hooks"):
+        folder.mkdir(exist_ok=True)
+        for hook in ("post-checkout", "post-index-change", "reference-transaction", "pre-commit", "post-merge", "fsmonitor-watchman"):
+            (folder / hook).write_text(evil.read_text())
+            (folder / hook).chmod(0o755)
+    blob = subprocess.run(["git", "rev-parse", "exp-1:README.md"], cwd=ssh.root, capture_output=True, text=True).stdout.strip()
+    (ssh.root / ".git" / "objects" / blob[:2] / blob[2:]).unlink()  # git would ask the promisor for it
+    canary.unlink(missing_ok=True)
+    for args in (["list"], ["show", "exp-1"], ["show", "exp-2"], ["diff", "exp-1", "exp-2"], ["diff", "exp-1", "exp-2", "--code"], ["status"],
+                 ["verify", "--all"], ["verify", "exp-1"], ["best", "rmse"], ["reproduce", "exp-1"]):  # fmt: skip
+        done = ssh.run(*args)
+        assert "Traceback" not in done.stderr
+        assert not canary.exists(), f"gitexp {' '.join(args)} ran {canary.read_text()}"
