@@ -195,7 +195,9 @@ def test_a_trial_leaves_nothing_behind_for_the_next(project: Project) -> None:
 
 
 def test_live_logging_and_artifacts_in_a_trial_join_its_run(project: Project) -> None:
-    project.commit(train_py="import sys, gitexp\nfor at in range(3): gitexp.log_metric('loss', at)\nopen('m.bin', 'w').write(sys.argv[2])\ngitexp.log_artifact('m.bin')\ngitexp.start_run().set_label('deep')\n")
+    project.commit(
+        train_py="import sys, gitexp\nfor at in range(3): gitexp.log_metric('loss', at)\nopen('m.bin', 'w').write(sys.argv[2])\ngitexp.log_artifact('m.bin')\ngitexp.start_run().set_label('deep')\n"
+    )
     sweep(project, "-p", "lr=1,2", "--minimize", "loss")
     assert [item.read("m.bin") for item in found(project)] == [b"1", b"2"]
     assert all(len(item.history()) == 3 and item.labels == ("deep",) for item in found(project))
@@ -224,13 +226,16 @@ def test_what_fails_is_recorded_with_its_output_and_the_sweep_goes_on(project: P
 
 def test_a_trial_past_its_time_is_killed_with_all_that_it_started(project: Project) -> None:
     child = project.root.parent / "child"
-    train(project, f"""
+    train(
+        project,
+        f"""
 import subprocess
 if point['lr'] == 0.1:
     open({str(child)!r}, 'w').write(str(subprocess.Popen(['sleep', '600']).pid))
     print('hanging', flush=True)
     time.sleep(600)
-""")
+""",
+    )
     sweep(project, "-p", "lr=0.1,0.2", "--timeout", "1s")
     hung, fine = found(project)
     assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 1 s")
@@ -241,7 +246,9 @@ if point['lr'] == 0.1:
 
 def test_a_worker_that_dies_takes_its_trial_with_it_and_no_other(project: Project) -> None:
     pid = project.root.parent / "pid"
-    train(project, f"""
+    train(
+        project,
+        f"""
 import signal
 if point['lr'] == 0.2:
     open({str(pid)!r}, 'w').write(str(os.getpid()))
@@ -249,7 +256,8 @@ if point['lr'] == 0.2:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 time.sleep(0.3)
-""")
+""",
+    )
     sweep(project, "-j", "2", "-p", "lr=0.1,0.2,0.3,0.4")
     assert [item.status for item in found(project)] == ["finished", "killed", "finished", "finished"]
     dead = found(project)[1]
@@ -271,14 +279,34 @@ def test_a_failed_trial_is_tried_again_where_asked(project: Project) -> None:
 
 def test_seeds_are_repeated_and_shown_as_mean_and_deviation(project: Project) -> None:
     project.commit(train_py="import sys\nopen('metrics.csv', 'w').write(f'Name,Value\\nrmse,{sys.argv[1]}{sys.argv[2]}.0\\n')\n")
-    args = ["sweep", "--group", "g", "-p", "lr=1,2", "--repeat", "3", "--seed", "4", "--minimize", "rmse", "--", "python", "train.py", "{lr}", "{seed}"]
+    args = [
+        "sweep",
+        "--group",
+        "g",
+        "-p",
+        "lr=1,2",
+        "--repeat",
+        "3",
+        "--seed",
+        "4",
+        "--minimize",
+        "rmse",
+        "--",
+        "python",
+        "train.py",
+        "{lr}",
+        "{seed}",
+    ]
     assert project.gitexp(*args).splitlines()[1].split() == ["exp-1", "+2", "15", "±", "1", "1", "finished"]
     assert [item.params["seed"] for item in found(project)] == [4, 5, 6] * 2
 
 
 def test_a_file_says_it_all_and_the_command_line_wins(project: Project) -> None:
     train(project)
-    project.write("sweep.yml", "command: python train.py --rate {lr}\nparams:\n  lr: [0.1, 0.3]\n  wd: log(1e-3, 1e-1, 2)\nminimize: rmse\njobs: 2\ngroup: from-file\n")
+    project.write(
+        "sweep.yml",
+        "command: python train.py --rate {lr}\nparams:\n  lr: [0.1, 0.3]\n  wd: log(1e-3, 1e-1, 2)\nminimize: rmse\njobs: 2\ngroup: from-file\n",
+    )
     project.gitexp("sweep", "-p", "wd=5", "sweep.yml")
     assert [dict(item.params) for item in found(project)] == [{"lr": 0.1, "wd": 5}, {"lr": 0.3, "wd": 5}]
     assert found(project)[0].command == "python train.py --rate 0.1 --wd 5"
@@ -322,7 +350,12 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
     assert [item.name for item in found(project)] == ["exp-4", "exp-2", "exp-3"]
     mark.touch()
     project.gitexp("sweep", "--resume", "g", "--again")
-    assert [(item.params["lr"], item.status) for item in found(project)] == [(0.1, "finished"), (0.2, "failed"), (0.2, "finished"), (0.3, "finished")]
+    assert [(item.params["lr"], item.status) for item in found(project)] == [
+        (0.1, "finished"),
+        (0.2, "failed"),
+        (0.2, "finished"),
+        (0.3, "finished"),
+    ]
     project.gitexp("sweep", "--resume", "g", "--again")
     assert len(found(project)) == 4
     assert "there is no sweep 'gg'. Did you mean 'g'?" in project.error("sweep", "--resume", "gg", code=3)
@@ -368,7 +401,9 @@ def test_what_ended_while_nobody_could_record_it_is_recorded_by_resume(project: 
 @pytest.mark.parametrize(("presses", "statuses"), [(1, ["finished"]), (2, ["killed"])])
 def test_ctrl_c_lets_running_trials_end_and_twice_stops_them(project: Project, presses: int, statuses: list[str]) -> None:
     mark = project.root.parent / "mark"
-    train(project, f"open({str(mark)!r}, 'w').close(); time.sleep({1.5 if presses == 1 else 600} if not os.path.exists('{mark}.go') else 0)")
+    train(
+        project, f"open({str(mark)!r}, 'w').close(); time.sleep({1.5 if presses == 1 else 600} if not os.path.exists('{mark}.go') else 0)"
+    )
     process = started(project, "--group", "g", "-p", "lr=0.1,0.2,0.3")
     wait_for(mark.exists)
     for _ in range(presses):
@@ -428,13 +463,15 @@ def test_a_search_tells_its_study_what_it_was_told() -> None:
 
 def test_a_trial_worse_than_the_others_so_far_is_pruned_and_says_so(project: Project) -> None:
     pytest.importorskip("optuna")
-    project.commit(train_py="""
+    project.commit(
+        train_py="""
 import sys, time, gitexp
 lr = float(sys.argv[2])
 for step in range(5 if lr < 9 else 600):
     gitexp.log_metric("loss", lr)
     time.sleep(0.1)
-""")
+"""
+    )
     sweep(project, "-p", "lr=1,2,3,4,5,9", "--prune", "--minimize", "loss")
     *fine, pruned = found(project)
     assert [item.status for item in fine] == ["finished"] * 5
@@ -447,7 +484,9 @@ for step in range(5 if lr < 9 else 600):
 
 def test_python_sweeps_a_function_in_processes_of_their_own_from_the_snapshot(project: Project) -> None:
     project.write("src/models/__init__.py", "")
-    project.write("src/models/fit.py", "import os\ndef fit(model, lr=0, seed=None):\n    return {'rmse': lr * model['depth'], 'pid': os.getpid()}\n")
+    project.write(
+        "src/models/fit.py", "import os\ndef fit(model, lr=0, seed=None):\n    return {'rmse': lr * model['depth'], 'pid': os.getpid()}\n"
+    )
     main = """
 import sys
 sys.path.insert(0, "src")
@@ -467,7 +506,9 @@ if __name__ == "__main__":
 
 
 def test_a_function_of_the_script_itself_can_be_swept(project: Project) -> None:
-    project.commit(main_py="import gitexp\ndef f(x): return x * 2\nif __name__ == '__main__': print(gitexp.sweep(f, {'x': [1, 2]}, maximize='double')['double'].tolist())\n")
+    project.commit(
+        main_py="import gitexp\ndef f(x): return x * 2\nif __name__ == '__main__': print(gitexp.sweep(f, {'x': [1, 2]}, maximize='double')['double'].tolist())\n"
+    )
     done = subprocess.run([sys.executable, "main.py"], env={**os.environ, "PYTHONPATH": HERE}, capture_output=True, text=True)
     assert done.stdout == "[2, 4]\n", done.stderr
 
@@ -524,7 +565,18 @@ def test_dask_workers_in_folders_of_their_own_need_no_clone_and_each_trial_is_re
     train(project)
     env = {**os.environ, "PYTHONPATH": HERE}
     file = tmp_path / "scheduler.json"
-    spawn = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(file)]
+    spawn = [
+        sys.executable,
+        "-m",
+        "distributed.cli.dask_scheduler",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        str(file),
+    ]
     processes = [subprocess.Popen(spawn, env=env, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)]
     try:
         wait_for(file.exists)
@@ -532,7 +584,17 @@ def test_dask_workers_in_folders_of_their_own_need_no_clone_and_each_trial_is_re
         for number in range(2):
             home = tmp_path / f"machine-{number}"
             home.mkdir()
-            worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(home)]
+            worker = [
+                sys.executable,
+                "-m",
+                "distributed.cli.dask_worker",
+                address,
+                "--nthreads",
+                "1",
+                "--no-dashboard",
+                "--local-directory",
+                str(home),
+            ]
             processes.append(
                 subprocess.Popen(worker, env={**env, "TMPDIR": str(home)}, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
