@@ -15,10 +15,9 @@ from pathlib import Path
 from gitexp import journal, message, store, worktree
 from gitexp.errors import GitError
 from gitexp.index import Index, is_damaged
+from gitexp.recovery import PENDING, dead_runs
 from gitexp.repo import Repo
-from gitexp.run import dead_runs
 
-_PINS = "refs/gitexp/pending/"
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 
@@ -67,8 +66,8 @@ def _runs(repo: Repo) -> Iterator[Finding]:
 def _pins(repo: Repo) -> Iterator[Finding]:
     """Find pins of snapshots whose run is gone. A young one may belong to somebody who is just starting or ending."""
     alive = {folder.name for folder in journal.folders(repo)}
-    for ref, oid in repo.refs(_PINS).items():
-        if ref.removeprefix(_PINS) not in alive and _age(repo.common_dir / ref) > _OLD:
+    for ref, oid in repo.refs(PENDING).items():
+        if ref.removeprefix(PENDING) not in alive and _age(repo.common_dir / ref) > _OLD:
             yield Finding(
                 f"{ref} still holds the snapshot of a run that is over",
                 mend=lambda ref=ref, oid=oid: repo.update_refs([f"delete {ref} {oid}"], "gitexp: doctor"),  # type: ignore[misc]

@@ -25,17 +25,30 @@ from time import time
 from types import TracebackType
 from typing import Any, TypeVar
 
-from gitexp import card, conditions, environment, journal, message, metrics, notebook, params, results, seeds, settings, snapshot, store
-from gitexp.errors import GitError, GitexpError, UsageError
+from gitexp import (
+    card,
+    conditions,
+    environment,
+    journal,
+    message,
+    metrics,
+    notebook,
+    params,
+    recovery,
+    results,
+    seeds,
+    settings,
+    snapshot,
+    store,
+)
+from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
-from gitexp.index import Index
 from gitexp.journal import Journal
 from gitexp.notes import check_label
-from gitexp.repo import Head, Repo
+from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
-_PENDING = "refs/gitexp/pending/"
 _PLACE = f"{results.FOLDER}/artifacts"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -233,7 +246,7 @@ class Run:
             self._journal.release()
             return None
         try:
-            self.recorded = record(self._repo, self._journal.folder, lost)
+            self.recorded = recovery.record(self._repo, self._journal.folder, lost)
             self.experiment = self.recorded.experiment
         except (GitexpError, OSError) as problem:
             self._journal._warned = False
@@ -248,7 +261,7 @@ class Run:
         if self._journal and self._owner and self._repo:
             self._journal.close()
             self._journal.release()
-            _unpin(self._repo, self.id)
+            recovery.unpin(self._repo, self.id)
             journal.delete(self._journal.folder)
 
     def __enter__(self) -> Run:
@@ -400,7 +413,7 @@ def begin(
         threading.Thread(target=lambda: (repo.author, repo.committer), daemon=True).start()  # asked of git now, needed at the end
         free = results.ours(repo)
         shot = snapshot.take(repo, known, owned.folder / "index", free, repo.found_at)
-        repo.pin(f"{_PENDING}{run_id}", shot.tree)
+        repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
     except BaseException:
         owned.close()
         owned.release()
@@ -425,27 +438,12 @@ def begin(
         "max_file_size": known.max_file_size,
         "highest": store.highest_known(repo),
         "free": sorted(free),
-        "snapshot": saved(shot),
+        "snapshot": recovery.saved(shot),
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     return run
-
-
-def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
-    """Return a snapshot as ``run.json`` holds it."""
-    return {
-        "tree": shot.tree,
-        "commit": shot.head.commit,
-        "branch": shot.head.branch,
-        "taken": shot.taken,
-        "left_out": shot.left_out,
-        "staged_apart": shot.staged_apart,
-        "index_stamp": shot.index_stamp,
-        "assumed": shot.assumed,
-        "previous": shot.previous,
-    }
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:
@@ -460,144 +458,6 @@ def unrecorded(repo: Repo, folder: Path) -> Run:
 def _joined(folder: Path, repo: Repo | None) -> Run:
     facts = journal.facts(folder)
     return Run(repo, folder, {key: facts[key] for key in ("id", "max_file_size") if key in facts})
-
-
-# -- recording -----------------------------------------------------------------------------------------------------------
-
-
-def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
-    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end, ``recover`` for a dead one.
-
-    Raises:
-        GitexpError: it could not be recorded; the folder stays.
-    """
-    facts = journal.all_facts(folder)
-    if not facts:
-        raise UsageError(f"{folder} holds no readable run")
-    torn = journal.trim(folder / "metrics.csv")
-    shot = _snapshot(repo, folder, facts)
-    values = journal.read_params(folder)
-    metrics_file = folder / "metrics.csv"
-    error = facts.get("error")
-    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
-    overlap = "other runs were going on" if others or store.highest_known(repo) != facts.get("highest") else None
-    command = facts.get("command")
-    shown = " ".join(_quoted(word) for word in command) if command else None
-    directory = facts.get("directory", ".")
-    requirements = _requirements(folder)
-    extra = facts.get("extra", {})
-    draft = store.Draft(
-        id=facts["id"],
-        params=values,
-        metrics=metrics_file if metrics_file.exists() else metrics.HEADER,
-        last=metrics.last_values(journal.points(folder)),
-        started=message.parse_time(facts["started"]).astimezone(),
-        files=results.choose(_writable(repo, facts)),
-        status=facts.get("status", "killed"),
-        duration=facts.get("duration") or _last_sign(folder, facts),
-        title=facts.get("title"),
-        note=facts.get("note", ""),
-        labels=tuple(facts.get("labels", ())),
-        group=facts.get("group"),
-        name=facts.get("name"),
-        command=shown,
-        requirements=requirements,
-        artifacts=journal.artifacts(folder),
-        trailers={
-            "Error": error,
-            "Directory": None if directory == "." else directory,
-            "Python": environment.parse_requirements(requirements).get("python"),
-            "Host": facts.get("host"),
-            "Hardware": environment.hardware(),
-            **conditions.trailers(extra),
-            **facts.get("trailers", {}),
-        },
-        extra={"error": error, **extra},
-        sign=facts.get("sign", False),
-        advance=facts.get("advance", True),
-        beside=facts.get("beside") or overlap,
-    )
-    recorded = store.record(repo, shot, draft, pending=_PENDING + facts["id"])
-    journal.delete(folder)
-    more = [
-        *facts.get("warnings", []),
-        *(["the last metric row was torn and left out"] if torn else []),
-        *([f"{lost} metric rows could not be kept"] if lost else []),
-    ]
-    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
-
-
-def dead_runs(repo: Repo) -> list[Path]:
-    """Return the folders of runs whose process is gone."""
-    return [folder for folder in journal.folders(repo) if not journal.is_alive(folder)]
-
-
-def recover(repo: Repo, folder: Path) -> store.Recorded | None:
-    """Record a dead run with what it had logged; None where it was recorded already, or died before it had started.
-
-    Raises:
-        GitexpError: it could not be recorded; the folder stays.
-    """
-    facts = journal.facts(folder)
-    if "snapshot" not in facts:
-        journal.delete(folder)
-        return None
-    if Index(repo).count("json_extract(tag.summary, '$.id') = ?", [facts["id"]]):
-        _unpin(repo, facts["id"])
-        journal.delete(folder)
-        return None
-    return record(repo, folder)
-
-
-def live_runs(repo: Repo) -> list[Path]:
-    """Return the folders of runs that are going on."""
-    return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
-
-
-def _unpin(repo: Repo, run_id: str) -> None:
-    with suppress(GitError):
-        repo.update_refs([f"delete {_PENDING}{run_id}"], "gitexp: end of a run")
-
-
-def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
-    saved = facts["snapshot"]
-    index = folder / "index"
-    stamp = saved["index_stamp"]
-    if not index.exists():
-        repo.git("read-tree", f"--index-output={index}", saved["tree"], env={"GIT_INDEX_FILE": str(index)})
-        stamp = ()  # no longer the user's index with additions, so never swapped in
-    return snapshot.Snapshot(
-        saved["tree"],
-        Head(saved["commit"], saved["branch"]),
-        index,
-        taken=tuple(saved["taken"]),
-        left_out=tuple((path, why) for path, why in saved["left_out"]),
-        staged_apart=tuple(saved["staged_apart"]),
-        index_stamp=None if stamp is None else tuple(stamp),
-        assumed=saved["assumed"],
-        previous=tuple(saved["previous"]),
-    )
-
-
-def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
-    """Return the places that were ours at the start and still are, and those that the command itself wrote."""
-    outputs = frozenset(facts.get("outputs", ()))
-    if facts.get("apart"):  # it ran in a work tree of its own, and nothing will be written into the user's
-        return frozenset(facts["free"]) | outputs
-    return (frozenset(facts["free"]) | outputs) & results.ours(repo, outputs)
-
-
-def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
-    """Return the seconds from the start to the last write, the best that is known of a run that was killed."""
-    with suppress(OSError, ValueError):
-        return max(0.0, (folder / "metrics.csv").stat().st_mtime - message.parse_time(facts["started"]).timestamp())
-    return None
-
-
-def _requirements(folder: Path) -> str:
-    with suppress(OSError):
-        return (folder / "requirements.txt").read_text()
-    return environment.requirements()
 
 
 def _outcome(error: BaseException | None) -> tuple[str, str | None]:
@@ -634,12 +494,6 @@ def _whole(name: str, step: Any) -> int:
         if isinstance(step, float) and step.is_integer():
             return int(step)
         raise UsageError(f"the step of metric '{name}' must be a whole number, not {step!r}") from None
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word) if word != "***" else word
 
 
 def _nothing(_: bytes) -> None:

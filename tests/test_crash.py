@@ -14,8 +14,8 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.index import Index
+from gitexp.recovery import dead_runs
 from gitexp.repo import Repo
-from gitexp.run import dead_runs
 
 CALLS = ("write", "mkdir", "rename", "link", "unlink", "unlinkat", "rmdir", "chmod", "sendfile", "vfork", "wait4", "flock", "openat")
 EVERY = {"openat": 6}  # most of them only read

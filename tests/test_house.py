@@ -21,7 +21,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "integrations"),
     ("api", "__init__"),
     ("command", "doctor"),
-    ("run", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
+    ("run", "recovery", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
     ("repo", "params", "metrics", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card"),

@@ -20,8 +20,9 @@ import gitexp
 from conftest import Project
 from gitexp import journal
 from gitexp.errors import UsageError
+from gitexp.recovery import dead_runs, live_runs
 from gitexp.repo import Repo
-from gitexp.run import Run, dead_runs, live_runs
+from gitexp.run import Run
 
 HERE = str(Path(__file__).parents[1])
 

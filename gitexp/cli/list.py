@@ -119,7 +119,7 @@ def _mention_dead_runs(repo: Repo) -> None:
     """Say on stderr that runs wait to be recovered; what looks at runs is loaded only where there are some."""
     runs = repo.state_dir / "runs"
     if runs.is_dir() and any(runs.iterdir()):
-        from gitexp.run import dead_runs
+        from gitexp.recovery import dead_runs
 
         if count := len(dead_runs(repo)):
             output.say(f"{count} dead run{'s' if count > 1 else ''}; to record {'them' if count > 1 else 'it'}: gitexp recover")

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gitexp import journal, message, run
+from gitexp import journal, message, recovery
 from gitexp.cli import output
 from gitexp.errors import GitexpError, NotFoundError
 from gitexp.experiment import MetricPoint
@@ -26,7 +26,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 def status_command(form: str | None) -> None:
     """Show the runs going on with their latest values, dead runs, and what is not pushed yet."""
     repo = Repo.discover()
-    live, dead = run.live_runs(repo), run.dead_runs(repo)
+    live, dead = recovery.live_runs(repo), recovery.dead_runs(repo)
     if form:
         output.print_json({"live": [_described(folder) for folder in live], "dead": [_described(folder) for folder in dead]})
         return
@@ -47,7 +47,7 @@ def status_command(form: str | None) -> None:
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow a run until it ends: its latest values and curves. RUN is the start of its id; without, the latest one."""
     repo = Repo.discover()
-    folder = _chosen(run.live_runs(repo), wanted)
+    folder = _chosen(recovery.live_runs(repo), wanted)
     lines = 0
     while folder.exists() and journal.is_alive(folder):
         if sys.stdout.isatty():
@@ -64,14 +64,14 @@ def watch_command(wanted: str | None, every: float) -> None:
 def recover_command(wanted: Sequence[str]) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is the start of an id."""
     repo = Repo.discover()
-    dead = run.dead_runs(repo)
+    dead = recovery.dead_runs(repo)
     chosen = [_chosen(dead, name) for name in wanted] if wanted else dead
     if not chosen:
         click.echo("there is no dead run")
     failed = 0
     for folder in chosen:
         try:
-            recorded = run.recover(repo, folder)
+            recorded = recovery.recover(repo, folder)
         except GitexpError as error:
             output.say(f"{folder.name} could not be recovered: {error}")
             failed = 2

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import environment, journal, message, metrics, run
+from gitexp import environment, journal, message, metrics, recovery, run
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
@@ -306,7 +306,7 @@ class Driver:
             try:
                 if attempt == 1 and index.exists():
                     shutil.copyfile(index, folder / "index")  # cheaper than to read the tree into a new one
-                return run.record(self.repo, folder).experiment
+                return recovery.record(self.repo, folder).experiment
             except (GitexpError, OSError) as error:
                 if attempt == 2 or not isinstance(error, GitError):  # `git gc --prune=now` beside us takes what nothing points to yet
                     self._problems.append(f"trial {folder.name.partition('.')[0]} could not be recorded: {error}")
@@ -318,7 +318,7 @@ class Driver:
         """Record what ended when nobody was there to record it, and clear what was killed in the middle."""
         for folder in sorted(item for item in self._folder.iterdir() if item.is_dir()):
             if trials.is_over(folder):
-                run.recover(self.repo, folder)
+                recovery.recover(self.repo, folder)
             else:
                 trials.kill_leftover(folder)
                 journal.delete(folder)

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import message, params, results, run, settings, snapshot
+from gitexp import message, params, recovery, results, settings, snapshot
 from gitexp.errors import NotFoundError, UsageError, did_you_mean
 from gitexp.repo import Repo
 from gitexp.sweeping import space as spaces
@@ -143,7 +143,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     folder = repo.make_state_dir("sweeps", name)
     shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
     facts = {
-        "snapshot": {**run.saved(replace(shot, taken=(), left_out=())), "index_stamp": ()},
+        "snapshot": {**recovery.saved(replace(shot, taken=(), left_out=())), "index_stamp": ()},
         "free": sorted(free),
         "max_file_size": known.max_file_size,
     }

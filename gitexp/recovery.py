@@ -1,0 +1,172 @@
+"""A run's folder becomes an experiment: at its end by its owner, or later by ``gitexp recover`` when the owner was killed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp import conditions, environment, journal, message, metrics, results, snapshot, store
+from gitexp.errors import GitError, UsageError
+from gitexp.repo import Head, Repo
+
+PENDING = "refs/gitexp/pending/"  # with a run's id: the ref that holds its snapshot while it goes on
+
+
+def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
+    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end, ``recover`` for a dead one.
+
+    Raises:
+        GitexpError: it could not be recorded; the folder stays.
+    """
+    facts = journal.all_facts(folder)
+    if not facts:
+        raise UsageError(f"{folder} holds no readable run")
+    torn = journal.trim(folder / "metrics.csv")
+    shot = _snapshot(repo, folder, facts)
+    values = journal.read_params(folder)
+    metrics_file = folder / "metrics.csv"
+    error = facts.get("error")
+    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
+    overlap = "other runs were going on" if others or store.highest_known(repo) != facts.get("highest") else None
+    command = facts.get("command")
+    shown = " ".join(_quoted(word) for word in command) if command else None
+    directory = facts.get("directory", ".")
+    requirements = _requirements(folder)
+    extra = facts.get("extra", {})
+    draft = store.Draft(
+        id=facts["id"],
+        params=values,
+        metrics=metrics_file if metrics_file.exists() else metrics.HEADER,
+        last=metrics.last_values(journal.points(folder)),
+        started=message.parse_time(facts["started"]).astimezone(),
+        files=results.choose(_writable(repo, facts)),
+        status=facts.get("status", "killed"),
+        duration=facts.get("duration") or _last_sign(folder, facts),
+        title=facts.get("title"),
+        note=facts.get("note", ""),
+        labels=tuple(facts.get("labels", ())),
+        group=facts.get("group"),
+        name=facts.get("name"),
+        command=shown,
+        requirements=requirements,
+        artifacts=journal.artifacts(folder),
+        trailers={
+            "Error": error,
+            "Directory": None if directory == "." else directory,
+            "Python": environment.parse_requirements(requirements).get("python"),
+            "Host": facts.get("host"),
+            "Hardware": environment.hardware(),
+            **conditions.trailers(extra),
+            **facts.get("trailers", {}),
+        },
+        extra={"error": error, **extra},
+        sign=facts.get("sign", False),
+        advance=facts.get("advance", True),
+        beside=facts.get("beside") or overlap,
+    )
+    recorded = store.record(repo, shot, draft, pending=PENDING + facts["id"])
+    journal.delete(folder)
+    more = [
+        *facts.get("warnings", []),
+        *(["the last metric row was torn and left out"] if torn else []),
+        *([f"{lost} metric rows could not be kept"] if lost else []),
+    ]
+    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
+
+
+def recover(repo: Repo, folder: Path) -> store.Recorded | None:
+    """Record a dead run with what it had logged; None where it was recorded already, or died before it had started.
+
+    Raises:
+        GitexpError: it could not be recorded; the folder stays.
+    """
+    facts = journal.facts(folder)
+    if "snapshot" not in facts:
+        journal.delete(folder)
+        return None
+    from gitexp.index import Index
+
+    if Index(repo).count("json_extract(tag.summary, '$.id') = ?", [facts["id"]]):
+        unpin(repo, facts["id"])
+        journal.delete(folder)
+        return None
+    return record(repo, folder)
+
+
+def dead_runs(repo: Repo) -> list[Path]:
+    """Return the folders of runs whose process is gone."""
+    return [folder for folder in journal.folders(repo) if not journal.is_alive(folder)]
+
+
+def live_runs(repo: Repo) -> list[Path]:
+    """Return the folders of runs that are going on."""
+    return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
+
+
+def unpin(repo: Repo, run_id: str) -> None:
+    """Let go of a run's snapshot; a leftover costs nothing, and doctor finds it."""
+    with suppress(GitError):
+        repo.update_refs([f"delete {PENDING}{run_id}"], "gitexp: end of a run")
+
+
+def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
+    """Return a snapshot as ``run.json`` holds it."""
+    return {
+        "tree": shot.tree,
+        "commit": shot.head.commit,
+        "branch": shot.head.branch,
+        "taken": shot.taken,
+        "left_out": shot.left_out,
+        "staged_apart": shot.staged_apart,
+        "index_stamp": shot.index_stamp,
+        "assumed": shot.assumed,
+        "previous": shot.previous,
+    }
+
+
+def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+    saved = facts["snapshot"]
+    index = folder / "index"
+    stamp = saved["index_stamp"]
+    if not index.exists():
+        repo.git("read-tree", f"--index-output={index}", saved["tree"], env={"GIT_INDEX_FILE": str(index)})
+        stamp = ()  # no longer the user's index with additions, so never swapped in
+    return snapshot.Snapshot(
+        saved["tree"],
+        Head(saved["commit"], saved["branch"]),
+        index,
+        taken=tuple(saved["taken"]),
+        left_out=tuple((path, why) for path, why in saved["left_out"]),
+        staged_apart=tuple(saved["staged_apart"]),
+        index_stamp=None if stamp is None else tuple(stamp),
+        assumed=saved["assumed"],
+        previous=tuple(saved["previous"]),
+    )
+
+
+def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
+    """Return the places that were ours at the start and still are, and those that the command itself wrote."""
+    outputs = frozenset(facts.get("outputs", ()))
+    if facts.get("apart"):  # it ran in a work tree of its own, and nothing will be written into the user's
+        return frozenset(facts["free"]) | outputs
+    return (frozenset(facts["free"]) | outputs) & results.ours(repo, outputs)
+
+
+def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
+    """Return the seconds from the start to the last write, the best that is known of a run that was killed."""
+    with suppress(OSError, ValueError):
+        return max(0.0, (folder / "metrics.csv").stat().st_mtime - message.parse_time(facts["started"]).timestamp())
+    return None
+
+
+def _requirements(folder: Path) -> str:
+    with suppress(OSError):
+        return (folder / "requirements.txt").read_text()
+    return environment.requirements()
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(word) if word != "***" else word
