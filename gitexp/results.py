@@ -126,10 +126,3 @@ def _written(repo: Repo) -> dict[str, Any]:
 def _remember(repo: Repo, written: Mapping[str, Any]) -> None:
     with suppress(OSError):
         (repo.make_state_dir() / "written.json").write_text(json.dumps(written))
-
-
-def same_file(root: Path, path: str, expected: bytes | None) -> bool:
-    """Whether the user's file at ``path`` is the very one that was given as input."""
-    with suppress(OSError):
-        return expected is not None and (root / path).read_bytes() == expected
-    return False

@@ -431,12 +431,6 @@ def _highest(repo: Repo, scan: bool = False) -> int:
     return max([number, *(int(match[1]) for match in names if match)])
 
 
-def recount(repo: Repo) -> None:
-    """Make the counter of names right again, from the tags and what is left of it."""
-    with locked(repo):
-        _remember_highest(repo, _highest(repo, scan=True))
-
-
 def _remember_highest(repo: Repo, number: int) -> None:
     part = repo.state_dir / "highest.new"
     part.write_text(str(number))
