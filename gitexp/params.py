@@ -186,7 +186,12 @@ def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
 def _load(text: str) -> Any:
     import yaml
 
-    _guard(yaml.parse(text, Loader=_safe(yaml)))
+    try:
+        _guard(yaml.parse(text, Loader=_safe(yaml)))
+    except yaml.YAMLError as error:
+        if "nesting depth" in str(error):  # libyaml as PyYAML 6.0.4 ships it reads ahead, and refuses before we do
+            raise FormatError(f"is nested more than {MAX_DEPTH} deep") from None
+        raise
     return yaml.load(text, Loader=_loader())
 
 
