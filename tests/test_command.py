@@ -141,7 +141,7 @@ def test_a_program_that_is_not_there_records_nothing(project: Project) -> None:
 
 def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
     project.write("go.py", "import sys\nprint('working')\nraise ValueError('no such column: price')\n")
-    project.gitexp("run", "--", PYTHON, "go.py", code=1)
+    assert project.run("run", "--", PYTHON, "go.py").returncode == 1
     project.gitexp("run", "--", PYTHON, "-c", "print('ValueError: only said'); print('the end'); raise SystemExit(3)", code=3)
     assert gitexp.get("exp-1").extra["error"] == "exit code 1: ValueError: no such column: price"
     assert gitexp.get("exp-2").extra["error"] == "exit code 3"
