@@ -27,7 +27,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("experiment", "errors", "settings", "card"),
 )
 SLOW = (
-    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "jinja2",
+    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx", "jinja2",
     "plotly", "matplotlib", "pygments", "sklearn", "nbdime",
 )  # fmt: skip
 
