@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import environment, metrics, params, results
+from gitexp import environment, message, metrics, params, results
 from gitexp.errors import FormatError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
@@ -30,15 +30,27 @@ _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code as a shell gives it (128 + n for signal n), and what it used."""
+    """How a command ended: its exit code as a shell gives it (128 + n for signal n), what it used, and its last word.
+
+    Attributes:
+        exception: the line that ends a traceback, where that is the last thing that the command printed.
+    """
 
     code: int
     cpu_seconds: float | None
     peak_bytes: int | None
+    exception: str | None = None
 
     @property
     def status(self) -> str:
         return "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, in a line; None where nothing did."""
+        if self.code == 0:
+            return None
+        return f"exit code {self.code}" + (f": {self.exception}" if self.exception else "")
 
 
 def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
@@ -116,7 +128,8 @@ def execute(
     except OSError as error:
         raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
     after = _usage()
-    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None)
+    exception = _exception(folder / "output.log") if code else None
+    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception)
     pick_up(run, repo.root, watched)
     keep_output(run)
     run.set_fact("Exit-Code", code or None)
@@ -268,6 +281,15 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
             if path.parent == root:
                 run.add_facts("outputs", [path.name])
         run.add_facts("warnings", said)
+
+
+def _exception(log: Path) -> str | None:
+    """Return the last line of what a command printed, where it names an exception, as a traceback of Python ends."""
+    with open(log, "rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
+    return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
 
 
 def keep_output(run: Run) -> None:

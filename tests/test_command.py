@@ -139,6 +139,14 @@ def test_a_program_that_is_not_there_records_nothing(project: Project) -> None:
     assert list((project.root / ".git" / "gitexp" / "runs").iterdir()) == []
 
 
+def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
+    project.write("go.py", "import sys\nprint('working')\nraise ValueError('no such column: price')\n")
+    assert project.run("run", "--", PYTHON, "go.py").returncode == 1
+    project.gitexp("run", "--", PYTHON, "-c", "print('ValueError: only said'); print('the end'); raise SystemExit(3)", code=3)
+    assert gitexp.get("exp-1").extra["error"] == "exit code 1: ValueError: no such column: price"
+    assert gitexp.get("exp-2").extra["error"] == "exit code 3"
+
+
 def test_params_given_win_and_arguments_can_be_left_alone(project: Project) -> None:
     project.write("p.yml", "lr: 1\na: 1\n")
     project.gitexp("run", "--params-file", "p.yml", "-p", "a=3", "--", PYTHON, "train.py", "--lr", "2")

@@ -64,7 +64,7 @@ def run_command(
     except BaseException:
         live.end("killed", "interrupted")
         raise
-    live.end(ended.status, None if ended.code == 0 else f"exit code {ended.code}")
+    live.end(ended.status, ended.error)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
     return ended.code

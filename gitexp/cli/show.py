@@ -14,7 +14,7 @@ import click
 
 from gitexp import environment, message, metrics, query, reference, results, series, store
 from gitexp.cli import completion, output, plot
-from gitexp.cli.list import own_message, record
+from gitexp.cli.list import record
 from gitexp.cli.opened import opened
 from gitexp.errors import NotFoundError, did_you_mean
 from gitexp.experiment import Experiment, MetricPoint
@@ -143,7 +143,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
     """Yield the lines of what ``show`` tells people."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
     yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {output.styled(experiment.status, fg=colour)}"
-    if title := own_message(experiment):
+    if title := message.own_subject(experiment):
         yield output.clean(title)
     took = f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
     when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"

@@ -1,0 +1,51 @@
+"""CatBoost: ``model.fit(..., callbacks=[GitexpCallback(model)])``, while it trains on the CPU; ``log(model)`` afterwards anywhere.
+
+CatBoost has no MLflow autologger, and it takes no callbacks on the GPU. Metrics are called ``validation-RMSE``, one point for
+each iteration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gitexp.integrations.training import Training
+from gitexp.run import Run
+
+
+class GitexpCallback:
+    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on.
+
+    CatBoost never says that a training stopped: the last iteration ends a run of the callback's own, and after early stopping
+    ``gitexp.end_run()``, the callback's next training or the end of Python.
+
+    Args:
+        model: gives the params, which CatBoost does not tell a callback.
+    """
+
+    def __init__(self, model: Any = None, **options: Any) -> None:
+        self._training = Training(options)
+        self._model = model
+
+    def after_iteration(self, info: Any) -> bool:
+        """Log one iteration; CatBoost calls it, and stops where it returns False."""
+        params = {} if self._model is None else self._model.get_params()
+        if info.iteration == 1:
+            self._training.begin(params)
+        self._training.log({name: values[-1] for name, values in _named(info.metrics).items()}, step=info.iteration - 1)
+        rounds = next((params[name] for name in ("iterations", "n_estimators", "num_boost_round", "num_trees") if name in params), None)
+        if info.iteration == rounds:
+            self._training.end()
+        return True
+
+
+def log(model: Any, run: Run) -> None:
+    """Log a trained model's params, all of them, and what its evaluation said of each iteration."""
+    run.log_params(model.get_all_params())
+    for name, values in _named(model.get_evals_result()).items():
+        for step, value in enumerate(values):
+            run.log_metric(name, value, step)
+
+
+def _named(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {f"{data}-{name}": values for data, found in metrics.items() for name, values in found.items() if len(values)}

@@ -1,0 +1,58 @@
+"""PyTorch Lightning: ``Trainer(logger=GitexpLogger())``, of the package ``lightning`` or ``pytorch_lightning``.
+
+Under distributed training rank 0 alone logs.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
+
+try:
+    from lightning.pytorch.loggers.logger import Logger
+    from lightning.pytorch.utilities import rank_zero_only
+except ImportError:
+    from pytorch_lightning.loggers.logger import Logger
+    from pytorch_lightning.utilities import rank_zero_only
+
+from gitexp.integrations.training import Training
+
+
+class GitexpLogger(Logger):
+    """Logs what a LightningModule logs; the options are those of ``gitexp.start_run``, for where no run is going on."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._training = Training(options)
+        self._begun = False
+
+    @property
+    def name(self) -> str:
+        return "gitexp"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        self._begin()
+        self._training.log_params(vars(params) if isinstance(params, Namespace) else params)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._begin()
+        values = {name: value for name, value in metrics.items() if name != "epoch"}  # Lightning adds it to each row
+        self._training.log(values, step=step or 0)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        if status == "success":  # a failed training ends its run with the exception, when Python exits
+            self._training.end()
+            self._begun = False
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._training.begin({})

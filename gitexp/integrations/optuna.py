@@ -1,0 +1,38 @@
+"""Optuna: ``study.optimize(objective, callbacks=[GitexpCallback()])`` records each trial of a study of your own as an experiment.
+
+They share the study's name as their group and stand beside the branch. For trials from one frozen snapshot, in parallel, see
+``gitexp sweep``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitexp import api
+
+_STATUS = {"COMPLETE": "finished", "PRUNED": "killed", "FAIL": "failed"}
+
+
+class GitexpCallback:
+    """Records a trial when it is over.
+
+    Args:
+        metric: what the study's value is called; several where it has several.
+        options: more for ``gitexp.log``: labels, inputs and the like.
+    """
+
+    def __init__(self, metric: str | tuple[str, ...] = "value", **options: Any) -> None:
+        self._names = (metric,) if isinstance(metric, str) else metric
+        self._options = options
+
+    def __call__(self, study: Any, trial: Any) -> None:
+        """Record one trial; Optuna calls it."""
+        final = dict(zip(self._names, trial.values or ()))
+        series = {f"{self._names[0]}.intermediate": [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]}
+        api.log(
+            params=trial.params,
+            metrics={**final, **{name: values for name, values in series.items() if values}},
+            group=study.study_name,
+            status=_STATUS.get(trial.state.name, "finished"),
+            **{"advance": False, **self._options},
+        )

@@ -1,0 +1,68 @@
+"""XGBoost: ``xgboost.train(..., callbacks=[GitexpCallback()])``, or ``XGBRegressor(callbacks=[GitexpCallback()])``.
+
+Params are the booster's own, read back from it; metrics are called like in MLflow (``validation_0-rmse``), one point a round.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import xgboost
+
+from gitexp.integrations.training import Training, short
+
+_TREE = (
+    "learning_rate", "max_depth", "max_leaves", "min_child_weight", "gamma", "subsample", "colsample_bytree", "reg_lambda", "reg_alpha",
+    "max_bin", "grow_policy",
+)  # fmt: skip
+
+
+class GitexpCallback(xgboost.callback.TrainingCallback):
+    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._training = Training(options)
+
+    def before_training(self, model: Any) -> Any:
+        self._training.begin({} if not hasattr(model, "save_config") else _params(json.loads(model.save_config())))
+        return model
+
+    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:
+        rows = {f"{data}-{name}": values[-1] for data, metrics in evals_log.items() for name, values in metrics.items()}
+        means = {name: value[0] if isinstance(value, tuple) else value for name, value in rows.items()}  # cv gives (mean, deviation)
+        self._training.log(means, step=epoch)
+        return False
+
+    def after_training(self, model: Any) -> Any:
+        attributes = model.attributes() if hasattr(model, "attributes") else {}
+        if "best_iteration" in attributes:
+            self._training.log({name: float(attributes[name]) for name in ("best_iteration", "best_score")}, step=0)
+        self._training.end()
+        return model
+
+
+def _params(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a booster's configuration, all of it text, says that people set."""
+    learner = config["learner"]
+    tree = learner["gradient_booster"].get("tree_train_param", {})
+    found = {name: _value(tree[name]) for name in _TREE if name in tree}
+    return {
+        "objective": learner["objective"]["name"],
+        "booster": learner["gradient_booster"]["name"],
+        "seed": _value(learner["generic_param"]["seed"]),
+        **found,
+    }
+
+
+def _value(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return short(float(text))
+    except ValueError:
+        return text
