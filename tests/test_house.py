@@ -20,7 +20,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("cli", "__main__"),
     ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "integrations", "importing"),
     ("api", "__init__"),
-    ("command", "doctor"),
+    ("command", "doctor", "export"),
     ("run", "recovery", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
     ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
