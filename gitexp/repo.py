@@ -15,7 +15,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,8 @@ from gitexp.errors import GitError, NotFoundError, RepositoryError
 
 if TYPE_CHECKING:
     import git as gitpython
+
+    from gitexp.experiment import MetricPoint
 
 _KEPT = re.compile(
     r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|SSH|SSH_COMMAND|SSH_VARIANT"
@@ -288,6 +290,12 @@ class Repo:
             raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
         return found.data
 
+    def read_points(self, commit: str, files: Mapping[str, str]) -> Iterator[MetricPoint]:
+        """Yield all points of an experiment, in whichever form its files have."""
+        from gitexp import series
+
+        return series.of(files, functools.partial(self.read_file, commit))
+
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.
 
@@ -327,6 +335,24 @@ class Repo:
             return b"sharedrepository" not in (self.common_dir / "config").read_bytes().lower()
         except OSError:
             return False
+
+    @contextmanager
+    def offline(self) -> Iterator[Repo]:
+        """Yield a repository that holds the same objects and knows no remote, no ref and no setting of this one.
+
+        Where a partial clone has a hole, git would fetch there, one object at a time; here the object is just missing. (git has
+        an option for that only since 2.45.)
+        """
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+            self.git("init", "--quiet", "--template=", f"--object-format={self.object_format}", folder)
+            git_dir = Path(folder, ".git")
+            (git_dir / "objects" / "info").mkdir(exist_ok=True)
+            (git_dir / "objects" / "info" / "alternates").write_text(f"{(self.common_dir / 'objects').as_posix()}\n")
+            with suppress(FileNotFoundError):
+                (git_dir / "shallow").write_bytes((self.common_dir / "shallow").read_bytes())
+            yield Repo(Path(folder), git_dir, git_dir, self.object_format)
 
     def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""

@@ -7,14 +7,13 @@ user's own configuration names, since a repository's could name any.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitexp import conditions, message, metrics, params
+from gitexp import conditions, message, metrics, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
@@ -121,19 +120,20 @@ def _contradictions(repo: Repo, experiment: Experiment, tag: Object | None) -> I
         yield "the tag and the commit disagree on the parent"
     if not imported and trailers.get("Status") != experiment.status:
         yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
-    for kind, item in zip(experiment.files, files):
-        if item is None:
-            yield f"its file {experiment.files[kind]} is not in the commit"
-        elif kind in _READ:
+    contents = {path: item.data for path, item in zip(experiment.files.values(), files) if item}
+    yield from (f"its file {path} is not in the commit" for path in experiment.files.values() if path not in contents)
+    for kind, read in _READ.items():
+        paths = series.paths(experiment.files, kind)
+        if paths and {*paths} <= contents.keys():
             try:
-                yield from _compared(kind[:-1], getattr(experiment, kind), _READ[kind](item.data))
+                yield from _compared(kind[:-1], getattr(experiment, kind), read(experiment.files, contents.__getitem__))
             except FormatError as error:
-                yield f"{experiment.files[kind]}: {error}"
+                yield f"{', '.join(paths)}: {error}"
 
 
-_READ: dict[str, Callable[[bytes], Mapping[str, Any]]] = {
-    "params": lambda data: params.flatten(params.load(data)),
-    "metrics": lambda data: metrics.last_values(metrics.read(io.BytesIO(data))),
+_READ: dict[str, Callable[[Mapping[str, str], Callable[[str], bytes]], Mapping[str, Any]]] = {
+    "params": lambda files, read: series.params_of({path: params.load(read(path), path) for path in series.paths(files, "params")}),
+    "metrics": lambda files, read: metrics.last_values(series.of(files, read)),
 }
 
 

@@ -33,7 +33,7 @@ def cloned(remote: Project, tmp_path: Path) -> Clones:
     """Make clones of the remote, each with a person of its own."""
 
     def clone(name: str) -> Project:
-        person, _, again = name.partition("-")
+        person = name.partition("-")[0]
         made = Project(tmp_path / f"{name}")
         remote.git("clone", "-q", remote.root.as_uri(), str(made.root))
         made.git("config", "user.name", person.capitalize())
@@ -45,7 +45,7 @@ def cloned(remote: Project, tmp_path: Path) -> Clones:
 
 def names(project: Project, *args: str) -> list[str]:
     """Return the names that ``gitexp list`` shows."""
-    return sorted(line.split(",")[0] for line in project.gitexp("list", "-c", "id", "--csv", *args).splitlines()[1:])
+    return sorted(line.split(",")[0] for line in project.gitexp("list", "-c", "name", "--csv", *args).splitlines()[1:])
 
 
 def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(cloned: Clones, remote: Project) -> None:

@@ -42,6 +42,8 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "label": ("annotate", "Add or remove labels."),
     "note": ("annotate", "Add a note to an experiment."),
     "rm": ("annotate", "Take an experiment's tag away."),
+    "import": ("importing", "Make experiments of history or of other tools' runs."),
+    "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "doctor": ("setup", "Find and mend leftovers and damage."),
 }

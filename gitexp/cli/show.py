@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-from gitexp import environment, message, metrics, query, reference, store
+from gitexp import environment, message, metrics, query, reference, results, series, store
 from gitexp.cli import completion, output, plot
-from gitexp.cli.list import own_message, record
+from gitexp.cli.list import record
 from gitexp.cli.opened import opened
 from gitexp.errors import NotFoundError, did_you_mean
 from gitexp.experiment import Experiment, MetricPoint
@@ -143,7 +143,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
     """Yield the lines of what ``show`` tells people."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
     yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {output.styled(experiment.status, fg=colour)}"
-    if title := own_message(experiment):
+    if title := message.own_subject(experiment):
         yield output.clean(title)
     took = f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
     when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
@@ -157,6 +157,8 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         "group": experiment.group,
         "labels": ", ".join(experiment.labels),
         "ran on": facts["environment"],
+        "source": _source(experiment),
+        "code": experiment.extra.get("code"),
         **{name.lower(): value for name, value in facts["trailers"].items() if name not in _SAID},
     }
     yield ""
@@ -176,7 +178,18 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         yield from _titled("notes", [output.clean(line) for text in texts for line in text.splitlines()])
 
 
-_SAID = {"Id", "Status", "Started", "Duration", "Command", "Group"}
+_SAID = {"Id", "Status", "Started", "Duration", "Command", "Group", "Source", "Source-Store", "Code"}
+
+
+def _source(experiment: Experiment) -> str | None:
+    """Return one line about where an imported experiment came from."""
+    source = experiment.extra.get("source")
+    if not isinstance(source, Mapping):
+        return None
+    if source.get("kind") == "git":
+        return "this commit of history, adopted by gitexp import git"
+    where = f" in {source['where']}" if source.get("where") else ""
+    return f"{source.get('kind')} {source.get('id')}{where}"
 
 
 def _metric_lines(experiment: Experiment, courses: Mapping[str, Course], settings: Settings) -> list[str]:
@@ -234,12 +247,13 @@ def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str
 
 def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
     """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs little memory."""
-    path = experiment.files.get("metrics")
-    if path is None or "\n" in path:
-        return
+    paths = series.paths(experiment.files)
     warnings: list[str] = []
-    with repo.stream("cat-file", "blob", f"{experiment.id}:{path}") as stream:
-        yield from metrics.read(stream, f"{path} of {experiment.name}", warnings)  # type: ignore[arg-type]
+    if paths in ([results.METRICS], [f"{results.FOLDER}/{results.METRICS}"]):
+        with repo.stream("cat-file", "blob", f"{experiment.id}:{paths[0]}") as stream:
+            yield from metrics.read(stream, f"{paths[0]} of {experiment.name}", warnings)  # type: ignore[arg-type]
+    else:
+        yield from series.of(experiment.files, experiment.read, warnings)
     for warning in warnings:
         output.say(output.clean(warning))
 

@@ -1,0 +1,1 @@
+"""gitexp and MLflow: the same experiment in the words of both."""
