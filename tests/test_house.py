@@ -18,12 +18,12 @@ PACKAGE = ROOT / "gitexp"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
 FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
     ("cli", "__main__"),
-    ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "integrations", "importing"),
+    ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "outgoing", "integrations", "importing"),
     ("api", "__init__"),
     ("command", "doctor", "export"),
-    ("run", "recovery", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
+    ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
-    ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
+    ("store", "index", "gathering", "clone", "results", "snapshot", "notes", "journal", "worktree"),
     ("repo", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card"),
 )
