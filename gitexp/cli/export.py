@@ -159,7 +159,7 @@ def export_mlflow(
       gitexp export mlflow https://mlflow.example.org exp-3..exp-7 --artifacts
     """
     repo, found = _chosen(refs, where, sort, everybody)
-    return mirror.mirror(repo, found, uri, artifacts, place)
+    return mirror.mirror(repo, found, mirror.target(repo, uri), artifacts, place)
 
 
 def _chosen(refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool) -> tuple[Repo, Sequence[Experiment]]:
