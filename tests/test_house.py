@@ -23,13 +23,13 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("command", "doctor"),
     ("run", "recovery", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
-    ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
-    ("repo", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
+    ("store", "dvc", "index", "results", "snapshot", "notes", "journal", "worktree"),
+    ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card"),
 )
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "jinja2",
-    "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "wandb", "tensorboard", "dvc",
+    "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "dvc", "wandb", "tensorboard", "dvc",
 )  # fmt: skip
 
 
