@@ -34,6 +34,8 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "verify": ("prove", "Check that experiments are whole, untampered and well signed."),
     "bisect": ("prove", "Find the commit that made a metric worse."),
     "why": ("prove", "Attribute the change of a metric to what differs."),
+    "push": ("sync", "Send experiments to a git remote."),
+    "pull": ("sync", "Bring everybody's experiments from a git remote."),
     "status": ("live", "Show runs going on, dead runs and what is not pushed."),
     "watch": ("live", "Follow a run in the terminal."),
     "recover": ("live", "Turn dead runs into experiments."),
@@ -41,6 +43,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "note": ("annotate", "Add a note to an experiment."),
     "rm": ("annotate", "Take an experiment's tag away."),
     "import": ("importing", "Make experiments of history or of other tools' runs."),
+    "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "doctor": ("setup", "Find and mend leftovers and damage."),
 }
