@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import click
 
@@ -54,6 +56,30 @@ def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_ru
         dry_run,
         "no commit of any branch changed a file like metrics.csv or params.yml",
     )
+
+
+@import_command.command("mlflow")
+@click.argument("uri")
+@click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
+@click.option("--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size.")
+@_dry_run
+def mlflow_command(uri: str, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
+    """Import the runs of MLflow at URI: a server, a database or a folder of runs.
+
+    A run becomes a child of the commit that MLflow noted for it, where that is in this repository. Nested runs share a
+    group. Runs that still go on are left for another time.
+
+    \b
+    Examples:
+      gitexp import mlflow http://localhost:5000
+      gitexp import mlflow sqlite:///mlflow.db --experiment housing
+      gitexp import mlflow mlruns --artifacts
+    """
+    from gitexp.importing import mlflow
+
+    with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+        place = Path(folder) if artifacts and not dry_run else None
+        _import(lambda repo, known, progress: mlflow.find(uri, experiment, place, progress), dry_run, f"{uri} has no runs")
 
 
 def _import(search: Search, dry_run: bool, nothing: str) -> None:

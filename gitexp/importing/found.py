@@ -74,6 +74,8 @@ class Run:
         commit: the code that ran, as the tool noted it; it need not exist here.
         patch: what was changed since that commit, a diff.
         artifacts: ``{name: file on disk}``.
+        tags: what else the tool knows of it, in words.
+        ours: the id of the experiment that it once was, where it came from gitexp.
         partly: what of it could not be read.
     """
 
@@ -94,12 +96,14 @@ class Run:
     commit: str | None = None
     patch: bytes | None = None
     artifacts: Mapping[str, Path] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ours: str | None = None
     partly: tuple[Unread, ...] = ()
 
     @property
     def key(self) -> str:
         """The id of the experiment that it becomes."""
-        return key(self.kind, self.id)
+        return self.ours or key(self.kind, self.id)
 
 
 Found = Commit | Run | Unread
