@@ -7,6 +7,7 @@ that tool calls it, and its ``key``, a hash of the two, is the experiment's id: 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -120,6 +121,15 @@ def moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(0, timezone.utc)
+
+
+def shown(path: Path) -> str:
+    """Return where a store lies, as it may be said in public: from the home folder on."""
+    whole = Path(os.path.abspath(path))
+    try:
+        return f"~/{whole.relative_to(Path.home()).as_posix()}"
+    except (ValueError, RuntimeError):
+        return whole.as_posix()
 
 
 def person(name: str, email: str = "") -> str:

@@ -21,7 +21,7 @@ from gitexp import params
 from gitexp.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
 from gitexp.experiment import MetricPoint
 from gitexp.extras import needed
-from gitexp.importing.found import Found, Progress, Run, Unread, moment, person
+from gitexp.importing.found import Found, Progress, Run, Unread, moment, person, shown
 from gitexp.integrations.mlflow import words
 
 _PARENT = "mlflow.parentRunId"
@@ -207,7 +207,7 @@ def _database(path: Path) -> Store:
         for key, value, is_nan, timestamp, step in ask(sql, run):
             yield MetricPoint(words.name(key), words.metric_value(value, bool(is_nan)), timestamp, step)
 
-    return Store(str(path), runs, points, _here)
+    return Store(shown(path), runs, points, _here)
 
 
 # -- a folder of files --------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def _folder(root: Path) -> Store:
                         continue
                     yield point._replace(value=words.metric_value(point.value))
 
-    return Store(str(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
+    return Store(shown(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
 
 
 _STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}  # as numbers, mlflow/protos/service.proto
