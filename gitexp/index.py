@@ -1,9 +1,10 @@
 """The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one read of the refs and one query.
 
 Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new, drops what is gone,
-and follows the notes. A file that is missing, corrupt, of another schema or on a disk that cannot be written is built
-anew, at worst in memory. The list of refs as it was at the last update lies in the file too: while it is the same, and
-the difference where it is not, is all that has to be looked at.
+and follows the notes. What others' gathering branches carry has no ref of its own here, and becomes rows all the same. A
+file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. The
+list of refs as it was at the last update lies in the file too: while it is the same, and the difference where it is not, is
+all that has to be looked at.
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from gitexp import message, notes
+from gitexp import clone, gathering, message, notes
 from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Object, Repo
 
-VERSION = 1
-REFS = ("refs/tags", "refs/gitexp/remotes", notes.REF)
+VERSION = 2
+TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
+REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF)
 _SCHEMA = f"""
     CREATE TABLE state(refs BLOB, notes TEXT);
     INSERT INTO state VALUES (x'', '');
-    CREATE TABLE ref(name TEXT PRIMARY KEY, tag TEXT, mine INTEGER) WITHOUT ROWID;
+    CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, tag TEXT, mine INTEGER, remote TEXT) WITHOUT ROWID;
     CREATE INDEX ref_tag ON ref(tag);
+    CREATE INDEX ref_name ON ref(name);
     CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
                      labels TEXT, notes TEXT, marks TEXT);
     CREATE INDEX tag_started ON tag(started);
@@ -98,8 +101,14 @@ class Index:
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
         known = name.encode("utf-8", "replace").decode()
-        found = self.select("ref.name = ? AND tag.id = (SELECT tag FROM ref WHERE name = ?)", [known, known], everybody=True)
-        return found[0] if found else None
+        for where, values in (
+            ("ref.ref = (SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC LIMIT 1)", [known]),  # refs/tags first
+            ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{gathering.SEEN}{known}"]),
+        ):
+            found = self.select(where, values, everybody=True, limit=1)
+            if found:
+                return found[0]
+        return None
 
     def names(self, everybody: bool = True) -> list[str]:
         """Return all names, newest experiment first."""
@@ -142,8 +151,15 @@ def is_damaged(path: Path) -> bool:
 
 
 def display_name(ref: str) -> str:
-    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``."""
-    return ref.removeprefix("refs/tags/").removeprefix("refs/gitexp/remotes/")
+    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``, and ``bob/exp-7`` for ``origin/bob/exp-7``."""
+    if ref.startswith(TAGS):
+        return ref.removeprefix(TAGS)
+    remote, _, name = _full_name(ref).partition("/")
+    return name if "/" in name else f"{remote}/{name}"
+
+
+def _full_name(ref: str) -> str:
+    return ref.removeprefix(REMOTES).removeprefix(gathering.SEEN)
 
 
 def _listing(repo: Repo) -> bytes:
@@ -183,14 +199,15 @@ def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progre
         listing = _listing(repo)  # again, now that nobody else writes: the cache only ever goes forward
         before = db.execute("SELECT refs FROM state").fetchone()[0]
         removed, added = _difference(before, listing)
-        gone = [(display_name(ref),) for _, ref in removed]
-        db.executemany("DELETE FROM ref WHERE name = ?", gone)
-        tags = [(tag, ref) for tag, ref in added if ref != notes.REF]
+        gathered = [line for line in removed if line[1].startswith(gathering.SEEN)]
+        db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for _, ref in removed])
+        tags = [(tag, ref) for tag, ref in added if ref != notes.REF and not ref.startswith(gathering.SEEN)]
         known = _known(db, {tag for tag, _ in tags})
         fresh = [tag for tag in dict(tags) if tag not in known]
-        _read_tags(db, repo, fresh, progress)
-        rows = [(display_name(ref), tag, ref.startswith("refs/tags/")) for tag, ref in tags]
-        db.executemany("INSERT OR REPLACE INTO ref VALUES (?, ?, ?)", rows)
+        _read_tags(db, fresh, repo.objects(fresh), progress)
+        _name(db, tags)
+        fresh += _gather(db, repo, {ref: tip for tip, ref in gathered}, {ref: tip for tip, ref in added if ref.startswith(gathering.SEEN)})
+        _tell_apart(db, repo)
         if removed:
             db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
         _read_notes(db, repo, listing, fresh)
@@ -218,15 +235,56 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
     return {tag for tag in tags if db.execute("SELECT 1 FROM tag WHERE id = ?", [tag]).fetchone()}
 
 
-def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
+def _name(db: sqlite3.Connection, tags: Iterable[tuple[str, str]]) -> None:
+    """Add refs under the names that people see; a remote's one whose short name another tag has keeps its full name."""
+    for ref, tag in sorted((ref, tag) for tag, ref in tags):
+        name, remote = display_name(ref), "" if ref.startswith(TAGS) else _full_name(ref).partition("/")[0]
+        if remote and db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
+            name = _full_name(ref)
+        db.execute("INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)", [ref, name, tag, not remote, remote])
+
+
+def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Follow the gathering branches: add what they gathered since, and return the tags that are new."""
+    fresh: list[str] = []
+    for branch in {*before, *now}:
+        goes_on, carried = gathering.read(repo, now[branch], before.get(branch)) if branch in now else (False, [])
+        if not goes_on:
+            db.execute("DELETE FROM ref WHERE ref > ? AND ref < ?", [f"{branch}/", f"{branch}0"])  # all below: 0 follows /
+            carried = gathering.read(repo, now[branch])[1] if branch in now and branch in before else carried
+        known = _known(db, {item.tag for item in carried})
+        new = {item.tag: item.data for item in carried if item.tag not in known}
+        _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
+        _name(db, ((item.tag, f"{branch}/{item.name}") for item in carried))
+        fresh += new
+    return fresh
+
+
+def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
+    """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are free, so one that another
+    clone gathered is mine only where the same person made it."""
+    db.execute("UPDATE ref SET mine = 1 WHERE NOT mine AND remote = ''")
+    known = clone.load(repo)
+    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
+    theirs = "SELECT tag FROM ref WHERE substr(ref, 1, ?) = ?" + " AND substr(ref, 1, ?) != ?" * len(own)
+    values = [value for prefix in (gathering.SEEN, *own) for value in (len(prefix), prefix)]
+    if db.execute(f"{theirs} LIMIT 1", values).fetchone():
+        email = repo.committer.rpartition(" <")[2][:-1]
+        foreign = "SELECT 1 FROM tag WHERE tag.id = ref.tag AND tag.email != ?"
+        db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND tag IN ({theirs}) AND EXISTS ({foreign})", [*values, email])
+
+
+def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:
     keys: dict[str, set[str]] = {"params": set(), "metrics": set()}
-    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(repo, tags, keys, progress))
+    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(tags, objects, keys, progress))
     db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(kind, name) for kind, names in keys.items() for name in names])
 
 
-def _rows(repo: Repo, tags: list[str], keys: dict[str, set[str]], progress: Progress | None) -> Iterator[tuple[str | None, ...]]:
+def _rows(
+    tags: list[str], objects: Iterable[Object | None], keys: dict[str, set[str]], progress: Progress | None
+) -> Iterator[tuple[str | None, ...]]:
     """Yield a row for each tag object, an empty one for what is no experiment, and gather the names that they use."""
-    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags)), 1):
+    for at, (tag, item) in enumerate(zip(tags, objects), 1):
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None

@@ -14,7 +14,7 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
@@ -46,6 +46,7 @@ _OPTIONS = (
     "-c",
     "protocol.ext.allow=never",
 )
+Progress = Callable[[str, int, int], None]  # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 _HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 _FEW = 200  # objects
 _SMALL = 2**20  # bytes
@@ -161,6 +162,28 @@ class Repo:
                 yield process.stdout
             finally:
                 process.kill()
+
+    def exchange(self, *args: str, progress: Progress | None = None, hooks: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a git command that talks with a remote, and return how it went; its stderr is told to ``progress`` as it comes.
+
+        Args:
+            hooks: let the user's own hooks run.
+        """
+        options = _OPTIONS[2:] if hooks else _OPTIONS
+        if progress is None:
+            done = _run(args, self.root, options=options)
+            return subprocess.CompletedProcess(args, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
+        import tempfile
+
+        command = ["git", *options, *args]
+        with tempfile.TemporaryFile() as said, subprocess.Popen(
+            command, cwd=self.root, env=_environment({}), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            rest = _followed(process.stderr, progress)
+            code = process.wait()
+            said.seek(0)
+            return subprocess.CompletedProcess(args, code, os.fsdecode(said.read()), rest)
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -403,14 +426,40 @@ class Repo:
         return folder
 
 
+def _followed(stream: IO[bytes], progress: Progress) -> str:
+    """Hand on the progress in git's stderr, as GitPython reads it, and return the lines that are none."""
+    from git import RemoteProgress
+
+    class Followed(RemoteProgress):
+        def update(self, op_code: int, cur_count: str | float, max_count: str | float | None = None, message: str = "") -> None:
+            stage = (self._cur_line or "").removeprefix("remote: ").partition(":")[0]
+            progress(stage, int(float(cur_count or 0)), int(float(max_count or 0)))
+
+    reader = Followed()
+    handle = reader.new_message_handler()
+    rest = b""
+    while part := stream.read1(65536):  # type: ignore[attr-defined]
+        *lines, rest = re.split(rb"[\r\n]", rest + part)
+        for line in filter(None, lines):
+            handle(os.fsdecode(line))
+    if rest:
+        handle(os.fsdecode(rest))
+    return "\n".join([*reader.other_lines, *reader.error_lines])
+
+
 def _run(
-    args: Sequence[str], cwd: Path, stdin: bytes | None = None, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    args: Sequence[str],
+    cwd: Path,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    options: Sequence[str] = _OPTIONS,
 ) -> subprocess.CompletedProcess[bytes]:
     source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
         return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(env or {}), capture_output=True, **source, **inherited
+            ["git", *options, *args], cwd=cwd, env=_environment(env or {}), capture_output=True, **source, **inherited
         )
     except FileNotFoundError:
         if not cwd.exists():

@@ -1,0 +1,169 @@
+"""Share experiments through a git remote: ``push`` sends mine, ``pull`` brings everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gitexp import clone, gathering, settings, transport
+from gitexp.errors import UsageError
+from gitexp.experiment import Experiment
+from gitexp.gathering import SEEN, Carried
+from gitexp.index import REMOTES, Index
+from gitexp.outgoing import Load, Outgoing
+from gitexp.repo import Progress, Repo
+from gitexp.transport import Remote
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What went to a remote.
+
+    Attributes:
+        remote: its name.
+        owner: what this clone is called there; empty where nothing ever went.
+        experiments: ``{name here: name there}`` of those that are new there; ``OWNER/exp-7`` where no tag carries it.
+        tags: ``{name here: name there}`` of the tags that went.
+        branch: the branch that went along, None where none did.
+        kept_back: why the branch did not go although it should have.
+        notes: whether labels and notes went.
+    """
+
+    remote: str
+    owner: str = ""
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    branch: str | None = None
+    kept_back: str | None = None
+    notes: bool = False
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What came from a remote.
+
+    Attributes:
+        remote: its name.
+        experiments: how many are new here.
+        notes: whether labels and notes came.
+    """
+
+    remote: str
+    experiments: int = 0
+    notes: bool = False
+
+
+def push(
+    repo: Repo,
+    remote: str | None = None,
+    experiments: Sequence[Experiment] = (),
+    *,
+    tags: bool | None = None,
+    branch: bool = True,
+    dry_run: bool = False,
+    verify: bool = True,
+    progress: Progress | None = None,
+) -> Pushed:
+    """Send experiments that a remote does not have yet, with the branch that was advanced onto them, labels and notes.
+
+    Args:
+        remote: the name of a remote; None takes the one that ``git push`` would.
+        experiments: only these, and no branch; by default all of this clone.
+        tags: whether each gets a tag there; None leaves it to the settings.
+        branch: whether the branch may go.
+        dry_run: ask the remote, and change nothing.
+        verify: let the user's pre-push hook have its say.
+
+    Raises:
+        UsageError: there is no such remote, or an experiment is not of this clone.
+        GitError: the remote cannot be reached or refuses; nothing was changed.
+    """
+    known = settings.load(repo.root)
+    head = repo.found_at or repo.head()
+    there = transport.find(repo, remote, head)
+
+    def lacking() -> Load:
+        return _load(repo, there, experiments, tags, known.push_tags_up_to)
+
+    load = lacking()
+    # Data that lies outside of git (DVC's) goes here, before the experiments: nobody should see one whose data is not there.
+    going = Outgoing(
+        repo, there, load, lacking, wanted=clone.slug(known.owner) if known.owner else None,
+        branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify, progress=progress,
+    )  # fmt: skip
+    here = {**load.tags, **{item.tag: item.name for item in load.experiments}}
+    going.send()
+    names = {item.name: going.names.get(item.tag, f"{going.owner}/{item.name}") for item in going.gathered}
+    went = {here[tag]: name for tag, name in going.names.items()}
+    return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes)
+
+
+def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, progress: Progress | None = None) -> Pulled:
+    """Bring everybody's experiments, labels and notes from a remote; the user's own refs and branches stay as they are.
+
+    Args:
+        remote: the name of a remote; None takes the one that ``git push`` would.
+        prune: forget what is gone on the remote.
+
+    Raises:
+        UsageError: there is no such remote.
+        GitError: the remote cannot be reached; nothing was changed.
+    """
+    there = transport.find(repo, remote, repo.found_at)
+    before = _seen(repo, there)
+    transport.fetch(repo, there, prune=prune, progress=progress)
+    after = _seen(repo, there)
+    new = 0 if before == after else _arrived(repo, there, before, after)
+    return Pulled(there.name, new, transport.merge_notes(repo, there))
+
+
+def unpushed(index: Index, remote: str) -> list[Experiment]:
+    """Return my experiments that are not on a remote yet, as far as this clone knows; oldest first, each once."""
+    found = index.select("tag.id NOT IN (SELECT tag FROM ref AS there WHERE there.remote = ?)", [remote])
+    return list({item.tag: item for item in reversed(found)}.values())
+
+
+def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int) -> Load:
+    """Return what a remote lacks."""
+    index = Index(repo)
+    new = unpushed(index, remote.name)
+    me = repo.committer.rpartition(" <")[2][:-1]
+    # What this clone knows of the remote has to be fresh before the first push, and where `git fetch` brought others' tags.
+    if any(item.email != me for item in new) or not index.count("ref.remote = ?", [remote.name], everybody=True):
+        transport.fetch(repo, remote)
+        index = Index(repo)
+        new = unpushed(index, remote.name)
+    if chosen:
+        mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
+        if foreign := next((item.name for item in chosen if item.tag not in mine), None):
+            raise UsageError(f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp list")
+        wanted = {item.tag for item in chosen}
+        new = [item for item in new if item.tag in wanted]
+    objects = repo.objects(item.tag for item in new)
+    carried = [Carried(item.name, item.tag, item.id, found.data) for item, found in zip(new, objects) if found]
+    load = Load(carried, notes=transport.notes_to_push(repo, remote))
+    if tags is False or not (carried or tags):
+        return load
+    prefix = f"{REMOTES}{remote.name}/"
+    columns, under = "substr(ref.ref, ?), tag.id", [len(prefix) + 1, len(prefix), prefix]
+    load.taken = dict(index.rows(columns, "substr(ref.ref, 1, ?) = ?", under, everybody=True))
+    if tags or len(load.taken) + len(carried) <= up_to:
+        there = {*load.taken.values()}
+        asked = [*chosen] or (index.select()[::-1] if tags else new)
+        load.tags = {item.tag: item.name for item in asked if item.tag not in there}
+    return load
+
+
+def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
+    return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/")
+
+
+def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> int:
+    """Return how many experiments came that are nobody's here."""
+    new = {oid for ref, oid in after.items() if ref.startswith(REMOTES)} - {*before.values()}
+    for ref, tip in after.items():
+        if ref.startswith(SEEN) and before.get(ref) != tip:
+            new |= {item.tag for item in gathering.read(repo, tip, before.get(ref))[1]}
+    index = Index(repo)
+    mine = {row[0] for row in index.rows("tag.id")}
+    return len({row[0] for row in index.rows("tag.id", "ref.remote = ?", [remote.name], everybody=True) if row[0] in new} - mine)
