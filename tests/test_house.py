@@ -25,7 +25,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("batch",),
     ("store", "dvc", "upkeep", "index", "gathering", "clone", "results", "snapshot", "notes", "journal", "worktree"),
     ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card"),
+    ("experiment", "errors", "settings", "card", "extras"),
 )
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
