@@ -40,7 +40,7 @@ class Draft:
         metrics: the ``metrics.csv``, on disk or as bytes.
         last: the last value of each metric.
         files: where params and metrics go in the tree.
-        artifacts: ``{path in the tree: file on disk}``.
+        artifacts: ``{path in the tree: file on disk, or content}``.
         trailers: more ``Gitexp-*`` lines of the commit message.
         extra: more of the tag's summary.
         advance: whether the branch may move.
@@ -64,7 +64,7 @@ class Draft:
     name: str | None = None
     command: str | None = None
     requirements: str = ""
-    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    artifacts: Mapping[str, Path | bytes] = field(default_factory=dict)
     trailers: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     advance: bool = True

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitexp import conditions, message, metrics, params, series
+from gitexp import conditions, datafiles, message, metrics, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
@@ -53,6 +53,7 @@ def verify(repo: Repo, experiments: Sequence[Experiment]) -> Iterator[Checked]:
             problems.append("files of its commit are missing in this clone")
         elif experiment.id in there:
             problems += _contradictions(repo, experiment, tag)
+            problems += _data(repo, experiment)
             for problem, text in _inputs(repo, experiment):
                 (problems if problem else unchecked).append(text)
         signature, said = _signature(repo, experiment, tag, programs)
@@ -154,6 +155,19 @@ def _same(a: Any, b: Any) -> bool:
 
 def _shown(value: Any) -> str:
     return "missing" if value is None else message.one_line(str(value))[:60]
+
+
+def _data(repo: Repo, experiment: Experiment) -> Iterator[str]:
+    """Yield where the recorded hash of data is not what the pointers in the commit say."""
+    recorded = conditions.texts(experiment.extra, "data")
+    if not recorded:
+        return
+    found = datafiles.of_commit(repo, experiment.id)
+    there = datafiles.summary(found) if "*" in recorded else {path: item.hash for path, item in found.items()}
+    for path, hashed in recorded.items():
+        if there.get(path) != hashed:
+            said = there.get(path, "missing")[:19]
+            yield f"data {message.one_line(path)} is {message.one_line(hashed)[:19]} in the tag and {said} in its pointer"
 
 
 def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:

@@ -20,11 +20,11 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("cli", "__main__"),
     ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "outgoing", "integrations", "importing"),
     ("api", "__init__"),
-    ("command", "doctor"),
+    ("command", "doctor", "export"),
     ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
-    ("store", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree"),
-    ("repo", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
+    ("store", "dvc", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree"),
+    ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card"),
 )
 SLOW = (

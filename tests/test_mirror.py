@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import signal
 import subprocess
@@ -296,3 +297,35 @@ def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> 
 
     with pytest.raises(GitexpError, match="which MLflow server"):
         mirror.target(Repo.discover(), None)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mirror")
+def test_push_sends_to_the_git_remote_and_then_mirrors(project: Project, mlflow: Server, address: str, tmp_path: Path) -> None:
+    project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
+    made = record(project, metrics={"rmse": 1})
+    assert "there is no git remote" in project.run("push", "--mlflow", address, "--dry-run").stderr
+    project.git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    assert "would mirror 1 experiment to" in project.gitexp("push", "--mlflow", address, "--dry-run")
+    assert runs(mlflow) == {}
+    done = project.run("push", "--mlflow", "origin", "exp-1", env={"MLFLOW_TRACKING_URI": address})
+    assert done.returncode == 0, done.stderr
+    assert "pushed 1 experiment to origin" in done.stdout
+    assert done.stderr.endswith(f"mirrored to {address}: 1 new\n")
+    assert made.id in project.git("ls-remote", "origin")
+    assert runs(mlflow)["exp-1"].tags["mlflow.source.git.commit"] == made.id
+
+
+def test_dagshubs_server_and_token_are_filled_in_by_themselves(project: Project, stranger: str) -> None:
+    record(project, metrics={"rmse": 1})
+    _Answers.seen.clear()
+    hub = {"DAGSHUB_CLIENT_HOST": stranger, "DAGSHUB_USER_TOKEN": "t0ken", "DAGSHUB_CLIENT_TOKENS_CACHE": "/nowhere"}
+    project.gitexp("remote", "dagshub", "ada/nets", env=hub)
+    said = project.error("push", "--mlflow", "--dry-run", env=hub)  # git finds no repository there, and goes first
+    assert "origin" in said
+    to = project.error("export", "mlflow", f"{stranger}/ada/nets.mlflow", env=hub)
+    assert to.startswith(f"{stranger}/ada/nets.mlflow is no MLflow server")
+    assert _Answers.seen == ["Basic " + base64.b64encode(b"t0ken:t0ken").decode()]
+    _Answers.seen.clear()
+    project.error("export", "mlflow", f"{stranger.replace('127.0.0.1', 'localhost')}/ada/nets.mlflow", env=hub)
+    assert _Answers.seen == [None], "the token went to another host"

@@ -43,11 +43,13 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "note": ("annotate", "Add a note to an experiment."),
     "rm": ("annotate", "Take an experiment's tag away."),
     "import": ("importing", "Make experiments of history or of other tools' runs."),
+    "remote": ("remote", "Set up DagsHub as a remote."),
     "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "doctor": ("setup", "Find and mend leftovers and damage."),
 }
 ALIASES = {"ls": "list"}
+_HIDDEN = {"dagshub-credential": "remote"}  # what git calls, not people
 
 
 class Commands(click.Group):
@@ -58,17 +60,17 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = ALIASES.get(cmd_name, cmd_name)
-        if name not in COMMANDS:
+        if name not in COMMANDS and name not in _HIDDEN:
             return None
         from importlib import import_module
 
-        module = import_module(f"gitexp.cli.{COMMANDS[name][0]}")
+        module = import_module(f"gitexp.cli.{_HIDDEN.get(name) or COMMANDS[name][0]}")
         command = getattr(module, f"{name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and ALIASES.get(args[0], args[0]) not in COMMANDS:
+        if args and not args[0].startswith("-") and ALIASES.get(args[0], args[0]) not in (*COMMANDS, *_HIDDEN):
             ctx.fail(f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} All commands: gitexp --help")
         return super().resolve_command(ctx, args)
 

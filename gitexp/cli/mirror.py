@@ -29,8 +29,8 @@ class Target(NamedTuple):
     advice: str = ""
 
 
-def mirror(repo: Repo, experiments: Sequence[Experiment], uri: str | None, artifacts: bool, place: str | None = None) -> int:
-    """Mirror experiments to the server at ``uri``, by default the one that is known here, and say what was done.
+def mirror(repo: Repo, experiments: Sequence[Experiment], to: Target, artifacts: bool, place: str | None = None) -> int:
+    """Mirror experiments to a server, and say what was done.
 
     Returns:
         the exit code: 1 where some could not be mirrored.
@@ -38,7 +38,6 @@ def mirror(repo: Repo, experiments: Sequence[Experiment], uri: str | None, artif
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
     from gitexp.integrations.mlflow.server import Server
 
-    to = target(repo, uri)
     try:
         with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
             done = mirrored(repo, server, experiments, artifacts=artifacts, otherwise=place, progress=lambda _, __: bar.update(1))
@@ -60,12 +59,24 @@ def target(repo: Repo, uri: str | None) -> Target:
     Raises:
         UsageError: none is known.
     """
+    from gitexp.integrations import dagshub_remote
     from gitexp.integrations.mlflow import server
 
-    named = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    host = dagshub_remote.host(os.environ)
+    home = None if uri or os.environ.get("MLFLOW_TRACKING_URI") else dagshub_remote.find(repo, host)
+    named = uri or os.environ.get("MLFLOW_TRACKING_URI") or (home.mlflow if home else None)
     if not named:
-        raise UsageError("which MLflow server? Write its address, for example http://localhost:5000, or set MLFLOW_TRACKING_URI")
-    return Target(server.address(named), server.login(named, os.environ))
+        raise UsageError(
+            "which MLflow server? Write its address, for example http://localhost:5000, set MLFLOW_TRACKING_URI, "
+            "or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
+        )
+    address, who = server.address(named), server.login(named, os.environ)
+    if who is None and f"{address}/".startswith(f"{host}/"):
+        token = dagshub_remote.token(host, os.environ)
+        if token is None:
+            return Target(address, None, dagshub_remote.NO_TOKEN)
+        return Target(address, server.Login(dagshub_remote.username(token, os.environ), token), "the token may have expired: dagshub login")
+    return Target(address, who)
 
 
 @contextmanager

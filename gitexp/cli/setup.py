@@ -22,6 +22,7 @@ _SETTINGS = """\
 # include = []                 # globs of untracked paths that are taken whatever their size or content
 # exclude = []                 # globs of untracked paths that are never taken
 # scan_secrets = true          # look for secrets in untracked files
+# dvc_commit = true           # run `dvc commit` for changed data before each recording (not set: asked once)
 # sign = false                 # have git sign each experiment's tag
 
 # [metrics]                    # which way is better, where the name does not tell

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gitexp import environment, message, metrics, query, reference, results, series, store
+from gitexp import conditions, datafiles, environment, message, metrics, query, reference, results, series, store
 from gitexp.cli import completion, output, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
@@ -20,6 +20,7 @@ from gitexp.errors import NotFoundError, did_you_mean
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.settings import Settings
+from gitexp.snapshot import readable
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
@@ -126,6 +127,8 @@ def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | No
         "files": _changed(repo, experiment),
         "artifacts": list(experiment.extra.get("artifacts", ())),
         "environment": _environment(experiment),
+        "inputs": conditions.texts(experiment.extra, "inputs"),
+        "data": _data(repo, experiment),
         "trailers": message.trailers(text),
     }
     courses = _courses(repo, experiment, settings)
@@ -167,6 +170,8 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         yield from _titled("params", _pairs({key: output.number(value) for key, value in experiment.params.items()}))
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
+    if rows := _input_rows(facts):
+        yield from _titled("inputs and data", output.text_table(["", "hash", "size", ""], rows, [False, False, True, False]))
     for name in ("files", "artifacts"):
         if facts[name]:
             title = "files changed since the parent" if name == "files" else name
@@ -178,7 +183,28 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         yield from _titled("notes", [output.clean(line) for text in texts for line in text.splitlines()])
 
 
-_SAID = {"Id", "Status", "Started", "Duration", "Command", "Group", "Source", "Source-Store", "Code"}
+def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
+    """Return what DVC tracks there; ``stale`` where the run did not have what its pointer says."""
+    stale = experiment.extra.get("data_stale")
+    apart = set(map(str, stale)) if isinstance(stale, list) else set()
+    return [
+        {"path": path, "hash": item.hash, "size": item.size, "files": item.files, "pointer": item.pointer, "stale": path in apart}
+        for path, item in datafiles.of_commit(repo, experiment.id).items()
+    ]
+
+
+def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
+    rows = [[output.clean(path), output.clean(hashed), "", ""] for path, hashed in facts["inputs"].items()]
+    for item in facts["data"]:
+        size = "" if item["size"] is None else readable(item["size"])
+        files = "" if item["files"] is None else f" in {item['files']:,} files"
+        rows.append(
+            [output.clean(item["path"]), item["hash"], size + files, "changed since, not committed in DVC" if item["stale"] else ""]
+        )
+    return rows
+
+
+_SAID = {"Inputs", "Data", "Data-Stale", "Id", "Status", "Started", "Duration", "Command", "Group", "Source", "Source-Store", "Code"}
 
 
 def _source(experiment: Experiment) -> str | None:

@@ -9,9 +9,9 @@ from typing import TypeVar
 import click
 
 from gitexp import reference, sync
-from gitexp.cli import completion, output
+from gitexp.cli import completion, mirror, output
 from gitexp.cli.opened import opened
-from gitexp.errors import GitexpError
+from gitexp.errors import GitexpError, UsageError
 from gitexp.repo import Progress, Repo
 from gitexp.sync import Pulled, Pushed
 
@@ -26,7 +26,18 @@ _SHOWN = 20  # names that are spelt out
 @click.option("--no-branch", is_flag=True, help="Leave the branch that was advanced here.")
 @click.option("--no-verify", is_flag=True, help="Pass the pre-push hook by.")
 @click.option("--dry-run", "-n", is_flag=True, help="Ask the remote and say what would go; change nothing.")
-def push_command(remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool) -> int:
+@click.option(
+    "--mlflow",
+    is_flag=False,
+    flag_value="",
+    metavar="[URI]",
+    help="Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub.",
+)
+@click.option("--artifacts", is_flag=True, help="With --mlflow: store the artifacts that were logged there, too.")
+def push_command(
+    remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, mlflow: str | None,
+    artifacts: bool,
+) -> int:  # fmt: skip
     """Send experiments that REMOTE does not have yet, with their branch, labels and notes.
 
     Without REMOTE, the one that git push would take. With REFs, only these experiments, and no branch. Names here never
@@ -38,7 +49,28 @@ def push_command(remote: str | None, refs: tuple[str, ...], tags: bool | None, n
       gitexp push
       gitexp push origin exp-3 best:rmse
       gitexp push --dry-run
+      gitexp push --mlflow http://localhost:5000
     """
+    if mlflow is None:
+        if artifacts:
+            raise UsageError("--artifacts belongs to --mlflow; git takes what is in an experiment in any case")
+        return _push(remote, refs, tags, no_branch, no_verify, dry_run)
+    if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
+        remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
+    repo, settings, index = opened()
+    to = mirror.target(repo, mlflow or None)  # what is wrong with it is said before anything goes anywhere
+    chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
+    if remote or repo.git("remote"):
+        _push(remote, refs, tags, no_branch, no_verify, dry_run)
+    else:
+        output.say("there is no git remote, so only the MLflow server gets them")
+    if dry_run:
+        click.echo(f"would mirror {_counted(len(chosen))} to {to.uri}")
+        return 0
+    return mirror.mirror(repo, chosen, to, artifacts)
+
+
+def _push(remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool) -> int:
     if refs:
         repo, settings, index = opened()
         chosen = reference.resolve_many(index, refs, settings)

@@ -1,0 +1,23 @@
+"""The one question about data: may changed data be committed in DVC before it is recorded?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from gitexp.cli import output
+from gitexp.dvc import Stale, listed
+
+
+def asking() -> Callable[[Sequence[Stale]], bool] | None:
+    """Return what asks the user, None where there is no terminal to ask at."""
+    return _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
+
+
+def _ask(found: Sequence[Stale]) -> bool:
+    output.say(f"changed since the last dvc commit: {output.clean(listed(item.path for item in found))}")
+    said = click.confirm("Run `dvc commit` for changed data before each recording? (asked once)", default=True, err=True)
+    output.say(f"kept for this clone; to say it for everybody, or otherwise: dvc_commit = {'true' if said else 'false'} in .gitexp.toml")
+    return said
