@@ -125,6 +125,10 @@ class Index:
         """Whether anything that lies on a remote was ever seen."""
         return bool(self._query("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
 
+    def gathered_by_others(self) -> set[str]:
+        """Return the tags that other clones' gathering branches carry, as far as they were pulled."""
+        return {row[0] for row in self._query(*_theirs(self.repo))}
+
     def unpushed(self, remote: str) -> list[Experiment]:
         """Return my experiments that were never seen on a remote, oldest first, each once."""
         there = "SELECT 1 FROM ref AS there WHERE there.tag = ref.tag AND there.remote = ?"
@@ -288,15 +292,20 @@ def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dic
 def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
     """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are free, so one that another
     clone gathered is mine only where the same person made it."""
-    known = clone.load(repo)
-    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
-    theirs = "SELECT tag FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
-    values = [value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")]  # all below: 0 follows /
+    theirs, values = _theirs(repo)
     db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"])
     if db.execute(f"{theirs} LIMIT 1", values).fetchone():
         email = repo.committer.rpartition(" <")[2][:-1]
         foreign = "SELECT 1 FROM tag WHERE tag.id = ref.tag AND tag.email != ?"
         db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND tag IN ({theirs}) AND EXISTS ({foreign})", [*values, email])
+
+
+def _theirs(repo: Repo) -> tuple[str, list[str]]:
+    """Return the SQL query, and its values, for the tags that other clones gathered."""
+    known = clone.load(repo)
+    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
+    query = "SELECT tag FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
+    return query, [value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")]  # all below: 0 follows /
 
 
 def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:

@@ -26,7 +26,7 @@ _TRIES = 60
 _PAUSE = 0.02  # seconds; pauses after a lost race grow from here
 _ARGUMENTS = 20_000 if os.name == "nt" else 400_000  # characters of refspecs for one push; systems bound a command line
 _RACES = ("failed to update ref", "lock", "incorrect old value", "reference already exists", "reference transaction")
-_COLLATERAL = ("atomic push failed", "atomic transaction failed", "transaction failed", "push of another ref failed")
+_COLLATERAL = ("atomic push fail", "atomic transaction failed", "transaction failed", "push of another ref failed")
 _MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
 
