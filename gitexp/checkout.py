@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import datafiles, difference, dvc, results, store
+from gitexp import datafiles, difference, dvc, results, store, upkeep
 from gitexp.datafiles import Data
 from gitexp.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.experiment import Experiment
@@ -261,7 +261,7 @@ def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tu
         return (), ()
     paths = {item.path for item in arriving}
     try:
-        changed = [item.path for item in dvc.stale(repo, here) if item.path in paths]
+        changed = [item.path for item in upkeep.stale(repo, here) if item.path in paths]
     except GitexpError as error:
         return (), (f"its data was not brought: {error}",)
     if changed:
@@ -277,6 +277,8 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
         missing = dvc.checkout(repo, tree, data)
     except GitexpError as error:
         return (f"its data was not brought: {error}; to try again: dvc checkout",)
+    if tree == repo.root:
+        upkeep.seen(repo, [item for item in data if item.path not in missing])
     brought = len(data) - len(missing)
     said = [f"data: {brought} brought by DVC"] if brought else []
     if missing:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import datafiles, dvc, environment, message, metrics, params, results, settings
+from gitexp import datafiles, environment, message, metrics, params, results, settings, upkeep
 from gitexp.errors import FormatError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
@@ -296,7 +296,7 @@ def _exception(log: Path) -> str | None:
 
 def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
     """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
-    settled = dvc.settle(repo, settings.load(repo.root))
+    settled = upkeep.settle(repo, settings.load(repo.root))
     if not settled.conditions:
         return
     run.replace_conditions(settled.conditions)

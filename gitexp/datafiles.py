@@ -91,7 +91,7 @@ class DataChange:
 
 def in_use(root: Path) -> bool:
     """Whether the repository uses DVC: a file system call, so that others pay nothing."""
-    return (root / FOLDER).is_dir()
+    return (root / FOLDER).is_dir() and not (root / FOLDER).is_symlink()
 
 
 def is_pointer(path: str) -> bool:

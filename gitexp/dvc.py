@@ -1,8 +1,5 @@
 """The one door to DVC: every process of it starts here. Its package is never imported, since that takes a second.
 
-DVC is asked only where something may have moved. What a file or folder looked like (sizes and times) when DVC last said that
-it is what its pointer says is kept in ``.git/gitexp/data.json``; while that holds, nothing is started.
-
 Content goes into DVC's cache, and between cache and remote, through a project of its own in a temporary folder, which has the
 repository's configuration and just the pointers in question. So no file, ``.gitignore`` or index of the user's is touched,
 and experiments on any commit can be served with one process.
@@ -11,83 +8,25 @@ and experiments on any commit can be served with one process.
 from __future__ import annotations
 
 import configparser
-import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from gitexp import datafiles, message
 from gitexp.datafiles import FOLDER, SUFFIX, Data
 from gitexp.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.repo import Repo
-from gitexp.settings import Settings
 from gitexp.snapshot import readable
 
-_STATE = "data.json"
-_ANSWER = "dvc_commit"  # holds yes or no: what the user said when asked
-_FRESH = 0.1  # seconds: a file written so recently may be written again without a visible change of its times
 _MANY = 500  # words of one command line
-_STAGE = "DVC_STAGE"  # set for what `dvc repro` runs, which DVC itself takes note of when it ends
-
-
-@dataclass(frozen=True)
-class Stale:
-    """Data that is not what its pointer says, and ``target``, the file or stage that ``dvc commit`` takes."""
-
-    path: str
-    target: str
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What is known of the data when a snapshot is about to be taken.
-
-    Attributes:
-        conditions: for the experiment: ``data``, the hashes, and ``data_stale``, the paths for which they are not true.
-        told: what the user should know, None where all is well.
-    """
-
-    conditions: Mapping[str, Any] = field(default_factory=dict)
-    told: str | None = None
-
-
-def settle(repo: Repo, settings: Settings, ask: Callable[[Sequence[Stale]], bool] | None = None) -> Settled:
-    """Have the pointers in the work tree say what the data is, as far as the user allows that; nothing is raised.
-
-    Args:
-        ask: asks the user, where nobody has said yet whether ``dvc commit`` may be run. The answer holds for this clone.
-    """
-    if not datafiles.in_use(repo.root):
-        return Settled()
-    told = None
-    data = datafiles.here(repo)
-    found: tuple[Stale, ...] = ()
-    try:
-        found = stale(repo, data)
-        allowed = settings.dvc_commit if settings.dvc_commit is not None else _answer(repo)
-        if found and allowed is None and ask:
-            allowed = ask(found)
-            (repo.make_state_dir() / _ANSWER).write_text("yes" if allowed else "no")
-        if found and allowed:
-            commit(repo, found)
-            found, data = (), datafiles.here(repo)
-        elif found and allowed is None:
-            names = listed(item.path for item in found)
-            told = f"{names} changed since the last dvc commit, so the older data is recorded; to have it committed: dvc_commit = true"
-    except (GitexpError, OSError) as error:
-        told = f"{error}; whether its data changed is not known"
-    apart = sorted({item.path for item in found})
-    return Settled({"data": datafiles.summary(data), "data_stale": apart}, told)
 
 
 def listed(paths: Iterable[str], most: int = 5) -> str:
@@ -105,47 +44,8 @@ def run(folder: Path, *args: str) -> str:
     """
     done = _started(folder, args)
     if done.returncode:
-        said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.strip()]
-        raise GitexpError(f"dvc {args[0]} failed: {message.one_line(said[0]) if said else f'exit code {done.returncode}'}")
+        raise _failed(args[0], done)
     return done.stdout
-
-
-def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ...]:
-    """Return the data in the work tree that is not what its pointer says. What is not there does not count.
-
-    Raises:
-        MissingExtraError: DVC is needed to tell, and is not installed.
-        GitexpError: DVC failed.
-    """
-    data = datafiles.here(repo) if data is None else data
-    if not data or os.environ.get(_STAGE):
-        return ()
-    now = time.time()
-    known = _known(repo)
-    looks = {path: look for path in data if (look := _look(repo.root / path))}
-    seen = {path: [data[path].hash, look[0]] for path, look in looks.items()}
-    if all(known.get(path) == entry for path, entry in seen.items()):
-        return ()
-    found = tuple(_modified(repo, data))
-    apart = {item.path for item in found}
-    _remember(repo, {path: entry for path, entry in seen.items() if path not in apart and looks[path][1] < now - _FRESH})
-    return found
-
-
-def commit(repo: Repo, found: Iterable[Stale]) -> None:
-    """Take changed data into the cache and bring its pointers up to date; the data itself stays as it is.
-
-    Raises:
-        GitexpError: DVC failed.
-    """
-    items = list(found)
-    now = time.time()
-    looks = {item.path: look for item in items if (look := _look(repo.root / item.path))}
-    for targets in _chunks(sorted({item.target for item in items})):
-        run(repo.root, "commit", "--force", "--no-relink", *targets)
-    data = datafiles.here(repo)
-    known = {path: [data[path].hash, look] for path, (look, at) in looks.items() if path in data and at < now - _FRESH}
-    _remember(repo, known)
 
 
 def keep(repo: Repo, files: Mapping[str, Path]) -> dict[str, bytes]:
@@ -160,11 +60,11 @@ def keep(repo: Repo, files: Mapping[str, Path]) -> dict[str, bytes]:
             place = project / str(number) / path.rpartition("/")[2]
             place.parent.mkdir()
             try:
-                os.link(file, place)
+                os.link(file.resolve(), place)
             except OSError:
                 shutil.copyfile(file, place)
             places[path] = place
-        for chunk in _chunks([str(place) for place in places.values()]):
+        for chunk in chunks([str(place) for place in places.values()]):
             run(project, "add", "--no-relink", *chunk)
         return {f"{path}{SUFFIX}": place.with_name(place.name + SUFFIX).read_bytes() for path, place in places.items()}
 
@@ -193,22 +93,22 @@ def has_remote(repo: Repo) -> bool:
     return any(config.has_option("core", "remote") for config in _configs(repo))
 
 
-def push(repo: Repo, data: Iterable[Data]) -> None:
-    """Send data from the cache to DVC's default remote.
+def push(repo: Repo, data: Iterable[Data]) -> int:
+    """Send data from the cache to DVC's default remote; returns how many files are in neither.
 
     Raises:
         GitexpError: DVC failed.
     """
-    _transfer(repo, "push", data)
+    return _transfer(repo, "push", data)
 
 
-def fetch(repo: Repo, data: Iterable[Data]) -> None:
-    """Bring data from DVC's default remote into the cache.
+def fetch(repo: Repo, data: Iterable[Data]) -> int:
+    """Bring data from DVC's default remote into the cache; returns how many files are in neither.
 
     Raises:
         GitexpError: DVC failed; some may be there nevertheless.
     """
-    _transfer(repo, "fetch", data)
+    return _transfer(repo, "fetch", data)
 
 
 def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
@@ -222,6 +122,9 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     """
     if not data:
         return ()
+    top = tree.resolve()
+    if outside := next((item.path for item in data if not (tree / item.path).parent.resolve().is_relative_to(top)), None):
+        raise GitexpError(f"'{outside}' lies behind a link that leaves the repository")
     if tree != repo.root:
         _adapt(repo, tree)
     todo = _brought(tree, data)
@@ -229,18 +132,15 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
         with suppress(GitexpError):
             fetch(repo, todo)
             todo = _brought(tree, todo)
-    if tree == repo.root:
-        now = time.time()
-        looks = {item.path: (item.hash, look) for item in data if item not in todo and (look := _look(tree / item.path))}
-        _remember(repo, {path: [said, look[0]] for path, (said, look) in looks.items() if look[1] < now - _FRESH})
     return tuple(item.path for item in todo)
 
 
-def _answer(repo: Repo) -> bool | None:
-    try:
-        return {"yes": True, "no": False}.get((repo.state_dir / _ANSWER).read_text().strip())
-    except OSError:
-        return None
+def of_experiments(repo: Repo, commits: Iterable[str]) -> tuple[Data, ...]:
+    """Return the data that the commits' pointers name, each content once; none where there is no remote that it could go to."""
+    if not datafiles.in_use(repo.root) or not has_remote(repo):
+        return ()
+    found = {item.hash: item for commit in commits for item in datafiles.of_commit(repo, commit).values()}
+    return tuple(item for item in found.values() if item.entry.get("push") is not False)
 
 
 # -- DVC as a process ----------------------------------------------------------------------------------------------------
@@ -257,6 +157,13 @@ def _started(folder: Path, args: Sequence[str]) -> subprocess.CompletedProcess[s
         raise GitexpError(f"DVC could not be started: {error.strerror}; try: dvc version") from None
 
 
+def _failed(what: str, done: subprocess.CompletedProcess[str]) -> GitexpError:
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    first = next((at for at, line in enumerate(said) if line.startswith("ERROR: ")), 0)
+    words = " ".join(said[first : first + 2]).removeprefix("ERROR: ")
+    return GitexpError(f"dvc {what} failed: {message.one_line(words) or f'exit code {done.returncode}'}")
+
+
 def _program() -> list[str]:
     if importlib.util.find_spec("dvc"):
         return [sys.executable, "-m", "dvc"]
@@ -266,39 +173,33 @@ def _program() -> list[str]:
     return [program]
 
 
-def _modified(repo: Repo, data: Mapping[str, Data]) -> Iterator[Stale]:
-    """Yield what DVC calls modified. Not through ``dvc status``, which does not look at a file whose old content is in no cache."""
-    try:
-        said = json.loads(run(repo.root, "data", "status", "--json") or "{}")
-        modified = {os.path.normpath(path).replace(os.sep, "/") for path in said.get("uncommitted", {}).get("modified", ())}
-    except (ValueError, AttributeError):
-        raise GitexpError("dvc data status gave no JSON; gitexp needs DVC 3 or newer: pip install --upgrade dvc") from None
-    yield from (Stale(path, item.target) for path, item in data.items() if path in modified)
-
-
 def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
     """Run ``dvc checkout``, and return the data that is in no cache."""
-    for chunk in _chunks([item.path for item in data]):
+    missing: list[Data] = []
+    for chunk in chunks([item.path for item in data]):
         done = _started(tree, ("checkout", *chunk))
         if done.returncode and "missing-files" not in done.stderr and "Checkout failed for" not in done.stderr:
-            said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.strip()]
-            raise GitexpError(f"dvc checkout failed: {message.one_line(' '.join(said[:2])) if said else done.returncode}")
+            raise _failed("checkout", done)
         if done.returncode:
             lines = [line.strip().replace(os.sep, "/") for line in done.stderr.splitlines()]
-            failed = [item for item in data if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)]
-            return failed or [item for item in data if not (tree / item.path).exists()]
-    return []
+            asked = [item for item in data if item.path in chunk]
+            failed = [item for item in asked if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)]
+            missing += failed or [item for item in asked if not (tree / item.path).exists()]
+    return missing
 
 
-def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> None:
+def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
     wanted = {item.hash: item for item in data}
     if not wanted:
-        return
+        return 0
     with _project(repo) as project:
         for number, item in enumerate(wanted.values()):
             entry = {**item.entry, "path": f"d{number}"}
             (project / f"d{number}{SUFFIX}").write_text(json.dumps({"outs": [entry]}))  # JSON is YAML
-        run(project, how)
+        done = _started(project, (how,))
+    if done.returncode:
+        raise _failed(how, done)
+    return len(re.findall(r"^md5: [0-9a-f]{32}", done.stderr, re.MULTILINE))
 
 
 @contextmanager
@@ -340,7 +241,8 @@ def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], 
     (repo.root / FOLDER / "cache").mkdir(exist_ok=True)
     config.read_dict(more)
     place = top / FOLDER / name
-    place.touch(mode=0o600)  # it may hold a password
+    place.unlink(missing_ok=True)  # it may be a link in somebody's repository, to anywhere
+    place.touch(mode=0o600, exist_ok=False)  # it may hold a password
     with open(place, "w", encoding="utf-8") as file:
         config.write(file)
 
@@ -360,51 +262,6 @@ def _parser() -> configparser.RawConfigParser:
     return configparser.RawConfigParser(comment_prefixes=("#",), strict=False, default_section="\0")
 
 
-def _chunks(words: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield words in lots that a command line holds."""
     yield from (words[at : at + _MANY] for at in range(0, len(words), _MANY))
-
-
-# -- what data looked like when it was last known to be right --------------------------------------------------------------
-
-
-def _look(path: Path) -> tuple[str, float] | None:
-    """Return what changes whenever a file, or one of a folder's, is written; and the newest time of them. None: not there."""
-    try:
-        if not path.is_dir():
-            status = path.stat()
-            return f"{status.st_mtime_ns} {status.st_size} {status.st_ino}", status.st_mtime
-        lines, newest, todo = [], 0.0, [str(path)]
-        while todo:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        todo.append(entry.path)
-                        continue
-                    status = entry.stat()
-                    lines.append(f"{entry.path} {status.st_mtime_ns} {status.st_size} {status.st_ino}")
-                    newest = max(newest, status.st_mtime)
-    except OSError:
-        return None
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest(), newest
-
-
-def _known(repo: Repo) -> dict[str, Any]:
-    try:
-        known = json.loads((repo.state_dir / _STATE).read_bytes()).get(str(repo.root), {})
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _remember(repo: Repo, entries: Mapping[str, Any]) -> None:
-    """Keep what was seen; a work tree has its own, and a lost update costs no more than one question to DVC."""
-    folder = repo.make_state_dir()
-    try:
-        whole = json.loads((folder / _STATE).read_bytes())
-    except (OSError, ValueError):
-        whole = {}
-    top = str(repo.root)
-    with suppress(OSError):
-        part = folder / f"{_STATE}.{os.getpid()}.new"
-        part.write_text(json.dumps({**whole, top: {**whole.get(top, {}), **entries}}))
-        os.replace(part, folder / _STATE)

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import conditions, dvc, environment, metrics, params, results, seeds, settings, snapshot, store
+from gitexp import conditions, dvc, environment, metrics, params, results, seeds, settings, snapshot, store, upkeep
 from gitexp.errors import FormatError, GitError, UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.notes import check_label
@@ -127,7 +127,7 @@ def log(
     advance: bool | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
-    ask: Callable[[Sequence[dvc.Stale]], bool] | None = None,
+    ask: Callable[[Sequence[upkeep.Stale]], bool] | None = None,
 ) -> tuple[store.Recorded, snapshot.Snapshot]:
     """Record the work tree as it is now with what was measured.
 
@@ -145,7 +145,7 @@ def log(
         store.check_name(repo, name)
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
-    settled = dvc.settle(repo, known, ask)
+    settled = upkeep.settle(repo, known, ask)
     artifacts: dict[str, Path | bytes] = {**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})}
     extra = {
         **conditions.here(),

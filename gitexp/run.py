@@ -41,6 +41,7 @@ from gitexp import (
     settings,
     snapshot,
     store,
+    upkeep,
 )
 from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
@@ -417,11 +418,11 @@ def begin(
     beside: str | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
-    ask: Callable[[Sequence[dvc.Stale]], bool] | None = None,
+    ask: Callable[[Sequence[upkeep.Stale]], bool] | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
     known = settings.load(repo.root)
-    settled = dvc.settle(repo, known, ask)
+    settled = upkeep.settle(repo, known, ask)
     extra = {
         **conditions.here(),
         "inputs": conditions.hash_inputs(repo.root, inputs),

@@ -3,7 +3,7 @@
 What gitexp records lies in one ``metrics.csv``. A commit that was adopted from history keeps its files as they are, and they
 have other forms too: several CSV files, DVC's ``metrics.json`` (YAML, TOML), and the folders of dvclive, whose
 ``plots/metrics/train/loss.tsv`` hold the course of what ``metrics.json`` says last. The keys ``metrics``, ``metrics.2``, ...
-of ``Experiment.files`` name them all. Where they are more than one, names are told apart by what their paths do not share:
+of ``Experiment.files`` name them all. A name that two of them have is told apart by what their paths do not share:
 ``test_metrics.csv`` beside ``metrics.csv`` gives ``rmse`` and ``test/rmse``.
 """
 
@@ -51,16 +51,21 @@ def _later(read: Callable[[str], bytes], path: str, said: list[str]) -> Iterator
 
 def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
     """Yield the points of several files as those of one experiment."""
-    prefixes = distinct(found)
+    if len(found) == 1 and not any(map(_COURSE.fullmatch, found)):
+        yield from next(iter(found.values()))
+        return
     courses = {path: match for path in found if (match := _COURSE.fullmatch(path))}
-    followed = {prefixes[path] + match["name"] for path, match in courses.items()}
+    followed = {match["folder"] + match["name"] for match in courses.values()}
     folders = {match["folder"] for match in courses.values()}
+    whole: dict[str, list[MetricPoint]] = {}
     for path, some in found.items():
-        beside = path not in courses and _folder(path) in folders  # dvclive's last values; their course says more
-        for point in some:
-            name = prefixes[path] + (point.name.replace(".", "/") if beside else point.name)
-            if not (beside and (name in followed or point.name == "step")):
-                yield point._replace(name=name)
+        whole[path] = list(some)
+        if path not in courses and _folder(path) in folders:  # dvclive's last values; their course says more
+            last = [point._replace(name=point.name.replace(".", "/")) for point in whole[path] if point.name != "step"]
+            whole[path] = [point for point in last if _folder(path) + point.name not in followed]
+    called = _told_apart({path: {point.name for point in some} for path, some in whole.items()}, "/")
+    for path, some in whole.items():
+        yield from (point._replace(name=called[path][point.name]) for point in some)
 
 
 def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricPoint]:
@@ -79,20 +84,24 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
 
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the params of several files ``{path: nested}``, flat, as those of one experiment."""
-    prefixes = distinct(found)
-    flat: dict[str, Any] = {}
-    for path, values in found.items():
-        flat |= {prefixes[path].replace("/", ".") + name: value for name, value in params.flatten(values).items()}
-    return flat
+    flat = {path: params.flatten(values) for path, values in found.items()}
+    called = _told_apart(flat, ".")
+    return {called[path][name]: value for path, values in flat.items() for name, value in values.items()}
 
 
-def distinct(found: Iterable[str]) -> dict[str, str]:
-    """Return for each path the prefix that tells its names from those of the others, empty where nothing has to be told."""
-    stems = {path: _stem(path) for path in found}
-    if len({*stems.values()}) < 2:
-        return dict.fromkeys(stems, "")
+def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:
+    """Return for each path what its names are called: those that other files have too are preceded by what tells the paths apart."""
+    stems = {path: _stem(path) for path in names}
+    owners: dict[str, set[str]] = {}
+    for path, some in names.items():
+        for name in some:
+            owners.setdefault(name, set()).add(stems[path])
     shared = posixpath.commonprefix([f"{stem}/" for stem in stems.values()]).rpartition("/")[0]
-    return {path: prefix + "/" if (prefix := stem[len(shared) :].strip("/")) else "" for path, stem in stems.items()}
+    prefixes = {path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()}
+    return {
+        path: {name: f"{prefixes[path]}{separator}{name}" if len(owners[name]) > 1 and prefixes[path] else name for name in some}
+        for path, some in names.items()
+    }
 
 
 def _stem(path: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gitexp import clone, gathering, ledger, notes, settings, transport
-from gitexp.errors import UsageError
+from gitexp import clone, dvc, gathering, ledger, notes, settings, transport
+from gitexp.datafiles import Data
+from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.gathering import SEEN, Carried
 from gitexp.index import REMOTES, Index
@@ -27,6 +28,8 @@ class Pushed:
         branch: the branch that went along, None where none did.
         kept_back: why the branch did not go although it should have.
         notes: whether labels and notes went.
+        data: how many files and folders of DVC's are on its remote for them.
+        data_missing: how many of their files are not in DVC's cache here, and could not go.
     """
 
     remote: str
@@ -36,6 +39,8 @@ class Pushed:
     branch: str | None = None
     kept_back: str | None = None
     notes: bool = False
+    data: int = 0
+    data_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,15 @@ class Pulled:
         remote: its name.
         experiments: how many are new here.
         notes: whether labels and notes came.
+        data: how many files and folders of DVC's are in its cache for them.
+        data_problem: why data did not come, None where it did.
     """
 
     remote: str
     experiments: int = 0
     notes: bool = False
+    data: int = 0
+    data_problem: str | None = None
 
 
 def push(
@@ -62,6 +71,7 @@ def push(
     branch: bool = True,
     dry_run: bool = False,
     verify: bool = True,
+    data: bool = True,
     progress: Progress | None = None,
 ) -> Pushed:
     """Send experiments that a remote does not have yet, with the branch that was advanced onto them, labels and notes.
@@ -73,6 +83,7 @@ def push(
         branch: whether the branch may go.
         dry_run: ask the remote, and change nothing.
         verify: let the user's pre-push hook have its say.
+        data: send the data that DVC tracks first, where DVC has a remote: nobody should see an experiment whose data is not there.
 
     Raises:
         UsageError: there is no such remote, or an experiment is not of this clone.
@@ -86,7 +97,8 @@ def push(
         return _load(repo, there, experiments, tags, known.push_tags_up_to)
 
     load = lacking()
-    # Data that lies outside of git (DVC's) goes here, before the experiments: nobody should see one whose data is not there.
+    named = dvc.of_experiments(repo, [item.commit for item in load.experiments]) if data and not dry_run else ()
+    missing = _send_data(repo, named)
     going = Outgoing(
         repo, there, load, lacking, wanted=clone.slug(known.owner) if known.owner else None,
         branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify, progress=progress,
@@ -97,15 +109,16 @@ def push(
         ledger.settle(repo, there.name, going.owner, load.refs)
     names = {item.name: going.names.get(item.tag, f"{going.owner}/{item.name}") for item in going.gathered}
     went = {here[tag]: name for tag, name in going.names.items()}
-    return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes)
+    return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes, len(named), missing)
 
 
-def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, progress: Progress | None = None) -> Pulled:
+def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bool = True, progress: Progress | None = None) -> Pulled:
     """Bring everybody's experiments, labels and notes from a remote; the user's own refs and branches stay as they are.
 
     Args:
         remote: the name of a remote; None takes the one that ``git push`` would.
         prune: forget what is gone on the remote.
+        data: bring the data of new experiments into DVC's cache, where DVC has a remote.
 
     Raises:
         UsageError: there is no such remote.
@@ -115,8 +128,11 @@ def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, progress
     before = _seen(repo, there)
     transport.fetch(repo, there, prune=prune, progress=progress)
     after = _seen(repo, there)
-    new = 0 if before == after else _arrived(repo, there, before, after)
-    return Pulled(there.name, new, transport.merge_notes(repo, there))
+    new = [] if before == after else _arrived(repo, there, before, after)
+    noted = transport.merge_notes(repo, there)
+    named = dvc.of_experiments(repo, new) if data else ()
+    problem = _bring_data(repo, named)
+    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem)
 
 
 def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int) -> Load:
@@ -163,12 +179,30 @@ def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
     return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/")
 
 
-def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> int:
-    """Return how many experiments came that are nobody's here."""
+def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the commits of the experiments that came and are nobody's here."""
     new = {oid for ref, oid in after.items() if ref.startswith(REMOTES)} - {*before.values()}
     for ref, tip in after.items():
         if ref.startswith(SEEN) and before.get(ref) != tip:
             new |= {item.tag for item in gathering.read(repo, tip, before.get(ref))[1]}
     index = Index(repo)
     mine = {row[0] for row in index.rows("tag.id")}
-    return len({row[0] for row in index.rows("tag.id", "ref.remote = ?", [remote.name], everybody=True) if row[0] in new} - mine)
+    there = dict(index.rows('tag.id, tag."commit"', "ref.remote = ?", [remote.name], everybody=True))
+    return [commit for tag, commit in there.items() if tag in new and tag not in mine]
+
+
+def _send_data(repo: Repo, named: Sequence[Data]) -> int:
+    """Send data, and return how many files of it are not here."""
+    try:
+        return dvc.push(repo, named)
+    except GitexpError as error:
+        raise GitexpError(f"{error}; nothing was pushed; to push the experiments without their data: gitexp push --no-data") from None
+
+
+def _bring_data(repo: Repo, named: Sequence[Data]) -> str | None:
+    """Bring data, and return why it did not come: the experiments are here, and a checkout tries again."""
+    try:
+        missing = dvc.fetch(repo, named)
+    except GitexpError as error:
+        return str(error)
+    return f"{missing:,} files are not on DVC's remote" if missing else None

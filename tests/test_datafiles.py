@@ -10,7 +10,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import datafiles, dvc, settings
+from gitexp import datafiles, settings, upkeep
 from gitexp.repo import Repo
 
 POINTER = "outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: {path}\n"
@@ -19,7 +19,7 @@ POINTER = "outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: {path}\n"
 def test_without_dvc_nothing_is_looked_for_and_a_large_artifact_is_refused(project: Project) -> None:
     project.write("odd.dvc", "not a pointer")
     repo = Repo.discover(project.root)
-    assert dvc.settle(repo, settings.load(repo.root)) == dvc.Settled()
+    assert upkeep.settle(repo, settings.load(repo.root)) == upkeep.Settled()
     project.write(".gitexp.toml", "max_file_size = '1kB'\n")
     project.write("model.pt", b"x" * 2000)
     said = project.error("log", "-M", "rmse=1", "--artifact", "model.pt")

@@ -17,8 +17,8 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import datafiles, dvc
-from gitexp.errors import UsageError
+from gitexp import datafiles, dvc, upkeep
+from gitexp.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc"), pytest.mark.skipif(not find_spec("dvc"), reason="dvc is not installed")]
@@ -83,7 +83,7 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.chdir(tmp_path / "project")
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
-    dvc._remember(repo, {path: [item.hash, dvc._look(made.root / path)[0]] for path, item in datafiles.here(repo).items()})
+    upkeep._remember(repo, {path: [item.hash, upkeep._look(made.root / path)[0]] for path, item in datafiles.here(repo).items()})
     return made
 
 
@@ -170,14 +170,18 @@ def test_a_large_artifact_becomes_a_pointer_and_travels_through_the_remote(data:
     assert b"size: 5000" in made.read("model.pt.dvc")
     assert "model.pt" not in data.git("ls-tree", "--name-only", "exp-1").split()
 
-    repo = Repo.discover(data.root)
-    dvc.push(repo, datafiles.of_commit(repo, made.id).values())
-    data.git("clone", "-q", str(data.root), str(tmp_path / "clone"))
+    data.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
+    data.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    data.git("push", "-q", "-u", "origin", "main")
+    assert "data: 4 files and folders are on DVC's remote" in data.run("push").stderr
+    data.git("clone", "-q", "--no-tags", str(tmp_path / "origin.git"), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
-    clone.gitexp("checkout", "exp-1", cwd=clone.root)
+    assert "data: 4 files and folders are in DVC's cache" in clone.run("pull").stderr
+    shutil.move(tmp_path / "store", tmp_path / "away")
+    clone.gitexp("checkout", "origin/exp-1")
     assert (clone.root / "model.pt").read_bytes() == (data.root / "model.pt").read_bytes()
     assert (clone.root / "data/imgs/c.png").exists()
-    done = clone.run("log", "-M", "rmse=2", cwd=clone.root)
+    done = clone.run("log", "-M", "rmse=2")
     assert "kept by DVC, see model.pt.dvc" in done.stderr, "it is untracked, and for git still too large"
     assert not list((data.root / ".git/gitexp").glob("dvc-*"))
 
@@ -273,3 +277,26 @@ def test_on_a_terminal_it_asks_once(data: Project) -> None:
     data.write("data/raw.csv", "3, and more\n")
     assert "Run `dvc commit`" not in answered("log", "-M", "rmse=2")
     assert gitexp.get("exp-1").extra["data"] != gitexp.get("exp-2").extra["data"]
+
+
+def test_a_remote_that_is_away_stops_a_push_and_a_link_out_of_the_repository_a_checkout(data: Project, tmp_path: Path) -> None:
+    data.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
+    data.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    (tmp_path / "store").write_text("a file, where the remote's folder should be")
+    data.gitexp("log", "-M", "rmse=1", "--no-advance")
+    said = data.error("push")
+    assert "nothing was pushed; to push the experiments without their data: gitexp push --no-data" in said
+    assert data.git("ls-remote", "origin") == ""
+    assert "pushed 1 experiment" in data.gitexp("push", "--no-data")
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/raw.csv").write_text("mine")
+    pointer = (data.root / "data/raw.csv.dvc").read_text()
+    data.write("out/raw.csv.dvc", pointer)
+    data.gitexp("log", "-M", "rmse=2")
+    shutil.rmtree(data.root / "out")
+    (data.root / "out").symlink_to(tmp_path / "mine")
+    found = datafiles.of_commit(Repo.discover(data.root), "exp-2")["out/raw.csv"]
+    with pytest.raises(GitexpError, match="behind a link"):
+        dvc.checkout(Repo.discover(data.root), data.root, [found])
+    assert (tmp_path / "mine/raw.csv").read_text() == "mine"

@@ -23,9 +23,9 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("command", "doctor", "export"),
     ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
-    ("store", "dvc", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree"),
+    ("store", "dvc", "upkeep", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree"),
     ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card"),
+    ("experiment", "errors", "settings", "card", "extras"),
 )
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import click
 
 from gitexp.cli import output
-from gitexp.dvc import Stale, listed
+from gitexp.dvc import listed
+from gitexp.upkeep import Stale
 
 
 def asking() -> Callable[[Sequence[Stale]], bool] | None:

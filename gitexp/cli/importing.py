@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import click
 
@@ -54,6 +56,84 @@ def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_ru
         dry_run,
         "no commit of any branch changed a file like metrics.csv or params.yml",
     )
+
+
+@import_command.command("dvc")
+@_dry_run
+def dvc_command(dry_run: bool) -> None:
+    """Give each experiment of DVC (dvc exp) a tag, on the commit that DVC made for it.
+
+    Params and metrics are those that dvc.yaml names, and dvclive's. DVC need not be installed, and its own experiments stay.
+
+    \b
+    Example:
+      gitexp import dvc --dry-run
+    """
+    from gitexp.importing import dvc
+
+    _import(lambda repo, known, progress: dvc.find(repo, known.commits, progress), dry_run, "there is no experiment below refs/exps")
+
+
+@import_command.command("mlflow")
+@click.argument("uri")
+@click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
+@click.option("--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size.")
+@_dry_run
+def mlflow_command(uri: str, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
+    """Import the runs of MLflow at URI: a server, a database or a folder of runs.
+
+    A run becomes a child of the commit that MLflow noted for it, where that is in this repository. Nested runs share a
+    group. Runs that still go on are left for another time.
+
+    \b
+    Examples:
+      gitexp import mlflow http://localhost:5000
+      gitexp import mlflow sqlite:///mlflow.db --experiment housing
+      gitexp import mlflow mlruns --artifacts
+    """
+    from gitexp.importing import mlflow
+
+    with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+        place = Path(folder) if artifacts and not dry_run else None
+        _import(lambda repo, known, progress: mlflow.find(uri, experiment, place, progress), dry_run, f"{uri} has no runs")
+
+
+_FOLDER = click.Path(exists=True, path_type=Path)
+
+
+@import_command.command("wandb")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_dry_run
+def wandb_command(folder: Path, dry_run: bool) -> None:
+    """Import the runs that Weights & Biases keeps in DIR, the folder `wandb` beside a script.
+
+    A run becomes a child of its git commit, with its diff.patch applied, where that commit is in this repository. Metrics,
+    config, summary, tags, notes and group come along; media do not.
+
+    \b
+    Example:
+      gitexp import wandb wandb
+    """
+    from gitexp.importing import wandb
+
+    _import(lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs")
+
+
+@import_command.command("tensorboard")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_dry_run
+def tensorboard_command(folder: Path, dry_run: bool) -> None:
+    """Import the runs of TensorBoard's event files in DIR: scalars and hparams.
+
+    Each folder with event files is a run. They know nothing of the code, so each stands on its own, without a parent.
+
+    \b
+    Example:
+      gitexp import tensorboard runs
+    """
+    from gitexp.importing import tensorboard
+
+    _import(lambda repo, known, progress: tensorboard.find(folder, progress), dry_run, f"{folder} has no runs")
 
 
 def _import(search: Search, dry_run: bool, nothing: str) -> None:

@@ -162,6 +162,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         "ran on": facts["environment"],
         "source": _source(experiment),
         "code": experiment.extra.get("code"),
+        "tags": _tags(experiment),
         **{name.lower(): value for name, value in facts["trailers"].items() if name not in _SAID},
     }
     yield ""
@@ -216,6 +217,12 @@ def _source(experiment: Experiment) -> str | None:
         return "this commit of history, adopted by gitexp import git"
     where = f" in {source['where']}" if source.get("where") else ""
     return f"{source.get('kind')} {source.get('id')}{where}"
+
+
+def _tags(experiment: Experiment) -> str | None:
+    """Return what another tool said of an imported experiment."""
+    tags = experiment.extra.get("tags")
+    return ", ".join(f"{name}={value}" for name, value in tags.items()) if isinstance(tags, Mapping) else None
 
 
 def _metric_lines(experiment: Experiment, courses: Mapping[str, Course], settings: Settings) -> list[str]:

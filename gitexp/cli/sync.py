@@ -26,6 +26,7 @@ _SHOWN = 20  # names that are spelt out
 @click.option("--no-branch", is_flag=True, help="Leave the branch that was advanced here.")
 @click.option("--no-verify", is_flag=True, help="Pass the pre-push hook by.")
 @click.option("--dry-run", "-n", is_flag=True, help="Ask the remote and say what would go; change nothing.")
+@click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks here.")
 @click.option(
     "--mlflow",
     is_flag=False,
@@ -36,9 +37,9 @@ _SHOWN = 20  # names that are spelt out
 @click.option("--artifacts", is_flag=True, help="With --mlflow: store the artifacts that were logged there, too.")
 def push_command(
     remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, mlflow: str | None,
-    artifacts: bool,
+    artifacts: bool, no_data: bool,
 ) -> int:  # fmt: skip
-    """Send experiments that REMOTE does not have yet, with their branch, labels and notes.
+    """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to DVC's remote).
 
     Without REMOTE, the one that git push would take. With REFs, only these experiments, and no branch. Names here never
     change, and nothing is forced: where REMOTE has another exp-7, mine is called OWNER/exp-7 there. The branch
@@ -54,14 +55,14 @@ def push_command(
     if mlflow is None:
         if artifacts:
             raise UsageError("--artifacts belongs to --mlflow; git takes what is in an experiment in any case")
-        return _push(remote, refs, tags, no_branch, no_verify, dry_run)
+        return _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
     if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
     to = mirror.target(repo, mlflow or None)  # what is wrong with it is said before anything goes anywhere
     chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
     if remote or repo.git("remote"):
-        _push(remote, refs, tags, no_branch, no_verify, dry_run)
+        _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
     if dry_run:
@@ -70,18 +71,21 @@ def push_command(
     return mirror.mirror(repo, chosen, to, artifacts)
 
 
-def _push(remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool) -> int:
+def _push(
+    remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, no_data: bool
+) -> int:
     if refs:
         repo, settings, index = opened()
         chosen = reference.resolve_many(index, refs, settings)
     else:
         repo, chosen = Repo.discover(), []
-    pushed = _followed(
-        lambda progress: sync.push(
-            repo, remote, chosen, tags=tags, branch=not no_branch, dry_run=dry_run, verify=not no_verify, progress=progress
-        )
-    )
+    options = {"tags": tags, "branch": not no_branch, "dry_run": dry_run, "verify": not no_verify, "data": not no_data}
+    pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **options, progress=progress))  # type: ignore[arg-type]
     _print_pushed(pushed, "would push" if dry_run else "pushed")
+    if pushed.data:
+        output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")
+    if pushed.data_missing:
+        output.say(f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go")
     if pushed.kept_back:
         raise GitexpError(f"the branch did not go to {pushed.remote}, the experiments did: {output.clean(pushed.kept_back)}")
     return 0
@@ -90,8 +94,9 @@ def _push(remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branc
 @click.command("pull")
 @click.argument("remote", required=False, metavar="[REMOTE]")
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
-def pull_command(remote: str | None, prune: bool) -> None:
-    """Bring everybody's experiments, labels and notes from REMOTE.
+@click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks there.")
+def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
+    """Bring everybody's experiments, labels and notes from REMOTE, and their data (into DVC's cache).
 
     They come under names of their own, origin/exp-7 and bob/exp-7, which every command takes; gitexp list --all shows
     them. Branches, tags and files here stay as they are.
@@ -101,10 +106,14 @@ def pull_command(remote: str | None, prune: bool) -> None:
       gitexp pull && gitexp list --all
     """
     repo = Repo.discover()
-    pulled = _followed(lambda progress: sync.pull(repo, remote, prune=prune, progress=progress))
+    pulled = _followed(lambda progress: sync.pull(repo, remote, prune=prune, data=not no_data, progress=progress))
     parts = [_counted(pulled.experiments)] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
     click.echo(f"pulled {' and '.join(parts)} from {pulled.remote}" if parts else f"nothing new on {pulled.remote}")
+    if pulled.data:
+        output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
+    if pulled.data_problem:
+        output.say(f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again")
     if pulled.experiments:
         output.say("to see them: gitexp list --all")
 

@@ -23,6 +23,7 @@ from gitexp.importing.found import Commit, Found, Progress, Unread, moment, pers
 from gitexp.repo import Repo
 
 PATTERNS = (":(glob,icase)**/*metric*.*", ":(glob,icase)**/*param*.*", ":(glob)**/plots/metrics/**/*.tsv")
+DECLARED = "declared"  # instead of a mode: somebody says that there is such a file
 LARGEST = 100 * 10**6  # bytes of a file; nobody logged that much
 MOST = 2_000  # names in one experiment; more are data
 _KINDS = (
@@ -172,7 +173,7 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
     fields = output.split(b"\0")
     at = 0
     while at + len(_FIELDS) < len(fields):
-        id, parents, name, email, date, text = (field.decode("utf-8", "replace") for field in fields[at : at + len(_FIELDS)])
+        id, parents, name, email, when, text = (field.decode("utf-8", "replace") for field in fields[at : at + len(_FIELDS)])
         at += len(_FIELDS)
         changes = []
         while at < len(fields) and (not fields[at].strip() or fields[at].lstrip(b"\n").startswith(b":")):
@@ -186,10 +187,11 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
             known_as = kind_of(os.fsdecode(path))
             if known_as and before != after and status[:1] != b"D":
                 changes.append(Change(known_as, os.fsdecode(path), mode.decode(), after.decode()))
-        yield Past(id.strip(), tuple(parents.split()), person(name, email), _date(date), text, tuple(changes))
+        yield Past(id.strip(), tuple(parents.split()), person(name, email), date(when), text, tuple(changes))
 
 
-def _date(text: str) -> datetime:
+def date(text: str) -> datetime:
+    """Read a time as git writes it, ``1700000000 +0100``; 1970 for what is none."""
     seconds, _, zone = text.partition(" ")
     try:
         offset = timedelta(hours=int(zone[:3]), minutes=int(zone[0] + zone[3:]))
@@ -256,6 +258,8 @@ def _refused(change: Change, size: int | None, data: bytes | None) -> str | None
         return "a symbolic link"
     if not change.path.isprintable() or any("\udc80" <= char <= "\udcff" for char in change.path):
         return "its path holds control characters, or is not UTF-8"
+    if size is None and change.mode == DECLARED:
+        return "it is not in git; DVC's cache may have it"
     if size is None:
         return "its content is not in this clone (a partial one?); to get it: git fetch --refetch origin"
     if size > LARGEST:

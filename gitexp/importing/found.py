@@ -7,6 +7,7 @@ that tool calls it, and its ``key``, a hash of the two, is the experiment's id: 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -74,6 +75,8 @@ class Run:
         commit: the code that ran, as the tool noted it; it need not exist here.
         patch: what was changed since that commit, a diff.
         artifacts: ``{name: file on disk}``.
+        tags: what else the tool knows of it, in words.
+        ours: the id of the experiment that it once was, where it came from gitexp.
         partly: what of it could not be read.
     """
 
@@ -94,12 +97,14 @@ class Run:
     commit: str | None = None
     patch: bytes | None = None
     artifacts: Mapping[str, Path] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ours: str | None = None
     partly: tuple[Unread, ...] = ()
 
     @property
     def key(self) -> str:
         """The id of the experiment that it becomes."""
-        return key(self.kind, self.id)
+        return self.ours or key(self.kind, self.id)
 
 
 Found = Commit | Run | Unread
@@ -116,6 +121,15 @@ def moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(0, timezone.utc)
+
+
+def shown(path: Path) -> str:
+    """Return where a store lies, as it may be said in public: from the home folder on."""
+    whole = Path(os.path.abspath(path))
+    try:
+        return f"~/{whole.relative_to(Path.home()).as_posix()}"
+    except (ValueError, RuntimeError):
+        return whole.as_posix()
 
 
 def person(name: str, email: str = "") -> str:

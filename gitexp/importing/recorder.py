@@ -158,6 +158,7 @@ class _Desk:
                 "source": {"kind": run.kind, "id": run.id, "where": run.where},
                 "code": _code_said(run, parent, applied),
                 "artifacts": sorted(artifacts),
+                "tags": {message.one_line(name): message.one_line(str(value)) for name, value in run.tags.items()},
             },
             id=run.key,
         )

@@ -1,0 +1,358 @@
+"""``gitexp import mlflow``: the runs of a local store, a database or a server.
+
+A local store is read as it lies there. MLflow's own client writes where it reads (folders, a default experiment), refuses
+databases of other versions, and no longer opens folders (``mlruns``). The tables and files have been the same since MLflow 1,
+and an SQLite file is opened read-only. Everything else (a server, a database of another kind) goes through MLflow's client.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+
+from gitexp import params
+from gitexp.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
+from gitexp.experiment import MetricPoint
+from gitexp.extras import needed
+from gitexp.importing.found import Found, Progress, Run, Unread, moment, person, shown
+from gitexp.integrations.mlflow import words
+
+_PARENT = "mlflow.parentRunId"
+_FETCH = 1000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as a store has it; times in ms since the epoch."""
+
+    id: str
+    experiment: str
+    name: str
+    status: str
+    start: int
+    end: int | None
+    user: str
+    artifacts: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+class Store(NamedTuple):
+    """How a store is read.
+
+    Attributes:
+        runs: yields the runs that are not deleted.
+        points: yields the metrics of one.
+        fetch: returns the folder that holds a run's artifacts, after bringing them there (into the given one) where they are elsewhere.
+    """
+
+    where: str
+    runs: Callable[[], Iterator[Stored | Unread]]
+    points: Callable[[str], Iterator[MetricPoint]]
+    fetch: Callable[[Stored, Path], Path | None]
+
+
+def find(
+    uri: str, experiment: str | None = None, artifacts: Path | None = None, progress: Progress = lambda done, total: None
+) -> Iterator[Found]:
+    """Yield the runs of a store that are over, oldest first.
+
+    Args:
+        uri: ``http://...``, ``sqlite:///mlflow.db``, the path of such a file, or of a folder like ``mlruns``.
+        experiment: the name of an MLflow experiment, for its runs alone.
+        artifacts: a folder for artifacts that have to be brought here; None leaves artifacts out.
+
+    Raises:
+        UsageError: there is no such store.
+        NotFoundError: it has no experiment of that name.
+        MissingExtraError: it takes MLflow to read it.
+    """
+    store = opened(uri)
+    stored: list[Stored] = []
+    experiments: set[str] = set()
+    for item in store.runs():
+        if isinstance(item, Unread):
+            yield item
+            continue
+        experiments.add(item.experiment)
+        if experiment in (None, item.experiment):
+            stored.append(item)
+    if experiment is not None and experiment not in experiments:
+        raise NotFoundError(f"{store.where} has no runs in an experiment '{experiment}'.{did_you_mean(experiment, experiments)}")
+    names = {item.id: item.name for item in stored}
+    parents = {item.tags[_PARENT] for item in stored if _PARENT in item.tags}
+    for at, item in enumerate(sorted(stored, key=lambda item: (item.start, item.id))):
+        progress(at, len(stored))
+        if words.status(item.status) is None:
+            yield Unread(f"mlflow {item.name}", f"it is {item.status.lower()}; import again when it is over")
+        else:
+            yield _run(store, item, _group(item, names, parents), artifacts)
+    progress(len(stored), len(stored))
+
+
+def opened(uri: str) -> Store:
+    """Return how the store at ``uri`` is read; raise UsageError where there is none."""
+    if re.match(r"https?://", uri):
+        return _client(uri)
+    if uri.startswith("sqlite:") or (Path(uri).is_file() and Path(uri).read_bytes()[:15] == b"SQLite format 3"):
+        path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
+        if not path.is_file():
+            raise UsageError(
+                f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder like mlruns, or http://HOST:5000"
+            )
+        return _database(path)
+    folder = Path(url2pathname(unquote(urlsplit(uri).path)) if uri.startswith("file:") else uri)
+    if folder.is_dir():
+        return _folder(folder)
+    if "://" in uri:
+        return _client(uri)
+    raise UsageError(f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or http://HOST:5000")
+
+
+def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
+    tags = item.tags
+    source = tags.get(words.SOURCE, "")
+    kept, partly = _artifacts(store, item, artifacts) if artifacts else ({}, ())
+    command = source if source not in ("", "gitexp") and tags.get(words.SOURCE_TYPE, "LOCAL") in ("LOCAL", "PROJECT") else None
+    return Run(
+        "mlflow",
+        item.id,
+        store.where,
+        title=item.name if item.name != tags.get("gitexp.name") else "",
+        started=moment(item.start / 1000),
+        points=lambda: store.points(item.id),
+        params={words.name(key): words.param_value(value) for key, value in item.params.items()},
+        status=words.status(item.status) or "killed",
+        duration=(item.end - item.start) / 1000 if item.end and item.end >= item.start else None,
+        note=tags.get(words.NOTE, ""),
+        labels=words.labels(tags),
+        group=tags.get("gitexp.group") or group,
+        author=person(tags.get(words.USER) or item.user, tags.get("gitexp.email", "")),
+        command=command,
+        commit=tags.get(words.COMMIT),
+        artifacts=kept,
+        tags={key: value for key, value in tags.items() if not key.startswith(("mlflow.", words.OURS))},
+        ours=tags.get(words.ID),
+        partly=partly,
+    )
+
+
+def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | None:
+    """Return the group: nested runs and the one that they are nested in share its name, others that of their experiment."""
+    if item.id in parents:
+        return item.name
+    parent = item.tags.get(_PARENT)
+    return names.get(parent, parent) if parent else words.group(item.experiment)
+
+
+def _artifacts(store: Store, item: Stored, place: Path) -> tuple[dict[str, Path], tuple[Unread, ...]]:
+    try:
+        folder = store.fetch(item, place / item.id)
+    except GitexpError as error:
+        return {}, (Unread(f"mlflow {item.name}", str(error)),)
+    if folder is None or not folder.is_dir():
+        return {}, ()
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path for path in files}, ()
+
+
+def _here(item: Stored, _: Path) -> Path | None:
+    """Return the folder of artifacts that lie on this machine."""
+    uri = item.artifacts
+    return Path(url2pathname(unquote(urlsplit(uri).path))) if uri.startswith("file:") else None if "://" in uri or not uri else Path(uri)
+
+
+# -- an SQLite file -----------------------------------------------------------------------------------------------------
+
+
+def _database(path: Path) -> Store:
+    import sqlite3
+
+    def ask(sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
+        try:
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+                yield from db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise FormatError(f"{path} cannot be read as MLflow's database: {error}") from None
+
+    def pairs(table: str) -> dict[str, dict[str, str]]:
+        found: dict[str, dict[str, str]] = {}
+        for run, key, value in ask(f"SELECT run_uuid, key, value FROM {table}"):
+            found.setdefault(run, {})[key] = str(value)
+        return found
+
+    def runs() -> Iterator[Stored]:
+        given, tags = pairs("params"), pairs("tags")
+        sql = (
+            "SELECT run_uuid, experiments.name, runs.name, status, start_time, end_time, user_id, artifact_uri, source_version"
+            " FROM runs JOIN experiments USING (experiment_id)"
+            " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+        )
+        for id, experiment, name, status, start, end, user, artifacts, version in ask(sql):
+            known = tags.get(id, {})
+            if version:
+                known.setdefault(words.COMMIT, version)
+            called = known.get(words.NAME) or name or id[:8]
+            yield Stored(id, experiment, called, status, start or 0, end, user or "", artifacts or "", given.get(id, {}), known)
+
+    def points(run: str) -> Iterator[MetricPoint]:
+        sql = "SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run_uuid = ? ORDER BY key, step, timestamp"
+        for key, value, is_nan, timestamp, step in ask(sql, run):
+            yield MetricPoint(words.name(key), words.metric_value(value, bool(is_nan)), timestamp, step)
+
+    return Store(shown(path), runs, points, _here)
+
+
+# -- a folder of files --------------------------------------------------------------------------------------------------
+
+
+def _folder(root: Path) -> Store:
+    folders: dict[str, Path] = {}
+
+    def runs() -> Iterator[Stored | Unread]:
+        metas = [folder / "meta.yaml" for folder in sorted(root.iterdir()) if folder.name != ".trash" and (folder / "meta.yaml").is_file()]
+        if not metas:
+            raise UsageError(f"{root} is no folder of MLflow's: none of its folders holds a meta.yaml")
+        for meta in metas:
+            experiment = meta.parent.name
+            try:
+                experiment = str(params.load_file(meta).get("name", experiment))
+            except FormatError as error:
+                yield Unread(str(meta), str(error))
+            for file in sorted(meta.parent.glob("*/meta.yaml")):
+                try:
+                    known = params.load_file(file)
+                    if known.get("lifecycle_stage", "active") != "active" or ("run_id" not in known and "run_uuid" not in known):
+                        continue
+                    yield _of_folder(file.parent, experiment, known)
+                    folders[file.parent.name] = file.parent
+                except (FormatError, OSError, ValueError, TypeError) as error:
+                    yield Unread(str(file.parent), str(error))
+
+    def points(run: str) -> Iterator[MetricPoint]:
+        folder = folders[run] / "metrics"
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = words.name(path.relative_to(folder).as_posix())
+            with open(path, encoding="utf-8", errors="replace") as lines:
+                for line in lines:
+                    fields = line.split()
+                    try:
+                        point = MetricPoint(name, float(fields[1]), int(fields[0]), int(fields[2]) if len(fields) > 2 else 0)
+                    except (ValueError, IndexError):  # the last line of a process that was killed
+                        continue
+                    yield point._replace(value=words.metric_value(point.value))
+
+    return Store(shown(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
+
+
+_STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}  # as numbers, mlflow/protos/service.proto
+
+
+def _of_folder(folder: Path, experiment: str, known: Mapping[str, Any]) -> Stored:
+    tags = _texts(folder / "tags")
+    status = known.get("status", "FINISHED")
+    name = tags.get(words.NAME) or str(known.get("run_name") or folder.name[:8])
+    if known.get("source_version"):
+        tags.setdefault(words.COMMIT, str(known["source_version"]))
+    end = known.get("end_time")
+    return Stored(
+        folder.name, experiment, name, _STATUSES.get(status, str(status)), int(known.get("start_time") or 0), int(end) if end else None,
+        str(known.get("user_id") or ""), "", _texts(folder / "params"), tags,
+    )  # fmt: skip
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    """Return ``{name: text}`` of a folder that holds a file for each; names with slashes lie in folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+# -- a server -----------------------------------------------------------------------------------------------------------
+
+
+def _client(uri: str) -> Store:
+    _check_answers(uri)
+    needed("mlflow", "reading an MLflow server", "mlflow")
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    where = re.sub(r"//[^/@]*@", "//", uri)  # a password is nobody's business
+    client = MlflowClient(tracking_uri=uri)
+
+    def told(error: Exception) -> GitexpError:
+        return GitexpError(f"{where} does not answer as an MLflow server: {' '.join(str(error).split())[:200]}")
+
+    def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            try:
+                page = ask(token)
+            except MlflowException as error:
+                raise told(error) from None
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def runs() -> Iterator[Stored]:
+        names = {
+            item.experiment_id: item.name for item in pages(lambda token: client.search_experiments(max_results=_FETCH, page_token=token))
+        }
+        ids = [*names]
+        for at in range(0, len(ids), 100):
+            some = ids[at : at + 100]
+            for item in pages(lambda token, some=some: client.search_runs(some, max_results=_FETCH, page_token=token)):  # type: ignore[misc]
+                info, tags = item.info, dict(item.data.tags)
+                yield Stored(
+                    info.run_id, names[info.experiment_id], info.run_name or tags.get(words.NAME) or info.run_id[:8], info.status,
+                    info.start_time or 0, info.end_time, info.user_id or "", info.artifact_uri or "", dict(item.data.params), tags,
+                )  # fmt: skip
+                keys[info.run_id] = [*item.data.metrics]
+
+    keys: dict[str, list[str]] = {}
+
+    def points(run: str) -> Iterator[MetricPoint]:
+        for key in sorted(keys[run]):
+            try:
+                history = client.get_metric_history(run, key)
+            except MlflowException as error:
+                raise told(error) from None
+            for item in sorted(history, key=lambda item: (item.step, item.timestamp)):
+                yield MetricPoint(words.name(key), words.metric_value(item.value), item.timestamp, item.step)
+
+    def fetch(item: Stored, place: Path) -> Path | None:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            return Path(client.download_artifacts(item.id, "", str(place))) if client.list_artifacts(item.id) else None
+        except (MlflowException, OSError) as error:
+            raise GitexpError(f"its artifacts cannot be read: {' '.join(str(error).split())[:200]}") from None
+
+    return Store(where, runs, points, fetch)
+
+
+def _check_answers(uri: str) -> None:
+    """Raise GitexpError for a server that is not there, for which MLflow's client would try for minutes."""
+    if not re.match(r"https?://", uri):
+        return
+    import socket
+
+    parts = urlsplit(uri)
+    if os.environ.get("HTTP_PROXY" if parts.scheme == "http" else "HTTPS_PROXY"):
+        return
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=10).close()
+    except OSError as error:
+        raise GitexpError(
+            f"{parts.scheme}://{parts.hostname} does not answer ({error.strerror or error}); is the server running?"
+        ) from None
