@@ -7,7 +7,7 @@ was never in memory whole. What cannot be read (a file that a partial clone lack
 
 from __future__ import annotations
 
-import io
+import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp import message, metrics, params
+from gitexp import message, params, series
 from gitexp.errors import FormatError, MissingExtraError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
@@ -51,9 +51,9 @@ def value(experiment: Experiment, column: str) -> Any:
 
 def points(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> Iterator[tuple[Experiment, MetricPoint]]:
     """Yield every logged value of every experiment, in the order of the experiments and of their files."""
-    for item, data in _files(repo, experiments, "metrics", unread):
+    for item, files in _files(repo, experiments, "metrics"):
         try:
-            for point in metrics.read(io.BytesIO(data), item.files["metrics"]):
+            for point in series.of(item.files, functools.partial(_file, files)):
                 yield item, point
         except FormatError as error:
             unread.append((item.name, str(error)))
@@ -69,12 +69,11 @@ def moment(timestamp: int) -> datetime | None:
 
 def records(repo: Repo, experiments: Sequence[Experiment], with_points: bool, unread: Unread) -> Iterator[dict[str, Any]]:
     """Yield everything about each experiment, params nested as in their file; with every logged value where that is wanted."""
-    given = {item.id: data for item, data in _files(repo, experiments, "params", [])}
     stream = _grouped(points(repo, experiments, unread)) if with_points else iter(())
     ahead = next(stream, None)
-    for item in experiments:
+    for item, files in _files(repo, experiments, "params"):
         facts = {name: getattr(item, name) for name in (*FACTS, "email", "parent", "command", "notes", "files", "extra")}
-        facts |= {"params": _nested(item, given.get(item.id)), "metrics": item.metrics}
+        facts |= {"params": _nested(item, files), "metrics": item.metrics}
         if with_points:
             is_here = ahead is not None and ahead[0] is item
             facts["history"] = ahead[1] if ahead and is_here else []
@@ -185,24 +184,28 @@ def _sound(value: str) -> str:
 # -- files of experiments --------------------------------------------------------------------------------------------------
 
 
-def _files(repo: Repo, experiments: Sequence[Experiment], kind: str, unread: Unread) -> Iterator[tuple[Experiment, bytes]]:
-    """Yield the params or metrics file of each experiment that has one."""
-    having = [item for item in experiments if item.files.get(kind) and "\n" not in item.files[kind]]
-    for item, found in zip(having, repo.objects(f"{item.id}:{item.files[kind]}" for item in having)):
-        if found is None or found.kind != "blob":
-            unread.append((item.name, f"its {message.one_line(item.files[kind])} is not in this clone; to get it: git fetch --refetch"))
-        else:
-            yield item, found.data
+def _files(repo: Repo, experiments: Sequence[Experiment], kind: str) -> Iterator[tuple[Experiment, dict[str, bytes]]]:
+    """Yield the params or metrics files of each experiment by their paths, without those that this clone lacks."""
+    wanted = [[path for path in series.paths(item.files, kind) if "\n" not in path] for item in experiments]
+    objects = repo.objects(f"{item.id}:{path}" for item, paths in zip(experiments, wanted) for path in paths)
+    for item, paths in zip(experiments, wanted):
+        found = zip(paths, [next(objects) for _ in paths])
+        yield item, {path: blob.data for path, blob in found if blob is not None and blob.kind == "blob"}
 
 
-def _nested(experiment: Experiment, data: bytes | None) -> Any:
-    """Return the params as their file has them; where it cannot be read, as the summary does."""
-    if data is not None:
-        try:
-            return params.load(data, experiment.files["params"])
-        except FormatError:
-            pass
-    return dict(experiment.params)
+def _file(files: Mapping[str, bytes], path: str) -> bytes:
+    if path not in files:
+        raise FormatError(f"its {message.one_line(path)} is not in this clone; to get it: git fetch --refetch")
+    return files[path]
+
+
+def _nested(experiment: Experiment, files: Mapping[str, bytes]) -> Any:
+    """Return the params as their file has them; where it cannot be read or they are several, as the summary does."""
+    paths = series.paths(experiment.files, "params")
+    try:
+        return params.load(_file(files, paths[0]), paths[0]) if len(paths) == 1 else dict(experiment.params)
+    except FormatError:
+        return dict(experiment.params)
 
 
 def _grouped(rows: Iterable[tuple[Experiment, MetricPoint]]) -> Iterator[tuple[Experiment, list[dict[str, Any]]]]:

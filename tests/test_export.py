@@ -117,6 +117,20 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(some: Project) ->
     assert some.error("export", "parquet").startswith("Parquet is nothing for a terminal")
 
 
+def test_adopted_history_is_read_in_whichever_form_it_lies(project: Project) -> None:
+    project.write("metrics.json", '{"rmse": 2.5, "auc": [0.5, 0.75]}')
+    project.write("params.yaml", "net:\n  lr: 0.1\n")
+    project.commit("history")
+    project.gitexp("import", "git")
+    found = rows(project.gitexp("export", "csv", "--metrics"))
+    assert [(row["metric"], row["value"], row["step"]) for row in found] == [
+        ("rmse", "2.5", "0"),
+        ("auc", "0.5", "0"),
+        ("auc", "0.75", "1"),
+    ]
+    assert json.loads(project.gitexp("export", "json"))[0]["params"] == {"net": {"lr": 0.1}}
+
+
 def test_a_file_that_this_clone_lacks_is_told_and_the_rest_is_written(some: Project) -> None:
     blob = some.git("rev-parse", "exp-1:metrics.csv")
     (some.root / ".git/objects" / blob[:2] / blob[2:]).unlink()

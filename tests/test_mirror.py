@@ -164,6 +164,29 @@ def test_a_killed_mirror_is_finished_by_the_next(project: Project, mlflow: Serve
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
+def test_what_was_imported_from_a_server_does_not_go_back_to_it_a_second_time(project: Project, mlflow: Server, address: str) -> None:
+    run, _ = mlflow.create_run(mlflow.create_experiment("theirs"), "theirs", 1, {})
+    for source in (run, "0" * 32):
+        record(project, metrics={"rmse": 1}, extra={"source": {"kind": "mlflow", "id": source}})
+    assert "1 new, 1 there already" in project.run("export", "mlflow", address).stderr
+    assert {*runs(mlflow)} == {"theirs", "exp-2"}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mirror")
+def test_adopted_history_goes_there_in_whichever_form_it_lies(project: Project, mlflow: Server, address: str) -> None:
+    project.write("metrics.json", '{"rmse": 2.5, "eval": {"auc": 0.5}}')
+    project.write("params.yaml", "lr: 0.1\n")
+    commit = project.commit("history")
+    project.gitexp("import", "git")
+    project.gitexp("export", "mlflow", address)
+    (run,) = runs(mlflow).values()
+    assert run.tags["mlflow.source.git.commit"] == commit
+    assert (run.params, {*run.metrics}) == ({"lr": "0.1"}, {"rmse", "eval.auc"})
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mirror")
 def test_artifacts_go_along_when_asked_for_and_once(project: Project, mlflow: Server, address: str) -> None:
     import mlflow as library
 
@@ -205,7 +228,7 @@ class _Answers(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.send_response(401 if self.path.startswith("/closed") and given != "Bearer right" else 200)
         self.end_headers()
-        self.wfile.write(b"<html>hello</html>")
+        self.wfile.write(b"{}" if self.path.startswith("/json") else b"<html>hello</html>")
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -239,8 +262,8 @@ def test_a_wrong_password_is_one_line_that_does_not_tell_it(project: Project, st
 
 def test_what_is_no_mlflow_server_is_one_line(project: Project, stranger: str) -> None:
     record(project, metrics={"rmse": 1})
-    for env in ({}, {"MLFLOW_TRACKING_TOKEN": "right"}):
-        said = project.error("export", "mlflow", f"{stranger}/{'closed' if env else ''}", env=env)
+    for path in ("", "closed", "json"):
+        said = project.error("export", "mlflow", f"{stranger}/{path}", env={"MLFLOW_TRACKING_TOKEN": "right"})
         assert "is no MLflow server: it answers with something else; check the address" in said
 
 

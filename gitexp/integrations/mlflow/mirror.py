@@ -11,7 +11,6 @@ git is read in one pass and by this thread alone; a small pool of threads talks 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,15 +18,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gitexp import message, metrics, params
+from gitexp import message, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.integrations.mlflow import words
 from gitexp.integrations.mlflow.server import CONNECTIONS, Refusal, Run, Server
-from gitexp.repo import Object, Repo
+from gitexp.repo import Repo
 
 WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
 ARTIFACTS = "gitexp.artifacts"  # on a run that has the artifacts too
@@ -47,9 +46,16 @@ class Outcome(NamedTuple):
     failed: tuple[tuple[str, str], ...]
 
 
+class Contents(NamedTuple):
+    """What git has of one experiment: the note in its commit message, and its files by their paths."""
+
+    body: str
+    blobs: Mapping[str, bytes]
+
+
 @dataclass(frozen=True)
 class _Task:
-    """One experiment, the run that it has, and what has to be read of it, as names of git objects."""
+    """One experiment, the run that it has, and the paths of what has to be read of it."""
 
     experiment: Experiment
     run: Run | None
@@ -58,8 +64,10 @@ class _Task:
     wanted: tuple[str, ...]
 
     @property
-    def whole(self) -> bool:
-        return self.run is not None and WHOLE in self.run.tags
+    def came_from(self) -> str | None:
+        """The id of the MLflow run that it was imported from."""
+        source = self.experiment.extra.get("source")
+        return str(source.get("id", "")) if isinstance(source, Mapping) and source.get("kind") == "mlflow" else None
 
 
 def mirror(
@@ -130,33 +138,35 @@ def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experimen
 
 
 def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) -> _Task:
-    wanted = [experiment.id]
+    wanted: list[str] = []
     if run is None or WHOLE not in run.tags:
-        wanted += [f"{experiment.id}:{experiment.files.get('metrics', '')}", f"{experiment.id}:{experiment.files.get('params', '')}"]
+        wanted += [*series.paths(experiment.files), *series.paths(experiment.files, "params")]
     listed = experiment.extra.get("artifacts", ())
     paths: tuple[str, ...] = ()
     if artifacts and (run is None or ARTIFACTS not in run.tags) and isinstance(listed, (list, tuple)):
         paths = tuple(path for path in listed if isinstance(path, str) and ".." not in path.split("/"))
-        wanted += [f"{experiment.id}:{path}" for path in paths]
-    return _Task(experiment, run, place, paths, tuple(name.replace("\n", "") for name in wanted))
+    return _Task(experiment, run, place, paths, tuple(dict.fromkeys(path for path in (*wanted, *paths) if "\n" not in path)))
 
 
-def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[list[Object | None]]:
-    """Yield the objects that each task wants, all through one git process."""
-    objects = repo.objects(name for task in tasks for name in task.wanted)
+def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[Contents]:
+    """Yield the files that each task wants and its commit, all through one git process."""
+    commits = (task.experiment.id for task in tasks)
+    objects = repo.objects(name for commit, task in zip(commits, tasks) for name in (commit, *(f"{commit}:{path}" for path in task.wanted)))
     for task in tasks:
-        yield [*islice(objects, len(task.wanted))]
+        commit, *files = islice(objects, 1 + len(task.wanted))
+        blobs = {path: item.data for path, item in zip(task.wanted, files) if item is not None and item.kind == "blob"}
+        yield Contents(message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2]) if commit else "", blobs)
 
 
 def _all(
-    server: Server, tasks: Sequence[_Task], contents: Iterable[list[Object | None]], address: str | None
+    server: Server, tasks: Sequence[_Task], contents: Iterable[Contents], address: str | None
 ) -> Iterator[tuple[_Task, str, str | None]]:
     """Do all tasks, some at a time, and yield each with what became of it: its kind, or why it failed."""
     pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="mlflow")
     going: deque[tuple[_Task, Future[str]]] = deque()
     try:
-        for task, objects in zip(tasks, contents):
-            going.append((task, pool.submit(_do, server, task, objects, address)))
+        for task, files in zip(tasks, contents):
+            going.append((task, pool.submit(_do, server, task, files, address)))
             if len(going) >= 4 * CONNECTIONS:  # git is read no further ahead than that
                 yield _result(*going.popleft())
         while going:
@@ -172,40 +182,44 @@ def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str | None]:
         return task, "", str(error)
 
 
-def _do(server: Server, task: _Task, objects: list[Object | None], address: str | None) -> str:
+def _do(server: Server, task: _Task, files: Contents, address: str | None) -> str:
     """Bring one experiment's run to what it should be, and return which of Outcome's kinds that was."""
-    commit = objects[0]
-    body = message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2]) if commit else ""
-    tags = words.tags(task.experiment, address, body)
+    if task.run is None and task.came_from and server.has_run(task.came_from):
+        return "unchanged"
+    tags = words.tags(task.experiment, address, files.body)
     if words.NOTE in tags:
         tags[_DESCRIBED] = _hash(tags[words.NOTE])
-    kind = "unchanged"
-    if task.run is not None and task.whole:
+    if task.run is not None and WHOLE in task.run.tags:
         run, artifacts = task.run.id, task.run.artifacts
-        kind = "updated" if _update(server, task.run, tags) else kind
+        kind = "updated" if _update(server, task.run, tags) else "unchanged"
     else:
-        points, given = _values(task.experiment, objects[1], objects[2])
-        if task.run is None:
-            kind = "created"
-            start = max(0, int(task.experiment.started.timestamp() * 1000))
-            run, artifacts = server.create_run(task.place, task.experiment.name, start, tags)
-        else:
-            kind = "completed"
-            run, artifacts = task.run.id, task.run.artifacts
-            points = _missing(server, task.run, points)
-            given = {key: value for key, value in given.items() if key not in task.run.params}
-        server.log(run, given, points, {WHOLE: "yes"})
+        kind = "created" if task.run is None else "completed"
+        run, artifacts = _log(server, task, files, tags)
     if task.run is None or task.run.end is None or task.run.status != words.run_status(task.experiment.status):
         server.end_run(run, words.run_status(task.experiment.status), _end(task.experiment))
         kind = "completed" if kind == "unchanged" else kind
     if task.artifacts:
-        for path, content in zip(task.artifacts, objects[-len(task.artifacts) :]):
-            if content is None or content.kind != "blob":
-                raise FormatError(f"its artifact '{message.one_line(path)}' is not in this clone")
-            server.upload(artifacts, path, content.data)
+        for path in task.artifacts:
+            server.upload(artifacts, path, _file(files, path))
         server.log(run, {}, (), {ARTIFACTS: "yes"})
         kind = "updated" if kind == "unchanged" else kind
     return kind
+
+
+def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
+    """Give a run all values that it lacks, a new one where there is none, and return its id and where its artifacts go."""
+    experiment = task.experiment
+    points = [*series.of(experiment.files, lambda path: _file(files, path))]
+    given = {words.key(name): words.param_text(value) for name, value in _params(experiment, files).items()}
+    if task.run is None:
+        start = max(0, int(experiment.started.timestamp() * 1000))
+        run, artifacts = server.create_run(task.place, experiment.name, start, tags)
+    else:
+        run, artifacts = task.run.id, task.run.artifacts
+        points = _missing(server, task.run, points)
+        given = {key: value for key, value in given.items() if key not in task.run.params}
+    server.log(run, given, points, {WHOLE: "yes"})
+    return run, artifacts
 
 
 def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
@@ -225,16 +239,17 @@ def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
     return bool(news) or (words.LABELS in run.tags and words.LABELS not in tags)
 
 
-def _values(experiment: Experiment, metric_file: Object | None, param_file: Object | None) -> tuple[list[MetricPoint], dict[str, str]]:
-    """Return every point, and the params as MLflow takes them: from the file where the summary cut one."""
-    path = experiment.files.get("metrics")
-    if path and (metric_file is None or metric_file.kind != "blob"):
-        raise FormatError(f"its '{message.one_line(path)}' is not in this clone; a partial clone? git fetch --refetch --no-filter")
-    points = [*metrics.read(io.BytesIO(metric_file.data), path)] if path and metric_file else []
-    flat = dict(experiment.params)
-    if param_file is not None and param_file.kind == "blob" and any(isinstance(item, str) and len(item) > _CUT for item in flat.values()):
-        flat = params.flatten(params.load(param_file.data, experiment.files["params"]))
-    return points, {words.key(name): words.param_text(value) for name, value in flat.items()}
+def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
+    """Return the params flat: from their files where the summary cut one."""
+    if not any(isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()):
+        return experiment.params
+    return series.params_of({path: params.load(_file(files, path), path) for path in series.paths(experiment.files, "params")})
+
+
+def _file(files: Contents, path: str) -> bytes:
+    if path not in files.blobs:
+        raise FormatError(f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch")
+    return files.blobs[path]
 
 
 def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[MetricPoint]:

@@ -11,6 +11,7 @@ import configparser
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -134,37 +135,49 @@ class Server:
 
     def experiments(self) -> dict[str, str]:
         """Return ``{name: id}`` of its experiments."""
-        found = self._pages("experiments/search", {"max_results": _PAGE}, "experiments")
-        return {str(item["name"]): str(item["experiment_id"]) for item in found}
+        with self._as_expected():
+            found = self._pages("experiments/search", {"max_results": _PAGE}, "experiments")
+            return {str(item["name"]): str(item["experiment_id"]) for item in found}
 
     def runs(self, experiments: Sequence[str], condition: str) -> Iterator[Run]:
         """Yield the runs of experiments (their ids) for which MLflow's filter holds; deleted ones are left out."""
         for at in range(0, len(experiments), 100):
             asked = {"experiment_ids": experiments[at : at + 100], "filter": condition, "max_results": _PAGE}
             for item in self._pages("runs/search", asked, "runs"):
-                info, data = item["info"], item.get("data", {})
-                end = int(info.get("end_time") or 0) or None
-                pairs = [{str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())} for kind in ("tags", "params")]
-                names = tuple(str(pair["key"]) for pair in data.get("metrics", ()))
-                yield Run(info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0], pairs[1], names)
+                with self._as_expected():
+                    found = _run(item)
+                yield found
+
+    def has_run(self, run: str) -> bool:
+        """Whether there is a run of that id, and not deleted."""
+        try:
+            found = self._call("runs/get", {"run_id": run}, method="GET")
+        except Refusal:
+            return False
+        with self._as_expected():
+            return bool(found["run"]["info"].get("lifecycle_stage") != "deleted")
 
     def history(self, run: str, key: str) -> Iterator[tuple[float, int, int]]:
         """Yield ``(value, timestamp, step)`` for each point of a metric, values as MLflow's databases hold them."""
         for item in self._pages("metrics/get-history", {"run_id": run, "metric_key": key}, "metrics", method="GET"):
-            yield float(item["value"]), int(item.get("timestamp", 0)), int(item.get("step", 0))
+            with self._as_expected():
+                found = float(item["value"]), int(item.get("timestamp", 0)), int(item.get("step", 0))
+            yield found
 
     # -- what is written ---------------------------------------------------------------------------------------------
 
     def create_experiment(self, name: str) -> str:
         """Make an experiment and return its id."""
-        return str(self._call("experiments/create", {"name": name})["experiment_id"])
+        with self._as_expected():
+            return str(self._call("experiments/create", {"name": name}, again=False)["experiment_id"])
 
     def create_run(self, experiment: str, name: str, start: int, tags: Mapping[str, str]) -> tuple[str, str]:
         """Start a run at ``start`` (ms since the epoch) and return its id and where its artifacts go."""
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
         asked = {"experiment_id": experiment, "start_time": start, "run_name": name, "tags": pairs}
-        info = self._call("runs/create", asked, again=False)["run"]["info"]
-        return str(info["run_id"]), str(info.get("artifact_uri", ""))
+        with self._as_expected():
+            info = self._call("runs/create", asked, again=False)["run"]["info"]
+            return str(info["run_id"]), str(info.get("artifact_uri", ""))
 
     def log(self, run: str, params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]) -> None:
         """Log to a run, in as few calls as MLflow's limits allow; the tags come last, when all else is there."""
@@ -211,13 +224,17 @@ class Server:
         else:
             body = json.dumps(asked, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
             answer = self._send("POST", path, again, content=body, headers={"Content-Type": "application/json"})
-        try:
-            found = answer.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise GitexpError(f"{self.uri} is no MLflow server: it answers with something else; check the address")
+        with self._as_expected():
+            found: dict[str, Any] = {**answer.json()}
         return found
+
+    @contextmanager
+    def _as_expected(self) -> Iterator[None]:
+        """Say that this is no MLflow server where an answer is not what one answers."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise GitexpError(f"{self.uri} is no MLflow server: it answers with something else; check the address") from None
 
     def _send(self, method: str, path: str, again: bool = True, **more: Any) -> httpx.Response:
         """Send a request until the server is not busy; ``again`` where doing it twice does no harm."""
@@ -259,6 +276,14 @@ class Server:
                     raise GitexpError(f"the MLflow server at {self.uri} is in trouble ({code}); try again later") from None
                 raise GitexpError(f"{self.uri} is no MLflow server: it answers {code}; check the address") from None
             raise Refusal(words.cut(message.one_line(f"the server says {why}"), 300))
+
+
+def _run(item: Mapping[str, Any]) -> Run:
+    info, data = item["info"], item.get("data", {})
+    pairs = [{str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())} for kind in ("tags", "params")]
+    names = tuple(str(pair["key"]) for pair in data.get("metrics", ()))
+    end = int(info.get("end_time") or 0) or None
+    return Run(info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0], pairs[1], names)
 
 
 def batches(params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]) -> Iterator[dict[str, list[dict[str, Any]]]]:
