@@ -6,6 +6,7 @@ is taken away: dead runs are for ``gitexp recover``, and what was removed on pur
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ from gitexp.index import Index, is_damaged
 from gitexp.recovery import PENDING, dead_runs
 from gitexp.repo import Repo
 
-_TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
+_TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*", "dvc-*", "diff-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 
 
@@ -83,7 +84,14 @@ def _files(repo: Repo) -> Iterator[Finding]:
     for pattern in _TRANSIENT:
         for file in sorted(repo.state_dir.glob(pattern)):
             if _age(file) > _OLD:
-                yield Finding(f"{file.name} in .git/gitexp belongs to nobody any more", mend=lambda file=file: file.unlink(missing_ok=True))  # type: ignore[misc]
+                yield Finding(f"{file.name} in .git/gitexp belongs to nobody any more", mend=lambda file=file: _remove(file))  # type: ignore[misc]
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
