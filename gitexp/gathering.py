@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -82,6 +82,14 @@ def read(repo: Repo, tip: str, since: str | None = None) -> tuple[bool, list[Car
     gatherings = [item for item in found if item]
     goes_on = since is None or bool(gatherings and len(gatherings) == len(found) and gatherings[0].parent == since)
     return goes_on, [item for one in gatherings for item in one.carried]
+
+
+def restore(repo: Repo, tags: Collection[str]) -> None:
+    """Write tag objects that are missing here, as far as a gathering branch carries them: a fetch brings no objects for them."""
+    for tip in repo.refs(SEEN).values() if tags else ():
+        for item in read(repo, tip)[1]:
+            if item.tag in tags:
+                repo.write_object("tag", item.data)
 
 
 def clone_of(repo: Repo, tip: str) -> str | None:

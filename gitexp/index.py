@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp import clone, gathering, message, notes
 from gitexp.errors import RepositoryError
@@ -24,12 +24,12 @@ from gitexp.repo import Object, Repo
 
 VERSION = 2
 TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
-REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF)
+REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF, notes.SEEN[:-1])
 _SCHEMA = f"""
     CREATE TABLE state(refs BLOB, notes TEXT);
     INSERT INTO state VALUES (x'', '');
     CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, tag TEXT, mine INTEGER, remote TEXT) WITHOUT ROWID;
-    CREATE INDEX ref_tag ON ref(tag);
+    CREATE INDEX ref_tag ON ref(tag, remote);
     CREATE INDEX ref_name ON ref(name);
     CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
                      labels TEXT, notes TEXT, marks TEXT);
@@ -53,25 +53,24 @@ class Index:
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         """Return the cache, brought up to date; where its file cannot be used, one in memory for this once."""
-        listing = _listing(self.repo)
-        if not path.exists() and b" refs/" not in listing:
-            return self._updated(None, listing)
+        if not path.exists() and b" refs/" not in listing(self.repo):
+            return self._updated(None)
         for _ in range(2):
             try:
                 self.repo.make_state_dir()
-                return self._updated(path, listing)
+                return self._updated(path)
             except (sqlite3.Error, OSError, RepositoryError, ValueError, TypeError) as error:  # a spoilt file can say anything
                 if "locked" in str(error):  # somebody is at work on it
                     break
                 with suppress(OSError):
                     path.unlink()
-        return self._updated(None, listing)
+        return self._updated(None)
 
-    def _updated(self, path: Path | None, listing: bytes) -> sqlite3.Connection:
+    def _updated(self, path: Path | None) -> sqlite3.Connection:
         db = sqlite3.connect(":memory:" if path is None else path, timeout=PATIENCE, isolation_level=None)
         try:
             _prepare(db)
-            _update(db, self.repo, listing, self._progress)
+            _update(db, self.repo, self._progress)
         except BaseException:
             db.close()
             raise
@@ -122,13 +121,28 @@ class Index:
         """Return how many experiments match."""
         return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
 
+    def knows(self, remote: str) -> bool:
+        """Whether anything that lies on a remote was ever seen."""
+        return bool(self._query("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
+
+    def gathered_by_others(self) -> set[str]:
+        """Return the tags that other clones' gathering branches carry, as far as they were pulled."""
+        return {row[0] for row in self._query(*_theirs(self.repo))}
+
+    def unpushed(self, remote: str) -> list[Experiment]:
+        """Return my experiments that were never seen on a remote, oldest first, each once."""
+        there = "SELECT 1 FROM ref AS there WHERE there.tag = ref.tag AND there.remote = ?"
+        tags = [row[0] for row in self._query(f"SELECT tag FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})", [TAGS, remote])]
+        found = self.select("tag.id IN (SELECT value FROM json_each(?))", [json.dumps(tags)]) if tags else []
+        return list({item.tag: item for item in reversed(found)}.values())
+
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # its subclasses say that the query is wrong, itself that the file is
                 raise
-            self._db = self._updated(None, _listing(self.repo))
+            self._db = self._updated(None)
             with suppress(OSError):
                 (self.repo.state_dir / "index.sqlite").unlink()
             return self._db.execute(sql, values).fetchall()
@@ -162,7 +176,8 @@ def _full_name(ref: str) -> str:
     return ref.removeprefix(REMOTES).removeprefix(gathering.SEEN)
 
 
-def _listing(repo: Repo) -> bytes:
+def listing(repo: Repo) -> bytes:
+    """Return git's lines of all refs that experiments and notes have here, ``HASH NAME``, sorted by name."""
     return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
 
 
@@ -191,32 +206,46 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute("COMMIT")
 
 
-def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progress | None) -> None:
-    if db.execute("SELECT refs FROM state").fetchone()[0] == listing:
+def _update(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> None:
+    version = db.execute("PRAGMA data_version").fetchone()
+    lines = listing(repo)
+    before = db.execute("SELECT refs FROM state").fetchone()[0]
+    if before == lines:
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        listing = _listing(repo)  # again, now that nobody else writes: the cache only ever goes forward
-        before = db.execute("SELECT refs FROM state").fetchone()[0]
-        removed, added = _difference(before, listing)
-        gathered = [line for line in removed if line[1].startswith(gathering.SEEN)]
+        if db.execute("PRAGMA data_version").fetchone() != version:  # the cache only ever goes forward, and somebody wrote it
+            lines = db.execute("SELECT refs FROM state").fetchone()[0]
+        removed, added = _difference(before, lines)
+        tags, branches = _sorted_out(added)
+        gone = _sorted_out(removed)
         db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for _, ref in removed])
-        tags = [(tag, ref) for tag, ref in added if ref != notes.REF and not ref.startswith(gathering.SEEN)]
         known = _known(db, {tag for tag, _ in tags})
         fresh = [tag for tag in dict(tags) if tag not in known]
         _read_tags(db, fresh, repo.objects(fresh), progress)
         _name(db, tags)
-        fresh += _gather(db, repo, {ref: tip for tip, ref in gathered}, {ref: tip for tip, ref in added if ref.startswith(gathering.SEEN)})
-        _tell_apart(db, repo)
-        if removed:
+        fresh += _gather(db, repo, gone.branches, branches)
+        if gathering.SEEN.encode() in lines:
+            _tell_apart(db, repo)
+        if gone.tags or {*gone.branches} - {*branches}:
             db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
-        _read_notes(db, repo, listing, fresh)
-        db.execute("UPDATE state SET refs = ?", [listing])
+        _read_notes(db, repo, lines, fresh)
+        db.execute("UPDATE state SET refs = ?", [lines])
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
+
+
+class _Refs(NamedTuple):
+    tags: list[tuple[str, str]]  # (hash, ref)
+    branches: dict[str, str]  # gathering branches, {ref: tip}
+
+
+def _sorted_out(lines: Iterable[list[str]]) -> _Refs:
+    tags = [(oid, ref) for oid, ref in lines if ref.startswith((TAGS, REMOTES))]
+    return _Refs(tags, {ref: oid for oid, ref in lines if ref.startswith(gathering.SEEN)})
 
 
 def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[str]]]:
@@ -263,15 +292,20 @@ def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dic
 def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
     """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are free, so one that another
     clone gathered is mine only where the same person made it."""
-    db.execute("UPDATE ref SET mine = 1 WHERE NOT mine AND remote = ''")
-    known = clone.load(repo)
-    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
-    theirs = "SELECT tag FROM ref WHERE substr(ref, 1, ?) = ?" + " AND substr(ref, 1, ?) != ?" * len(own)
-    values = [value for prefix in (gathering.SEEN, *own) for value in (len(prefix), prefix)]
+    theirs, values = _theirs(repo)
+    db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"])
     if db.execute(f"{theirs} LIMIT 1", values).fetchone():
         email = repo.committer.rpartition(" <")[2][:-1]
         foreign = "SELECT 1 FROM tag WHERE tag.id = ref.tag AND tag.email != ?"
         db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND tag IN ({theirs}) AND EXISTS ({foreign})", [*values, email])
+
+
+def _theirs(repo: Repo) -> tuple[str, list[str]]:
+    """Return the SQL query, and its values, for the tags that other clones gathered."""
+    known = clone.load(repo)
+    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
+    query = "SELECT tag FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
+    return query, [value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")]  # all below: 0 follows /
 
 
 def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:
@@ -298,10 +332,10 @@ def _rows(
         yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
 
 
-def _read_notes(db: sqlite3.Connection, repo: Repo, listing: bytes, new_tags: Iterable[str]) -> None:
+def _read_notes(db: sqlite3.Connection, repo: Repo, lines: bytes, new_tags: Iterable[str]) -> None:
     """Bring labels and notes up to date for the commits whose note changed, and for those that are new here."""
     before: dict[str, str] = json.loads(db.execute("SELECT notes FROM state").fetchone()[0] or "{}")
-    now = notes.read(repo) if f" {notes.REF}\n".encode() in listing else {}
+    now = notes.read(repo) if f" {notes.REF}\n".encode() in lines else {}
     if not before and not now:
         return
     fresh = {row[0] for tag in new_tags for row in db.execute('SELECT "commit" FROM tag WHERE id = ?', [tag])}

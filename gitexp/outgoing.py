@@ -18,14 +18,15 @@ from gitexp import clone, gathering, notes, transport
 from gitexp.errors import GitError
 from gitexp.gathering import HEADS, SEEN, Carried
 from gitexp.index import REMOTES, TAGS
+from gitexp.ledger import Refs
 from gitexp.repo import Progress, Repo
-from gitexp.transport import NOTES, Remote, Update
+from gitexp.transport import Remote, Update
 
 _TRIES = 60
 _PAUSE = 0.02  # seconds; pauses after a lost race grow from here
 _ARGUMENTS = 20_000 if os.name == "nt" else 400_000  # characters of refspecs for one push; systems bound a command line
 _RACES = ("failed to update ref", "lock", "incorrect old value", "reference already exists", "reference transaction")
-_COLLATERAL = ("atomic push failed", "atomic transaction failed", "transaction failed", "push of another ref failed")
+_COLLATERAL = ("atomic push fail", "atomic transaction failed", "transaction failed", "push of another ref failed")
 _MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
 
@@ -38,12 +39,14 @@ class Load:
         tags: ``{hash of a tag object: name here}``, those that should get a tag there.
         taken: ``{name of a tag there: hash}``, as far as this clone knows.
         notes: the tip of the notes, None where the remote has them.
+        refs: the refs of this clone when that was found out.
     """
 
     experiments: list[Carried] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     taken: dict[str, str] = field(default_factory=dict)
     notes: str | None = None
+    refs: Refs | None = None
 
     def __bool__(self) -> bool:
         return bool(self.experiments or self.tags or self.notes)
@@ -126,6 +129,8 @@ class Outgoing:
         """Return the commits that the branch would bring to the remote, if one of them is an experiment on its way."""
         if not self._branch or not self.load.experiments:
             return set()
+        if self.repo.tip(self._branch) == self.repo.tip(f"refs/remotes/{self.remote.name}/{(self.remote.branch or '')[11:]}"):
+            return set()
         listed = self.repo.git("rev-list", self._branch, "--not", f"--remotes={self.remote.name}", ok=(0, 128)).decode().split()
         ahead = set(listed)
         return ahead if any(item.commit in ahead for item in self.load.experiments) else set()
@@ -150,7 +155,7 @@ class Outgoing:
                 self.gathered += self.load.experiments
                 self.load.experiments = []
             elif target == notes.REF:
-                seen.append(f"update {NOTES}{self.remote.name}/gitexp {source}")
+                seen.append(f"update {notes.SEEN}{self.remote.name}/gitexp {source}")
                 self.notes, self.load.notes = True, None
             elif source in self.load.tags:
                 name = target.removeprefix(TAGS)
@@ -164,7 +169,7 @@ class Outgoing:
         try:
             self.repo.update_refs(seen, f"gitexp: push to {self.remote.name}")
         except GitError:  # a tag that vanished from the remote is in the way of a folder; the branch says all that matters
-            self.repo.update_refs([line for line in seen if SEEN in line or NOTES in line], f"gitexp: push to {self.remote.name}")
+            self.repo.update_refs([line for line in seen if SEEN in line or notes.SEEN in line], f"gitexp: push to {self.remote.name}")
 
     def _learn(self, refused: Sequence[Update], said: str) -> bool:
         """Change what the next try sends; whether it should wait a little, since somebody else was faster."""
@@ -222,7 +227,8 @@ class Outgoing:
             return
         transport.fetch(self.repo, self.remote, [transport.noted(self.remote)])
         transport.merge_notes(self.repo, self.remote)
-        self.load.notes = transport.notes_to_push(self.repo, self.remote)
+        mine = self.repo.tip(notes.REF)
+        self.load.notes = mine if mine != self.repo.tip(f"{notes.SEEN}{self.remote.name}/gitexp") else None
 
 
 def _reason(item: Update, said: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gitexp import clone, dvc, gathering, settings, transport
+from gitexp import clone, dvc, gathering, ledger, notes, settings, transport
 from gitexp.datafiles import Data
 from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import Experiment
@@ -105,6 +105,8 @@ def push(
     )  # fmt: skip
     here = {**load.tags, **{item.tag: item.name for item in load.experiments}}
     going.send()
+    if load.refs and not (experiments or dry_run):
+        ledger.settle(repo, there.name, going.owner, load.refs)
     names = {item.name: going.names.get(item.tag, f"{going.owner}/{item.name}") for item in going.gathered}
     went = {here[tag]: name for tag, name in going.names.items()}
     return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes, len(named), missing)
@@ -127,47 +129,50 @@ def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bo
     transport.fetch(repo, there, prune=prune, progress=progress)
     after = _seen(repo, there)
     new = [] if before == after else _arrived(repo, there, before, after)
-    notes = transport.merge_notes(repo, there)
+    noted = transport.merge_notes(repo, there)
     named = dvc.of_experiments(repo, new) if data else ()
     problem = _bring_data(repo, named)
-    return Pulled(there.name, len(new), notes, 0 if problem else len(named), problem)
-
-
-def unpushed(index: Index, remote: str) -> list[Experiment]:
-    """Return my experiments that are not on a remote yet, as far as this clone knows; oldest first, each once."""
-    found = index.select("tag.id NOT IN (SELECT tag FROM ref AS there WHERE there.remote = ?)", [remote])
-    return list({item.tag: item for item in reversed(found)}.values())
+    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem)
 
 
 def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int) -> Load:
     """Return what a remote lacks."""
-    index = Index(repo)
-    new = unpushed(index, remote.name)
-    me = repo.committer.rpartition(" <")[2][:-1]
-    # What this clone knows of the remote has to be fresh before the first push, and where `git fetch` brought others' tags.
-    if any(item.email != me for item in new) or not index.count("ref.remote = ?", [remote.name], everybody=True):
-        transport.fetch(repo, remote)
-        index = Index(repo)
-        new = unpushed(index, remote.name)
-    if chosen:
-        mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
-        if foreign := next((item.name for item in chosen if item.tag not in mine), None):
-            raise UsageError(f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp list")
-        wanted = {item.tag for item in chosen}
-        new = [item for item in new if item.tag in wanted]
-    objects = repo.objects(item.tag for item in new)
-    carried = [Carried(item.name, item.tag, item.id, found.data) for item, found in zip(new, objects) if found]
-    load = Load(carried, notes=transport.notes_to_push(repo, remote))
-    if tags is False or not (carried or tags):
-        return load
-    prefix = f"{REMOTES}{remote.name}/"
-    columns, under = "substr(ref.ref, ?), tag.id", [len(prefix) + 1, len(prefix), prefix]
-    load.taken = dict(index.rows(columns, "substr(ref.ref, 1, ?) = ?", under, everybody=True))
-    if tags or len(load.taken) + len(carried) <= up_to:
+    now = ledger.refs(repo)
+    carried = None if chosen or tags else ledger.since(repo, remote.name, now)
+    if carried is None:
+        index = _fresh_index(repo, remote)
+        now = ledger.refs(repo)
+        new = _only(index, remote, chosen) if chosen else index.unpushed(remote.name)
+        objects = repo.objects(item.tag for item in new)
+        carried = [Carried(item.name, item.tag, item.id, found.data) for item, found in zip(new, objects) if found]
+    noted = now.others.get(notes.REF)
+    load = Load(carried, taken=now.on(remote.name), refs=now)
+    load.notes = noted if noted != now.others.get(f"{notes.SEEN}{remote.name}/gitexp") else None
+    if tags or (tags is None and len(load.taken) + len(carried) <= up_to):
+        every = chosen or (Index(repo).select()[::-1] if tags else ())
+        asked = {item.tag: item.name for item in every} or {item.tag: item.name for item in carried}
         there = {*load.taken.values()}
-        asked = [*chosen] or (index.select()[::-1] if tags else new)
-        load.tags = {item.tag: item.name for item in asked if item.tag not in there}
+        load.tags = {tag: name for tag, name in asked.items() if tag not in there}
     return load
+
+
+def _fresh_index(repo: Repo, remote: Remote) -> Index:
+    """Return the index, after a look at the remote where this clone never had one, or where `git fetch` brought others' tags."""
+    index = Index(repo)
+    me = repo.committer.rpartition(" <")[2][:-1]
+    if index.knows(remote.name) and all(item.email == me for item in index.unpushed(remote.name)):
+        return index
+    transport.fetch(repo, remote)
+    return Index(repo)
+
+
+def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Experiment]:
+    """Return those of the chosen experiments that a remote lacks."""
+    mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
+    if foreign := next((item.name for item in chosen if item.tag not in mine), None):
+        raise UsageError(f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp list")
+    lacking = {item.tag for item in index.unpushed(remote.name)}
+    return [item for item in chosen if item.tag in lacking]
 
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:

@@ -15,8 +15,6 @@ from gitexp.errors import GitError, UsageError, did_you_mean
 from gitexp.index import REMOTES
 from gitexp.repo import Head, Progress, Repo
 
-NOTES = "refs/gitexp/noted/"  # with a remote's name: its notes as they were last seen
-
 
 class Remote(NamedTuple):
     """A remote of this clone.
@@ -94,7 +92,7 @@ def refspecs(remote: Remote) -> list[str]:
 
 def noted(remote: Remote) -> str:
     """Return the refspec for a remote's notes; with a star, since it may have none."""
-    return f"+{notes.REF}*:{NOTES}{remote.name}/gitexp*"
+    return f"+{notes.REF}*:{notes.SEEN}{remote.name}/gitexp*"
 
 
 def push(
@@ -117,15 +115,9 @@ def push(
     return updates, done.stderr
 
 
-def notes_to_push(repo: Repo, remote: Remote) -> str | None:
-    """Return the tip of the notes here, None where the remote had the same when it was last seen."""
-    mine = repo.tip(notes.REF)
-    return mine if mine and mine != repo.tip(f"{NOTES}{remote.name}/gitexp") else None
-
-
 def merge_notes(repo: Repo, remote: Remote) -> bool:
     """Merge the notes that were last seen on a remote into those here; whether that changed anything."""
-    theirs, mine = repo.tip(f"{NOTES}{remote.name}/gitexp"), repo.tip(notes.REF)
+    theirs, mine = repo.tip(f"{notes.SEEN}{remote.name}/gitexp"), repo.tip(notes.REF)
     if theirs is None or theirs == mine:
         return False
     with repo.lock() as fd:

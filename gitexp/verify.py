@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitexp import conditions, datafiles, message, metrics, params, series
+from gitexp import conditions, datafiles, gathering, message, metrics, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
@@ -43,6 +43,8 @@ class Checked:
 def verify(repo: Repo, experiments: Sequence[Experiment]) -> Iterator[Checked]:
     """Check each experiment."""
     programs = _programs(repo)
+    tags = [item.tag for item in experiments]
+    gathering.restore(repo, {tag for tag, found in zip(tags, repo.objects(tags)) if found is None})
     there = {item.id for item, found in zip(experiments, repo.objects(item.id for item in experiments)) if found}
     holes = _incomplete(repo, sorted(there))
     for experiment in experiments:

@@ -190,7 +190,7 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
     apart = set(map(str, stale)) if isinstance(stale, list) else set()
     return [
         {"path": path, "hash": item.hash, "size": item.size, "files": item.files, "pointer": item.pointer, "stale": path in apart}
-        for path, item in datafiles.of_commit(repo, experiment.id).items()
+        for path, item in datafiles.of_experiment(repo, experiment).items()
     ]
 
 
