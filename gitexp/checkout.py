@@ -151,7 +151,8 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
     with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
     undo = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]) + (" && git stash pop" if stashed else "")
-    return Done(f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was", undo, _adopted(target, survey))
+    text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
+    return Done(text, undo, (*_adopted(target, survey), *_data_apart(repo)))
 
 
 # -- may it be done? -----------------------------------------------------------------------------------------------------
@@ -267,6 +268,12 @@ def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tu
     if changed:
         raise UsageError(f"data that is not committed would be lost: {_listed(changed)}; dvc commit, or leave data as it is: --no-data")
     return arriving, ()
+
+
+def _data_apart(repo: Repo) -> tuple[str, ...]:
+    """Say of data that is known not to be what the pointers in the work tree say."""
+    apart = upkeep.apart(repo, datafiles.here(repo))
+    return (f"data stays as it is: {_listed(apart)}; to have the data of this code: dvc checkout",) if apart else ()
 
 
 def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ...]:

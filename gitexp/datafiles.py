@@ -18,6 +18,7 @@ from typing import Any
 
 from gitexp import params
 from gitexp.errors import FormatError
+from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
 FOLDER, SUFFIX, LOCK = ".dvc", ".dvc", "dvc.lock"
@@ -115,6 +116,13 @@ def of_commit(repo: Repo, commit: str) -> dict[str, Data]:
     paths = [path for path in map(os.fsdecode, listed) if is_pointer(path) and "\n" not in path]
     found = repo.objects(f"{commit}:{path}" for path in paths)
     return _all((path, item.data if item else None) for path, item in zip(paths, found))
+
+
+def of_experiment(repo: Repo, experiment: Experiment) -> dict[str, Data]:
+    """Return what an experiment's pointers say. Its tree is only looked through where there may be some."""
+    artifacts = experiment.extra.get("artifacts")
+    pointed = isinstance(artifacts, list) and any(str(path).endswith(SUFFIX) for path in artifacts)
+    return of_commit(repo, experiment.id) if pointed or "data" in experiment.extra or in_use(repo.root) else {}
 
 
 def summary(data: Mapping[str, Data]) -> dict[str, str]:

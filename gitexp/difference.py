@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitexp import datafiles, environment, metrics, params, results, snapshot, store
+from gitexp import datafiles, environment, metrics, params, results, snapshot, store, upkeep
 from gitexp.datafiles import DataChange
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
@@ -128,6 +128,9 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
     files = list(_files(repo, tree_a, tree_b, _code_of(a, b, paths)))
+    data_b = datafiles.of_experiment(repo, b) if b else datafiles.here(repo)
+    if b is None:
+        left_out += tuple((path, "looks changed since the last dvc commit") for path in upkeep.suspects(repo, data_b))
     return Diff(
         a=a.name,
         b=b.name if b else WORK_TREE,
@@ -136,7 +139,7 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
         code=tuple(file for file in files if file.path not in artifacts),
         artifacts=tuple(file for file in files if file.path in artifacts),
         environment=_environment(repo, tree_a, tree_b if b else None),
-        data=tuple(datafiles.changes(repo, datafiles.of_commit(repo, tree_a), datafiles.of_commit(repo, tree_b))),
+        data=tuple(datafiles.changes(repo, datafiles.of_experiment(repo, a), data_b)),
         command=(a.command, b.command) if b and a.command != b.command else None,
         same_params=_same_in(params_a, params_b),
         same_metrics=_same_in(metrics_a, metrics_b),

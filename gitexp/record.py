@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -127,12 +127,12 @@ def log(
     advance: bool | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
-    ask: Callable[[Sequence[upkeep.Stale]], bool] | None = None,
+    talk: upkeep.Talk | None = None,
 ) -> tuple[store.Recorded, snapshot.Snapshot]:
     """Record the work tree as it is now with what was measured.
 
     Args:
-        ask: asks whether changed data may be brought up to date in DVC.
+        talk: with the user, about changed data in DVC.
 
     Raises:
         UsageError: a name, label or status cannot be one.
@@ -145,7 +145,7 @@ def log(
         store.check_name(repo, name)
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
-    settled = upkeep.settle(repo, known, ask)
+    settled = upkeep.settle(repo, known, talk)
     artifacts: dict[str, Path | bytes] = {**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})}
     extra = {
         **conditions.here(),

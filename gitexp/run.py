@@ -16,7 +16,7 @@ import secrets
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from html import escape
@@ -418,11 +418,11 @@ def begin(
     beside: str | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
-    ask: Callable[[Sequence[upkeep.Stale]], bool] | None = None,
+    talk: upkeep.Talk | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
     known = settings.load(repo.root)
-    settled = upkeep.settle(repo, known, ask)
+    settled = upkeep.settle(repo, known, talk)
     extra = {
         **conditions.here(),
         "inputs": conditions.hash_inputs(repo.root, inputs),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp import datafiles, dvc
 from gitexp.datafiles import Data
@@ -38,6 +38,13 @@ class Stale:
     target: str
 
 
+class Talk(NamedTuple):
+    """How to talk with the user: ``ask`` is None where nobody can answer. The answer holds for this clone."""
+
+    ask: Callable[[Sequence[Stale]], bool] | None
+    say: Callable[[str], None]
+
+
 @dataclass(frozen=True)
 class Settled:
     """What is known of the data when a snapshot is about to be taken.
@@ -51,11 +58,11 @@ class Settled:
     told: str | None = None
 
 
-def settle(repo: Repo, settings: Settings, ask: Callable[[Sequence[Stale]], bool] | None = None) -> Settled:
+def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
     """Have the pointers in the work tree say what the data is, as far as the user allows that; nothing is raised.
 
     Args:
-        ask: asks the user, where nobody has said yet whether ``dvc commit`` may be run. The answer holds for this clone.
+        talk: with the user, where nobody has said yet whether ``dvc commit`` may be run.
     """
     if not datafiles.in_use(repo.root):
         return Settled()
@@ -65,11 +72,13 @@ def settle(repo: Repo, settings: Settings, ask: Callable[[Sequence[Stale]], bool
     try:
         found = stale(repo, data)
         allowed = settings.dvc_commit if settings.dvc_commit is not None else _answer(repo)
-        if found and allowed is None and ask:
-            allowed = ask(found)
+        if found and allowed is None and talk and talk.ask:
+            allowed = talk.ask(found)
             (repo.make_state_dir() / _ANSWER).write_text("yes" if allowed else "no")
         if found and allowed:
             commit(repo, found)
+            if talk:
+                talk.say(f"committed in DVC: {listed(item.path for item in found)}")
             found, data = (), datafiles.here(repo)
         elif found and allowed is None:
             names = listed(item.path for item in found)
@@ -100,6 +109,19 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
     apart = {item.path for item in found}
     _remember(repo, {path: entry for path, entry in seen.items() if path not in apart and looks[path][1] < now - _FRESH})
     return found
+
+
+def suspects(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
+    """Return the data that was right once and looks different now; DVC is not asked."""
+    known = _known(repo) if data else {}
+    looks = {path: _look(repo.root / path) for path, item in data.items() if known.get(path, [None])[0] == item.hash}
+    return tuple(sorted(path for path, look in looks.items() if look and look[0] != known[path][1]))
+
+
+def apart(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
+    """Return the data that is known to be what another pointer said; DVC is not asked."""
+    known = _known(repo) if data else {}
+    return tuple(path for path, item in data.items() if path in known and known[path][0] != item.hash and (repo.root / path).exists())
 
 
 def commit(repo: Repo, found: Iterable[Stale]) -> None:

@@ -120,8 +120,10 @@ def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_ol
     data.write("data/raw.csv", "3\n")
     data.write("data/imgs/d.png", "picture d\n")
     (data.root / "data/imgs/a.png").unlink()
+    assert "not compared: data/raw.csv (looks changed since the last dvc commit)" in data.run("diff", "@").stderr
     done = data.run("log", "-M", "rmse=2")
     assert "warning" not in done.stderr
+    assert "committed in DVC: data/imgs, data/raw.csv" in done.stderr
     assert data.git("status", "--porcelain") == ""
     found = {item.path: item for item in gitexp.diff("exp-1", "exp-2").data}
     assert (found["data/raw.csv"].size_a, found["data/raw.csv"].size_b) == (4, 2)
@@ -134,6 +136,10 @@ def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_ol
     assert "to undo it: git checkout main && dvc checkout" in done.stderr
     data.gitexp("checkout", "2", "--no-data")
     assert (data.root / "data/raw.csv").read_text() == "1\n2\n"
+    data.gitexp("sweep", "-p", "lr=1,2", "--group", "rates", "--", "python", "train.py")
+    made = gitexp.get("@")
+    assert made.group == "rates"
+    assert made.extra["data"]["data/raw.csv"] == gitexp.get("1").extra["data"]["data/raw.csv"], "what lay there"
 
 
 def test_a_checkout_stops_before_data_that_is_in_no_cache_is_lost(data: Project) -> None:
@@ -226,6 +232,13 @@ def test_reproducing_brings_the_data_of_that_time(data: Project) -> None:
     assert not list((data.root / ".git/gitexp/worktrees").iterdir())
 
 
+def test_a_drift_from_data_that_was_never_committed_is_explained(data: Project) -> None:
+    data.write("train.py", "open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nn,%d,1,0\\n' % len(open('data/raw.csv').read()))\n")
+    data.write("data/raw.csv", "only ever here\n")
+    data.gitexp("run", "--", "python", "train.py")
+    assert "input data changed: data/raw.csv (was not committed in DVC)" in data.gitexp("reproduce", "exp-1", "--yes", code=1)
+
+
 def test_verify_holds_the_recorded_hashes_against_the_pointers(data: Project) -> None:
     data.gitexp("log", "-M", "rmse=1")
     data.gitexp("verify", "exp-1")
@@ -257,7 +270,7 @@ def test_on_a_terminal_it_asks_once(data: Project) -> None:
         reader, writer = pty.openpty()
         program = [sys.executable, "-m", "gitexp", *args]
         with subprocess.Popen(program, stdin=writer, stdout=writer, stderr=writer, cwd=data.root, start_new_session=True) as process:
-            os.write(reader, b"y\n")
+            os.write(reader, b"n\n")
             os.close(writer)
             said = b""
             try:
@@ -272,11 +285,10 @@ def test_on_a_terminal_it_asks_once(data: Project) -> None:
     data.write("data/raw.csv", "3\n")
     said = answered("log", "-M", "rmse=1")
     assert "Run `dvc commit` for changed data before each recording?" in said
-    assert "dvc_commit = true in .gitexp.toml" in said
-    assert "data_stale" not in gitexp.get("@").extra
+    assert "dvc_commit = false in .gitexp.toml" in said
     data.write("data/raw.csv", "3, and more\n")
-    assert "Run `dvc commit`" not in answered("log", "-M", "rmse=2")
-    assert gitexp.get("exp-1").extra["data"] != gitexp.get("exp-2").extra["data"]
+    assert "dvc commit" not in answered("log", "-M", "rmse=2"), "neither asked nor told again"
+    assert gitexp.get("@").extra["data_stale"] == ["data/raw.csv"]
 
 
 def test_a_remote_that_is_away_stops_a_push_and_a_link_out_of_the_repository_a_checkout(data: Project, tmp_path: Path) -> None:

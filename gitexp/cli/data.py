@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
 from gitexp.cli import output
 from gitexp.dvc import listed
-from gitexp.upkeep import Stale
+from gitexp.upkeep import Stale, Talk
 
 
-def asking() -> Callable[[Sequence[Stale]], bool] | None:
-    """Return what asks the user, None where there is no terminal to ask at."""
-    return _ask if sys.stdin.isatty() and sys.stderr.isatty() else None
+def talk() -> Talk:
+    """Return how to talk with the user, who is asked only at a terminal."""
+    return Talk(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None, lambda text: output.say(output.clean(text)))
 
 
 def _ask(found: Sequence[Stale]) -> bool:

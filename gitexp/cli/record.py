@@ -78,7 +78,7 @@ def log_command(
     if dry_run:
         _show_plan(repo, known, entry)
         return
-    recorded, shot = record.log(repo, entry, known=known, advance=advance, ask=data.asking(), **options)
+    recorded, shot = record.log(repo, entry, known=known, advance=advance, talk=data.talk(), **options)
     report(recorded, shot)
     files = recorded.experiment.files.values()
     for path, option in ((results.PARAMS, "--params-file"), (results.METRICS, "--metrics-file")):

@@ -54,7 +54,7 @@ def run_command(
     if from_args:
         values = params.merge(values, commands.arguments_as_params(command))
     values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
-    live = run.begin(repo, command=list(command), ask=data.asking(), **options)
+    live = run.begin(repo, command=list(command), talk=data.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     try:

@@ -152,7 +152,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
     when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
     shown = {
         "started": when,
-        "author": f"{experiment.author} <{experiment.email}>",
+        "author": f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author,
         "commit": experiment.id,
         "parent": experiment.parent,
         "branch": experiment.branch,
@@ -190,7 +190,7 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
     apart = set(map(str, stale)) if isinstance(stale, list) else set()
     return [
         {"path": path, "hash": item.hash, "size": item.size, "files": item.files, "pointer": item.pointer, "stale": path in apart}
-        for path, item in datafiles.of_commit(repo, experiment.id).items()
+        for path, item in datafiles.of_experiment(repo, experiment).items()
     ]
 
 
