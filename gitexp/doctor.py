@@ -19,7 +19,8 @@ from gitexp.index import Index, is_damaged
 from gitexp.recovery import PENDING, dead_runs
 from gitexp.repo import Repo
 
-_TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*", "dvc-*", "diff-*", "sign-*")
+_TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
+_FOLDERS = ("diff-*", "dvc-*", "sign-*")  # temporary ones; that of a killed transfer with DVC may hold a token
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 
 
@@ -84,14 +85,11 @@ def _files(repo: Repo) -> Iterator[Finding]:
     for pattern in _TRANSIENT:
         for file in sorted(repo.state_dir.glob(pattern)):
             if _age(file) > _OLD:
-                yield Finding(f"{file.name} in .git/gitexp belongs to nobody any more", mend=lambda file=file: _remove(file))  # type: ignore[misc]
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+                yield Finding(f"{file.name} in .git/gitexp belongs to nobody any more", mend=lambda file=file: file.unlink(missing_ok=True))  # type: ignore[misc]
+    for pattern in _FOLDERS:
+        for folder in sorted(repo.state_dir.glob(pattern)):
+            if _age(folder) > _OLD:
+                yield Finding(f"{folder.name} in .git/gitexp belongs to nobody any more", mend=lambda folder=folder: shutil.rmtree(folder))  # type: ignore[misc]
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:

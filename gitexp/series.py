@@ -83,10 +83,16 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
 
 
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the params of several files ``{path: nested}``, flat, as those of one experiment."""
+    """Return the params of several files ``{path: nested}``, flat, as those of one experiment.
+
+    dvclive writes down again what ``params.yaml`` says: a name that means the same everywhere is one.
+    """
     flat = {path: params.flatten(values) for path, values in found.items()}
-    called = _told_apart(flat, ".")
-    return {called[path][name]: value for path, values in flat.items() for name, value in values.items()}
+    differing: dict[str, list[str]] = {path: [] for path in flat}
+    for path, values in flat.items():
+        differing[path] += [name for name, value in values.items() if any(other.get(name, value) != value for other in flat.values())]
+    called = _told_apart(differing, ".")
+    return {called[path].get(name, name): value for path, values in flat.items() for name, value in values.items()}
 
 
 def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:

@@ -71,7 +71,7 @@ def test_importing_again_adds_what_is_new_and_nothing_else(project: Project) -> 
     project.gitexp("import", "git")
     done = project.run("import", "git")
     assert (done.returncode, done.stdout) == (0, "")
-    assert "3 runs recorded already" in done.stderr
+    assert "3 runs recorded already, nothing new" in done.stderr
     history(project, 1)
     assert project.gitexp("import", "git").startswith("exp-4 ")
     assert project.tags() == ["exp-1", "exp-2", "exp-3", "exp-4"]
@@ -127,6 +127,20 @@ def test_params_that_a_commit_did_not_change_are_those_beside_or_above_its_metri
     project.gitexp("import", "git")
     assert gitexp.get("exp-2").params == {"lr": 1}
     assert gitexp.get("exp-3").params == {"lr": 0}
+
+
+def test_params_that_are_said_twice_are_one_where_they_agree(project: Project) -> None:
+    project.write("dvclive/params.yaml", "lr: 1\ndepth: 2\n")
+    project.commit("both", params_yaml="lr: 1\ndepth: 3\n")
+    project.gitexp("import", "git")
+    assert gitexp.get("exp-1").params == {"lr": 1, "depth": 3, "dvclive.depth": 2}
+    project.gitexp("verify", "exp-1")
+
+
+def test_a_commit_of_which_nothing_could_be_read_is_no_experiment_for_the_params_above_it(project: Project) -> None:
+    project.commit("params", params_yml="lr: 1\n")
+    project.commit("bad", metrics_csv="epoch,loss\n1,2\n")
+    assert len(project.gitexp("import", "git").splitlines()) == 1
 
 
 def test_path_and_since_choose(project: Project) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gitexp import settings
+from gitexp import metrics, settings
 from gitexp.cli import output
 from gitexp.importing import recorder
 from gitexp.importing.found import Commit, Found, Progress, Run, Unread
@@ -158,9 +158,10 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
         bar.clear()
     _say_unread(outcome.unread)
     if outcome.known:
-        output.say(f"{_counted(outcome.known, 'run')} recorded already")
-    if not count and not outcome.known and not outcome.unread:
-        output.say(f"nothing to import: {nothing}")
+        output.say(f"{_counted(outcome.known, 'run')} recorded already" + ("" if count else ", nothing new"))
+    if not count:
+        if not outcome.known and not outcome.unread:
+            output.say(f"nothing to import: {nothing}")
     elif dry_run:
         output.say(f"{_counted(count, 'experiment')} would be imported; nothing was recorded (--dry-run)")
     else:
@@ -170,7 +171,7 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
 def _print_plan(found: Iterator[Commit | Run], bar: _Bar) -> int:
     rows = []
     for item in found:
-        values = item.last if isinstance(item, Commit) else {}
+        values = item.last if isinstance(item, Commit) else metrics.last_values(item.points())
         shown = ", ".join(f"{name}={output.number(value)}" for name, value in list(values.items())[:4])
         rows.append([item.id[:10], f"{item.started:%Y-%m-%d %H:%M}", str(len(item.params)), shown, output.clean(item.title)])
     bar.clear()

@@ -152,7 +152,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
     when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
     shown = {
         "started": when,
-        "author": f"{experiment.author} <{experiment.email}>",
+        "author": f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author,
         "commit": experiment.id,
         "parent": experiment.parent,
         "branch": experiment.branch,

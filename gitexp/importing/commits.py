@@ -96,18 +96,16 @@ def find(
         for at, (past, (read, missing)) in enumerate(zip(todo, contents(beside, list(zip((past.id for past in todo), asked))))):
             progress(at, len(todo))
             result = examine(past.id[:10], read, missing)
-            yield _commit(past, result) if result.params or result.last else _nothing_in(past, result)
+            changed = {change.path for change in past.changes}
+            if changed & {*result.files.values()}:
+                yield _commit(past, result)
+            else:
+                yield from result.partly or [Unread(past.id[:10], "nothing is logged in the files that it changed")]
         progress(len(todo), len(todo))
 
 
 _NOTHING = Read({}, {}, None, {}, ())
 _SHALLOW = "it is the edge of a shallow clone, so what it changed is not known; to get the rest: git fetch --unshallow"
-
-
-def _nothing_in(past: Past, read: Read) -> Unread:
-    return Unread(
-        past.id[:10], "; ".join(f"{item.what.partition(' ')[2]}: {item.why}" for item in read.partly) or "nothing is in its files"
-    )
 
 
 def _commit(past: Past, read: Read) -> Commit:

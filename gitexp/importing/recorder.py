@@ -81,8 +81,8 @@ def record(
     """
     waiting: list[batch.Entry] = []
     done = 0
-    with repo.offline() as beside:
-        desk = _Desk(repo, beside, outcome, limit)
+    with repo.offline() as beside, tempfile.TemporaryDirectory(prefix="gitexp-") as scratch:
+        desk = _Desk(repo, beside, Path(scratch), outcome, limit)
         for item in items:
             waiting.append(_of_commit(item) if isinstance(item, Commit) else desk.entry(item))
             done += 1
@@ -114,9 +114,10 @@ def _of_commit(item: Commit) -> batch.Entry:
 class _Desk:
     """Where runs of other tools are made ready: what is known of the commits that they name is kept between them."""
 
-    def __init__(self, repo: Repo, beside: Repo, outcome: Outcome, limit: int) -> None:
+    def __init__(self, repo: Repo, beside: Repo, scratch: Path, outcome: Outcome, limit: int) -> None:
         self.repo = repo
         self.beside = beside
+        self.scratch = scratch
         self.outcome = outcome
         self.limit = limit
         self._codes: dict[str, tuple[str, bool] | None] = {}
@@ -131,7 +132,7 @@ class _Desk:
             base, applied = self._patched(run, base)
         if run.patch and not applied:
             contents[PATCH] = self.repo.write_object("blob", run.patch)
-        tree = trees.parse(next_data(self.beside, self.repo, base), self.repo.object_format) if base else {}
+        tree = trees.parse(self._raw(base), self.repo.object_format) if base else {}
         places = _places(tree, ours=bool(code and code[1]))
         values = _nested(run.params)
         contents[places.params] = self.repo.write_object("blob", params.dump(values))
@@ -178,32 +179,40 @@ class _Desk:
     def _patched(self, run: Run, tree: str) -> tuple[str, bool]:
         """Apply a run's changes to a tree, in a private index; returns the tree as it was where they do not apply."""
         assert run.patch is not None
-        with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
-            env = {"GIT_INDEX_FILE": str(Path(folder, "index")), "GIT_OBJECT_DIRECTORY": str(self.repo.common_dir / "objects")}
-            try:
-                self.beside.git("read-tree", tree, env=env)
-                self.beside.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=run.patch.rstrip(b"\n") + b"\n", env=env)
-                return self.beside.line("write-tree", env=env), True
-            except GitError as error:
-                said = error.stderr.strip().splitlines() or [""]
-                why = f"its changes do not apply to {(run.commit or '')[:10]} ({said[0].removeprefix('error: ')}), and are kept as {PATCH}"
-                self.outcome.unread.append(Unread(f"{run.kind} {run.title}", why))
-                return tree, False
+        index = self.scratch / "index"
+        index.unlink(missing_ok=True)
+        env = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(self.repo.common_dir / "objects")}
+        try:
+            self.beside.git("read-tree", tree, env=env)
+            self.beside.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=run.patch.rstrip(b"\n") + b"\n", env=env)
+            return self.beside.line("write-tree", env=env), True
+        except GitError as error:
+            said = error.stderr.strip().splitlines() or [""]
+            why = f"its changes do not apply to {(run.commit or '')[:10]} ({said[0].removeprefix('error: ')}), and are kept as {PATCH}"
+            self.outcome.unread.append(Unread(f"{run.kind} {run.title}", why))
+            return tree, False
+
+    def _raw(self, tree: str) -> bytes:
+        """Return a tree's data, whether it was there before or was just written."""
+        found = next(self.beside.objects([tree])) or next(self.repo.objects([tree]))
+        return found.data if found else b""
 
     def _metrics(self, run: Run) -> tuple[str, dict[str, float]]:
         """Write a run's ``metrics.csv`` and return its hash and the last values; a file on the way, so that length costs no memory."""
         values: dict[str, float] = {}
         steps: dict[str, int] = {}
-        with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
-            path = Path(folder, "metrics.csv")
-            with open(path, "wb") as file:
-                file.write(metrics.HEADER)
-                for point in run.points():
-                    name = message.one_line(point.name) or "unnamed"
-                    file.write(metrics.format_row(name, point.value, point.timestamp, point.step).encode("utf-8", "replace"))
-                    if point.step >= steps.get(name, point.step):
-                        values[name], steps[name] = point.value, point.step
-            return self.repo.write_file(path), values
+        names: dict[str, str] = {}
+        path = self.scratch / "metrics.csv"
+        with open(path, "wb") as file:
+            file.write(metrics.HEADER)
+            for point in run.points():
+                name = names.get(point.name)
+                if name is None:
+                    name = names[point.name] = message.one_line(point.name) or "unnamed"
+                file.write(metrics.format_row(name, point.value, point.timestamp, point.step).encode("utf-8", "replace"))
+                if point.step >= steps.get(name, point.step):
+                    values[name], steps[name] = point.value, point.step
+        return self.repo.write_file(path), values
 
     def _artifacts(self, run: Run) -> dict[str, str]:
         kept = {}
@@ -218,12 +227,6 @@ class _Desk:
             except OSError as error:
                 self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", f"cannot be read: {error.strerror}"))
         return kept
-
-
-def next_data(beside: Repo, repo: Repo, tree: str) -> bytes:
-    """Return a tree's raw data, whether it was there before or was just written."""
-    found = next(beside.objects([tree])) or next(repo.objects([tree]))
-    return found.data if found else b""
 
 
 def _code_said(run: Run, parent: str | None, applied: bool | None) -> str | None:
