@@ -120,7 +120,8 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
     tags = item.tags
     source = tags.get(words.SOURCE, "")
     kept, partly = _artifacts(store, item, artifacts) if artifacts else ({}, ())
-    command = source if source not in ("", "gitexp") and tags.get(words.SOURCE_TYPE, "LOCAL") in ("LOCAL", "PROJECT") else None
+    ours = tags.get(words.ID)
+    said = {} if ours or not source else {"script": source}  # without its arguments, so it is no command to be run again
     return Run(
         "mlflow",
         item.id,
@@ -135,11 +136,11 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         labels=words.labels(tags),
         group=tags.get("gitexp.group") or group,
         author=person(tags.get(words.USER) or item.user, tags.get("gitexp.email", "")),
-        command=command,
+        command=source if ours and source != "gitexp" else None,
         commit=tags.get(words.COMMIT),
         artifacts=kept,
-        tags={key: value for key, value in tags.items() if not key.startswith(("mlflow.", words.OURS))},
-        ours=tags.get(words.ID),
+        tags={**said, **{key: value for key, value in tags.items() if not key.startswith(("mlflow.", words.OURS))}},
+        ours=ours,
         partly=partly,
     )
 
