@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +174,9 @@ class Outgoing:
 
     def _learn(self, refused: Sequence[Update], said: str) -> bool:
         """Change what the next try sends; whether it should wait a little, since somebody else was faster."""
+        if blocked := re.search(r"'(refs/[^']+)' exists; cannot create '(refs/[^']+)/[^'/]+'", said):
+            self._leave_out(*blocked.groups())
+            return False
         telling = [item for item in refused if not any(word in item.reason for word in _COLLATERAL)]
         lost = not telling
         for item in telling:
@@ -191,7 +195,16 @@ class Outgoing:
                 self._give_in(item, said, any(other.source == self._branch for other in refused))
                 return False
             lost = lost or race
+        if lost:  # others push these numbers just now, and names of one's own end the race for all of them
+            self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.load.tags}
         return lost
+
+    def _leave_out(self, name: str, folder: str) -> None:
+        """Do without the tags that cannot be there beside a name of somebody's; the gathering branch carries them anyway."""
+        left = {tag: here for tag, here in self.load.tags.items() if not f"{TAGS}{self._name_there(tag, here)}".startswith(f"{folder}/")}
+        if len(left) == len(self.load.tags):
+            raise GitError(f"{self.remote.name} has '{name}', and so there can be nothing in '{folder}'; rename it there")
+        self.load.tags = left
 
     def _keep_branch_back(self, why: str) -> None:
         self._branch, self.kept_back = None, why

@@ -64,6 +64,11 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
     return Remote(chosen, urls[chosen], there or head.branch)
 
 
+def exists(repo: Repo, name: str) -> bool:
+    """Whether ``name`` is a remote of this clone, or looks like an address of one."""
+    return bool(re.search(r"[:\\]|^\.{0,2}/", name)) or name in repo.line("remote").split("\n")
+
+
 def fetch(repo: Repo, remote: Remote, only: Sequence[str] = (), prune: bool = False, progress: Progress | None = None) -> None:
     """Bring what others pushed into gitexp's own refs, or ``only`` some of the refspecs of ``refspecs``.
 

@@ -18,7 +18,20 @@ PACKAGE = ROOT / "gitexp"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
 FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
     ("cli", "__main__"),
-    ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "outgoing", "integrations", "importing"),
+    (
+        "report",
+        "sweeping",
+        "reproduce",
+        "rebuild",
+        "rerun",
+        "bisect",
+        "attribution",
+        "sync",
+        "outgoing",
+        "sharing",
+        "integrations",
+        "importing",
+    ),
     ("api", "__init__"),
     ("command", "doctor", "export"),
     ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import click
 
-from gitexp import reference, sync
+from gitexp import reference, sync, transport
 from gitexp.cli import completion, mirror, output
 from gitexp.cli.opened import opened
-from gitexp.errors import GitexpError, UsageError
+from gitexp.errors import GitexpError, NotFoundError, UsageError
 from gitexp.repo import Progress, Repo
 from gitexp.sync import Pulled, Pushed
 
@@ -48,7 +48,7 @@ def push_command(
     \b
     Examples:
       gitexp push
-      gitexp push origin exp-3 best:rmse
+      gitexp push exp-3 best:rmse
       gitexp push --dry-run
       gitexp push --mlflow http://localhost:5000
     """
@@ -74,11 +74,15 @@ def push_command(
 def _push(
     remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, no_data: bool
 ) -> int:
+    repo, chosen = Repo.discover(), []
+    if remote and not transport.exists(repo, remote):  # an experiment, then: the remote may be left out
+        refs, remote = (remote, *refs), None
     if refs:
         repo, settings, index = opened()
-        chosen = reference.resolve_many(index, refs, settings)
-    else:
-        repo, chosen = Repo.discover(), []
+        try:
+            chosen = reference.resolve_many(index, refs, settings)
+        except NotFoundError as error:
+            raise error if remote else NotFoundError(f"'{refs[0]}' is no remote, and {error}") from None
     options = {"tags": tags, "branch": not no_branch, "dry_run": dry_run, "verify": not no_verify, "data": not no_data}
     pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **options, progress=progress))  # type: ignore[arg-type]
     _print_pushed(pushed, "would push" if dry_run else "pushed")
