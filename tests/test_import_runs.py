@@ -190,7 +190,7 @@ def test_runs_of_an_mlflow_server_are_those_of_its_database(project: Project, tm
     assert sweep.history()["value"].tolist() == [1.0, 0.5, 1 / 3]
     assert sweep.read(".gitexp/artifacts/out/a.txt") == b"hello"
     assert (trial.group, trial.metrics["r2"]) == ("sweep", float("inf"))
-    assert "3 runs recorded already" in project.run("import", "mlflow", str(tmp_path / "m/mlflow.db")).stderr
+    assert "4 runs recorded already" in project.run("import", "mlflow", str(tmp_path / "m/mlflow.db")).stderr
 
 
 def test_a_store_that_is_not_there_is_one_line(project: Project, tmp_path: Path) -> None:
