@@ -95,8 +95,10 @@ def address(uri: str) -> str:
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         netloc = f"{host}:{parts.port}" if parts.port else host
     except ValueError:
+        shown = message.one_line(uri.rpartition("@")[2])
         raise UsageError(
-            f"'{message.one_line(uri.rpartition('@')[2])}' is no address of an MLflow server; write for example http://localhost:5000"
+            f"'{shown}' is no address of an MLflow server; write for example http://localhost:5000 "
+            f"(for a database or folder, run one: mlflow server --backend-store-uri ...)"
         ) from None
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
