@@ -20,7 +20,7 @@ from gitexp.recovery import PENDING, dead_runs
 from gitexp.repo import Repo
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
-_FOLDERS = ("dvc-*", "sign-*")  # temporary ones; that of a killed transfer with DVC may hold a token
+_FOLDERS = ("diff-*", "dvc-*", "sign-*")  # temporary ones; that of a killed transfer with DVC may hold a token
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 
 
