@@ -27,6 +27,7 @@ from gitexp.repo import Repo
 from gitexp.snapshot import readable
 
 _MANY = 500  # words of one command line
+_OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itself answers for a host
 
 
 def listed(paths: Iterable[str], most: int = 5) -> str:
@@ -208,8 +209,35 @@ def _project(repo: Repo) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="dvc-", dir=repo.make_state_dir(), ignore_cleanup_errors=True) as name:
         project = Path(name)
         (project / FOLDER).mkdir()
-        _write_config(repo, project, {"core": {"no_scm": "True", "check_update": "False"}, "cache": {"type": "reflink,copy"}})
+        settled = {"core": {"no_scm": "True", "check_update": "False"}, "cache": {"type": "reflink,copy"}}
+        _write_config(repo, project, {**settled, **_logins(repo)})
         yield project
+
+
+def _logins(repo: Repo) -> dict[str, dict[str, str]]:
+    """Return what to log in with for remotes on a host whose credentials git asks gitexp for (``gitexp remote dagshub``).
+
+    DVC itself cannot ask. It finds them in the temporary project's configuration, which only its owner can read and which is
+    gone with the project. Remotes that say themselves how to log in are left alone.
+    """
+    lines = repo.git("config", "--null", "--get-regexp", r"^credential\..*\.helper$", ok=(0, 1)).decode("utf-8", "replace").split("\0")
+    hosts = {
+        key[len("credential.") : -len(".helper")] for key, _, value in (line.partition("\n") for line in lines) if _OUR_HELPER in value
+    }
+    known: dict[str, dict[str, str]] = {}
+    for config in _configs(repo) if hosts else ():
+        for section in config.sections():
+            known.setdefault(section, {}).update(config[section])
+    logins = {}
+    for section, values in known.items():
+        host = "/".join(values.get("url", "").strip("\"'").split("/")[:3])
+        if host in hosts and not {"auth", "user", "password", "ask_password"} & {*values}:
+            nobody = {"GIT_ASKPASS": "", "SSH_ASKPASS": ""}
+            answer = repo.git("credential", "fill", stdin=f"url={host}\n\n".encode(), env=nobody, ok=(0, 128)).decode("utf-8", "replace")
+            found = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+            if "password" in found and not set(found["username"] + found["password"]) & set("\"'#,"):
+                logins[section] = {"auth": "basic", "user": found["username"], "password": found["password"]}
+    return logins
 
 
 def _adapt(repo: Repo, tree: Path) -> None:

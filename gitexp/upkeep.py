@@ -1,7 +1,7 @@
 """Whether data is what its pointer says, and having it so before it is recorded.
 
 DVC is asked only where something may have moved. What a file or folder looked like (sizes and times) when DVC last said that
-all is well is kept in ``.git/gitexp/data.json``; while that holds, nothing is started. A recording never fails for the sake of
+all is well, or not, is kept in ``.git/gitexp/data.json``; while that holds, nothing is started. A recording never fails for the sake of
 data: what could not be found out, or was not wanted, is said and recorded.
 """
 
@@ -84,7 +84,10 @@ def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
             names = listed(item.path for item in found)
             told = f"{names} changed since the last dvc commit, so the older data is recorded; to have it committed: dvc_commit = true"
     except (GitexpError, OSError) as error:
-        told = f"{error}; whether its data changed is not known"
+        what = (
+            f"{listed(item.path for item in found)} changed since the last dvc commit" if found else "whether its data changed is not known"
+        )
+        told = f"{error}; {what}"
     apart = sorted({item.path for item in found})
     return Settled({"data": datafiles.summary(data), "data_stale": apart}, told)
 
@@ -102,20 +105,21 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
     now = time.time()
     known = _known(repo)
     looks = {path: look for path in data if (look := _look(repo.root / path))}
-    seen = {path: [data[path].hash, look[0]] for path, look in looks.items()}
-    if all(known.get(path) == entry for path, entry in seen.items()):
-        return ()
+    judged = {path: known[path][2] for path, look in looks.items() if path in known and known[path][:2] == [data[path].hash, look[0]]}
+    if len(judged) == len(looks):
+        return tuple(Stale(path, data[path].target) for path, is_stale in judged.items() if is_stale)
     found = tuple(_modified(repo, data))
-    apart = {item.path for item in found}
-    _remember(repo, {path: entry for path, entry in seen.items() if path not in apart and looks[path][1] < now - _FRESH})
+    changed = {item.path for item in found}
+    old = {path: look for path, look in looks.items() if look[1] < now - _FRESH}
+    _remember(repo, {path: [data[path].hash, look[0], path in changed] for path, look in old.items()})
     return found
 
 
 def suspects(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
-    """Return the data that was right once and looks different now; DVC is not asked."""
+    """Return the data that is known to be stale, or was right once and looks different now; DVC is not asked."""
     known = _known(repo) if data else {}
-    looks = {path: _look(repo.root / path) for path, item in data.items() if known.get(path, [None])[0] == item.hash}
-    return tuple(sorted(path for path, look in looks.items() if look and look[0] != known[path][1]))
+    looks = {path: _look(repo.root / path) for path, item in data.items() if path in known and known[path][0] == item.hash}
+    return tuple(sorted(path for path, look in looks.items() if look and [look[0], False] != known[path][1:]))
 
 
 def apart(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
@@ -136,7 +140,7 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
     for targets in dvc.chunks(sorted({item.target for item in items})):
         dvc.run(repo.root, "commit", "--force", "--no-relink", *targets)
     data = datafiles.here(repo)
-    known = {path: [data[path].hash, look] for path, (look, at) in looks.items() if path in data and at < now - _FRESH}
+    known = {path: [data[path].hash, look, False] for path, (look, at) in looks.items() if path in data and at < now - _FRESH}
     _remember(repo, known)
 
 
@@ -144,7 +148,7 @@ def seen(repo: Repo, data: Iterable[Data]) -> None:
     """Note that data in the work tree is what its pointers say: DVC has just written it."""
     now = time.time()
     looks = {item.path: (item.hash, look) for item in data if (look := _look(repo.root / item.path))}
-    _remember(repo, {path: [said, look[0]] for path, (said, look) in looks.items() if look[1] < now - _FRESH})
+    _remember(repo, {path: [said, look[0], False] for path, (said, look) in looks.items() if look[1] < now - _FRESH})
 
 
 def _answer(repo: Repo) -> bool | None:
@@ -177,7 +181,7 @@ def _look(path: Path) -> tuple[str, float] | None:
         while todo:
             with os.scandir(todo.pop()) as entries:
                 for entry in entries:
-                    if entry.is_dir():
+                    if entry.is_dir(follow_symlinks=False):
                         todo.append(entry.path)
                         continue
                     status = entry.stat()
@@ -193,7 +197,9 @@ def _known(repo: Repo) -> dict[str, Any]:
         known = json.loads((repo.state_dir / _STATE).read_bytes()).get(str(repo.root), {})
     except (OSError, ValueError, AttributeError):
         return {}
-    return known if isinstance(known, dict) else {}
+    if not isinstance(known, dict):
+        return {}
+    return {path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
 
 
 def _remember(repo: Repo, entries: Mapping[str, Any]) -> None:

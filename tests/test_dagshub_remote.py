@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ import yaml
 
 from conftest import Project
 from git_server import TOKEN, USER, serving
+from gitexp import datafiles, dvc
 from gitexp.errors import UsageError
 from gitexp.integrations import dagshub_remote, dvc_config
 from gitexp.integrations.dagshub_remote import HOST, Home
@@ -193,6 +197,89 @@ def test_dvc_itself_reads_what_was_written(project: Project, hub: str, monkeypat
     assert found["remote"]["dagshub"] == {**found["remote"]["dagshub"], "url": f"{hub}/ada/nets.dvc", "auth": "basic", "user": USER}
     assert found["remote"]["dagshub"]["password"] == "a#b;c=d "
     assert found["remote"]["old"]["url"]
+
+
+class _Storage(BaseHTTPRequestHandler):
+    """What DVC needs of a server: it keeps what is posted, and lets in who knows the token."""
+
+    protocol_version = "HTTP/1.1"
+    kept: dict[str, bytes] = {}  # noqa: RUF012
+    refused = 0
+
+    def _answer(self, code: int, body: bytes = b"") -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command != "HEAD" else b"")
+
+    def _is_let_in(self) -> bool:
+        right = self.headers.get("Authorization") == "Basic " + base64.b64encode(f"{USER}:{TOKEN}".encode()).decode()
+        type(self).refused += not right
+        return right
+
+    def do_GET(self) -> None:
+        found = self.kept.get(self.path)
+        self._answer(401) if not self._is_let_in() else self._answer(404) if found is None else self._answer(200, found)
+
+    do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        body = b""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self._is_let_in():
+            self.kept[self.path] = body
+        self._answer(200 if self._is_let_in() else 401)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("dvc")
+def test_a_push_hands_dvc_the_token_and_leaves_it_nowhere(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dvc_http", reason="DVC is not installed")
+    for name, value in {"DVC_SITE_CACHE_DIR": str(tmp_path / "site"), "DVC_NO_ANALYTICS": "1", "DAGSHUB_USER_TOKEN": TOKEN}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSHUB_USERNAME", USER)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Storage) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.setenv("DAGSHUB_CLIENT_HOST", f"http://127.0.0.1:{server.server_port}")
+        project.write(".dvc/config", "")
+        project.write(".dvc/.gitignore", "/config.local\n/tmp\n/cache\n")
+        project.write("raw.csv", "1\n2\n")
+        subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "raw.csv"], cwd=project.root, check=True, capture_output=True)
+        project.gitexp("remote", "dagshub", "ada/nets")
+        data = datafiles.here(Repo.discover())
+        assert dvc.push(Repo.discover(), data.values()) == 0, "files are missing"
+        assert [body for path, body in _Storage.kept.items() if path.startswith("/ada/nets.dvc/")] == [b"1\n2\n"]
+        assert _Storage.refused == 0
+        server.shutdown()
+        thread.join()
+    assert TOKEN.encode() not in everything(project.root)
+
+
+def test_dvc_gets_no_token_for_another_host_or_where_it_has_a_login(project: Project, hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSHUB_USER_TOKEN", TOKEN)
+    project.write(".dvc/config", "['remote \"other\"']\n    url = https://evil.example.org/ada/nets.dvc\n")
+    project.gitexp("remote", "dagshub", "ada/nets")
+    assert {*dvc._logins(Repo.discover())} == {"'remote \"dagshub\"'"}
+    project.write(".dvc/config.local", "['remote \"dagshub\"']\n    ask_password = true\n")
+    assert dvc._logins(Repo.discover()) == {}
+
+
+def test_doctor_removes_what_a_killed_transfer_left(project: Project) -> None:
+    left = project.write(".git/gitexp/dvc-abc/.dvc/config", TOKEN)
+    assert project.gitexp("doctor") == "all is well\n"
+    os.utime(left.parents[1], (1e9, 1e9))
+    assert "mended: dvc-abc in .git/gitexp belongs to nobody any more" in project.gitexp("doctor", "--fix")
+    assert not left.parents[1].exists()
 
 
 # -- words -----------------------------------------------------------------------------------------------------------------

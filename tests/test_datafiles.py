@@ -81,6 +81,15 @@ def test_pointers_are_read_in_all_forms(project: Project) -> None:
     assert datafiles.holder(found, "sub/out/models") is None
 
 
+@pytest.mark.parametrize("path", ["x.csv", "true", "Null", "1e5", "e1.5", ".inf", "-a", "no", "0x1f", "_", "a b", "'q'", "2020-01-01"])
+@pytest.mark.parametrize("md5", ["a" * 32, "1" * 32, "1e" + "1" * 30, "'" + "1" * 32 + "'", "0" * 31 + "f.dir"])
+def test_the_short_way_to_read_a_pointer_reads_it_as_yaml_does(path: str, md5: str) -> None:
+    written = POINTER.format(md5=md5, path=path)
+    assert list(datafiles._parsed("q/x.dvc", written.encode())) == list(
+        datafiles._parsed("q/x.dvc", f"{written}# so it is not usual\n".encode())
+    )
+
+
 def test_of_very_many_the_summary_keeps_one_hash(project: Project) -> None:
     data = {f"d{at}": datafiles.Data(f"d{at}", f"md5:{at:032x}", 1, None, "dvc.lock") for at in range(1000)}
     assert list(datafiles.summary(data)) == ["*"]

@@ -83,7 +83,7 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.chdir(tmp_path / "project")
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
-    upkeep._remember(repo, {path: [item.hash, upkeep._look(made.root / path)[0]] for path, item in datafiles.here(repo).items()})
+    upkeep._remember(repo, {path: [item.hash, upkeep._look(made.root / path)[0], False] for path, item in datafiles.here(repo).items()})
     return made
 
 
@@ -103,7 +103,7 @@ def test_a_recording_names_its_data_and_asks_dvc_nothing_while_it_is_unchanged(d
 
 
 def test_changed_data_is_told_and_recorded_as_such(data: Project) -> None:
-    data.write("data/raw.csv", "3\n")
+    os.utime(data.write("data/raw.csv", "3\n"), (1.2e9, 1.2e9))
     before = data.git("status", "--porcelain")
     done = data.run("log", "-M", "rmse=1", "--no-advance")
     assert "data/raw.csv changed since the last dvc commit" in done.stderr
@@ -112,6 +112,8 @@ def test_changed_data_is_told_and_recorded_as_such(data: Project) -> None:
     assert data.git("status", "--porcelain") == before
     assert 'Gitexp-Data-Stale: ["data/raw.csv"]' in data.git("log", "-1", "--format=%B", "exp-1")
     assert "not committed in DVC" in data.gitexp("show")
+    data.write(".dvc/config", "this is no configuration, so DVC would fail")
+    assert "data/raw.csv changed since" in data.run("log", "-M", "rmse=2").stderr, "known, without asking DVC again"
 
 
 def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_old_back(data: Project) -> None:

@@ -51,7 +51,7 @@ def _file_options(function: Command) -> Command:
     return function
 
 
-@export_command.command("csv")
+@export_command.command("csv", short_help="Write CSV, a row for each experiment or logged value.")
 @selection
 @_file_options
 def export_csv(
@@ -82,7 +82,7 @@ def export_csv(
     return _said(found, target, unread)
 
 
-@export_command.command("json")
+@export_command.command("json", short_help="Write JSON with everything about each experiment.")
 @selection
 @_file_options
 def export_json(
@@ -108,7 +108,7 @@ def export_json(
     return _said(found, target, unread)
 
 
-@export_command.command("parquet")
+@export_command.command("parquet", short_help="Write Parquet, for DuckDB, pandas and the like.")
 @selection
 @_file_options
 def export_parquet(
@@ -136,7 +136,7 @@ def export_parquet(
     return _said(found, target, unread)
 
 
-@export_command.command("mlflow")
+@export_command.command("mlflow", short_help="Mirror experiments to an MLflow server.")
 @click.argument("uri")
 @selection
 @click.option("--artifacts", is_flag=True, help="Store the artifacts that were logged, too.")

@@ -19,7 +19,7 @@ def remote_command() -> None:
     """
 
 
-@remote_command.command("dagshub")
+@remote_command.command("dagshub", short_help="Make a repository on DagsHub a remote.")
 @click.argument("where", metavar="OWNER/REPO")
 @click.option("--name", metavar="NAME", help="The git remote's name (default: origin where there is none yet, else dagshub).")
 @click.option("--dvc-name", metavar="NAME", default="dagshub", show_default=True, help="The DVC remote's name, where DVC is used.")
@@ -27,9 +27,9 @@ def remote_command() -> None:
 def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token: bool) -> None:
     """Make a repository on DagsHub the remote for git, for MLflow runs, and for DVC where it is used.
 
-    git asks gitexp for the token at each use: that of `dagshub login`, or DAGSHUB_USER_TOKEN. It is written nowhere. DVC can
-    ask nobody, so reading and writing private data with dvc needs --save-dvc-token, which keeps it in a file that git ignores
-    and only you can read. DAGSHUB_CLIENT_HOST names another host than dagshub.com.
+    git asks gitexp for the token at each use: that of `dagshub login`, or DAGSHUB_USER_TOKEN. `gitexp push` and `pull` hand
+    it to DVC for as long as they run. DVC alone can ask nobody, so `dvc push` by hand needs --save-dvc-token, which keeps the
+    token in a file that git ignores and only you can read. DAGSHUB_CLIENT_HOST names another host than dagshub.com.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
             dvc_config.keep_login(repo, dvc_name, dagshub_remote.username(token, os.environ), token)
             output.say(f"the token is kept in {dvc_config.LOCAL}, which git ignores and only you can read")
         elif not save_dvc_token:
-            output.say("DVC cannot ask for the token; to let it write, and read private data, add --save-dvc-token")
+            output.say("gitexp push and pull log in to it; DVC alone cannot ask for the token, see --save-dvc-token")
     click.echo(f"MLflow: gitexp push --mlflow mirrors to {home.mlflow}")
     if not token:
         output.say(dagshub_remote.NO_TOKEN)
