@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import math
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -313,6 +314,36 @@ def test_batches_keep_mlflows_limits_and_lose_nothing() -> None:
 def test_the_link_to_the_code_has_no_credentials(project: Project, remote: str, shown: str | None) -> None:
     project.git("remote", "add", "origin", remote)
     assert repository(Repo.discover()) == shown
+
+
+def test_the_server_is_the_one_named_else_mlflows_own_setting_else_dagshubs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gitexp.cli import mirror
+
+    project.git("remote", "add", "origin", "git@dagshub.com:ada/nets.git")
+    monkeypatch.setenv("DAGSHUB_CLIENT_TOKENS_CACHE", str(project.root / "none"))
+    repo = Repo.discover()
+    assert mirror.target(repo, None).uri == "https://dagshub.com/ada/nets.mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "gitexp:.")
+    assert mirror.target(repo, None).uri == "https://dagshub.com/ada/nets.mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://usual:5000")
+    monkeypatch.setenv("DAGSHUB_CLIENT_HOST", "nonsense")
+    assert mirror.target(repo, None).uri == "http://usual:5000"
+    assert mirror.target(repo, "http://named").uri == "http://named"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")
+def test_ctrl_c_says_how_to_go_on(project: Project) -> None:
+    record(project, metrics={"rmse": 1})
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        process = subprocess.Popen([sys.executable, "-m", "gitexp", "export", "mlflow", uri], stderr=subprocess.PIPE, text=True)
+        silent.accept()
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert said.split("\n") == ["what is missing goes there when the same command is run again", "", "gitexp: interrupted", ""]
 
 
 def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> None:

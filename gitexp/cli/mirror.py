@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from gitexp.cli import output
-from gitexp.errors import GitexpError, UsageError
+from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
@@ -42,7 +42,8 @@ def mirror(repo: Repo, experiments: Sequence[Experiment], to: Target, artifacts:
         with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
             done = mirrored(repo, server, experiments, artifacts=artifacts, otherwise=place, progress=lambda _, __: bar.update(1))
     except KeyboardInterrupt:
-        raise GitexpError("interrupted; what is missing goes there when the same command is run again") from None
+        output.say("what is missing goes there when the same command is run again")
+        raise
     counts = [(done.created, "new"), (done.completed, "completed"), (done.updated, "updated"), (done.unchanged, "there already")]
     told = ", ".join(f"{len(names):,} {what}" for names, what in counts if names) or "nothing"
     output.say(f"mirrored to {to.uri}: {told}")
@@ -62,16 +63,18 @@ def target(repo: Repo, uri: str | None) -> Target:
     from gitexp.integrations import dagshub_remote
     from gitexp.integrations.mlflow import server
 
-    host = dagshub_remote.host(os.environ)
-    home = None if uri or os.environ.get("MLFLOW_TRACKING_URI") else dagshub_remote.find(repo, host)
-    named = uri or os.environ.get("MLFLOW_TRACKING_URI") or (home.mlflow if home else None)
+    host = dagshub_remote.usable_host(os.environ)
+    usual = os.environ.get("MLFLOW_TRACKING_URI", "")
+    usual = usual if usual.startswith(("http://", "https://")) else ""  # a local store of MLflow's is no server
+    home = dagshub_remote.find(repo, host) if host and not (uri or usual) else None
+    named = uri or usual or (home.mlflow if home else None)
     if not named:
         raise UsageError(
             "which MLflow server? Write its address, for example http://localhost:5000, set MLFLOW_TRACKING_URI, "
             "or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
         )
     address, who = server.address(named), server.login(named, os.environ)
-    if who is None and f"{address}/".startswith(f"{host}/"):
+    if who is None and host and f"{address}/".startswith(f"{host}/"):
         token = dagshub_remote.token(host, os.environ)
         if token is None:
             return Target(address, None, dagshub_remote.NO_TOKEN)

@@ -78,6 +78,14 @@ def host(environment: Mapping[str, str]) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
+def usable_host(environment: Mapping[str, str]) -> str | None:
+    """Return DagsHub's address, None where DAGSHUB_CLIENT_HOST says one that is not used."""
+    try:
+        return host(environment)
+    except UsageError:
+        return None
+
+
 def parse(text: str, host: str) -> Home:
     """Read ``OWNER/REPO``, or the address of its page; raise UsageError for anything else."""
     path = text.strip().removeprefix(host).strip("/")
@@ -114,7 +122,7 @@ def remotes(repo: Repo) -> dict[str, str]:
 def token(host: str, environment: Mapping[str, str]) -> str | None:
     """Return the token for a host: DAGSHUB_USER_TOKEN, which belongs to DAGSHUB_CLIENT_HOST, or that of ``dagshub login``."""
     given = environment.get("DAGSHUB_USER_TOKEN")
-    if given and host == _host_or_none(environment):
+    if given and host == usable_host(environment):
         return given
     return next(iter(_cached(host, environment)), None)
 
@@ -132,13 +140,6 @@ def answer(request: str, host: str, environment: Mapping[str, str]) -> str:
     if not found or re.search(r"[\r\n\0]", found + username(found, environment)):
         return ""
     return f"username={username(found, environment)}\npassword={found}\n"
-
-
-def _host_or_none(environment: Mapping[str, str]) -> str | None:
-    try:
-        return host(environment)
-    except UsageError:
-        return None
 
 
 def _cached(host: str, environment: Mapping[str, str]) -> list[str]:
