@@ -144,3 +144,18 @@ def test_a_fault_in_the_data_at_the_end_does_not_take_the_run_away(project: Proj
     assert done.returncode == 0
     assert "the data that it wrote is not recorded: .gitexp.toml cannot be read as TOML" in done.stderr
     assert project.tags() == ["exp-1"]
+
+
+def test_a_link_in_somebodys_commit_does_not_lead_our_configuration_out_of_the_work_tree(project: Project, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    project.write(".dvc/config", "['remote \"store\"']\n    url = ../../store\n    password = secret\n")
+    tree = tmp_path / "tree"
+    (tree / ".dvc").mkdir(parents=True)
+    (tree / ".dvc/config.local").symlink_to(victim)
+    dvc._adapt(Repo.discover(project.root), tree)
+    assert victim.read_text() == "mine"
+    written = tree / ".dvc/config.local"
+    assert f"url = {tmp_path}/store" in written.read_text(), "a relative one would mean another place there"
+    assert os.name != "posix" or written.stat().st_mode & 0o077 == 0
+    assert (tree / ".dvc/cache").resolve() == project.root / ".dvc/cache"
