@@ -100,7 +100,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:
-        code = _said(error.format_message(), error.exit_code)
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command, as click 8.2 says it: the help of many lines
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
+        else:
+            code = _said(error.format_message(), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
