@@ -7,16 +7,19 @@ import had recorded stays, and the next one goes on after it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from gitexp import message, store
 from gitexp.errors import GitError
 from gitexp.experiment import Experiment
+from gitexp.index import Index
 from gitexp.repo import Repo
 
 SIZE = 200  # experiments in one transaction
 _TRIES = 20
+_ID = "json_extract(tag.summary, '$.id')"
 
 
 class Entry(NamedTuple):
@@ -36,7 +39,7 @@ class Entry(NamedTuple):
 
 
 def record(repo: Repo, entries: Sequence[Entry]) -> list[Experiment]:
-    """Record the experiments in their order, all or none.
+    """Record the experiments in their order, all or none. One whose id is recorded by now, by another import at the same time, is left out.
 
     Raises:
         GitError: git cannot write; nothing was recorded.
@@ -44,6 +47,12 @@ def record(repo: Repo, entries: Sequence[Entry]) -> list[Experiment]:
     if not entries:
         return []
     with store.locked(repo) as fd:
+        ids = json.dumps([entry.draft.id for entry in entries])
+        found = Index(repo).rows(_ID, f"{_ID} IN (SELECT value FROM json_each(?))", [ids], everybody=True)
+        there = {row[0] for row in found}
+        entries = [entry for entry in entries if entry.draft.id not in there]
+        if not entries:
+            return []
         number = store.highest(repo) + 1
         for attempt in range(_TRIES):
             names = [f"exp-{number + at}" for at in range(len(entries))]

@@ -219,6 +219,36 @@ def test_a_repository_without_results_or_commits_says_so(project: Project, empty
         assert "nothing to import" in done.stderr
 
 
+def test_imports_at_the_same_time_record_each_commit_once(project: Project) -> None:
+    history(project, 12)
+    words = [sys.executable, "-m", "gitexp", "import", "git"]
+    running = [subprocess.Popen(words, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(4)]
+    assert sum(process.communicate()[0].count(b"exp-") for process in running) == 12
+    assert project.tags() == [f"exp-{at}" for at in range(1, 13)]
+    assert len({*project.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}) == 12
+
+
+@pytest.mark.parametrize("how", ["sha256", "worktree", "alternates", "packed"])
+def test_repositories_of_every_make(project: Project, tmp_path: Path, how: str) -> None:
+    if how == "sha256":
+        project = Project(tmp_path / "sha256")
+        project.root.mkdir()
+        project.git("init", "-q", "--object-format=sha256")
+        project.commit("start")
+    history(project, 2)
+    if how == "worktree":
+        project.git("worktree", "add", "-q", str(tmp_path / "other"))
+        project = Project(tmp_path / "other")
+    elif how == "alternates":
+        project.git("clone", "-q", "--shared", ".", str(tmp_path / "other"))
+        project = Project(tmp_path / "other")
+    elif how == "packed":
+        project.git("gc", "-q", "--aggressive", "--prune=now")
+    assert len(project.gitexp("import", "git").splitlines()) == 2
+    assert project.gitexp("verify", "--all").count(" ok ") == 2
+    project.fsck()
+
+
 @pytest.fixture
 def partial(project: Project, tmp_path: Path) -> Project:
     """A clone without the blobs of old commits."""

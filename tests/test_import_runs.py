@@ -19,7 +19,9 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.experiment import MetricPoint
 from gitexp.importing import tensorboard
+from gitexp.integrations.mlflow.server import Server
 from recording import record
 
 PYTHON = sys.executable
@@ -168,16 +170,27 @@ def served(folder: Path) -> Iterator[str]:
 def test_runs_of_an_mlflow_server_are_those_of_its_database(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed")
     script(tmp_path / "m", MLFLOW, "sqlite:///mlflow.db", project.git("rev-parse", "HEAD"))
-    with served(tmp_path / "m") as address:
+    with served(tmp_path / "m") as address, Server(address) as server:
+        run, artifacts = server.create_run(server.create_experiment("other"), "remote", int(time.time() * 1000), {"mlflow.user": "bob"})
+        server.log(run, {"lr": "1e-3"}, [MetricPoint("loss", float("nan"), 1_700_000_000_000, 2)], {})
+        server.upload(artifacts, "a/b.txt", b"over the wire")
+        server.upload(artifacts, "big.bin", bytes(20_000))
+        server.end_run(run, "KILLED", int(time.time() * 1000) + 5000)
+        project.write(".gitexp.toml", 'max_file_size = "10kB"\n')
         done = project.run("import", "mlflow", address, "--artifacts")
-    assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr
+        assert project.gitexp("import", "mlflow", env={"MLFLOW_TRACKING_URI": address}) == ""
+    remote = gitexp.get("exp-4")
+    assert (remote.status, remote.author, remote.group, remote.params) == ("killed", "bob", "other", {"lr": 0.001})
+    assert remote.read(".gitexp/artifacts/a/b.txt") == b"over the wire"
+    assert "remote big.bin: 20.0 kB, over the limit of 10.0 kB" in done.stderr
     sweep, trial, _ = (gitexp.get(f"exp-{at}") for at in (1, 2, 3))
     assert sweep.extra["source"]["where"] == address
     assert sweep.params["layers"] == [1, 2]
     assert sweep.history()["value"].tolist() == [1.0, 0.5, 1 / 3]
     assert sweep.read(".gitexp/artifacts/out/a.txt") == b"hello"
     assert (trial.group, trial.metrics["r2"]) == ("sweep", float("inf"))
-    assert "3 runs recorded already" in project.run("import", "mlflow", str(tmp_path / "m/mlflow.db")).stderr
+    assert "4 runs recorded already" in project.run("import", "mlflow", str(tmp_path / "m/mlflow.db")).stderr
 
 
 def test_a_store_that_is_not_there_is_one_line(project: Project, tmp_path: Path) -> None:
@@ -185,7 +198,7 @@ def test_a_store_that_is_not_there_is_one_line(project: Project, tmp_path: Path)
     assert "there is no file" in project.error("import", "mlflow", "sqlite:///nope.db")
     assert not Path("nope.db").exists()
     assert "none of its folders holds a meta.yaml" in project.error("import", "mlflow", ".")
-    assert "is the server running?" in project.error("import", "mlflow", "http://127.0.0.1:9")
+    assert "no MLflow server answers at" in project.error("import", "mlflow", "http://127.0.0.1:9")
     assert "there is no run-ID.wandb below" in project.error("import", "wandb", ".")
     assert "there is no event file" in project.error("import", "tensorboard", ".")
     other = tmp_path / "x.db"

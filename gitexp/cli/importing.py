@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -75,12 +76,14 @@ def dvc_command(dry_run: bool) -> None:
 
 
 @import_command.command("mlflow")
-@click.argument("uri")
+@click.argument("uri", required=False)
 @click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
 @click.option("--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size.")
 @_dry_run
-def mlflow_command(uri: str, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
-    """Import the runs of MLflow at URI: a server, a database or a folder of runs.
+def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
+    """Import the runs of MLflow at URI: a server, a database file or a folder of runs.
+
+    Without URI it is the server of MLFLOW_TRACKING_URI, or of a remote on DagsHub. MLflow need not be installed.
 
     A run becomes a child of the commit that MLflow noted for it, where that is in this repository. Nested runs share a
     group. Runs that still go on are left for another time.
@@ -93,9 +96,18 @@ def mlflow_command(uri: str, experiment: str | None, artifacts: bool, dry_run: b
     """
     from gitexp.importing import mlflow
 
-    with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
-        place = Path(folder) if artifacts and not dry_run else None
-        _import(lambda repo, known, progress: mlflow.find(uri, experiment, place, progress), dry_run, f"{uri} has no runs")
+    with ExitStack() as stack:
+        repo = Repo.discover()
+        if uri is None or uri.startswith(("http://", "https://")):
+            from gitexp.cli.mirror import target
+            from gitexp.integrations.mlflow.server import Server
+
+            to = target(repo, uri)
+            store = mlflow.on_server(stack.enter_context(Server(to.uri, to.who, to.advice)), settings.load(repo.root).max_file_size)
+        else:
+            store = mlflow.on_disk(uri)
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-"))) if artifacts and not dry_run else None
+        _import(lambda repo, known, progress: mlflow.find(store, experiment, place, progress), dry_run, f"{store.where} has no runs")
 
 
 _FOLDER = click.Path(exists=True, path_type=Path)

@@ -2,30 +2,31 @@
 
 A local store is read as it lies there. MLflow's own client writes where it reads (folders, a default experiment), refuses
 databases of other versions, and no longer opens folders (``mlruns``). The tables and files have been the same since MLflow 1,
-and an SQLite file is opened read-only. Everything else (a server, a database of another kind) goes through MLflow's client.
+and an SQLite file is opened read-only. A server is asked over its REST API. So MLflow need not be installed.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from gitexp import params
+from gitexp import message, params
 from gitexp.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
 from gitexp.experiment import MetricPoint
-from gitexp.extras import needed
 from gitexp.importing.found import Found, Progress, Run, Unread, moment, person, shown
 from gitexp.integrations.mlflow import words
 
+if TYPE_CHECKING:
+    from gitexp.integrations.mlflow.server import Server
+
 _PARENT = "mlflow.parentRunId"
-_FETCH = 1000
+_CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -60,21 +61,17 @@ class Store(NamedTuple):
 
 
 def find(
-    uri: str, experiment: str | None = None, artifacts: Path | None = None, progress: Progress = lambda done, total: None
+    store: Store, experiment: str | None = None, artifacts: Path | None = None, progress: Progress = lambda done, total: None
 ) -> Iterator[Found]:
     """Yield the runs of a store that are over, oldest first.
 
     Args:
-        uri: ``http://...``, ``sqlite:///mlflow.db``, the path of such a file, or of a folder like ``mlruns``.
         experiment: the name of an MLflow experiment, for its runs alone.
         artifacts: a folder for artifacts that have to be brought here; None leaves artifacts out.
 
     Raises:
-        UsageError: there is no such store.
         NotFoundError: it has no experiment of that name.
-        MissingExtraError: it takes MLflow to read it.
     """
-    store = opened(uri)
     stored: list[Stored] = []
     experiments: set[str] = set()
     for item in store.runs():
@@ -97,10 +94,12 @@ def find(
     progress(len(stored), len(stored))
 
 
-def opened(uri: str) -> Store:
-    """Return how the store at ``uri`` is read; raise UsageError where there is none."""
-    if re.match(r"https?://", uri):
-        return _client(uri)
+def on_disk(uri: str) -> Store:
+    """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a folder like ``mlruns``.
+
+    Raises:
+        UsageError: there is none.
+    """
     if uri.startswith("sqlite:") or (Path(uri).is_file() and Path(uri).read_bytes()[:15] == b"SQLite format 3"):
         path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
         if not path.is_file():
@@ -112,7 +111,10 @@ def opened(uri: str) -> Store:
     if folder.is_dir():
         return _folder(folder)
     if "://" in uri:
-        return _client(uri)
+        kind = message.one_line(uri.partition(":")[0])
+        raise UsageError(
+            f"a store of the kind {kind} is read through a server: mlflow server --backend-store-uri URI, then give http://localhost:5000"
+        )
     raise UsageError(f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or http://HOST:5000")
 
 
@@ -120,7 +122,8 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
     tags = item.tags
     source = tags.get(words.SOURCE, "")
     kept, partly = _artifacts(store, item, artifacts) if artifacts else ({}, ())
-    command = source if source not in ("", "gitexp") and tags.get(words.SOURCE_TYPE, "LOCAL") in ("LOCAL", "PROJECT") else None
+    ours = tags.get(words.ID)
+    said = {} if ours or not source else {"script": source}  # without its arguments, so it is no command to be run again
     return Run(
         "mlflow",
         item.id,
@@ -135,11 +138,11 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         labels=words.labels(tags),
         group=tags.get("gitexp.group") or group,
         author=person(tags.get(words.USER) or item.user, tags.get("gitexp.email", "")),
-        command=command,
+        command=source if ours and source != "gitexp" else None,
         commit=tags.get(words.COMMIT),
         artifacts=kept,
-        tags={key: value for key, value in tags.items() if not key.startswith(("mlflow.", words.OURS))},
-        ours=tags.get(words.ID),
+        tags={**said, **{key: value for key, value in tags.items() if not key.startswith(("mlflow.", words.OURS))}},
+        ours=ours,
         partly=partly,
     )
 
@@ -280,79 +283,44 @@ def _texts(folder: Path) -> dict[str, str]:
 # -- a server -----------------------------------------------------------------------------------------------------------
 
 
-def _client(uri: str) -> Store:
-    _check_answers(uri)
-    needed("mlflow", "reading an MLflow server", "mlflow")
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
-
-    where = re.sub(r"//[^/@]*@", "//", uri)  # a password is nobody's business
-    client = MlflowClient(tracking_uri=uri)
-
-    def told(error: Exception) -> GitexpError:
-        return GitexpError(f"{where} does not answer as an MLflow server: {' '.join(str(error).split())[:200]}")
-
-    def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
-        token: str | None = None
-        while True:
-            try:
-                page = ask(token)
-            except MlflowException as error:
-                raise told(error) from None
-            yield from page
-            token = page.token
-            if not token:
-                return
+def on_server(server: Server, limit: int) -> Store:
+    """Return how the runs of a server are read; artifacts of more than ``limit`` bytes stay there."""
+    names: dict[str, tuple[str, ...]] = {}
 
     def runs() -> Iterator[Stored]:
-        names = {
-            item.experiment_id: item.name for item in pages(lambda token: client.search_experiments(max_results=_FETCH, page_token=token))
-        }
-        ids = [*names]
-        for at in range(0, len(ids), 100):
-            some = ids[at : at + 100]
-            for item in pages(lambda token, some=some: client.search_runs(some, max_results=_FETCH, page_token=token)):  # type: ignore[misc]
-                info, tags = item.info, dict(item.data.tags)
-                yield Stored(
-                    info.run_id, names[info.experiment_id], info.run_name or tags.get(words.NAME) or info.run_id[:8], info.status,
-                    info.start_time or 0, info.end_time, info.user_id or "", info.artifact_uri or "", dict(item.data.params), tags,
-                )  # fmt: skip
-                keys[info.run_id] = [*item.data.metrics]
-
-    keys: dict[str, list[str]] = {}
+        experiments = {id: name for name, id in server.experiments().items()}
+        for item in server.runs([*experiments], ""):
+            names[item.id] = item.metrics
+            tags = dict(item.tags)
+            yield Stored(
+                item.id, experiments.get(item.experiment, ""), item.name or tags.get(words.NAME) or item.id[:8], item.status, item.start,
+                item.end, item.user, item.artifacts, item.params, tags,
+            )  # fmt: skip
 
     def points(run: str) -> Iterator[MetricPoint]:
-        for key in sorted(keys[run]):
-            try:
-                history = client.get_metric_history(run, key)
-            except MlflowException as error:
-                raise told(error) from None
-            for item in sorted(history, key=lambda item: (item.step, item.timestamp)):
-                yield MetricPoint(words.name(key), words.metric_value(item.value), item.timestamp, item.step)
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            for key, rows in zip(names[run], pool.map(lambda key: list(server.history(run, key)), names[run])):
+                for value, timestamp, step in sorted(rows, key=lambda row: (row[2], row[1])):
+                    yield MetricPoint(words.name(key), words.metric_value(value), timestamp, step)
 
     def fetch(item: Stored, place: Path) -> Path | None:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            return Path(client.download_artifacts(item.id, "", str(place))) if client.list_artifacts(item.id) else None
-        except (MlflowException, OSError) as error:
-            raise GitexpError(f"its artifacts cannot be read: {' '.join(str(error).split())[:200]}") from None
+        if not item.artifacts.startswith("mlflow-artifacts:"):
+            here = _here(item, place)
+            if here is None and any(server.files(item.id)):
+                raise UsageError(f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow artifacts download")
+            return here
+        for path, size in server.files(item.id):
+            target = place / path
+            if ".." in Path(path).parts or (target.is_absolute() and not target.is_relative_to(place)):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if size <= limit:
+                target.write_bytes(server.download(item.artifacts, path))
+            else:
+                with open(target, "wb") as file:
+                    file.truncate(size)  # a hole of that size, so that it is told as what is too large
+        return place
 
-    return Store(where, runs, points, fetch)
-
-
-def _check_answers(uri: str) -> None:
-    """Raise GitexpError for a server that is not there, for which MLflow's client would try for minutes."""
-    if not re.match(r"https?://", uri):
-        return
-    import socket
-
-    parts = urlsplit(uri)
-    if os.environ.get("HTTP_PROXY" if parts.scheme == "http" else "HTTPS_PROXY"):
-        return
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname or "", port), timeout=10).close()
-    except OSError as error:
-        raise GitexpError(
-            f"{parts.scheme}://{parts.hostname} does not answer ({error.strerror or error}); is the server running?"
-        ) from None
+    return Store(server.uri, runs, points, fetch)

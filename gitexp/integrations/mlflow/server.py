@@ -58,6 +58,10 @@ class Run:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     metrics: tuple[str, ...]
+    start: int = 0
+    name: str = ""
+    experiment: str = ""
+    user: str = ""
 
 
 def login(uri: str, environment: Mapping[str, str]) -> Login | None:
@@ -166,6 +170,21 @@ class Server:
                 found = float(item["value"]), int(item.get("timestamp", 0)), int(item.get("step", 0))
             yield found
 
+    def files(self, run: str, folder: str = "") -> Iterator[tuple[str, int]]:
+        """Yield path and size in bytes of each artifact of a run."""
+        asked = {"run_id": run, **({"path": folder} if folder else {})}
+        for item in self._pages("artifacts/list", asked, "files", method="GET"):
+            with self._as_expected():
+                path, is_folder, size = str(item["path"]), bool(item.get("is_dir")), int(item.get("file_size") or 0)
+            if is_folder:
+                yield from self.files(run, path)
+            else:
+                yield path, size
+
+    def download(self, artifacts: str, path: str) -> bytes:
+        """Return an artifact of a run whose artifacts go through the server; raise Refusal where they lie elsewhere."""
+        return self._send("GET", self._artifact(artifacts, path)).content
+
     # -- what is written ---------------------------------------------------------------------------------------------
 
     def create_experiment(self, name: str) -> str:
@@ -200,13 +219,15 @@ class Server:
         Raises:
             Refusal: they go elsewhere (``s3:``, a folder of the server's), which needs MLflow itself.
         """
+        self._send("PUT", self._artifact(artifacts, path), content=content)
+
+    def _artifact(self, artifacts: str, path: str) -> str:
         parts = urlsplit(artifacts)
         if parts.scheme != "mlflow-artifacts":
             raise Refusal(
                 f"the server keeps artifacts at '{message.one_line(artifacts)}', outside of itself; start it with --serve-artifacts"
             )
-        root = quote(parts.path.strip("/"))
-        self._send("PUT", f"/api/2.0/mlflow-artifacts/artifacts/{root}/{quote(path)}", content=content)
+        return f"/api/2.0/mlflow-artifacts/artifacts/{quote(parts.path.strip('/'))}/{quote(path)}"
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
@@ -285,7 +306,11 @@ def _run(item: Mapping[str, Any]) -> Run:
     pairs = [{str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())} for kind in ("tags", "params")]
     names = tuple(str(pair["key"]) for pair in data.get("metrics", ()))
     end = int(info.get("end_time") or 0) or None
-    return Run(info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0], pairs[1], names)
+    more = [str(info.get(key, "")) for key in ("run_name", "experiment_id", "user_id")]
+    return Run(
+        info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0], pairs[1], names,
+        int(info.get("start_time") or 0), *more,
+    )  # fmt: skip
 
 
 def batches(params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]) -> Iterator[dict[str, list[dict[str, Any]]]]:
