@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from gitexp import datafiles, environment, message, metrics, params, results, settings, upkeep
-from gitexp.errors import FormatError, UsageError
+from gitexp.errors import FormatError, GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 
@@ -296,17 +296,21 @@ def _exception(log: Path) -> str | None:
 
 def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
     """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
-    settled = upkeep.settle(repo, settings.load(repo.root))
-    if not settled.conditions:
-        return
-    run.replace_conditions(settled.conditions)
-    pointers = sorted({item.pointer for item in datafiles.here(repo).values()})
-    for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
-        data = (repo.root / path).read_bytes()
-        if found is None or found.data != data:
-            run.keep(path, data)
-    if settled.told and settled.told != run.told:
-        run.add_facts("warnings", [settled.told])
+    try:
+        settled = upkeep.settle(repo, settings.load(repo.root))
+        if not settled.conditions:
+            return
+        run.replace_conditions(settled.conditions)
+        pointers = sorted({item.pointer for item in datafiles.here(repo).values()})
+        for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
+            data = (repo.root / path).read_bytes()
+            if found is None or found.data != data:
+                run.keep(path, data)
+        told = settled.told
+    except (GitexpError, OSError) as error:  # the run is over, and no fault of its data may take it away
+        told = f"the data that it wrote is not recorded: {error}"
+    if told and told != run.told:
+        run.add_facts("warnings", [told])
 
 
 def keep_output(run: Run) -> None:

@@ -223,7 +223,7 @@ def _update(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> No
         known = _known(db, {tag for tag, _ in tags})
         fresh = [tag for tag in dict(tags) if tag not in known]
         _read_tags(db, fresh, repo.objects(fresh), progress)
-        _name(db, tags)
+        _name(db, sorted(tags, key=lambda line: line[1]))
         fresh += _gather(db, repo, gone.branches, branches)
         if gathering.SEEN.encode() in lines:
             _tell_apart(db, repo)
@@ -265,8 +265,13 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
 
 
 def _name(db: sqlite3.Connection, tags: Iterable[tuple[str, str]]) -> None:
-    """Add refs under the names that people see; a remote's one whose short name another tag has keeps its full name."""
-    for ref, tag in sorted((ref, tag) for tag, ref in tags):
+    """Add refs under the names that people see; a remote's one whose short name another tag has keeps its full name.
+
+    One clone's branch can carry two experiments of one name, where jobs in CI share it: the later one gets its hash added.
+    """
+    for tag, ref in tags:
+        if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND tag != ?", [ref, tag]).fetchone():
+            ref = f"{ref}-{tag[:7]}"
         name, remote = display_name(ref), "" if ref.startswith(TAGS) else _full_name(ref).partition("/")[0]
         if remote and db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
             name = _full_name(ref)

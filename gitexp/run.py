@@ -43,7 +43,7 @@ from gitexp import (
     store,
     upkeep,
 )
-from gitexp.errors import GitexpError, UsageError
+from gitexp.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.journal import Journal
 from gitexp.notes import check_label
@@ -327,10 +327,20 @@ class Run:
                 )
             dvc.takes(self._repo, path, size, limit)
             if self._journal:
-                for pointer, text in dvc.keep(self._repo, {path: content}).items():
-                    self._journal.write_artifact(pointer, text)
+                self._keep_in_dvc(self._journal, self._repo, path, content)
         elif self._journal:
             self._journal.write_artifact(path, content)
+
+    def _keep_in_dvc(self, target: Journal, repo: Repo, path: str, content: Path) -> None:
+        try:
+            pointers = dvc.keep(repo, {path: content})
+        except MissingExtraError:
+            raise
+        except GitexpError as error:
+            target.warn(f"artifact {path} was not kept", error)
+            return
+        for pointer, text in pointers.items():
+            target.write_artifact(pointer, text)
 
     def _write_facts(self) -> None:
         if self._journal:

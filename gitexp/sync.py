@@ -126,9 +126,10 @@ def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bo
     """
     there = transport.find(repo, remote, repo.found_at)
     before = _seen(repo, there)
-    transport.fetch(repo, there, prune=prune, progress=progress)
-    after = _seen(repo, there)
-    new = [] if before == after else _arrived(repo, there, before, after)
+    new = []
+    if transport.has_news(repo, there, before, prune):
+        transport.fetch(repo, there, prune=prune, progress=progress)
+        new = _arrived(repo, there, before, _seen(repo, there))
     noted = transport.merge_notes(repo, there)
     named = dvc.of_experiments(repo, new) if data else ()
     problem = _bring_data(repo, named)
@@ -176,11 +177,13 @@ def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Ex
 
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
-    return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/")
+    return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/")
 
 
 def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Return the commits of the experiments that came and are nobody's here."""
+    if before == after:
+        return []
     new = {oid for ref, oid in after.items() if ref.startswith(REMOTES)} - {*before.values()}
     for ref, tip in after.items():
         if ref.startswith(SEEN) and before.get(ref) != tip:

@@ -7,7 +7,7 @@ it brings nor lose anything by it. A push is never forced, and is all or nothing
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gitexp import gathering, notes
@@ -84,6 +84,25 @@ def fetch(repo: Repo, remote: Remote, only: Sequence[str] = (), prune: bool = Fa
         if "conflict" not in done.stderr:  # a name that became a folder of names; the old one has to go before
             break
     raise explained(remote, done.stderr, done.returncode)
+
+
+def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = False) -> bool:
+    """Whether a fetch would change anything. The list of its refs costs a third of a fetch in a clone with 10,000 tags.
+
+    Args:
+        seen: what a fetch brought so far, ``{ref here: hash}``.
+        prune: whether what is gone there counts.
+
+    Raises:
+        GitError: the remote cannot be reached.
+    """
+    done = repo.exchange("ls-remote", "--refs", "--quiet", "--", remote.name)
+    if done.returncode:
+        raise explained(remote, done.stderr, done.returncode)
+    homes = [(there.lstrip("+").rstrip("*"), here.rstrip("*")) for there, _, here in (item.partition(":") for item in refspecs(remote))]
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    now = {here + ref.removeprefix(there): oid for oid, ref in lines for there, here in homes if ref.startswith(there)}
+    return any(seen.get(ref) != oid for ref, oid in now.items()) or (prune and len(now) < len(seen))
 
 
 def refspecs(remote: Remote) -> list[str]:

@@ -227,3 +227,40 @@ def test_a_remote_of_the_other_hash_takes_all(tmp_path: Path) -> None:
     assert "pulled" in again.run("pull").stdout or names(again) == ["exp-1"]
     assert names(again, "--all") == ["exp-1"]
     there.fsck()
+
+
+def test_a_remote_that_knows_no_atomic_push_takes_all_the_same(ada: Project, cloned: Clones, remote: Project) -> None:
+    remote.git("config", "receive.advertiseAtomic", "false")
+    bob = cloned("bob")
+    record(bob, {"lr": 7}, advance=False)
+    assert "pushed 2 experiments" in ada.gitexp("push")
+    assert "exp-1 is bob/exp-1 on origin" in bob.gitexp("push")
+    assert remote.tags() == ["bob/exp-1", "exp-1", "exp-2"]
+    assert "all experiments" in bob.gitexp("push")
+
+
+def test_a_branch_that_is_checked_out_on_the_remote_stays_behind(ada: Project, cloned: Clones) -> None:
+    work = cloned("work")
+    ada.git("remote", "set-url", "origin", work.root.as_uri())
+    assert "checked out" in ada.error("push")
+    assert len(names(work)) == 2
+
+
+def test_jobs_that_share_a_name_one_after_the_other_lose_nothing(cloned: Clones, remote: Project, tmp_path: Path) -> None:
+    kept = ""
+    for job in range(3):
+        clone = Project(tmp_path / f"job{job}")
+        remote.git("clone", "-q", "--no-tags", "--depth=1", remote.root.as_uri(), str(clone.root))
+        clone.git("config", "user.name", "ci")
+        if kept:
+            clone.write(".git/gitexp/clone.json", kept)
+        record(clone, {"lr": job}, advance=False)
+        assert clone.gitexp("push").startswith("pushed 1 experiment to origin as ci\n")
+        kept = (clone.root / ".git/gitexp/clone.json").read_text()
+    ada = cloned("ada")
+    ada.gitexp("pull")
+    everybody = ada.gitexp("list", "--all", "-c", "name,lr", "--csv").splitlines()[1:]
+    assert sorted(line.split(",")[1] for line in everybody) == ["0", "1", "2"]
+    assert len({line.split(",")[0] for line in everybody}) == 3
+    assert [gitexp.get(line.split(",")[0], ada.root).params["lr"] for line in everybody] == [int(line.split(",")[1]) for line in everybody]
+    assert remote.git("for-each-ref", "--format=%(refname)", "refs/heads/experiments") == "refs/heads/experiments/ci"
