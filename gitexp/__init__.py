@@ -51,7 +51,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Experiment", "MetricPoint", "Run", "__version__", "active_run", "diff", "end_run", "experiments", "get", "import_runs", "log",
-    "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run", "sweep", "track",
+    "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run", "sweep",
+    "track",
 ]  # fmt: skip
 
 
