@@ -22,7 +22,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("api", "__init__"),
     ("command", "doctor"),
     ("run", "recovery", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
-    ("store", "index", "results", "snapshot", "notes", "journal", "worktree"),
+    ("store", "index", "results", "snapshot", "notes", "journal", "worktree", "deferral"),
     ("repo", "params", "metrics", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card"),
 )
