@@ -79,6 +79,10 @@ def log(
         inputs=inputs,
         sign=sign,
     )
+    for text in recorded.warnings:
+        import warnings
+
+        warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment
 
 

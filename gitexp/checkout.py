@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import difference, results, store
-from gitexp.errors import GitError, NotFoundError, RepositoryError, UsageError
+from gitexp import datafiles, difference, dvc, results, store, upkeep
+from gitexp.datafiles import Data
+from gitexp.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
@@ -56,18 +57,28 @@ class _Survey:
     adopted: tuple[str, ...]
 
 
-def checkout(repo: Repo, index: Index, target: Experiment, branch: str | None = None, stash: bool = False, cwd: Path | None = None) -> Done:
+def checkout(
+    repo: Repo,
+    index: Index,
+    target: Experiment,
+    branch: str | None = None,
+    stash: bool = False,
+    cwd: Path | None = None,
+    data: bool = True,
+) -> Done:
     """Check an experiment's commit out: HEAD detached, or on a new ``branch``.
 
     Args:
         stash: put work that is in the way aside with ``git stash``.
         cwd: where the user stands; git does not remove this folder.
+        data: bring the data that DVC tracks, too.
 
     Raises:
         UsageError: work would be lost, or the branch exists.
         RepositoryError: a merge, rebase or the like is under way.
     """
     _check_ready(repo, target, branch)
+    arriving, notes = _data_arriving(repo, target) if data else ((), ())
     before = repo.head()
     back = (before.branch or "").removeprefix("refs/heads/") or (before.commit or "")[:10]
     with _cleared(repo, lambda: _survey(repo, index, target), stash) as (survey, stashed):
@@ -83,17 +94,25 @@ def checkout(repo: Repo, index: Index, target: Experiment, branch: str | None = 
             (repo.root / path).unlink(missing_ok=True)
     moved = branch or before.commit != target.id
     where = f"on the new branch {branch}" if branch else "HEAD is detached" if moved or not before.branch else f"still on {back}"
-    undo = " && ".join([*([f"git checkout {shlex.quote(back)}"] if moved and back else []), *(["git stash pop"] if stashed else [])])
-    return Done(f"at {target.name} ({target.short}), {where}", undo or None, (*_adopted(target, survey), *_lost_folder(target, cwd)))
+    notes = (*_adopted(target, survey), *_lost_folder(target, cwd), *notes, *_bring_data(repo, repo.root, arriving))
+    steps = {
+        f"git checkout {shlex.quote(back)}": moved and bool(back),
+        "git stash pop": stashed,
+        "dvc checkout": bool(arriving) and moved,
+    }
+    return Done(f"at {target.name} ({target.short}), {where}", " && ".join(step for step, todo in steps.items() if todo) or None, notes)
 
 
-def add_worktree(repo: Repo, target: Experiment, folder: Path, branch: str | None = None) -> Done:
+def add_worktree(repo: Repo, target: Experiment, folder: Path, branch: str | None = None, data: bool = True) -> Done:
     """Check an experiment out into a folder of its own, beside this work tree, which stays as it is."""
     store.check_present(repo, target.id)
     _check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     repo.git("worktree", "add", *how, "--", os.path.abspath(folder), target.id)
-    return Done(f"{target.name} ({target.short}) lies in {folder}", f"git worktree remove {shlex.quote(str(folder))}")
+    tree = Path(os.path.abspath(folder))
+    wanted = tuple(datafiles.of_commit(repo, target.id).values()) if data and datafiles.in_use(tree) else ()
+    undo = f"git worktree remove {'--force ' if wanted else ''}{shlex.quote(str(folder))}"
+    return Done(f"{target.name} ({target.short}) lies in {folder}", undo, _bring_data(repo, tree, wanted))
 
 
 def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = False) -> Done:
@@ -132,7 +151,8 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
     with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
     undo = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]) + (" && git stash pop" if stashed else "")
-    return Done(f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was", undo, _adopted(target, survey))
+    text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
+    return Done(text, undo, (*_adopted(target, survey), *_data_apart(repo)))
 
 
 # -- may it be done? -----------------------------------------------------------------------------------------------------
@@ -224,6 +244,54 @@ def _is_recorded(repo: Repo, index: Index, path: str) -> bool:
     request = b"".join(os.fsencode(f"{commit}:{path}") + b"\n" for commit in commits)
     found = repo.git("cat-file", "--batch-check=%(objectname)", stdin=request)
     return results.blob_hash(repo, data).encode() in found.split()
+
+
+def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tuple[str, ...]]:
+    """Return the data that a checkout has to bring, and what is to be said of other data.
+
+    Raises:
+        UsageError: data would be lost that changed since the last ``dvc commit``.
+    """
+    if not datafiles.in_use(repo.root):
+        return (), ()
+    here, wanted = datafiles.here(repo), datafiles.of_commit(repo, target.id)
+    arriving = tuple(
+        item for path, item in wanted.items() if path not in here or here[path].hash != item.hash or not os.path.lexists(repo.root / path)
+    )
+    if not arriving:
+        return (), ()
+    paths = {item.path for item in arriving}
+    try:
+        changed = [item.path for item in upkeep.stale(repo, here) if item.path in paths]
+    except GitexpError as error:
+        return (), (f"its data was not brought: {error}",)
+    if changed:
+        raise UsageError(f"data that is not committed would be lost: {_listed(changed)}; dvc commit, or leave data as it is: --no-data")
+    return arriving, ()
+
+
+def _data_apart(repo: Repo) -> tuple[str, ...]:
+    """Say of data that is known not to be what the pointers in the work tree say."""
+    apart = upkeep.apart(repo, datafiles.here(repo))
+    return (f"data stays as it is: {_listed(apart)}; to have the data of this code: dvc checkout",) if apart else ()
+
+
+def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ...]:
+    """Bring data into a work tree, and return what has to be said; the code is there already, so nothing is raised."""
+    if not data:
+        return ()
+    try:
+        missing = dvc.checkout(repo, tree, data)
+    except GitexpError as error:
+        return (f"its data was not brought: {error}; to try again: dvc checkout",)
+    if tree == repo.root:
+        upkeep.seen(repo, [item for item in data if item.path not in missing])
+    brought = len(data) - len(missing)
+    said = [f"data: {brought} brought by DVC"] if brought else []
+    if missing:
+        where = "neither in DVC's cache nor on its remote" if dvc.has_remote(repo) else "not in DVC's cache, and there is no remote"
+        said.append(f"data that is {where}: {_listed(missing)}; where you have it: dvc push there, then here dvc pull {missing[0]}")
+    return tuple(said)
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:

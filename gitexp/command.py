@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import environment, message, metrics, params, results
-from gitexp.errors import FormatError, UsageError
+from gitexp import datafiles, environment, message, metrics, params, results, settings, upkeep
+from gitexp.errors import FormatError, GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 
@@ -131,6 +131,8 @@ def execute(
     exception = _exception(folder / "output.log") if code else None
     ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception)
     pick_up(run, repo.root, watched)
+    if run.snapshot:
+        _pick_up_data(run, repo, run.snapshot.tree)
     keep_output(run)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
@@ -290,6 +292,25 @@ def _exception(log: Path) -> str | None:
         lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
     return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
+
+
+def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
+    """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
+    try:
+        settled = upkeep.settle(repo, settings.load(repo.root))
+        if not settled.conditions:
+            return
+        run.replace_conditions(settled.conditions)
+        pointers = sorted({item.pointer for item in datafiles.here(repo).values()})
+        for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
+            data = (repo.root / path).read_bytes()
+            if found is None or found.data != data:
+                run.keep(path, data)
+        told = settled.told
+    except (GitexpError, OSError) as error:  # the run is over, and no fault of its data may take it away
+        told = f"the data that it wrote is not recorded: {error}"
+    if told and told != run.told:
+        run.add_facts("warnings", [told])
 
 
 def keep_output(run: Run) -> None:

@@ -80,9 +80,9 @@ def hash_recorded(repo: Repo, commit: str, path: str) -> str | None:
 def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
     """Return the trailers that say the same as the summary."""
     texts: dict[str, str] = {}
-    for key in ("inputs", "variables", "seed"):
+    for key in ("inputs", "data", "data_stale", "variables", "seed"):
         if conditions.get(key):
-            texts[key.capitalize()] = json.dumps(conditions[key], sort_keys=True, ensure_ascii=False)
+            texts[key.capitalize().replace("_s", "-S")] = json.dumps(conditions[key], sort_keys=True, ensure_ascii=False)
     if conditions.get("gpu"):
         texts["GPU"] = str(conditions["gpu"])
     return texts

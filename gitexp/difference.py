@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitexp import environment, metrics, params, results, snapshot, store
+from gitexp import datafiles, environment, metrics, params, results, snapshot, store, upkeep
+from gitexp.datafiles import DataChange
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
@@ -90,6 +91,7 @@ class Diff:
         environment: packages and Python; empty where one side does not know them.
         command: the two command lines where they differ.
         same_params, same_metrics: what is equal on both sides.
+        data: what DVC tracks.
         left_out: ``(path, why)`` for untracked files of the work tree that were not looked at.
     """
 
@@ -100,6 +102,7 @@ class Diff:
     code: tuple[FileChange, ...] = ()
     artifacts: tuple[FileChange, ...] = ()
     environment: tuple[Change, ...] = ()
+    data: tuple[DataChange, ...] = ()
     command: tuple[str | None, str | None] | None = None
     same_params: Mapping[str, Any] = field(default_factory=dict)
     same_metrics: Mapping[str, float] = field(default_factory=dict)
@@ -108,7 +111,7 @@ class Diff:
     @property
     def differs(self) -> bool:
         """Whether anything differs."""
-        return any((self.params, self.metrics, self.code, self.artifacts, self.environment, self.command))
+        return any((self.params, self.metrics, self.code, self.artifacts, self.environment, self.data, self.command))
 
 
 def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()) -> Diff:
@@ -125,6 +128,9 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
     files = list(_files(repo, tree_a, tree_b, _code_of(a, b, paths)))
+    data_b = datafiles.of_experiment(repo, b) if b else datafiles.here(repo)
+    if b is None:
+        left_out += tuple((path, "looks changed since the last dvc commit") for path in upkeep.suspects(repo, data_b))
     return Diff(
         a=a.name,
         b=b.name if b else WORK_TREE,
@@ -133,6 +139,7 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
         code=tuple(file for file in files if file.path not in artifacts),
         artifacts=tuple(file for file in files if file.path in artifacts),
         environment=_environment(repo, tree_a, tree_b if b else None),
+        data=tuple(datafiles.changes(repo, datafiles.of_experiment(repo, a), data_b)),
         command=(a.command, b.command) if b and a.command != b.command else None,
         same_params=_same_in(params_a, params_b),
         same_metrics=_same_in(metrics_a, metrics_b),

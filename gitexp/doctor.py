@@ -6,19 +6,21 @@ is taken away: dead runs are for ``gitexp recover``, and what was removed on pur
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import journal, message, store, worktree
+from gitexp import clone, gathering, journal, message, store, worktree
 from gitexp.errors import GitError
 from gitexp.index import Index, is_damaged
 from gitexp.recovery import PENDING, dead_runs
 from gitexp.repo import Repo
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
+_FOLDERS = ("diff-*", "dvc-*", "sign-*")  # temporary ones; that of a killed transfer with DVC may hold a token
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 
 
@@ -84,22 +86,33 @@ def _files(repo: Repo) -> Iterator[Finding]:
         for file in sorted(repo.state_dir.glob(pattern)):
             if _age(file) > _OLD:
                 yield Finding(f"{file.name} in .git/gitexp belongs to nobody any more", mend=lambda file=file: file.unlink(missing_ok=True))  # type: ignore[misc]
+    for pattern in _FOLDERS:
+        for folder in sorted(repo.state_dir.glob(pattern)):
+            if _age(folder) > _OLD:
+                yield Finding(f"{folder.name} in .git/gitexp belongs to nobody any more", mend=lambda folder=folder: shutil.rmtree(folder))  # type: ignore[misc]
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git fetch --prune-tags`` does.
 
-    Until git collects it, the tag object is still there. One whose experiment has a tag is what a writer left that lost the
-    race for a name, and one whose run is dead waits for ``recover``.
+    Until git collects it, the tag object is still there, and this clone's gathering branches carry those that were pushed. One
+    whose experiment has a tag is what a writer left that lost the race for a name, one whose run is dead waits for
+    ``recover``, and what other clones gathered is theirs.
     """
     lost = _unreachable_tags(repo)
-    if not lost:
+    known = clone.load(repo)
+    if not lost and known is None:
         return
     index = Index(repo)
-    has_tag = {row[0] for row in index.rows("json_extract(tag.summary, '$.id')", everybody=True)}
+    has_tag = {row[0] for row in index.rows("json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True)}
     has_tag |= {journal.facts(folder).get("id") for folder in journal.folders(repo)}
+    theirs = index.gathered_by_others()
+    own = [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in known.owners.items()] if known else []
+    lost += [item.tag for tip in repo.refs(*own).values() for item in gathering.read(repo, tip)[1]] if own else []
     with suppress(OSError):
-        lost = [tag for tag in lost if tag not in (repo.state_dir / store.REMOVED).read_text().split()]
+        theirs |= {*(repo.state_dir / store.REMOVED).read_text().split()}
+    lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
+    gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
         found = message.parse_tag(item.data) if item else None
         if found is None or found.summary.get("id") in has_tag:

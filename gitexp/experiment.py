@@ -7,7 +7,7 @@ metric history) is asked of the ``Source`` that handed the experiment out.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -32,6 +32,7 @@ class Source(Protocol):
     """Where an experiment's files can be read from."""
 
     def read_file(self, commit: str, path: str) -> bytes: ...
+    def read_points(self, commit: str, files: Mapping[str, str]) -> Iterator[MetricPoint]: ...
     def gitpython_commit(self, commit: str) -> git.Commit: ...
 
 
@@ -99,15 +100,24 @@ class Experiment:
         """
         return self._source().read_file(self.id, path)
 
+    def points(self) -> Iterator[MetricPoint]:
+        """Yield every recorded value.
+
+        Raises:
+            NotFoundError: the commit, or a file of it, is not here.
+        """
+        return self._source().read_points(self.id, self.files)
+
     def history(self) -> pd.DataFrame:
         """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC) and step."""
         import pandas as pd
 
         columns = {"Name": "name", "Value": "value", "Timestamp": "timestamp", "Step": "step"}
-        path = self.files.get("metrics")
-        data = self.read(path) if path else b"Name,Value,Timestamp,Step\n"
-        frame = pd.read_csv(io.BytesIO(data)).rename(columns=columns)
-        frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
+        if self.files.get("metrics") in ("metrics.csv", ".gitexp/metrics.csv") and "source" not in self.extra:
+            frame = pd.read_csv(io.BytesIO(self.read(self.files["metrics"]))).rename(columns=columns)
+        else:
+            frame = pd.DataFrame(self.points(), columns=[*columns.values()])
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True, errors="coerce")
         return frame
 
     def _repr_html_(self) -> str:

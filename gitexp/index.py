@@ -1,9 +1,10 @@
 """The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one read of the refs and one query.
 
 Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new, drops what is gone,
-and follows the notes. A file that is missing, corrupt, of another schema or on a disk that cannot be written is built
-anew, at worst in memory. The list of refs as it was at the last update lies in the file too: while it is the same, and
-the difference where it is not, is all that has to be looked at.
+and follows the notes. What others' gathering branches carry has no ref of its own here, and becomes rows all the same. A
+file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. The
+list of refs as it was at the last update lies in the file too: while it is the same, and the difference where it is not, is
+all that has to be looked at.
 """
 
 from __future__ import annotations
@@ -14,20 +15,22 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gitexp import message, notes
+from gitexp import clone, gathering, message, notes
 from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Object, Repo
 
-VERSION = 1
-REFS = ("refs/tags", "refs/gitexp/remotes", notes.REF)
+VERSION = 2
+TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
+REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF, notes.SEEN[:-1])
 _SCHEMA = f"""
     CREATE TABLE state(refs BLOB, notes TEXT);
     INSERT INTO state VALUES (x'', '');
-    CREATE TABLE ref(name TEXT PRIMARY KEY, tag TEXT, mine INTEGER) WITHOUT ROWID;
-    CREATE INDEX ref_tag ON ref(tag);
+    CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, tag TEXT, mine INTEGER, remote TEXT) WITHOUT ROWID;
+    CREATE INDEX ref_tag ON ref(tag, remote);
+    CREATE INDEX ref_name ON ref(name);
     CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
                      labels TEXT, notes TEXT, marks TEXT);
     CREATE INDEX tag_started ON tag(started);
@@ -50,25 +53,24 @@ class Index:
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         """Return the cache, brought up to date; where its file cannot be used, one in memory for this once."""
-        listing = _listing(self.repo)
-        if not path.exists() and b" refs/" not in listing:
-            return self._updated(None, listing)
+        if not path.exists() and b" refs/" not in listing(self.repo):
+            return self._updated(None)
         for _ in range(2):
             try:
                 self.repo.make_state_dir()
-                return self._updated(path, listing)
+                return self._updated(path)
             except (sqlite3.Error, OSError, RepositoryError, ValueError, TypeError) as error:  # a spoilt file can say anything
                 if "locked" in str(error):  # somebody is at work on it
                     break
                 with suppress(OSError):
                     path.unlink()
-        return self._updated(None, listing)
+        return self._updated(None)
 
-    def _updated(self, path: Path | None, listing: bytes) -> sqlite3.Connection:
+    def _updated(self, path: Path | None) -> sqlite3.Connection:
         db = sqlite3.connect(":memory:" if path is None else path, timeout=PATIENCE, isolation_level=None)
         try:
             _prepare(db)
-            _update(db, self.repo, listing, self._progress)
+            _update(db, self.repo, self._progress)
         except BaseException:
             db.close()
             raise
@@ -98,8 +100,14 @@ class Index:
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
         known = name.encode("utf-8", "replace").decode()
-        found = self.select("ref.name = ? AND tag.id = (SELECT tag FROM ref WHERE name = ?)", [known, known], everybody=True)
-        return found[0] if found else None
+        for where, values in (
+            ("ref.ref = (SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC LIMIT 1)", [known]),  # refs/tags first
+            ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{gathering.SEEN}{known}"]),
+        ):
+            found = self.select(where, values, everybody=True, limit=1)
+            if found:
+                return found[0]
+        return None
 
     def names(self, everybody: bool = True) -> list[str]:
         """Return all names, newest experiment first."""
@@ -113,13 +121,28 @@ class Index:
         """Return how many experiments match."""
         return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
 
+    def knows(self, remote: str) -> bool:
+        """Whether anything that lies on a remote was ever seen."""
+        return bool(self._query("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
+
+    def gathered_by_others(self) -> set[str]:
+        """Return the tags that other clones' gathering branches carry, as far as they were pulled."""
+        return {row[0] for row in self._query(*_theirs(self.repo))}
+
+    def unpushed(self, remote: str) -> list[Experiment]:
+        """Return my experiments that were never seen on a remote, oldest first, each once."""
+        there = "SELECT 1 FROM ref AS there WHERE there.tag = ref.tag AND there.remote = ?"
+        tags = [row[0] for row in self._query(f"SELECT tag FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})", [TAGS, remote])]
+        found = self.select("tag.id IN (SELECT value FROM json_each(?))", [json.dumps(tags)]) if tags else []
+        return list({item.tag: item for item in reversed(found)}.values())
+
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, values).fetchall()
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # its subclasses say that the query is wrong, itself that the file is
                 raise
-            self._db = self._updated(None, _listing(self.repo))
+            self._db = self._updated(None)
             with suppress(OSError):
                 (self.repo.state_dir / "index.sqlite").unlink()
             return self._db.execute(sql, values).fetchall()
@@ -142,11 +165,19 @@ def is_damaged(path: Path) -> bool:
 
 
 def display_name(ref: str) -> str:
-    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``."""
-    return ref.removeprefix("refs/tags/").removeprefix("refs/gitexp/remotes/")
+    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``, and ``bob/exp-7`` for ``origin/bob/exp-7``."""
+    if ref.startswith(TAGS):
+        return ref.removeprefix(TAGS)
+    remote, _, name = _full_name(ref).partition("/")
+    return name if "/" in name else f"{remote}/{name}"
 
 
-def _listing(repo: Repo) -> bytes:
+def _full_name(ref: str) -> str:
+    return ref.removeprefix(REMOTES).removeprefix(gathering.SEEN)
+
+
+def listing(repo: Repo) -> bytes:
+    """Return git's lines of all refs that experiments and notes have here, ``HASH NAME``, sorted by name."""
     return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
 
 
@@ -175,31 +206,46 @@ def _prepare(db: sqlite3.Connection) -> None:
         db.execute("COMMIT")
 
 
-def _update(db: sqlite3.Connection, repo: Repo, listing: bytes, progress: Progress | None) -> None:
-    if db.execute("SELECT refs FROM state").fetchone()[0] == listing:
+def _update(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> None:
+    version = db.execute("PRAGMA data_version").fetchone()
+    lines = listing(repo)
+    before = db.execute("SELECT refs FROM state").fetchone()[0]
+    if before == lines:
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        listing = _listing(repo)  # again, now that nobody else writes: the cache only ever goes forward
-        before = db.execute("SELECT refs FROM state").fetchone()[0]
-        removed, added = _difference(before, listing)
-        gone = [(display_name(ref),) for _, ref in removed]
-        db.executemany("DELETE FROM ref WHERE name = ?", gone)
-        tags = [(tag, ref) for tag, ref in added if ref != notes.REF]
+        if db.execute("PRAGMA data_version").fetchone() != version:  # the cache only ever goes forward, and somebody wrote it
+            lines = db.execute("SELECT refs FROM state").fetchone()[0]
+        removed, added = _difference(before, lines)
+        tags, branches = _sorted_out(added)
+        gone = _sorted_out(removed)
+        db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for _, ref in removed])
         known = _known(db, {tag for tag, _ in tags})
         fresh = [tag for tag in dict(tags) if tag not in known]
-        _read_tags(db, repo, fresh, progress)
-        rows = [(display_name(ref), tag, ref.startswith("refs/tags/")) for tag, ref in tags]
-        db.executemany("INSERT OR REPLACE INTO ref VALUES (?, ?, ?)", rows)
-        if removed:
+        _read_tags(db, fresh, repo.objects(fresh), progress)
+        _name(db, sorted(tags, key=lambda line: line[1]))
+        fresh += _gather(db, repo, gone.branches, branches)
+        if gathering.SEEN.encode() in lines:
+            _tell_apart(db, repo)
+        if gone.tags or {*gone.branches} - {*branches}:
             db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
-        _read_notes(db, repo, listing, fresh)
-        db.execute("UPDATE state SET refs = ?", [listing])
+        _read_notes(db, repo, lines, fresh)
+        db.execute("UPDATE state SET refs = ?", [lines])
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
             db.execute("ROLLBACK")
         raise
+
+
+class _Refs(NamedTuple):
+    tags: list[tuple[str, str]]  # (hash, ref)
+    branches: dict[str, str]  # gathering branches, {ref: tip}
+
+
+def _sorted_out(lines: Iterable[list[str]]) -> _Refs:
+    tags = [(oid, ref) for oid, ref in lines if ref.startswith((TAGS, REMOTES))]
+    return _Refs(tags, {ref: oid for oid, ref in lines if ref.startswith(gathering.SEEN)})
 
 
 def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[str]]]:
@@ -218,15 +264,66 @@ def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
     return {tag for tag in tags if db.execute("SELECT 1 FROM tag WHERE id = ?", [tag]).fetchone()}
 
 
-def _read_tags(db: sqlite3.Connection, repo: Repo, tags: list[str], progress: Progress | None) -> None:
+def _name(db: sqlite3.Connection, tags: Iterable[tuple[str, str]]) -> None:
+    """Add refs under the names that people see; a remote's one whose short name another tag has keeps its full name.
+
+    One clone's branch can carry two experiments of one name, where jobs in CI share it: the later one gets its hash added.
+    """
+    for tag, ref in tags:
+        if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND tag != ?", [ref, tag]).fetchone():
+            ref = f"{ref}-{tag[:7]}"
+        name, remote = display_name(ref), "" if ref.startswith(TAGS) else _full_name(ref).partition("/")[0]
+        if remote and db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
+            name = _full_name(ref)
+        db.execute("INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)", [ref, name, tag, not remote, remote])
+
+
+def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Follow the gathering branches: add what they gathered since, and return the tags that are new."""
+    fresh: list[str] = []
+    for branch in {*before, *now}:
+        goes_on, carried = gathering.read(repo, now[branch], before.get(branch)) if branch in now else (False, [])
+        if not goes_on:
+            db.execute("DELETE FROM ref WHERE ref > ? AND ref < ?", [f"{branch}/", f"{branch}0"])  # all below: 0 follows /
+            carried = gathering.read(repo, now[branch])[1] if branch in now and branch in before else carried
+        known = _known(db, {item.tag for item in carried})
+        new = {item.tag: item.data for item in carried if item.tag not in known}
+        _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
+        _name(db, ((item.tag, f"{branch}/{item.name}") for item in carried))
+        fresh += new
+    return fresh
+
+
+def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
+    """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are free, so one that another
+    clone gathered is mine only where the same person made it."""
+    theirs, values = _theirs(repo)
+    db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"])
+    if db.execute(f"{theirs} LIMIT 1", values).fetchone():
+        email = repo.committer.rpartition(" <")[2][:-1]
+        foreign = "SELECT 1 FROM tag WHERE tag.id = ref.tag AND tag.email != ?"
+        db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND tag IN ({theirs}) AND EXISTS ({foreign})", [*values, email])
+
+
+def _theirs(repo: Repo) -> tuple[str, list[str]]:
+    """Return the SQL query, and its values, for the tags that other clones gathered."""
+    known = clone.load(repo)
+    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
+    query = "SELECT tag FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
+    return query, [value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")]  # all below: 0 follows /
+
+
+def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:
     keys: dict[str, set[str]] = {"params": set(), "metrics": set()}
-    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(repo, tags, keys, progress))
+    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(tags, objects, keys, progress))
     db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(kind, name) for kind, names in keys.items() for name in names])
 
 
-def _rows(repo: Repo, tags: list[str], keys: dict[str, set[str]], progress: Progress | None) -> Iterator[tuple[str | None, ...]]:
+def _rows(
+    tags: list[str], objects: Iterable[Object | None], keys: dict[str, set[str]], progress: Progress | None
+) -> Iterator[tuple[str | None, ...]]:
     """Yield a row for each tag object, an empty one for what is no experiment, and gather the names that they use."""
-    for at, (tag, item) in enumerate(zip(tags, repo.objects(tags)), 1):
+    for at, (tag, item) in enumerate(zip(tags, objects), 1):
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
@@ -240,10 +337,10 @@ def _rows(repo: Repo, tags: list[str], keys: dict[str, set[str]], progress: Prog
         yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
 
 
-def _read_notes(db: sqlite3.Connection, repo: Repo, listing: bytes, new_tags: Iterable[str]) -> None:
+def _read_notes(db: sqlite3.Connection, repo: Repo, lines: bytes, new_tags: Iterable[str]) -> None:
     """Bring labels and notes up to date for the commits whose note changed, and for those that are new here."""
     before: dict[str, str] = json.loads(db.execute("SELECT notes FROM state").fetchone()[0] or "{}")
-    now = notes.read(repo) if f" {notes.REF}\n".encode() in listing else {}
+    now = notes.read(repo) if f" {notes.REF}\n".encode() in lines else {}
     if not before and not now:
         return
     fresh = {row[0] for tag in new_tags for row in db.execute('SELECT "commit" FROM tag WHERE id = ?', [tag])}

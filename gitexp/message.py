@@ -50,6 +50,13 @@ def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], 
     return one_line(f"{text} ({given})" if given else text)
 
 
+def own_subject(experiment: Experiment) -> str:
+    """Return the subject that somebody wrote, empty where gitexp made it up."""
+    name = experiment.subject.partition(":")[0]
+    made_up = name == experiment.name.rpartition("/")[2] or (name.startswith("exp-") and name[4:].isdigit())
+    return "" if made_up else experiment.subject
+
+
 def commit_message(title: str, note: str, trailers: Mapping[str, object]) -> str:
     """Return a commit message: subject, the note as its body, and the trailers that have a value."""
     lines = [f"Gitexp-{key}: {one_line(str(value))}" for key, value in trailers.items() if value not in (None, "")]

@@ -18,6 +18,7 @@ from gitexp.experiment import MetricPoint
 
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
+_END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
@@ -75,11 +76,18 @@ def dump(points: Iterable[MetricPoint]) -> bytes:
     return HEADER + "".join(format_row(*point) for point in points).encode()
 
 
-def read(stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | None = None) -> Iterator[MetricPoint]:
+def read(
+    stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | None = None, value: str = "value", name: str | None = None
+) -> Iterator[MetricPoint]:
     """Yield the points of a ``metrics.csv``, whoever wrote it.
 
-    The columns are found by their names, in any order and case; Timestamp and Step may be missing (0). A torn last row,
-    which a killed process leaves, is dropped; so is a row whose value is no number. Both are told in ``warnings``.
+    The columns are found by their names, in any order and case; Timestamp and Step may be missing (0). Spreadsheets put
+    semicolons or tabs between them, and commas into numbers. A torn last row, which a killed process leaves, is dropped; so
+    is a row whose value is no number. Both are told in ``warnings``.
+
+    Args:
+        value: the column that holds the values.
+        name: what the metric is called, where no column says it.
 
     Raises:
         FormatError: there is no header with the columns Name and Value, or the text is not UTF-8.
@@ -89,19 +97,24 @@ def read(stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | Non
     said = warnings if warnings is not None else []
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
     try:
-        rows = csv.reader(_whole_lines(text, said, where))
-        header = [cell.strip().lower() for cell in next(rows, [])]
+        lines = _whole_lines(text, said, where)
+        first = next(lines, "")
+        wanted = {value.lower()} if name else {"name", value.lower()}
+        mark = next((mark for mark in ",;\t" if wanted <= {*_cells(first, mark)}), ",")
+        header = _cells(first, mark)
         if not header:
             return
-        if "name" not in header or "value" not in header:
+        if not wanted <= {*header}:
             raise FormatError(f"{where} has no header 'Name,Value,Timestamp,Step'")
-        at = [header.index(column) if column in header else -1 for column in COLUMNS]
+        columns = ("name", value.lower(), *COLUMNS[2:])
+        at = [header.index(column) if column in header else -1 for column in columns]
         odd = 0
-        for row in rows:
+        for row in csv.reader(lines, delimiter=mark):
             try:
                 timestamp = int(float(row[at[2]] or 0)) if at[2] >= 0 else 0
                 step = int(float(row[at[3]] or 0)) if at[3] >= 0 else 0
-                yield MetricPoint(row[at[0]], _value(row[at[1]]), timestamp, step)
+                number = parse_cell(row[at[1]] if mark == "," else row[at[1]].replace(",", "."))
+                yield MetricPoint(name or row[at[0]], number, timestamp if 0 <= timestamp < _END_OF_TIME else 0, step)
             except (IndexError, ValueError, OverflowError):
                 odd += bool(row)
         if odd:
@@ -110,6 +123,12 @@ def read(stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | Non
         raise FormatError(f"{where} cannot be read as CSV: {error}") from None
     finally:
         text.detach()
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    import csv
+
+    return [cell.strip().lower() for cell in next(csv.reader([line], delimiter=mark), [])]
 
 
 def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
@@ -133,19 +152,28 @@ def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> li
     return points
 
 
-def _value(text: str) -> float:
+def parse_cell(text: str) -> float:
+    """Return the number in a cell of a file that somebody else wrote; raise ValueError or OverflowError where there is none."""
     try:
-        return int(text)
+        return within(int(text))
     except ValueError:
         if text.strip() in ("True", "False"):  # DagsHub's client writes booleans as they are
             return int(text.strip() == "True")
         return float(text.strip().lstrip(".") if text.strip().lower() in (".nan", ".inf") else text)
 
 
+def within(number: float) -> float:
+    """Return a number as SQLite can hold it: whole ones of more than 64 bits as floats; raise OverflowError past those."""
+    return number if isinstance(number, float) or -(2**63) <= number < 2**63 else float(number)
+
+
 def _whole_lines(text: Iterable[str], said: list[str], where: str) -> Iterator[str]:
-    """Yield the lines, but for a last one that no line end closes."""
+    """Yield the lines, but for a last one that no line end closes and that has fewer columns than the first."""
+    columns = None
     for line in text:
-        if not line.endswith(("\n", "\r")) and line.count(",") < 3:
+        if columns is None:
+            columns = min(3, max(map(line.count, ",;\t")))
+        if not line.endswith(("\n", "\r")) and max(map(line.count, ",;\t")) < columns:
             said.append(f"{where}: the last row is torn and was left out")
             return
         yield line

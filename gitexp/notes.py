@@ -15,6 +15,7 @@ from gitexp.errors import UsageError
 from gitexp.repo import Repo
 
 REF = "refs/notes/gitexp"
+SEEN = "refs/gitexp/noted/"  # with a remote's name and gitexp: its notes as they were last seen
 
 
 class Notes(NamedTuple):

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import conditions, environment, metrics, params, results, seeds, settings, snapshot, store
+from gitexp import conditions, dvc, environment, metrics, params, results, seeds, settings, snapshot, store, upkeep
 from gitexp.errors import FormatError, GitError, UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.notes import check_label
@@ -26,12 +26,14 @@ class Entry:
 
     Attributes:
         same: files of the user's that say just what is recorded (``params.yml`` given as ``--params-file``).
+        large: artifacts over the limit, which go into DVC's cache; their pointers enter.
     """
 
     params: Mapping[str, Any]
     points: Sequence[MetricPoint]
     artifacts: Mapping[str, Path]
     same: frozenset[str]
+    large: Mapping[str, Path] = field(default_factory=dict)
 
 
 def check(
@@ -62,13 +64,9 @@ def check(
     if len(metrics_files) == 1 and not added and _is(metrics_files[0], repo.root / results.METRICS):
         same.add(results.METRICS)
     kept = {store_path(repo, path): path for path in artifacts}
-    for path, file in kept.items():
-        if file.stat().st_size > limit:
-            size = snapshot.readable(file.stat().st_size)
-            raise UsageError(
-                f"artifact {path} has {size}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the settings"
-            )
-    return Entry(params.merge(merged, given), [*rows, *added], kept, frozenset(same))
+    large = {path: file for path, file in kept.items() if dvc.takes(repo, path, file.stat().st_size, limit)}
+    small = {path: file for path, file in kept.items() if path not in large}
+    return Entry(params.merge(merged, given), [*rows, *added], small, frozenset(same), large)
 
 
 def read_metrics(file: Path) -> list[MetricPoint]:
@@ -101,7 +99,7 @@ def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.S
     free = results.ours(repo)
     index = repo.make_state_dir() / f"log-{secrets.token_hex(8)}.index"
     try:
-        shot = snapshot.take(repo, known, index, free - entry.same)
+        shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
     except BaseException:
         with suppress(OSError):
             index.unlink(missing_ok=True)
@@ -129,8 +127,12 @@ def log(
     advance: bool | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
+    talk: upkeep.Talk | None = None,
 ) -> tuple[store.Recorded, snapshot.Snapshot]:
     """Record the work tree as it is now with what was measured.
+
+    Args:
+        talk: with the user, about changed data in DVC.
 
     Raises:
         UsageError: a name, label or status cannot be one.
@@ -143,7 +145,14 @@ def log(
         store.check_name(repo, name)
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
-    extra = {**conditions.here(), "inputs": conditions.hash_inputs(repo.root, inputs), "seed": dict(seeds.last)}
+    settled = upkeep.settle(repo, known, talk)
+    artifacts: dict[str, Path | bytes] = {**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})}
+    extra = {
+        **conditions.here(),
+        "inputs": conditions.hash_inputs(repo.root, inputs),
+        "seed": dict(seeds.last),
+        **settled.conditions,
+    }
     for attempt in (1, 2):
         shot, places = take(repo, known, entry)
         draft = store.Draft(
@@ -159,7 +168,7 @@ def log(
             group=group,
             name=name,
             requirements=environment.requirements(),
-            artifacts=entry.artifacts,
+            artifacts=artifacts,
             trailers={
                 "Python": sys.version.split()[0],
                 "Host": environment.host(),
@@ -172,7 +181,9 @@ def log(
             beside="the setting advance is false" if advance is None and not known.advance else None,
         )
         try:
-            return store.record(repo, shot, draft), shot
+            recorded = store.record(repo, shot, draft)
+            warned = (*([settled.told] if settled.told else []), *recorded.warnings)
+            return replace(recorded, warnings=warned), shot
         except GitError as error:
             # `git gc --prune=now` beside us takes objects that nothing points to yet
             if attempt == 2 or not any(word in error.stderr for word in ("missing", "invalid object", "not a valid", "does not point")):

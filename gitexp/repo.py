@@ -14,8 +14,8 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -23,6 +23,8 @@ from gitexp.errors import GitError, NotFoundError, RepositoryError
 
 if TYPE_CHECKING:
     import git as gitpython
+
+    from gitexp.experiment import MetricPoint
 
 _KEPT = re.compile(
     r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|SSH|SSH_COMMAND|SSH_VARIANT"
@@ -44,6 +46,7 @@ _OPTIONS = (
     "-c",
     "protocol.ext.allow=never",
 )
+Progress = Callable[[str, int, int], None]  # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 _HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 _FEW = 200  # objects
 _SMALL = 2**20  # bytes
@@ -160,6 +163,28 @@ class Repo:
             finally:
                 process.kill()
 
+    def exchange(self, *args: str, progress: Progress | None = None, hooks: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a git command that talks with a remote, and return how it went; its stderr is told to ``progress`` as it comes.
+
+        Args:
+            hooks: let the user's own hooks run.
+        """
+        options = _OPTIONS[2:] if hooks else _OPTIONS
+        if progress is None:
+            done = _run(args, self.root, options=options)
+            return subprocess.CompletedProcess(args, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
+        import tempfile
+
+        command = ["git", *options, *args]
+        with tempfile.TemporaryFile() as said, subprocess.Popen(
+            command, cwd=self.root, env=_environment({}), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE
+        ) as process:  # fmt: skip
+            assert process.stderr is not None
+            rest = _followed(process.stderr, progress)
+            code = process.wait()
+            said.seek(0)
+            return subprocess.CompletedProcess(args, code, os.fsdecode(said.read()), rest)
+
     # -- state ---------------------------------------------------------------------------------------------------
 
     @property
@@ -265,6 +290,12 @@ class Repo:
             raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
         return found.data
 
+    def read_points(self, commit: str, files: Mapping[str, str]) -> Iterator[MetricPoint]:
+        """Yield all points of an experiment, in whichever form its files have."""
+        from gitexp import series
+
+        return series.of(files, functools.partial(self.read_file, commit))
+
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.
 
@@ -304,6 +335,24 @@ class Repo:
             return b"sharedrepository" not in (self.common_dir / "config").read_bytes().lower()
         except OSError:
             return False
+
+    @contextmanager
+    def offline(self) -> Iterator[Repo]:
+        """Yield a repository that holds the same objects and knows no remote, no ref and no setting of this one.
+
+        Where a partial clone has a hole, git would fetch there, one object at a time; here the object is just missing. (git has
+        an option for that only since 2.45.)
+        """
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+            self.git("init", "--quiet", "--template=", f"--object-format={self.object_format}", folder)
+            git_dir = Path(folder, ".git")
+            (git_dir / "objects" / "info").mkdir(exist_ok=True)
+            (git_dir / "objects" / "info" / "alternates").write_text(f"{(self.common_dir / 'objects').as_posix()}\n")
+            with suppress(FileNotFoundError):
+                (git_dir / "shallow").write_bytes((self.common_dir / "shallow").read_bytes())
+            yield Repo(Path(folder), git_dir, git_dir, self.object_format)
 
     def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""
@@ -377,14 +426,40 @@ class Repo:
         return folder
 
 
+def _followed(stream: IO[bytes], progress: Progress) -> str:
+    """Hand on the progress in git's stderr, as GitPython reads it, and return the lines that are none."""
+    from git import RemoteProgress
+
+    class Followed(RemoteProgress):
+        def update(self, op_code: int, cur_count: str | float, max_count: str | float | None = None, message: str = "") -> None:
+            stage = (self._cur_line or "").removeprefix("remote: ").partition(":")[0]
+            progress(stage, int(float(cur_count or 0)), int(float(max_count or 0)))
+
+    reader = Followed()
+    handle = reader.new_message_handler()
+    rest = b""
+    while part := stream.read1(65536):  # type: ignore[attr-defined]
+        *lines, rest = re.split(rb"[\r\n]", rest + part)
+        for line in filter(None, lines):
+            handle(os.fsdecode(line))
+    if rest:
+        handle(os.fsdecode(rest))
+    return "\n".join([*reader.other_lines, *reader.error_lines])
+
+
 def _run(
-    args: Sequence[str], cwd: Path, stdin: bytes | None = None, env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    args: Sequence[str],
+    cwd: Path,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    options: Sequence[str] = _OPTIONS,
 ) -> subprocess.CompletedProcess[bytes]:
     source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
         return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            ["git", *_OPTIONS, *args], cwd=cwd, env=_environment(env or {}), capture_output=True, **source, **inherited
+            ["git", *options, *args], cwd=cwd, env=_environment(env or {}), capture_output=True, **source, **inherited
         )
     except FileNotFoundError:
         if not cwd.exists():

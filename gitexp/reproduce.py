@@ -145,6 +145,9 @@ def differing(repo: Repo, experiment: Experiment, todo: rerun.Task, ran: rerun.R
         if ran.inputs.get(name) != hashed:
             yield Difference("data", name, hashed, ran.inputs.get(name))
     said = message.trailers(store.full_message(repo, experiment.id))
+    stale = experiment.extra.get("data_stale")
+    for path in stale if isinstance(stale, list) else ():
+        yield Difference("data", f"{path} (was not committed in DVC)", None, "what its pointer says")
     here = {"hardware": environment.hardware(), "gpu": conditions.here().get("gpu")}
     for kind, recorded in (("hardware", said.get("Hardware")), ("gpu", said.get("GPU"))):
         if recorded != here[kind] and (recorded or kind == "gpu"):

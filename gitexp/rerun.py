@@ -11,7 +11,6 @@ import re
 import secrets
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from gitexp import command, conditions, environment, journal, message, metrics, results, run, store
-from gitexp.errors import CannotRunError, UsageError
+from gitexp import command, conditions, datafiles, dvc, environment, journal, message, metrics, results, run, store
+from gitexp.errors import CannotRunError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
@@ -175,23 +174,17 @@ def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
 
 
 def _dvc_checkout(repo: Repo, tree: Path) -> None:
-    """Let DVC bring its files, from the user's own cache and with the user's own configuration; else from its remote."""
-    if not (tree / ".dvc").is_dir():
+    """Let DVC bring its data, from the user's own cache and with the user's own configuration; else from its remote."""
+    if not datafiles.in_use(tree):
         return
-    program = shutil.which("dvc")
-    if program is None:
-        raise CannotRunError("its data lies in DVC, which is not installed; pip install dvc")
-    with suppress(OSError):
-        shutil.copyfile(repo.root / ".dvc" / "config.local", tree / ".dvc" / "config.local")
-
-    def dvc(*args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([program, *args], cwd=tree, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-
-    if not dvc("config", "cache.dir").stdout.strip():
-        dvc("cache", "dir", "--local", str(repo.root / ".dvc" / "cache"))
-    if dvc("checkout", "--quiet").returncode and (done := dvc("pull", "--quiet")).returncode:
-        said = done.stderr.strip().splitlines()
-        raise CannotRunError(f"DVC could not bring its data: {said[0] if said else 'dvc pull failed'}; try dvc fetch --all-commits")
+    try:
+        missing = dvc.checkout(repo, tree, tuple(datafiles.here(Repo.discover(tree)).values()))
+    except GitexpError as error:
+        raise CannotRunError(f"its data could not be brought: {error}") from None
+    if missing:
+        raise CannotRunError(
+            f"its data is neither in DVC's cache nor on a remote: {dvc.listed(missing)}; where you have it: dvc push, then here dvc fetch"
+        )
 
 
 def _program(repo: Repo, tree: Path, todo: Task, python: Path | None) -> str:

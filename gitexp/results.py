@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitexp import environment, message
+from gitexp import datafiles, environment, message
 from gitexp.repo import Repo
 from gitexp.snapshot import Snapshot
 
@@ -60,9 +60,14 @@ def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
 def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
     """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written.
 
-    That is the results, and those artifacts that lie in ``.gitexp/``; the others are files of the work tree already.
+    That is the results, those artifacts that lie in ``.gitexp/``, and pointers to large ones; the others are files of the work
+    tree already.
     """
-    paths = [path for path in contents if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/")]
+    paths = [
+        path
+        for path in contents
+        if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/") or _is_new_pointer(repo, snapshot, path)
+    ]
     warnings = []
     written = _written(repo)
     for path in paths:
@@ -85,6 +90,18 @@ def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path],
                 (repo.root / path).unlink()
     _remember(repo, written)
     return warnings
+
+
+def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
+    """Whether an artifact is a pointer to data in DVC's cache which the work tree has not, or as it was at the start."""
+    if not path.endswith(datafiles.SUFFIX):
+        return False
+    try:
+        data = (repo.root / path).read_bytes()
+    except OSError:
+        return not (repo.root / path).exists()
+    found = next(repo.objects([f"{snapshot.tree}:{path}"]))
+    return found is not None and found.id == blob_hash(repo, data)
 
 
 def adopt(repo: Repo, path: str) -> None:

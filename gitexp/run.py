@@ -29,6 +29,7 @@ from gitexp import (
     card,
     conditions,
     deferral,
+    dvc,
     environment,
     journal,
     message,
@@ -41,8 +42,9 @@ from gitexp import (
     settings,
     snapshot,
     store,
+    upkeep,
 )
-from gitexp.errors import GitexpError, UsageError
+from gitexp.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.journal import Journal
 from gitexp.notes import check_label
@@ -62,6 +64,7 @@ class Run:
     Attributes:
         id: random; the experiment's ``Gitexp-Id`` later.
         experiment: what it became, None until it ended (and for a process that only joined).
+        told: what the user should know about the data at the start.
         silent: whether this process logs nothing, a rank other than 0.
     """
 
@@ -70,6 +73,7 @@ class Run:
         self.experiment: Experiment | None = None
         self.recorded: store.Recorded | None = None
         self.snapshot: snapshot.Snapshot | None = None
+        self.told: str | None = None
         self.silent = folder is None
         self._repo = repo
         self._facts = facts
@@ -135,10 +139,11 @@ class Run:
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
         """Keep a file (or a folder's files) with the experiment, as it is now.
 
-        A file of the work tree keeps its path; another goes to ``.gitexp/artifacts/``.
+        A file of the work tree keeps its path; another goes to ``.gitexp/artifacts/``. One that is larger than the setting
+        ``max_file_size`` goes into DVC's cache where the repository uses DVC, and its pointer is kept.
 
         Raises:
-            UsageError: there is no such file, or it is larger than the setting ``max_file_size``.
+            UsageError: there is no such file, or it is too large and there is no DVC.
         """
         source = Path(path)
         if source.is_dir():
@@ -218,6 +223,11 @@ class Run:
     def set_condition(self, name: str, values: Mapping[str, Any]) -> None:
         """Add to what the run depended on: ``inputs``, ``variables``, ``seed``."""
         self._facts["extra"] = params.merge(self._facts.get("extra", {}), {name: values})
+        self._write_facts()
+
+    def replace_conditions(self, values: Mapping[str, Any]) -> None:
+        """Replace what the run depended on, for these names."""
+        self._facts["extra"] = {**self._facts.get("extra", {}), **values}
         self._write_facts()
 
     def set_fact(self, name: str, value: Any) -> None:
@@ -345,16 +355,35 @@ class Run:
             self._journal.write_params(self._params)
 
     def keep(self, path: str, content: bytes | Path) -> None:
-        """Keep an artifact under its path in the tree; raise UsageError where it is over the limit."""
+        """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's cache.
+
+        Raises:
+            UsageError: it is over the limit, and the repository does not use DVC.
+        """
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         limit = self._facts.get("max_file_size", settings.Settings.max_file_size)
         if size > limit:
-            raise UsageError(
-                f"artifact {path} has {snapshot.readable(size)}, over the limit of {snapshot.readable(limit)}; raise max_file_size in the"
-                " settings, or keep it with DVC or Git LFS"
-            )
-        if self._journal:
+            if self._repo is None or isinstance(content, bytes):
+                raise UsageError(
+                    f"artifact {path} has {snapshot.readable(size)}, over the limit of {snapshot.readable(limit)}; raise max_file_size in"
+                    " the settings"
+                )
+            dvc.takes(self._repo, path, size, limit)
+            if self._journal:
+                self._keep_in_dvc(self._journal, self._repo, path, content)
+        elif self._journal:
             self._journal.write_artifact(path, content)
+
+    def _keep_in_dvc(self, target: Journal, repo: Repo, path: str, content: Path) -> None:
+        try:
+            pointers = dvc.keep(repo, {path: content})
+        except MissingExtraError:
+            raise
+        except GitexpError as error:
+            target.warn(f"artifact {path} was not kept", error)
+            return
+        for pointer, text in pointers.items():
+            target.write_artifact(pointer, text)
 
     def _write_facts(self) -> None:
         if self._journal:
@@ -412,10 +441,10 @@ def start_run(
             command=notebook.command(),
             sign=sign,
         )
-        if unsaved:
+        for text in filter(None, (unsaved, run.told)):
             import warnings
 
-            warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     if params:
         run.log_params(params)
     for path in inputs:
@@ -442,11 +471,18 @@ def begin(
     beside: str | None = None,
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
+    talk: upkeep.Talk | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
     deferral.settle()
     known = settings.load(repo.root)
-    extra = {**conditions.here(), "inputs": conditions.hash_inputs(repo.root, inputs), "seed": dict(seeds.last)}
+    settled = upkeep.settle(repo, known, talk)
+    extra = {
+        **conditions.here(),
+        "inputs": conditions.hash_inputs(repo.root, inputs),
+        "seed": dict(seeds.last),
+        **settled.conditions,
+    }
     labels = [check_label(label) for label in labels]
     if name:
         store.check_name(repo, name)
@@ -487,6 +523,7 @@ def begin(
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
+    run.told = settled.told
     return run
 
 

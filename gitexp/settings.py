@@ -30,8 +30,8 @@ class Settings:
         exclude: globs of untracked paths that are never taken.
         scan_secrets: look for secrets in untracked files.
         metrics: the better direction of a metric, ``{"rmse": "min"}``.
-        owner: this clone's name on a shared remote.
-        push_tags_up_to: past this many experiments the gathering branch alone carries new ones.
+        owner: this clone's name on remotes; None takes what ``user.name`` says.
+        push_tags_up_to: past this many tags on a remote the gathering branch alone carries what is new.
         sign: sign the tags of experiments, the way git is set up to sign (GPG or SSH).
         dvc_commit: bring DVC's files up to date before a snapshot; None asks once.
     """

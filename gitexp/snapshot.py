@@ -13,7 +13,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import secrets
+from gitexp import datafiles, secrets
 from gitexp.errors import GitError, RepositoryError
 from gitexp.repo import Head, Repo
 from gitexp.settings import Settings
@@ -153,6 +153,7 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
     """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
     taken: list[str] = []
     left_out: list[tuple[str, str]] = []
+    by_dvc = datafiles.here(repo) if untracked else {}
     large: dict[str, int] = {}
     sizes: dict[str, int] = {}
     free = set()
@@ -163,6 +164,8 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
             continue
         if path.endswith("/"):
             left_out.append((path, "a git repository of its own"))
+        elif by_dvc and (held := datafiles.holder(by_dvc, path)):
+            left_out.append((path, f"kept by DVC, see {held.pointer}"))
         elif _matches(path, settings.exclude):
             left_out.append((path, "excluded by the settings"))
         elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):

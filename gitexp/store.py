@@ -40,12 +40,14 @@ class Draft:
         metrics: the ``metrics.csv``, on disk or as bytes.
         last: the last value of each metric.
         files: where params and metrics go in the tree.
-        artifacts: ``{path in the tree: file on disk}``.
+        artifacts: ``{path in the tree: file on disk, or content}``.
         trailers: more ``Gitexp-*`` lines of the commit message.
         extra: more of the tag's summary.
         advance: whether the branch may move.
         beside: a reason to stand beside the branch that only the caller knows.
         sign: have git sign the tag.
+        author: who ran it, ``Name <email>``; the user, unless it is said.
+        recorded: the time of the tag; now, unless it is said.
     """
 
     params: Mapping[str, Any]
@@ -62,12 +64,14 @@ class Draft:
     name: str | None = None
     command: str | None = None
     requirements: str = ""
-    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    artifacts: Mapping[str, Path | bytes] = field(default_factory=dict)
     trailers: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     advance: bool = True
     beside: str | None = None
     sign: bool = False
+    author: str | None = None
+    recorded: datetime | None = None
     id: str = field(default_factory=lambda: randomness.token_hex(8))
 
 
@@ -113,7 +117,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     tree, warnings = _tree(repo, snapshot, draft, contents)
     with locked(repo) as fd:
         why = _why_beside(repo, snapshot, draft)
-        number = _highest(repo) + 1
+        number = highest(repo) + 1
         for _ in range(_TRIES):
             name = draft.name or f"exp-{number}"
             commit, tag, found = _objects(repo, snapshot, draft, tree, name)
@@ -125,7 +129,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
                     if repo.refs(f"refs/tags/{name}"):
                         if draft.name:
                             raise UsageError(f"there is a tag '{name}' already; choose another name") from None
-                        number = _highest(repo, scan=True) + 1
+                        number = highest(repo, scan=True) + 1
                         continue
                     if move and repo.head() != snapshot.head:
                         why = "the branch moved meanwhile"
@@ -136,9 +140,9 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             break
         else:
             raise GitError(f"no free name was found in {_TRIES} tries; try again")
-        _pack(repo, fd)
+        pack(repo, fd)
         if not draft.name:
-            _remember_highest(repo, number)
+            remember_highest(repo, number)
         if why is None:
             warnings += results.write_back(repo, draft.files, contents, snapshot)
     branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
@@ -165,7 +169,7 @@ def remove(repo: Repo, experiment: Experiment) -> str:
     if not repo.refs(ref):
         raise UsageError(f"{experiment.name} lies on a remote and has no tag of its own here")
     with locked(repo) as fd:
-        _remember_highest(repo, _highest(repo))
+        remember_highest(repo, highest(repo))
         repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:  # so that doctor does not take it for lost
             file.write(f"{experiment.tag}\n")
@@ -212,8 +216,14 @@ def _tree(repo: Repo, snapshot: Snapshot, draft: Draft, contents: Mapping[str, b
 
 def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str) -> tuple[str, str, message.Tag]:
     """Write the commit and the tag object; nothing points to them yet."""
-    flat = params.flatten(draft.params)
-    title = message.one_line(draft.title) if draft.title else message.subject(name, flat, draft.last)
+    commit = write_commit(repo, draft, tree, snapshot.head.commit, name)
+    branch = snapshot.head.branch
+    tag, found = write_tag(repo, draft, commit, snapshot.head.commit, name, branch.removeprefix("refs/heads/") if branch else None)
+    return commit, tag, found
+
+
+def write_commit(repo: Repo, draft: Draft, tree: str, parent: str | None, name: str) -> str:
+    """Write an experiment's commit object and return its hash; nothing points to it yet."""
     trailers = {
         "Id": draft.id,
         "Status": draft.status,
@@ -223,35 +233,50 @@ def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str)
         "Group": draft.group,
         **draft.trailers,
     }
-    now = datetime.now().astimezone()
-    stamp = f"{int(now.timestamp())} {now.strftime('%z')}"
-    author = f"{repo.author} {int(draft.started.timestamp())} {draft.started.strftime('%z') or '+0000'}"
-    parent = f"parent {snapshot.head.commit}\n" if snapshot.head.commit else ""
-    header = f"tree {tree}\n{parent}author {author}\ncommitter {repo.committer} {stamp}\n\n"
-    commit = repo.write_object("commit", (header + message.commit_message(title, draft.note, trailers)).encode("utf-8", "replace"))
-    branch = snapshot.head.branch
+    author = f"{draft.author or repo.author} {_stamp(draft.started)}"
+    above = f"parent {parent}\n" if parent else ""
+    header = f"tree {tree}\n{above}author {author}\ncommitter {repo.committer} {_stamp()}\n\n"
+    return repo.write_object(
+        "commit", (header + message.commit_message(_title(draft, name), draft.note, trailers)).encode("utf-8", "replace")
+    )
+
+
+def write_tag(repo: Repo, draft: Draft, commit: str, parent: str | None, name: str, branch: str | None = None) -> tuple[str, message.Tag]:
+    """Write an experiment's tag object; returns its hash and what it says. Nothing points to it yet."""
     facts = {
         "id": draft.id,
         "status": draft.status,
         "started": message.format_time(draft.started),
         "duration": draft.duration,
-        "params": {key: _short(value) for key, value in flat.items()},
+        "params": {key: shortened(value) for key, value in params.flatten(draft.params).items()},
         "metrics": dict(draft.last),
         "labels": sorted(set(draft.labels)),
         "group": draft.group,
-        "branch": branch.removeprefix("refs/heads/") if branch else None,
-        "parent": snapshot.head.commit,
+        "branch": branch,
+        "parent": parent,
         "command": draft.command,
         "files": {"params": draft.files.params, "metrics": draft.files.metrics},
         "artifacts": sorted(draft.artifacts),
         **draft.extra,
     }
     summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
-    header = f"object {commit}\ntype commit\ntag {name}\ntagger {repo.committer} {stamp}\n\n"
-    raw = (header + message.tag_message(title, summary)).encode("utf-8", "replace")
+    tagger = f"{draft.author or repo.committer} {_stamp(draft.recorded)}"
+    header = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
+    raw = (header + message.tag_message(_title(draft, name), summary)).encode("utf-8", "replace")
     found = message.parse_tag(raw)
     assert found is not None, "a tag that gitexp writes must be one that it reads"
-    return commit, _signed(repo, raw) if draft.sign else repo.write_object("tag", raw), found
+    return _signed(repo, raw) if draft.sign else repo.write_object("tag", raw), found
+
+
+def _title(draft: Draft, name: str) -> str:
+    title = message.one_line(draft.title) if draft.title else ""
+    return title or message.subject(name, params.flatten(draft.params), draft.last)
+
+
+def _stamp(moment: datetime | None = None) -> str:
+    """Return a time as git's objects have it: seconds, which git does not read below 0, and the time zone."""
+    moment = moment or datetime.now().astimezone()
+    return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
 
 
 def _signed(repo: Repo, raw: bytes) -> str:
@@ -280,7 +305,8 @@ def _signed(repo: Repo, raw: bytes) -> str:
     return tag
 
 
-def _short(value: Any) -> Any:
+def shortened(value: Any) -> Any:
+    """Return a param as the summary holds it: text, lists and mappings only so long that ``list`` stays quick."""
     text = value if isinstance(value, str) else str(value) if isinstance(value, (list, dict)) else ""
     return text[:1000] + "..." if len(text) > 1000 else value
 
@@ -416,7 +442,7 @@ def highest_known(repo: Repo) -> int:
         return 0
 
 
-def _highest(repo: Repo, scan: bool = False) -> int:
+def highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
     Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only where somebody changed
@@ -431,13 +457,13 @@ def _highest(repo: Repo, scan: bool = False) -> int:
     return max([number, *(int(match[1]) for match in names if match)])
 
 
-def _remember_highest(repo: Repo, number: int) -> None:
+def remember_highest(repo: Repo, number: int) -> None:
     part = repo.state_dir / "highest.new"
     part.write_text(str(number))
     os.replace(part, repo.state_dir / "highest")
 
 
-def _pack(repo: Repo, fd: int) -> None:
+def pack(repo: Repo, fd: int) -> None:
     """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to open."""
     with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
         if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:

@@ -7,14 +7,13 @@ user's own configuration names, since a repository's could name any.
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitexp import conditions, message, metrics, params
+from gitexp import conditions, datafiles, gathering, message, metrics, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
@@ -44,6 +43,8 @@ class Checked:
 def verify(repo: Repo, experiments: Sequence[Experiment]) -> Iterator[Checked]:
     """Check each experiment."""
     programs = _programs(repo)
+    tags = [item.tag for item in experiments]
+    gathering.restore(repo, {tag for tag, found in zip(tags, repo.objects(tags)) if found is None})
     there = {item.id for item, found in zip(experiments, repo.objects(item.id for item in experiments)) if found}
     holes = _incomplete(repo, sorted(there))
     for experiment in experiments:
@@ -54,6 +55,7 @@ def verify(repo: Repo, experiments: Sequence[Experiment]) -> Iterator[Checked]:
             problems.append("files of its commit are missing in this clone")
         elif experiment.id in there:
             problems += _contradictions(repo, experiment, tag)
+            problems += _data(repo, experiment)
             for problem, text in _inputs(repo, experiment):
                 (problems if problem else unchecked).append(text)
         signature, said = _signature(repo, experiment, tag, programs)
@@ -121,19 +123,20 @@ def _contradictions(repo: Repo, experiment: Experiment, tag: Object | None) -> I
         yield "the tag and the commit disagree on the parent"
     if not imported and trailers.get("Status") != experiment.status:
         yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
-    for kind, item in zip(experiment.files, files):
-        if item is None:
-            yield f"its file {experiment.files[kind]} is not in the commit"
-        elif kind in _READ:
+    contents = {path: item.data for path, item in zip(experiment.files.values(), files) if item}
+    yield from (f"its file {path} is not in the commit" for path in experiment.files.values() if path not in contents)
+    for kind, read in _READ.items():
+        paths = series.paths(experiment.files, kind)
+        if paths and {*paths} <= contents.keys():
             try:
-                yield from _compared(kind[:-1], getattr(experiment, kind), _READ[kind](item.data))
+                yield from _compared(kind[:-1], getattr(experiment, kind), read(experiment.files, contents.__getitem__))
             except FormatError as error:
-                yield f"{experiment.files[kind]}: {error}"
+                yield f"{', '.join(paths)}: {error}"
 
 
-_READ: dict[str, Callable[[bytes], Mapping[str, Any]]] = {
-    "params": lambda data: params.flatten(params.load(data)),
-    "metrics": lambda data: metrics.last_values(metrics.read(io.BytesIO(data))),
+_READ: dict[str, Callable[[Mapping[str, str], Callable[[str], bytes]], Mapping[str, Any]]] = {
+    "params": lambda files, read: series.params_of({path: params.load(read(path), path) for path in series.paths(files, "params")}),
+    "metrics": lambda files, read: metrics.last_values(series.of(files, read)),
 }
 
 
@@ -154,6 +157,19 @@ def _same(a: Any, b: Any) -> bool:
 
 def _shown(value: Any) -> str:
     return "missing" if value is None else message.one_line(str(value))[:60]
+
+
+def _data(repo: Repo, experiment: Experiment) -> Iterator[str]:
+    """Yield where the recorded hash of data is not what the pointers in the commit say."""
+    recorded = conditions.texts(experiment.extra, "data")
+    if not recorded:
+        return
+    found = datafiles.of_commit(repo, experiment.id)
+    there = datafiles.summary(found) if "*" in recorded else {path: item.hash for path, item in found.items()}
+    for path, hashed in recorded.items():
+        if there.get(path) != hashed:
+            said = there.get(path, "missing")[:19]
+            yield f"data {message.one_line(path)} is {message.one_line(hashed)[:19]} in the tag and {said} in its pointer"
 
 
 def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:

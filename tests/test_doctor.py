@@ -59,14 +59,17 @@ def test_leftovers_are_removed_when_they_are_old_and_nobodys(project: Project) -
     state = project.root / ".git" / "gitexp"
     young = project.write(".git/gitexp/log-1.index", "x")
     stale = old(project.write(".git/gitexp/log-2.index", "x"))
+    folder = project.write(".git/gitexp/dvc-x1/.dvc/config", "x").parents[1]
+    old(folder)
     project.git("update-ref", "refs/gitexp/pending/young", "HEAD^{tree}")
     project.git("update-ref", "refs/gitexp/pending/stale", "HEAD^{tree}")
     old(project.root / ".git" / "refs" / "gitexp" / "pending" / "stale")
     (state / "index.sqlite").write_bytes(b"garbage" * 1000)
     shown = project.gitexp("doctor", "--fix")
-    assert shown.count("mended: ") == 3
+    assert shown.count("mended: ") == 4
     assert young.exists()
     assert not stale.exists()
+    assert not folder.exists()
     assert project.git("for-each-ref", "--format=%(refname)", "refs/gitexp/pending") == "refs/gitexp/pending/young"
     assert gitexp.get("exp-1").params == {"lr": 1}
 

@@ -18,17 +18,31 @@ PACKAGE = ROOT / "gitexp"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
 FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
     ("cli", "__main__"),
-    ("report", "sweeping", "reproduce", "rebuild", "rerun", "bisect", "attribution", "sync", "integrations"),
+    (
+        "report",
+        "sweeping",
+        "reproduce",
+        "rebuild",
+        "rerun",
+        "bisect",
+        "attribution",
+        "sync",
+        "outgoing",
+        "sharing",
+        "integrations",
+        "importing",
+    ),
     ("api", "__init__"),
-    ("command", "doctor"),
-    ("run", "recovery", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
-    ("store", "index", "results", "snapshot", "notes", "journal", "worktree", "deferral"),
-    ("repo", "params", "metrics", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card"),
+    ("command", "doctor", "export"),
+    ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
+    ("batch",),
+    ("store", "dvc", "upkeep", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree", "deferral"),
+    ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
+    ("experiment", "errors", "settings", "card", "extras"),
 )
 SLOW = (
-    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "jinja2",
-    "plotly", "matplotlib", "pygments", "sklearn", "nbdime",
+    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
+    "jinja2", "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "wandb", "tensorboard", "dvc",
 )  # fmt: skip
 
 

@@ -34,16 +34,22 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "verify": ("prove", "Check that experiments are whole, untampered and well signed."),
     "bisect": ("prove", "Find the commit that made a metric worse."),
     "why": ("prove", "Attribute the change of a metric to what differs."),
+    "push": ("sync", "Send experiments to a git remote."),
+    "pull": ("sync", "Bring everybody's experiments from a git remote."),
     "status": ("live", "Show runs going on, dead runs and what is not pushed."),
     "watch": ("live", "Follow a run in the terminal."),
     "recover": ("live", "Turn dead runs into experiments."),
     "label": ("annotate", "Add or remove labels."),
     "note": ("annotate", "Add a note to an experiment."),
     "rm": ("annotate", "Take an experiment's tag away."),
+    "import": ("importing", "Make experiments of history or of other tools' runs."),
+    "remote": ("remote", "Set up DagsHub as a remote."),
+    "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "doctor": ("setup", "Find and mend leftovers and damage."),
 }
 ALIASES = {"ls": "list"}
+_HIDDEN = {"dagshub-credential": "remote"}  # what git calls, not people
 
 
 class Commands(click.Group):
@@ -54,17 +60,17 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = ALIASES.get(cmd_name, cmd_name)
-        if name not in COMMANDS:
+        if name not in COMMANDS and name not in _HIDDEN:
             return None
         from importlib import import_module
 
-        module = import_module(f"gitexp.cli.{COMMANDS[name][0]}")
+        module = import_module(f"gitexp.cli.{_HIDDEN.get(name) or COMMANDS[name][0]}")
         command = getattr(module, f"{name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and ALIASES.get(args[0], args[0]) not in COMMANDS:
+        if args and not args[0].startswith("-") and ALIASES.get(args[0], args[0]) not in (*COMMANDS, *_HIDDEN):
             ctx.fail(f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} All commands: gitexp --help")
         return super().resolve_command(ctx, args)
 
@@ -94,7 +100,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:
-        code = _said(error.format_message(), error.exit_code)
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command, as click 8.2 says it: the help of many lines
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
+        else:
+            code = _said(error.format_message(), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):

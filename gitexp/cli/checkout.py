@@ -21,8 +21,11 @@ from gitexp.errors import UsageError
 )
 @click.option("--params-only", is_flag=True, help="Take its params file, and nothing else.")
 @click.option("--code-only", is_flag=True, help="Take its code without the results; HEAD stays where it is.")
-def checkout_command(ref: str, branch: str | None, stash: bool, worktree: Path | None, params_only: bool, code_only: bool) -> None:
-    """Be at the experiment REF again: its code, params and results.
+@click.option("--no-data", is_flag=True, help="Leave data that DVC tracks as it is.")
+def checkout_command(
+    ref: str, branch: str | None, stash: bool, worktree: Path | None, params_only: bool, code_only: bool, no_data: bool
+) -> None:
+    """Be at the experiment REF again: its code, params and results, and the data that DVC tracks.
 
     Never loses work: changes that are not committed stop it. Params and metrics that are recorded in some experiment do
     not count as such. Prints the line that undoes it.
@@ -43,13 +46,13 @@ def checkout_command(ref: str, branch: str | None, stash: bool, worktree: Path |
     repo, settings, index = opened()
     target = reference.resolve(index, ref, settings)
     if worktree:
-        done = checkout.add_worktree(repo, target, worktree, branch)
+        done = checkout.add_worktree(repo, target, worktree, branch, not no_data)
     elif params_only:
         done = checkout.take_params(repo, index, target, stash)
     elif code_only:
         done = checkout.take_code(repo, index, target, stash)
     else:
-        done = checkout.checkout(repo, index, target, branch, stash, Path.cwd())
+        done = checkout.checkout(repo, index, target, branch, stash, Path.cwd(), not no_data)
     click.echo(output.clean(done.text))
     for note in done.notes:
         output.say(output.clean(note))

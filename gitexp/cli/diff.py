@@ -13,6 +13,7 @@ import click
 from gitexp import difference, reference
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.datafiles import DataChange
 from gitexp.difference import Diff, FileChange, MetricChange
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
@@ -22,6 +23,7 @@ from gitexp.settings import Settings
 
 _SHORT = {"added": "A", "removed": "D", "changed": "M", "renamed": "R", "type changed": "T"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_MOST_FILES = 4
 _MOST = 60  # characters of a value in the text form
 Row = tuple[str, ...]
 
@@ -52,7 +54,7 @@ def diff_command(
     html: Path | None,
     form: str | None,
 ) -> int:
-    """Show what differs between the experiments A and B: params, metrics, code, packages and command.
+    """Show what differs between the experiments A and B: params, metrics, code, packages, data and command.
 
     Without B the other side is the work tree as it is now; without A, too, it is compared with the latest experiment.
 
@@ -160,6 +162,8 @@ def _sections(found: Diff, everything: bool, full: bool = False) -> Iterator[tup
     for title, files in (("code", found.code), ("artifacts", found.artifacts)):
         if files:
             yield title, ("", "file", "+", "-"), [_file_row(item) for item in files]
+    if found.data:
+        yield "data", ("", "file or folder", *sides, "", ""), [_data_row(item) for item in found.data]
     if packages:
         yield "environment", ("", *sides, ""), [_change_row(*item, full) for item in packages]
     if found.command:
@@ -208,6 +212,32 @@ def _file_row(item: FileChange) -> Row:
     if item.binary:
         return _SHORT.get(item.status, "M"), f"{name} (binary)", "", ""
     return _SHORT.get(item.status, "M"), name, f"+{item.added}", f"-{item.removed}"
+
+
+def _data_row(item: DataChange) -> Row:
+    sides = [
+        "" if oid is None else ", ".join(filter(None, [_amount(size, files), oid.removeprefix("md5:")[:8]]))
+        for oid, size, files in ((item.a, item.size_a, item.files_a), (item.b, item.size_b, item.files_b))
+    ]
+    named = [
+        *(f"+{path}" for path in item.added or ()),
+        *(f"-{path}" for path in item.removed or ()),
+        *(f"~{path}" for path in item.changed or ()),
+    ]
+    inside = ", ".join(named[:_MOST_FILES]) + (f" and {len(named) - _MOST_FILES:,} more files" if len(named) > _MOST_FILES else "")
+    by = (
+        f"{(item.size_b or 0) - (item.size_a or 0):+,} bytes"
+        if item.a and item.b and item.size_a is not None and item.size_b is not None
+        else ""
+    )
+    return {"added": "A", "removed": "D"}.get(item.status, "M"), item.path, *sides, by, inside
+
+
+def _amount(size: int | None, files: int | None) -> str:
+    from gitexp.snapshot import readable
+
+    counted = "" if files is None else f"{files:,} file{'' if files == 1 else 's'}, "
+    return counted + ("" if size is None else readable(size))
 
 
 def _print_patch(patch: bytes) -> None:

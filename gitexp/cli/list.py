@@ -18,7 +18,7 @@ from gitexp.cli.opened import opened
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
-from gitexp.message import format_time
+from gitexp.message import format_time, own_subject
 from gitexp.query import Group, Key, Sort, Spread
 from gitexp.repo import Repo
 
@@ -144,15 +144,8 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
     if key.full == "id":
         return experiment.short
     if key.full == "subject":
-        return output.clean(own_message(experiment))
+        return output.clean(own_subject(experiment))
     return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
-
-
-def own_message(experiment: Experiment) -> str:
-    """Return the message that somebody wrote, empty where gitexp made it up."""
-    name = experiment.subject.partition(":")[0]
-    made_up = name == experiment.name.rpartition("/")[2] or (name.startswith("exp-") and name[4:].isdigit())
-    return "" if made_up else experiment.subject
 
 
 # -- which columns ---------------------------------------------------------------------------------------------------------
@@ -163,7 +156,7 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
     has = {
         "status": any(item.status != "finished" for item in experiments),
         "started": True,
-        "subject": any(own_message(item) for item in experiments),
+        "subject": any(own_subject(item) for item in experiments),
         **{name: any(query.attribute(name).of(item) for item in experiments) for name in ("duration", "labels", "group")},
     }
     names = [name for name in query.ATTRIBUTES if name != "subject"] if everything else ["status", "started", "duration", "labels", "group"]

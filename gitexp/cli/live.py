@@ -14,10 +14,11 @@ import click
 
 from gitexp import journal, message, recovery
 from gitexp.cli import output
-from gitexp.errors import GitexpError, NotFoundError
+from gitexp.errors import GitexpError, NotFoundError, UsageError
 from gitexp.experiment import MetricPoint
 from gitexp.repo import Repo
 
+_NAMED = 5  # experiments that a line names
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -27,8 +28,10 @@ def status_command(form: str | None) -> None:
     """Show the runs going on with their latest values, dead runs, and what is not pushed yet."""
     repo = Repo.discover()
     live, dead = recovery.live_runs(repo), recovery.dead_runs(repo)
+    remote, waiting = _unpushed(repo)
     if form:
-        output.print_json({"live": [_described(folder) for folder in live], "dead": [_described(folder) for folder in dead]})
+        described = {name: [_described(folder) for folder in folders] for name, folders in (("live", live), ("dead", dead))}
+        output.print_json({**described, "remote": remote, "not_pushed": waiting})
         return
     for folder in live:
         _print_run(folder)
@@ -39,6 +42,21 @@ def status_command(form: str | None) -> None:
         click.echo(f"dead: {known['id']}, started {known['started']}, {output.clean(known['command'] or 'no command')}")
     if dead:
         click.echo("to record dead runs with what they had logged: gitexp recover")
+    if remote and waiting:
+        some = ", ".join(waiting[:_NAMED]) + (f" and {len(waiting) - _NAMED:,} more" if len(waiting) > _NAMED else "")
+        click.echo(output.clean(f"not on {remote}, as far as is known here: {some}; to send them: gitexp push"))
+
+
+def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
+    """Return the remote that a push would go to, and the names of the experiments that it lacks; no remote is asked."""
+    from gitexp import transport
+    from gitexp.index import Index
+
+    try:
+        remote = transport.find(repo, head=repo.found_at).name
+    except UsageError:
+        return None, []
+    return remote, [item.name for item in Index(repo).unpushed(remote)]
 
 
 @click.command("watch")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gitexp import metrics, params, record, results, settings, store
-from gitexp.cli import output
+from gitexp.cli import data, output
 from gitexp.errors import UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.repo import Repo
@@ -78,7 +78,7 @@ def log_command(
     if dry_run:
         _show_plan(repo, known, entry)
         return
-    recorded, shot = record.log(repo, entry, known=known, advance=advance, **options)
+    recorded, shot = record.log(repo, entry, known=known, advance=advance, talk=data.talk(), **options)
     report(recorded, shot)
     files = recorded.experiment.files.values()
     for path, option in ((results.PARAMS, "--params-file"), (results.METRICS, "--metrics-file")):
@@ -107,7 +107,7 @@ def report(recorded: store.Recorded, shot: Snapshot) -> None:
         left.setdefault(why, []).append(path)
     for why, paths in left.items():
         output.say(f"left out: {_listed(paths)} ({why})")
-    if any(not why.startswith(("a submodule", "a git repository")) for why in left):
+    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
         output.say("to take such files all the same: git add them, or name them in the setting 'include' ([tool.gitexp])")
     for warning in recorded.warnings:
         output.say(f"warning: {warning}")
@@ -122,7 +122,12 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: record.Entry) -> Non
     shot, places = record.take(repo, known, entry)
     try:
         click.echo("would record:")
-        for kind, paths in (("changed", shot.changed), ("untracked", shot.taken), ("artifact", tuple(sorted(entry.artifacts)))):
+        for kind, paths in (
+            ("changed", shot.changed),
+            ("untracked", shot.taken),
+            ("artifact", tuple(sorted(entry.artifacts))),
+            ("to DVC", tuple(sorted(entry.large))),
+        ):
             for path in paths:
                 click.echo(f"  {kind:<10} {output.clean(path)}")
         for path, content in ((places.params, params.dump(entry.params)), (places.metrics, metrics.dump(entry.points))):

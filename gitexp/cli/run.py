@@ -9,6 +9,7 @@ import click
 
 from gitexp import command as commands
 from gitexp import params, run
+from gitexp.cli import data, output
 from gitexp.cli.record import report
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
@@ -53,7 +54,9 @@ def run_command(
     if from_args:
         values = params.merge(values, commands.arguments_as_params(command))
     values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
-    live = run.begin(repo, command=list(command), **options)
+    live = run.begin(repo, command=list(command), talk=data.talk(), **options)
+    if live.told:
+        output.say(f"warning: {output.clean(live.told)}")
     try:
         if values:
             live.log_params(values)

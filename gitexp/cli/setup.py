@@ -22,6 +22,9 @@ _SETTINGS = """\
 # include = []                 # globs of untracked paths that are taken whatever their size or content
 # exclude = []                 # globs of untracked paths that are never taken
 # scan_secrets = true          # look for secrets in untracked files
+# dvc_commit = true           # run `dvc commit` for changed data before each recording (not set: asked once)
+# owner = "ada"                # what this clone is called on remotes (not set: what user.name says)
+# push_tags_up_to = 1000       # past this many tags on a remote, experiments/OWNER alone carries what is new
 # sign = false                 # have git sign each experiment's tag
 
 # [metrics]                    # which way is better, where the name does not tell

@@ -12,14 +12,15 @@ from typing import Any
 
 import click
 
-from gitexp import environment, message, metrics, query, reference, store
+from gitexp import conditions, datafiles, environment, message, metrics, query, reference, results, series, store
 from gitexp.cli import completion, output, plot
-from gitexp.cli.list import own_message, record
+from gitexp.cli.list import record
 from gitexp.cli.opened import opened
 from gitexp.errors import NotFoundError, did_you_mean
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.settings import Settings
+from gitexp.snapshot import readable
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
@@ -126,6 +127,8 @@ def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | No
         "files": _changed(repo, experiment),
         "artifacts": list(experiment.extra.get("artifacts", ())),
         "environment": _environment(experiment),
+        "inputs": conditions.texts(experiment.extra, "inputs"),
+        "data": _data(repo, experiment),
         "trailers": message.trailers(text),
     }
     courses = _courses(repo, experiment, settings)
@@ -143,13 +146,13 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
     """Yield the lines of what ``show`` tells people."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
     yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {output.styled(experiment.status, fg=colour)}"
-    if title := own_message(experiment):
+    if title := message.own_subject(experiment):
         yield output.clean(title)
     took = f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
     when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
     shown = {
         "started": when,
-        "author": f"{experiment.author} <{experiment.email}>",
+        "author": f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author,
         "commit": experiment.id,
         "parent": experiment.parent,
         "branch": experiment.branch,
@@ -157,6 +160,9 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         "group": experiment.group,
         "labels": ", ".join(experiment.labels),
         "ran on": facts["environment"],
+        "source": _source(experiment),
+        "code": experiment.extra.get("code"),
+        "tags": _tags(experiment),
         **{name.lower(): value for name, value in facts["trailers"].items() if name not in _SAID},
     }
     yield ""
@@ -165,6 +171,8 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         yield from _titled("params", _pairs({key: output.number(value) for key, value in experiment.params.items()}))
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
+    if rows := _input_rows(facts):
+        yield from _titled("inputs and data", output.text_table(["", "hash", "size", ""], rows, [False, False, True, False]))
     for name in ("files", "artifacts"):
         if facts[name]:
             title = "files changed since the parent" if name == "files" else name
@@ -176,7 +184,45 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         yield from _titled("notes", [output.clean(line) for text in texts for line in text.splitlines()])
 
 
-_SAID = {"Id", "Status", "Started", "Duration", "Command", "Group"}
+def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
+    """Return what DVC tracks there; ``stale`` where the run did not have what its pointer says."""
+    stale = experiment.extra.get("data_stale")
+    apart = set(map(str, stale)) if isinstance(stale, list) else set()
+    return [
+        {"path": path, "hash": item.hash, "size": item.size, "files": item.files, "pointer": item.pointer, "stale": path in apart}
+        for path, item in datafiles.of_experiment(repo, experiment).items()
+    ]
+
+
+def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
+    rows = [[output.clean(path), output.clean(hashed), "", ""] for path, hashed in facts["inputs"].items()]
+    for item in facts["data"]:
+        size = "" if item["size"] is None else readable(item["size"])
+        files = "" if item["files"] is None else f" in {item['files']:,} files"
+        rows.append(
+            [output.clean(item["path"]), item["hash"], size + files, "changed since, not committed in DVC" if item["stale"] else ""]
+        )
+    return rows
+
+
+_SAID = {"Inputs", "Data", "Data-Stale", "Id", "Status", "Started", "Duration", "Command", "Group", "Source", "Source-Store", "Code"}
+
+
+def _source(experiment: Experiment) -> str | None:
+    """Return one line about where an imported experiment came from."""
+    source = experiment.extra.get("source")
+    if not isinstance(source, Mapping):
+        return None
+    if source.get("kind") == "git":
+        return "this commit of history, adopted by gitexp import git"
+    where = f" in {source['where']}" if source.get("where") else ""
+    return f"{source.get('kind')} {source.get('id')}{where}"
+
+
+def _tags(experiment: Experiment) -> str | None:
+    """Return what another tool said of an imported experiment."""
+    tags = experiment.extra.get("tags")
+    return ", ".join(f"{name}={value}" for name, value in tags.items()) if isinstance(tags, Mapping) else None
 
 
 def _metric_lines(experiment: Experiment, courses: Mapping[str, Course], settings: Settings) -> list[str]:
@@ -234,12 +280,13 @@ def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str
 
 def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
     """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs little memory."""
-    path = experiment.files.get("metrics")
-    if path is None or "\n" in path:
-        return
+    paths = series.paths(experiment.files)
     warnings: list[str] = []
-    with repo.stream("cat-file", "blob", f"{experiment.id}:{path}") as stream:
-        yield from metrics.read(stream, f"{path} of {experiment.name}", warnings)  # type: ignore[arg-type]
+    if paths in ([results.METRICS], [f"{results.FOLDER}/{results.METRICS}"]):
+        with repo.stream("cat-file", "blob", f"{experiment.id}:{paths[0]}") as stream:
+            yield from metrics.read(stream, f"{paths[0]} of {experiment.name}", warnings)  # type: ignore[arg-type]
+    else:
+        yield from series.of(experiment.files, experiment.read, warnings)
     for warning in warnings:
         output.say(output.clean(warning))
 

@@ -181,6 +181,8 @@ def _print_commands(plan: Plan) -> int:
 
 def _say_snapshot(frozen: Frozen) -> None:
     shot = frozen.shot
+    if frozen.told:
+        output.say(f"warning: {output.clean(frozen.told)}")
     if shot and shot.taken:
         output.say(f"untracked files taken: {', '.join(map(output.clean, shot.taken[:8]))}{' ...' if len(shot.taken) > 8 else ''}")
     if shot and shot.left_out:

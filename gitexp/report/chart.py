@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gitexp import metrics
 from gitexp.errors import MissingExtraError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.report.data import cell
@@ -71,8 +70,7 @@ def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | Non
 def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     drawn = 0
     for item in experiments:
-        path = item.files.get("metrics")
-        points = [point for point in metrics.read(io.BytesIO(item.read(path))) if point.name == metric] if path else []
+        points = [point for point in item.points() if point.name == metric]
         if points:
             axes.plot(
                 [point.step for point in points],

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import chain, pairwise
 from typing import Any
 
-from gitexp import metrics
-from gitexp.errors import FormatError
-from gitexp.experiment import Experiment
+from gitexp import metrics, series
+from gitexp.errors import FormatError, NotFoundError
+from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.report import blobs
 
@@ -30,15 +30,18 @@ def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET)
 
     A curve of one point is left out: the table has it. ``all`` and ``kept`` count points, so that the page can say it.
     """
-    names = {at: f"{item.id}:{item.files['metrics']}" for at, item in enumerate(experiments) if item.files.get("metrics")}
+    files = {at: series.paths(item.files) for at, item in enumerate(experiments)}
+    names = {at: f"{experiments[at].id}:{paths[0]}" for at, paths in files.items() if len(paths) == 1 and paths[0].endswith(".csv")}
     found: list[dict[str, Any]] = [{} for _ in experiments]
     many = max(1, sum(len(item.metrics) for item in experiments))
     limit = max(_FEWEST, min(_MOST, budget // many))
     total = kept = 0
-    for at, (_, data) in zip(names, blobs.contents(repo, names.values())):
-        for name, series in _series(data or b"").items():
-            thin = lttb(series, limit)
-            total, kept = total + len(series[0]), kept + len(thin[0])
+    usual = ((at, metrics.read(io.BytesIO(data or b""))) for at, (_, data) in zip(names, blobs.contents(repo, names.values())))
+    adopted = ((at, experiments[at].points()) for at, paths in files.items() if paths and at not in names)  # history in other forms
+    for at, points in chain(usual, adopted):
+        for name, course in _series(points).items():
+            thin = lttb(course, limit)
+            total, kept = total + len(course[0]), kept + len(thin[0])
             found[at][name] = [_differences(thin[0]), _differences(thin[1]), [_short(value) for value in thin[2]]]
     return {"experiments": found, "all": total, "kept": kept, "limit": limit, "method": METHOD}
 
@@ -71,17 +74,17 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
     return [*chosen, count - 1]
 
 
-def _series(data: bytes) -> dict[str, Series]:
+def _series(points: Iterable[MetricPoint]) -> dict[str, Series]:
     found: dict[str, Series] = {}
     try:
-        for name, value, timestamp, step in metrics.read(io.BytesIO(data)):
+        for name, value, timestamp, step in points:
             steps, times, values = found.setdefault(name, ([], [], []))
             steps.append(step)
             times.append(timestamp)
             values.append(value)
-    except FormatError:  # a file that somebody else wrote; the other experiments are still worth a page
+    except (FormatError, NotFoundError):  # a file that somebody else wrote; the other experiments are still worth a page
         return {}
-    return {name: _ordered(series) for name, series in found.items() if len(series[0]) > 1}
+    return {name: _ordered(course) for name, course in found.items() if len(course[0]) > 1}
 
 
 def _ordered(series: Series) -> Series:

@@ -243,7 +243,10 @@ class Driver:
             "advance": False,
             "beside": "a sweep",
             "apart": True,
-            "extra": {"sweep": {name: value for name, value in sweep.items() if value is not None}},
+            "extra": {
+                **self.frozen.facts.get("conditions", {}),
+                "sweep": {name: value for name, value in sweep.items() if value is not None},
+            },
         }
         return Job(
             key=f"{self.frozen.group}/{trial.index}.{trial.attempt}",

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from gitexp import worktree
 from gitexp.errors import UsageError, did_you_mean
+from gitexp.extras import needed
 from gitexp.repo import Repo
 from gitexp.sweeping import trial
-from gitexp.sweeping.extras import needed
 from gitexp.sweeping.trial import Job
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import message, params, recovery, results, settings, snapshot
+from gitexp import message, params, recovery, results, settings, snapshot, upkeep
 from gitexp.errors import NotFoundError, UsageError, did_you_mean
 from gitexp.repo import Repo
 from gitexp.sweeping import space as spaces
@@ -64,6 +64,7 @@ class Frozen:
         commit: its tree is the snapshot.
         facts: what each trial's ``run.json`` says of the snapshot and the settings.
         taken, left_out: what the snapshot took of untracked files (only when it was just made).
+        told: what the user should know of its data.
     """
 
     group: str
@@ -71,6 +72,7 @@ class Frozen:
     commit: str
     facts: Mapping[str, Any]
     shot: snapshot.Snapshot | None = None
+    told: str | None = None
 
     @property
     def tree(self) -> str:
@@ -141,11 +143,13 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
         raise UsageError(f"there is a sweep '{name}' already; to go on with it: gitexp sweep --resume {name}; else choose another --group")
     free = results.ours(repo)
     folder = repo.make_state_dir("sweeps", name)
+    settled = upkeep.settle(repo, known)
     shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
     facts = {
         "snapshot": {**recovery.saved(replace(shot, taken=(), left_out=())), "index_stamp": ()},
         "free": sorted(free),
         "max_file_size": known.max_file_size,
+        "conditions": settled.conditions,
     }
     asked = {**vars(plan), "space": spaces.written(plan.space)}
     stamp = datetime.now().astimezone()
@@ -155,7 +159,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     header = f"tree {shot.tree}\n{parent}author {repo.author} {when}\ncommitter {repo.committer} {when}\n\n{title}\n\n"
     commit = repo.write_object("commit", (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"))
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
-    return Frozen(name, plan, commit, facts, shot)
+    return Frozen(name, plan, commit, facts, shot, settled.told)
 
 
 def load(repo: Repo, group: str) -> Frozen:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gitexp.errors import UsageError, did_you_mean
+from gitexp.extras import needed
 from gitexp.sweeping import space as spaces
-from gitexp.sweeping.extras import needed
 from gitexp.sweeping.space import Choices, Interval, Point, Space, Steps
 
 OWN = ("grid", "random")

@@ -13,6 +13,7 @@ from typing import Any
 from gitexp import deferral, notes
 from gitexp.experiment import MetricPoint
 from gitexp.index import Index
+from gitexp.integrations.mlflow import words
 from gitexp.repo import Repo
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
@@ -30,9 +31,10 @@ def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[
     """
     rest = dict(tags)
     events: list[dict[str, Any]] = []
-    if "gitexp.labels" in rest:
-        words = (rest.pop("gitexp.labels") or "").replace(",", " ").split()
-        wanted = {notes.check_label(word) for word in words}
+    if words.LABELS in rest:
+        said = rest.pop(words.LABELS) or ""
+        given = words.labels({words.LABELS: said}) or said.strip("[]").replace('"', " ").replace(",", " ").split()
+        wanted = {notes.check_label(word) for word in given}
         events += [{"label": f"+{word}"} for word in sorted(wanted - {*labels})]
         events += [{"label": f"-{word}"} for word in sorted({*labels} - wanted)]
     text = rest.get("mlflow.note.content")

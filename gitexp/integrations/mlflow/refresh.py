@@ -21,7 +21,7 @@ from typing import Any
 
 from gitexp import journal, message, metrics, params
 from gitexp.errors import GitexpError
-from gitexp.experiment import Experiment, MetricPoint
+from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.index import Index
 from gitexp.integrations.mlflow import database, face, place, words
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Row, Tables, read_json
@@ -129,12 +129,12 @@ class Follower:
     def _follow_facts(self, tables: Tables, folder: Path, run: str, facts: dict[str, Any], known: dict[str, Any]) -> None:
         start = _milliseconds(facts["started"])
         status = "RUNNING" if journal.is_alive(folder) else "KILLED"
-        status = words.STATUS.get(str(facts.get("status")), status)
+        status = words.run_status(facts["status"]) if facts.get("status") in STATUSES else status
         duration = facts.get("duration")
         end = None if status == "RUNNING" else start + int(duration * 1000) if duration else _modified(folder)
         name = _text(known.get("name")) or facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
         user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
-        group = _text(known.get("experiment")) or facts.get("group") or words.DEFAULT_EXPERIMENT
+        group = _text(known.get("experiment")) or facts.get("group") or words.DEFAULT
         at = tables.put_run(Row(run, name, user, status, start, end, ACTIVE, group))
         command = facts.get("command")
         tags = {"mlflow.runName": name, "mlflow.user": user, "mlflow.source.name": " ".join(command) if command else ""}
@@ -169,7 +169,7 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     changes = [event["mlflow"] for event in value.extra.get("events", ()) if isinstance(event.get("mlflow"), dict)]
     given = value.extra.get("mlflow")
     given = given if isinstance(given, dict) else {}
-    tags = {**words.run_tags(value), **_texts(known.get("tags")), **words.own_tags(value)} if known else words.run_tags(value)
+    tags = {**words.tags(value), **_texts(known.get("tags")), **_own_tags(value)} if known else words.tags(value)
     if value.notes:
         tags["mlflow.note.content"] = "\n\n".join(value.notes)
     name = _text(known.get("name")) or value.name
@@ -184,10 +184,10 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     tags["mlflow.runName"] = name
     start = int(value.started.timestamp() * 1000)
     end = start + int((value.duration or 0) * 1000)
-    group = _text(known.get("experiment")) or _text(given.get("experiment")) or value.group or words.DEFAULT_EXPERIMENT
+    group = _text(known.get("experiment")) or _text(given.get("experiment")) or value.group or words.DEFAULT
     user = _text(known.get("user")) or value.author
     tables.empty(run)
-    at = tables.put_run(Row(run, name, user, words.STATUS.get(value.status, "FINISHED"), start, end, stage, group))
+    at = tables.put_run(Row(run, name, user, words.run_status(value.status), start, end, stage, group))
     tables.put_tags(run, tags)
     flat = dict(value.params)
     if data["params"]:
@@ -210,6 +210,11 @@ def late_points(change: dict[str, Any]) -> Iterator[MetricPoint]:
         with suppress(TypeError, ValueError, OverflowError):
             name, value, timestamp, step = row
             yield MetricPoint(metrics.check_name(name), float(value), int(timestamp), int(step))
+
+
+def _own_tags(value: Experiment) -> dict[str, str]:
+    """Return the tags that say what an experiment is in git, which no run could know before its end."""
+    return {key: text for key, text in words.tags(value).items() if key.startswith(words.OURS) or key in (words.COMMIT, words.BRANCH)}
 
 
 class _Nothing:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
-import time
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -54,8 +53,8 @@ class Running:
 
     def log_params(self, texts: dict[str, str]) -> None:
         """Journal params, as numbers where their text is one, and keep the text where it cannot be told from the number."""
-        self.run.log_params({key: words.param_value(text) for key, text in texts.items()})
-        spelt = {key: text for key, text in texts.items() if words.original(text) is not None}
+        self.run.log_params({key: _value(text) for key, text in texts.items()})
+        spelt = {key: text for key, text in texts.items() if words.param_text(_value(text)) != text}
         if spelt:
             self.change(lambda known: known.setdefault("params", {}).update(spelt))
 
@@ -128,7 +127,7 @@ class Runs:
     def end(self, running: Running, status: str) -> None:
         """End a run as MLflow says: at once where nobody waits for it, else at a quiet moment."""
         running.finished = True
-        ours = words.OURS.get(status, "finished")
+        ours = words.status(status) or "finished"
         if not running.ours:
             return
         at_once = running.parent is not None or os.getpid() != _BORN or multiprocessing.parent_process() is not None
@@ -152,7 +151,7 @@ class Runs:
         return True
 
     def _group(self, experiment: str, above: run.Run | None, parent: str | None) -> str | None:
-        if experiment != words.DEFAULT_EXPERIMENT:
+        if experiment != words.DEFAULT:
             return experiment
         if above is None:
             return f"run-{parent[:8]}" if parent else None
@@ -199,9 +198,10 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     return running
 
 
-def now() -> int:
-    """Return the time in ms since the epoch."""
-    return int(time.time() * 1000)
+def _value(text: str) -> Any:
+    """Return what a param's text stands for; a mapping stays text, since the name of a param of MLflow's is whole."""
+    value = words.param_value(text)
+    return text if isinstance(value, dict) else value
 
 
 def _end_all(runs: Runs | None) -> None:

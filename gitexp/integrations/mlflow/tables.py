@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 def experiment_id(name: str) -> int:
     """Return the id of an MLflow experiment: the same in every clone, so that addresses of pages keep their meaning."""
-    return 0 if name == words.DEFAULT_EXPERIMENT else int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+    return 0 if name == words.DEFAULT else int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
 
 
 class Tables:
@@ -91,12 +91,12 @@ class Tables:
 
     def put_tags(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
-        rows = [(run, key[:250], value[: words.MAX_TAG]) for key, value in tags.items()]
+        rows = [(run, key[:250], value[: words.TAG_LENGTH]) for key, value in tags.items()]
         self.db.executemany("INSERT OR REPLACE INTO tags(run_uuid, key, value) VALUES (?, ?, ?)", rows)
 
     def put_params(self, run: str, params: Mapping[str, str]) -> None:
         """Add params; those that are there stay as MLflow wrote them."""
-        rows = [(run, key[:250], value[: words.MAX_PARAM]) for key, value in params.items()]
+        rows = [(run, key[:250], value[: words.PARAM_LENGTH]) for key, value in params.items()]
         self.db.executemany("INSERT OR IGNORE INTO params(run_uuid, key, value) VALUES (?, ?, ?)", rows)
 
     def put_metrics(self, run: str, points: Iterable[MetricPoint]) -> None:

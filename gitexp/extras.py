@@ -1,4 +1,4 @@
-"""Packages that only some sweeps need."""
+"""Packages that only some commands need, imported where they are used."""
 
 from __future__ import annotations
 

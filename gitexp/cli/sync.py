@@ -1,0 +1,161 @@
+"""``gitexp push`` and ``gitexp pull``: experiments to and from a git remote."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from gitexp import reference, sync, transport
+from gitexp.cli import completion, mirror, output
+from gitexp.cli.opened import opened
+from gitexp.errors import GitexpError, NotFoundError, UsageError
+from gitexp.repo import Progress, Repo
+from gitexp.sync import Pulled, Pushed
+
+Result = TypeVar("Result", Pushed, Pulled)
+_SHOWN = 20  # names that are spelt out
+
+
+@click.command("push")
+@click.argument("remote", required=False, metavar="[REMOTE]")
+@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
+@click.option("--tags", is_flag=True, default=None, help="Give every experiment a tag there, past push_tags_up_to as well.")
+@click.option("--no-branch", is_flag=True, help="Leave the branch that was advanced here.")
+@click.option("--no-verify", is_flag=True, help="Pass the pre-push hook by.")
+@click.option("--dry-run", "-n", is_flag=True, help="Ask the remote and say what would go; change nothing.")
+@click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks here.")
+@click.option(
+    "--mlflow",
+    is_flag=False,
+    flag_value="",
+    metavar="[URI]",
+    help="Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub.",
+)
+@click.option("--artifacts", is_flag=True, help="With --mlflow: store the artifacts that were logged there, too.")
+def push_command(
+    remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, mlflow: str | None,
+    artifacts: bool, no_data: bool,
+) -> int:  # fmt: skip
+    """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to DVC's remote).
+
+    Without REMOTE, the one that git push would take. With REFs, only these experiments, and no branch. Names here never
+    change, and nothing is forced: where REMOTE has another exp-7, mine is called OWNER/exp-7 there. The branch
+    experiments/OWNER on REMOTE holds them all.
+
+    \b
+    Examples:
+      gitexp push
+      gitexp push exp-3 best:rmse
+      gitexp push --dry-run
+      gitexp push --mlflow http://localhost:5000
+    """
+    if mlflow is None:
+        if artifacts:
+            raise UsageError("--artifacts belongs to --mlflow; git takes what is in an experiment in any case")
+        return _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
+    if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
+        remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
+    repo, settings, index = opened()
+    to = mirror.target(repo, mlflow or None)  # what is wrong with it is said before anything goes anywhere
+    chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
+    if remote or repo.git("remote"):
+        _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
+    else:
+        output.say("there is no git remote, so only the MLflow server gets them")
+    if dry_run:
+        click.echo(f"would mirror {_counted(len(chosen))} to {to.uri}")
+        return 0
+    return mirror.mirror(repo, chosen, to, artifacts)
+
+
+def _push(
+    remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, no_data: bool
+) -> int:
+    repo, chosen = Repo.discover(), []
+    if remote and not transport.exists(repo, remote):  # an experiment, then: the remote may be left out
+        refs, remote = (remote, *refs), None
+    if refs:
+        repo, settings, index = opened()
+        try:
+            chosen = reference.resolve_many(index, refs, settings)
+        except NotFoundError as error:
+            raise error if remote else NotFoundError(f"'{refs[0]}' is no remote, and {error}") from None
+    options = {"tags": tags, "branch": not no_branch, "dry_run": dry_run, "verify": not no_verify, "data": not no_data}
+    pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **options, progress=progress))  # type: ignore[arg-type]
+    _print_pushed(pushed, "would push" if dry_run else "pushed")
+    if pushed.data:
+        output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")
+    if pushed.data_missing:
+        output.say(f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go")
+    if pushed.kept_back:
+        raise GitexpError(f"the branch did not go to {pushed.remote}, the experiments did: {output.clean(pushed.kept_back)}")
+    return 0
+
+
+@click.command("pull")
+@click.argument("remote", required=False, metavar="[REMOTE]")
+@click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
+@click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks there.")
+def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
+    """Bring everybody's experiments, labels and notes from REMOTE, and their data (into DVC's cache).
+
+    They come under names of their own, origin/exp-7 and bob/exp-7, which every command takes; gitexp list --all shows
+    them. Branches, tags and files here stay as they are.
+
+    \b
+    Example:
+      gitexp pull && gitexp list --all
+    """
+    repo = Repo.discover()
+    pulled = _followed(lambda progress: sync.pull(repo, remote, prune=prune, data=not no_data, progress=progress))
+    parts = [_counted(pulled.experiments)] if pulled.experiments else []
+    parts += ["labels and notes"] if pulled.notes else []
+    click.echo(f"pulled {' and '.join(parts)} from {pulled.remote}" if parts else f"nothing new on {pulled.remote}")
+    if pulled.data:
+        output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
+    if pulled.data_problem:
+        output.say(f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again")
+    if pulled.experiments:
+        output.say("to see them: gitexp list --all")
+
+
+def _print_pushed(pushed: Pushed, verb: str) -> None:
+    parts = [_counted(len(pushed.experiments))] if pushed.experiments else []
+    if not pushed.experiments and pushed.tags:
+        parts.append(f"{len(pushed.tags):,} tag{'s' if len(pushed.tags) > 1 else ''}")
+    parts += [f"the branch {pushed.branch}"] if pushed.branch else []
+    parts += ["labels and notes"] if pushed.notes else []
+    if not parts:
+        click.echo(f"{pushed.remote} has all experiments of this clone")
+        return
+    click.echo(f"{verb} {', '.join(parts)} to {pushed.remote}" + (f" as {pushed.owner}" if pushed.experiments else ""))
+    renamed = [(here, there) for here, there in {**pushed.experiments, **pushed.tags}.items() if here != there]
+    for here, there in renamed[:_SHOWN]:
+        click.echo(output.clean(f"  {here} is {there} on {pushed.remote}"))
+    if len(renamed) > _SHOWN:
+        click.echo(f"  and {len(renamed) - _SHOWN:,} more under {pushed.owner}/")
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} experiment{'s' if count != 1 else ''}"
+
+
+def _followed(work: Callable[[Progress | None], Result]) -> Result:
+    """Do the work with a line of progress where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        return work(None)
+    shown = ""
+
+    def show(stage: str, done: int, total: int) -> None:
+        nonlocal shown
+        shown = f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}"
+        click.echo(f"\r\x1b[K{output.clean(shown)}", nl=False, err=True)
+
+    try:
+        return work(show)
+    finally:
+        if shown:
+            click.echo("\r\x1b[K", nl=False, err=True)

@@ -1,0 +1,1 @@
+"""Runs that other tools kept, and results that lie in old commits, become experiments."""

@@ -1,0 +1,282 @@
+"""Experiments as runs of an MLflow server: params, every value of every metric, tags, times, and artifacts on request.
+
+An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever mirrored it, so doing it twice
+changes nothing. A run gets the tag ``gitexp.mirrored`` together with its last values: one without it was interrupted, and is
+given what it lacks. Experiments never change, so of a whole run only labels and notes are brought up to date; a description
+that somebody edited in MLflow stays theirs.
+
+git is read in one pass and by this thread alone; a small pool of threads talks to the server, which takes most of the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from gitexp import message, params, series
+from gitexp.errors import FormatError
+from gitexp.experiment import Experiment, MetricPoint
+from gitexp.integrations.mlflow import words
+from gitexp.integrations.mlflow.server import CONNECTIONS, Refusal, Run, Server
+from gitexp.repo import Repo
+
+WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
+ARTIFACTS = "gitexp.artifacts"  # on a run that has the artifacts too
+_DESCRIBED = "gitexp.described"  # the hash of the description that we wrote
+_FEW = 10  # experiments that are looked for one by one; above, all that were ever mirrored are listed
+_CUT = 1000  # characters; a param's text that is longer is cut in the summary (store.py)
+Progress = Callable[[int, int], None]
+
+
+class Outcome(NamedTuple):
+    """The names of the experiments by what became of them; ``failed`` with the reasons."""
+
+    created: tuple[str, ...]
+    completed: tuple[str, ...]
+    updated: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+class Contents(NamedTuple):
+    """What git has of one experiment: the note in its commit message, and its files by their paths."""
+
+    body: str
+    blobs: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One experiment, the run that it has, and the paths of what has to be read of it."""
+
+    experiment: Experiment
+    run: Run | None
+    place: str
+    artifacts: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+    @property
+    def came_from(self) -> str | None:
+        """The id of the MLflow run that it was imported from."""
+        source = self.experiment.extra.get("source")
+        return str(source.get("id", "")) if isinstance(source, Mapping) and source.get("kind") == "mlflow" else None
+
+
+def mirror(
+    repo: Repo, server: Server, experiments: Sequence[Experiment], *, artifacts: bool = False, otherwise: str | None = None,
+    progress: Progress | None = None,
+) -> Outcome:  # fmt: skip
+    """Make sure that each experiment is a run on the server, whole.
+
+    Args:
+        artifacts: store the files that were logged as artifacts, too.
+        otherwise: the MLflow experiment of those without a group; by default the repository's name.
+        progress: called with how many are done, and of how many.
+
+    Raises:
+        GitexpError: the server cannot be reached, or does not let us in. What went there before is found the next time.
+    """
+    experiments = [*{words.identity(item): item for item in reversed(experiments)}.values()][::-1]  # one may have two names here
+    places = server.experiments()
+    found = _runs(server, [*places.values()], experiments)
+    for name in dict.fromkeys(words.experiment_name(item.group, otherwise or project(repo)) for item in experiments):
+        if name not in places:
+            places[name] = server.create_experiment(name)
+    tasks = [
+        _task(item, found.get(words.identity(item)), places[words.experiment_name(item.group, otherwise or project(repo))], artifacts)
+        for item in experiments
+    ]
+    results: dict[str, list[str]] = {kind: [] for kind in ("created", "completed", "updated", "unchanged")}
+    failed: list[tuple[str, str]] = []
+    address = repository(repo)
+    for done, (task, kind, why) in enumerate(_all(server, tasks, _read(repo, tasks), address), 1):
+        if why is None:
+            results[kind].append(task.experiment.name)
+        else:
+            failed.append((task.experiment.name, why))
+        if progress:
+            progress(done, len(tasks))
+    created, completed, updated, unchanged = (tuple(names) for names in results.values())
+    return Outcome(created, completed, updated, unchanged, tuple(failed))
+
+
+def project(repo: Repo) -> str:
+    """Return what a repository is called: as on its remote ``origin``, else as its folder."""
+    url = repo.config("remote.origin.url") or ""
+    return re.split(r"[/:\\]", url.rstrip("/").removesuffix(".git"))[-1] or repo.root.name
+
+
+def repository(repo: Repo) -> str | None:
+    """Return the web address of the remote ``origin`` without credentials, None where it has none."""
+    url = repo.config("remote.origin.url") or ""
+    if match := re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+)?[:/](.+)", url):
+        return f"https://{match[1]}/{match[2]}"
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme in ("http", "https") else None
+
+
+def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experiment]) -> dict[str, Run]:
+    """Return the runs of experiments that were mirrored before, by identity; a whole one before one that is not."""
+    ids = [words.identity(item) for item in experiments]
+    one_by_one = len(ids) <= _FEW and all(re.fullmatch(r"[0-9a-f]+", item) for item in ids)
+    asked = [f"tags.`{words.ID}` = '{item}'" for item in ids] if one_by_one else [f"tags.`{words.ID}` LIKE '%'"]
+    found: dict[str, Run] = {}
+    for condition in asked if places else ():
+        for run in server.runs(places, condition):
+            identity = run.tags.get(words.ID, "")
+            if identity not in found or (WHOLE in run.tags and WHOLE not in found[identity].tags):
+                found[identity] = run
+    return found
+
+
+def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) -> _Task:
+    wanted: list[str] = []
+    if run is None or WHOLE not in run.tags:
+        wanted += [*series.paths(experiment.files), *series.paths(experiment.files, "params")]
+    listed = experiment.extra.get("artifacts", ())
+    paths: tuple[str, ...] = ()
+    if artifacts and (run is None or ARTIFACTS not in run.tags) and isinstance(listed, (list, tuple)):
+        paths = tuple(path for path in listed if isinstance(path, str) and ".." not in path.split("/"))
+    return _Task(experiment, run, place, paths, tuple(dict.fromkeys(path for path in (*wanted, *paths) if "\n" not in path)))
+
+
+def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[Contents]:
+    """Yield the files that each task wants and its commit, all through one git process."""
+    commits = (task.experiment.id for task in tasks)
+    objects = repo.objects(name for commit, task in zip(commits, tasks) for name in (commit, *(f"{commit}:{path}" for path in task.wanted)))
+    for task in tasks:
+        commit, *files = islice(objects, 1 + len(task.wanted))
+        blobs = {path: item.data for path, item in zip(task.wanted, files) if item is not None and item.kind == "blob"}
+        yield Contents(message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2]) if commit else "", blobs)
+
+
+def _all(
+    server: Server, tasks: Sequence[_Task], contents: Iterable[Contents], address: str | None
+) -> Iterator[tuple[_Task, str, str | None]]:
+    """Do all tasks, some at a time, and yield each with what became of it: its kind, or why it failed."""
+    pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="mlflow")
+    going: deque[tuple[_Task, Future[str]]] = deque()
+    try:
+        for task, files in zip(tasks, contents):
+            going.append((task, pool.submit(_do, server, task, files, address)))
+            if len(going) >= 4 * CONNECTIONS:  # git is read no further ahead than that
+                yield _result(*going.popleft())
+        while going:
+            yield _result(*going.popleft())
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str | None]:
+    try:
+        return task, future.result(), None
+    except (Refusal, FormatError) as error:
+        return task, "", str(error)
+
+
+def _do(server: Server, task: _Task, files: Contents, address: str | None) -> str:
+    """Bring one experiment's run to what it should be, and return which of Outcome's kinds that was."""
+    if task.run is None and task.came_from and server.has_run(task.came_from):
+        return "unchanged"
+    tags = words.tags(task.experiment, address, files.body)
+    if words.NOTE in tags:
+        tags[_DESCRIBED] = _hash(tags[words.NOTE])
+    if task.run is not None and WHOLE in task.run.tags:
+        run, artifacts = task.run.id, task.run.artifacts
+        kind = "updated" if _update(server, task.run, tags) else "unchanged"
+    else:
+        kind = "created" if task.run is None else "completed"
+        run, artifacts = _log(server, task, files, tags)
+    if task.run is None or task.run.end is None or task.run.status != words.run_status(task.experiment.status):
+        server.end_run(run, words.run_status(task.experiment.status), _end(task.experiment))
+        kind = "completed" if kind == "unchanged" else kind
+    if task.artifacts:
+        for path in task.artifacts:
+            server.upload(artifacts, path, _file(files, path))
+        server.log(run, {}, (), {ARTIFACTS: "yes"})
+        kind = "updated" if kind == "unchanged" else kind
+    return kind
+
+
+def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
+    """Give a run all values that it lacks, a new one where there is none, and return its id and where its artifacts go."""
+    experiment = task.experiment
+    points = [*series.of(experiment.files, lambda path: _file(files, path))]
+    given = {words.key(name): words.param_text(value) for name, value in _params(experiment, files).items()}
+    if task.run is None:
+        start = max(0, int(experiment.started.timestamp() * 1000))
+        run, artifacts = server.create_run(task.place, experiment.name, start, tags)
+    else:
+        run, artifacts = task.run.id, task.run.artifacts
+        points = _missing(server, task.run, points)
+        given = {key: value for key, value in given.items() if key not in task.run.params}
+    try:
+        server.log(run, given, points, {WHOLE: "yes"})
+    except Refusal:
+        shorter = {key: words.cut(value, words.OLD_PARAM_LENGTH) for key, value in given.items()}
+        if shorter == given:
+            raise
+        server.log(run, shorter, points, {WHOLE: "yes"})
+    return run, artifacts
+
+
+def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
+    """Bring a whole run's labels and description up to date; return whether there was something to do."""
+    news: dict[str, str] = {}
+    if tags.get(words.LABELS) != run.tags.get(words.LABELS):
+        if words.LABELS in tags:
+            news[words.LABELS] = tags[words.LABELS]
+        else:
+            server.remove_tag(run.id, words.LABELS)
+    there = run.tags.get(words.NOTE, "")
+    is_ours = _hash(there) == run.tags.get(_DESCRIBED) if there else True
+    if is_ours and words.NOTE in tags and tags[words.NOTE] != there:
+        news |= {words.NOTE: tags[words.NOTE], _DESCRIBED: tags[_DESCRIBED]}
+    if news:
+        server.log(run.id, {}, (), news)
+    return bool(news) or (words.LABELS in run.tags and words.LABELS not in tags)
+
+
+def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
+    """Return the params flat: from their files where the summary cut one."""
+    if not any(isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()):
+        return experiment.params
+    return series.params_of({path: params.load(_file(files, path), path) for path in series.paths(experiment.files, "params")})
+
+
+def _file(files: Contents, path: str) -> bytes:
+    if path not in files.blobs:
+        raise FormatError(f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch")
+    return files.blobs[path]
+
+
+def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[MetricPoint]:
+    """Return the points that a run does not have yet. Databases drop what comes twice, a store of files would keep it."""
+    known = {(key, *_stored(value), stamp, step) for key in run.metrics for value, stamp, step in server.history(run.id, key)}
+    return [point for point in points if _identity(point) not in known]
+
+
+def _identity(point: MetricPoint) -> tuple[str, float, bool, int, int]:
+    item = words.metric_json(point)
+    return item["key"], *_stored(point.value), item["timestamp"], item["step"]
+
+
+def _stored(value: float) -> tuple[float, bool]:
+    return words.metric_row(value)
+
+
+def _end(experiment: Experiment) -> int:
+    end = experiment.started + timedelta(seconds=max(0.0, min(experiment.duration or 0.0, 1e9)))
+    return max(1, int(end.timestamp() * 1000))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
