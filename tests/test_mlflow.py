@@ -38,3 +38,14 @@ def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(project: Proje
     assert "'rate': '1e-4'" in done.stdout
     assert project.git("show", "exp-1:.gitexp/artifacts/notes/a.txt") == "hello"
     project.fsck()
+
+
+@pytest.mark.slow
+def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(project: Project) -> None:
+    project.write(
+        "train.py", "import mlflow\nwith mlflow.start_run():\n    mlflow.log_param('lr', 0.1)\n    mlflow.log_metric('loss', 0.5)\n"
+    )
+    project.gitexp("run", "--", sys.executable, "train.py")
+    (shown,) = json.loads(project.gitexp("list", "--json"))
+    assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
+    assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
