@@ -47,6 +47,8 @@ def open_store(uri: str) -> Any:
 class GitStore(SqlAlchemyStore):  # type: ignore[misc]
     """The experiments of one repository, and the runs that go on in it."""
 
+    ManagedSessionMaker: Any
+
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
         self._inside = threading.local()
