@@ -4,6 +4,7 @@ what it wrote and logged itself becomes part of the experiment.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -119,6 +120,8 @@ def execute(
     watched = watch(repo.root, directory or Path.cwd())
     env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
     requirements = environment.of_interpreter(command[0])
+    if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
+        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
     if requirements:
         (folder / "requirements.txt").write_text(requirements)
     before = _usage()
