@@ -170,6 +170,8 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
             left_out.append((path, "a git repository of its own"))
         elif by_dvc and (held := datafiles.holder(by_dvc, path)):
             left_out.append((path, f"kept by DVC, see {held.pointer}"))
+        elif _of_mlflow(path) and not _matches(path, settings.include):
+            left_out.append((path, "MLflow's own store; set MLFLOW_TRACKING_URI=gitexp:. to keep its runs here"))
         elif _matches(path, settings.exclude):
             left_out.append((path, "excluded by the settings"))
         elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
@@ -200,6 +202,12 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
         left_out += [(path, f"looks like a secret ({why})") for path, why in found.items()]
         taken = [path for path in taken if path not in found]
     return taken, sorted(left_out)
+
+
+def _of_mlflow(path: str) -> bool:
+    """Whether MLflow wrote a path by its own defaults: other runs' results, which change while a run goes on."""
+    folder, _, name = path.rpartition("/")
+    return "mlruns" in folder.split("/") or name in ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm")
 
 
 def _lfs(repo: Repo, paths: list[str]) -> list[str]:

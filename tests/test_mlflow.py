@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
 from conftest import Project
+from recording import record
 
 pytest.importorskip("mlflow")
+
+
+@pytest.fixture(autouse=True)
+def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("DO_NOT_TRACK", "true")
+
+
 SCRIPT = """
 import mlflow
 mlflow.set_tracking_uri("gitexp:.")
@@ -49,3 +60,91 @@ def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(projec
     (shown,) = json.loads(project.gitexp("list", "--json"))
     assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
     assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
+
+
+@pytest.mark.slow
+def test_the_pages_show_experiments_that_mlflow_never_saw_until_they_are_interrupted(project: Project) -> None:
+    project.write("train.py", "x = 1\n")
+    record(project, {"lr": 0.1}, {"rmse": [3.0, 2.0]}, group="small")
+    record(project, {"lr": 0.2}, {"rmse": 1.5})
+    command = [sys.executable, "-m", "gitexp", "ui", "--no-browser"]
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pages:
+        try:
+            assert pages.stdout is not None
+            assert pages.stderr is not None
+            address = pages.stdout.readline().strip()
+            assert address.startswith("http://127.0.0.1:"), pages.stderr.read() if pages.poll() is not None else address
+            groups = _asked(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 10})["experiments"]
+            wanted = {"experiment_ids": [group["experiment_id"] for group in groups], "max_results": 10}
+            runs = {run["info"]["run_name"]: run["data"] for run in _asked(f"{address}/api/2.0/mlflow/runs/search", wanted)["runs"]}
+        finally:
+            pages.send_signal(signal.SIGINT)
+            try:
+                pages.wait(30)
+            finally:
+                pages.kill()
+    assert pages.returncode == 0
+    assert "small" in {group["name"] for group in groups}
+    shown = {name: (_pairs(data["params"]), _pairs(data["metrics"])) for name, data in runs.items()}
+    assert shown == {"exp-1": ({"lr": "0.1"}, {"rmse": 2.0}), "exp-2": ({"lr": "0.2"}, {"rmse": 1.5})}
+    with pytest.raises(OSError):
+        urllib.request.urlopen(address, timeout=5)
+
+
+def _asked(address: str, what: dict[str, object]) -> dict[str, list[dict[str, dict[str, list[dict[str, object]]]]]]:
+    ask = urllib.request.Request(address, json.dumps(what).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(ask, timeout=60) as answer:
+        found: dict[str, list[dict[str, dict[str, list[dict[str, object]]]]]] = json.load(answer)
+        return found
+
+
+def _pairs(items: list[dict[str, object]]) -> dict[object, object]:
+    return {item["key"]: item["value"] for item in items}
+
+
+AUTOLOGGED = """
+import gitexp
+gitexp.autolog()
+from sklearn.linear_model import Ridge
+Ridge(alpha=0.5).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
+"""
+
+
+@pytest.mark.slow
+def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(project: Project) -> None:
+    pytest.importorskip("sklearn")
+    project.write("mlruns/0/meta.yaml", "plain: MLflow\n")
+    project.write("train.py", AUTOLOGGED)
+    done = subprocess.run([sys.executable, "train.py"], cwd=project.root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (shown,) = json.loads(project.gitexp("list", "--json"))
+    assert shown["params"]["alpha"] == 0.5
+    assert "training_r2_score" in shown["metrics"]
+    assert "mlruns/0/meta.yaml" not in project.git("ls-tree", "-r", "--name-only", "exp-1").split()
+
+
+SEARCHED = """
+import gitexp
+gitexp.autolog()
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV
+X, y = [[float(at)] for at in range(20)], [int(at > 9) for at in range(20)]
+search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(X, y)
+score = accuracy_score(y, search.predict(X))
+"""
+
+
+@pytest.mark.slow
+def test_a_grid_search_advances_the_branch_with_its_late_score_and_its_trials_stand_beside(project: Project) -> None:
+    pytest.importorskip("sklearn")
+    project.write("train.py", SEARCHED)
+    done = subprocess.run([sys.executable, "train.py"], cwd=project.root, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(project.gitexp("list", "--json"))
+    (search,) = [item for item in shown if "best_C" in item["params"]]
+    trials = [item for item in shown if item is not search]
+    assert [item["params"]["C"] for item in sorted(trials, key=lambda item: item["params"]["C"])] == [0.1, 1]
+    assert len({item["group"] for item in trials}) == 1
+    assert "accuracy_score_X" in search["metrics"], "a score that came after fit is in the experiment"
+    assert project.git("rev-parse", "HEAD") == project.git("rev-parse", f"{search['name']}^{{commit}}")
