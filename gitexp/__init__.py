@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gitexp.api import diff, experiments, get, log
     from gitexp.experiment import Experiment, MetricPoint
+    from gitexp.importing.function import import_runs
     from gitexp.run import (
         Run,
         active_run,
@@ -43,13 +44,15 @@ _HOMES = {
         "start_run", "track",
     ),
     "gitexp.sharing": ("pull", "push"),
+    "gitexp.importing.function": ("import_runs",),
     "gitexp.sweeping.function": ("sweep",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "diff", "end_run", "experiments", "get", "log", "log_artifact",
-    "log_metric", "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run", "sweep", "track",
+    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "diff", "end_run", "experiments", "get", "import_runs", "log",
+    "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run", "sweep",
+    "track",
 ]  # fmt: skip
 
 

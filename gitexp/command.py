@@ -4,6 +4,7 @@ what it wrote and logged itself becomes part of the experiment.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from gitexp import datafiles, environment, message, metrics, params, results, settings, upkeep
-from gitexp.errors import FormatError, UsageError
+from gitexp.errors import FormatError, GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 
@@ -119,6 +120,8 @@ def execute(
     watched = watch(repo.root, directory or Path.cwd())
     env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
     requirements = environment.of_interpreter(command[0])
+    if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
+        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
     if requirements:
         (folder / "requirements.txt").write_text(requirements)
     before = _usage()
@@ -296,17 +299,21 @@ def _exception(log: Path) -> str | None:
 
 def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
     """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
-    settled = upkeep.settle(repo, settings.load(repo.root))
-    if not settled.conditions:
-        return
-    run.replace_conditions(settled.conditions)
-    pointers = sorted({item.pointer for item in datafiles.here(repo).values()})
-    for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
-        data = (repo.root / path).read_bytes()
-        if found is None or found.data != data:
-            run.keep(path, data)
-    if settled.told and settled.told != run.told:
-        run.add_facts("warnings", [settled.told])
+    try:
+        settled = upkeep.settle(repo, settings.load(repo.root))
+        if not settled.conditions:
+            return
+        run.replace_conditions(settled.conditions)
+        pointers = sorted({item.pointer for item in datafiles.here(repo).values()})
+        for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
+            data = (repo.root / path).read_bytes()
+            if found is None or found.data != data:
+                run.keep(path, data)
+        told = settled.told
+    except (GitexpError, OSError) as error:  # the run is over, and no fault of its data may take it away
+        told = f"the data that it wrote is not recorded: {error}"
+    if told and told != run.told:
+        run.add_facts("warnings", [told])
 
 
 def keep_output(run: Run) -> None:

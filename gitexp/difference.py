@@ -2,7 +2,7 @@
 
 Params and metrics come from the tag summaries, so a metrics file of any size costs nothing; the code is compared as
 two trees. The work tree becomes a tree through a private index (snapshot.py): untracked sources count, and the user's
-index stays as it is. No program that a repository names (external diff, textconv) is started.
+index stays as it is. No program that a repository names (external diff, textconv, filter) is started.
 
 The module is not called diff: importing it would put it over the function ``gitexp.diff``.
 """
@@ -161,7 +161,7 @@ def _trees(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None) 
     if b:
         return a.id, b.id, ()
     with tempfile.TemporaryDirectory(prefix="diff-", dir=repo.make_state_dir()) as folder:
-        taken = snapshot.take(repo, settings, Path(folder, "index"))
+        taken = snapshot.take(repo.distrusting(), settings, Path(folder, "index"))
     return a.id, taken.tree, taken.left_out
 
 

@@ -8,13 +8,12 @@ and experiments on any commit can be served with one process.
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -55,7 +54,7 @@ def keep(repo: Repo, files: Mapping[str, Path]) -> dict[str, bytes]:
     Raises:
         GitexpError: DVC failed.
     """
-    with _project(repo) as project:
+    with _faults(), _project(repo) as project:
         places = {}
         for number, (path, file) in enumerate(files.items()):
             place = project / str(number) / path.rpartition("/")[2]
@@ -91,7 +90,7 @@ def takes(repo: Repo, path: str, size: int, limit: int) -> bool:
 
 def has_remote(repo: Repo) -> bool:
     """Whether a default remote for data is set up, as far as the repository's own configuration says."""
-    return any(config.has_option("core", "remote") for config in _configs(repo))
+    return any(config.has_option("core", "remote") for config in _configs(repo.root))
 
 
 def push(repo: Repo, data: Iterable[Data]) -> int:
@@ -127,7 +126,8 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     if outside := next((item.path for item in data if not (tree / item.path).parent.resolve().is_relative_to(top)), None):
         raise GitexpError(f"'{outside}' lies behind a link that leaves the repository")
     if tree != repo.root:
-        _adapt(repo, tree)
+        with _faults():
+            _adapt(repo, tree)
     todo = _brought(tree, data)
     if todo and has_remote(repo):
         with suppress(GitexpError):
@@ -166,12 +166,14 @@ def _failed(what: str, done: subprocess.CompletedProcess[str]) -> GitexpError:
 
 
 def _program() -> list[str]:
-    if importlib.util.find_spec("dvc"):
-        return [sys.executable, "-m", "dvc"]
-    program = shutil.which("dvc")
-    if program is None:
-        raise MissingExtraError("this repository's data lies in DVC, which", "dvc")
-    return [program]
+    """Return what starts DVC: that of this environment, else the one on the PATH. Never ``python -m dvc``, which would take a folder
+    ``dvc`` of the repository for it, nor a program that lies where we stand, which Windows looks at first.
+    """
+    for folder in (sysconfig.get_path("scripts"), None):
+        program = shutil.which("dvc", path=folder)
+        if program and os.path.isabs(program) and Path(program).parent != Path.cwd():
+            return [program]
+    raise MissingExtraError("this repository's data lies in DVC, which", "dvc")
 
 
 def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
@@ -193,7 +195,7 @@ def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
     wanted = {item.hash: item for item in data}
     if not wanted:
         return 0
-    with _project(repo) as project:
+    with _faults(), _project(repo) as project:
         for number, item in enumerate(wanted.values()):
             entry = {**item.entry, "path": f"d{number}"}
             (project / f"d{number}{SUFFIX}").write_text(json.dumps({"outs": [entry]}))  # JSON is YAML
@@ -201,6 +203,15 @@ def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
     if done.returncode:
         raise _failed(how, done)
     return len(re.findall(r"^md5: [0-9a-f]{32}", done.stderr, re.MULTILINE))
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Say in a line what the machine refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise GitexpError(f"data could not be moved: {error.strerror or error}; check permissions and disk space") from None
 
 
 @contextmanager
@@ -225,7 +236,7 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
         key[len("credential.") : -len(".helper")] for key, _, value in (line.partition("\n") for line in lines) if _OUR_HELPER in value
     }
     known: dict[str, dict[str, str]] = {}
-    for config in _configs(repo) if hosts else ():
+    for config in _configs(repo.root) if hosts else ():
         for section in config.sections():
             known.setdefault(section, {}).update(config[section])
     logins = {}
@@ -242,8 +253,10 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
 
 def _adapt(repo: Repo, tree: Path) -> None:
     """Have a work tree beside the user's share the cache and the local configuration, in a file that git ignores."""
-    (tree / FOLDER).mkdir(exist_ok=True)
-    _write_config(repo, tree, {}, "config.local")
+    if not datafiles.in_use(repo.root):
+        return
+    own = any(config.has_option("cache", "dir") for config in _configs(tree))  # of that commit: relative, or somebody's idea
+    _write_config(repo, tree, {"cache": {"dir": run(repo.root, "cache", "dir").strip()}} if own else {}, "config.local")
 
 
 def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], name: str = "config") -> None:
@@ -253,7 +266,7 @@ def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], 
     the repository's own by a link, and no process has to be asked.
     """
     config = _parser()
-    for known in _configs(repo):
+    for known in _configs(repo.root):
         config.read_dict({section: dict(known[section]) for section in known.sections()})
     for section in config.sections():
         for key in ("url", "dir"):
@@ -275,13 +288,13 @@ def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], 
         config.write(file)
 
 
-def _configs(repo: Repo) -> list[configparser.RawConfigParser]:
-    """Return the repository's configuration of DVC, the local one last."""
+def _configs(top: Path) -> list[configparser.RawConfigParser]:
+    """Return the configuration of DVC in a work tree, the local one last."""
     found = []
     for name in ("config", "config.local"):
         config = _parser()
         with suppress(OSError, configparser.Error, UnicodeDecodeError):
-            config.read_string((repo.root / FOLDER / name).read_text("utf-8"))
+            config.read_string((top / FOLDER / name).read_text("utf-8"))
             found.append(config)
     return found
 

@@ -187,6 +187,8 @@ def all_facts(folder: Path) -> dict[str, Any]:
                 known[key] = params.merge(known.get(key, {}), value)
             elif key == "labels":
                 known[key] = sorted({*known.get(key, []), *value})
+            elif key == "children":
+                known[key] = [*known.get(key, []), *value]
             elif value and not known.get(key):
                 known[key] = value
     return known

@@ -30,7 +30,8 @@ def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
     metrics_file = folder / "metrics.csv"
     error = facts.get("error")
     others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
-    overlap = "other runs were going on" if others or store.highest_known(repo) != facts.get("highest") else None
+    expected = facts.get("highest", 0) + len(facts.get("children", ()))  # what it began itself meanwhile stands beside, and is no reason
+    overlap = "other runs were going on" if others or store.highest_known(repo) != expected else None
     command = facts.get("command")
     shown = " ".join(_quoted(word) for word in command) if command else None
     directory = facts.get("directory", ".")

@@ -2,8 +2,9 @@
 
 Calls take an argument list, never a shell, and give bytes. Foreign ``GIT_*`` variables are dropped (a hook sets
 GIT_DIR and GIT_INDEX_FILE, and would have us write into the wrong repository), and so are the repository's own hooks,
-fsmonitor and automatic gc, which are programs that somebody else may have put there. Identity, transport and the
-user's own configuration stay.
+fsmonitor and automatic gc, which are programs that somebody else may have put there. For the same reason only the few
+commands in ``_FETCHING`` may talk to a remote: any other that misses an object in a partial clone would start what
+``.git/config`` names as the remote's program. Identity and the user's own configuration stay.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ _OPTIONS = (
     "protocol.ext.allow=never",
 )
 Progress = Callable[[str, int, int], None]  # of a remote: the stage, how much is done, of how much (0 where nobody knows)
+_FETCHING = frozenset(("fetch", "push", "pull", "ls-remote", "clone", "checkout", "restore", "worktree", "stash"))
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}  # git before 2.39.4 knows the second only
+_FILTERS = r"^(filter\..*\.(clean|smudge|process|required)|lfs\.extension\..*)$"
 _HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 _FEW = 200  # objects
 _SMALL = 2**20  # bytes
@@ -84,6 +88,7 @@ class Repo:
         common_dir: ``.git`` that all work trees share.
         object_format: ``sha1`` or ``sha256``.
         found_at: where HEAD pointed when the repository was discovered, known without another process.
+        distrusted: names of the filters that are not run, see ``distrusting``.
     """
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, object_format: str) -> None:
@@ -92,6 +97,8 @@ class Repo:
         self.common_dir = common_dir
         self.object_format = object_format
         self.found_at: Head | None = None
+        self.distrusted: frozenset[str] = frozenset()
+        self._options: tuple[str, ...] = ()
 
     @classmethod
     def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:
@@ -116,6 +123,33 @@ class Repo:
         repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
         return repo
 
+    def distrusting(self) -> Repo:
+        """Return this repository for looking at its work tree without running a filter that only its own configuration names.
+
+        The user's own filters (``git lfs install``) stay.
+
+        Raises:
+            RepositoryError: a filter has a name that cannot be overridden.
+        """
+        theirs: set[str] = set()
+        own: dict[str, str] = {}
+        for scope, key, value in self.scoped_config(_FILTERS):
+            if scope in ("local", "worktree"):
+                theirs.add("lfs" if key.startswith("lfs.") else key[len("filter.") : key.rindex(".")])
+            else:
+                own[key] = value
+        if odd := [name for name in theirs if "=" in name]:
+            raise RepositoryError(f"the filter '{odd[0]}' of .git/config has a name that cannot be switched off; rename it")
+        guarded = Repo(self.root, self.git_dir, self.common_dir, self.object_format)
+        guarded.found_at = self.found_at
+        kept = {name for name in theirs if f"filter.{name}.clean" in own and name != "lfs"}
+        guarded.distrusted = frozenset(theirs - kept)
+        for name in sorted(theirs):
+            for what, off in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")):
+                key = f"filter.{name}.{what}"
+                guarded._options += ("-c", f"{key}={own.get(key, off) if name in kept else off}")
+        return guarded
+
     # -- calls ---------------------------------------------------------------------------------------------------
 
     def git(
@@ -132,7 +166,7 @@ class Repo:
         Raises:
             GitError: it ended with a code that is not in ``ok``.
         """
-        done = _run(args, cwd or self.root, stdin, env, pass_fds)
+        done = _run([*self._options, *args], cwd or self.root, stdin, env, pass_fds)
         if done.returncode not in ok:
             raise _explained(os.fsdecode(done.stderr), done.returncode)
         return done.stdout
@@ -143,18 +177,18 @@ class Repo:
 
     def judged(self, *args: str) -> tuple[bool, str]:
         """Run git for a judgement: whether it is satisfied, and what it says about it on stderr."""
-        done = _run(args, self.root)
+        done = _run([*self._options, *args], self.root)
         return done.returncode == 0, os.fsdecode(done.stderr)
 
     def succeeds(self, *args: str) -> bool:
         """Run git for its exit code."""
-        return _run(args, self.root).returncode == 0
+        return _run([*self._options, *args], self.root).returncode == 0
 
     @contextmanager
     def stream(self, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[IO[bytes]]:
         """Run git and yield its standard output to be read while it runs."""
         with subprocess.Popen(
-            ["git", *_OPTIONS, *args], cwd=self.root, env=_environment({}), stdin=stdin,
+            ["git", *_OPTIONS, *self._options, *args], cwd=self.root, env=_environment(args, {}), stdin=stdin,
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             assert process.stdout is not None
@@ -177,7 +211,7 @@ class Repo:
 
         command = ["git", *options, *args]
         with tempfile.TemporaryFile() as said, subprocess.Popen(
-            command, cwd=self.root, env=_environment({}), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE
+            command, cwd=self.root, env=_environment(args, {}), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE
         ) as process:  # fmt: skip
             assert process.stderr is not None
             rest = _followed(process.stderr, progress)
@@ -232,6 +266,13 @@ class Repo:
     def config(self, name: str) -> str | None:
         """Return a value of git's configuration, None where it is not set."""
         return self.line("config", "--get", name, ok=(0, 1)) or None
+
+    def scoped_config(self, pattern: str) -> Iterator[tuple[str, str, str]]:
+        """Yield ``(scope, name, value)`` of the values whose name fits; the repository's own scopes are local and worktree."""
+        listed = os.fsdecode(self.git("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))).split("\0")
+        for scope, entry in zip(listed[0::2], listed[1::2]):
+            name, _, value = entry.partition("\n")
+            yield scope, name, value
 
     @functools.cached_property
     def author(self) -> str:
@@ -459,7 +500,7 @@ def _run(
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
         return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            ["git", *options, *args], cwd=cwd, env=_environment(env or {}), capture_output=True, **source, **inherited
+            ["git", *options, *args], cwd=cwd, env=_environment(args, env or {}), capture_output=True, **source, **inherited
         )
     except FileNotFoundError:
         if not cwd.exists():
@@ -469,9 +510,21 @@ def _run(
         raise RepositoryError(f"git could not be started: {error.strerror}") from None
 
 
-def _environment(more: Mapping[str, str]) -> dict[str, str]:
+def _environment(args: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
-    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **more}
+    fetching = {} if _subcommand(args) in _FETCHING else _NO_FETCH
+    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **fetching, **more}
+
+
+def _subcommand(args: Sequence[str]) -> str:
+    """Return git's command among its arguments: the first word that is no option, nor an option's value."""
+    words = iter(args)
+    for word in words:
+        if word == "-c":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
@@ -487,6 +540,9 @@ def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
 
 
 _EXPLANATIONS = {  # what git says: what we say
+    r"could not fetch [0-9a-f]+ from promisor remote": (
+        "a file of it is not in this partial clone, and looking fetches nothing; to have all: git fetch --refetch --no-filter"
+    ),
     r"not a git repository": "there is no git repository here; to start one: git init",
     r"dubious ownership in repository at '([^']*)'": (
         "git does not trust {0}, which another user owns; if you do: git config --global --add safe.directory '{0}'"

@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 from gitexp import (
     card,
     conditions,
+    deferral,
     dvc,
     environment,
     journal,
@@ -43,14 +44,14 @@ from gitexp import (
     store,
     upkeep,
 )
-from gitexp.errors import GitexpError, UsageError
+from gitexp.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.journal import Journal
 from gitexp.notes import check_label
 from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
-_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
+_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK")  # the last alone is what Lightning sets
 _PLACE = f"{results.FOLDER}/artifacts"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,6 +84,7 @@ class Run:
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
         self._ended = False
+        self._passing: BaseException | None = None
         self._sampler: Any = None
         if owned is not None and hasattr(os, "register_at_fork"):
             here = weakref.ref(self)
@@ -190,6 +192,7 @@ class Run:
     def add_facts(self, name: str, values: Iterable[str]) -> None:
         """Add to a list of what is known of the run: ``outputs`` that the command wrote, ``warnings`` for its end."""
         self._facts.setdefault(name, []).extend(values)
+        self._write_facts()
 
     @property
     def folder(self) -> Path:
@@ -197,6 +200,16 @@ class Run:
         if self._journal is None:
             raise UsageError("this process logs nothing (its rank is not 0)")
         return self._journal.folder
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can be logged any more."""
+        return self._ended
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process ends and records it."""
+        return self._owner
 
     def log_input(self, path: str | os.PathLike[str]) -> None:
         """Declare a file or folder that the run reads: its hash is recorded, so that a later change of it is noticed.
@@ -246,8 +259,7 @@ class Run:
                     self._write_facts()
                 self._journal.close()
             return None
-        started = message.parse_time(self._facts["started"])
-        self._facts.update(status=status, error=error, duration=(datetime.now(timezone.utc) - started).total_seconds())
+        self._facts.update(status=status, error=error, duration=self._facts.get("duration") or self._elapsed())
         if beside:
             self._facts["beside"] = beside
         self._write_facts()
@@ -264,6 +276,37 @@ class Run:
         finally:
             self._journal.release()
         return self.experiment
+
+    def end_later(self, status: str = "finished", error: str | None = None, seconds: float = deferral.QUIET) -> None:
+        """End the run, and record it at the next quiet moment (see deferral.py); what is logged until then is still its own.
+
+        When Python exits through the very exception that was passing by now (``finally: end``), the run counts as failed.
+        """
+        global _active
+        if self._ended or not self._owner:
+            return
+        if _active is self:
+            _active = None
+        self._facts.update(status=status, error=error, duration=self._elapsed())
+        self._write_facts()
+        self._passing = sys.exc_info()[1]
+        deferral.later(self.id, self._end_now, seconds)
+
+    def go_on(self) -> bool:
+        """Take back ``end_later``, and return whether that was still possible."""
+        if self._ended or not deferral.cancel(self.id):
+            return False
+        self._facts.update(status=None, error=None, duration=None)
+        self._write_facts()
+        return True
+
+    def _end_now(self) -> None:
+        if self._passing is not None and self._passing is _uncaught[0]:
+            self._facts["status"], self._facts["error"] = _outcome(self._passing)
+        self.end(self._facts["status"], self._facts["error"])
+
+    def _elapsed(self) -> float:
+        return (datetime.now(timezone.utc) - message.parse_time(self._facts["started"])).total_seconds()
 
     def discard(self) -> None:
         """End the run without recording it, as if it had never been."""
@@ -284,7 +327,7 @@ class Run:
         return {"folder": str(self._journal.folder) if self._journal else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(_joined(Path(state["folder"]), None).__dict__ if state["folder"] else Run(None, None, {}).__dict__)
+        self.__dict__.update(join(Path(state["folder"]), None).__dict__ if state["folder"] else Run(None, None, {}).__dict__)
 
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self._ended else ''}>"
@@ -327,10 +370,20 @@ class Run:
                 )
             dvc.takes(self._repo, path, size, limit)
             if self._journal:
-                for pointer, text in dvc.keep(self._repo, {path: content}).items():
-                    self._journal.write_artifact(pointer, text)
+                self._keep_in_dvc(self._journal, self._repo, path, content)
         elif self._journal:
             self._journal.write_artifact(path, content)
+
+    def _keep_in_dvc(self, target: Journal, repo: Repo, path: str, content: Path) -> None:
+        try:
+            pointers = dvc.keep(repo, {path: content})
+        except MissingExtraError:
+            raise
+        except GitexpError as error:
+            target.warn(f"artifact {path} was not kept", error)
+            return
+        for pointer, text in pointers.items():
+            target.write_artifact(pointer, text)
 
     def _write_facts(self) -> None:
         if self._journal:
@@ -369,10 +422,10 @@ def start_run(
     if _active is not None and not _active._ended and _active._owner:
         raise UsageError("a run is going on in this process; end it first with gitexp.end_run()")
     inherited = os.environ.get(JOIN)
-    if not all_ranks and any(os.environ.get(rank, "0") not in ("0", "") for rank in _RANKS):
+    if not all_ranks and is_other_rank():
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
-        run = _joined(Path(inherited), Repo.discover(repo))
+        run = join(Path(inherited), Repo.discover(repo))
         run._facts.update(title=message, note=note, group=group)
         run.set_label(*labels)
     else:
@@ -421,6 +474,7 @@ def begin(
     talk: upkeep.Talk | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
+    deferral.settle()
     known = settings.load(repo.root)
     settled = upkeep.settle(repo, known, talk)
     extra = {
@@ -482,7 +536,8 @@ def unrecorded(repo: Repo, folder: Path) -> Run:
     return Run(repo, folder, facts, owned)
 
 
-def _joined(folder: Path, repo: Repo | None) -> Run:
+def join(folder: Path, repo: Repo | None) -> Run:
+    """Open a run that another process owns, for logging into it."""
     facts = journal.facts(folder)
     return Run(repo, folder, {key: facts[key] for key in ("id", "max_file_size") if key in facts})
 
@@ -537,6 +592,22 @@ def _disown(run: Run | None) -> None:
 
 
 # -- the current run -----------------------------------------------------------------------------------------------------
+
+
+def is_other_rank() -> bool:
+    """Whether this is a process of a distributed training that logs nothing: its rank is not 0."""
+    return any(os.environ.get(rank, "0") not in ("0", "") for rank in _RANKS)
+
+
+def activate(run: Run) -> None:
+    """Make a run the current one of this process, where there is none."""
+    global _active
+    _active = _active or run
+
+
+def outcome_at_exit() -> tuple[str, str | None]:
+    """Return the status, and the error, of runs that are still open when Python exits."""
+    return _outcome(getattr(sys, "last_value", None) or _uncaught[0])
 
 
 def active_run() -> Run | None:
@@ -621,8 +692,9 @@ def _current() -> Run:
 
 @atexit.register
 def _end_at_exit() -> None:
+    deferral.settle()
     if _active is not None and not _active._ended:
-        _active.end(*_outcome(getattr(sys, "last_value", None) or _uncaught[0]))
+        _active.end(*outcome_at_exit())
 
 
 _uncaught: list[BaseException | None] = [None]

@@ -21,6 +21,7 @@ def push(
     tags: bool | None = None,
     branch: bool = True,
     dry_run: bool = False,
+    data: bool = True,
     repo: Folder | None = None,
 ) -> Pushed:
     """Send experiments that a git remote does not have yet, with their branch, labels and notes.
@@ -31,6 +32,7 @@ def push(
         tags: whether each gets a tag there; None leaves it to the settings.
         branch: whether the branch that was advanced may go.
         dry_run: ask the remote, and change nothing.
+        data: send the data that DVC tracks to its remote first.
         repo: a folder in the repository, by default the current one.
 
     Raises:
@@ -43,19 +45,20 @@ def push(
     if experiments:
         index, known = Index(here), settings.load(here.root)
         chosen = [reference.resolve(index, item, known) if isinstance(item, str) else item for item in experiments]
-    return sync.push(here, remote, chosen, tags=tags, branch=branch, dry_run=dry_run)
+    return sync.push(here, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data)
 
 
-def pull(*, remote: str | None = None, prune: bool = False, repo: Folder | None = None) -> Pulled:
+def pull(*, remote: str | None = None, prune: bool = False, data: bool = True, repo: Folder | None = None) -> Pulled:
     """Bring everybody's experiments, labels and notes from a git remote, under names of their own.
 
     Args:
         remote: the name of a remote; None takes the one that ``git push`` would.
         prune: forget what is gone on the remote.
+        data: bring the data that DVC tracks into its cache.
         repo: a folder in the repository, by default the current one.
 
     Raises:
         UsageError: there is no such remote.
         GitError: the remote cannot be reached; nothing was changed.
     """
-    return sync.pull(Repo.discover(repo or "."), remote, prune=prune)
+    return sync.pull(Repo.discover(repo or "."), remote, prune=prune, data=data)

@@ -77,6 +77,10 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         taken, left_out = _permitted(repo, settings, [path for path in untracked if path not in results])
         left_out += [(path, "a submodule; its recorded commit stays") for path in sorted(submodules)]
+        if repo.distrusted:
+            unknown = _by_filter(repo, [*changed, *taken])
+            left_out += [(path, f"its filter '{name}' is a program that .git/config names") for path, name in unknown.items()]
+            changed, taken = ([path for path in paths if path not in unknown] for paths in (changed, taken))
         add = [path for path in changed if path not in submodules] + taken
         try:
             if add:
@@ -202,8 +206,17 @@ def _lfs(repo: Repo, paths: list[str]) -> list[str]:
     """Return those of ``paths`` that git LFS takes: they enter as small pointers."""
     if not paths:
         return []
+    return [path for path, name in _filters(repo, paths).items() if name == "lfs"]
+
+
+def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
+    """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git has of them."""
+    return {path: name for path, name in _filters(repo, paths).items() if name in repo.distrusted}
+
+
+def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
     fields = repo.git("check-attr", "-z", "--stdin", "filter", stdin=_joined(paths)).split(b"\0")
-    return [os.fsdecode(path) for path, value in zip(fields[0::3], fields[2::3]) if value == b"lfs"]
+    return {os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])}
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:

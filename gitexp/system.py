@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -25,17 +24,22 @@ class Sampler:
             raise MissingExtraError("sampling system metrics", "system") from None
         self._run = run
         self._seconds = seconds
-        self._process = psutil.Process(pid or os.getpid())
+        self._own = psutil.Process()
+        self._process = self._own if pid is None else psutil.Process(pid)
         self._gpus = _gpus()
         self._stop = threading.Event()
+        self._sampled = False
         self._thread = threading.Thread(target=self._loop, daemon=True, name="gitexp-system")
         psutil.cpu_percent()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop sampling."""
+        """Stop sampling; a run too short for a sample gets one now."""
         self._stop.set()
         self._thread.join(timeout=5)
+        if not self._sampled:
+            self._process = self._own
+            self._sample()
 
     def _loop(self) -> None:
         self._sample()
@@ -54,6 +58,7 @@ class Sampler:
                 "system.memory_percent": psutil.virtual_memory().percent,
             }
             self._run.log_metrics({**values, **_gpu_values(self._gpus)})
+            self._sampled = True
 
 
 def _memory(process: Any) -> int:

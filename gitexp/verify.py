@@ -79,9 +79,7 @@ def _signature(repo: Repo, experiment: Experiment, tag: Object | None, programs:
 def _programs(repo: Repo) -> dict[str, str]:
     """Return the programs that check signatures, from every scope of git's configuration but the repository's own."""
     programs = dict(_PROGRAMS)
-    listed = repo.git("config", "-z", "--show-scope", "--get-regexp", r"^gpg\.(.*\.)?program$", ok=(0, 1)).decode().split("\0")
-    for scope, entry in zip(listed[0::2], listed[1::2]):
-        name, _, value = entry.partition("\n")
+    for scope, name, value in repo.scoped_config(r"^gpg\.(.*\.)?program$"):
         if scope in ("system", "global", "command") and name in programs:
             programs[name] = value
             if name == "gpg.program":  # the older name of the same thing
@@ -93,7 +91,7 @@ def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:
     """Return those of the commits whose tree has a hole. Almost always there is none, which one call tells for all."""
     wanted = "".join(f"{commit}\n" for commit in commits).encode()
     arguments = ("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin")
-    listed = repo.git(*arguments, stdin=wanted, env={"GIT_NO_LAZY_FETCH": "1"}, ok=(0, 128)) if commits else b"-"
+    listed = repo.git(*arguments, stdin=wanted, ok=(0, 128)) if commits else b"-"
     if listed and not re.search(rb"^\?", listed, re.MULTILINE):
         return set()
     return set(commits) if len(commits) == 1 else {commit for commit in commits if _incomplete(repo, [commit])}

@@ -34,7 +34,9 @@ class Project:
 
     def git(self, *args: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run git in it and return what it prints, stripped."""
-        done = subprocess.run(["git", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape")
+        done = subprocess.run(
+            ["git", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape", stdin=subprocess.DEVNULL
+        )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout.strip()
 

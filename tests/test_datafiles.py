@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import datafiles, settings, upkeep
+from gitexp import datafiles, dvc, settings, upkeep
+from gitexp.errors import MissingExtraError
 from gitexp.repo import Repo
 
 POINTER = "outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: {path}\n"
@@ -116,3 +119,43 @@ def test_git_lfs_works_the_same_through_git(project: Project, tmp_path: Path) ->
     project.gitexp("verify", "exp-1")
     project.gitexp("checkout", "exp-2", "--worktree", str(tmp_path / "beside"))
     assert (tmp_path / "beside/data.bin").read_bytes() == b"two" * 2000
+
+
+def test_a_program_of_the_repositorys_is_never_taken_for_dvc(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = project.write("dvc", "#!/bin/sh\ntouch canary\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f".{os.pathsep}{project.root}{os.pathsep}{os.environ['PATH']}")
+    try:
+        assert Path(dvc._program()[0]).parent != project.root
+    except MissingExtraError:
+        pass
+    project.write(".dvc/config", "[core]\n")
+    project.write("x.dvc", POINTER.format(md5="a" * 32, path="x"))
+    project.write("x", "four")
+    project.gitexp("log", "-M", "rmse=1")
+    for command in (["list"], ["show"], ["diff", "exp-1"], ["verify", "exp-1"]):
+        project.gitexp(*command)
+    assert not (project.root / "canary").exists()
+
+
+def test_a_fault_in_the_data_at_the_end_does_not_take_the_run_away(project: Project) -> None:
+    project.write(".dvc/config", "[core]\n")
+    done = project.run("run", "--", sys.executable, "-c", "open('.gitexp.toml', 'w').write('nonsense')")
+    assert done.returncode == 0
+    assert "the data that it wrote is not recorded: .gitexp.toml cannot be read as TOML" in done.stderr
+    assert project.tags() == ["exp-1"]
+
+
+def test_a_link_in_somebodys_commit_does_not_lead_our_configuration_out_of_the_work_tree(project: Project, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    project.write(".dvc/config", "['remote \"store\"']\n    url = ../../store\n    password = secret\n")
+    tree = tmp_path / "tree"
+    (tree / ".dvc").mkdir(parents=True)
+    (tree / ".dvc/config.local").symlink_to(victim)
+    dvc._adapt(Repo.discover(project.root), tree)
+    assert victim.read_text() == "mine"
+    written = tree / ".dvc/config.local"
+    assert f"url = {tmp_path}/store" in written.read_text(), "a relative one would mean another place there"
+    assert os.name != "posix" or written.stat().st_mode & 0o077 == 0
+    assert (tree / ".dvc/cache").resolve() == project.root / ".dvc/cache"

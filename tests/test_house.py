@@ -36,7 +36,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("command", "doctor", "export"),
     ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
-    ("store", "dvc", "upkeep", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree"),
+    ("store", "dvc", "upkeep", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree", "deferral"),
     ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
     ("experiment", "errors", "settings", "card", "extras"),
 )

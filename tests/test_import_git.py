@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import gitexp
+import gitexp.errors
 from conftest import Project
 from oddities import HEAD, READABLE, UNREADABLE
 from recording import record
@@ -226,6 +227,24 @@ def test_imports_at_the_same_time_record_each_commit_once(project: Project) -> N
     assert sum(process.communicate()[0].count(b"exp-") for process in running) == 12
     assert project.tags() == [f"exp-{at}" for at in range(1, 13)]
     assert len({*project.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}) == 12
+
+
+def test_from_python_it_is_the_same(project: Project) -> None:
+    commits = history(project, 2)
+    project.commit("odd", test_metrics_csv="epoch,loss\n1,2\n")
+    done = gitexp.import_runs("git", repo=project.root)
+    assert [item.id for item in done.experiments] == commits
+    assert [item.what.partition(" ")[2] for item in done.unread] == ["test.metrics.csv"]
+    assert gitexp.import_runs("git", repo=project.root).known == 2
+    with pytest.raises(gitexp.errors.UsageError, match="do not go together"):
+        gitexp.import_runs("mlflow")
+
+
+def test_without_a_source_the_help_says_which_there_are(project: Project) -> None:
+    done = project.run("import")
+    assert done.returncode == 2
+    assert "  mlflow " in done.stderr
+    assert len(done.stderr.splitlines()) > 10
 
 
 @pytest.mark.parametrize("how", ["sha256", "worktree", "alternates", "packed"])

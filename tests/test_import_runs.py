@@ -236,6 +236,30 @@ def test_a_folder_of_runs_is_read_without_mlflow_and_a_run_that_was_here_before_
     assert not Path("owned").exists()
 
 
+@pytest.mark.parametrize("owner", ["user", "gitexp"])
+def test_params_of_the_users_stay_and_those_of_an_experiment_before_are_replaced(project: Project, owner: str) -> None:
+    if owner == "user":
+        start = project.commit("mine", params_yml="mine: 1\n")
+    else:
+        start = record(project, {"lr": 1}, {"loss": 2}, requirements="# old\n").id
+    project.write("mlruns/1/meta.yaml", "name: Default\n")
+    project.write("mlruns/1/abc/meta.yaml", f"run_id: abc\nstatus: 3\nstart_time: 1600000000000\nend_time: {10**17}\n")
+    project.write("mlruns/1/abc/params/lr", "5")
+    project.write("mlruns/1/abc/tags/mlflow.source.git.commit", start)
+    project.gitexp("import", "mlflow", "mlruns")
+    found = gitexp.get("@" if owner == "user" else "exp-2")
+    assert found.parent == start
+    assert found.params == {"lr": 5}
+    files = project.git("ls-tree", "-r", "--name-only", found.id).split()
+    if owner == "user":
+        assert found.read("params.yml") == b"mine: 1\n"
+        assert found.read(".gitexp/params.yml") == b"lr: 5\n"
+    else:
+        assert found.read("params.yml") == b"lr: 5\n"
+        assert not [path for path in files if path.startswith(".gitexp/")]
+    project.gitexp("verify", found.name)
+
+
 # -- Weights & Biases ---------------------------------------------------------------------------------------------------------
 
 WANDB = """
@@ -297,6 +321,12 @@ def test_offline_runs_of_wandb_with_their_uncommitted_changes(offline: Project, 
         (torn / f"run-{at}.wandb").write_bytes(whole[:size])
     done = other.run("import", "wandb", str(torn), "--dry-run")
     assert done.returncode == 0, done.stderr
+    assert "it seems to go on" in done.stderr
+    for path in torn.iterdir():
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    other.git("tag", "-d", *other.tags())
+    other.gitexp("import", "wandb", str(torn))
+    assert gitexp.get("@", repo=other.root).status == "killed"
 
 
 # -- TensorBoard --------------------------------------------------------------------------------------------------------------

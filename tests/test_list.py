@@ -18,15 +18,15 @@ from conftest import Project
 from gitexp.errors import UsageError
 from recording import record
 
-NOW = datetime.now(timezone.utc)
 HEAVY = {"pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets"}
 
 
 def three(project: Project) -> None:
-    """Record three experiments that differ in lr, depth and rmse, and agree in seed."""
-    record(project, {"lr": 0.1, "model.depth": 3, "seed": 1}, {"rmse": 20.123456789}, NOW - timedelta(hours=3))
-    record(project, {"lr": 0.01, "model.depth": 3, "seed": 1}, {"rmse": 18.5}, NOW - timedelta(hours=2, minutes=1), labels=("conv",))
-    record(project, {"lr": 0.001, "model.depth": 10, "seed": 1}, {"rmse": 17}, NOW - timedelta(minutes=5), duration=75, title="A third try")
+    """Record three experiments that differ in lr, depth and rmse, and agree in seed; their ages are those at the call."""
+    now = datetime.now(timezone.utc)
+    record(project, {"lr": 0.1, "model.depth": 3, "seed": 1}, {"rmse": 20.123456789}, now - timedelta(hours=3))
+    record(project, {"lr": 0.01, "model.depth": 3, "seed": 1}, {"rmse": 18.5}, now - timedelta(hours=2, minutes=1), labels=("conv",))
+    record(project, {"lr": 0.001, "model.depth": 10, "seed": 1}, {"rmse": 17}, now - timedelta(minutes=5), duration=75, title="A third try")
 
 
 def on_terminal(project: Project, *args: str, columns: int = 100) -> str:

@@ -36,6 +36,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "why": ("prove", "Attribute the change of a metric to what differs."),
     "push": ("sync", "Send experiments to a git remote."),
     "pull": ("sync", "Bring everybody's experiments from a git remote."),
+    "remote": ("remote", "Set up DagsHub as a remote."),
     "status": ("live", "Show runs going on, dead runs and what is not pushed."),
     "watch": ("live", "Follow a run in the terminal."),
     "recover": ("live", "Turn dead runs into experiments."),
@@ -43,10 +44,19 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "note": ("annotate", "Add a note to an experiment."),
     "rm": ("annotate", "Take an experiment's tag away."),
     "import": ("importing", "Make experiments of history or of other tools' runs."),
-    "remote": ("remote", "Set up DagsHub as a remote."),
     "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "doctor": ("setup", "Find and mend leftovers and damage."),
+}
+_SECTIONS = {  # the command that each begins with
+    "log": "Record",
+    "list": "Look and compare",
+    "checkout": "Go back and prove",
+    "push": "Share",
+    "status": "Runs that go on",
+    "label": "Annotate",
+    "import": "Come from elsewhere, and leave",
+    "init": "Care",
 }
 ALIASES = {"ls": "list"}
 _HIDDEN = {"dagshub-credential": "remote"}  # what git calls, not people
@@ -75,8 +85,14 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        sections: dict[str, list[tuple[str, str]]] = {}
+        width = max(map(len, COMMANDS))
+        for name, (_, text) in COMMANDS.items():
+            title = _SECTIONS.get(name) or next(reversed(sections))
+            sections.setdefault(title, []).append((name.ljust(width), text))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +116,11 @@ def main(args: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:
-        code = _said(error.format_message(), error.exit_code)
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command, as click 8.2 says it: the help of many lines
+            click.echo(error.format_message(), err=True)
+            code = error.exit_code
+        else:
+            code = _said(error.format_message(), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):

@@ -171,7 +171,8 @@ def _agreed(experiment: Experiment, todo: rerun.Task, yes: bool, call: str, ques
     """Show what would be run, and have the user agree; nothing from a repository is ever run by itself."""
     origin = experiment.extra.get("source")
     by = f"recorded by {output.clean(experiment.author)} <{output.clean(experiment.email)}>"
-    where = f"{by}, imported from {output.clean(str(origin))}" if origin else by
+    known = output.clean(f"{origin.get('kind')} {origin.get('id')}" if isinstance(origin, dict) else str(origin))
+    where = f"{by}, imported from {known}" if origin else by
     output.say(f"{experiment.name} ({where}) was made by this command:")
     output.say(f"  {output.clean(todo.shown)}")
     if yes:

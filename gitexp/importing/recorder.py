@@ -11,13 +11,14 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp import batch, message, metrics, params, results, store, trees
 from gitexp.errors import GitError, UsageError
 from gitexp.experiment import Experiment
-from gitexp.importing.found import Commit, Found, Progress, Run, Unread
+from gitexp.importing.found import Commit, Found, Progress, Run, Unread, moment
 from gitexp.index import Index
 from gitexp.notes import check_label
 from gitexp.repo import Repo
@@ -38,6 +39,13 @@ class Outcome:
 
     known: int = 0
     unread: list[Unread] = field(default_factory=list)
+
+
+class _Code(NamedTuple):
+    """The commit that ran: its tree, and the files in it that are gitexp's own."""
+
+    tree: str
+    ours: frozenset[str]
 
 
 class Known:
@@ -94,7 +102,6 @@ def record(
 
 
 def _of_commit(item: Commit) -> batch.Entry:
-    ended = item.started.timestamp() + (item.duration or 0)
     draft = store.Draft(
         params=item.params,
         metrics=b"",
@@ -104,11 +111,15 @@ def _of_commit(item: Commit) -> batch.Entry:
         duration=item.duration,
         title=item.title,
         author=item.author or None,
-        recorded=item.started.fromtimestamp(ended, item.started.tzinfo),
+        recorded=_end(item),
         extra={"source": {"kind": item.kind, "id": item.id}, "files": dict(item.files)},
         id=item.key,
     )
     return batch.Entry(draft, None, item.id, item.parent)
+
+
+def _end(item: Commit | Run) -> datetime:
+    return moment(item.started.timestamp() + (item.duration or 0)).astimezone(item.started.tzinfo)
 
 
 class _Desk:
@@ -120,12 +131,12 @@ class _Desk:
         self.scratch = scratch
         self.outcome = outcome
         self.limit = limit
-        self._codes: dict[str, tuple[str, bool] | None] = {}
+        self._codes: dict[str, _Code | None] = {}
 
     def entry(self, run: Run) -> batch.Entry:
         """Write all of a run but its commit and tag."""
         code = self._code(run.commit) if run.commit else None
-        base, parent = (code[0], run.commit) if code else (None, None)
+        base, parent = (code.tree, run.commit) if code else (None, None)
         contents: dict[str, str] = {}
         applied = None
         if run.patch and base and parent:
@@ -133,7 +144,8 @@ class _Desk:
         if run.patch and not applied:
             contents[PATCH] = self.repo.write_object("blob", run.patch)
         tree = trees.parse(self._raw(base), self.repo.object_format) if base else {}
-        places = _places(tree, ours=bool(code and code[1]))
+        tree.pop(results.FOLDER.encode(), None)  # what an experiment before it left there
+        places = _places(tree, code.ours if code else frozenset())
         values = _nested(run.params)
         contents[places.params] = self.repo.write_object("blob", params.dump(values))
         contents[places.metrics], last = self._metrics(run)
@@ -153,7 +165,7 @@ class _Desk:
             group=message.one_line(run.group) if run.group else None,
             command=message.one_line(run.command) if run.command else None,
             author=run.author or None,
-            recorded=run.started.fromtimestamp(run.started.timestamp() + (run.duration or 0), run.started.tzinfo),
+            recorded=_end(run),
             trailers={"Source": f"{run.kind} {run.id}", "Source-Store": run.where, "Code": _code_said(run, parent, applied)},
             extra={
                 "source": {"kind": run.kind, "id": run.id, "where": run.where},
@@ -165,16 +177,21 @@ class _Desk:
         )
         return batch.Entry(draft, trees.write(self.repo, contents, tree), None, parent)
 
-    def _code(self, commit: str) -> tuple[str, bool] | None:
-        """Return the tree of a commit and whether gitexp recorded it; None where it is not here."""
+    def _code(self, commit: str) -> _Code | None:
+        """Return what is known of the commit that ran; None where it is not here."""
         if commit not in self._codes:
             self._codes[commit] = None
             if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
                 here, tree = self.beside.objects([commit, f"{commit}^{{tree}}"])
                 if here and here.kind == "commit" and tree and tree.kind == "tree":
                     text = here.data.decode("utf-8", "replace").partition("\n\n")[2]
-                    self._codes[commit] = (tree.id, "Id" in message.trailers(text))
+                    self._codes[commit] = _Code(tree.id, self._ours(commit) if "Id" in message.trailers(text) else frozenset())
         return self._codes[commit]
+
+    def _ours(self, commit: str) -> frozenset[str]:
+        """Return the files that gitexp wrote when it recorded a commit."""
+        found = Index(self.repo).select('tag."commit" = ?', [commit], everybody=True, limit=1)
+        return frozenset(found[0].files.values()) if found else frozenset()
 
     def _patched(self, run: Run, tree: str) -> tuple[str, bool]:
         """Apply a run's changes to a tree, in a private index; returns the tree as it was where they do not apply."""
@@ -193,8 +210,7 @@ class _Desk:
             return tree, False
 
     def _raw(self, tree: str) -> bytes:
-        """Return a tree's data, whether it was there before or was just written."""
-        found = next(self.beside.objects([tree])) or next(self.repo.objects([tree]))
+        found = next(self.beside.objects([tree]))
         return found.data if found else b""
 
     def _metrics(self, run: Run) -> tuple[str, dict[str, float]]:
@@ -238,10 +254,10 @@ def _code_said(run: Run, parent: str | None, applied: bool | None) -> str | None
     return None
 
 
-def _places(tree: Mapping[bytes, Any], ours: bool) -> results.Places:
+def _places(tree: Mapping[bytes, Any], ours: frozenset[str]) -> results.Places:
     """Return where the results go: what the commit already has at the usual places is somebody's own, unless gitexp wrote it."""
-    taken = {path for path in (results.PARAMS, results.METRICS) if path.encode() in tree and not ours}
-    return results.choose(frozenset({results.PARAMS, results.METRICS} - taken))
+    usual = (results.PARAMS, results.METRICS)
+    return results.choose(frozenset(path for path in usual if path.encode() not in tree or path in ours))
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from gitexp.importing.found import Found, Progress, Run, Unread, moment, person,
 _HEADER = b":W&B\xe1\xbe\x00"
 _BLOCK = 32_768
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
 _LARGEST_PATCH = 50 * 10**6  # bytes
 
 
@@ -68,7 +70,10 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
             continue
         _joined(found.setdefault(_id(facts.run), facts), facts, path)
     for id, facts in sorted(found.items(), key=lambda item: _started(item[1])):
-        yield _run(folder, id, facts, messages)
+        if facts.exit_code is None and any(time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files):
+            yield Unread(f"wandb {facts.run.display_name or id}", "it seems to go on; import again when it is over, or in some minutes")
+        else:
+            yield _run(folder, id, facts, messages)
     progress(len(files), len(files))
 
 

@@ -218,7 +218,13 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
         run, artifacts = task.run.id, task.run.artifacts
         points = _missing(server, task.run, points)
         given = {key: value for key, value in given.items() if key not in task.run.params}
-    server.log(run, given, points, {WHOLE: "yes"})
+    try:
+        server.log(run, given, points, {WHOLE: "yes"})
+    except Refusal:
+        shorter = {key: words.cut(value, words.OLD_PARAM_LENGTH) for key, value in given.items()}
+        if shorter == given:
+            raise
+        server.log(run, shorter, points, {WHOLE: "yes"})
     return run, artifacts
 
 

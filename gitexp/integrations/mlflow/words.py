@@ -24,6 +24,7 @@ from gitexp.experiment import Experiment, MetricPoint
 # What MLflow takes at once and at most, in characters and entities.
 KEY_LENGTH = 250
 PARAM_LENGTH = 6000
+OLD_PARAM_LENGTH = 500  # what servers of MLflow 2.2 refuse to exceed
 TAG_LENGTH = 8000
 METRICS_AT_ONCE = 1000
 PARAMS_AT_ONCE = 100

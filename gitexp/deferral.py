@@ -1,0 +1,85 @@
+"""Ends of runs that wait for a quiet moment: results may still come in after a logger called the run finished.
+
+A run that waits is recorded before the next one begins (its parent should be this experiment), when nothing came for a
+while, and at the latest when Python exits. Its folder says how it ended, so one that waits when the process is killed is
+recorded by ``gitexp recover`` as what it was.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+QUIET = 5.0  # seconds without a value after which a run that waits is recorded
+
+
+@dataclass
+class _Waiting:
+    end: Callable[[], object]
+    seconds: float
+    until: float
+
+
+_waiting: dict[str, _Waiting] = {}
+_lock = threading.RLock()  # held while an end runs, so that nobody begins a run in the midst of it
+_clock: threading.Thread | None = None
+
+
+def later(key: str, end: Callable[[], object], seconds: float) -> None:
+    """Have ``end`` called once, when nothing was touched for ``seconds``, or by ``settle``."""
+    global _clock
+    with _lock:
+        _waiting[key] = _Waiting(end, seconds, time.monotonic() + seconds)
+        if _clock is None or not _clock.is_alive():
+            _clock = threading.Thread(target=_watch, daemon=True, name="gitexp-deferral")
+            _clock.start()
+
+
+def touch(key: str) -> None:
+    """Put an end off: something came in just now."""
+    waiting = _waiting.get(key)
+    if waiting is not None:
+        waiting.until = time.monotonic() + waiting.seconds
+
+
+def cancel(key: str) -> bool:
+    """Call an end off, and return whether it still waited."""
+    with _lock:
+        return _waiting.pop(key, None) is not None
+
+
+def settle(key: str | None = None) -> None:
+    """Call the ends that wait, in their order; with a key, only that one."""
+    with _lock:
+        for name in [*_waiting] if key is None else [key]:
+            waiting = _waiting.pop(name, None)
+            if waiting is not None:
+                waiting.end()
+
+
+def _watch() -> None:
+    while True:
+        with _lock:
+            now = time.monotonic()
+            for name in [name for name, item in _waiting.items() if item.until <= now]:
+                settle(name)
+            if not _waiting:
+                global _clock
+                _clock = None
+                return
+            pause = min(item.until for item in _waiting.values()) - now
+        time.sleep(max(pause, 0.05))
+
+
+def _forget() -> None:
+    """In a forked child: what waits is the parent's."""
+    global _lock, _clock
+    _lock, _clock = threading.RLock(), None
+    _waiting.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

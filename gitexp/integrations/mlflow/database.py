@@ -1,0 +1,130 @@
+"""The disposable database: MLflow's own schema, made by MLflow's own code, and two small tables of ours in it.
+
+One process makes it, under a lock and beside its place, so that nobody ever sees half of one. A database that another
+version of MLflow or of this module made, or that was made where the repository lay before, is set aside and made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from gitexp.integrations.mlflow import place
+from gitexp.repo import Repo
+
+VERSION = 1
+_TABLES = """
+    CREATE TABLE gitexp_state(made_by TEXT);
+    CREATE TABLE gitexp_run(
+        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER DEFAULT 0, stamp TEXT, tag TEXT, "commit" TEXT, marks TEXT);
+    CREATE INDEX gitexp_run_folder ON gitexp_run(folder);
+"""  # folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read; marks: what notes said of it
+
+
+def prepare(repo: Repo) -> Path:
+    """Return the file of a sound database of this repository, made if need be."""
+    import portalocker
+
+    path = place.database(repo)
+    if _made_by(path) == _maker(repo):
+        return path
+    place.folder(repo)
+    with open(path.with_suffix(".lock"), "ab") as file:
+        portalocker.lock(file, portalocker.LOCK_EX)
+        if _made_by(path) != _maker(repo):
+            for end in ("", "-journal", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.replace(f"{path}{end}", f"{path}.old{end}")
+            _make(repo, path)
+    return path
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database for one transaction: whole, or not at all."""
+    with closing(connect(path)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield db
+            db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database for looking at it."""
+    with closing(connect(path)) as db:
+        yield db
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the database; statements outside of ``writing`` are transactions of their own."""
+    db = sqlite3.connect(path, timeout=30, isolation_level=None)
+    db.execute("PRAGMA synchronous = OFF")  # it can be made anew from git
+    return db
+
+
+def _maker(repo: Repo) -> str:
+    from mlflow.version import VERSION as MLFLOW
+
+    return f"gitexp {VERSION}, MLflow {MLFLOW}, in {repo.state_dir}"
+
+
+def _made_by(path: Path) -> str | None:
+    if not path.exists():
+        return None
+    try:
+        with closing(connect(path)) as db:
+            return str(db.execute("SELECT made_by FROM gitexp_state").fetchone()[0])
+    except (sqlite3.Error, TypeError):
+        return None
+
+
+def _make(repo: Repo, path: Path) -> None:
+    part = path.with_suffix(f".{os.getpid()}.new")
+    part.unlink(missing_ok=True)
+    try:
+        initialize(part)
+        with closing(connect(part)) as db:
+            db.executescript(_TABLES)
+            db.execute("INSERT INTO gitexp_state VALUES (?)", [_maker(repo)])
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def initialize(path: Path) -> None:
+    """Make MLflow's tables in an empty database, or bring those of an earlier MLflow up to date."""
+    import sqlalchemy
+    from mlflow.store.db import utils
+
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    try:
+        with quiet():
+            if utils._all_tables_exist(engine):
+                utils._upgrade_db(engine)
+            else:
+                utils._initialize_tables(engine)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Spare people the log of dozens of migrations."""
+    loggers = [logging.getLogger(name) for name in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")]
+    before = [logger.level for logger in loggers]
+    logging.disable(logging.INFO)  # MLflow's alembic.ini sets levels of its own meanwhile
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        for logger, level in zip(loggers, before):
+            logger.setLevel(level)

@@ -1,0 +1,79 @@
+"""What comes to an experiment after it was recorded: late metrics, and what people edit in MLflow's pages.
+
+A commit never changes, so it becomes a line in the experiment's git notes, which ``gitexp push`` and ``pull`` exchange: a
+label or a note of gitexp's own where it is one, else ``{"mlflow": {...}}`` with tags, a name, metrics or params.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gitexp import deferral, notes
+from gitexp.experiment import MetricPoint
+from gitexp.index import Index
+from gitexp.integrations.mlflow import words
+from gitexp.repo import Repo
+
+_SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
+_late: dict[str, list[list[Any]]] = {}
+
+
+def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the events for tags that are set, or removed where they are None.
+
+    Args:
+        labels: those that the experiment has now.
+
+    Raises:
+        UsageError: a label cannot be one.
+    """
+    rest = dict(tags)
+    events: list[dict[str, Any]] = []
+    if words.LABELS in rest:
+        said = rest.pop(words.LABELS) or ""
+        given = words.labels({words.LABELS: said}) or said.strip("[]").replace('"', " ").replace(",", " ").split()
+        wanted = {notes.check_label(word) for word in given}
+        events += [{"label": f"+{word}"} for word in sorted(wanted - {*labels})]
+        events += [{"label": f"-{word}"} for word in sorted({*labels} - wanted)]
+    text = rest.get("mlflow.note.content")
+    if text and text.strip():
+        events.append({"note": text.strip()})
+    name = rest.pop("mlflow.runName", None)
+    if name:
+        events.append({"mlflow": {"name": name}})
+    if rest:
+        events.append({"mlflow": {"tags": rest}})
+    return events
+
+
+def labels(repo: Repo, commit: str) -> tuple[str, ...]:
+    """Return the labels that an experiment has now."""
+    found = Index(repo).select('tag."commit" = ?', [commit], everybody=True)
+    return found[0].labels if found else ()
+
+
+def add(repo: Repo, commit: str, events: Iterable[Mapping[str, Any]]) -> None:
+    """Write the events; raise GitError where notes cannot be written."""
+    notes.add(repo, [commit], events)
+
+
+def add_late_metrics(repo: Repo, commit: str, points: Iterable[MetricPoint]) -> None:
+    """Write metric values that came after the recording, a moment later and many at once."""
+    key = f"late {repo.state_dir} {commit}"
+    rows = _late.setdefault(key, [])
+    rows += [[name, value if math.isfinite(value) else str(value), timestamp, step] for name, value, timestamp, step in points]
+    deferral.later(key, lambda: _write(repo, commit, key), _SECONDS)
+
+
+def settle(repo: Repo, commit: str | None = None) -> None:
+    """Write now what waits, for one experiment or for all of a repository."""
+    for key in [key for key in _late if key.startswith(f"late {repo.state_dir} {commit or ''}")]:
+        deferral.settle(key)
+
+
+def _write(repo: Repo, commit: str, key: str) -> None:
+    rows = _late.pop(key, [])
+    if rows:
+        add(repo, commit, [{"mlflow": {"metrics": rows}}])

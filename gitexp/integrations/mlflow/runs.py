@@ -1,0 +1,220 @@
+"""MLflow's runs of this process as runs of gitexp: the same snapshot, journal and recording as ``gitexp run``.
+
+The first MLflow run inside a run that goes on already (``gitexp run``, ``gitexp.start_run``) is that run; further ones and
+nested ones are children, recorded at their end beside the branch. Any other MLflow run is a run of its own. It is recorded
+a little after MLflow calls it finished (``Run.end_later``): scikit-learn's scores and system metrics come after that.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import warnings
+import weakref
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp import deferral, notebook, run
+from gitexp.errors import GitexpError
+from gitexp.experiment import MetricPoint
+from gitexp.integrations.mlflow import face, place, words
+from gitexp.repo import Repo
+
+CHILD = "it is a child of another run"
+_BORN = os.getpid()
+
+
+class Running:
+    """An MLflow run that goes on.
+
+    Attributes:
+        id: MLflow's id of it.
+        run: what is logged goes here.
+        ours: whether MLflow's end of it is its end (a joined run ends when its owner says so).
+        parent: the run that it is a child of.
+    """
+
+    def __init__(self, id: str, live: run.Run, ours: bool, parent: run.Run | None = None) -> None:
+        self.id = id
+        self.run = live
+        self.ours = ours
+        self.parent = parent
+        self.deleted = False
+        self.finished = False
+
+    def log_points(self, points: Iterable[MetricPoint]) -> None:
+        """Journal metric values."""
+        self.run.log_points(points)
+        if self.finished:
+            deferral.touch(self.run.id)
+
+    def log_params(self, texts: dict[str, str]) -> None:
+        """Journal params, as numbers where their text is one, and keep the text where it cannot be told from the number."""
+        self.run.log_params({key: _value(text) for key, text in texts.items()})
+        spelt = {key: text for key, text in texts.items() if words.param_text(_value(text)) != text}
+        if spelt:
+            self.change(lambda known: known.setdefault("params", {}).update(spelt))
+
+    def set_tags(self, tags: dict[str, str | None]) -> None:
+        """Set tags, or remove those that are None."""
+
+        def by(known: dict[str, Any]) -> None:
+            merged = {**known.get("tags", {}), **tags}
+            known["tags"] = {key: text for key, text in merged.items() if text is not None}
+
+        self.change(by)
+        if tags.get("mlflow.note.content"):
+            self.run.set_note(str(tags["mlflow.note.content"]))
+
+    def change(self, by: Any) -> None:
+        """Change the run's face."""
+        if not self.run.silent:
+            face.change(self.run.folder, by)
+
+
+class Runs:
+    """All MLflow runs that this process began in one repository, and those of others that it joined."""
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        self._mine: dict[str, Running] = {}
+        self._joined: dict[str, Running] = {}
+        here = weakref.ref(self)
+        atexit.register(lambda: _end_all(here()))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=lambda: _in_child(here()))
+
+    def find(self, id: str) -> Running | None:
+        """Return a run that this process began or joined, and that can still be logged into."""
+        found = self._mine.get(id) or self._joined.get(id)
+        return found if found is not None and not found.run.ended else None
+
+    def join(self, id: str, folder: Path) -> Running | None:
+        """Join a run that another process owns; None where it ended meanwhile."""
+        with suppress(OSError):
+            self._joined[id] = Running(id, run.join(folder, self.repo), ours=False)
+        return self.find(id)
+
+    def begin(self, experiment: str, parent: str | None) -> tuple[run.Run, bool, run.Run | None]:
+        """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the run that it is a child of."""
+        outer = run.active_run()
+        if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
+            outer = None
+        if outer is not None and face.claim(outer.folder):
+            return outer, False, None
+        above = self.find(parent).run if parent and self.find(parent) else None  # type: ignore[union-attr]
+        if above is None and outer is not None and all(item.run is not outer or not item.ours for item in self._mine.values()):
+            above = outer
+        unsaved = notebook.unsaved()
+        if unsaved:
+            warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
+        child = above is not None or parent is not None
+        live = run.begin(
+            self.repo, command=notebook.command(), group=self._group(experiment, above, parent), beside=CHILD if child else None
+        )
+        face.claim(live.folder)
+        if not child:
+            run.activate(live)
+        return live, True, above
+
+    def add(self, running: Running) -> None:
+        """Know a run that was begun."""
+        self._mine[running.id] = running
+
+    def end(self, running: Running, status: str) -> None:
+        """End a run as MLflow says: at once where nobody waits for it, else at a quiet moment."""
+        running.finished = True
+        ours = words.status(status) or "finished"
+        if not running.ours:
+            return
+        at_once = running.parent is not None or os.getpid() != _BORN or multiprocessing.parent_process() is not None
+        error = None if ours == "finished" else f"MLflow says {status}"
+        if not at_once and ours == "finished":
+            running.run.end_later(ours, error)
+            return
+        deferral.settle(running.run.id)
+        experiment = running.run.end(ours, error)
+        if experiment is not None and running.parent is not None and not running.parent.ended:
+            running.parent.add_facts("children", [experiment.name])
+
+    def go_on(self, id: str) -> bool:
+        """Take a finished run up again that was not recorded yet, and return whether that was so."""
+        running = self.find(id)
+        if running is None:
+            return False
+        if running.ours and running.finished and running.run.go_on():
+            run.activate(running.run)
+        running.finished = False
+        return True
+
+    def _group(self, experiment: str, above: run.Run | None, parent: str | None) -> str | None:
+        if experiment != words.DEFAULT:
+            return experiment
+        if above is None:
+            return f"run-{parent[:8]}" if parent else None
+        return str(face.read(above.folder).get("name") or f"run-{above.id[:8]}")
+
+
+_known: dict[Path, Runs] = {}
+
+
+def of(repo: Repo) -> Runs:
+    """Return this process's runs in a repository, however many stores there are."""
+    if repo.state_dir not in _known:
+        _known[repo.state_dir] = Runs(repo)
+    return _known[repo.state_dir]
+
+
+def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Running:
+    """Begin a run that goes on where a recorded one ended: with its params, metrics and artifacts, on the code of now.
+
+    Raises:
+        GitexpError: the commit is not here, or no run can begin.
+    """
+    import io
+
+    from gitexp import index, metrics, params
+    from gitexp.integrations.mlflow.tables import read_json
+
+    old = index.Index(runs.repo).select('tag."commit" = ?', [commit], everybody=True)[0]
+    live, ours, above = runs.begin(experiment, None)
+    running = Running(id, live, ours, above)
+    runs.add(running)
+    listed = runs.repo.git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{place.RUN_FILES}/", f"{place.MODEL_FILES}/")
+    paths = [os.fsdecode(path) for path in listed.split(b"\0") if path and b"\n" not in path]
+    wanted = [old.files.get("metrics", "metrics.csv"), old.files.get("params", "params.yml"), place.FACE, *paths]
+    found = [item.data if item else b"" for item in runs.repo.objects(f"{commit}:{path}" for path in wanted)]
+    with suppress(GitexpError):
+        live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
+        live.log_params(params.load(found[1]))
+    running.change(lambda known: known.update({**read_json(found[2]), "run": id}))
+    for path, data in zip(paths, found[3:]):
+        with suppress(GitexpError):
+            live.keep(path, data)
+    live.set_condition("mlflow", {"run": id, "follows": name})
+    return running
+
+
+def _value(text: str) -> Any:
+    """Return what a param's text stands for; a mapping stays text, since the name of a param of MLflow's is whole."""
+    value = words.param_value(text)
+    return text if isinstance(value, dict) else value
+
+
+def _end_all(runs: Runs | None) -> None:
+    """At Python's exit: end what is open, children first; how the process ends says how they did."""
+    for running in reversed(list(runs._mine.values()) if runs else []):
+        if running.ours and not running.finished and not running.run.ended:
+            status, error = run.outcome_at_exit()
+            running.finished = True
+            running.run.end(status, error)
+
+
+def _in_child(runs: Runs | None) -> None:
+    """In a forked child: what the parent began is the parent's to end."""
+    if runs is not None:
+        for running in runs._mine.values():
+            running.ours = False

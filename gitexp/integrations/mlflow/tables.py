@@ -1,0 +1,191 @@
+"""Runs as rows of MLflow's tables, written in bulk: the way of MLflow's own classes takes milliseconds for each row.
+
+Only the tables of runs, metrics, datasets and models, whose columns have been the same for years; where a column is not
+there, its value is left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gitexp.experiment import MetricPoint
+from gitexp.integrations.mlflow import words
+
+ACTIVE, DELETED = "active", "deleted"
+_LATEST = """
+    INSERT INTO latest_metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT(key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step,
+        is_nan = excluded.is_nan
+    WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)
+"""
+_LINKED = {  # tables that hold more of a run: which rows are its own
+    "inputs": "source_id = :run OR destination_id = :run",
+    "datasets": "dataset_uuid IN (SELECT source_id FROM inputs WHERE destination_id = :run)",
+    "input_tags": "input_uuid IN (SELECT input_uuid FROM inputs WHERE destination_id = :run)",
+    "logged_models": "source_run_id = :run",
+    "logged_model_params": "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)",
+    "logged_model_tags": "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)",
+    "logged_model_metrics": "run_id = :run",
+}
+
+
+class Row(NamedTuple):
+    """One run as MLflow's table has it; times in ms since the epoch."""
+
+    id: str
+    name: str
+    user: str
+    status: str
+    start: int
+    end: int | None
+    stage: str
+    experiment: str
+
+
+def experiment_id(name: str) -> int:
+    """Return the id of an MLflow experiment: the same in every clone, so that addresses of pages keep their meaning."""
+    return 0 if name == words.DEFAULT else int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+
+
+class Tables:
+    """MLflow's tables in one open transaction."""
+
+    def __init__(self, db: sqlite3.Connection, root: str) -> None:
+        self.db = db
+        self._root = root
+        self._experiments: dict[str, int] = {}
+        self._columns: dict[str, tuple[str, ...]] = {}
+
+    def experiment(self, name: str) -> int:
+        """Return the id of an experiment, made if it is not there."""
+        name = name[:256]
+        if name not in self._experiments:
+            found = self.db.execute("SELECT experiment_id FROM experiments WHERE name = ?", [name]).fetchone()
+            self._experiments[name] = found[0] if found else self._new_experiment(name)
+        return self._experiments[name]
+
+    def put_run(self, row: Row) -> int:
+        """Insert or update a run and return the id of its experiment."""
+        known = self.db.execute("SELECT experiment_id FROM runs WHERE run_uuid = ?", [row.id]).fetchone()
+        at = known[0] if known else self.experiment(row.experiment)
+        deleted = int(time.time() * 1000) if row.stage == DELETED else None
+        facts = (row.name[:250], row.user[:256], row.status, row.start, row.end, row.stage, deleted)
+        if known:
+            self.db.execute(
+                "UPDATE runs SET name = ?, user_id = ?, status = ?, start_time = ?, end_time = ?, lifecycle_stage = ?, deleted_time = ?"
+                " WHERE run_uuid = ?",
+                [*facts, row.id],
+            )
+            return int(at)
+        self.db.execute(
+            "INSERT INTO runs(name, user_id, status, start_time, end_time, lifecycle_stage, deleted_time, run_uuid, experiment_id,"
+            " artifact_uri, source_type, source_name, entry_point_name, source_version) VALUES (?,?,?,?,?,?,?,?,?,?,'UNKNOWN','','','')",
+            [*facts, row.id, at, f"{self._root}/{at}/{row.id}/artifacts"],
+        )
+        return int(at)
+
+    def put_tags(self, run: str, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        rows = [(run, key[:250], value[: words.TAG_LENGTH]) for key, value in tags.items()]
+        self.db.executemany("INSERT OR REPLACE INTO tags(run_uuid, key, value) VALUES (?, ?, ?)", rows)
+
+    def put_params(self, run: str, params: Mapping[str, str]) -> None:
+        """Add params; those that are there stay as MLflow wrote them."""
+        rows = [(run, key[:250], value[: words.PARAM_LENGTH]) for key, value in params.items()]
+        self.db.executemany("INSERT OR IGNORE INTO params(run_uuid, key, value) VALUES (?, ?, ?)", rows)
+
+    def put_metrics(self, run: str, points: Iterable[MetricPoint]) -> None:
+        """Add metric values, and follow the latest ones."""
+        rows = []
+        latest: dict[str, tuple[Any, ...]] = {}
+        for name, value, timestamp, step in points:
+            number, is_nan = words.metric_row(value)
+            rows.append((run, name, number, timestamp, step, is_nan))
+            best = latest.get(name)
+            if best is None or (step, timestamp, number) > (best[4], best[3], best[2]):
+                latest[name] = rows[-1]
+        self.db.executemany("INSERT OR IGNORE INTO metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self.db.executemany(_LATEST, latest.values())
+
+    def put_linked(self, run: str, experiment: int, linked: Mapping[str, Any]) -> None:
+        """Add what ``linked`` returned of a run, perhaps in another clone; what is no such thing is passed over."""
+        models: set[str] = set()
+        for table in _LINKED:
+            rows = linked.get(table)
+            for row in rows if isinstance(rows, list) else []:
+                if not isinstance(row, dict) or not _belongs(table, row, run, models):
+                    continue
+                row = {**row, "experiment_id": experiment, "source_run_id": run}
+                if table == "logged_models":
+                    models.add(row["model_id"])
+                    row["artifact_location"] = f"{self._root}/{experiment}/models/{row['model_id']}/artifacts"
+                self._insert(table, row)
+
+    def linked(self, run: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the datasets, inputs and models of a run, as rows by their tables."""
+        found = {}
+        for table, condition in _LINKED.items():
+            columns = [name for name in self._columns_of(table) if name not in ("experiment_id", "artifact_location", "source_run_id")]
+            rows = self.db.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", {"run": run}).fetchall()
+            if rows:
+                found[table] = [{key: value for key, value in zip(columns, row) if value is not None} for row in rows]
+        return found
+
+    def empty(self, run: str) -> None:
+        """Remove what belongs to a run, but not its own row, so that traces and the like keep their run."""
+        for table in reversed(_LINKED):
+            if table != "datasets":  # which runs share
+                self.db.execute(f"DELETE FROM {table} WHERE {_LINKED[table]}", {"run": run})
+        for table in ("metrics", "latest_metrics", "params", "tags"):
+            self.db.execute(f"DELETE FROM {table} WHERE run_uuid = ?", [run])
+
+    def remove(self, run: str) -> None:
+        """Remove a run."""
+        self.empty(run)
+        self.db.execute("DELETE FROM runs WHERE run_uuid = ?", [run])
+        self.db.execute("DELETE FROM gitexp_run WHERE run_uuid = ?", [run])
+
+    def _new_experiment(self, name: str) -> int:
+        now = int(time.time() * 1000)
+        at = experiment_id(name)
+        self.db.execute(
+            "INSERT INTO experiments(experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)"
+            " VALUES (?, ?, ?, ?, ?, ?, 'default')",
+            [at, name, f"{self._root}/{at}", ACTIVE, now, now],
+        )
+        return at
+
+    def _insert(self, table: str, row: Mapping[str, Any]) -> None:
+        names = [name for name in self._columns_of(table) if isinstance(row.get(name), (str, int, float, bool))]
+        marks = ", ".join("?" for _ in names)
+        self.db.execute(f"INSERT OR IGNORE INTO {table}({', '.join(names)}) VALUES ({marks})", [row[name] for name in names])
+
+    def _columns_of(self, table: str) -> tuple[str, ...]:
+        if table not in self._columns:
+            self._columns[table] = tuple(item[1] for item in self.db.execute(f"PRAGMA table_info({table})"))
+        return self._columns[table]
+
+
+def _belongs(table: str, row: Mapping[str, Any], run: str, models: set[str]) -> bool:
+    """Whether a row may come with a run: it comes from anybody's remote, and must not speak for other runs."""
+    if table == "inputs":
+        return run in (row.get("source_id"), row.get("destination_id"))
+    if table == "logged_models":
+        return isinstance(row.get("model_id"), str) and row["model_id"].replace("-", "").isalnum()
+    if table in ("logged_model_params", "logged_model_tags"):
+        return row.get("model_id") in models
+    return table != "logged_model_metrics" or row.get("run_id") == run
+
+
+def read_json(data: bytes) -> dict[str, Any]:
+    """Read a JSON mapping; an empty one where it is none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

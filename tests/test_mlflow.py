@@ -1,0 +1,51 @@
+"""MLflow logs, gitexp commits: real MLflow in processes of its own, in real repositories."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from conftest import Project
+
+pytest.importorskip("mlflow")
+SCRIPT = """
+import mlflow
+mlflow.set_tracking_uri("gitexp:.")
+with mlflow.start_run() as run:
+    mlflow.log_params({"lr": 0.1, "zip": "01234", "rate": "1e-4"})
+    for step in range(3):
+        mlflow.log_metric("loss", 1 / (step + 1), step=step)
+    mlflow.set_tag("team", "blue")
+    mlflow.log_text("hello", "notes/a.txt")
+mlflow.MlflowClient().log_metric(run.info.run_id, "late", 5.0)
+found = mlflow.get_run(run.info.run_id)
+print(found.data.tags["mlflow.source.git.commit"], found.data.params, found.data.metrics)
+"""
+
+
+@pytest.mark.slow
+def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(project: Project) -> None:
+    project.write("train.py", SCRIPT)
+    done = subprocess.run([sys.executable, "train.py"], cwd=project.root, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (shown,) = json.loads(project.gitexp("list", "--json"))
+    assert done.stdout.split()[0] == project.git("rev-parse", "exp-1^{commit}") == project.git("rev-parse", "HEAD")
+    assert shown["params"] == {"lr": 0.1, "zip": "01234", "rate": 0.0001}
+    assert shown["metrics"] == {"loss": 1 / 3, "late": 5.0}, "what came after the end is in the experiment"
+    assert "'rate': '1e-4'" in done.stdout
+    assert project.git("show", "exp-1:.gitexp/artifacts/notes/a.txt") == "hello"
+    project.fsck()
+
+
+@pytest.mark.slow
+def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(project: Project) -> None:
+    project.write(
+        "train.py", "import mlflow\nwith mlflow.start_run():\n    mlflow.log_param('lr', 0.1)\n    mlflow.log_metric('loss', 0.5)\n"
+    )
+    project.gitexp("run", "--", sys.executable, "train.py")
+    (shown,) = json.loads(project.gitexp("list", "--json"))
+    assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
+    assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
