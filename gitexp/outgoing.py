@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gitexp import clone, gathering, notes, transport
+from gitexp import clone, gathering, message, notes, transport
 from gitexp.errors import GitError
 from gitexp.gathering import HEADS, SEEN, Carried
 from gitexp.index import REMOTES, TAGS
@@ -229,7 +229,7 @@ class Outgoing:
         found = gathering.clone_of(self.repo, tip)
         if known is None or found is None or found != known.id:
             self._owners_taken |= set(tips)
-        elif not self.dry_run:
+        else:
             self.repo.update_refs([f"update {mine} {tip}"], f"gitexp: push to {self.remote.name}")
             before, self.load = self.load, self.reload()
             self.load.tags = {tag: name for tag, name in before.tags.items() if tag not in self.load.taken.values()}
@@ -249,4 +249,4 @@ def _reason(item: Update, said: str) -> str:
     reason = item.reason.partition("(")[2].rpartition(")")[0] or item.reason
     own = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
     words = next((line for line in own if line), "")
-    return f"{reason} ({words})" if words else reason
+    return message.one_line(f"{reason} ({words})" if words else reason)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from gitexp import gathering, notes
+from gitexp import gathering, message, notes
 from gitexp.errors import GitError, UsageError, did_you_mean
 from gitexp.index import REMOTES
 from gitexp.repo import Head, Progress, Repo
@@ -24,7 +24,6 @@ class Remote(NamedTuple):
     """
 
     name: str
-    url: str
     branch: str | None = None
 
 
@@ -47,21 +46,20 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
     branch = head.branch.removeprefix("refs/heads/") if head.branch else ""
     lines = repo.git("config", "--null", "--get-regexp", r"^(remote|branch)\.", ok=(0, 1)).decode("utf-8", "replace").split("\0")
     config = {key: value for key, _, value in (line.partition("\n") for line in lines)}
-    urls = {key[7:-4]: value for key, value in config.items() if key.startswith("remote.") and key.endswith(".url")}
-    urls.update({key[7:-8]: value for key, value in config.items() if key.startswith("remote.") and key.endswith(".pushurl")})
+    remotes = list(dict.fromkeys(key[7:].rpartition(".")[0] for key in config if re.fullmatch(r"remote\..*\.(url|pushurl)", key)))
     usual = (config.get(f"branch.{branch}.pushremote"), config.get("remote.pushdefault"), config.get(f"branch.{branch}.remote"), "origin")
-    chosen = name or next((item for item in usual if item in urls), next(iter(urls)) if len(urls) == 1 else None)
-    if chosen is None or chosen not in urls:
+    chosen = name or next((item for item in usual if item in remotes), remotes[0] if len(remotes) == 1 else None)
+    if chosen is None or chosen not in remotes:
         if name and re.search(r"[:/\\]", name):
             raise UsageError("a remote is given by its name; to give it one: git remote add NAME ADDRESS")
-        if name and urls:
-            near = did_you_mean(name, urls) or f" There are: {', '.join(urls)}"
+        if name and remotes:
+            near = did_you_mean(name, remotes) or f" There are: {', '.join(remotes)}"
             raise UsageError(f"there is no remote '{name}'.{near}")
         raise UsageError(
-            f"there is {'more than one remote, say which' if urls else 'no remote; to add one: git remote add origin ADDRESS'}"
+            f"there is {'more than one remote, say which' if remotes else 'no remote; to add one: git remote add origin ADDRESS'}"
         )
     there = config.get(f"branch.{branch}.merge") if config.get(f"branch.{branch}.remote") == chosen else None
-    return Remote(chosen, urls[chosen], there or head.branch)
+    return Remote(chosen, there or head.branch)
 
 
 def exists(repo: Repo, name: str) -> bool:
@@ -76,14 +74,15 @@ def fetch(repo: Repo, remote: Remote, only: Sequence[str] = (), prune: bool = Fa
         GitError: the remote cannot be reached, refuses, or has something that cannot be here; nothing was changed.
     """
     options = ["--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=", "--progress" if progress else "--quiet"]
-    for attempt in (prune, True):
-        pruned = ["--prune"] if attempt else []
-        done = repo.exchange("fetch", *options, *pruned, "--", remote.name, *(only or refspecs(remote)), progress=progress)
-        if done.returncode == 0:
-            return
-        if "conflict" not in done.stderr:  # a name that became a folder of names; the old one has to go before
-            break
-    raise explained(remote, done.stderr, done.returncode)
+    if prune:
+        options.append("--prune")
+    done = repo.exchange("fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress)
+    if done.returncode and "conflict" in done.stderr and not prune:
+        # A tag there became a folder of tags, or the other way round, and the one that is gone has to go here, too.
+        fetch(repo, remote, refspecs(remote)[:1], prune=True)
+        done = repo.exchange("fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress)
+    if done.returncode:
+        raise explained(remote, done.stderr, done.returncode)
 
 
 def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = False) -> bool:
@@ -102,7 +101,7 @@ def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = 
     homes = [(there.lstrip("+").rstrip("*"), here.rstrip("*")) for there, _, here in (item.partition(":") for item in refspecs(remote))]
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     now = {here + ref.removeprefix(there): oid for oid, ref in lines for there, here in homes if ref.startswith(there)}
-    return any(seen.get(ref) != oid for ref, oid in now.items()) or (prune and len(now) < len(seen))
+    return any(seen.get(ref) != oid for ref, oid in now.items()) or (prune and not {*seen} <= {*now})
 
 
 def refspecs(remote: Remote) -> list[str]:
@@ -184,7 +183,7 @@ def explained(remote: Remote, stderr: str, returncode: int = 1) -> GitError:
     line = next(
         (line for line in said if line.startswith(("fatal:", "error:", "remote: fatal", "remote: error"))), said[-1] if said else ""
     )
-    line = re.sub(r"^((remote|fatal|error): )+", "", line) or f"git ended with code {returncode}"
+    line = message.one_line(re.sub(r"^((remote|fatal|error): )+", "", line)) or f"git ended with code {returncode}"
     for pattern, text in _FAULTS.items():
         if re.search(pattern, stderr):
             return GitError(text.format(name=remote.name, line=line), returncode, stderr)

@@ -16,12 +16,13 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp import journal
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.sweeping import plan as plans
-from gitexp.sweeping import search, space, summary
+from gitexp.sweeping import search, space, summary, trial
 from gitexp.sweeping.space import Choices, Interval, Steps
 
 pytest.importorskip("joblib")
@@ -649,3 +650,24 @@ def test_an_engine_that_is_not_there_is_named(project: Project) -> None:
     text = project.error("sweep", "--engine", "dask", "--address", "tcp://127.0.0.1:9", "-p", "lr=1", "--", "python", "train.py")
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in text
     assert not project.git("for-each-ref", "refs/gitexp")
+
+
+def test_a_process_group_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """After a restart of the machine the number that a trial noted may be anybody's."""
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    try:
+        (tmp_path / trial.GROUP).write_text(str(stranger.pid))
+        trial.kill_leftover(tmp_path)
+        (tmp_path / trial.HELD).mkdir()
+        journal.hold(tmp_path / trial.HELD).close()
+        (tmp_path / trial.GROUP).write_text(str(stranger.pid))
+        trial.kill_leftover(tmp_path)
+        time.sleep(0.2)
+        assert stranger.poll() is None
+        with journal.hold(tmp_path / trial.HELD):
+            (tmp_path / trial.GROUP).write_text(str(stranger.pid))
+            trial.kill_leftover(tmp_path)
+        assert stranger.wait(10) == -signal.SIGKILL
+    finally:
+        stranger.kill()
+        stranger.wait()

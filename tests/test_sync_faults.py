@@ -264,3 +264,31 @@ def test_jobs_that_share_a_name_one_after_the_other_lose_nothing(cloned: Clones,
     assert len({line.split(",")[0] for line in everybody}) == 3
     assert [gitexp.get(line.split(",")[0], ada.root).params["lr"] for line in everybody] == [int(line.split(",")[1]) for line in everybody]
     assert remote.git("for-each-ref", "--format=%(refname)", "refs/heads/experiments") == "refs/heads/experiments/ci"
+
+
+def test_a_remote_that_was_made_anew_gets_all_again(ada: Project, remote: Project) -> None:
+    ada.gitexp("push")
+    for ref in remote.git("for-each-ref", "--format=%(refname)", "refs/tags", "refs/heads/experiments").split():
+        remote.git("update-ref", "-d", ref)
+    ada.gitexp("pull", "--prune")
+    assert "not on origin" in ada.gitexp("status")
+    assert "pushed 2 experiments" in ada.gitexp("push")
+    assert remote.tags() == ["exp-1", "exp-2"]
+
+
+def test_a_tag_that_became_a_folder_of_tags_takes_nothing_else_along(ada: Project, cloned: Clones, remote: Project) -> None:
+    bob = cloned("bob")
+    remote.git("tag", "old", "main")
+    ada.gitexp("push")
+    bob.gitexp("pull")
+    remote.git("tag", "-d", "old", "exp-2")
+    remote.git("update-ref", "-d", "refs/heads/experiments/ada")
+    remote.git("tag", "old/new", "main")
+    bob.gitexp("pull")
+    assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2"]
+    assert bob.git("for-each-ref", "--format=%(refname)", "refs/gitexp/remotes/origin/old") == "refs/gitexp/remotes/origin/old/new"
+
+
+def test_what_a_remote_says_cannot_write_over_the_terminal(ada: Project, remote: Project) -> None:
+    hook(remote, "pre-receive", "printf 'no\\033[2Jway\\n'; exit 1")
+    assert "\x1b" not in ada.error("push")

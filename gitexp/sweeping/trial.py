@@ -6,6 +6,7 @@ joins the run through GITEXP_RUN, and the driver records the folder as it would 
 
     stop     the driver wants an end; says why
     group    the process group of the command, for whoever has to clean up after a worker that died
+    command/ locked by the command and its children as long as one of them lives
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 
-STOP, GROUP = "stop", "group"
+STOP, GROUP, HELD = "stop", "group", "command"
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
@@ -146,9 +147,14 @@ def ask_to_stop(folder: Path, why: str) -> None:
 
 
 def kill_leftover(folder: Path) -> None:
-    """Kill what a trial's command left running, where its worker died before it could."""
+    """Kill what a trial's command left running, where its worker died before it could.
+
+    The number of a process group is given again, after a restart of the machine for certain; so it counts only while the command
+    or a child of it still holds the lock that it was started with.
+    """
     with suppress(OSError, ValueError, AttributeError):
-        os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
+        if (folder / HELD / "alive").exists() and journal.is_alive(folder / HELD):
+            os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
     (folder / GROUP).unlink(missing_ok=True)
 
 
@@ -163,7 +169,9 @@ def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str
 
 def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> tuple[int, str | None]:
     """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
-    with open(folder / "output.log", "wb") as log:
+    (folder / HELD).mkdir(exist_ok=True)
+    with open(folder / "output.log", "wb") as log, journal.hold(folder / HELD) as held:
+        inherited = {"pass_fds": [held.fileno()]} if os.name == "posix" else {}
         process = subprocess.Popen(
             [sys.executable if word == PYTHON else word for word in job.command],
             cwd=root / job.directory,
@@ -172,6 +180,7 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
             stdout=log,
             stderr=log,
             start_new_session=True,
+            **inherited,  # type: ignore[call-overload]
         )
     (folder / GROUP).write_text(str(process.pid))
     over = threading.Event()
