@@ -121,30 +121,3 @@ def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(pro
     assert shown["params"]["alpha"] == 0.5
     assert "training_r2_score" in shown["metrics"]
     assert "mlruns/0/meta.yaml" not in project.git("ls-tree", "-r", "--name-only", "exp-1").split()
-
-
-SEARCHED = """
-import gitexp
-gitexp.autolog()
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score
-from sklearn.model_selection import GridSearchCV
-X, y = [[float(at)] for at in range(20)], [int(at > 9) for at in range(20)]
-search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}, cv=2).fit(X, y)
-score = accuracy_score(y, search.predict(X))
-"""
-
-
-@pytest.mark.slow
-def test_a_grid_search_advances_the_branch_with_its_late_score_and_its_trials_stand_beside(project: Project) -> None:
-    pytest.importorskip("sklearn")
-    project.write("train.py", SEARCHED)
-    done = subprocess.run([sys.executable, "train.py"], cwd=project.root, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    shown = json.loads(project.gitexp("list", "--json"))
-    (search,) = [item for item in shown if "best_C" in item["params"]]
-    trials = [item for item in shown if item is not search]
-    assert [item["params"]["C"] for item in sorted(trials, key=lambda item: item["params"]["C"])] == [0.1, 1]
-    assert len({item["group"] for item in trials}) == 1
-    assert "accuracy_score_X" in search["metrics"], "a score that came after fit is in the experiment"
-    assert project.git("rev-parse", "HEAD") == project.git("rev-parse", f"{search['name']}^{{commit}}")
