@@ -159,7 +159,7 @@ def growing(small: Path, large: Path, count: int) -> Iterator[Row]:
         Index(repo)
         taken[root].append((time.perf_counter() - start) * 1000)
     medians = {str(root): statistics.median(values) for root, values in taken.items()}
-    yield of(medians, str(large), str(small), None, f"taking one more into a warm index at {count:,} / at 10")
+    yield of(medians, str(large), str(small), 1.2, f"taking one more into a warm index at {count:,} / at 10")
 
 
 def framing(root: Path, count: int, folder: Path) -> Iterator[Row]:
