@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -80,8 +81,11 @@ def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path],
             else:
                 part.write_bytes(content)
             if path in (PARAMS, METRICS):
-                written[path] = blob_hash(repo, part.read_bytes())
-            shutil.move(part, target)  # a rename, or a copy where .git lies on another file system
+                written[path] = blob_hash(repo, content if isinstance(content, bytes) else part.read_bytes())
+            try:
+                os.replace(part, target)
+            except OSError:  # .git lies on another file system
+                shutil.move(part, target)
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:

@@ -490,7 +490,6 @@ def begin(
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
     try:
-        threading.Thread(target=lambda: (repo.author, repo.committer), daemon=True).start()  # asked of git now, needed at the end
         free = results.ours(repo)
         shot = snapshot.take(repo, known, owned.folder / "index", free, repo.found_at)
         repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
@@ -521,6 +520,7 @@ def begin(
         "snapshot": recovery.saved(shot),
     }
     owned.write_facts(facts)
+    threading.Thread(target=lambda: (repo.author, environment.requirements()), daemon=True).start()  # asked now, needed at the end
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     run.told = settled.told
