@@ -364,9 +364,10 @@ def test_a_live_run_is_shown_and_watched(project: Project) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        time.sleep(1)
-    output, _ = watcher.communicate(timeout=30)
-    assert "loss" in output
+        assert watcher.stdout is not None
+        while "loss" not in (shown := watcher.stdout.readline()):  # the run goes on until the watcher has seen it
+            assert shown, "the watcher ended before the run did"
+    output, _ = watcher.communicate(timeout=120)
     assert output.endswith("the run ended; gitexp show @\n")
 
 
