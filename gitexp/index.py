@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gitexp import clone, gathering, message, notes
 from gitexp.columns import Packer, names_of, unpack
@@ -43,6 +43,8 @@ _SCHEMA = f"""
 _COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
 PATIENCE = 30.0  # seconds for another process to finish building
 Progress = Callable[[int, int], None]
+_T = TypeVar("_T")
+_SPOILT = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # what decoding garbage can raise
 
 
 class Index:
@@ -85,7 +87,8 @@ class Index:
 
         The expression sees the columns of ``tag`` and ``ref``; ``tag.summary`` is JSON.
         """
-        return [self._experiment(row) for row in self.rows(_COLUMNS, where, values, order, limit, everybody)]
+        wanted = (_COLUMNS, where, values, order, limit, everybody)
+        return self._decoded(lambda rows: [self._experiment(row) for row in rows], *wanted)
 
     def rows(
         self, columns: str, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
@@ -129,12 +132,15 @@ class Index:
         These are name, id, author, subject, started (text), labels (tuples), and those of ``columns.unpack``.
         """
         wanted = 'ref.name, tag."commit", tag.author, tag.subject, tag.started, tag.labels, tag.shape, tag.numbers, tag.rest'
-        rows = list(self.rows(wanted, where, values, order, everybody=everybody))
-        *found, labels, shapes, numbers, rest = zip(*rows) if rows else ((),) * 9
-        sets = {text: tuple(json.loads(text)) for text in set(labels)}
-        first = dict(zip(("name", "id", "author", "subject", "started"), found))
-        known = dict(self._query("SELECT number, text FROM shape", []))
-        return {**first, "labels": [sets[text] for text in labels], **unpack(shapes, numbers, rest, known)}
+
+        def decode(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+            *found, labels, shapes, numbers, rest = zip(*rows) if rows else ((),) * 9
+            sets = {text: tuple(json.loads(text)) for text in set(labels)}
+            first = dict(zip(("name", "id", "author", "subject", "started"), found))
+            known = dict(self._query("SELECT number, text FROM shape", []))
+            return {**first, "labels": [sets[text] for text in labels], **unpack(shapes, numbers, rest, known)}
+
+        return self._decoded(decode, wanted, where, values, order, None, everybody)
 
     def knows(self, remote: str) -> bool:
         """Whether anything that lies on a remote was ever seen."""
@@ -151,16 +157,29 @@ class Index:
         found = self.select("tag.id IN (SELECT value FROM json_each(?))", [json.dumps(tags)]) if tags else []
         return list({item.tag: item for item in reversed(found)}.values())
 
+    def _decoded(self, decode: Callable[[list[tuple[Any, ...]]], _T], *wanted: Any) -> _T:
+        """Return what ``decode`` makes of rows; where they hold what no index would, that of rows which are made anew."""
+        rows = list(self.rows(*wanted))
+        try:
+            return decode(rows)
+        except _SPOILT:
+            self._renew()
+            return decode(list(self.rows(*wanted)))
+
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # its subclasses say that the query is wrong, itself that the file is
-                raise
-            self._db = self._updated(None)
-            with suppress(OSError):
-                (self.repo.state_dir / "index.sqlite").unlink()
+        except sqlite3.DatabaseError as error:  # a page is spoilt, a table gone, or a cell that should be JSON is none
+            self._renew(keep="locked" in str(error))
             return self._db.execute(sql, values).fetchall()
+
+    def _renew(self, keep: bool = False) -> None:
+        """Go on with an index in memory, made anew; drop the file, for the next reader to write another."""
+        self._db.close()
+        self._db = self._updated(None)
+        with suppress(OSError):
+            if not keep:
+                (self.repo.state_dir / "index.sqlite").unlink()
 
     def _experiment(self, row: tuple[Any, ...]) -> Experiment:
         name, tag, commit, author, email, subject, summary, labels, texts, marks = row
