@@ -180,7 +180,7 @@ def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(project:
     name = record(project, metrics={"loss": 1}).name
     project.gitexp("export", "mlflow", address)
     whole = runs(mlflow)[name]
-    half, _ = mlflow.create_run(whole.experiment, "half", 1, {words.ID: whole.tags[words.ID]})
+    mlflow.create_run(whole.experiment, "half", 1, {words.ID: whole.tags[words.ID]})
     again, _ = mlflow.create_run(whole.experiment, "again", 1, {words.ID: whole.tags[words.ID], WHOLE: "yes"})
     other, _ = mlflow.create_run(whole.experiment, "another's", 1, {words.ID: "f" * 40})
     project.gitexp("export", "mlflow", address)

@@ -2,9 +2,9 @@
 
 An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever mirrored it, so doing it twice
 changes nothing. A run gets the tag ``gitexp.mirrored`` together with its last values: one without it was interrupted, and is
-given what it lacks; where a killed client's last request made another one meanwhile, that half one is deleted the next time
-(MLflow keeps deleted runs in its trash). Experiments never change, so of a whole run only labels and notes are brought up to date; a description
-that somebody edited in MLflow stays theirs.
+given what it lacks. Where a killed client's last request still made a second one, the half one is deleted the next time (MLflow
+keeps it in its trash). Experiments never change, so of a whole run only labels and notes are brought up to date; a description that
+somebody edited in MLflow stays theirs.
 
 git is read in one pass and by this thread alone; a small pool of threads talks to the server, which takes most of the time.
 """
