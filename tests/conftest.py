@@ -7,9 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mlflow_scripts import MODULES, Training
+from warm import Warm, warmed
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -133,3 +137,17 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made.git("init", "-q")
     monkeypatch.chdir(root)
     return made
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """A process that has imported MLflow, for tests of the group ``mlflow``."""
+    pytest.importorskip("mlflow")
+    with warmed(tmp_path_factory.mktemp("warm"), *MODULES) as made:
+        yield made
+
+
+@pytest.fixture
+def training(project: Project, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A repository in which scripts log with MLflow."""
+    return Training(project, warm, tmp_path_factory.getbasetemp() / "cache")
