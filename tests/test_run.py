@@ -364,8 +364,9 @@ def test_a_live_run_is_shown_and_watched(project: Project) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        time.sleep(1)
-    output, _ = watcher.communicate(timeout=30)
+        assert watcher.stdout is not None
+        first = watcher.stdout.readline()  # else the run may be over before it looks
+    output = first + watcher.communicate(timeout=120)[0]
     assert "loss" in output
     assert output.endswith("the run ended; gitexp show @\n")
 
