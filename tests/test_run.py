@@ -365,9 +365,9 @@ def test_a_live_run_is_shown_and_watched(project: Project) -> None:
             text=True,
         )
         assert watcher.stdout is not None
-        first = watcher.stdout.readline()  # else the run may be over before it looks
-    output = first + watcher.communicate(timeout=120)[0]
-    assert "loss" in output
+        assert run.id in watcher.stdout.readline()  # so it watches, and the run may end
+        assert "loss" in watcher.stdout.readline()
+    output, _ = watcher.communicate(timeout=300)
     assert output.endswith("the run ended; gitexp show @\n")
 
 
