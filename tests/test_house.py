@@ -49,11 +49,12 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "snapshot",
         "notes",
         "journal",
+        "spare",
         "worktree",
         "deferral",
     ),
     ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card", "extras"),
+    ("experiment", "errors", "settings", "card", "extras", "columns"),
 )
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
