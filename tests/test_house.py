@@ -53,7 +53,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "deferral",
     ),
     ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card", "extras"),
+    ("experiment", "errors", "settings", "card", "extras", "columns"),
 )
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",

@@ -99,12 +99,13 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gitexp.__version__, "-V", "--version", message="gitexp %(version)s")
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work as if started in DIR.")
-def cli(folder: str | None) -> None:
+@click.option("--no-pager", "-P", is_flag=True, help="Print long output without a pager (else GITEXP_PAGER, or git's).")
+def cli(folder: str | None, no_pager: bool) -> None:
     """Track experiments in git: each training run is one commit with one tag.
 
     REF is an experiment: exp-5, 5, a commit prefix, @ (the latest), @~1 (the one before), best:rmse, worst:rmse.
     """
-    if folder:
+    if folder:  # the other option is read where output is paged
         os.chdir(folder)
 
 
