@@ -56,6 +56,39 @@ class Ended:
         return f"exit code {self.code}" + (f": {self.exception}" if self.exception else "")
 
 
+class Output:
+    """What a command prints, on its way into a file; what that does not take stays in memory, the last part of it.
+
+    Attributes:
+        last_words: the end of what came by stderr, or by the terminal that both outputs share; two pipes have no common order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.last_words = b""
+        self._rest = bytearray()
+        self._file: IO[bytes] | None = None
+        with suppress(OSError):
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  closed by close()
+
+    def write(self, data: bytes, is_error: bool = False) -> None:
+        if is_error:
+            self.last_words = (self.last_words + data)[-4096:]
+        written = 0
+        if self._file is not None and not self._rest:  # else the order would be lost
+            with suppress(OSError, ValueError):  # closed: a grandchild prints on when the command is over
+                written = self._file.write(data)
+        self._rest += data[written:]
+        if len(self._rest) > MAX_OUTPUT:
+            del self._rest[: -MAX_OUTPUT // 2]
+
+    def close(self) -> bytes:
+        """Let go of the file, and return what it did not take."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        return bytes(self._rest)
+
+
 def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
     """Return the params in a command line: ``--key value``, ``--key=value``, ``key=value``, and ``--flag`` as true.
 
@@ -127,20 +160,24 @@ def execute(
     if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
         env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
     if requirements:
-        (folder / "requirements.txt").write_text(requirements)
+        with suppress(OSError):
+            (folder / "requirements.txt").write_text(requirements)
     before = _usage()
+    log = Output(folder / "output.log")
     try:
-        with open(folder / "output.log", "wb") as log:
-            code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
+        code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
     except OSError as error:
+        log.close()
         raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
     after = _usage()
-    exception = _exception(folder / "output.log") if code else None
+    run.hush()
+    rest = log.close()
+    exception = _exception(log.last_words) if code else None
     ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception, told)
     pick_up(run, repo.root, watched)
     if run.snapshot:
         _pick_up_data(run, repo, run.snapshot.tree)
-    keep_output(run)
+    keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
     run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
@@ -150,7 +187,7 @@ def execute(
 def _supervised(
     command: Sequence[str],
     env: Mapping[str, str],
-    log: IO[bytes],
+    log: Output,
     run: Run,
     system_metrics: bool,
     directory: Path | None,
@@ -177,9 +214,10 @@ def _supervised(
             from gitexp.system import Sampler
 
             sampler = Sampler(run, process.pid)
-        copiers = [threading.Thread(target=_copy, args=(os.fdopen(reader, "rb", 0), shown or sys.stdout, log, lock), daemon=True)]
+        sources: list[tuple[IO[bytes], Any, bool]] = [(os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)]
         if process.stderr:
-            copiers.append(threading.Thread(target=_copy, args=(process.stderr, shown or sys.stderr, log, lock), daemon=True))
+            sources.append((process.stderr, shown or sys.stderr, True))
+        copiers = [threading.Thread(target=_copy, args=(*source, log, lock), daemon=True) for source in sources]
         for copier in copiers:
             copier.start()
         code = process.wait()
@@ -264,7 +302,7 @@ def _terminal() -> tuple[int, int]:
     return reader, writer
 
 
-def _copy(source: IO[bytes], shown: Any, log: IO[bytes], lock: threading.Lock) -> None:
+def _copy(source: IO[bytes], shown: Any, is_error: bool, log: Output, lock: threading.Lock) -> None:
     target = getattr(shown, "buffer", None)
     while True:
         try:
@@ -273,9 +311,8 @@ def _copy(source: IO[bytes], shown: Any, log: IO[bytes], lock: threading.Lock) -
             return
         if not data:
             return
-        with lock, suppress(OSError, ValueError):
-            log.write(data)
-            log.flush()
+        with lock:
+            log.write(data, is_error)
         with suppress(OSError, ValueError):
             if target is not None:
                 target.write(data)
@@ -329,11 +366,9 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
         run.add_facts("warnings", said)
 
 
-def _exception(log: Path) -> str | None:
+def _exception(last_words: bytes) -> str | None:
     """Return the last line of what a command printed, where it names an exception, as a traceback of Python ends."""
-    with open(log, "rb") as file:
-        file.seek(max(0, log.stat().st_size - 4096))
-        lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
     found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
     return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
 
@@ -357,20 +392,22 @@ def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
         run.add_facts("warnings", [told])
 
 
-def keep_output(run: Run) -> None:
-    """Keep what a command printed, in ``output.log`` of the run's folder, as an artifact."""
-    file = run.folder / "output.log"
-    size = file.stat().st_size
-    if not size:
-        return
-    with open(file, "rb") as log:
-        if size <= MAX_OUTPUT:
-            data = log.read()
-        else:
-            head = log.read(MAX_OUTPUT // 2)
-            log.seek(size - MAX_OUTPUT // 2)
-            data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
-    run.keep(_OUTPUT, data)
+def keep_output(run: Run, rest: bytes = b"") -> None:
+    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``, as an artifact."""
+    try:
+        with open(run.folder / "output.log", "rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(0)
+            if size <= MAX_OUTPUT:
+                data = log.read()
+            else:
+                head = log.read(MAX_OUTPUT // 2)
+                log.seek(size - MAX_OUTPUT // 2)
+                data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
+    except OSError:
+        data = b""
+    if data or rest:
+        run.keep(_OUTPUT, data + rest)
 
 
 def _assigns(word: str) -> bool:

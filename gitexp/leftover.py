@@ -32,8 +32,9 @@ def held(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def note(folder: Path, group: int) -> None:
-    """Keep the number of the group."""
-    (folder / GROUP).write_text(str(group))
+    """Keep the number of the group; a full disk ends no command for the sake of that."""
+    with suppress(OSError):
+        (folder / GROUP).write_text(str(group))
 
 
 def runs(folder: Path) -> bool:

@@ -49,6 +49,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "notes",
         "journal",
         "leftover",
+        "spare",
         "worktree",
         "deferral",
     ),

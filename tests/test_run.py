@@ -364,9 +364,10 @@ def test_a_live_run_is_shown_and_watched(project: Project) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        time.sleep(1)
-    output, _ = watcher.communicate(timeout=30)
-    assert "loss" in output
+        assert watcher.stdout is not None
+        assert run.id in watcher.stdout.readline()  # so it watches, and the run may end
+        assert "loss" in watcher.stdout.readline()
+    output, _ = watcher.communicate(timeout=300)
     assert output.endswith("the run ended; gitexp show @\n")
 
 

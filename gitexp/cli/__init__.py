@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,6 +112,7 @@ def cli(folder: str | None, no_pager: bool) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such experiment."""
+    warnings.showwarning = _warned
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="gitexp", standalone_mode=False)
         code = result if isinstance(result, int) else 0
@@ -133,6 +135,13 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code)
+
+
+def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    """Show a warning of ours as a line, without the place in our code that it comes from."""
+    text = str(message)
+    shown = f"{text}\n" if text.startswith("gitexp: ") else warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(shown)
 
 
 def _said(text: str, code: int) -> int:
