@@ -90,7 +90,11 @@ def _pins(repo: Repo) -> Iterator[Finding]:
 
 def _worktrees(repo: Repo) -> Iterator[Finding]:
     for place in worktree.leftovers(repo):
-        yield Finding(f"the work tree {place.name} of a killed reproduction is left", mend=lambda place=place: worktree.remove(repo, place))  # type: ignore[misc]
+        runs = ", and its command still runs" if worktree.is_running(place) else ""
+        yield Finding(
+            f"the work tree {place.name} of a killed command is left{runs}",
+            mend=lambda place=place: worktree.remove(repo, place),  # type: ignore[misc]
+        )
 
 
 def _files(repo: Repo) -> Iterator[Finding]:
