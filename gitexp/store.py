@@ -116,6 +116,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     files, warnings = _blobs(repo, draft, contents)
     files = {**dict.fromkeys(snapshot.previous), **files}
     tree = trees.edited(repo, snapshot.tree, files)
+    back = results.to_write(repo, draft.files, contents, snapshot)
     with locked(repo) as fd, fastforward.NextIndex(repo, snapshot, files, fd) as index:
         why = _why_beside(repo, snapshot, draft)
         if why is None:
@@ -126,6 +127,8 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             with repo.transaction(f"gitexp: record {name}", [fd]) as change:
                 commit, tag, found = _objects(repo, snapshot, draft, tree, name)
                 why = why or index.why_not(tree)
+                if why is None:
+                    results.owe(repo, commit, back, snapshot)
                 move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
                 try:
                     change.prepare([f"create refs/tags/{name} {tag}", *move, *([f"delete {pending}"] if pending else [])])
@@ -153,7 +156,9 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         if not draft.name:
             remember_highest(repo, number)
         if why is None:
-            warnings += results.write_back(repo, draft.files, contents, snapshot)
+            warnings += results.write_back(repo, back, contents, snapshot)
+        else:
+            results.forgive(repo)
     branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
@@ -190,7 +195,15 @@ def locked(repo: Repo) -> Iterator[int]:
     """Hold the lock of all writers, after finishing what a killed one left half done."""
     with repo.lock() as fd:
         fastforward.finish(repo)
+        results.finish(repo)
         yield fd
+
+
+def settle(repo: Repo) -> None:
+    """Finish what a killed writer left half done, where one did."""
+    if results.owes(repo) or (repo.git_dir / fastforward.OWNER).exists():
+        with locked(repo):
+            """Taking the lock finishes it."""
 
 
 def _contents(draft: Draft) -> dict[str, bytes | Path]:
