@@ -317,6 +317,38 @@ def test_a_file_says_it_all_and_the_command_line_wins(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('repeat: "3"', "'repeat' must be a whole number from 1, not '3'"),
+        ("repeat: true", "'repeat' must be a whole number from 1, not true"),
+        ("jobs: two", "'jobs' must be a whole number from 1, not 'two'"),
+        ("jobs: 0", "'jobs' must be a whole number from 1, not 0"),
+        ("trials: 2.5", "'trials' must be a whole number from 1, not 2.5"),
+        ("retries: -1", "'retries' must be a whole number from 0, not -1"),
+        ("prune: 1", "'prune' must be true or false, not 1"),
+        ("timeout: [1]", "'timeout' must be a time like 90s, 10m or 2h, not [1]"),
+        ("minimize: 3", "'minimize' must be text, not 3"),
+        ("search: bayes", "'search' must be one of grid, random, tpe, cmaes, not 'bayes'"),
+        ("search: [grid]", "'search' must be one of grid, random, tpe, cmaes, not ['grid']"),
+        ("params: lr", "'params' must be a mapping of names to values, like lr: [0.1, 0.01], not 'lr'"),
+        ("params:", "'params' must be a mapping of names to values, like lr: [0.1, 0.01], not nothing"),
+        ("command: 5", "'command' must be a line of text, or a list of words, not 5"),
+        ("command: [[a]]", "'command' must be a line of text, or a list of words, not [['a']]"),
+        ("command: python '", "'command' has a quote that is never closed; it may be a list of words, too"),
+        ("params: {lr: rnge(1)}", "param 'lr': there is no rnge(...). Did you mean 'range'?"),
+        ("engine: locky", "there is no engine 'locky'. Did you mean 'loky'? There are loky, dask, ray, slurm"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_in_a_file_is_named_in_one_line(project: Project, text: str, error: str) -> None:
+    """A file is no command line, whose values are checked as they are read."""
+    rest = {"command": "python train.py", "params": "{lr: 1}"}
+    rest.pop(text.partition(":")[0], None)
+    project.write("sweep.yml", "\n".join([text, *(f"{name}: {value}" for name, value in rest.items())]))
+    assert project.error("sweep", "sweep.yml") in (f"sweep.yml: {error}", error)
+    assert not project.git("for-each-ref", "refs/gitexp", "refs/tags")
+
+
+@pytest.mark.parametrize(
     ("args", "error"),
     [
         (["-p", "lr=1"], "say what to run"),
