@@ -37,7 +37,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.option("--prune", is_flag=True, default=None, help="Stop a trial whose metric so far is worse than the median's.")
 @click.option("--timeout", metavar="TIME", help="Kill a trial after 90s, 10m or 2h.")
 @click.option("--retries", type=click.IntRange(0), help="Run a failed trial again, so many times (default: 0).")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="How many trials run at once (default: 1).")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="How many trials run at once, on every engine (default: 1).")
 @click.option("--engine", type=click.Choice(list(ENGINES)), help="Where trials run (default: loky, this machine).")
 @click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
 @click.option("--group", metavar="NAME", help="What the sweep is called.")
@@ -90,6 +90,8 @@ def sweep_command(
     line = _Line(frozen)
     ready = driver.Driver(repo, frozen, again=again, report=line.show, **running)
     _say_snapshot(frozen)
+    if ready.unused and "jobs" not in running:
+        output.say(f"there is room for {ready.unused + 1} trials at once; one runs at a time without --jobs")
     done = ready.run()
     line.end()
     return _print_result(done, form)
