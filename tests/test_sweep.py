@@ -16,13 +16,13 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import journal
+from gitexp import journal, leftover
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.sweeping import plan as plans
-from gitexp.sweeping import search, space, summary, trial
+from gitexp.sweeping import search, space, summary
 from gitexp.sweeping.space import Choices, Interval, Steps
 
 pytest.importorskip("joblib")
@@ -743,17 +743,17 @@ def test_a_process_group_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """After a restart of the machine the number that a trial noted may be anybody's."""
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
-        (tmp_path / trial.GROUP).write_text(str(stranger.pid))
-        trial.kill_leftover(tmp_path)
-        (tmp_path / trial.HELD).mkdir()
-        journal.hold(tmp_path / trial.HELD).close()
-        (tmp_path / trial.GROUP).write_text(str(stranger.pid))
-        trial.kill_leftover(tmp_path)
+        (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
+        leftover.kill(tmp_path)
+        (tmp_path / leftover.HELD).mkdir()
+        journal.hold(tmp_path / leftover.HELD).close()
+        (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
+        leftover.kill(tmp_path)
         time.sleep(0.2)
         assert stranger.poll() is None
-        with journal.hold(tmp_path / trial.HELD):
-            (tmp_path / trial.GROUP).write_text(str(stranger.pid))
-            trial.kill_leftover(tmp_path)
+        with journal.hold(tmp_path / leftover.HELD):
+            (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
+            leftover.kill(tmp_path)
         assert stranger.wait(10) == -signal.SIGKILL
     finally:
         stranger.kill()

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import environment, journal, message, metrics, recovery, run
+from gitexp import environment, journal, leftover, message, metrics, recovery, run
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
@@ -173,7 +173,7 @@ class Driver:
                 trials.ask_to_stop(item.folder, INTERRUPTED[0])
             self._engine.close()
             for item in self._running.values():
-                trials.kill_leftover(item.folder)
+                leftover.kill(item.folder)
             self._alive.close()
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -332,7 +332,7 @@ class Driver:
             if trials.is_over(folder):
                 recovery.recover(self.repo, folder)
             else:
-                trials.kill_leftover(folder)
+                leftover.kill(folder)
                 journal.delete(folder)
 
     # -- watching ------------------------------------------------------------------------------------------------
@@ -448,7 +448,7 @@ def _value(plan: Plan, experiment: Experiment) -> float | None:
 
 def _bury(item: _Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
-    trials.kill_leftover(item.folder)
+    leftover.kill(item.folder)
     facts = journal.facts(item.folder) or {**item.job.facts, "started": message.format_time(datetime.now(timezone.utc))}
     live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
     if not (item.folder / "params.yml").exists():

@@ -4,9 +4,8 @@ On the driver's machine the folder lies where the driver reads it, while it grow
 work tree from a git bundle, and hands the folder's files back as bytes. Either way ``gitexp.log_metric`` in the command
 joins the run through GITEXP_RUN, and the driver records the folder as it would any other run.
 
-    stop     the driver wants an end; says why
-    group    the process group of the command, for whoever has to clean up after a worker that died
-    command/ locked by the command and its children as long as one of them lives
+A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what ``leftover.py`` notes of the command, for
+whoever has to clean up after a worker that died.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import conditions, environment, journal, message
+from gitexp import conditions, environment, journal, leftover, message
 from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 from gitexp.sweeping.place import Place
 
-STOP, GROUP, HELD = "stop", "group", "command"
+STOP = "stop"
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
@@ -151,18 +150,6 @@ def ask_to_stop(folder: Path, why: str) -> None:
         (folder / STOP).write_text(why)
 
 
-def kill_leftover(folder: Path) -> None:
-    """Kill what a trial's command left running, where its worker died before it could.
-
-    The number of a process group is given again, after a restart of the machine for certain; so it counts only while the command
-    or a child of it still holds the lock that it was started with.
-    """
-    with suppress(OSError, ValueError, AttributeError):
-        if (folder / HELD / "alive").exists() and journal.is_alive(folder / HELD):
-            os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
-    (folder / GROUP).unlink(missing_ok=True)
-
-
 # -- the command ---------------------------------------------------------------------------------------------------------
 
 
@@ -174,9 +161,7 @@ def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str
 
 def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> tuple[int, str | None]:
     """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
-    (folder / HELD).mkdir(exist_ok=True)
-    with open(folder / "output.log", "wb") as log, journal.hold(folder / HELD) as held:
-        inherited = {"pass_fds": [held.fileno()]} if os.name == "posix" else {}
+    with open(folder / "output.log", "wb") as log, leftover.held(folder) as apart:
         process = subprocess.Popen(
             [sys.executable if word == PYTHON else word for word in job.command],
             cwd=root / job.directory,
@@ -184,10 +169,9 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
-            **inherited,  # type: ignore[call-overload]
+            **apart,
         )
-    (folder / GROUP).write_text(str(process.pid))
+    leftover.note(folder, process.pid)
     over = threading.Event()
     threading.Thread(target=_notice_end, args=(process, over), daemon=True).start()
     try:
@@ -196,7 +180,7 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
         _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
         over.wait()
         code = process.wait()
-        (folder / GROUP).unlink(missing_ok=True)
+        (folder / leftover.GROUP).unlink(missing_ok=True)
     return code if code >= 0 else 128 - code, why
 
 
