@@ -4,7 +4,7 @@ Git is the truth. A tag object never changes, so a row never goes stale; an upda
 and follows the notes. What others' gathering branches carry has no ref of its own here, and becomes rows all the same. A
 file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. The
 list of refs as it was at the last update lies in the file too: while it is the same, and the difference where it is not, is
-all that has to be looked at.
+all that has to be looked at. The summary has everything; beside it lie its values as ``columns.py`` packs them.
 """
 
 from __future__ import annotations
@@ -15,32 +15,36 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gitexp import clone, gathering, message, notes
+from gitexp.columns import Packer, names_of, unpack
 from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
 
-VERSION = 2
+VERSION = 3
 TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
 REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF, notes.SEEN[:-1])
 _SCHEMA = f"""
     CREATE TABLE state(refs BLOB, notes TEXT);
     INSERT INTO state VALUES (x'', '');
     CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, tag TEXT, mine INTEGER, remote TEXT) WITHOUT ROWID;
-    CREATE INDEX ref_tag ON ref(tag, remote);
+    CREATE INDEX ref_tag ON ref(tag, remote, mine, name);
     CREATE INDEX ref_name ON ref(name);
     CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
-                     labels TEXT, notes TEXT, marks TEXT);
-    CREATE INDEX tag_started ON tag(started);
+                     shape INTEGER, numbers BLOB, rest TEXT, labels TEXT, notes TEXT, marks TEXT);
+    CREATE INDEX tag_started ON tag(started, id);
     CREATE INDEX tag_commit ON tag("commit");
+    CREATE TABLE shape(number INTEGER PRIMARY KEY, text TEXT UNIQUE);
     CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
     PRAGMA user_version = {VERSION};
 """
 _COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
 PATIENCE = 30.0  # seconds for another process to finish building
 Progress = Callable[[int, int], None]
+_T = TypeVar("_T")
+_SPOILT = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # what decoding garbage can raise
 
 
 class Index:
@@ -83,7 +87,8 @@ class Index:
 
         The expression sees the columns of ``tag`` and ``ref``; ``tag.summary`` is JSON.
         """
-        return [self._experiment(row) for row in self.rows(_COLUMNS, where, values, order, limit, everybody)]
+        wanted = (_COLUMNS, where, values, order, limit, everybody)
+        return self._decoded(lambda rows: [self._experiment(row) for row in rows], *wanted)
 
     def rows(
         self, columns: str, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
@@ -121,6 +126,22 @@ class Index:
         """Return how many experiments match."""
         return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
 
+    def columns(self, where: str, values: Sequence[Any], order: str = "", everybody: bool = False) -> dict[str, Any]:
+        """Return the experiments that match as columns, lists or arrays of one length.
+
+        These are name, id, author, subject, started (text), labels (tuples), and those of ``columns.unpack``.
+        """
+        wanted = 'ref.name, tag."commit", tag.author, tag.subject, tag.started, tag.labels, tag.shape, tag.numbers, tag.rest'
+
+        def decode(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
+            *found, labels, shapes, numbers, rest = zip(*rows) if rows else ((),) * 9
+            sets = {text: tuple(json.loads(text)) for text in set(labels)}
+            first = dict(zip(("name", "id", "author", "subject", "started"), found))
+            known = dict(self._query("SELECT number, text FROM shape", []))
+            return {**first, "labels": [sets[text] for text in labels], **unpack(shapes, numbers, rest, known)}
+
+        return self._decoded(decode, wanted, where, values, order, None, everybody)
+
     def knows(self, remote: str) -> bool:
         """Whether anything that lies on a remote was ever seen."""
         return bool(self._query("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
@@ -136,16 +157,29 @@ class Index:
         found = self.select("tag.id IN (SELECT value FROM json_each(?))", [json.dumps(tags)]) if tags else []
         return list({item.tag: item for item in reversed(found)}.values())
 
+    def _decoded(self, decode: Callable[[list[tuple[Any, ...]]], _T], *wanted: Any) -> _T:
+        """Return what ``decode`` makes of rows; where they hold what no index would, that of rows which are made anew."""
+        rows = list(self.rows(*wanted))
+        try:
+            return decode(rows)
+        except _SPOILT:
+            self._renew()
+            return decode(list(self.rows(*wanted)))
+
     def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             return self._db.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # its subclasses say that the query is wrong, itself that the file is
-                raise
-            self._db = self._updated(None)
-            with suppress(OSError):
-                (self.repo.state_dir / "index.sqlite").unlink()
+        except sqlite3.DatabaseError as error:  # a page is spoilt, a table gone, or a cell that should be JSON is none
+            self._renew(keep="locked" in str(error))
             return self._db.execute(sql, values).fetchall()
+
+    def _renew(self, keep: bool = False) -> None:
+        """Go on with an index in memory, made anew; drop the file, for the next reader to write another."""
+        self._db.close()
+        self._db = self._updated(None)
+        with suppress(OSError):
+            if not keep:
+                (self.repo.state_dir / "index.sqlite").unlink()
 
     def _experiment(self, row: tuple[Any, ...]) -> Experiment:
         name, tag, commit, author, email, subject, summary, labels, texts, marks = row
@@ -193,6 +227,7 @@ def _matches(pattern: str, value: Any) -> bool | None:
 
 def _prepare(db: sqlite3.Connection) -> None:
     """Set the connection up, and make the tables anew where they are missing or of another version."""
+    db.execute("PRAGMA page_size = 16384")  # of a new file: a row lies on one page, and reading all takes a sixth less
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
     db.execute("PRAGMA cache_size = -64000")  # at most 64 MB, where the keys of 100,000 experiments come in no order
     db.create_function("regexp", 2, _matches)  # what SQL's REGEXP calls
@@ -314,27 +349,37 @@ def _theirs(repo: Repo) -> tuple[str, list[str]]:
 
 
 def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:
-    keys: dict[str, set[str]] = {"params": set(), "metrics": set()}
-    db.executemany("INSERT OR IGNORE INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, '[]', '[]')", _rows(tags, objects, keys, progress))
-    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", [(kind, name) for kind, names in keys.items() for name in names])
+    marks = ", ".join("?" * 11)
+    db.executemany(f"INSERT OR IGNORE INTO tag VALUES ({marks}, '[]', '[]')", _rows(db, tags, objects, progress))
 
 
 def _rows(
-    tags: list[str], objects: Iterable[Object | None], keys: dict[str, set[str]], progress: Progress | None
-) -> Iterator[tuple[str | None, ...]]:
-    """Yield a row for each tag object, an empty one for what is no experiment, and gather the names that they use."""
+    db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None
+) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each tag object, an empty one for what is no experiment."""
+    packer = Packer()
+    shapes: dict[str, int] = {}
     for at, (tag, item) in enumerate(zip(tags, objects), 1):
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            yield tag, None, None, None, None, None, None, "[]"
+            yield (tag, *[None] * 9, "[]")
             continue
         summary = found.summary
-        for kind, names in keys.items():
-            names.update(summary.get(kind, ()))
+        shape, numbers, rest = packer.pack(summary)
+        number = shapes.get(shape) or shapes.setdefault(shape, _number(db, shape))
         labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
-        yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
+        started = summary["started"]
+        yield tag, found.commit, found.author, found.email, found.subject, found.line, started, number, numbers, rest, labels
+
+
+def _number(db: sqlite3.Connection, shape: str) -> int:
+    """Return a shape's number, and note the names that it uses."""
+    db.execute("INSERT OR IGNORE INTO shape(text) VALUES (?)", [shape])
+    keys = [(family, name) for family, found in names_of(shape).items() for name in found]
+    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", keys)
+    return int(db.execute("SELECT number FROM shape WHERE text = ?", [shape]).fetchone()[0])
 
 
 def _read_notes(db: sqlite3.Connection, repo: Repo, lines: bytes, new_tags: Iterable[str]) -> None:

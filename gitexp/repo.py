@@ -267,6 +267,11 @@ class Repo:
         """Return a value of git's configuration, None where it is not set."""
         return self.line("config", "--get", name, ok=(0, 1)) or None
 
+    def users_config(self, name: str) -> str | None:
+        """Return a value of the user's or the machine's configuration, never the repository's own; None where it is not set."""
+        values = [value for scope, _, value in self.scoped_config(f"^{re.escape(name)}$") if scope not in ("local", "worktree")]
+        return values[-1] if values else None
+
     def scoped_config(self, pattern: str) -> Iterator[tuple[str, str, str]]:
         """Yield ``(scope, name, value)`` of the values whose name fits; the repository's own scopes are local and worktree."""
         listed = os.fsdecode(self.git("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))).split("\0")

@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from mlflow_scripts import MODULES, Training
+from warm import Warm, warmed
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what the tested processes leave in the temporary folder (the killed ones cannot help it) go with the last test.
+
+    The name stays short, since a socket's path has to fit into 107 bytes; pytest's own folders stay where they are.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        config.stash[_SCRATCH] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder."""
+    if scratch := config.stash.get(_SCRATCH, None):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+_SCRATCH = pytest.StashKey[str]()
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +137,17 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     made.git("init", "-q")
     monkeypatch.chdir(root)
     return made
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """A process that has imported MLflow, for tests of the group ``mlflow``."""
+    pytest.importorskip("mlflow")
+    with warmed(tmp_path_factory.mktemp("warm"), *MODULES) as made:
+        yield made
+
+
+@pytest.fixture
+def training(project: Project, warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A repository in which scripts log with MLflow."""
+    return Training(project, warm, tmp_path_factory.getbasetemp() / "cache")

@@ -70,6 +70,36 @@ def test_an_index_that_lacks_its_tables_is_built_again(recorded: Project) -> Non
     assert names(recorded) == ["exp-3", "exp-2", "exp-1"]
 
 
+@pytest.mark.parametrize("column", ["summary", "labels", "notes", "marks", "shape", "numbers", "rest"])
+@pytest.mark.parametrize("garbage", [b"\xa5\xa5", "{", "{}", 5])
+def test_garbage_in_a_readable_index_is_no_answer(recorded: Project, column: str, garbage: object) -> None:
+    """SQLite finds nothing wrong with it, nor does the list of refs: only who reads the cell can."""
+    with sqlite3.connect(file(recorded)) as db:
+        db.execute(f"UPDATE tag SET {column} = ?", [garbage])
+    repo = Repo.discover(recorded.root)
+    if column in ("shape", "numbers", "rest"):
+        assert list(Index(repo).columns("1", [])["params.lr"]) == [0.3, 0.2, 0.1]
+    else:
+        assert [item.params["lr"] for item in Index(repo).select()] == [0.3, 0.2, 0.1]
+    assert list(Index(repo).columns("1", [])["params.lr"]) == [0.3, 0.2, 0.1]
+    assert [item.params["lr"] for item in Index(repo).select()] == [0.3, 0.2, 0.1]
+
+
+def test_a_condition_on_garbage_is_asked_again(recorded: Project) -> None:
+    with sqlite3.connect(file(recorded)) as db:
+        db.execute("UPDATE tag SET summary = substr(summary, 1, 40)")
+    found = recorded.gitexp("list", "--where", "lr > 0.1", "--sort", "lr", "--columns", "lr", "--csv")
+    assert found.split() == ["lr", "0.2", "0.3"]
+
+
+def test_an_index_that_loses_a_table_under_a_reader_is_built_again(recorded: Project) -> None:
+    found = Index(Repo.discover(recorded.root))
+    with sqlite3.connect(file(recorded)) as db:
+        db.execute("DROP TABLE ref")
+    assert found.names() == ["exp-3", "exp-2", "exp-1"]
+    assert names(recorded) == ["exp-3", "exp-2", "exp-1"]
+
+
 def test_an_index_that_is_a_folder_is_read_around(recorded: Project) -> None:
     file(recorded).unlink()
     file(recorded).mkdir()

@@ -57,6 +57,15 @@ def runs(mlflow: Server) -> dict[str, Run]:
     return {run.tags["mlflow.runName"]: run for run in found}
 
 
+def settled(mlflow: Server) -> None:
+    """Wait until the server makes no more runs of requests whose client is gone."""
+    counts = [-1]
+    end = time.monotonic() + 60
+    while (len(counts) < 10 or len({*counts[-10:]}) > 1) and time.monotonic() < end:
+        counts.append(len([*mlflow.runs([*mlflow.experiments().values()], "")]))
+        time.sleep(0.1)
+
+
 def values(mlflow: Server, run: Run, key: str) -> list[float]:
     return [words.metric_value(value) for value, _, _ in sorted(mlflow.history(run.id, key), key=lambda point: point[2])]
 
@@ -155,12 +164,27 @@ def test_a_killed_mirror_is_finished_by_the_next(project: Project, mlflow: Serve
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    project.gitexp("export", "mlflow", address)
+    project.gitexp("export", "mlflow", address)  # while the server may still be at what the killed one asked for last
+    settled(mlflow)
+    project.gitexp("export", "mlflow", address)  # so one that came of that is taken away here
     found = runs(mlflow)
     assert len(found) == 25
     assert all(WHOLE in run.tags and run.status == "FINISHED" for run in found.values())
     for at in (0, 12, 24):
         assert values(mlflow, found[f"exp-{at + 1}"], "loss") == [at, at + 1, at + 2]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mirror")
+def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(project: Project, mlflow: Server, address: str) -> None:
+    name = record(project, metrics={"loss": 1}).name
+    project.gitexp("export", "mlflow", address)
+    whole = runs(mlflow)[name]
+    mlflow.create_run(whole.experiment, "half", 1, {words.ID: whole.tags[words.ID]})
+    again, _ = mlflow.create_run(whole.experiment, "again", 1, {words.ID: whole.tags[words.ID], WHOLE: "yes"})
+    other, _ = mlflow.create_run(whole.experiment, "another's", 1, {words.ID: "f" * 40})
+    project.gitexp("export", "mlflow", address)
+    assert {run.id for run in runs(mlflow).values()} == {whole.id, again, other}
 
 
 @pytest.mark.slow

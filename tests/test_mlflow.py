@@ -11,15 +11,12 @@ import urllib.request
 import pytest
 
 from conftest import Project
+from mlflow_scripts import Training
 from recording import record
+from warm import DEADLINE
 
 pytest.importorskip("mlflow")
-
-
-@pytest.fixture(autouse=True)
-def untracked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    monkeypatch.setenv("DO_NOT_TRACK", "true")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mlflow")]
 
 
 SCRIPT = """
@@ -37,32 +34,29 @@ print(found.data.tags["mlflow.source.git.commit"], found.data.params, found.data
 """
 
 
-@pytest.mark.slow
-def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(project: Project) -> None:
-    project.write("train.py", SCRIPT)
-    done = subprocess.run([sys.executable, "train.py"], cwd=project.root, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    (shown,) = json.loads(project.gitexp("list", "--json"))
-    assert done.stdout.split()[0] == project.git("rev-parse", "exp-1^{commit}") == project.git("rev-parse", "HEAD")
+def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(training: Training) -> None:
+    project = training.project
+    done = training.run(SCRIPT)
+    (shown,) = training.experiments().values()
+    assert done.out.split()[0] == project.git("rev-parse", "exp-1^{commit}") == project.git("rev-parse", "HEAD")
     assert shown["params"] == {"lr": 0.1, "zip": "01234", "rate": 0.0001}
     assert shown["metrics"] == {"loss": 1 / 3, "late": 5.0}, "what came after the end is in the experiment"
-    assert "'rate': '1e-4'" in done.stdout
+    assert "'rate': '1e-4'" in done.out
     assert project.git("show", "exp-1:.gitexp/artifacts/notes/a.txt") == "hello"
     project.fsck()
 
 
-@pytest.mark.slow
 def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(project: Project) -> None:
     project.write(
         "train.py", "import mlflow\nwith mlflow.start_run():\n    mlflow.log_param('lr', 0.1)\n    mlflow.log_metric('loss', 0.5)\n"
     )
-    project.gitexp("run", "--", sys.executable, "train.py")
+    done = project.run("run", "--", sys.executable, "train.py", env={"MLFLOW_DISABLE_TELEMETRY": "true"}, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
     (shown,) = json.loads(project.gitexp("list", "--json"))
     assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
     assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
 
 
-@pytest.mark.slow
 def test_the_pages_show_experiments_that_mlflow_never_saw_until_they_are_interrupted(project: Project) -> None:
     project.write("train.py", "x = 1\n")
     record(project, {"lr": 0.1}, {"rmse": [3.0, 2.0]}, group="small")
@@ -80,7 +74,7 @@ def test_the_pages_show_experiments_that_mlflow_never_saw_until_they_are_interru
         finally:
             pages.send_signal(signal.SIGINT)
             try:
-                pages.wait(30)
+                pages.wait(DEADLINE)
             finally:
                 pages.kill()
     assert pages.returncode == 0
@@ -103,21 +97,20 @@ def _pairs(items: list[dict[str, object]]) -> dict[object, object]:
 
 
 AUTOLOGGED = """
-import gitexp
+import gitexp, mlflow
 gitexp.autolog()
+mlflow.sklearn.autolog(log_models=False)
 from sklearn.linear_model import Ridge
 Ridge(alpha=0.5).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
 """
 
 
-@pytest.mark.slow
-def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(project: Project) -> None:
+def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(training: Training) -> None:
     pytest.importorskip("sklearn")
+    project = training.project
     project.write("mlruns/0/meta.yaml", "plain: MLflow\n")
-    project.write("train.py", AUTOLOGGED)
-    done = subprocess.run([sys.executable, "train.py"], cwd=project.root, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    (shown,) = json.loads(project.gitexp("list", "--json"))
+    training.run(AUTOLOGGED, MLFLOW_TRACKING_URI="")
+    (shown,) = training.experiments().values()
     assert shown["params"]["alpha"] == 0.5
     assert "training_r2_score" in shown["metrics"]
     assert "mlruns/0/meta.yaml" not in project.git("ls-tree", "-r", "--name-only", "exp-1").split()

@@ -2,12 +2,15 @@
 
 One process makes it, under a lock and beside its place, so that nobody ever sees half of one. A database that another
 version of MLflow or of this module made, or that was made where the repository lay before, is set aside and made anew.
+MLflow takes a second of processor time for its tables, so empty ones of each of its versions are kept in the user's cache.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -72,9 +75,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _maker(repo: Repo) -> str:
+    return f"gitexp {VERSION}, MLflow {_mlflow()}, in {repo.state_dir}"
+
+
+def _mlflow() -> str:
     from mlflow.version import VERSION as MLFLOW
 
-    return f"gitexp {VERSION}, MLflow {MLFLOW}, in {repo.state_dir}"
+    return str(MLFLOW)
 
 
 def _made_by(path: Path) -> str | None:
@@ -101,7 +108,45 @@ def _make(repo: Repo, path: Path) -> None:
 
 
 def initialize(path: Path) -> None:
-    """Make MLflow's tables in an empty database, or bring those of an earlier MLflow up to date."""
+    """Make a database with MLflow's tables, whole or not at all, or bring those of an earlier MLflow up to date."""
+    import appdirs
+
+    if path.exists():
+        _migrate(path)
+        return
+    template = Path(appdirs.user_cache_dir("gitexp"), f"mlflow-{re.sub(r'[^0-9A-Za-z.+-]', '_', _mlflow())}.sqlite")
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with suppress(OSError):
+            shutil.copyfile(template, part)
+        if not _is_sound(part):
+            part.unlink(missing_ok=True)
+            _migrate(part)
+            with suppress(OSError):  # a home that cannot be written costs a second for each repository
+                _publish(part, template)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _publish(made: Path, template: Path) -> None:
+    part = template.with_name(f"{template.name}.{os.getpid()}.part")
+    template.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made, part)
+    os.replace(part, template)
+
+
+def _is_sound(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        with closing(connect(path)) as db:
+            return bool(db.execute("PRAGMA quick_check").fetchone()[0] == "ok" and db.execute("SELECT 1 FROM alembic_version").fetchone())
+    except sqlite3.Error:
+        return False
+
+
+def _migrate(path: Path) -> None:
     import sqlalchemy
     from mlflow.store.db import utils
 

@@ -2,8 +2,9 @@
 
 An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever mirrored it, so doing it twice
 changes nothing. A run gets the tag ``gitexp.mirrored`` together with its last values: one without it was interrupted, and is
-given what it lacks. Experiments never change, so of a whole run only labels and notes are brought up to date; a description
-that somebody edited in MLflow stays theirs.
+given what it lacks. Where a killed client's last request still made a second one, the half one is deleted the next time (MLflow
+keeps it in its trash). Experiments never change, so of a whole run only labels and notes are brought up to date; a description that
+somebody edited in MLflow stays theirs.
 
 git is read in one pass and by this thread alone; a small pool of threads talks to the server, which takes most of the time.
 """
@@ -124,16 +125,19 @@ def repository(repo: Repo) -> str | None:
 
 
 def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experiment]) -> dict[str, Run]:
-    """Return the runs of experiments that were mirrored before, by identity; a whole one before one that is not."""
+    """Return the runs of experiments that were mirrored before, by identity, and delete what is half where there is another."""
     ids = [words.identity(item) for item in experiments]
     one_by_one = len(ids) <= _FEW and all(re.fullmatch(r"[0-9a-f]+", item) for item in ids)
     asked = [f"tags.`{words.ID}` = '{item}'" for item in ids] if one_by_one else [f"tags.`{words.ID}` LIKE '%'"]
-    found: dict[str, Run] = {}
+    there: dict[str, list[Run]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
         for run in server.runs(places, condition):
-            identity = run.tags.get(words.ID, "")
-            if identity not in found or (WHOLE in run.tags and WHOLE not in found[identity].tags):
-                found[identity] = run
+            there.get(run.tags.get(words.ID, ""), []).append(run)
+    found: dict[str, Run] = {}
+    for identity, runs in there.items():
+        for run in sorted(runs, key=lambda run: WHOLE not in run.tags):
+            if found.setdefault(identity, run) is not run and WHOLE not in run.tags:
+                server.delete_run(run.id)
     return found
 
 

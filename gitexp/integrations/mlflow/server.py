@@ -213,6 +213,10 @@ class Server:
         """End a run with MLflow's status at ``end`` (ms since the epoch)."""
         self._call("runs/update", {"run_id": run, "status": status, "end_time": end})
 
+    def delete_run(self, run: str) -> None:
+        """Put a run into the server's trash, from where MLflow can restore it."""
+        self._call("runs/delete", {"run_id": run})
+
     def upload(self, artifacts: str, path: str, content: bytes) -> None:
         """Store a file of a run whose artifacts go through the server (``mlflow-artifacts:``, the default).
 

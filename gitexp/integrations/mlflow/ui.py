@@ -21,7 +21,7 @@ from gitexp.errors import GitexpError
 from gitexp.extras import needed
 from gitexp.repo import Repo
 
-PATIENCE = 600.0  # seconds until the server must answer; its first import takes ten on a slow disk, and minutes where all is busy
+PATIENCE = 600.0  # seconds until the server must answer; its first import takes ten on a slow disk, and more on a busy machine
 _QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
