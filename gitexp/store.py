@@ -115,6 +115,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     """
     contents = _contents(draft)
     tree, warnings = _tree(repo, snapshot, draft, contents)
+    back = results.to_write(repo, draft.files, contents, snapshot)
     with locked(repo) as fd:
         why = _why_beside(repo, snapshot, draft)
         number = highest(repo) + 1
@@ -122,6 +123,8 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             name = draft.name or f"exp-{number}"
             commit, tag, found = _objects(repo, snapshot, draft, tree, name)
             with _index_held(repo, snapshot, tree, why) as why:
+                if why is None:
+                    results.owe(repo, commit, back, snapshot)
                 move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
                 try:
                     _update(repo, [f"create refs/tags/{name} {tag}", *move], pending, name, fd)
@@ -144,7 +147,9 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         if not draft.name:
             remember_highest(repo, number)
         if why is None:
-            warnings += results.write_back(repo, draft.files, contents, snapshot)
+            warnings += results.write_back(repo, back, contents, snapshot)
+        else:
+            results.forgive(repo)
     branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
@@ -181,7 +186,15 @@ def locked(repo: Repo) -> Iterator[int]:
     """Hold the lock of all writers, after finishing what a killed one left half done."""
     with repo.lock() as fd:
         _finish_index(repo)
+        results.finish(repo)
         yield fd
+
+
+def settle(repo: Repo) -> None:
+    """Finish what a killed writer left half done, where one did."""
+    if results.owes(repo) or (repo.git_dir / OWNER).exists():
+        with locked(repo):
+            """Taking the lock finishes it."""
 
 
 def _contents(draft: Draft) -> dict[str, bytes | Path]:

@@ -34,7 +34,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ),
     ("api", "__init__"),
     ("command", "doctor", "export"),
-    ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
+    ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "trust", "gate"),
     ("batch",),
     (
         "store",
@@ -48,6 +48,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "snapshot",
         "notes",
         "journal",
+        "leftover",
         "spare",
         "worktree",
         "deferral",
