@@ -42,6 +42,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "dvc",
         "upkeep",
         "index",
+        "listing",
         "gathering",
         "clone",
         "ledger",
