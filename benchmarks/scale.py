@@ -37,7 +37,7 @@ from gitexp.repo import Repo  # noqa: E402
 PAGE = ROOT / "docs" / "performance.md"
 GITEXP = [sys.executable, "-m", "gitexp"]
 ENV = {
-    **os.environ,
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},  # as installed: compiled once
     "PYTHONPATH": str(ROOT),
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
