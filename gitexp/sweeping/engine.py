@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from gitexp import journal, worktree
 from gitexp.errors import UsageError, did_you_mean
@@ -116,8 +118,10 @@ class Dask:
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
         distributed = needed("distributed", "engine dask", "dask")
         try:
+            if address:
+                _knock(address)
             self._client = (
-                distributed.Client(address, timeout="5s")
+                distributed.Client(address, timeout=_ANSWER)
                 if address
                 else distributed.Client(processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None)
             )
@@ -277,6 +281,13 @@ def _bundle(repo: Repo, commit: str) -> bytes:
             return repo.git("bundle", "create", "-", ref)
         finally:
             repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens: Dask's client tries again and again until its time is up."""
+    where = urlsplit(address)
+    if where.hostname and where.port:
+        socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
 
 
 def _sweep_out(repo: Repo) -> None:
