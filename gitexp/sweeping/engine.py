@@ -201,11 +201,11 @@ class Ray:
 
     def _check(self, address: str) -> None:
         """Say now that gitexp is missing somewhere: a task that cannot be unpickled there would fail for each trial anew."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
         ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))  # of no module, so it travels by value
         nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]}
-        tasks = {name: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False)).remote() for name in nodes}
+        there_only = {name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes}
+        tasks = {name: ask.options(scheduling_strategy=there).remote() for name, there in there_only.items()}
         try:
             there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
         except self._ray.exceptions.GetTimeoutError:
