@@ -12,12 +12,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import datafiles, environment, message, metrics, params, results, settings, upkeep
+from gitexp import datafiles, environment, leftover, message, metrics, params, results, settings, upkeep
 from gitexp.errors import FormatError, GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
@@ -35,12 +35,14 @@ class Ended:
 
     Attributes:
         exception: the line that ends a traceback, where that is the last thing that the command printed.
+        told: the last signal by which we were told to end; what the command made of it is its own affair.
     """
 
     code: int
     cpu_seconds: float | None
     peak_bytes: int | None
     exception: str | None = None
+    told: int | None = None
 
     @property
     def status(self) -> str:
@@ -138,6 +140,7 @@ def execute(
     directory: Path | None = None,
     environ: Mapping[str, str] | None = None,
     shown: TextIO | None = None,
+    apart: Path | None = None,
 ) -> Ended:
     """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
 
@@ -145,6 +148,7 @@ def execute(
         directory: where it runs, here by itself.
         environ: its environment, ours by itself.
         shown: takes all its output; by itself the two outputs go to ours.
+        apart: run it as a process group of its own, which is noted in this folder (``leftover.py``) and ends with the command.
 
     Raises:
         UsageError: there is no such program, or it may not be executed.
@@ -161,7 +165,7 @@ def execute(
     before = _usage()
     log = Output(folder / "output.log")
     try:
-        code = _supervised(command, env, log, run, system_metrics, directory, shown)
+        code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
     except OSError as error:
         log.close()
         raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
@@ -169,7 +173,7 @@ def execute(
     run.hush()
     rest = log.close()
     exception = _exception(log.last_words) if code else None
-    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception)
+    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception, told)
     pick_up(run, repo.root, watched)
     if run.snapshot:
         _pick_up_data(run, repo, run.snapshot.tree)
@@ -188,50 +192,87 @@ def _supervised(
     system_metrics: bool,
     directory: Path | None,
     shown: TextIO | None,
-) -> int:
+    apart: Path | None,
+) -> tuple[int, int | None]:
+    """Run the command to its end, and return its exit code and the last signal that we got for it."""
     on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
     reader, writer = _terminal() if on_terminal else os.pipe()
-    try:
-        process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=writer if on_terminal else subprocess.PIPE)
-    finally:
-        os.close(writer)
-    lock = threading.Lock()
-    sampler = None
-    if system_metrics:
-        from gitexp.system import Sampler
+    with _signals_handed_on(apart is not None) as handed:
+        try:
+            own: AbstractContextManager[dict[str, Any]] = leftover.held(apart) if apart else nullcontext({})
+            with own as options:
+                stderr = writer if on_terminal else subprocess.PIPE
+                process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options)
+        finally:
+            os.close(writer)
+        if apart:
+            leftover.note(apart, process.pid)
+        handed.start(process)
+        lock = threading.Lock()
+        sampler = None
+        if system_metrics:
+            from gitexp.system import Sampler
 
-        sampler = Sampler(run, process.pid)
-    sources: list[tuple[IO[bytes], Any, bool]] = [(os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)]
-    if process.stderr:
-        sources.append((process.stderr, shown or sys.stderr, True))
-    copiers = [threading.Thread(target=_copy, args=(*source, log, lock), daemon=True) for source in sources]
-    with _signals_forwarded(process):
+            sampler = Sampler(run, process.pid)
+        sources: list[tuple[IO[bytes], Any, bool]] = [(os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)]
+        if process.stderr:
+            sources.append((process.stderr, shown or sys.stderr, True))
+        copiers = [threading.Thread(target=_copy, args=(*source, log, lock), daemon=True) for source in sources]
         for copier in copiers:
             copier.start()
         code = process.wait()
+        if apart:
+            leftover.kill(apart)
         for copier in copiers:  # a grandchild may hold the pipe open for ever: the command is over all the same
             copier.join(timeout=2)
     if sampler:
         sampler.stop()
-    return code if code >= 0 else 128 - code
+    return code if code >= 0 else 128 - code, handed.got[-1] if handed.got else None
+
+
+class _Handed:
+    """The signals that we got for a command. Those that came while it was being started reach it as soon as it is there."""
+
+    def __init__(self, group: bool) -> None:
+        self.group = group
+        self.got: list[int] = []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        for number in self.got:
+            self.send(number)
+
+    def take(self, number: int, _frame: Any) -> None:
+        again = number == signal.SIGINT and number in self.got
+        self.got.append(number)
+        self.send(getattr(signal, "SIGKILL", number) if again and self.group else number)
+
+    def note(self, number: int, _frame: Any) -> None:
+        """Take a signal that reaches the command by itself."""
+        self.got.append(number)
+
+    def send(self, number: int) -> None:
+        with suppress(OSError):
+            if self.process and self.group and sys.platform != "win32":
+                os.killpg(self.process.pid, number)
+            elif self.process:
+                self.process.send_signal(number)
 
 
 @contextmanager
-def _signals_forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals on to the command. Ctrl-C reaches it by itself where both share a terminal."""
-
-    def forward(number: int, _frame: Any) -> None:
-        with suppress(OSError):
-            process.send_signal(number)
-
+def _signals_handed_on(group: bool) -> Iterator[_Handed]:
+    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal. Twice, and a group is killed."""
+    handed = _Handed(group)
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield handed
         return
     names = [name for name in _FORWARDED if hasattr(signal, name)]
-    old = {getattr(signal, name): signal.signal(getattr(signal, name), forward) for name in names}
-    old[signal.SIGINT] = signal.signal(signal.SIGINT, (lambda *_: None) if _on_foreground() else forward)
+    old = {getattr(signal, name): signal.signal(getattr(signal, name), handed.take) for name in names}
+    shared = sys.platform == "win32" or (not group and _on_foreground())
+    old[signal.SIGINT] = signal.signal(signal.SIGINT, handed.note if shared else handed.take)
     try:
-        yield
+        yield handed
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

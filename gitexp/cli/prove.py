@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,8 +54,14 @@ def reproduce_command(ref: str, tolerances: tuple[str, ...], env: str, record: b
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
 @click.option("--all", "everything", is_flag=True, help="Check all experiments, those of remotes too.")
 @click.option("--signed", is_flag=True, help="Count an experiment without a signature as a failure.")
+@click.option(
+    "--allowed-signers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git configuration).",
+)
 @output.output_options
-def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, form: str | None) -> int:
+def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowed_signers: Path | None, form: str | None) -> int:
     """Check that experiments are whole and untampered, and that their signatures are good.
 
     \b
@@ -62,13 +69,14 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, form: 
     gitexp verify --all --signed
 
     The tag must point to a commit that is there with all its files, tag and files must say the same, declared inputs must have
-    the hashes that were recorded. Nothing of the repository is run. Exit code 1: something is wrong, and it is named.
+    the hashes that were recorded. Nothing of the repository is run, and its own settings say nothing of whom you trust. Exit code 1:
+    something is wrong, and it is named.
     """
     if bool(refs) == everything:
         raise UsageError("name experiments to check, or use --all")
     repo, known, index = opened()
     experiments = index.select(everybody=True) if everything else reference.resolve_many(index, refs, known)
-    checked = list(verifying.verify(repo, experiments))
+    checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [item for item in checked if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)]
     if form:
         rows = [
