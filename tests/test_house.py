@@ -39,9 +39,11 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("batch",),
     (
         "store",
+        "fastforward",
         "dvc",
         "upkeep",
         "index",
+        "listing",
         "gathering",
         "clone",
         "ledger",
