@@ -26,6 +26,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "rerun",
         "bisect",
         "attribution",
+        "graft",
         "sync",
         "outgoing",
         "sharing",

@@ -141,8 +141,8 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
     \b
     gitexp why exp-3 exp-7 --metric rmse
 
-    Each param, the code and the packages of B are laid over A alone, in a work tree of its own, and A's command is run. What the
-    parts do not add up to, they do together.
+    Each param, the code, the data in DVC and the packages of B are laid over A alone, in a work tree of its own, and A's command is run.
+    What the parts do not add up to, they do together: then pairs are tried, as far as the budget goes.
     """
     repo, known, index = opened()
     first, second = (reference.resolve(index, ref, known) for ref in (a, b))
@@ -153,10 +153,11 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
     name = metric or shared[0]
     found = attribution.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
-    rows: list[list[Any]] = [[first.name, found.base, None, "" if found.base == found.before else f"recorded: {found.before}"]]
-    rows += [[part.factor.text, part.value, None if part.value is None else part.value - found.base, part.why] for part in found.parts]
+    rows: list[list[Any]] = [[first.name, found.base, None, "recorded" if found.base == found.before else f"recorded: {found.before}"]]
+    rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:
-        rows.append(["together, and noise", None, found.rest, ""])
+        untried = any(part.value is None for part in found.parts)
+        rows.append(["not tried, together, and noise" if untried else "together, and noise", None, found.rest, ""])
     rows.append([second.name, found.after, found.after - found.base, "recorded"])
     headers = ["what", name, "change", "remark"]
     if form:
