@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitexp import params
-from gitexp.cli import output
+from gitexp.cli import completion, output
 from gitexp.errors import UsageError, did_you_mean
 from gitexp.repo import Repo
-from gitexp.sweeping import driver, search, summary
+from gitexp.sweeping import driver, recipe, search, summary
 from gitexp.sweeping import plan as plans
 from gitexp.sweeping import space as spaces
 from gitexp.sweeping.engine import ENGINES
@@ -23,23 +22,28 @@ from gitexp.sweeping.plan import Frozen, Plan
 
 _SHOWN = 10
 _BARS = "▁▂▃▄▅▆▇█"
-_FILE_KEYS = {"command", "params", "minimize", "maximize", "jobs", "engine", "address", "group"}
 
 
 @click.command("sweep", context_settings={"allow_interspersed_args": False})
 @click.option(
-    "-p", "--param", "given", multiple=True, metavar="K=VALUES", help="A param: A,B,C or range(2,8,2), log(1e-5,1e-2), uniform(0,1)."
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=VALUES",
+    shell_complete=completion.given_params,
+    help="A param: A,B,C or range(2,8,2), log(1e-5,1e-2), uniform(0,1).",
 )
 @click.option("-s", "--search", type=click.Choice(search.SEARCHES), help="How points are chosen (default: grid).")
 @click.option("-n", "--trials", type=click.IntRange(1), help="How many points; for all searches but grid.")
-@click.option("--minimize", metavar="METRIC", help="The metric to go by.")
-@click.option("--maximize", metavar="METRIC", help="The metric to go by.")
+@click.option("--minimize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by.")
+@click.option("--maximize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by.")
 @click.option("--repeat", type=click.IntRange(1), help="Run each point with so many seeds ({seed}, or GITEXP_SEED).")
 @click.option("--seed", type=int, help="The first seed, also of the search (default: 0).")
 @click.option("--prune", is_flag=True, default=None, help="Stop a trial whose metric so far is worse than the median's.")
 @click.option("--timeout", metavar="TIME", help="Kill a trial after 90s, 10m or 2h.")
 @click.option("--retries", type=click.IntRange(0), help="Run a failed trial again, so many times (default: 0).")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="How many trials run at once (default: 1).")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="How many trials run at once, on every engine (default: 1).")
 @click.option("--engine", type=click.Choice(list(ENGINES)), help="Where trials run (default: loky, this machine).")
 @click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
 @click.option("--group", metavar="NAME", help="What the sweep is called.")
@@ -50,7 +54,7 @@ _FILE_KEYS = {"command", "params", "minimize", "maximize", "jobs", "engine", "ad
 @click.option("--resume", metavar="GROUP", help="Go on with a sweep: run what is missing, from its own snapshot.")
 @click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Print the commands of the trials that are known beforehand, and run nothing.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
 @output.output_options
 def sweep_command(
     given: tuple[str, ...],
@@ -75,7 +79,7 @@ def sweep_command(
     GITEXP_PARAMS. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume runs what is missing.
     """
     repo = Repo.discover()
-    told = _from_file(command, given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
+    told = _from_file(command[0], given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
     running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
     if again and not resume:
@@ -92,6 +96,8 @@ def sweep_command(
     line = _Line(frozen)
     ready = driver.Driver(repo, frozen, again=again, report=line.show, **running)
     _say_snapshot(frozen)
+    if ready.unused and "jobs" not in running:
+        output.say(f"there is room for {ready.unused + 1} trials at once; one runs at a time without --jobs")
     done = ready.run()
     line.end()
     return _print_result(done, form)
@@ -128,24 +134,10 @@ def _is_file(command: tuple[str, ...]) -> bool:
     return len(command) == 1 and command[0].endswith((".yml", ".yaml")) and Path(command[0]).is_file()
 
 
-def _from_file(command: tuple[str, ...], given: tuple[str, ...]) -> dict[str, Any]:
+def _from_file(file: str, given: tuple[str, ...]) -> dict[str, Any]:
     """Read a sweep file; what the command line says wins."""
-    import shlex
-
-    said = params.load_file(Path(command[0]))
-    known = _FILE_KEYS | {item.name for item in fields(Plan)} - {"objective", "direction", "directory", "space", "links"}
-    for name in said:
-        if name not in known:
-            raise UsageError(f"{command[0]}: there is no setting '{name}'.{did_you_mean(name, known)}")
-    run, space = said.pop("command", ""), said.pop("params", {})
-    if not isinstance(space, dict):
-        raise UsageError(f"{command[0]}: params must be a mapping of names to values")
-    words = shlex.split(run) if isinstance(run, str) else [str(word) for word in run]
-    return {
-        **said,
-        "command": tuple(words),
-        "space": {**(spaces.from_mapping(space) if space else {}), **(spaces.parse(given) if given else {})},
-    }
+    said = recipe.read(Path(file))
+    return {**said, "space": {**said["space"], **(spaces.parse(given) if given else {})}}
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import conditions, environment, journal, leftover, message, worktree
+from gitexp import conditions, environment, journal, leftover, message
 from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
+from gitexp.sweeping.place import Place
 
 STOP = "stop"
 PRUNED = "pruned"  # the reason, and the label of such a trial
@@ -82,7 +82,7 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
-    _tidy(root, job.commit)
+    _place(str(root)).tidy(job.commit)
     _link(job, root)
     started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
@@ -119,6 +119,11 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         finally:
             _free_places.append(place)
         return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
+
+
+def run_from_file(job: Job, bundle: str) -> dict[str, bytes]:
+    """Run a trial on a machine that shares a disk with the driver, where the bundle lies."""
+    return run_away(job, Path(bundle).read_bytes())
 
 
 def stop(key: str, why: str) -> None:
@@ -217,22 +222,6 @@ def _signal(group: int, name: str) -> None:
             os.killpg(group, getattr(signal, name))
 
 
-def _tidy(root: Path, commit: str) -> None:
-    """Take away what the last trial left behind; with one git process, where it changed no tracked file."""
-    repo = _repository(str(root))
-    head, *entries = repo.git("status", "--porcelain=v2", "-z", "--branch", "--ignored", "--untracked-files=normal").split(b"\0")
-    found = [entry for entry in entries if entry and not entry.startswith(b"# ")]
-    if head != b"# branch.oid " + commit.encode() or not all(entry.startswith((b"? ", b"! ")) for entry in found):
-        worktree.reset(repo, root, commit)
-        return
-    for entry in found:
-        path = root / os.fsdecode(entry[2:])
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 def _link(job: Job, root: Path) -> None:
     for path, target in job.links:
         link = root / path
@@ -247,8 +236,8 @@ def _requirements(program: str) -> str:
 
 
 @functools.lru_cache
-def _repository(place: str) -> Repo:
-    return Repo.discover(place)
+def _place(root: str) -> Place:
+    return Place(Path(root))
 
 
 # -- work trees on another machine ---------------------------------------------------------------------------------------
@@ -267,7 +256,7 @@ def _take_place(commit: str, bundle: bytes) -> Path:
         place.mkdir()
         form = "sha256" if len(commit) == 64 else "sha1"
         Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
-    repo = _repository(str(place))
+    repo = Repo.discover(place)
     if repo.resolve(commit) is None:
         file = place.with_name("bundle")
         file.write_bytes(bundle)
