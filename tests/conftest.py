@@ -40,7 +40,12 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     """Give each test an empty home and a git that knows one author and nothing else."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")) or name in ("RANK", "XDG_CONFIG_HOME"):
+        if name.startswith(("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")) or name in (
+            "RANK",
+            "LOCAL_RANK",
+            "NODE_RANK",
+            "XDG_CONFIG_HOME",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
