@@ -40,11 +40,11 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
         UsageError: the port is taken.
         GitexpError: its pages cannot work here, the server ended, or does not answer.
     """
+    port = _free(port)
     needed("mlflow", "MLflow's pages", "mlflow")
     with suppress(PackageNotFoundError):
         if version("graphene").startswith("2."):  # MLflow takes it, but with the graphql-core of now the page of a run stays empty
             raise GitexpError("MLflow's pages fail with graphene 2; install a newer one: pip install 'graphene>=3' dagshub")
-    port = _free(port)
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"gitexp:{quote(repo.root.as_posix())}"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
