@@ -23,7 +23,7 @@ from html import escape
 from pathlib import Path
 from time import time
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from gitexp import (
     card,
@@ -688,7 +688,15 @@ def seed_everything(seed: int) -> tuple[str, ...]:
     return seeded
 
 
-def track(function: Function | None = None, **options: Any) -> Any:
+@overload
+def track(function: Function) -> Function: ...
+
+
+@overload
+def track(**options: Any) -> Callable[[Function], Function]: ...
+
+
+def track(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
     """Record each call of a function as a run: its arguments are the params, and a mapping that it returns the metrics.
 
     Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of ``start_run``.
