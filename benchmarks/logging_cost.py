@@ -344,11 +344,12 @@ def page(options: argparse.Namespace, load: str, lines: list[str], rows: list[Ro
     made = made_by(f"{options.under}python benchmarks/logging_cost.py --rounds {options.rounds} --kills {options.kills}")
     versions = ", ".join(f"{name} {version}" for name in PEERS if (version := version_of(name)))
     listed = "\n".join(lines)
+    priority = " `chrt` gave this priority over other work." if "chrt" in options.under else ""
     return f"""\
 # What logging costs
 
 {made}
-The load of the machine was {load} (1, 5 and 15 minutes before the end). Compared with
+The load of the machine was {load} (1, 5 and 15 minutes before the end).{priority} Compared with
 {versions}.
 
 A row is one value of one metric, logged by one call of the training; times are medians of processes that ran in turn. What a logger
@@ -362,7 +363,8 @@ gone.
 
 gitexp's row is one `write` to the kernel, which a killed process cannot take back; a thread has the disk take it each second. A
 run's start and end are whole: snapshot, commit, tag, index, and results in the work tree, with one edited file in each. Starting
-Python is not in them; the peer is three programs.
+Python is not in them; the peer is three programs. At few files what counts is the start of eight git processes (four of them beside
+another) and some twenty small files; at many, git's look through the work tree.
 """
 
 
