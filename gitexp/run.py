@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from gitexp import (
+    artifacts,
     card,
     conditions,
     deferral,
@@ -32,7 +33,9 @@ from gitexp import (
     message,
     metrics,
     notebook,
+    outcome,
     params,
+    ranks,
     recovery,
     results,
     seeds,
@@ -48,8 +51,6 @@ from gitexp.notes import check_label
 from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
-_RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")  # where no RANK is set; Lightning sets the last two
-_PLACE = f"{results.FOLDER}/artifacts"
 _active: Run | None = None
 
 
@@ -143,30 +144,19 @@ class Run:
         source = Path(path)
         if source.is_dir():
             for file in sorted(item for item in source.rglob("*") if item.is_file() and ".git" not in item.relative_to(source).parts):
-                self.keep(_place(self._repo, file), file)
+                self.keep(artifacts.place(self._repo, file), file)
         elif source.is_file():
-            self.keep(_place(self._repo, source), source)
+            self.keep(artifacts.place(self._repo, source), source)
         else:
             raise UsageError(f"there is no file '{path}' to log")
 
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as an artifact of that name."""
-        self.keep(f"{_PLACE}/{_file_name(name)}", text.encode())
+        self.keep(artifacts.called(name), text.encode())
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one as HTML or an image."""
-        import io
-
-        if hasattr(figure, "savefig"):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=Path(name).suffix.lstrip(".") or "png")
-            data = buffer.getvalue()
-        elif hasattr(figure, "to_html"):
-            image = Path(name).suffix.lstrip(".")
-            data = figure.to_html().encode() if image in ("html", "") else figure.to_image(format=image)
-        else:
-            raise UsageError(f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others: log_artifact")
-        self.keep(f"{_PLACE}/{_file_name(name)}", data)
+        self.keep(artifacts.called(name), artifacts.rendered(figure, name))
 
     def set_label(self, *labels: str) -> None:
         """Add labels."""
@@ -307,8 +297,8 @@ class Run:
         return True
 
     def _end_now(self) -> None:
-        if self._passing is not None and self._passing is _uncaught[0]:
-            self._facts["status"], self._facts["error"] = _outcome(self._passing)
+        if self._passing is not None and self._passing is outcome.uncaught():
+            self._facts["status"], self._facts["error"] = outcome.of(self._passing)
         self.end(self._facts["status"], self._facts["error"])
 
     def _elapsed(self) -> float:
@@ -327,7 +317,7 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.end(*_outcome(error))
+        self.end(*outcome.of(error))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": str(self._journal.folder) if self._journal else None}
@@ -428,7 +418,7 @@ def start_run(
     if _active is not None and not _active._ended and _active._owner:
         raise UsageError("a run is going on in this process; end it first with gitexp.end_run()")
     inherited = os.environ.get(JOIN)
-    if not all_ranks and is_other_rank():
+    if not all_ranks and ranks.is_other_rank():
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
         run = join(Path(inherited), Repo.discover(repo))
@@ -557,33 +547,6 @@ def join(folder: Path, repo: Repo | None) -> Run:
     return Run(repo, folder, {key: facts[key] for key in ("id", "max_file_size") if key in facts})
 
 
-def _outcome(error: BaseException | None) -> tuple[str, str | None]:
-    """Return the status, and the last line of the traceback, for what ended a run."""
-    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return "finished", None
-    if isinstance(error, KeyboardInterrupt):
-        return "killed", "KeyboardInterrupt"
-    import traceback
-
-    return "failed", message.one_line(traceback.format_exception_only(type(error), error)[-1])[:500]
-
-
-def _place(repo: Repo | None, file: Path) -> str:
-    if repo is not None:
-        with suppress(ValueError):
-            path = file.resolve().relative_to(repo.root.resolve()).as_posix()
-            if not path.startswith((".git/", ".gitexp/")):
-                return path
-    return f"{_PLACE}/{file.name}"
-
-
-def _file_name(name: str) -> str:
-    parts = Path(name).parts
-    if not name or Path(name).is_absolute() or ".." in parts or ".git" in parts:
-        raise UsageError(f"'{name}' cannot be an artifact's name; use a plain relative one like 'roc.png'")
-    return Path(name).as_posix()
-
-
 def _whole(name: str, step: Any) -> int:
     try:
         return step if type(step) is int else int(step.__index__())
@@ -609,26 +572,10 @@ def _disown(run: Run | None) -> None:
 # -- the current run -----------------------------------------------------------------------------------------------------
 
 
-def is_other_rank() -> bool:
-    """Whether this is a process of a distributed training that logs nothing: its rank is not 0.
-
-    RANK alone decides where it is set, as torchrun does: it is the one that is unique over all machines, while LOCAL_RANK is 0 once
-    on each, and SLURM_PROCID is of the task in which several launchers may run.
-    """
-    ranks = [os.environ.get(name, "") for name in ("RANK", *_RANKS)]
-    numbers = [int(rank) if rank.isdigit() else None for rank in ranks]
-    return bool(numbers[0]) if numbers[0] is not None else any(numbers)
-
-
 def activate(run: Run) -> None:
     """Make a run the current one of this process, where there is none."""
     global _active
     _active = _active or run
-
-
-def outcome_at_exit() -> tuple[str, str | None]:
-    """Return the status, and the error, of runs that are still open when Python exits."""
-    return _outcome(getattr(sys, "last_value", None) or _uncaught[0])
 
 
 def active_run() -> Run | None:
@@ -691,7 +638,7 @@ def _of_parent() -> Run | None:
     """Join the run of the process that spawned this one, as a data loader does; a forked one has it already."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module else None
-    if parent is None or is_other_rank():
+    if parent is None or ranks.is_other_rank():
         return None
     repo = Repo.discover()
     for folder in journal.folders(repo):
@@ -705,16 +652,4 @@ def _of_parent() -> Run | None:
 def _end_at_exit() -> None:
     deferral.settle()
     if _active is not None and not _active._ended:
-        _active.end(*outcome_at_exit())
-
-
-_uncaught: list[BaseException | None] = [None]
-_previous_hook = sys.excepthook
-
-
-def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    _uncaught[0] = error
-    _previous_hook(kind, error, trace)
-
-
-sys.excepthook = _hook
+        _active.end(*outcome.at_exit())

@@ -41,6 +41,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     (
         "store",
         "fastforward",
+        "artifacts",
         "dvc",
         "upkeep",
         "index",
@@ -57,8 +58,22 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "worktree",
         "deferral",
     ),
-    ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card", "extras", "locks", "columns"),
+    (
+        "repo",
+        "datafiles",
+        "params",
+        "metrics",
+        "series",
+        "trees",
+        "message",
+        "environment",
+        "conditions",
+        "seeds",
+        "secrets",
+        "notebook",
+        "outcome",
+    ),
+    ("experiment", "errors", "settings", "card", "extras", "locks", "ranks", "columns"),
 )
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "configparser", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",

@@ -16,7 +16,7 @@ from typing import Any
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from gitexp import run
+from gitexp import ranks, run
 from gitexp.experiment import MetricPoint
 from gitexp.integrations.mlflow import database, words
 from gitexp.repo import Repo
@@ -25,7 +25,7 @@ from gitexp.repo import Repo
 def is_apart(repo: Repo) -> bool:
     """Whether this process must not record."""
     folder = os.environ.get(run.JOIN)
-    return run.is_other_rank() or (folder is not None and Path(folder).parent.parent != repo.state_dir and Path(folder).exists())
+    return ranks.is_other_rank() or (folder is not None and Path(folder).parent.parent != repo.state_dir and Path(folder).exists())
 
 
 def open_apart(repo: Repo) -> Any:

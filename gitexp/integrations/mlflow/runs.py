@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitexp import deferral, notebook, run
+from gitexp import deferral, notebook, outcome, run
 from gitexp.errors import GitexpError
 from gitexp.experiment import MetricPoint
 from gitexp.integrations.mlflow import face, place, words
@@ -208,7 +208,7 @@ def _end_all(runs: Runs | None) -> None:
     """At Python's exit: end what is open, children first; how the process ends says how they did."""
     for running in reversed(list(runs._mine.values()) if runs else []):
         if running.ours and not running.finished and not running.run.ended:
-            status, error = run.outcome_at_exit()
+            status, error = outcome.at_exit()
             running.finished = True
             running.run.end(status, error)
 
