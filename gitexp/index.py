@@ -12,18 +12,18 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from gitexp import clone, gathering, message, notes
+from gitexp import clone, gathering, late, message, notes
 from gitexp.columns import Packer, names_of, unpack
 from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
 
-VERSION = 3
+VERSION = 4
 TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
 REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF, notes.SEEN[:-1])
 _SCHEMA = f"""
@@ -393,7 +393,23 @@ def _read_notes(db: sqlite3.Connection, repo: Repo, lines: bytes, new_tags: Iter
     found = dict(zip(todo, repo.objects(now.get(commit, repo.zero) for commit in todo)))
     for commit, item in found.items():
         note = notes.parse(item.data if item else b"")
-        for tag, summary in db.execute('SELECT id, summary FROM tag WHERE "commit" = ?', [commit]).fetchall():
+        for tag, summary, marks in db.execute('SELECT id, summary, marks FROM tag WHERE "commit" = ?', [commit]).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
             db.execute("UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?", [*map(json.dumps, values), tag])
+            if late.is_any(note.events) or late.is_any(json.loads(marks)):
+                _add_late(db, repo, tag, note.events)
     db.execute("UPDATE state SET notes = ?", [json.dumps(now) if now else ""])
+
+
+def _add_late(db: sqlite3.Connection, repo: Repo, tag: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Bring an experiment's row to what its tag and the values that came late say together."""
+    item = next(repo.objects([tag]))
+    found = message.parse_tag(item.data) if item else None
+    if found is None:
+        return
+    recorded, files = found.summary.get("metrics", {}), found.summary.get("files", {})
+    last = late.last(recorded, events, lambda: repo.read_points(found.commit, files))
+    added = {"params": {**found.summary.get("params", {}), **late.params(events)}, "metrics": last}
+    line = message.summary_line({**found.summary, **{family: values for family, values in added.items() if values}})
+    shape, numbers, rest = Packer().pack(json.loads(line))
+    db.execute("UPDATE tag SET summary = ?, shape = ?, numbers = ?, rest = ? WHERE id = ?", [line, _number(db, shape), numbers, rest, tag])

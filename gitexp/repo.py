@@ -17,8 +17,9 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.errors import GitError, NotFoundError, RepositoryError
 
@@ -331,11 +332,11 @@ class Repo:
             raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
         return found.data
 
-    def read_points(self, commit: str, files: Mapping[str, str]) -> Iterator[MetricPoint]:
-        """Yield all points of an experiment, in whichever form its files have."""
-        from gitexp import series
+    def read_points(self, commit: str, files: Mapping[str, str], events: Iterable[Mapping[str, Any]] = ()) -> Iterator[MetricPoint]:
+        """Yield all points of an experiment, in whichever form its files have, and those that events in its notes add."""
+        from gitexp import late, series
 
-        return series.of(files, functools.partial(self.read_file, commit))
+        return chain(series.of(files, functools.partial(self.read_file, commit)), late.points(events))
 
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.

@@ -37,7 +37,21 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "gate"),
     ("batch",),
     ("store", "dvc", "upkeep", "index", "gathering", "clone", "ledger", "results", "snapshot", "notes", "journal", "worktree", "deferral"),
-    ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
+    (
+        "repo",
+        "datafiles",
+        "params",
+        "metrics",
+        "series",
+        "late",
+        "trees",
+        "message",
+        "environment",
+        "conditions",
+        "seeds",
+        "secrets",
+        "notebook",
+    ),
     ("experiment", "errors", "settings", "card", "extras", "columns"),
 )
 SLOW = (
