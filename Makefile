@@ -5,7 +5,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help demo test quick lint format docs bench clean
+.PHONY: help demo test quick lint format docs tour bench clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -30,6 +30,9 @@ format: .venv/.dev  ## Put the code into the house style.
 
 docs: .venv/.dev  ## Write docs/commands.md from the commands' own help.
 	$(PY) docs/make_commands.py
+
+tour: .venv/.dev  ## Run the README's tour again, and write what it prints into it.
+	$(PY) docs/make_tour.py
 
 bench: .venv/.dev  ## Measure, and write docs/performance.md (about 15 minutes).
 	$(PY) benchmarks/scale.py $(ARGS)

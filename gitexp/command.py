@@ -12,12 +12,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import datafiles, environment, message, metrics, params, results, settings, upkeep
+from gitexp import datafiles, environment, leftover, message, metrics, params, results, settings, upkeep
 from gitexp.errors import FormatError, GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
@@ -35,12 +35,14 @@ class Ended:
 
     Attributes:
         exception: the line that ends a traceback, where that is the last thing that the command printed.
+        told: the last signal by which we were told to end; what the command made of it is its own affair.
     """
 
     code: int
     cpu_seconds: float | None
     peak_bytes: int | None
     exception: str | None = None
+    told: int | None = None
 
     @property
     def status(self) -> str:
@@ -52,6 +54,39 @@ class Ended:
         if self.code == 0:
             return None
         return f"exit code {self.code}" + (f": {self.exception}" if self.exception else "")
+
+
+class Output:
+    """What a command prints, on its way into a file; what that does not take stays in memory, the last part of it.
+
+    Attributes:
+        last_words: the end of what came by stderr, or by the terminal that both outputs share; two pipes have no common order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.last_words = b""
+        self._rest = bytearray()
+        self._file: IO[bytes] | None = None
+        with suppress(OSError):
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  closed by close()
+
+    def write(self, data: bytes, is_error: bool = False) -> None:
+        if is_error:
+            self.last_words = (self.last_words + data)[-4096:]
+        written = 0
+        if self._file is not None and not self._rest:  # else the order would be lost
+            with suppress(OSError, ValueError):  # closed: a grandchild prints on when the command is over
+                written = self._file.write(data)
+        self._rest += data[written:]
+        if len(self._rest) > MAX_OUTPUT:
+            del self._rest[: -MAX_OUTPUT // 2]
+
+    def close(self) -> bytes:
+        """Let go of the file, and return what it did not take."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        return bytes(self._rest)
 
 
 def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
@@ -105,6 +140,7 @@ def execute(
     directory: Path | None = None,
     environ: Mapping[str, str] | None = None,
     shown: TextIO | None = None,
+    apart: Path | None = None,
 ) -> Ended:
     """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
 
@@ -112,6 +148,7 @@ def execute(
         directory: where it runs, here by itself.
         environ: its environment, ours by itself.
         shown: takes all its output; by itself the two outputs go to ours.
+        apart: run it as a process group of its own, which is noted in this folder (``leftover.py``) and ends with the command.
 
     Raises:
         UsageError: there is no such program, or it may not be executed.
@@ -123,20 +160,24 @@ def execute(
     if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
         env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
     if requirements:
-        (folder / "requirements.txt").write_text(requirements)
+        with suppress(OSError):
+            (folder / "requirements.txt").write_text(requirements)
     before = _usage()
+    log = Output(folder / "output.log")
     try:
-        with open(folder / "output.log", "wb") as log:
-            code = _supervised(command, env, log, run, system_metrics, directory, shown)
+        code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
     except OSError as error:
+        log.close()
         raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
     after = _usage()
-    exception = _exception(folder / "output.log") if code else None
-    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception)
+    run.hush()
+    rest = log.close()
+    exception = _exception(log.last_words) if code else None
+    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception, told)
     pick_up(run, repo.root, watched)
     if run.snapshot:
         _pick_up_data(run, repo, run.snapshot.tree)
-    keep_output(run)
+    keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
     run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
@@ -146,54 +187,92 @@ def execute(
 def _supervised(
     command: Sequence[str],
     env: Mapping[str, str],
-    log: IO[bytes],
+    log: Output,
     run: Run,
     system_metrics: bool,
     directory: Path | None,
     shown: TextIO | None,
-) -> int:
+    apart: Path | None,
+) -> tuple[int, int | None]:
+    """Run the command to its end, and return its exit code and the last signal that we got for it."""
     on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
     reader, writer = _terminal() if on_terminal else os.pipe()
-    try:
-        process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=writer if on_terminal else subprocess.PIPE)
-    finally:
-        os.close(writer)
-    lock = threading.Lock()
-    sampler = None
-    if system_metrics:
-        from gitexp.system import Sampler
+    with _signals_handed_on(apart is not None) as handed:
+        try:
+            own: AbstractContextManager[dict[str, Any]] = leftover.held(apart) if apart else nullcontext({})
+            with own as options:
+                stderr = writer if on_terminal else subprocess.PIPE
+                process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options)
+        finally:
+            os.close(writer)
+        if apart:
+            leftover.note(apart, process.pid)
+        handed.start(process)
+        lock = threading.Lock()
+        sampler = None
+        if system_metrics:
+            from gitexp.system import Sampler
 
-        sampler = Sampler(run, process.pid)
-    copiers = [threading.Thread(target=_copy, args=(os.fdopen(reader, "rb", 0), shown or sys.stdout, log, lock), daemon=True)]
-    if process.stderr:
-        copiers.append(threading.Thread(target=_copy, args=(process.stderr, shown or sys.stderr, log, lock), daemon=True))
-    with _signals_forwarded(process):
+            sampler = Sampler(run, process.pid)
+        sources: list[tuple[IO[bytes], Any, bool]] = [(os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)]
+        if process.stderr:
+            sources.append((process.stderr, shown or sys.stderr, True))
+        copiers = [threading.Thread(target=_copy, args=(*source, log, lock), daemon=True) for source in sources]
         for copier in copiers:
             copier.start()
         code = process.wait()
+        if apart:
+            leftover.kill(apart)
         for copier in copiers:  # a grandchild may hold the pipe open for ever: the command is over all the same
             copier.join(timeout=2)
     if sampler:
         sampler.stop()
-    return code if code >= 0 else 128 - code
+    return code if code >= 0 else 128 - code, handed.got[-1] if handed.got else None
+
+
+class _Handed:
+    """The signals that we got for a command. Those that came while it was being started reach it as soon as it is there."""
+
+    def __init__(self, group: bool) -> None:
+        self.group = group
+        self.got: list[int] = []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        for number in self.got:
+            self.send(number)
+
+    def take(self, number: int, _frame: Any) -> None:
+        again = number == signal.SIGINT and number in self.got
+        self.got.append(number)
+        self.send(getattr(signal, "SIGKILL", number) if again and self.group else number)
+
+    def note(self, number: int, _frame: Any) -> None:
+        """Take a signal that reaches the command by itself."""
+        self.got.append(number)
+
+    def send(self, number: int) -> None:
+        with suppress(OSError):
+            if self.process and self.group and sys.platform != "win32":
+                os.killpg(self.process.pid, number)
+            elif self.process:
+                self.process.send_signal(number)
 
 
 @contextmanager
-def _signals_forwarded(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand signals on to the command. Ctrl-C reaches it by itself where both share a terminal."""
-
-    def forward(number: int, _frame: Any) -> None:
-        with suppress(OSError):
-            process.send_signal(number)
-
+def _signals_handed_on(group: bool) -> Iterator[_Handed]:
+    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal. Twice, and a group is killed."""
+    handed = _Handed(group)
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield handed
         return
     names = [name for name in _FORWARDED if hasattr(signal, name)]
-    old = {getattr(signal, name): signal.signal(getattr(signal, name), forward) for name in names}
-    old[signal.SIGINT] = signal.signal(signal.SIGINT, (lambda *_: None) if _on_foreground() else forward)
+    old = {getattr(signal, name): signal.signal(getattr(signal, name), handed.take) for name in names}
+    shared = sys.platform == "win32" or (not group and _on_foreground())
+    old[signal.SIGINT] = signal.signal(signal.SIGINT, handed.note if shared else handed.take)
     try:
-        yield
+        yield handed
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
@@ -223,7 +302,7 @@ def _terminal() -> tuple[int, int]:
     return reader, writer
 
 
-def _copy(source: IO[bytes], shown: Any, log: IO[bytes], lock: threading.Lock) -> None:
+def _copy(source: IO[bytes], shown: Any, is_error: bool, log: Output, lock: threading.Lock) -> None:
     target = getattr(shown, "buffer", None)
     while True:
         try:
@@ -232,9 +311,8 @@ def _copy(source: IO[bytes], shown: Any, log: IO[bytes], lock: threading.Lock) -
             return
         if not data:
             return
-        with lock, suppress(OSError, ValueError):
-            log.write(data)
-            log.flush()
+        with lock:
+            log.write(data, is_error)
         with suppress(OSError, ValueError):
             if target is not None:
                 target.write(data)
@@ -288,11 +366,9 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
         run.add_facts("warnings", said)
 
 
-def _exception(log: Path) -> str | None:
+def _exception(last_words: bytes) -> str | None:
     """Return the last line of what a command printed, where it names an exception, as a traceback of Python ends."""
-    with open(log, "rb") as file:
-        file.seek(max(0, log.stat().st_size - 4096))
-        lines = [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
     found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
     return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
 
@@ -316,20 +392,22 @@ def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
         run.add_facts("warnings", [told])
 
 
-def keep_output(run: Run) -> None:
-    """Keep what a command printed, in ``output.log`` of the run's folder, as an artifact."""
-    file = run.folder / "output.log"
-    size = file.stat().st_size
-    if not size:
-        return
-    with open(file, "rb") as log:
-        if size <= MAX_OUTPUT:
-            data = log.read()
-        else:
-            head = log.read(MAX_OUTPUT // 2)
-            log.seek(size - MAX_OUTPUT // 2)
-            data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
-    run.keep(_OUTPUT, data)
+def keep_output(run: Run, rest: bytes = b"") -> None:
+    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``, as an artifact."""
+    try:
+        with open(run.folder / "output.log", "rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(0)
+            if size <= MAX_OUTPUT:
+                data = log.read()
+            else:
+                head = log.read(MAX_OUTPUT // 2)
+                log.seek(size - MAX_OUTPUT // 2)
+                data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
+    except OSError:
+        data = b""
+    if data or rest:
+        run.keep(_OUTPUT, data + rest)
 
 
 def _assigns(word: str) -> bool:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import clone, gathering, journal, message, store, worktree
+from gitexp import clone, fastforward, gathering, journal, message, results, store, worktree
 from gitexp.errors import GitError
 from gitexp.index import Index, is_damaged
 from gitexp.recovery import PENDING, dead_runs
@@ -41,17 +41,29 @@ class Finding:
 
 def examine(repo: Repo) -> list[Finding]:
     """Return all that is wrong with gitexp's own files and refs in a repository; changes nothing."""
-    return [*_index_lock(repo), *_cache(repo), *_runs(repo), *_pins(repo), *_worktrees(repo), *_files(repo), *_lost_tags(repo)]
+    return [
+        *_index_lock(repo),
+        *_results(repo),
+        *_cache(repo),
+        *_runs(repo),
+        *_pins(repo),
+        *_worktrees(repo),
+        *_files(repo),
+        *_lost_tags(repo),
+    ]
 
 
 def _index_lock(repo: Repo) -> Iterator[Finding]:
-    if (repo.git_dir / store.OWNER).exists():
-        yield Finding("a writer was killed while it held the git index", mend=lambda: _touch_lock(repo))
+    if (repo.git_dir / fastforward.OWNER).exists():
+        yield Finding("a writer was killed while it held the git index", mend=lambda: store.settle(repo))
 
 
-def _touch_lock(repo: Repo) -> None:
-    with store.locked(repo):
-        """Taking the lock finishes what the killed writer left."""
+def _results(repo: Repo) -> Iterator[Finding]:
+    if results.owes(repo):
+        yield Finding(
+            "a writer was killed before it had written its results into the work tree; a file that you changed since will stay as it is",
+            mend=lambda: store.settle(repo),
+        )
 
 
 def _cache(repo: Repo) -> Iterator[Finding]:
@@ -78,7 +90,11 @@ def _pins(repo: Repo) -> Iterator[Finding]:
 
 def _worktrees(repo: Repo) -> Iterator[Finding]:
     for place in worktree.leftovers(repo):
-        yield Finding(f"the work tree {place.name} of a killed reproduction is left", mend=lambda place=place: worktree.remove(repo, place))  # type: ignore[misc]
+        runs = ", and its command still runs" if worktree.is_running(place) else ""
+        yield Finding(
+            f"the work tree {place.name} of a killed command is left{runs}",
+            mend=lambda place=place: worktree.remove(repo, place),  # type: ignore[misc]
+        )
 
 
 def _files(repo: Repo) -> Iterator[Finding]:

@@ -1,10 +1,12 @@
-"""The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one read of the refs and one query.
+"""The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one look at the refs and one query.
 
 Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new, drops what is gone,
 and follows the notes. What others' gathering branches carry has no ref of its own here, and becomes rows all the same. A
-file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. The
-list of refs as it was at the last update lies in the file too: while it is the same, and the difference where it is not, is
-all that has to be looked at. The summary has everything; beside it lie its values as ``columns.py`` packs them.
+file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. What
+the last look at the refs saw lies in the file too (``listing.py``): where the next one sees the same, nothing is done;
+where a few refs are new, they alone are read; and git is asked for all only where refs went or were packed meanwhile. So a
+reading costs the same at a hundred experiments and at a hundred thousand. The summary has everything; beside it lie its
+values as ``columns.py`` packs them.
 """
 
 from __future__ import annotations
@@ -15,20 +17,21 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from gitexp import clone, gathering, late, message, notes
+from gitexp import clone, gathering, late, listing, message, notes
 from gitexp.columns import Packer, names_of, unpack
 from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
+from gitexp.listing import REMOTES, TAGS
 from gitexp.repo import Object, Repo
 
 VERSION = 4
-TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
-REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF, notes.SEEN[:-1])
 _SCHEMA = f"""
-    CREATE TABLE state(refs BLOB, notes TEXT);
-    INSERT INTO state VALUES (x'', '');
+    CREATE TABLE state(seen BLOB);
+    INSERT INTO state VALUES (x'');
+    CREATE TABLE tip(ref TEXT PRIMARY KEY, id TEXT) WITHOUT ROWID;
+    CREATE TABLE note("commit" TEXT PRIMARY KEY, blob TEXT) WITHOUT ROWID;
     CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, tag TEXT, mine INTEGER, remote TEXT) WITHOUT ROWID;
     CREATE INDEX ref_tag ON ref(tag, remote, mine, name);
     CREATE INDEX ref_name ON ref(name);
@@ -41,6 +44,8 @@ _SCHEMA = f"""
     PRAGMA user_version = {VERSION};
 """
 _COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
+_GATHERED = f"ref >= '{gathering.SEEN}' AND ref < '{gathering.SEEN[:-1]}0'"  # all below: 0 follows /
+_REFS = f"SELECT ref, tag AS id FROM ref WHERE NOT ({_GATHERED}) UNION ALL SELECT ref, id FROM tip"  # those that git has here
 PATIENCE = 30.0  # seconds for another process to finish building
 Progress = Callable[[int, int], None]
 _T = TypeVar("_T")
@@ -57,7 +62,7 @@ class Index:
 
     def _opened(self, path: Path) -> sqlite3.Connection:
         """Return the cache, brought up to date; where its file cannot be used, one in memory for this once."""
-        if not path.exists() and b" refs/" not in listing(self.repo):
+        if not path.exists() and listing.is_empty(self.repo, listing.look(self.repo)):
             return self._updated(None)
         for _ in range(2):
             try:
@@ -210,11 +215,6 @@ def _full_name(ref: str) -> str:
     return ref.removeprefix(REMOTES).removeprefix(gathering.SEEN)
 
 
-def listing(repo: Repo) -> bytes:
-    """Return git's lines of all refs that experiments and notes have here, ``HASH NAME``, sorted by name."""
-    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *REFS)
-
-
 def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
     from dataclasses import replace
 
@@ -242,30 +242,13 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 
 def _update(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> None:
-    version = db.execute("PRAGMA data_version").fetchone()
-    lines = listing(repo)
-    before = db.execute("SELECT refs FROM state").fetchone()[0]
-    if before == lines:
+    if db.execute("SELECT seen FROM state").fetchone()[0] == listing.look(repo):
         return
     db.execute("BEGIN IMMEDIATE")
     try:
-        if db.execute("PRAGMA data_version").fetchone() != version:  # the cache only ever goes forward, and somebody wrote it
-            lines = db.execute("SELECT refs FROM state").fetchone()[0]
-        removed, added = _difference(before, lines)
-        tags, branches = _sorted_out(added)
-        gone = _sorted_out(removed)
-        db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for _, ref in removed])
-        known = _known(db, {tag for tag, _ in tags})
-        fresh = [tag for tag in dict(tags) if tag not in known]
-        _read_tags(db, fresh, repo.objects(fresh), progress)
-        _name(db, sorted(tags, key=lambda line: line[1]))
-        fresh += _gather(db, repo, gone.branches, branches)
-        if gathering.SEEN.encode() in lines:
-            _tell_apart(db, repo)
-        if gone.tags or {*gone.branches} - {*branches}:
-            db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
-        _read_notes(db, repo, lines, fresh)
-        db.execute("UPDATE state SET refs = ?", [lines])
+        seen, removed, added = _changes(db, repo)
+        _follow(db, repo, removed, added, progress)
+        db.execute("UPDATE state SET seen = ?", [seen])
         db.execute("COMMIT")
     except BaseException:
         with suppress(sqlite3.Error):
@@ -273,24 +256,48 @@ def _update(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> No
         raise
 
 
-class _Refs(NamedTuple):
-    tags: list[tuple[str, str]]  # (hash, ref)
-    branches: dict[str, str]  # gathering branches, {ref: tip}
+def _changes(db: sqlite3.Connection, repo: Repo) -> tuple[bytes, dict[str, str], dict[str, str]]:
+    """Look at the refs again, now that nobody else writes, so that the cache only ever goes forward.
+
+    Return what was seen, and the refs that were removed and that were added since the last update; one that moved is both.
+    """
+    before = db.execute("SELECT seen FROM state").fetchone()[0]
+    seen = listing.look(repo)
+    lines = listing.added(before, seen)
+    if lines is None:
+        now = _by_ref(listing.ask(repo).splitlines())
+        old = dict(db.execute(_REFS))
+        seen = seen if listing.look(repo) == seen else b""  # somebody writes just now, and the next reader looks again
+    else:
+        now = _by_ref(lines)
+        old = {ref: oid for one in now for ref, oid in db.execute(f"SELECT * FROM ({_REFS}) WHERE ref = ?", [one])}
+    removed = {ref: oid for ref, oid in old.items() if now.get(ref) != oid}
+    return seen, removed, {ref: oid for ref, oid in now.items() if old.get(ref) != oid}
 
 
-def _sorted_out(lines: Iterable[list[str]]) -> _Refs:
-    tags = [(oid, ref) for oid, ref in lines if ref.startswith((TAGS, REMOTES))]
-    return _Refs(tags, {ref: oid for oid, ref in lines if ref.startswith(gathering.SEEN)})
+def _by_ref(lines: Iterable[bytes]) -> dict[str, str]:
+    """Return ``{ref: hash}`` for lines ``hash ref``, in the order of the refs; their bytes are anybody's."""
+    pairs = (line.decode("utf-8", "replace").split(" ", 1) for line in lines)
+    return dict(sorted((ref, oid) for oid, ref in pairs))
 
 
-def _difference(before: bytes, now: bytes) -> tuple[list[list[str]], list[list[str]]]:
-    """Return the ``[hash, ref]`` lines that are only in the one, and only in the other listing."""
-    old, new = set(before.splitlines()), set(now.splitlines())
-    return _pairs(old - new), _pairs(new - old)
-
-
-def _pairs(lines: Iterable[bytes]) -> list[list[str]]:
-    return [line.decode("utf-8", "replace").split(" ", 1) for line in lines]
+def _follow(db: sqlite3.Connection, repo: Repo, removed: Mapping[str, str], added: Mapping[str, str], progress: Progress | None) -> None:
+    """Bring all tables up to date with the refs that were removed and added."""
+    db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for ref in removed])
+    db.executemany("DELETE FROM tip WHERE ref = ?", [(ref,) for ref in removed])
+    tags = [(tag, ref) for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))]
+    db.executemany("INSERT INTO tip VALUES (?, ?)", [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))])
+    known = _known(db, {tag for tag, _ in tags})
+    fresh = [tag for tag in dict(tags) if tag not in known]
+    _read_tags(db, fresh, repo.objects(fresh), progress)
+    _name(db, tags)
+    before, now = ({ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)} for refs in (removed, added))
+    fresh += _gather(db, repo, before, now)
+    if before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
+        _tell_apart(db, repo)
+    if removed.keys() - added.keys() or any(ref.startswith((TAGS, REMOTES)) for ref in removed):
+        db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
+    _read_notes(db, repo, notes.REF in {*removed, *added}, fresh)
 
 
 def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
@@ -382,23 +389,24 @@ def _number(db: sqlite3.Connection, shape: str) -> int:
     return int(db.execute("SELECT number FROM shape WHERE text = ?", [shape]).fetchone()[0])
 
 
-def _read_notes(db: sqlite3.Connection, repo: Repo, lines: bytes, new_tags: Iterable[str]) -> None:
+def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterable[str]) -> None:
     """Bring labels and notes up to date for the commits whose note changed, and for those that are new here."""
-    before: dict[str, str] = json.loads(db.execute("SELECT notes FROM state").fetchone()[0] or "{}")
-    now = notes.read(repo) if f" {notes.REF}\n".encode() in lines else {}
-    if not before and not now:
-        return
-    fresh = {row[0] for tag in new_tags for row in db.execute('SELECT "commit" FROM tag WHERE id = ?', [tag])}
-    todo = [commit for commit in {*before, *now} if before.get(commit) != now.get(commit) or commit in fresh]
-    found = dict(zip(todo, repo.objects(now.get(commit, repo.zero) for commit in todo)))
-    for commit, item in found.items():
+    todo: dict[str, str] = {}
+    if changed:
+        old, new = dict(db.execute('SELECT "commit", blob FROM note')), notes.read(repo)
+        todo = {commit: new.get(commit, repo.zero) for commit in {*old, *new} if old.get(commit) != new.get(commit)}
+        db.executemany('DELETE FROM note WHERE "commit" = ?', [(commit,) for commit in todo])
+        db.executemany("INSERT INTO note VALUES (?, ?)", [(commit, new[commit]) for commit in todo if commit in new])
+    if db.execute("SELECT 1 FROM note").fetchone():
+        noted = 'SELECT "commit", blob FROM tag JOIN note USING ("commit") WHERE tag.id = ?'
+        todo.update(row for tag in fresh for row in db.execute(noted, [tag]))
+    for commit, item in zip(todo, repo.objects(todo.values())):
         note = notes.parse(item.data if item else b"")
         for tag, summary, marks in db.execute('SELECT id, summary, marks FROM tag WHERE "commit" = ?', [commit]).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
             db.execute("UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?", [*map(json.dumps, values), tag])
             if late.is_any(note.events) or late.is_any(json.loads(marks)):
                 _add_late(db, repo, tag, note.events)
-    db.execute("UPDATE state SET notes = ?", [json.dumps(now) if now else ""])
 
 
 def _add_late(db: sqlite3.Connection, repo: Repo, tag: str, events: Sequence[Mapping[str, Any]]) -> None:

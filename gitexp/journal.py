@@ -8,7 +8,8 @@
     index         the private git index that holds the snapshot
     alive         locked by the owner as long as it lives; no process id to be mistaken for another's
 
-Faults of the machine (disk full, folder gone) never stop a training: one warning, and rows wait in memory for better times.
+Faults of the machine (disk full, folder gone) never stop a training. There is one warning, and what the folder does not take goes
+to a spare place (see spare.py); where there is none it waits in memory for better times, and the end says what was not kept.
 """
 
 from __future__ import annotations
@@ -17,21 +18,26 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gitexp import metrics, params
-from gitexp.errors import GitexpError
+from gitexp import metrics, params, spare
+from gitexp.errors import GitexpError, RepositoryError
 from gitexp.experiment import MetricPoint
 from gitexp.repo import Repo
 
 SYNC_SECONDS = 1.0
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_HERE = os.path.dirname(__file__)
+_NAMES = {"params.yml": "the newest params", "run.json": "how it ended"}
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -41,91 +47,129 @@ class Journal:
     def __init__(self, folder: Path, owner: bool = False) -> None:
         self.folder = folder
         self.lost = 0
-        self._waiting: list[bytes] = []
+        self._waiting: deque[bytes] = deque()
+        self._begun = 0  # bytes of the first of them that are written already
+        self._unwritten: dict[str, bytes] = {}
+        self._unkept: list[str] = []
+        self._aside = False  # whether rows go to the spare place
+        self._spared: set[str] = set()  # the files that lie there
         self._lock = threading.Lock()
         self._warned = False
         self._dirty = False
         self._closed = threading.Event()
         self._alive = hold(folder) if owner else None
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        self._fd = os.open(folder / "metrics.csv", flags, 0o666)
+        self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
         if owner and os.fstat(self._fd).st_size == 0:
             os.write(self._fd, metrics.HEADER)
+        self._syncing = threading.Thread(target=_sync_regularly, args=(weakref.ref(self), self._closed), daemon=True, name="gitexp-sync")
         if owner:
-            threading.Thread(target=_sync_regularly, args=(weakref.ref(self), self._closed), daemon=True, name="gitexp-sync").start()
+            self._syncing.start()
 
     @classmethod
     def create(cls, repo: Repo, run_id: str) -> Journal:
         """Make a new run's folder; raise RepositoryError where that is not allowed."""
         import portalocker  # noqa: F401  now, since between the folder and its lock there should be no time
 
-        return cls(repo.make_state_dir("runs", run_id), owner=True)
+        folder = repo.make_state_dir("runs", run_id)
+        try:
+            return cls(folder, owner=True)
+        except OSError as error:
+            delete(folder)
+            raise RepositoryError(
+                f"no run can begin: {folder} cannot be written: {error.strerror}; check permissions and disk space"
+            ) from None
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def append(self, row: bytes) -> None:
         """Write metric rows; on the disk (the kernel's side of it) when this returns."""
-        if self._waiting:
-            self._later(row)
-            return
-        try:
-            written = os.write(self._fd, row)
-        except OSError as error:
-            self._later(row, error)
-            return
-        if written != len(row):
-            self._later(row[written:])
-        self._dirty = True
+        written = 0
+        if not self._waiting:
+            try:
+                written = os.write(self._fd, row)
+            except OSError:
+                pass
+            if written == len(row):
+                self._dirty = True
+                return
+        with self._lock:
+            if not self._waiting:
+                self._begun = written
+            if len(self._waiting) < _MAX_WAITING:
+                self._waiting.append(row)
+            else:
+                self.lost += 1
+        if len(self._waiting) % 100 == 1:
+            self.flush()
 
     def write_params(self, values: Mapping[str, Any]) -> None:
         """Replace the params."""
-        self._write("params.yml", params.dump(values))
+        self._write("params.yml", lambda: params.dump(values))
 
     def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
-        self._write("run.json" if owner else f"joined-{os.getpid()}.json", json.dumps(facts, ensure_ascii=False).encode())
+        self._write("run.json" if owner else f"joined-{os.getpid()}.json", lambda: json.dumps(facts, ensure_ascii=False).encode())
 
     def write_artifact(self, path: str, content: bytes | Path) -> None:
         """Keep a copy of an artifact under its path in the tree."""
-        target = self.folder / "artifacts" / path
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                target.write_bytes(content)
-            else:
-                shutil.copyfile(content, target)
-        except OSError as error:
+        if error := self._put(f"artifacts/{path}", content):
+            self._unkept.append(f"the artifact {path}")
             self.warn(f"artifact {path} was not kept", error)
 
     def warn(self, what: str, error: BaseException) -> None:
         """Say once that the machine fails us; the training goes on."""
         if not self._warned:
             self._warned = True
-            why = getattr(error, "strerror", None) or str(error)
-            warnings.warn(f"gitexp: {what}: {why}; the run goes on, and what can be kept is kept", RuntimeWarning, stacklevel=4)
+            _say(f"gitexp: {what}: {_why(error)}; the run goes on, and what can be kept is kept")
+
+    def hush(self) -> None:
+        """Have no more warnings: the training is over, and its end says what is missing."""
+        self._warned = True
+
+    def say_unkept(self) -> None:
+        """Say at the end what could not be kept, if anything."""
+        if unkept := self.unkept():
+            _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
+
+    def say_unrecorded(self, error: BaseException) -> None:
+        """Say at the end that the run is only in its folder, and what could not even be kept there."""
+        missing = f", all but {', '.join(unkept)}" if (unkept := self.unkept()) else ""
+        _say(f"gitexp: the run could not be recorded: {_why(error)}; it waits on disk for `gitexp recover`{missing}")
 
     def flush(self) -> None:
         """Try again to write the rows that the disk did not take."""
         with self._lock:
             while self._waiting:
+                row = self._waiting[0]
                 try:
-                    written = os.write(self._fd, self._waiting[0])
+                    self._begun += os.write(self._fd, row[self._begun :])
                 except OSError as error:
                     self.warn("metrics could not be written", error)
-                    return
-                rest = self._waiting[0][written:]
-                self._waiting[:1] = [rest] if rest else []
+                    if self._turn_aside():
+                        continue
+                    break
+                if self._begun >= len(row):
+                    self._begun = 0
+                    self._waiting.popleft()
 
-    def close(self) -> int:
-        """Write what waits, let go of the files, and return how many rows could not be kept."""
+    def unkept(self) -> list[str]:
+        """Return what could not be kept so far, in words."""
+        rows = self.lost + len(self._waiting)
+        counted = [f"{rows:,} metric row{'s' if rows != 1 else ''}"] if rows else []
+        return [*counted, *(_NAMES.get(name, name) for name in self._unwritten), *self._unkept]
+
+    def close(self) -> None:
+        """Write what waits, and let go of the files."""
         if self._closed.is_set():
-            return self.lost
+            return
         self.flush()
         self._closed.set()
-        self.lost += len(self._waiting)
+        if self._syncing.is_alive():  # one that Python's exit ends needs a library, and aborts where no file can be opened
+            self._syncing.join(timeout=5)
         with contextlib.suppress(OSError):
             os.close(self._fd)
-        return self.lost
+        for name, data in [*self._unwritten.items()]:  # where open files are what lacks, there is one more now
+            self._write(name, lambda data=data: data)  # type: ignore[misc]
 
     def release(self) -> None:
         """Stop being the run's owner: from now on it counts as dead, unless its folder is gone."""
@@ -135,6 +179,8 @@ class Journal:
 
     def forget_ownership(self) -> None:
         """In a forked child: let the parent alone hold the lock (closing a copy does not release it)."""
+        self._lock = threading.Lock()
+        self._waiting.clear()  # the parent's
         self.release()
 
     def sync(self) -> None:
@@ -146,24 +192,54 @@ class Journal:
             if self._waiting:
                 self.flush()
 
-    def _later(self, row: bytes, error: OSError | None = None) -> None:
-        with self._lock:
-            if len(self._waiting) < _MAX_WAITING:
-                self._waiting.append(row)
-            else:
-                self.lost += 1
-        if error is not None:
-            self.warn("metrics could not be written", error)
-        elif len(self._waiting) % 100 == 0:
-            self.flush()
-
-    def _write(self, name: str, data: bytes) -> None:
-        part = self.folder / f"{name}.{os.getpid()}.new"
+    def _turn_aside(self) -> bool:
+        """Have rows go to the spare place from now on; False where there is none, or they do already."""
+        if self._aside or self._closed.is_set():
+            return False
         try:
-            part.write_bytes(data)
-            os.replace(part, self.folder / name)
-        except OSError as error:
+            place = spare.place(self.folder)
+            if place is None:
+                return False
+            fd = os.open(place / spare.ROWS, _FLAGS, 0o600)
+        except (OSError, ImportError):
+            return False
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
+        self._begun = 0  # what the folder has of this row is torn, and will be cut off
+        self._aside = True
+        return True
+
+    def _write(self, name: str, make: Callable[[], bytes]) -> None:
+        try:
+            data = make()
+        except (OSError, ImportError, MemoryError) as error:  # yaml is imported at its first use, which takes a file and memory
+            self._unkept.append(_NAMES.get(name, name))
             self.warn(f"{name} could not be written", error)
+            return
+        self._unwritten.pop(name, None)
+        if refused := self._put(name, data):
+            self._unwritten[name] = data
+            self.warn(f"{name} could not be written", refused)
+
+    def _put(self, name: str, content: bytes | Path) -> Exception | None:
+        """Write a file into the folder or, where that takes none, into the spare place; returns why neither took it."""
+        try:
+            spare.replace(self.folder, self.folder / name, content)
+        except (OSError, MemoryError) as error:
+            try:
+                place = spare.place(self.folder)
+                if place is None:
+                    return error
+                spare.replace(place, place / name, content)
+            except (OSError, ImportError, MemoryError):
+                return error
+            self._spared.add(name)
+            self.warn(f"{name} could not be written", error)
+        else:
+            if name in self._spared:
+                self._spared.discard(name)
+                spare.forget(self.folder, name)
+        return None
 
 
 # -- reading -------------------------------------------------------------------------------------------------------------
@@ -187,18 +263,24 @@ def all_facts(folder: Path) -> dict[str, Any]:
                 known[key] = params.merge(known.get(key, {}), value)
             elif key == "labels":
                 known[key] = sorted({*known.get(key, []), *value})
-            elif key == "children":
+            elif key in ("children", "unkept"):
                 known[key] = [*known.get(key, []), *value]
             elif value and not known.get(key):
                 known[key] = value
     return known
 
 
-def read_params(folder: Path) -> dict[str, Any]:
-    """Return the params that a run has logged so far."""
+def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
+    """Return the params that a run has logged so far.
+
+    Raises:
+        OSError: with ``strict``, they are there and cannot be read.
+    """
     try:
         return params.load((folder / "params.yml").read_bytes())
-    except (OSError, GitexpError):
+    except (OSError, GitexpError) as error:
+        if strict and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise
         return {}
 
 
@@ -211,16 +293,13 @@ def points(folder: Path) -> Iterator[MetricPoint]:
 def trim(path: Path) -> bool:
     """Cut a torn last row off a journaled ``metrics.csv``, and return whether there was one."""
     try:
-        with open(path, "r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 65536))
-            tail = file.read()
-            keep = size - len(tail) + tail.rfind(b"\n") + 1
-            if keep < size:
-                file.truncate(keep)
-            return keep < size
+        keep = spare.whole_rows(path)
+        if keep == path.stat().st_size:
+            return False
+        os.truncate(path, keep)
     except OSError:
         return False
+    return True
 
 
 def artifacts(folder: Path) -> dict[str, Path]:
@@ -273,6 +352,18 @@ def delete(folder: Path) -> None:
         folder.rename(aside / folder.name)
     shutil.rmtree(aside, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)  # where it could not be moved
+
+
+def _say(text: str) -> None:
+    """Warn at the line of the user's that called us."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename).startswith(_HERE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RuntimeWarning, stacklevel=level)
+
+
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _created(folder: Path) -> float:

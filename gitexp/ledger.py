@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
-from gitexp import clone, message
+from gitexp import clone, listing, message, notes
 from gitexp.gathering import SEEN, Carried
-from gitexp.index import REMOTES, TAGS, listing
+from gitexp.listing import REMOTES, TAGS
 from gitexp.repo import Repo
 
 _MOST = 100  # experiments; where more are new, time goes elsewhere
@@ -40,7 +40,7 @@ class Refs(NamedTuple):
 
 def refs(repo: Repo) -> Refs:
     """Read the refs; git sorts by name, so what is no tag comes first."""
-    lines = listing(repo)
+    lines = listing.ask(repo, notes.SEEN[:-1])
     first = lines.find(f" {TAGS}".encode())
     at = len(lines) if first < 0 else lines.rfind(b"\n", 0, first) + 1
     others = (os.fsdecode(line).split(" ", 1) for line in lines[:at].splitlines())

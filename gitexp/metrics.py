@@ -73,7 +73,21 @@ def format_row(name: str, value: float, timestamp: int, step: int) -> str:
 
 def dump(points: Iterable[MetricPoint]) -> bytes:
     """Return a whole ``metrics.csv``."""
-    return HEADER + "".join(format_row(*point) for point in points).encode()
+    return gather(points)[0]
+
+
+def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
+    """Return a whole ``metrics.csv`` and the last value of each metric; the points pass by and are never held."""
+    file = io.BytesIO(HEADER)
+    file.seek(0, io.SEEK_END)
+
+    def written() -> Iterator[MetricPoint]:
+        for point in points:
+            file.write(format_row(*point).encode())
+            yield point
+
+    last = last_values(written())
+    return file.getvalue(), last
 
 
 def read(

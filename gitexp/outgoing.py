@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from gitexp import clone, gathering, message, notes, transport
 from gitexp.errors import GitError
 from gitexp.gathering import HEADS, SEEN, Carried
-from gitexp.index import REMOTES, TAGS
 from gitexp.ledger import Refs
+from gitexp.listing import REMOTES, TAGS
 from gitexp.repo import Progress, Repo
 from gitexp.transport import Remote, Update
 

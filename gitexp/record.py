@@ -6,10 +6,11 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ class Entry:
     """What somebody wants recorded, checked.
 
     Attributes:
+        metrics: the whole ``metrics.csv``, and ``last`` the last value of each metric.
         same: files of the user's that say just what is recorded (``params.yml`` given as ``--params-file``).
         large: artifacts over the limit, which go into DVC's cache; their pointers enter.
     """
 
     params: Mapping[str, Any]
-    points: Sequence[MetricPoint]
+    metrics: bytes
+    last: Mapping[str, float]
     artifacts: Mapping[str, Path]
     same: frozenset[str]
     large: Mapping[str, Path] = field(default_factory=dict)
@@ -56,8 +59,8 @@ def check(
     params_files, metrics_files = list(params_files), list(metrics_files)
     for file in params_files:
         merged = params.merge(merged, params.load_file(file))
-    rows = [point for file in metrics_files for point in read_metrics(file)]
     added = list(points)
+    written, last = metrics.gather(chain(chain.from_iterable(map(read_metrics, metrics_files)), added))
     same = set()
     if len(params_files) == 1 and not given and _is(params_files[0], repo.root / results.PARAMS):
         same.add(results.PARAMS)
@@ -66,17 +69,18 @@ def check(
     kept = {store_path(repo, path): path for path in artifacts}
     large = {path: file for path, file in kept.items() if dvc.takes(repo, path, file.stat().st_size, limit)}
     small = {path: file for path, file in kept.items() if path not in large}
-    return Entry(params.merge(merged, given), [*rows, *added], small, frozenset(same), large)
+    return Entry(params.merge(merged, given), written, last, small, frozenset(same), large)
 
 
-def read_metrics(file: Path) -> list[MetricPoint]:
-    """Read a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss": [0.9, 0.5]}``)."""
+def read_metrics(file: Path) -> Iterator[MetricPoint]:
+    """Yield the points of a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss": [0.9, 0.5]}``)."""
     try:
         if file.suffix == ".json":
             values = params.load(file.read_bytes(), str(file))
-            return metrics.from_mapping(params.flatten(values), int(time.time() * 1000))
-        with open(file, "rb") as stream:
-            return list(metrics.read(stream, str(file)))
+            yield from metrics.from_mapping(params.flatten(values), int(time.time() * 1000))
+        else:
+            with open(file, "rb") as stream:
+                yield from metrics.read(stream, str(file))
     except OSError as error:
         raise FormatError(f"{file} cannot be read: {error.strerror}") from None
 
@@ -157,8 +161,8 @@ def log(
         shot, places = take(repo, known, entry)
         draft = store.Draft(
             params=entry.params,
-            metrics=metrics.dump(entry.points),
-            last=metrics.last_values(entry.points),
+            metrics=entry.metrics,
+            last=entry.last,
             started=started,
             files=places,
             status=status,

@@ -8,25 +8,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitexp import conditions, environment, journal, message, metrics, results, snapshot, store
-from gitexp.errors import GitError, UsageError
+from gitexp import conditions, environment, journal, message, metrics, results, snapshot, spare, store
+from gitexp.errors import GitError, RepositoryError, UsageError
 from gitexp.repo import Head, Repo
 
 PENDING = "refs/gitexp/pending/"  # with a run's id: the ref that holds its snapshot while it goes on
 
 
-def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
+def record(repo: Repo, folder: Path) -> store.Recorded:
     """Make an experiment of a run's folder, and remove the folder. The owner does it at the end, ``recover`` for a dead one.
 
     Raises:
         GitexpError: it could not be recorded; the folder stays.
     """
+    gather(folder)
     facts = journal.all_facts(folder)
     if not facts:
         raise UsageError(f"{folder} holds no readable run")
     torn = journal.trim(folder / "metrics.csv")
     shot = _snapshot(repo, folder, facts)
-    values = journal.read_params(folder)
+    values = journal.read_params(folder, strict=True)
     metrics_file = folder / "metrics.csv"
     error = facts.get("error")
     others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
@@ -56,8 +57,9 @@ def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
         artifacts=journal.artifacts(folder),
         trailers={
             "Error": error,
+            "Not-Kept": ", ".join(facts.get("unkept", ())) or None,
             "Directory": None if directory == "." else directory,
-            "Python": environment.parse_requirements(requirements).get("python"),
+            "Python": environment.python_version(requirements),
             "Host": facts.get("host"),
             "Hardware": environment.hardware(),
             **conditions.trailers(extra),
@@ -73,7 +75,6 @@ def record(repo: Repo, folder: Path, lost: int = 0) -> store.Recorded:
     more = [
         *facts.get("warnings", []),
         *(["the last metric row was torn and left out"] if torn else []),
-        *([f"{lost} metric rows could not be kept"] if lost else []),
     ]
     return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
 
@@ -84,6 +85,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
     Raises:
         GitexpError: it could not be recorded; the folder stays.
     """
+    gather(folder)
     facts = journal.facts(folder)
     if "snapshot" not in facts:
         journal.delete(folder)
@@ -95,6 +97,14 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
         journal.delete(folder)
         return None
     return record(repo, folder)
+
+
+def gather(folder: Path) -> None:
+    """Have all that is known of a run in its own folder; raise RepositoryError where that takes nothing."""
+    try:
+        spare.take_back(folder)
+    except OSError as error:
+        raise RepositoryError(f"{folder} cannot be written: {error.strerror}; check permissions and disk space") from None
 
 
 def dead_runs(repo: Repo) -> list[Path]:
@@ -133,8 +143,7 @@ def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Sn
     index = folder / "index"
     stamp = saved["index_stamp"]
     if not index.exists():
-        repo.git("read-tree", f"--index-output={index}", saved["tree"], env={"GIT_INDEX_FILE": str(index)})
-        stamp = ()  # no longer the user's index with additions, so never swapped in
+        stamp = ()  # which is no index's
     return snapshot.Snapshot(
         saved["tree"],
         Head(saved["commit"], saved["branch"]),

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from gitexp import command, conditions, datafiles, dvc, environment, journal, message, metrics, results, run, store
+from gitexp import command, conditions, datafiles, dvc, environment, journal, message, metrics, results, run, store, worktree
 from gitexp.errors import CannotRunError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
+_ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {None}
 _EDITABLE = re.compile(r"# [\w.-]+==\S+ \(editable, from file://(.+)\)")
 
 
@@ -132,8 +133,9 @@ def execute(
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
     words = (_program(repo, tree, todo, python), *todo.words[1:])
-    folder = tree.parent / f"run-{secrets.token_hex(4)}"
+    folder = worktree.place_of_run(tree)
     if reproduces:
+        folder.mkdir()
         live = run.begin(inside, command=list(todo.words), directory=todo.directory, beside="it reproduces another experiment")
         live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
@@ -143,9 +145,9 @@ def execute(
         live = run.unrecorded(inside, folder)
     try:
         ended = command.execute(
-            live, inside, words, directory=tree / todo.directory, environ=_environ(repo, tree, todo, python), shown=shown
+            live, inside, words, directory=tree / todo.directory, environ=_environ(repo, tree, todo, python), shown=shown, apart=folder
         )
-        if ended.code == 130:
+        if ended.code == 130 or ended.told in _ENDING:  # also where the command made a good end of it: half a training is no result
             raise KeyboardInterrupt
         if ended.code:
             raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{_last_line(live.folder)}")

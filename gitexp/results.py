@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from gitexp.repo import Repo
 from gitexp.snapshot import Snapshot
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
+_OWED = "gitexp-results"  # in git_dir, since each work tree has its own
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def ours(repo: Repo, outputs: frozenset[str] = frozenset()) -> frozenset[str]:
     Args:
         outputs: paths that the recorded command wrote, whose content is in the record.
     """
+    settle(repo)
     written = _written(repo)
     return frozenset({environment.PATH, *(path for path in (PARAMS, METRICS) if path in outputs or _is_ours(repo, path, written))})
 
@@ -57,31 +60,83 @@ def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
     return Places(places[PARAMS], places[METRICS], kept)
 
 
-def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
-    """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written.
+def to_write(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
+    """Return the paths of what only the commit will have: results, artifacts below ``.gitexp/``, and pointers to large ones.
 
-    That is the results, those artifacts that lie in ``.gitexp/``, and pointers to large ones; the others are files of the work
-    tree already.
+    The other artifacts are files of the work tree already.
     """
-    paths = [
+    return [
         path
         for path in contents
         if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/") or _is_new_pointer(repo, snapshot, path)
     ]
+
+
+def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
+    """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each file looks until then."""
+    gone = {path: _stamp(repo.root / path) for path in snapshot.previous if path not in paths}
+    note = {"commit": commit, "write": {path: _stamp(repo.root / path) for path in paths}, "remove": gone}
+    with suppress(OSError):
+        (repo.git_dir / _OWED).write_text(json.dumps(note))
+
+
+def owes(repo: Repo) -> bool:
+    """Whether a writer was killed, or is at work, between moving the branch and writing its results."""
+    return (repo.git_dir / _OWED).exists()
+
+
+def settle(repo: Repo) -> None:
+    """Write what a killed writer still owed the work tree; a file that anybody touched since then stays as it is."""
+    if owes(repo):
+        with repo.lock():
+            finish(repo)
+
+
+def finish(repo: Repo) -> None:
+    """Do what ``settle`` says, for one who holds the lock of all writers."""
+    note = repo.git_dir / _OWED
+    try:
+        known = json.loads(note.read_bytes())
+        commit, write, remove = str(known["commit"]), dict(known["write"]), dict(known["remove"])
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError):  # torn: killed before the branch had moved
+        forgive(repo)
+        return
+    paths = [path for path in (*write, *remove) if ".." not in Path(path).parts and (path in write or path.startswith(f"{FOLDER}/"))]
+    here = repo.objects(f"HEAD:{path}" for path in paths)
+    there = repo.objects(f"{commit}:{path}" for path in paths)
+    written = _written(repo)
+    for path, now, then in zip(paths, here, there):
+        target = repo.root / path
+        untouched = _stamp(target) == {**write, **remove}[path]
+        with suppress(OSError):
+            if untouched and path in remove and now is None:
+                target.unlink()
+            elif untouched and path in write and now is not None and then is not None and now.id == then.id:
+                _put(repo, target, now.data)
+                if path in (PARAMS, METRICS):
+                    written[path] = now.id
+    _remember(repo, written)
+    forgive(repo)
+
+
+def forgive(repo: Repo) -> None:
+    """Take the note back: all is written, or the branch stays where it is."""
+    with suppress(OSError):
+        (repo.git_dir / _OWED).unlink(missing_ok=True)
+
+
+def write_back(repo: Repo, paths: Sequence[str], contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
+    """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written."""
     warnings = []
     written = _written(repo)
     for path in paths:
         target, content = repo.root / path, contents[path]
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            part = repo.make_state_dir() / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
-            if isinstance(content, Path):
-                shutil.copyfile(content, part)
-            else:
-                part.write_bytes(content)
             if path in (PARAMS, METRICS):
-                written[path] = blob_hash(repo, part.read_bytes())
-            shutil.move(part, target)  # a rename, or a copy where .git lies on another file system
+                written[path] = blob_hash(repo, content if isinstance(content, bytes) else content.read_bytes())
+            _put(repo, target, content)
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:
@@ -89,7 +144,30 @@ def write_back(repo: Repo, places: Places, contents: Mapping[str, bytes | Path],
             with suppress(OSError):
                 (repo.root / path).unlink()
     _remember(repo, written)
+    forgive(repo)
     return warnings
+
+
+def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = repo.make_state_dir() / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
+    if isinstance(content, Path):
+        shutil.copyfile(content, part)
+    else:
+        part.write_bytes(content)
+    try:
+        os.replace(part, target)
+    except OSError:  # .git lies on another file system
+        shutil.move(part, target)
+
+
+def _stamp(path: Path) -> list[int] | None:
+    """Return what changes whenever a file is written; None where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
 def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:

@@ -206,6 +206,11 @@ class Run:
             raise UsageError("this process logs nothing (its rank is not 0)")
         return self._journal.folder
 
+    def hush(self) -> None:
+        """Have no more warnings of what the machine does not take, for a command that is over: the end says it."""
+        if self._journal:
+            self._journal.hush()
+
     @property
     def ended(self) -> bool:
         """Whether nothing can be logged any more."""
@@ -259,25 +264,31 @@ class Run:
             self._sampler.stop()
         if self._journal is None or not self._owner:
             if self._journal:
-                if error:
-                    self._facts["error"] = error
+                unkept = self._journal.unkept()
+                if error or unkept:
+                    self._facts.update(error=error, unkept=unkept)
                     self._write_facts()
                 self._journal.close()
+                self._journal.say_unkept()
             return None
         self._facts.update(status=status, error=error, duration=self._facts.get("duration") or self._elapsed())
         if beside:
             self._facts["beside"] = beside
+        self._journal.hush()
+        self._journal.flush()
+        self._facts["unkept"] = self._journal.unkept()
         self._write_facts()
-        lost = self._journal.close()
-        if self._repo is None:  # a trial of a sweep: whoever started it records it
-            self._journal.release()
-            return None
+        self._journal.close()
         try:
-            self.recorded = recovery.record(self._repo, self._journal.folder, lost)
-            self.experiment = self.recorded.experiment
-        except (GitexpError, OSError) as problem:
-            self._journal._warned = False
-            self._journal.warn("the run could not be recorded, and waits on disk for `gitexp recover`", problem)
+            if self._repo is None:  # a trial of a sweep: whoever started it records it
+                recovery.gather(self._journal.folder)
+            else:
+                self.recorded = recovery.record(self._repo, self._journal.folder)
+                self.experiment = self.recorded.experiment
+        except Exception as problem:  # whatever it is: the training is over and well, and all that it logged is on disk
+            self._journal.say_unrecorded(problem)
+        else:
+            self._journal.say_unkept()
         finally:
             self._journal.release()
         return self.experiment
@@ -495,7 +506,6 @@ def begin(
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
     try:
-        threading.Thread(target=lambda: (repo.author, repo.committer), daemon=True).start()  # asked of git now, needed at the end
         free = results.ours(repo)
         shot = snapshot.take(repo, known, owned.folder / "index", free, head)
         repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
@@ -526,10 +536,18 @@ def begin(
         "snapshot": recovery.saved(shot),
     }
     owned.write_facts(facts)
+    with suppress(RuntimeError):  # no thread is to be had
+        threading.Thread(target=_look_ahead, args=(repo,), daemon=True).start()
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     run.told = settled.told
     return run
+
+
+def _look_ahead(repo: Repo) -> None:
+    """Have at hand what the end needs. What fails is asked again then."""
+    with suppress(Exception):
+        _ = repo.author, environment.requirements()
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:

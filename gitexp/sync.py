@@ -10,7 +10,8 @@ from gitexp.datafiles import Data
 from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.gathering import SEEN, Carried
-from gitexp.index import REMOTES, Index
+from gitexp.index import Index
+from gitexp.listing import REMOTES
 from gitexp.outgoing import Load, Outgoing
 from gitexp.repo import Progress, Repo
 from gitexp.transport import Remote

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gitexp import gathering, message, notes
 from gitexp.errors import GitError, UsageError, did_you_mean
-from gitexp.index import REMOTES
+from gitexp.listing import REMOTES
 from gitexp.repo import Head, Progress, Repo
 
 

@@ -1,7 +1,7 @@
 """Whether an experiment is what it says: whole, the same in its tag, commit and files, its inputs unchanged, its signature good.
 
-Nothing of the repository is run for that, and nothing is fetched. A signature is checked by git with the programs that the
-user's own configuration names, since a repository's could name any.
+Nothing of the repository is run for that, and nothing is fetched. A signature is checked by git beside the repository, where none of
+its settings holds, with the signers and programs that the user's own configuration names (``trust.py``).
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from gitexp import conditions, datafiles, gathering, message, metrics, params, series
+from gitexp import conditions, datafiles, gathering, message, metrics, params, series, trust
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment
 from gitexp.repo import Object, Repo
 
 GOOD, BAD, UNSIGNED = "good", "bad", "unsigned"
-_PROGRAMS = {"gpg.program": "gpg", "gpg.openpgp.program": "gpg", "gpg.x509.program": "gpgsm", "gpg.ssh.program": "ssh-keygen"}
 
 
 @dataclass(frozen=True)
@@ -40,51 +40,51 @@ class Checked:
     unchecked: tuple[str, ...] = ()
 
 
-def verify(repo: Repo, experiments: Sequence[Experiment]) -> Iterator[Checked]:
-    """Check each experiment."""
-    programs = _programs(repo)
+def verify(repo: Repo, experiments: Sequence[Experiment], allowed_signers: Path | None = None) -> Iterator[Checked]:
+    """Check each experiment.
+
+    Args:
+        allowed_signers: a file of the SSH signers to trust, instead of the one that the user's git configuration names.
+    """
+    trusted = trust.of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
     gathering.restore(repo, {tag for tag, found in zip(tags, repo.objects(tags)) if found is None})
     there = {item.id for item, found in zip(experiments, repo.objects(item.id for item in experiments)) if found}
     holes = _incomplete(repo, sorted(there))
-    for experiment in experiments:
-        tag = next(repo.objects([experiment.tag]))
-        problems = [] if experiment.id in there else [f"its commit {experiment.short} is not in this clone"]
-        unchecked: list[str] = []
-        if experiment.id in holes:
-            problems.append("files of its commit are missing in this clone")
-        elif experiment.id in there:
-            problems += _contradictions(repo, experiment, tag)
-            problems += _data(repo, experiment)
-            for problem, text in _inputs(repo, experiment):
-                (problems if problem else unchecked).append(text)
-        signature, said = _signature(repo, experiment, tag, programs)
-        if signature == BAD:
-            problems.insert(0, f"its signature is not good: {said}")
-        yield Checked(experiment, signature, said, tuple(problems), tuple(unchecked))
+    with repo.offline() as beside:
+        for experiment in experiments:
+            tag = next(repo.objects([experiment.tag]))
+            problems = [] if experiment.id in there else [f"its commit {experiment.short} is not in this clone"]
+            unchecked: list[str] = []
+            if experiment.id in holes:
+                problems.append("files of its commit are missing in this clone")
+            elif experiment.id in there:
+                problems += _contradictions(repo, experiment, tag)
+                problems += _data(repo, experiment)
+                for problem, text in _inputs(repo, experiment):
+                    (problems if problem else unchecked).append(text)
+            signature, said = _signature(beside, experiment, tag, trusted)
+            if signature == BAD:
+                problems.insert(0, f"its signature is not good: {said}")
+            yield Checked(experiment, signature, said, tuple(problems), tuple(unchecked))
 
 
-def _signature(repo: Repo, experiment: Experiment, tag: Object | None, programs: Mapping[str, str]) -> tuple[str, str]:
+def _signature(beside: Repo, experiment: Experiment, tag: Object | None, trusted: trust.Trust) -> tuple[str, str]:
     if tag is None or not message.is_signed(tag.data):
         return UNSIGNED, ""
-    options = [word for name, program in programs.items() for word in ("-c", f"{name}={program}")]
-    good, said = repo.judged(*options, "verify-tag", experiment.tag)
+    good, said = beside.judged(*trusted.options, "verify-tag", experiment.tag)
+    if not good and "No principal matched" in said:
+        key = re.search(r"\w+ key SHA256:\S+", said)
+        but = " (the repository's own list does not count)" if trusted.signers_passed_over else ""
+        return BAD, (
+            f"you trust nobody with its {key[0] if key else 'key'}{but}; "
+            "to name whom you trust: git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers FILE"
+        )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = next(
         (line for line in lines if re.search(r"(?i)(good|bad) |error|no public key|no principal", line)), lines[-1] if lines else ""
     )
     return (GOOD if good else BAD), message.one_line(telling.removeprefix("gpg: ").removeprefix("error: "))
-
-
-def _programs(repo: Repo) -> dict[str, str]:
-    """Return the programs that check signatures, from every scope of git's configuration but the repository's own."""
-    programs = dict(_PROGRAMS)
-    for scope, name, value in repo.scoped_config(r"^gpg\.(.*\.)?program$"):
-        if scope in ("system", "global", "command") and name in programs:
-            programs[name] = value
-            if name == "gpg.program":  # the older name of the same thing
-                programs["gpg.openpgp.program"] = value
-    return programs
 
 
 def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:

@@ -4,6 +4,7 @@
         PROJECT/    a linked, detached work tree, called like the user's own folder
         alive       locked by the owner as long as it lives, as for a run: a folder whose owner was killed is a leftover
         kept        the user asked to keep it, so it is no leftover
+        run-.../    one for each command that is run in it, see leftover.py
 
 Whatever else belongs to the work tree (an environment, a journal) goes beside it and is removed with it. Hooks stay off
 as in every git call of ours; what git itself needs to write files (LFS's filter) is on.
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gitexp import journal
+from gitexp import journal, leftover
 from gitexp.errors import GitError
 from gitexp.repo import Repo
 
@@ -70,8 +71,23 @@ def leftovers(repo: Repo) -> list[Path]:
     return [place for place in places if not (place / _KEPT).exists() and not journal.is_alive(place)]
 
 
+def place_of_run(path: Path) -> Path:
+    """Return the folder, not made yet, that belongs to one more command run in a work tree of ours."""
+    return path.parent / f"run-{secrets.token_hex(4)}"
+
+
+def is_running(place: Path) -> bool:
+    """Whether a command still runs in a leftover: it may outlive its owner."""
+    return any(leftover.runs(folder) for folder in place.glob("run-*"))
+
+
 def remove(repo: Repo, place: Path) -> None:
-    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, and git's own record of that."""
-    with suppress(GitError):  # killed before git knew of it
-        repo.git("worktree", "remove", "--force", "--force", str(place / repo.root.name))
+    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, git's own record of that, and what still runs there."""
+    for folder in place.glob("run-*"):
+        leftover.kill(folder)
+    for _ in range(2):  # a half-removed one is a stranger to git until its folder is gone; then its record goes
+        with suppress(GitError):  # killed before git knew of it
+            repo.git("worktree", "remove", "--force", "--force", str(place / repo.root.name))
+            break
+        shutil.rmtree(place / repo.root.name, ignore_errors=True)
     shutil.rmtree(place, ignore_errors=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,25 @@ import pytest
 
 from mlflow_scripts import MODULES, Training
 from warm import Warm, warmed
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what the tested processes leave in the temporary folder (the killed ones cannot help it) go with the last test.
+
+    The name stays short, since a socket's path has to fit into 107 bytes; pytest's own folders stay where they are.
+    """
+    if not hasattr(config, "workerinput"):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        config.stash[_SCRATCH] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder."""
+    if scratch := config.stash.get(_SCRATCH, None):
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+_SCRATCH = pytest.StashKey[str]()
 
 
 @pytest.fixture(autouse=True)

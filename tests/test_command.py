@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -113,23 +112,22 @@ def test_signals_are_forwarded_and_the_run_is_recorded_as_killed(project: Projec
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=50)
     assert process.returncode == 143
     assert gitexp.get("exp-1").status == "killed"
     assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
 
 
 def test_output_is_shown_while_the_command_runs(project: Project) -> None:
-    project.write("go.py", "import time\nprint('first')\ntime.sleep(5)\n")
+    project.write("go.py", "import time\nprint('first')\ntime.sleep(60)\n")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
         [PYTHON, "-m", "gitexp", "run", "--", PYTHON, "go.py"], env=env, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
     )
     assert process.stdout is not None
-    start = time.monotonic()
     assert process.stdout.readline() == "first\n"
-    assert process.poll() is None, f"the line came only after the end ({time.monotonic() - start:.1f} s)"
-    process.kill()
+    assert process.poll() is None, "the line came only after the end"
+    process.send_signal(signal.SIGTERM)
     process.communicate()
 
 

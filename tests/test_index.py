@@ -7,12 +7,11 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import Project
-from gitexp import store
+from gitexp import listing, store
 from gitexp.index import VERSION, Index
 from gitexp.repo import Repo
 from recording import record
@@ -148,20 +147,19 @@ def test_eight_processes_at_once_agree(recorded: Project) -> None:
     assert not list(file(recorded).parent.glob("index.sqlite-*"))
 
 
-def test_an_update_with_an_old_list_takes_nothing_back(recorded: Project) -> None:
+def test_an_update_with_an_old_list_takes_nothing_back(recorded: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes update at once, and the one that looked first writes last."""
+    look = listing.look
 
-    class Slow(Repo):
-        def git(self, *args: str, **options: Any) -> bytes:
-            found = super().git(*args, **options)
-            if args[0] == "for-each-ref" and "exp-4" not in recorded.tags():
-                record(recorded, {"lr": 0.4})
-                names(recorded)
-            return found
+    def slow(repo: Repo) -> bytes:
+        found = look(repo)
+        if "exp-4" not in recorded.tags():
+            record(recorded, {"lr": 0.4})
+            names(recorded)
+        return found
 
-    repo = Repo.discover(recorded.root)
-    index = Index(Slow(repo.root, repo.git_dir, repo.common_dir, repo.object_format))
-    assert index.names() == ["exp-4", "exp-3", "exp-2", "exp-1"]
+    monkeypatch.setattr("gitexp.listing.look", slow)
+    assert names(recorded) == ["exp-4", "exp-3", "exp-2", "exp-1"]
     assert names(recorded) == ["exp-4", "exp-3", "exp-2", "exp-1"]
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from conftest import Project
-from gitexp import notes, worktree
+from gitexp import notes
 from gitexp.index import Index
 from gitexp.repo import Repo
 
@@ -226,41 +224,3 @@ def test_it_runs_where_it_was_recorded_with_a_program_that_git_ignores(project: 
     (bin_folder / "python").chmod(0o755)
     project.gitexp("run", "--", "../.venv/bin/python", "train.py", cwd=project.root / "src")
     assert "same" in project.gitexp("reproduce", "@", "--yes")
-
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_reproduction_leaves_the_user_alone(project: Project, how: signal.Signals) -> None:
-    """After Ctrl-C nothing is left; after SIGKILL what is left is known for what it is, and no run waits to be recovered."""
-    project.commit(train_py="import time, os\nprint('ready', flush=True)\nwhile os.path.exists('SLOW'): time.sleep(0.05)\n")
-    (project.root / "SLOW").touch()
-    project.git("add", "SLOW")
-    project.git("commit", "-qm", "slow")
-    started = subprocess.Popen([PYTHON, "-m", "gitexp", "run", "--", PYTHON, "train.py"], stdout=subprocess.PIPE)
-    assert started.stdout is not None
-    started.stdout.readline()
-    (project.root / "SLOW").unlink()
-    assert started.wait(30) == 0
-    (project.root / "SLOW").touch()
-    status = project.git("status", "--porcelain")
-    command = [PYTHON, "-m", "gitexp", "reproduce", "@", "--yes"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-    assert process.stderr is not None
-    while b"ready" not in process.stderr.readline():
-        pass
-    os.killpg(process.pid, how)
-    process.communicate(timeout=30)
-    repo = Repo.discover()
-    assert project.git("status", "--porcelain") == status
-    left = worktree.leftovers(repo)
-    if how == signal.SIGINT:
-        assert process.returncode == 130
-        assert left == []
-        assert len(project.git("worktree", "list").splitlines()) == 1
-    else:
-        deadline = time.monotonic() + 5
-        while not (left := worktree.leftovers(repo)) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len(left) == 1
-        worktree.remove(repo, left[0])
-        assert worktree.leftovers(repo) == []
-    assert not list((project.root / ".git" / "gitexp" / "runs").iterdir())

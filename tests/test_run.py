@@ -7,10 +7,8 @@ import math
 import multiprocessing
 import os
 import pickle
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -364,9 +362,10 @@ def test_a_live_run_is_shown_and_watched(project: Project) -> None:
             stdout=subprocess.PIPE,
             text=True,
         )
-        time.sleep(1)
-    output, _ = watcher.communicate(timeout=30)
-    assert "loss" in output
+        assert watcher.stdout is not None
+        assert run.id in watcher.stdout.readline()  # so it watches, and the run may end
+        assert "loss" in watcher.stdout.readline()
+    output, _ = watcher.communicate(timeout=300)
     assert output.endswith("the run ended; gitexp show @\n")
 
 
@@ -399,64 +398,3 @@ def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recov
     assert project.gitexp("recover").startswith("exp-1 ")
     assert gitexp.get("exp-1").status == "finished"
     assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
-
-
-def _kill_at(project: Project, seconds: float) -> None:
-    env = {**os.environ, "PYTHONPATH": HERE}
-    process = subprocess.Popen([sys.executable, "loop.py"], cwd=project.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGKILL)
-    logged = [json.loads(line) for line in (process.communicate()[0]).splitlines() if line.endswith(b"}")]
-    repo = Repo(project.root, project.root / ".git", project.root / ".git", "sha1")
-    for wait in (0, 2.1):  # a folder without a lock may be one that is just being made, so it counts as alive for two seconds
-        time.sleep(wait if journal.folders(repo) else 0)
-        done = project.run("recover")
-        assert done.returncode == 0, done.stderr
-    assert journal.folders(repo) == []
-    recorded = {item.extra["id"]: item for item in _all(repo)}
-    rows: dict[str, int] = {}
-    for item in logged:
-        rows[item["run"]] = item["rows"]
-    for run_id, count in rows.items():
-        assert len(recorded[run_id].history()) >= count, f"{run_id} lost rows"
-    assert len(project.tags()) == len(recorded)
-
-
-def _all(repo: Repo) -> list[gitexp.Experiment]:
-    from gitexp.index import Index
-
-    return Index(repo).select()
-
-
-LOOP = """
-import gitexp, json, os
-at = 0
-while True:
-    at += 1
-    run = gitexp.start_run(params={"at": at})
-    for step in range(20):
-        run.log_metric("a", step)
-        os.write(1, json.dumps({"run": run.id, "rows": step + 1}).encode() + b"\\n")
-    run.end()
-"""
-
-
-@pytest.mark.slow
-def test_sigkill_at_random_points_loses_no_row_and_leaves_no_half_experiment(project: Project) -> None:
-    import random
-
-    project.write("loop.py", LOOP)
-    project.commit()
-    chance = random.Random(7)
-    for at in range(40):
-        _kill_at(project, 0.25 + chance.random() * 0.25)
-        if at % 10 == 9:
-            project.fsck()
-            # killed just after the branch moved, the result files on disk may still be those of the run before; nothing else is
-            changed = {line.split()[-1] for line in project.git("status", "--porcelain").splitlines()}
-            assert changed <= {"metrics.csv", "params.yml", ".gitexp/requirements.txt"}
-    with gitexp.start_run() as run:
-        run.log_metric("after", 1)
-    assert run.recorded is not None
-    assert run.recorded.advanced == "main"
-    project.fsck()

@@ -16,13 +16,13 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import journal
+from gitexp import journal, leftover
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.sweeping import plan as plans
-from gitexp.sweeping import search, space, summary, trial
+from gitexp.sweeping import search, space, summary
 from gitexp.sweeping.space import Choices, Interval, Steps
 
 pytest.importorskip("joblib")
@@ -317,6 +317,38 @@ def test_a_file_says_it_all_and_the_command_line_wins(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ('repeat: "3"', "'repeat' must be a whole number from 1, not '3'"),
+        ("repeat: true", "'repeat' must be a whole number from 1, not true"),
+        ("jobs: two", "'jobs' must be a whole number from 1, not 'two'"),
+        ("jobs: 0", "'jobs' must be a whole number from 1, not 0"),
+        ("trials: 2.5", "'trials' must be a whole number from 1, not 2.5"),
+        ("retries: -1", "'retries' must be a whole number from 0, not -1"),
+        ("prune: 1", "'prune' must be true or false, not 1"),
+        ("timeout: [1]", "'timeout' must be a time like 90s, 10m or 2h, not [1]"),
+        ("minimize: 3", "'minimize' must be text, not 3"),
+        ("search: bayes", "'search' must be one of grid, random, tpe, cmaes, not 'bayes'"),
+        ("search: [grid]", "'search' must be one of grid, random, tpe, cmaes, not ['grid']"),
+        ("params: lr", "'params' must be a mapping of names to values, like lr: [0.1, 0.01], not 'lr'"),
+        ("params:", "'params' must be a mapping of names to values, like lr: [0.1, 0.01], not nothing"),
+        ("command: 5", "'command' must be a line of text, or a list of words, not 5"),
+        ("command: [[a]]", "'command' must be a line of text, or a list of words, not [['a']]"),
+        ("command: python '", "'command' has a quote that is never closed; it may be a list of words, too"),
+        ("params: {lr: rnge(1)}", "param 'lr': there is no rnge(...). Did you mean 'range'?"),
+        ("engine: locky", "there is no engine 'locky'. Did you mean 'loky'? There are loky, dask, ray, slurm"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_in_a_file_is_named_in_one_line(project: Project, text: str, error: str) -> None:
+    """A file is no command line, whose values are checked as they are read."""
+    rest = {"command": "python train.py", "params": "{lr: 1}"}
+    rest.pop(text.partition(":")[0], None)
+    project.write("sweep.yml", "\n".join([text, *(f"{name}: {value}" for name, value in rest.items())]))
+    assert project.error("sweep", "sweep.yml") in (f"sweep.yml: {error}", error)
+    assert not project.git("for-each-ref", "refs/gitexp", "refs/tags")
+
+
+@pytest.mark.parametrize(
     ("args", "error"),
     [
         (["-p", "lr=1"], "say what to run"),
@@ -480,6 +512,38 @@ for step in range(5 if lr < 9 else 600):
     assert len(pruned.history()) < 100
 
 
+@pytest.mark.slow
+def test_a_trial_is_pruned_also_while_others_end_all_the_time(project: Project) -> None:
+    """The driver once looked at running trials only when for a while none had ended."""
+    pytest.importorskip("optuna")
+    marks = project.root.parent / "marks"
+    marks.mkdir()
+    project.commit(
+        train_sh=f"""
+row() {{ printf '"loss",%s,1,%s\\r\\n' "$1" "$2" >> "$GITEXP_RUN/metrics.csv"; }}
+set -- {marks}/*
+if [ $# -gt 8 ] && mkdir {marks}.bad 2>/dev/null; then
+    row 1000000 0
+    sleep 600
+fi
+row 1 0
+: > {marks}/$$
+"""
+    )
+    command = [sys.executable, "-m", "gitexp", "sweep", "-j", "2", "-p", "lr=uniform(0,1)", "--search", "random", "-n", "5000"]
+    process = subprocess.Popen(
+        [*command, "--prune", "--minimize", "loss", "--", "sh", "train.sh"],
+        cwd=project.root, env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: any(item.labels == ("pruned",) for item in found(project)), 240)
+    finally:
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        process.wait(240)
+
+
 # -- from Python ---------------------------------------------------------------------------------------------------------
 
 
@@ -600,7 +664,7 @@ def test_dask_workers_in_folders_of_their_own_need_no_clone_and_each_trial_is_re
                 subprocess.Popen(worker, env={**env, "TMPDIR": str(home)}, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             )
         time.sleep(2)
-        sweep(project, "--engine", "dask", "--address", address, "-p", "lr=range(20)", "--minimize", "rmse")
+        sweep(project, "--engine", "dask", "--address", address, "-j", "2", "-p", "lr=range(20)", "--minimize", "rmse")
     finally:
         for process in processes:
             process.terminate()
@@ -621,9 +685,32 @@ def test_ray_records_each_trial_once(project: Project) -> None:
 @pytest.mark.slow
 def test_submitit_records_each_trial_once(project: Project) -> None:
     pytest.importorskip("submitit")
-    train(project)
+    sizes = project.root.parent / "sizes"
+    ours = project.root / ".git/gitexp/submitit"
+    train(project, f"import glob; open({str(sizes)!r}, 'a').write(f\"{{max(map(os.path.getsize, glob.glob('{ours}/*/*.pkl')))}}\\n\")")
+    project.commit(data_bin="".join(random.Random(0).choices("abcdefgh", k=300_000)))
     sweep(project, "--engine", "slurm", "--address", "local", "-j", "2", "-p", "lr=range(3)")
     check_engine(project, 3)
+    assert all(int(size) < 50_000 for size in sizes.read_text().split()), "the snapshot went into each job's own file"
+    assert not list(ours.iterdir())
+
+
+@pytest.mark.slow
+def test_jobs_of_submitit_end_with_their_sweep(project: Project) -> None:
+    pytest.importorskip("submitit")
+    marks = project.root.parent / "marks"
+    marks.mkdir()
+    train(project, f"open({str(marks)!r} + f'/{{os.getpid()}}', 'w').close(); time.sleep(600)")
+    process = started(project, "--group", "g", "--engine", "slurm", "--address", "local", "-j", "2", "-p", "lr=0.1,0.2,0.3")
+    wait_for(lambda: len(list(marks.iterdir())) == 2, 240)
+    for _ in range(3):  # the third time it leaves at once
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    process.communicate(timeout=240)
+    assert process.returncode == 130
+    wait_for(lambda: not any(is_running(int(mark.name)) for mark in marks.iterdir()), 60)
+    assert len(list(marks.iterdir())) == 2
+    assert not list((project.root / ".git/gitexp/submitit").iterdir())
 
 
 @pytest.mark.slow
@@ -656,17 +743,17 @@ def test_a_process_group_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """After a restart of the machine the number that a trial noted may be anybody's."""
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
-        (tmp_path / trial.GROUP).write_text(str(stranger.pid))
-        trial.kill_leftover(tmp_path)
-        (tmp_path / trial.HELD).mkdir()
-        journal.hold(tmp_path / trial.HELD).close()
-        (tmp_path / trial.GROUP).write_text(str(stranger.pid))
-        trial.kill_leftover(tmp_path)
+        (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
+        leftover.kill(tmp_path)
+        (tmp_path / leftover.HELD).mkdir()
+        journal.hold(tmp_path / leftover.HELD).close()
+        (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
+        leftover.kill(tmp_path)
         time.sleep(0.2)
         assert stranger.poll() is None
-        with journal.hold(tmp_path / trial.HELD):
-            (tmp_path / trial.GROUP).write_text(str(stranger.pid))
-            trial.kill_leftover(tmp_path)
+        with journal.hold(tmp_path / leftover.HELD):
+            (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
+            leftover.kill(tmp_path)
         assert stranger.wait(10) == -signal.SIGKILL
     finally:
         stranger.kill()

@@ -22,7 +22,7 @@ def ssh(project: Project, tmp_path: Path) -> Project:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     (tmp_path / "allowed").write_text(f'ada@example.org namespaces="git" {key.with_suffix(".pub").read_text()}')
     for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key)), ("gpg.ssh.allowedSignersFile", str(tmp_path / "allowed"))):
-        project.git("config", name, value)
+        project.git("config", "--global", name, value)
     return project
 
 
@@ -76,6 +76,76 @@ def test_what_cannot_be_signed_is_not_recorded(project: Project) -> None:
     assert "could not sign" in project.error("log", "--metric", "rmse=1", "--sign")
     assert project.tags() == []
     assert project.gitexp("log", "--metric", "rmse=1").startswith("exp-1 ")
+
+
+def canary(place: Path) -> Path:
+    """Return a program that does what ssh-keygen does, and leaves a file ``ran`` beside itself."""
+    program = place / "evil"
+    program.write_text(f'#!/bin/sh\ntouch {place}/ran\nexec ssh-keygen "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def forged(project: Project, tmp_path: Path) -> Project:
+    """A repository whose experiment a stranger signed, and whose own settings call the stranger trusted and name programs."""
+    key, program = tmp_path / "stranger", canary(tmp_path)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    project.write("allowed", f"ada@example.org {key.with_suffix('.pub').read_text()}")
+    project.git("config", "gpg.format", "ssh")
+    project.git("config", "user.signingKey", str(key))
+    project.gitexp("log", "--metric", "rmse=1", "--sign")
+    project.write("included", f'[gpg]\n\tminTrustLevel = never\n\tprogram = {program}\n[gpg "ssh"]\n\tprogram = {program}\n')
+    project.git("config", "include.path", str(project.root / "included"))
+    project.git("config", "gpg.ssh.allowedSignersFile", str(project.root / "allowed"))
+    for name in ("gpg.openpgp.program", "gpg.x509.program", "gpg.ssh.program"):
+        project.git("config", name, str(program))
+    return project
+
+
+def test_a_repository_cannot_make_itself_trusted(forged: Project, tmp_path: Path) -> None:
+    """git itself believes it: its own list of signers, its own programs, an include. The user's global settings alone count."""
+    assert subprocess.run(["git", "verify-tag", "exp-1"], cwd=forged.root, capture_output=True).returncode == 0
+    assert (tmp_path / "ran").exists()
+    (tmp_path / "ran").unlink()
+    shown = forged.gitexp("verify", "exp-1", code=1)
+    assert "you trust nobody with its ED25519 key SHA256:" in shown
+    assert "(the repository's own list does not count)" in shown
+    assert "gpg.ssh.allowedSignersFile FILE" in shown
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("place", ["worktree", "relative"])
+def test_no_other_way_into_the_users_trust(forged: Project, tmp_path: Path, place: str) -> None:
+    """Settings of one work tree are the repository's too; a relative path of the user's would lead into the repository."""
+    forged.git("config", "--unset", "gpg.ssh.allowedSignersFile")
+    if place == "worktree":
+        forged.git("config", "extensions.worktreeConfig", "true")
+        forged.git("config", "--worktree", "gpg.ssh.allowedSignersFile", str(forged.root / "allowed"))
+    else:
+        forged.git("config", "--global", "gpg.ssh.allowedSignersFile", "allowed")
+        forged.git("config", "--global", "gpg.ssh.program", "./evil")
+        canary(forged.root)
+    assert "you trust nobody with its ED25519 key" in forged.gitexp("verify", "exp-1", code=1)
+    assert not [*tmp_path.rglob("ran")]
+
+
+def test_the_users_own_word_is_taken(forged: Project, tmp_path: Path) -> None:
+    """By an option, from a folder below too, or by the global settings; the repository's programs are not run for it either."""
+    (forged.root / "below").mkdir()
+    shown = forged.gitexp("verify", "exp-1", "--signed", "--allowed-signers", "../allowed", cwd=forged.root / "below")
+    assert "signature good" in shown
+    forged.git("config", "--global", "gpg.ssh.allowedSignersFile", str(forged.root / "allowed"))
+    assert "signature good" in forged.gitexp("verify", "exp-1", "--signed")
+    assert not (tmp_path / "ran").exists()
+    assert "does not exist" in forged.error("verify", "exp-1", "--allowed-signers", "nowhere")
+
+
+def test_a_revoked_key_of_the_users_list_is_bad_whatever_the_repository_says(ssh: Project, tmp_path: Path) -> None:
+    ssh.gitexp("log", "--metric", "rmse=1", "--sign")
+    ssh.git("config", "--global", "gpg.ssh.revocationFile", str(tmp_path / "key.pub"))
+    ssh.git("config", "gpg.ssh.revocationFile", "/dev/null")
+    assert "its signature is not good" in ssh.gitexp("verify", "exp-1", code=1)
 
 
 def test_a_changed_number_breaks_the_signature_and_the_summary(ssh: Project) -> None:

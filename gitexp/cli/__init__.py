@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,17 +100,19 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gitexp.__version__, "-V", "--version", message="gitexp %(version)s")
 @click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work as if started in DIR.")
-def cli(folder: str | None) -> None:
+@click.option("--no-pager", "-P", is_flag=True, help="Print long output without a pager (else GITEXP_PAGER, or git's).")
+def cli(folder: str | None, no_pager: bool) -> None:
     """Track experiments in git: each training run is one commit with one tag.
 
     REF is an experiment: exp-5, 5, a commit prefix, @ (the latest), @~1 (the one before), best:rmse, worst:rmse.
     """
-    if folder:
+    if folder:  # the other option is read where output is paged
         os.chdir(folder)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such experiment."""
+    warnings.showwarning = _warned
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="gitexp", standalone_mode=False)
         code = result if isinstance(result, int) else 0
@@ -132,6 +135,13 @@ def main(args: Sequence[str] | None = None) -> None:
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code)
+
+
+def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+    """Show a warning of ours as a line, without the place in our code that it comes from."""
+    text = str(message)
+    shown = f"{text}\n" if text.startswith("gitexp: ") else warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(shown)
 
 
 def _said(text: str, code: int) -> int:

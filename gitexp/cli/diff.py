@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gitexp import difference, reference
-from gitexp.cli import completion, output
+from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.datafiles import DataChange
 from gitexp.difference import Diff, FileChange, MetricChange
@@ -43,6 +43,7 @@ Row = tuple[str, ...]
 )
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--md", "form", flag_value="md", help="Print Markdown.")
+@pager.paged
 def diff_command(
     a: str,
     b: str | None,
@@ -241,15 +242,15 @@ def _amount(size: int | None, files: int | None) -> str:
 
 
 def _print_patch(patch: bytes) -> None:
-    """Print a patch: as it is for programs; for people in colour, without control characters, and through a pager."""
+    """Print a patch: as it is for programs; for people in colour and without control characters."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(patch)
     elif patch:
-        click.echo_via_pager(_coloured(patch.decode("utf-8", "replace").split("\n")))
+        click.echo("\n".join(_coloured(patch.decode("utf-8", "replace").removesuffix("\n").split("\n"))))
 
 
 def _coloured(lines: Sequence[str]) -> Iterable[str]:
     for line in lines:
         text = output.clean(line.replace("\t", "    "))
         headline = line.startswith(("diff ", "index ", "--- ", "+++ ", "new file", "deleted file", "rename ", "similarity "))
-        yield (output.styled(text, bold=True) if headline else output.styled(text, fg=_COLOURS.get(line[:1]))) + "\n"
+        yield (output.styled(text, bold=True) if headline else output.styled(text, fg=_COLOURS.get(line[:1])))

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gitexp import metrics, query, reference
-from gitexp.cli import completion, output
+from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.cli.report import chosen, escaped, table, write_file
 from gitexp.errors import GateError, UsageError
@@ -24,6 +24,7 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 @click.argument("refs", nargs=-1, required=True, metavar="REF REF...", shell_complete=completion.refs)
 @click.option("--same", is_flag=True, help="Show what is the same in all, too.")
 @output.output_options
+@pager.paged
 def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None:
     """Show experiments side by side: what differs between them, one column each.
 
@@ -70,6 +71,7 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
 @click.option("-n", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many places there are.")
 @click.option("--all", "-a", "everybody", is_flag=True, help="Everybody's experiments, those on remotes included.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date.")
+@pager.paged
 def leaderboard_command(file: Path | None, metric: str, where: str | None, limit: int, everybody: bool, check: bool) -> None:
     """Keep a table of the best experiments up to date in FILE, or print it.
 

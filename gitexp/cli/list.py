@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import click
 
 from gitexp import notes, query, reference
-from gitexp.cli import completion, output
+from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
@@ -56,6 +56,7 @@ class Column(NamedTuple):
 )
 @click.option("--all", "-a", "everybody", is_flag=True, help="Everybody's experiments, those on remotes included.")
 @output.output_options
+@pager.paged
 def list_command(
     refs: tuple[str, ...], where: str | None, sort: str | None, limit: int | None, columns: str | None, all_columns: bool,
     only_varying: bool | None, group_by: str | None, everybody: bool, form: str | None,

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gitexp import journal, message, recovery
+from gitexp import journal, message, recovery, store
 from gitexp.cli import output
 from gitexp.errors import GitexpError, NotFoundError, UsageError
 from gitexp.experiment import MetricPoint
@@ -82,6 +82,7 @@ def watch_command(wanted: str | None, every: float) -> None:
 def recover_command(wanted: Sequence[str]) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is the start of an id."""
     repo = Repo.discover()
+    store.settle(repo)
     dead = recovery.dead_runs(repo)
     chosen = [_chosen(dead, name) for name in wanted] if wanted else dead
     if not chosen:

@@ -21,5 +21,6 @@ def opened() -> tuple[Repo, Settings, Index]:
 
 
 def _progress(done: int, total: int) -> None:
-    if total >= _WORTH_TELLING and sys.stderr.isatty():
-        click.echo(f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K", nl=False, err=True)
+    terminal = sys.__stderr__  # now, where talk for people waits for the pager
+    if total >= _WORTH_TELLING and terminal and terminal.isatty():
+        click.echo(f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K", terminal, nl=False)

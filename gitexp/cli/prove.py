@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -53,8 +54,14 @@ def reproduce_command(ref: str, tolerances: tuple[str, ...], env: str, record: b
 @click.argument("refs", nargs=-1, metavar="[REF]...")
 @click.option("--all", "everything", is_flag=True, help="Check all experiments, those of remotes too.")
 @click.option("--signed", is_flag=True, help="Count an experiment without a signature as a failure.")
+@click.option(
+    "--allowed-signers",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git configuration).",
+)
 @output.output_options
-def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, form: str | None) -> int:
+def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowed_signers: Path | None, form: str | None) -> int:
     """Check that experiments are whole and untampered, and that their signatures are good.
 
     \b
@@ -62,13 +69,14 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, form: 
     gitexp verify --all --signed
 
     The tag must point to a commit that is there with all its files, tag and files must say the same, declared inputs must have
-    the hashes that were recorded. Nothing of the repository is run. Exit code 1: something is wrong, and it is named.
+    the hashes that were recorded. Nothing of the repository is run, and its own settings say nothing of whom you trust. Exit code 1:
+    something is wrong, and it is named.
     """
     if bool(refs) == everything:
         raise UsageError("name experiments to check, or use --all")
     repo, known, index = opened()
     experiments = index.select(everybody=True) if everything else reference.resolve_many(index, refs, known)
-    checked = list(verifying.verify(repo, experiments))
+    checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [item for item in checked if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)]
     if form:
         rows = [
@@ -133,8 +141,8 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
     \b
     gitexp why exp-3 exp-7 --metric rmse
 
-    Each param, the code and the packages of B are laid over A alone, in a work tree of its own, and A's command is run. What the
-    parts do not add up to, they do together.
+    Each param, the code, the data in DVC and the packages of B are laid over A alone, in a work tree of its own, and A's command is run.
+    What the parts do not add up to, they do together: then pairs are tried, as far as the budget goes.
     """
     repo, known, index = opened()
     first, second = (reference.resolve(index, ref, known) for ref in (a, b))
@@ -145,10 +153,11 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
     name = metric or shared[0]
     found = attribution.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
-    rows: list[list[Any]] = [[first.name, found.base, None, "" if found.base == found.before else f"recorded: {found.before}"]]
-    rows += [[part.factor.text, part.value, None if part.value is None else part.value - found.base, part.why] for part in found.parts]
+    rows: list[list[Any]] = [[first.name, found.base, None, "recorded" if found.base == found.before else f"recorded: {found.before}"]]
+    rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:
-        rows.append(["together, and noise", None, found.rest, ""])
+        untried = any(part.value is None for part in found.parts)
+        rows.append(["not tried, together, and noise" if untried else "together, and noise", None, found.rest, ""])
     rows.append([second.name, found.after, found.after - found.base, "recorded"])
     headers = ["what", name, "change", "remark"]
     if form:

@@ -130,7 +130,7 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: record.Entry) -> Non
         ):
             for path in paths:
                 click.echo(f"  {kind:<10} {output.clean(path)}")
-        for path, content in ((places.params, params.dump(entry.params)), (places.metrics, metrics.dump(entry.points))):
+        for path, content in ((places.params, params.dump(entry.params)), (places.metrics, entry.metrics)):
             click.echo(f"  {'result':<10} {path}")
             for line in content.decode().splitlines()[:20]:
                 click.echo(f"             {output.clean(line)}")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from gitexp import conditions, datafiles, environment, late, message, metrics, query, reference, results, series, store
-from gitexp.cli import completion, output, plot
+from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
 from gitexp.errors import NotFoundError, did_you_mean
@@ -47,6 +47,7 @@ class Course:
 @click.command("show")
 @click.argument("ref", default="@", shell_complete=completion.refs)
 @output.output_options
+@pager.paged
 def show_command(ref: str, form: str | None) -> None:
     """Show everything about the experiment REF (default: the latest).
 
@@ -67,6 +68,7 @@ def show_command(ref: str, form: str | None) -> None:
     "--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Among those for which it holds; see gitexp list --help."
 )
 @output.output_options
+@pager.paged
 def best_command(metric: str, way: str | None, where: str | None, form: str | None) -> None:
     """Show the experiment with the best last value of METRIC.
 
@@ -89,6 +91,7 @@ def best_command(metric: str, way: str | None, where: str | None, form: str | No
 @click.argument("refs", nargs=-1, required=True, metavar="[REF]... METRIC", shell_complete=completion.refs_or_metrics)
 @click.option("--rows", type=click.IntRange(min=3, max=200), default=_ROWS, show_default=True, help="Height of the plot in lines.")
 @output.output_options
+@pager.paged
 def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
     """Plot in the terminal how METRIC went in the experiments REF (default: the latest).
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitexp import params
 from gitexp.cli import output
 from gitexp.errors import UsageError, did_you_mean
 from gitexp.repo import Repo
-from gitexp.sweeping import driver, search, summary
+from gitexp.sweeping import driver, recipe, search, summary
 from gitexp.sweeping import plan as plans
 from gitexp.sweeping import space as spaces
 from gitexp.sweeping.engine import ENGINES
@@ -23,7 +22,6 @@ from gitexp.sweeping.plan import Frozen, Plan
 
 _SHOWN = 10
 _BARS = "▁▂▃▄▅▆▇█"
-_FILE_KEYS = {"command", "params", "minimize", "maximize", "jobs", "engine", "address", "group"}
 
 
 @click.command("sweep", context_settings={"allow_interspersed_args": False})
@@ -39,7 +37,7 @@ _FILE_KEYS = {"command", "params", "minimize", "maximize", "jobs", "engine", "ad
 @click.option("--prune", is_flag=True, default=None, help="Stop a trial whose metric so far is worse than the median's.")
 @click.option("--timeout", metavar="TIME", help="Kill a trial after 90s, 10m or 2h.")
 @click.option("--retries", type=click.IntRange(0), help="Run a failed trial again, so many times (default: 0).")
-@click.option("-j", "--jobs", type=click.IntRange(1), help="How many trials run at once (default: 1).")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="How many trials run at once, on every engine (default: 1).")
 @click.option("--engine", type=click.Choice(list(ENGINES)), help="Where trials run (default: loky, this machine).")
 @click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
 @click.option("--group", metavar="NAME", help="What the sweep is called.")
@@ -75,7 +73,7 @@ def sweep_command(
     GITEXP_PARAMS. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume runs what is missing.
     """
     repo = Repo.discover()
-    told = _from_file(command, given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
+    told = _from_file(command[0], given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
     running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
     if again and not resume:
@@ -92,6 +90,8 @@ def sweep_command(
     line = _Line(frozen)
     ready = driver.Driver(repo, frozen, again=again, report=line.show, **running)
     _say_snapshot(frozen)
+    if ready.unused and "jobs" not in running:
+        output.say(f"there is room for {ready.unused + 1} trials at once; one runs at a time without --jobs")
     done = ready.run()
     line.end()
     return _print_result(done, form)
@@ -128,24 +128,10 @@ def _is_file(command: tuple[str, ...]) -> bool:
     return len(command) == 1 and command[0].endswith((".yml", ".yaml")) and Path(command[0]).is_file()
 
 
-def _from_file(command: tuple[str, ...], given: tuple[str, ...]) -> dict[str, Any]:
+def _from_file(file: str, given: tuple[str, ...]) -> dict[str, Any]:
     """Read a sweep file; what the command line says wins."""
-    import shlex
-
-    said = params.load_file(Path(command[0]))
-    known = _FILE_KEYS | {item.name for item in fields(Plan)} - {"objective", "direction", "directory", "space", "links"}
-    for name in said:
-        if name not in known:
-            raise UsageError(f"{command[0]}: there is no setting '{name}'.{did_you_mean(name, known)}")
-    run, space = said.pop("command", ""), said.pop("params", {})
-    if not isinstance(space, dict):
-        raise UsageError(f"{command[0]}: params must be a mapping of names to values")
-    words = shlex.split(run) if isinstance(run, str) else [str(word) for word in run]
-    return {
-        **said,
-        "command": tuple(words),
-        "space": {**(spaces.from_mapping(space) if space else {}), **(spaces.parse(given) if given else {})},
-    }
+    said = recipe.read(Path(file))
+    return {**said, "space": {**said["space"], **(spaces.parse(given) if given else {})}}
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:

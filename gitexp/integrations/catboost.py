@@ -1,6 +1,6 @@
 """CatBoost: ``model.fit(..., callbacks=[GitexpCallback(model)])``, while it trains on the CPU; ``log(model)`` afterwards anywhere.
 
-CatBoost has no MLflow autologger, and it takes no callbacks on the GPU. Metrics are called ``validation-RMSE``, one point for
+``gitexp.autolog()`` logs it with MLflow. CatBoost takes no callbacks on the GPU. Metrics are called ``validation-RMSE``, one point for
 each iteration.
 """
 
@@ -32,7 +32,7 @@ class GitexpCallback:
         params = {} if self._model is None else self._model.get_params()
         if info.iteration == 1:
             self._training.begin(params)
-        self._training.log({name: values[-1] for name, values in _named(info.metrics).items()}, step=info.iteration - 1)
+        self._training.log({name: values[-1] for name, values in curves(info.metrics).items()}, step=info.iteration - 1)
         rounds = next((params[name] for name in ("iterations", "n_estimators", "num_boost_round", "num_trees") if name in params), None)
         if info.iteration == rounds:
             self._training.end()
@@ -42,10 +42,11 @@ class GitexpCallback:
 def log(model: Any, run: Run) -> None:
     """Log a trained model's params, all of them, and what its evaluation said of each iteration."""
     run.log_params(model.get_all_params())
-    for name, values in _named(model.get_evals_result()).items():
+    for name, values in curves(model.get_evals_result()).items():
         for step, value in enumerate(values):
             run.log_metric(name, value, step)
 
 
-def _named(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``{"validation-RMSE": values}``, one value for each iteration, of what CatBoost says of an evaluation."""
     return {f"{data}-{name}": values for data, found in metrics.items() for name, values in found.items() if len(values)}

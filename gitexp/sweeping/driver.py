@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import environment, journal, message, metrics, recovery, run
+from gitexp import environment, journal, leftover, message, metrics, recovery, run
 from gitexp.errors import GitError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
@@ -144,6 +145,7 @@ class Driver:
         self._running: dict[str, _Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
         self._presses = 0
+        self._next_look = 0.0
         self._problems: list[str] = []
         self._durations: list[float] = []
         self._best: Experiment | None = None
@@ -151,6 +153,11 @@ class Driver:
         self._last: Experiment | None = None
         for item in sorted(self._closed.values(), key=lambda item: item.started):
             self._note(item)
+
+    @property
+    def unused(self) -> int:
+        """How many more trials the machines that were found could run at once."""
+        return max(0, (self._engine.room or 0) - self._engine.size) if self._engine else 0
 
     def run(self) -> Done:
         """Run what is to run; returns early after Ctrl-C, with everything recorded that came to an end."""
@@ -166,7 +173,7 @@ class Driver:
                 trials.ask_to_stop(item.folder, INTERRUPTED[0])
             self._engine.close()
             for item in self._running.values():
-                trials.kill_leftover(item.folder)
+                leftover.kill(item.folder)
             self._alive.close()
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -264,15 +271,15 @@ class Driver:
     # -- what has ended ------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        try:
+        with suppress(queue.Empty):
             self._end(*self._ended.get(timeout=_LOOK))
-        except queue.Empty:
-            if self._presses > 1:
-                for item in self._running.values():
-                    self._stop(item, INTERRUPTED[0])
-            elif self.frozen.plan.prune:
-                for item in self._running.values():
-                    self._watch(item)
+        if self._presses > 1:
+            for item in self._running.values():
+                self._stop(item, INTERRUPTED[0])
+        elif self.frozen.plan.prune and time.monotonic() >= self._next_look:  # also where trials end all the time
+            self._next_look = time.monotonic() + _LOOK
+            for item in self._running.values():
+                self._watch(item)
 
     def _end(self, key: str, ended: Future[Result]) -> None:
         item = self._running.pop(key, None)
@@ -284,6 +291,8 @@ class Driver:
             trials.unpack(files, item.folder)
         if not trials.is_over(item.folder):
             _bury(item, error)
+        if self.frozen.plan.prune:  # others are judged by all that it logged, also by what came after the last look
+            self._watch(item, ended=True)
         experiment = self._record(item.folder)
         if experiment is None:
             return
@@ -323,13 +332,13 @@ class Driver:
             if trials.is_over(folder):
                 recovery.recover(self.repo, folder)
             else:
-                trials.kill_leftover(folder)
+                leftover.kill(folder)
                 journal.delete(folder)
 
     # -- watching ------------------------------------------------------------------------------------------------
 
-    def _watch(self, item: _Running) -> None:
-        """Read what a trial logged since the last look, and stop it where the search gives it up."""
+    def _watch(self, item: _Running, ended: bool = False) -> None:
+        """Tell the search what a trial logged since the last look, and stop the trial where the search gives it up."""
         with suppress(OSError), open(item.folder / "metrics.csv", "rb") as file:
             file.seek(item.offset)
             rows = file.read()
@@ -338,7 +347,7 @@ class Driver:
             item.offset += len(rows)
             for point in metrics.read(io.BytesIO(header + rows)):
                 judged = point.name == self.frozen.plan.objective and not item.stopped
-                if judged and self._search.should_prune(item.trial.round.asked, point.step, point.value):
+                if judged and self._search.should_prune(item.trial.round.asked, point.step, point.value) and not ended:
                     self._stop(item, trials.PRUNED)
 
     def _stop(self, item: _Running, why: str) -> None:
@@ -439,7 +448,7 @@ def _value(plan: Plan, experiment: Experiment) -> float | None:
 
 def _bury(item: _Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
-    trials.kill_leftover(item.folder)
+    leftover.kill(item.folder)
     facts = journal.facts(item.folder) or {**item.job.facts, "started": message.format_time(datetime.now(timezone.utc))}
     live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
     if not (item.folder / "params.yml").exists():

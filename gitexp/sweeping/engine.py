@@ -12,12 +12,14 @@ pickled, only this package's own functions by name and plain values.
 from __future__ import annotations
 
 import contextlib
+import secrets
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from gitexp import worktree
+from gitexp import journal, worktree
 from gitexp.errors import UsageError, did_you_mean
 from gitexp.extras import needed
 from gitexp.repo import Repo
@@ -25,17 +27,22 @@ from gitexp.sweeping import trial
 from gitexp.sweeping.trial import Job
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
+_ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
+_DAY = 24 * 60  # minutes
+_IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is not None"
 
 
 class Engine(Protocol):
     """Runs jobs.
 
     Attributes:
-        size: how many at once.
+        size: how many at once, never more than was asked for.
+        room: how many the machines that were found could take; None where nobody knows.
         watches: whether a trial's folder can be read while it grows.
     """
 
     size: int
+    room: int | None
     watches: bool
 
     def submit(self, job: Job, folder: Path) -> Future[Result]: ...
@@ -63,6 +70,7 @@ class Loky:
     """Processes on this machine, each with a work tree of its own that is reset between trials."""
 
     watches = True
+    room: int | None = None
 
     def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
         self._loky = needed("joblib.externals.loky.process_executor", "engine loky", "sweep")
@@ -120,7 +128,8 @@ class Dask:
             threads = sum(self._client.nthreads().values())
             if not threads:
                 raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
-            self.size = min(jobs, threads) if jobs > 1 else threads
+            self.room: int | None = threads if address else None
+            self.size = min(jobs, threads)
             self._bundle = self._client.scatter(_bundle(repo, commit), broadcast=True, hash=False)
             self._commit = remote_commit(repo, commit)
         except BaseException:
@@ -143,7 +152,7 @@ class Dask:
 
     def _check(self) -> None:
         """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a task hangs without a word."""
-        ask = "__import__('importlib.util').util.find_spec('gitexp') is not None"
+        ask = f"({_IS_THERE})()"
         answers = {"the scheduler": self._client.run_on_scheduler(eval, ask), **self._client.run(eval, ask)}
         if missing := [where for where, there in answers.items() if not there]:
             raise UsageError(f"gitexp is not installed on {', '.join(missing)} of the Dask cluster; install it there: pip install gitexp")
@@ -159,12 +168,20 @@ class Ray:
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
             ray.init(address=address, log_to_driver=False, logging_level="error", ignore_reinit_error=True, **here)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UsageError(f"no Ray cluster answers at {address or 'this machine'}: {str(error).splitlines()[0]}") from None
-        self.size = jobs
-        self._run = ray.remote(max_retries=0)(trial.run_away)
-        self._bundle = ray.put(_bundle(repo, commit))
-        self._commit = remote_commit(repo, commit)
+        except Exception as error:  # Ray has no one class for what can go wrong there
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(f"no Ray cluster answers at {address or 'this machine'}: {why}; start one: ray start --head") from None
+        try:
+            if address:
+                self._check(address)
+            self.room: int | None = int(ray.cluster_resources().get("CPU", 0)) if address else None
+            self.size = jobs if not self.room else min(jobs, self.room)
+            self._run = ray.remote(max_retries=0)(trial.run_away)
+            self._bundle = ray.put(_bundle(repo, commit))
+            self._commit = remote_commit(repo, commit)
+        except BaseException:
+            self.close()
+            raise
         self._tasks: dict[str, Any] = {}
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
@@ -178,40 +195,68 @@ class Ray:
     def close(self) -> None:
         self._ray.shutdown()
 
+    def _check(self, address: str) -> None:
+        """Say now that gitexp is missing somewhere: a task that cannot be unpickled there would fail for each trial anew."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))  # of no module, so it travels by value
+        nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]}
+        tasks = {name: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False)).remote() for name in nodes}
+        try:
+            there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
+        except self._ray.exceptions.GetTimeoutError:
+            raise UsageError(f"the workers of the Ray cluster at {address} do not answer within {_ANSWER} s; see: ray status") from None
+        if missing := sorted({where for name, where in nodes.items() if not there[name]}):
+            raise UsageError(f"gitexp is not installed on {', '.join(missing)} of the Ray cluster; install it there: pip install gitexp")
+
 
 class Slurm:
     """SLURM through submitit: a job for each trial, with what sbatch's own variables (SBATCH_PARTITION, ...) ask for.
 
-    The repository must lie on a disk that the nodes share, as usual there. The address ``local`` runs the jobs here, to try it.
+    The repository must lie on a disk that the nodes share, as usual there, and so the snapshot's bundle lies there once for all
+    jobs. The address ``local`` runs the jobs here, to try it.
     """
 
     watches = False
+    room: int | None = None
 
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
-        folder = repo.make_state_dir("submitit")
-        try:
-            executor = submitit.AutoExecutor(folder=folder, cluster=address or "slurm")
-        except RuntimeError as error:
-            raise UsageError(f"SLURM cannot be used here: {error}") from None
-        self._submitit = executor
-        self.size = jobs
-        self._waiting = ThreadPoolExecutor(jobs)
-        self._bundle = _bundle(repo, commit)
-        self._commit = remote_commit(repo, commit)
+        _sweep_out(repo)
+        self._folder = repo.make_state_dir("submitit", secrets.token_hex(4))
+        self._alive = journal.hold(self._folder)
         self._tasks: dict[str, Any] = {}
+        self._waiting = ThreadPoolExecutor(jobs)
+        self.size = jobs
+        try:
+            self._submitit = submitit.AutoExecutor(folder=self._folder, cluster=address or "slurm")
+            self._bundle = self._folder / "snapshot.bundle"
+            self._bundle.write_bytes(_bundle(repo, commit))
+            self._commit = remote_commit(repo, commit)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, RuntimeError):
+                raise UsageError(f"SLURM cannot be used here: {error}") from None
+            raise
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
-        if job.timeout:
-            self._submitit.update_parameters(timeout_min=int(job.timeout // 60) + 2)
-        task = self._tasks[job.key] = self._submitit.submit(trial.run_away, _away(job, self._commit), self._bundle)
-        return self._waiting.submit(task.result)
+        minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
+        self._submitit.update_parameters(timeout_min=minutes)
+        task = self._tasks[job.key] = self._submitit.submit(trial.run_from_file, _away(job, self._commit), str(self._bundle))
+        done: Future[Result] = self._waiting.submit(task.result)
+        done.add_done_callback(lambda _: self._tasks.pop(job.key, None))
+        return done
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
-        self._tasks[job.key].cancel()
+        if task := self._tasks.get(job.key):
+            task.cancel(check=False)
 
     def close(self) -> None:
-        self._waiting.shutdown(wait=False, cancel_futures=True)
+        for task in list(self._tasks.values()):
+            task.cancel(check=False)
+        self._waiting.shutdown(wait=True, cancel_futures=True)
+        self._alive.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 ENGINES: dict[str, Callable[[Repo, str, int, str | None], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
@@ -232,6 +277,13 @@ def _bundle(repo: Repo, commit: str) -> bytes:
             return repo.git("bundle", "create", "-", ref)
         finally:
             repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+
+
+def _sweep_out(repo: Repo) -> None:
+    """Remove what a driver that was killed left behind of its jobs."""
+    for folder in repo.make_state_dir("submitit").iterdir():
+        if folder.is_dir() and not journal.is_alive(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _away(job: Job, commit: str) -> Job:

@@ -4,9 +4,8 @@ On the driver's machine the folder lies where the driver reads it, while it grow
 work tree from a git bundle, and hands the folder's files back as bytes. Either way ``gitexp.log_metric`` in the command
 joins the run through GITEXP_RUN, and the driver records the folder as it would any other run.
 
-    stop     the driver wants an end; says why
-    group    the process group of the command, for whoever has to clean up after a worker that died
-    command/ locked by the command and its children as long as one of them lives
+A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what ``leftover.py`` notes of the command, for
+whoever has to clean up after a worker that died.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,13 +27,14 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import conditions, environment, journal, message, worktree
+from gitexp import conditions, environment, journal, leftover, message
 from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
+from gitexp.sweeping.place import Place
 
-STOP, GROUP, HELD = "stop", "group", "command"
+STOP = "stop"
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
@@ -83,7 +82,7 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 
 
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
-    _tidy(root, job.commit)
+    _place(str(root)).tidy(job.commit)
     _link(job, root)
     started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
@@ -122,6 +121,11 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
+def run_from_file(job: Job, bundle: str) -> dict[str, bytes]:
+    """Run a trial on a machine that shares a disk with the driver, where the bundle lies."""
+    return run_away(job, Path(bundle).read_bytes())
+
+
 def stop(key: str, why: str) -> None:
     """End a trial that runs in this process (on whichever thread), if it does."""
     if folder := _running.get(key):
@@ -146,18 +150,6 @@ def ask_to_stop(folder: Path, why: str) -> None:
         (folder / STOP).write_text(why)
 
 
-def kill_leftover(folder: Path) -> None:
-    """Kill what a trial's command left running, where its worker died before it could.
-
-    The number of a process group is given again, after a restart of the machine for certain; so it counts only while the command
-    or a child of it still holds the lock that it was started with.
-    """
-    with suppress(OSError, ValueError, AttributeError):
-        if (folder / HELD / "alive").exists() and journal.is_alive(folder / HELD):
-            os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
-    (folder / GROUP).unlink(missing_ok=True)
-
-
 # -- the command ---------------------------------------------------------------------------------------------------------
 
 
@@ -169,9 +161,7 @@ def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str
 
 def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> tuple[int, str | None]:
     """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
-    (folder / HELD).mkdir(exist_ok=True)
-    with open(folder / "output.log", "wb") as log, journal.hold(folder / HELD) as held:
-        inherited = {"pass_fds": [held.fileno()]} if os.name == "posix" else {}
+    with open(folder / "output.log", "wb") as log, leftover.held(folder) as apart:
         process = subprocess.Popen(
             [sys.executable if word == PYTHON else word for word in job.command],
             cwd=root / job.directory,
@@ -179,10 +169,9 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
-            **inherited,  # type: ignore[call-overload]
+            **apart,
         )
-    (folder / GROUP).write_text(str(process.pid))
+    leftover.note(folder, process.pid)
     over = threading.Event()
     threading.Thread(target=_notice_end, args=(process, over), daemon=True).start()
     try:
@@ -191,7 +180,7 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
         _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
         over.wait()
         code = process.wait()
-        (folder / GROUP).unlink(missing_ok=True)
+        (folder / leftover.GROUP).unlink(missing_ok=True)
     return code if code >= 0 else 128 - code, why
 
 
@@ -233,22 +222,6 @@ def _signal(group: int, name: str) -> None:
             os.killpg(group, getattr(signal, name))
 
 
-def _tidy(root: Path, commit: str) -> None:
-    """Take away what the last trial left behind; with one git process, where it changed no tracked file."""
-    repo = _repository(str(root))
-    head, *entries = repo.git("status", "--porcelain=v2", "-z", "--branch", "--ignored", "--untracked-files=normal").split(b"\0")
-    found = [entry for entry in entries if entry and not entry.startswith(b"# ")]
-    if head != b"# branch.oid " + commit.encode() or not all(entry.startswith((b"? ", b"! ")) for entry in found):
-        worktree.reset(repo, root, commit)
-        return
-    for entry in found:
-        path = root / os.fsdecode(entry[2:])
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 def _link(job: Job, root: Path) -> None:
     for path, target in job.links:
         link = root / path
@@ -263,8 +236,8 @@ def _requirements(program: str) -> str:
 
 
 @functools.lru_cache
-def _repository(place: str) -> Repo:
-    return Repo.discover(place)
+def _place(root: str) -> Place:
+    return Place(Path(root))
 
 
 # -- work trees on another machine ---------------------------------------------------------------------------------------
@@ -283,7 +256,7 @@ def _take_place(commit: str, bundle: bytes) -> Path:
         place.mkdir()
         form = "sha256" if len(commit) == 64 else "sha1"
         Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
-    repo = _repository(str(place))
+    repo = Repo.discover(place)
     if repo.resolve(commit) is None:
         file = place.with_name("bundle")
         file.write_bytes(bundle)

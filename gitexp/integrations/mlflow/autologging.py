@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import quote
 
 from gitexp.extras import needed
 from gitexp.repo import Repo
 
 
-def autolog() -> None:
-    """Record what scikit-learn, XGBoost, Keras and others train from now on, with MLflow's autologgers.
+def autolog(**options: Any) -> None:
+    """Record what scikit-learn, XGBoost, Keras and others train from now on, with MLflow's autologgers, and CatBoost with ours.
 
     Every MLflow run of this process becomes an experiment of the repository that the working directory is in.
+
+    Args:
+        options: those of ``mlflow.autolog``: ``log_models=False``, ``silent=True`` and the like.
 
     Raises:
         MissingExtraError: MLflow is not installed.
@@ -19,4 +23,12 @@ def autolog() -> None:
     """
     mlflow = needed("mlflow", "gitexp.autolog", "mlflow")
     mlflow.set_tracking_uri(f"gitexp:{quote(Repo.discover().root.as_posix())}")
-    mlflow.autolog()
+    mlflow.autolog(**options)
+    from mlflow.utils.import_hooks import register_post_import_hook
+
+    def gitexp_catboost(_module: Any) -> None:
+        from gitexp.integrations.mlflow import catboost
+
+        catboost.autolog(**{name: options[name] for name in ("log_models", "exclusive", "disable", "silent") if name in options})
+
+    register_post_import_hook(gitexp_catboost, "catboost", overwrite=True)

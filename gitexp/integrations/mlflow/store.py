@@ -188,6 +188,8 @@ class GitStore(SqlAlchemyStore):
             _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path="" if len(metrics) == 1 else f"metrics[{at}]")
         points = [MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in dict.fromkeys(metrics)]
         running = self._running(run_id)
+        if any(metric.model_id is not None for metric in metrics):
+            points = self._unsaid(run_id, points)
         if running is not None and not running.deleted:
             running.log_points(points)
             return
@@ -200,6 +202,14 @@ class GitStore(SqlAlchemyStore):
             edits.add_late_metrics(self.repo, commit, points)
         with database.writing(self._follower.path) as db:
             Tables(db, self.artifact_root_uri).put_metrics(run_id, points)
+
+    def _unsaid(self, run_id: str, points: list[MetricPoint]) -> list[MetricPoint]:
+        """Return the points that the run has not yet: ``log_model`` says the run's metrics once more, as the model's."""
+        if getattr(self._inside, "depth", 0) == 0:
+            with errors():
+                self._follower.catch_up()
+        with database.reading(self._follower.path) as db:
+            return [point for point in points if not Tables(db, self.artifact_root_uri).has_metric(run_id, point)]
 
     def log_param(self, run_id: str, param: Any) -> None:
         super().log_param(run_id, param)

@@ -112,6 +112,12 @@ class Tables:
         self.db.executemany("INSERT OR IGNORE INTO metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)", rows)
         self.db.executemany(_LATEST, latest.values())
 
+    def has_metric(self, run: str, point: MetricPoint) -> bool:
+        """Whether a run has this very value."""
+        row = (run, point.name, point.timestamp, point.step, *words.metric_row(point.value))
+        condition = "run_uuid = ? AND key = ? AND timestamp = ? AND step = ? AND value = ? AND is_nan = ?"
+        return self.db.execute(f"SELECT 1 FROM metrics WHERE {condition}", row).fetchone() is not None
+
     def put_linked(self, run: str, experiment: int, linked: Mapping[str, Any]) -> None:
         """Add what ``linked`` returned of a run, perhaps in another clone; what is no such thing is passed over."""
         models: set[str] = set()

@@ -1,0 +1,157 @@
+"""Where a run's files go while its own folder takes none: the disk is full, or ``.git`` became read-only in mid-run.
+
+    ~/.cache/gitexp/spare/3f2a...-9c1d.../    else the same below the system's folder for temporary files
+        metrics.csv    the rows that came after those in the run's own folder; no header
+        run.json, params.yml, joined-1234.json, artifacts/    newer than what the run's own folder has of them
+
+The name says which run's folder it stands in for, so whoever records the run finds it: its owner at the end, or ``gitexp
+recover``. The folder for temporary files is everybody's, so one that another user owns is never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+ROWS = "metrics.csv"
+_PROBE = b"\0" * 4096  # a full disk still makes folders and empty files
+
+
+def place(folder: Path) -> Path | None:
+    """Return the spare folder of a run's folder, made where there is none yet; None where no place takes it."""
+    for path in _places(folder):
+        if _is_mine(path):
+            return path
+        with suppress(OSError):
+            _make(path)
+            return path
+    return None
+
+
+def take_back(folder: Path) -> None:
+    """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it again completes it.
+
+    Raises:
+        OSError: the folder still takes nothing; all stays where it is.
+    """
+    for path in _places(folder):
+        if not _is_mine(path):
+            continue
+        for file in sorted(item for item in path.rglob("*") if item.is_file() and not item.is_symlink()):
+            name = file.relative_to(path)
+            if str(name) == ROWS:
+                _append(file, folder / ROWS)
+            elif not (name.suffix == ".new" and len(name.parts) == 1) and not _is_newer(folder / name, file):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                replace(folder, folder / name, file)
+            file.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove what lies elsewhere of a file that the run's own folder has taken since."""
+    for path in _places(folder):
+        if _is_mine(path):
+            with suppress(OSError):
+                (path / name).unlink()
+
+
+def replace(folder: Path, target: Path, content: bytes | Path) -> None:
+    """Write a file whole or not at all: beside, in ``folder``, then moved into its place.
+
+    Raises:
+        OSError: it could not be written; nothing changed.
+    """
+    part = folder / f"{os.getpid()}-{threading.get_ident()}.new"
+    try:
+        if isinstance(content, bytes):
+            part.write_bytes(content)
+        else:
+            shutil.copyfile(content, part)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part, target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def whole_rows(path: Path) -> int:
+    """Return how many bytes of a ``metrics.csv`` are whole rows: a write that was cut short leaves a torn one at its end."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 65536))
+        tail = file.read()
+        return size - len(tail) + tail.rfind(b"\n") + 1
+
+
+def _append(rows: Path, target: Path) -> None:
+    """Add rows to those that a run's own folder has; once, also where a killed process had added them before."""
+    more = rows.read_bytes()[: whole_rows(rows)]
+    size = whole_rows(target) if target.exists() else 0
+    with open(target, "r+b" if target.exists() else "w+b") as file:
+        file.seek(max(0, size - len(more)))
+        if more and file.read(len(more)) != more:
+            _write_all(file.fileno(), size, more)
+
+
+def _write_all(fd: int, at: int, data: bytes) -> None:
+    os.ftruncate(fd, at)
+    try:
+        os.lseek(fd, at, os.SEEK_SET)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, at)
+        raise
+
+
+def _places(folder: Path) -> Iterator[Path]:
+    import appdirs
+
+    whole = str(folder.absolute())
+    name = f"{folder.name}-{hashlib.sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+    yield Path(appdirs.user_cache_dir("gitexp"), "spare", name)
+    with suppress(OSError):  # where it finds no folder that takes a file
+        import tempfile
+
+        temporary = tempfile.gettempdir()
+        if temporary != os.getcwd():  # what it names for want of a better one, and is the user's
+            yield Path(temporary, f"gitexp-spare-{name}")
+
+
+def _make(path: Path) -> None:
+    """Make a folder that takes files, in one step: what another thread or process finds there is one that stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
+    part.mkdir(mode=0o700)
+    try:
+        (part / "probe").write_bytes(_PROBE)
+        (part / "probe").unlink()
+        part.rename(path)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        if not _is_mine(path):
+            raise
+
+
+def _is_mine(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return path.is_dir() and not path.is_symlink() and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+
+
+def _is_newer(one: Path, other: Path) -> bool:
+    try:
+        return one.stat().st_mtime_ns > other.stat().st_mtime_ns
+    except OSError:
+        return False

@@ -1,0 +1,149 @@
+"""The work tree that a worker's trials share: each finds it as if it were new, whatever the last one did to it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from conftest import Project
+from gitexp import worktree
+from gitexp.repo import Repo
+from gitexp.sweeping.place import Place
+
+
+@pytest.fixture
+def place(project: Project) -> Iterator[Place]:
+    """A work tree that two trials ran in already, so that it is known what lies there."""
+    project.write(".gitignore", "cache\n*.log\n")
+    project.write("src/model.py", "DEPTH = 3\n")
+    project.commit()
+    repo = Repo.discover(project.root)
+    with worktree.checkout(repo, project.git("rev-parse", "HEAD"), "sweep") as root:
+        made = Place(root)
+        for _ in range(2):
+            made.tidy(project.git("rev-parse", "HEAD"))
+        yield made
+
+
+def state(place: Place) -> dict[str, str | None]:
+    """Return all that lies in it: files with their content, folders without."""
+    found = sorted(path for path in place.root.rglob("*") if path.name != ".git")
+    return {path.relative_to(place.root).as_posix(): None if path.is_dir() else path.read_text() for path in found}
+
+
+def git(place: Place, *args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=place.root, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def edit(place: Place) -> None:
+    (place.root / "src/model.py").write_text("DEPTH = 9\n")
+
+
+def edit_behind_gits_back(flag: str) -> Callable[[Place], None]:
+    def trial(place: Place) -> None:
+        git(place, "update-index", flag, "src/model.py")
+        edit(place)
+
+    return trial
+
+
+def edit_with_the_old_time(place: Place) -> None:
+    file = place.root / "src/model.py"
+    before = file.stat()
+    edit(place)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def leave_empty_folders(place: Place) -> None:
+    (place.root / "out/plots").mkdir(parents=True)
+
+
+def leave_ignored_files(place: Place) -> None:
+    (place.root / "cache").mkdir()
+    (place.root / "cache/x").write_text("x")
+    (place.root / "src/train.log").write_text("x")
+
+
+def leave_a_repository(place: Place) -> None:
+    git(place, "init", "-q", "inner")
+    (place.root / "inner/x").write_text("x")
+
+
+def leave_a_link(place: Place) -> None:
+    (place.root / "data").symlink_to(place.root.parent)
+
+
+def delete_and_replace(place: Place) -> None:
+    (place.root / "README.md").unlink()
+    (place.root / "README.md").mkdir()
+    (place.root / "train.py").unlink()
+
+
+def make_executable(place: Place) -> None:
+    (place.root / "train.py").chmod(0o755)
+
+
+def commit(place: Place) -> None:
+    edit(place)
+    git(place, "commit", "-q", "-a", "-m", "by a trial")
+
+
+def stage(place: Place) -> None:
+    edit(place)
+    git(place, "add", "-A")
+    git(place, "checkout", "-q", "HEAD~0")
+
+
+def leave_a_lock(place: Place) -> None:
+    edit(place)
+    Path(git(place, "rev-parse", "--git-path", "index.lock").strip()).touch()
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        edit,
+        edit_behind_gits_back("--assume-unchanged"),
+        edit_behind_gits_back("--skip-worktree"),
+        edit_with_the_old_time,
+        leave_empty_folders,
+        leave_ignored_files,
+        leave_a_repository,
+        leave_a_link,
+        delete_and_replace,
+        make_executable,
+        commit,
+        stage,
+        leave_a_lock,
+    ],
+)
+def test_a_work_tree_is_as_new_after_a_trial(project: Project, place: Place, trial: Callable[[Place], None]) -> None:
+    commit_id = project.git("rev-parse", "HEAD")
+    before = state(place)
+    for _ in range(2):  # also from the state that the first repair leaves
+        trial(place)
+        place.tidy(commit_id)
+        assert state(place) == before
+        assert git(place, "rev-parse", "HEAD").strip() == commit_id
+        assert git(place, "status", "--porcelain", "--ignored") == ""
+        assert not (place.root / "train.py").stat().st_mode & 0o100
+        assert {line[0] for line in git(place, "ls-files", "-v").splitlines()} == {"H"}
+
+
+def test_a_new_worker_does_not_believe_the_index_that_the_last_one_left(project: Project, place: Place) -> None:
+    before = state(place)
+    edit_behind_gits_back("--skip-worktree")(place)
+    again = Place(place.root)
+    again.tidy(project.git("rev-parse", "HEAD"))
+    assert state(again) == before
+
+
+def test_it_goes_to_another_commit(project: Project, place: Place) -> None:
+    project.git("rm", "-q", "train.py")
+    place.tidy(project.commit(README_md="# other\n"))
+    assert state(place) == {".gitignore": "cache\n*.log\n", "README.md": "# other\n", "src": None, "src/model.py": "DEPTH = 3\n"}
