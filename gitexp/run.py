@@ -51,7 +51,7 @@ from gitexp.notes import check_label
 from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
-_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK")  # the last alone is what Lightning sets
+_RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")  # where no RANK is set; Lightning sets the last two
 _PLACE = f"{results.FOLDER}/artifacts"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -427,7 +427,7 @@ def start_run(
     """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
 
     Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended then. Inside a command that
-    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, SLURM_PROCID, OMPI_COMM_WORLD_RANK) nothing is
+    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, else SLURM_PROCID and others) nothing is
     logged, unless ``all_ranks`` says so.
 
     Raises:
@@ -461,6 +461,8 @@ def start_run(
             import warnings
 
             warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
+        if unsaved:
+            run.set_fact("Notebook", unsaved)
     if params:
         run.log_params(params)
     for path in inputs:
@@ -618,8 +620,14 @@ def _disown(run: Run | None) -> None:
 
 
 def is_other_rank() -> bool:
-    """Whether this is a process of a distributed training that logs nothing: its rank is not 0."""
-    return any(os.environ.get(rank, "0") not in ("0", "") for rank in _RANKS)
+    """Whether this is a process of a distributed training that logs nothing: its rank is not 0.
+
+    RANK alone decides where it is set, as torchrun does: it is the one that is unique over all machines, while LOCAL_RANK is 0 once
+    on each, and SLURM_PROCID is of the task in which several launchers may run.
+    """
+    ranks = [os.environ.get(name, "") for name in ("RANK", *_RANKS)]
+    numbers = [int(rank) if rank.isdigit() else None for rank in ranks]
+    return bool(numbers[0]) if numbers[0] is not None else any(numbers)
 
 
 def activate(run: Run) -> None:
@@ -707,10 +715,21 @@ def track(function: Function | None = None, **options: Any) -> Any:
 
 
 def _current() -> Run:
-    run = active_run()
-    if run is None:
-        run = start_run()
-    return run
+    return active_run() or _of_parent() or start_run()
+
+
+def _of_parent() -> Run | None:
+    """Join the run of the process that spawned this one, as a data loader does; a forked one has it already."""
+    module = sys.modules.get("multiprocessing.process")
+    parent = module.parent_process() if module else None
+    if parent is None or is_other_rank():
+        return None
+    repo = Repo.discover()
+    for folder in journal.folders(repo):
+        facts = journal.facts(folder)
+        if (facts.get("pid"), facts.get("host")) == (parent.pid, environment.host()) and journal.is_alive(folder):
+            activate(join(folder, repo))
+    return _active
 
 
 @atexit.register

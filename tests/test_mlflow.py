@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
-import urllib.error
-import urllib.request
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from conftest import Project
-from gitexp.cli.ui import _signals_stop_it
-from mlflow_scripts import Training, until
-from recording import record
+from mlflow_scripts import Training
 from warm import DEADLINE
 
 pytest.importorskip("mlflow")
@@ -60,75 +51,6 @@ def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(projec
     (shown,) = json.loads(project.gitexp("list", "--json"))
     assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
     assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
-
-
-def test_the_pages_show_experiments_that_mlflow_never_saw_and_take_edits_until_they_are_ended(project: Project) -> None:
-    project.write("train.py", "x = 1\n")
-    record(project, {"lr": 0.1}, {"rmse": [3.0, 2.0]}, group="small")
-    record(project, {"lr": 0.2}, {"rmse": 1.5})
-    command = [sys.executable, "-m", "gitexp", "ui", "--no-browser"]
-    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pages:
-        try:
-            assert pages.stdout is not None
-            assert pages.stderr is not None
-            api = f"{pages.stdout.readline().strip()}/api/2.0/mlflow"
-            assert api.startswith("http://127.0.0.1:"), pages.stderr.read() if pages.poll() is not None else api
-            groups = _asked(f"{api}/experiments/search", {"max_results": 10})["experiments"]
-            wanted = {"experiment_ids": [group["experiment_id"] for group in groups], "max_results": 10}
-            runs = {run["info"]["run_name"]: run for run in _asked(f"{api}/runs/search", wanted)["runs"]}
-            edited = {"run_id": runs["exp-1"]["info"]["run_id"]}
-            _asked(f"{api}/runs/set-tag", {**edited, "key": "mlflow.note.content", "value": "the best so far"})
-            _asked(f"{api}/runs/set-tag", {**edited, "key": "gitexp.labels", "value": "good, keep"})
-            with pytest.raises(urllib.error.HTTPError) as refused:
-                _asked(f"{api}/runs/create", {"experiment_id": "0"})
-            why = refused.value.read().decode()
-        finally:
-            pages.send_signal(signal.SIGTERM)
-            try:
-                pages.wait(DEADLINE)
-            finally:
-                pages.kill()
-    assert pages.returncode == 0
-    assert "small" in {group["name"] for group in groups}
-    shown = {name: (_pairs(run["data"]["params"]), _pairs(run["data"]["metrics"])) for name, run in runs.items()}
-    assert shown == {"exp-1": ({"lr": "0.1"}, {"rmse": 2.0}), "exp-2": ({"lr": "0.2"}, {"rmse": 1.5})}
-    assert "records no runs" in why, "the server's snapshot would not be of what ran"
-    found = {item["name"]: item for item in json.loads(project.gitexp("list", "--json"))}
-    assert (found["exp-1"]["notes"], found["exp-1"]["labels"]) == (["the best so far"], ["good", "keep"])
-    assert project.tags() == ["exp-1", "exp-2"]
-    until(lambda: not _servers_of(project))
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_the_first_signal_ends_the_pages_and_later_ones_do_not_disturb_that(name: str) -> None:
-    number = getattr(signal, name)
-    with pytest.raises(KeyboardInterrupt), _signals_stop_it():
-        try:
-            signal.raise_signal(number)
-        finally:
-            signal.raise_signal(number)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def _servers_of(project: Project) -> list[Path]:
-    """Return the processes of MLflow's servers of a repository, where the system tells."""
-    mark = f"gitexp:{project.root}\0".encode()
-    found = []
-    for file in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            found += [file.parent] if mark in file.read_bytes() else []
-    return found
-
-
-def _asked(address: str, what: dict[str, object]) -> dict[str, list[dict[str, Any]]]:
-    ask = urllib.request.Request(address, json.dumps(what).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(ask, timeout=DEADLINE) as answer:
-        found: dict[str, list[dict[str, Any]]] = json.load(answer)
-        return found
-
-
-def _pairs(items: list[dict[str, object]]) -> dict[object, object]:
-    return {item["key"]: item["value"] for item in items}
 
 
 AUTOLOGGED = """

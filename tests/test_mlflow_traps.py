@@ -16,6 +16,7 @@ import pytest
 
 from conftest import Project
 from gitexp import run
+from gitexp.integrations.mlflow import ui
 from gitexp.params import load
 from gitexp.repo import Repo
 from mlflow_scripts import Training, until
@@ -345,3 +346,15 @@ def test_artifacts_are_found_in_a_clone_and_where_the_repository_was_moved_to(tr
     project.root.rename(moved)
     assert training.elsewhere(tmp_path / "clone").run(look, name="look.py").out.strip() == "['notes'] small", "a large one stayed at home"
     assert training.elsewhere(moved).run(look, name="look.py").out.strip() == "['b.txt', 'notes'] small"
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_first_signal_ends_the_pages_and_later_ones_do_not_disturb_that(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), ui._signals_interrupt():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
