@@ -8,22 +8,20 @@ One process owns a run, and only the owner ends it. Others may join: forked and 
 from __future__ import annotations
 
 import atexit
-import functools
-import inspect
 import itertools
 import os
 import secrets
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 from time import time
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from gitexp import (
     card,
@@ -53,8 +51,6 @@ from gitexp.repo import Repo
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 _RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")  # where no RANK is set; Lightning sets the last two
 _PLACE = f"{results.FOLDER}/artifacts"
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 _active: Run | None = None
 
 
@@ -691,27 +687,6 @@ def seed_everything(seed: int) -> tuple[str, ...]:
     if run is not None:
         run.set_condition("seed", seeds.last)
     return seeded
-
-
-def track(function: Function | None = None, **options: Any) -> Any:
-    """Record each call of a function as a run: its arguments are the params, and a mapping that it returns the metrics.
-
-    Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of ``start_run``.
-    """
-    if function is None:
-        return functools.partial(track, **options)
-
-    @functools.wraps(function)
-    def tracked(*args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(function).bind(*args, **kwargs)
-        bound.apply_defaults()
-        with start_run(params=dict(bound.arguments), **options) as run:
-            result = function(*args, **kwargs)
-            if isinstance(result, Mapping):
-                run.log_metrics(result)
-            return result
-
-    return tracked
 
 
 def _current() -> Run:

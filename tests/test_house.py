@@ -34,7 +34,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "integrations",
         "importing",
     ),
-    ("api", "__init__"),
+    ("api", "tracking", "__init__"),
     ("command", "doctor", "export"),
     ("run", "recovery", "transport", "system", "record", "query", "reference", "difference", "checkout", "verify", "trust", "gate"),
     ("batch",),

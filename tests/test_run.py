@@ -184,16 +184,6 @@ with gitexp.start_run():
     assert (project.root / ".git/gitexp/scanned.json").exists(), "nothing was scanned, so nothing was tried"
 
 
-def test_track_records_arguments_and_returned_metrics(project: Project) -> None:
-    @gitexp.track(labels=["tracked"])
-    def train(lr: float, depth: int = 3) -> dict[str, float]:
-        return {"rmse": lr * depth}
-
-    assert train(0.5) == {"rmse": 1.5}
-    assert dict(gitexp.get("exp-1").params) == {"lr": 0.5, "depth": 3}
-    assert dict(gitexp.get("exp-1").metrics) == {"rmse": 1.5}
-
-
 @pytest.mark.parametrize("value", [None, "0.5", [1], b"x", {}, 1j])
 def test_a_value_that_is_no_number_names_the_metric(project: Project, value: Any) -> None:
     with gitexp.start_run() as run:
