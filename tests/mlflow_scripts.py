@@ -60,7 +60,7 @@ class Training:
         file = self.project.root / name
         if not file.exists() or file.read_text() != dedent(script):  # one that runs already may be reading it
             self.project.write(name, dedent(script))
-        return self._warm.start(file, *args, **{**self._environ, **environ})
+        return self._warm.start(file, *args, cwd=None, **{**self._environ, **environ})
 
     def run(self, script: str, *args: str, name: str = "train.py", code: int = 0, **environ: str) -> Ended:
         """Run a script to its end, and require its exit code."""

@@ -178,7 +178,7 @@ def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
     def objective(trial: Any) -> float:
         if trial.number == 1:
             raise ValueError("a bad point")
-        return (trial.suggest_float("x", -1, 1) - 0.3) ** 2
+        return float((trial.suggest_float("x", -1, 1) - 0.3) ** 2)
 
     study.optimize(objective, n_trials=3, catch=ValueError, callbacks=[GitexpCallback("loss")])
     frame = gitexp.experiments(sort="started")

@@ -211,6 +211,7 @@ def test_a_run_on_another_rank_makes_no_experiment_and_works_all_the_same(traini
         found = mlflow.get_run(run.info.run_id)
         print(found.info.status, found.data.params, found.data.metrics, mlflow.artifacts.load_text(found.info.artifact_uri + "/a.txt"))
         """,
+        code=0,
         **{variable: "1"},
     )
     assert done.out.strip() == "FINISHED {'lr': '0.1'} {'loss': 0.5} mine"

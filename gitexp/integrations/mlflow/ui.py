@@ -81,7 +81,8 @@ def _signals_interrupt() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup means that it stays
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:
