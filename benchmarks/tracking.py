@@ -123,8 +123,10 @@ def main() -> None:
         ):
             db.backup(copy)
         searches = [search(mlflow.MlflowClient(uri), given.experiments) for uri in (f"sqlite:///{folder}/copy.db", f"gitexp:{large}")]
+        logged = in_turn(given.rounds, log_values(theirs), log_values(ours))
+        mlflow.MlflowClient(f"gitexp:{small}").set_terminated(ours.search_runs(["0"], "attributes.status = 'RUNNING'")[0].info.run_id)
         rows = [
-            ("log_metric, calls per second", "≥ 8 × as many", *in_turn(given.rounds, log_values(theirs), log_values(ours)), VALUES),
+            ("log_metric, calls per second", "≥ 8 × as many", *logged, VALUES),
             ("run start and end, ms", "≤ 150 more", *in_turn(given.rounds, one_run(theirs), one_run(ours)), None),
             ("search_runs, ms", "no slower", *in_turn(given.rounds, *searches), None),
         ]
