@@ -239,11 +239,7 @@ def _inside(path: str) -> bool:
 def _last_line(folder: Path) -> str:
     lines = [message.one_line(line) for line in _read(folder / "output.log").splitlines() if line.strip()]
     missing = lines and re.search("FileNotFoundError|No such file", lines[-1])
-    hint = (
-        "; what it reads must be in git, in DVC, or declared (gitexp run --input PATH; now: gitexp reproduce --input PATH)"
-        if missing
-        else ""
-    )
+    hint = "; what it reads must be in git, in DVC, or declared, by gitexp run or now: --input PATH" if missing else ""
     return f": {lines[-1][:200]}{hint}" if lines else ""
 
 
