@@ -12,7 +12,7 @@ from gitexp import attribution, conditions, difference, environment, reference, 
 from gitexp import bisect as bisecting
 from gitexp import reproduce as reproducing
 from gitexp import verify as verifying
-from gitexp.cli import output
+from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
 from gitexp.errors import CannotRunError, UsageError
 from gitexp.experiment import Experiment
@@ -22,7 +22,7 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
 
 
 @click.command("reproduce")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.refs)
 @click.option(
     "-t", "--tolerance", "tolerances", multiple=True, metavar="METRIC=AMOUNT", help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%."
 )
@@ -57,7 +57,7 @@ def reproduce_command(
 
 
 @click.command("verify")
-@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
 @click.option("--all", "everything", is_flag=True, help="Check all experiments, those of remotes too.")
 @click.option("--signed", is_flag=True, help="Count an experiment without a signature as a failure.")
 @click.option(
@@ -97,9 +97,9 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowe
 
 
 @click.command("bisect")
-@click.argument("good")
-@click.argument("bad")
-@click.option("--metric", required=True, metavar="NAME", help="The metric that got worse.")
+@click.argument("good", shell_complete=completion.refs)
+@click.argument("bad", shell_complete=completion.refs)
+@click.option("--metric", required=True, metavar="NAME", shell_complete=completion.metrics, help="The metric that got worse.")
 @click.option("--max", "most", type=float, metavar="N", help="It is good up to N.")
 @click.option("--min", "least", type=float, metavar="N", help="It is good from N on.")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Values to have of each commit; the median counts.")
@@ -135,9 +135,9 @@ def bisect_command(good: str, bad: str, metric: str, most: float | None, least: 
 
 
 @click.command("why")
-@click.argument("a")
-@click.argument("b")
-@click.option("--metric", metavar="NAME", help="The metric; needed where they share more than one.")
+@click.argument("a", shell_complete=completion.refs)
+@click.argument("b", shell_complete=completion.refs)
+@click.option("--metric", metavar="NAME", shell_complete=completion.metrics, help="The metric; needed where they share more than one.")
 @click.option("--budget", type=click.IntRange(2), default=10, show_default=True, help="The most runs to make.")
 @_YES
 @output.output_options

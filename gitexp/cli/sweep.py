@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import output
+from gitexp.cli import completion, output
 from gitexp.errors import UsageError, did_you_mean
 from gitexp.repo import Repo
 from gitexp.sweeping import driver, recipe, search, summary
@@ -21,17 +21,24 @@ from gitexp.sweeping.function import aim, below
 from gitexp.sweeping.plan import Frozen, Plan
 
 _SHOWN = 10
+_STOPPING = ("stopping after the running trials; Ctrl-C again stops them", "stopping the running trials")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("sweep", context_settings={"allow_interspersed_args": False})
 @click.option(
-    "-p", "--param", "given", multiple=True, metavar="K=VALUES", help="A param: A,B,C or range(2,8,2), log(1e-5,1e-2), uniform(0,1)."
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=VALUES",
+    shell_complete=completion.given_params,
+    help="A param: A,B,C or range(2,8,2), log(1e-5,1e-2), uniform(0,1).",
 )
 @click.option("-s", "--search", type=click.Choice(search.SEARCHES), help="How points are chosen (default: grid).")
 @click.option("-n", "--trials", type=click.IntRange(1), help="How many points; for all searches but grid.")
-@click.option("--minimize", metavar="METRIC", help="The metric to go by.")
-@click.option("--maximize", metavar="METRIC", help="The metric to go by.")
+@click.option("--minimize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by.")
+@click.option("--maximize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by.")
 @click.option("--repeat", type=click.IntRange(1), help="Run each point with so many seeds ({seed}, or GITEXP_SEED).")
 @click.option("--seed", type=int, help="The first seed, also of the search (default: 0).")
 @click.option("--prune", is_flag=True, default=None, help="Stop a trial whose metric so far is worse than the median's.")
@@ -48,7 +55,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.option("--resume", metavar="GROUP", help="Go on with a sweep: run what is missing, from its own snapshot.")
 @click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Print the commands of the trials that are known beforehand, and run nothing.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
 @output.output_options
 def sweep_command(
     given: tuple[str, ...],
@@ -63,8 +70,8 @@ def sweep_command(
     """Run a command with many params, each trial from the same snapshot, and record each as an experiment.
 
     \b
-    gitexp sweep -j 2 -p lr=0.1,0.01 -p 'depth=range(2,8,2)' -- python train.py --lr {lr} --depth {depth}
-    gitexp sweep -p 'lr=log(1e-5,1e-1)' --search tpe -n 30 --minimize rmse -- python train.py
+    gitexp sweep -j 2 -p lr=0.1,0.01 -p 'depth=range(2,8,2)' -- python train.py
+    gitexp sweep -p 'lr=log(1e-5,1e-1)' -s tpe -n 30 --minimize rmse -- ./train.py
     gitexp sweep sweep.yml
     gitexp sweep --resume sweep-1124-7c3a
 
@@ -193,7 +200,10 @@ class _Line:
             text = _progress(self._plan, now)
             width = (output.terminal_width() or 80) - 1
             click.echo(f"\r\x1b[K{text[:width]}", err=True, nl=False)
-        elif now.last and (before is None or before.last is not now.last) and now.done:
+            return
+        if now.stopping > (before.stopping if before else 0):
+            output.say(_STOPPING[min(now.stopping, 2) - 1])
+        if now.last and (before is None or before.last is not now.last) and now.done:
             output.say(f"{now.done}/{now.total} {_described(self._plan, now)}")
 
     def end(self) -> None:
@@ -218,7 +228,7 @@ def _progress(plan: Plan, now: driver.Progress) -> str:
     if now.best and plan.objective:
         parts.append(f"best {plan.objective}={output.number(now.best.metrics[plan.objective])} ({now.best.name}) {_curve(now.bests)}")
     if now.stopping:
-        parts.append("stopping after the running trials; Ctrl-C again stops them" if now.stopping == 1 else "stopping")
+        parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
         parts.append(f"{output.duration(now.left)} left")
     return output.clean(" · ".join(parts))

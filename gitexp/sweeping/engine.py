@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from gitexp import journal, worktree
 from gitexp.errors import UsageError, did_you_mean
@@ -116,8 +118,10 @@ class Dask:
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
         distributed = needed("distributed", "engine dask", "dask")
         try:
+            if address:
+                _knock(address)
             self._client = (
-                distributed.Client(address, timeout="5s")
+                distributed.Client(address, timeout=_ANSWER)
                 if address
                 else distributed.Client(processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None)
             )
@@ -130,7 +134,8 @@ class Dask:
                 raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
             self.room: int | None = threads if address else None
             self.size = min(jobs, threads)
-            self._bundle = self._client.scatter(_bundle(repo, commit), broadcast=True, hash=False)
+            self._bytes = _bundle(repo, commit)
+            self._bundle = self._spread()
             self._commit = remote_commit(repo, commit)
         except BaseException:
             self.close()
@@ -138,6 +143,8 @@ class Dask:
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         away = _away(job, self._commit)
+        if self._bundle.status != "finished":  # all workers that had it are gone
+            self._bundle = self._spread()
         task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}", pure=False, retries=0)
         done: Future[Result] = Future()
         done.set_running_or_notify_cancel()
@@ -149,6 +156,10 @@ class Dask:
 
     def close(self) -> None:
         self._client.close()
+
+    def _spread(self) -> Any:
+        """Give the bundle to every worker, once."""
+        return self._client.scatter(self._bytes, broadcast=True, hash=False)
 
     def _check(self) -> None:
         """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a task hangs without a word."""
@@ -197,11 +208,11 @@ class Ray:
 
     def _check(self, address: str) -> None:
         """Say now that gitexp is missing somewhere: a task that cannot be unpickled there would fail for each trial anew."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
         ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))  # of no module, so it travels by value
         nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]}
-        tasks = {name: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False)).remote() for name in nodes}
+        there_only = {name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes}
+        tasks = {name: ask.options(scheduling_strategy=there).remote() for name, there in there_only.items()}
         try:
             there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
         except self._ray.exceptions.GetTimeoutError:
@@ -277,6 +288,13 @@ def _bundle(repo: Repo, commit: str) -> bytes:
             return repo.git("bundle", "create", "-", ref)
         finally:
             repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens: Dask's client tries again and again until its time is up."""
+    where = urlsplit(address)
+    if where.hostname and where.port:
+        socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
 
 
 def _sweep_out(repo: Repo) -> None:
