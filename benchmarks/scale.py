@@ -37,13 +37,19 @@ from gitexp.repo import Repo  # noqa: E402
 PAGE = ROOT / "docs" / "performance.md"
 GITEXP = [sys.executable, "-m", "gitexp"]
 ENV = {
-    **os.environ,
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},  # as installed: compiled once
     "PYTHONPATH": str(ROOT),
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "1",
 }
 ROWS = 1_000_000
+_HOW = """\
+Each figure is the ratio of two medians that were measured in turn in the same run; 5 params, 5 metrics and a metrics.csv of 100
+rows for each experiment. A load of other work on the machine moves times, and ratios less."""
+_OTHERS = """\
+What logging costs, beside other loggers, is on [a page of its own](logging.md). Sharing is measured by `benchmarks/remotes.py`,
+sweeps by `benchmarks/sweep.py`, the report by `benchmarks/report.py`, the mirror by `benchmarks/mirror.py`."""
 
 
 class Row(NamedTuple):
@@ -257,33 +263,37 @@ def packed(root: Path, count: int, folder: Path) -> Iterator[Row]:
 # -- the page ------------------------------------------------------------------------------------------------------------
 
 
-def page(rows: list[Row], sizes: list[int]) -> str:
-    """Return docs/performance.md."""
-    made = (
-        f"Made by `python benchmarks/scale.py --sizes {' '.join(map(str, sizes))}` on {date.today():%Y-%m-%d}: {os.cpu_count()} cores,"
+def made_by(command: str) -> str:
+    """Return the sentence that says how and where a page was made."""
+    return (
+        f"Made by `{command}` on {date.today():%Y-%m-%d}: {os.cpu_count()} cores,"
         f" {platform.system()} {platform.machine()}, Python {platform.python_version()}, {git(ROOT, 'version').strip()}."
     )
-    lines = [
-        "# Performance",
-        "",
-        made,
-        "Each figure is the ratio of two medians that were measured in turn in the same run; 5 params, 5 metrics and a metrics.csv of 100",
-        "rows for each experiment. A load of other work on the machine moves times, and ratios less.",
-        "",
-        "| what | ratio | goal | measured |",
-        "|---|--:|--:|---|",
-    ]
+
+
+def table(rows: list[Row]) -> str:
+    """Return a Markdown table that holds each ratio against its goal."""
+    lines = ["| what | ratio | goal | measured |", "|---|--:|--:|---|"]
     for row in rows:
         met = row.goal is None or (row.ratio >= row.goal if row.least else row.ratio <= row.goal)
         goal = "" if row.goal is None else f"{'≥' if row.least else '≤'} {row.goal:g}" + ("" if met else ", **missed**")
         lines.append(f"| {row.what} | {row.ratio:.2f} | {goal} | {row.detail} |")
-    lines += [
-        "",
-        "Sharing is measured by `benchmarks/remotes.py`, sweeps by `benchmarks/sweep.py`, the report by `benchmarks/report.py`, the mirror",
-        "by `benchmarks/mirror.py`.",
-        "",
-    ]
     return "\n".join(lines)
+
+
+def page(rows: list[Row], sizes: list[int]) -> str:
+    """Return docs/performance.md."""
+    made = made_by(f"python benchmarks/scale.py --sizes {' '.join(map(str, sizes))}")
+    return f"""\
+# Performance
+
+{made}
+{_HOW}
+
+{table(rows)}
+
+{_OTHERS}
+"""
 
 
 def main() -> None:
