@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import clone, gathering, journal, message, results, store, worktree
+from gitexp import clone, fastforward, gathering, journal, message, results, store, worktree
 from gitexp.errors import GitError
 from gitexp.index import Index, is_damaged
 from gitexp.recovery import PENDING, dead_runs
@@ -54,7 +54,7 @@ def examine(repo: Repo) -> list[Finding]:
 
 
 def _index_lock(repo: Repo) -> Iterator[Finding]:
-    if (repo.git_dir / store.OWNER).exists():
+    if (repo.git_dir / fastforward.OWNER).exists():
         yield Finding("a writer was killed while it held the git index", mend=lambda: store.settle(repo))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -28,19 +29,33 @@ def requirements(paths: Iterable[str] | None = None, python: str | None = None) 
     The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a millisecond where
     ``importlib.metadata`` takes fifty. What was installed from an address or a folder is written so (PEP 610).
     """
+    folders = [folder or "." for folder in (sys.path if paths is None else paths)]
+    return _listed(tuple((folder, _changed(folder)) for folder in folders), python or _PYTHON)
+
+
+@functools.lru_cache(maxsize=4)
+def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
+    """Return the requirements of folders; one that something was installed into has another time, so it is read anew."""
     found: dict[str, str] = {}
-    for folder in sys.path if paths is None else paths:
+    for folder, _ in folders:
         try:
-            names = os.listdir(folder or ".")
+            names = os.listdir(folder)
         except OSError:
             continue
         for entry in names:
-            match = _INFO.fullmatch(entry)
+            match = _INFO.fullmatch(entry) if entry.endswith("-info") else None
             if match:
                 name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
                 if name not in found:  # the first on the path is the one that is imported
-                    found[name] = _requirement(name, match["version"], Path(folder or ".", entry, "direct_url.json"))
-    return "\n".join([f"# Python {python or _PYTHON}", *(found[name] for name in sorted(found))]) + "\n"
+                    found[name] = _requirement(name, match["version"], f"{folder}/{entry}/direct_url.json")
+    return "\n".join([f"# Python {python}", *(found[name] for name in sorted(found))]) + "\n"
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def is_python(program: str) -> bool:
@@ -65,6 +80,12 @@ def of_interpreter(program: str) -> str | None:
     except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return requirements(paths, python)
+
+
+def python_version(text: str) -> str | None:
+    """Return the Python version that ``requirements`` wrote."""
+    match = re.match(r"# Python (\S+)", text)
+    return match[1] if match else None
 
 
 def parse_requirements(text: str) -> dict[str, str]:
@@ -110,9 +131,11 @@ def redact(arguments: Iterable[str]) -> list[str]:
     return shown
 
 
-def _requirement(name: str, version: str, direct: Path) -> str:
+def _requirement(name: str, version: str, direct: str) -> str:
+    if not os.access(direct, os.F_OK):  # most have none, and to find that out by opening takes five times as long
+        return f"{name}=={version}"
     try:
-        source: dict[str, Any] = json.loads(direct.read_bytes())
+        source: dict[str, Any] = json.loads(Path(direct).read_bytes())
         url = re.sub(r"(?<=://)[^/@\s]+@", "", str(source["url"]))
         if "vcs_info" in source:
             return f"{name} @ {source['vcs_info']['vcs']}+{url}@{source['vcs_info']['commit_id']}"

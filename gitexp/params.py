@@ -11,6 +11,7 @@ aliases multiply (nine lines make a billion nodes), so a document's events are c
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -240,6 +241,7 @@ def _safe(yaml: Any) -> Any:
     return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+@functools.cache
 def _loader() -> type[yaml.SafeLoader]:
     import yaml
 
@@ -265,6 +267,7 @@ def _loader() -> type[yaml.SafeLoader]:
     return Loader
 
 
+@functools.cache
 def _dumper() -> type[yaml.SafeDumper]:
     import yaml
 

@@ -7,6 +7,7 @@ so nothing is resolved: the list is installed as it is.
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO 
     editable = [word for folder in folders if Path(folder).exists() for word in ("-e", folder)]
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if uv := shutil.which("uv"):
-        _run([uv, "venv", "--quiet", "--python", version, str(place)], shown)
+        _venv_by_uv(uv, version, place, shown)
         install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps"]
     else:
         _run([_python(version), "-m", "venv", str(place)], shown)
@@ -54,6 +55,21 @@ def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO 
     return python
 
 
+def _venv_by_uv(uv: str, version: str, place: Path, shown: TextIO | None) -> None:
+    """Make an environment of the very version: ours, one that uv knows or can fetch, else another of the same minor version.
+
+    uv does not look for the Python that we run on, and fetches what it does not know from another place than packages.
+    """
+    words = [uv, "venv", "--quiet", "--python"]
+    if version == platform.python_version():
+        _run([*words, sys.executable, str(place)], shown)
+        return
+    try:
+        _run([*words, version, str(place)], None)
+    except CannotRunError:
+        _run([*words, _python(version), str(place)], shown)
+
+
 def _python(version: str) -> str:
     """Return a Python of the recorded minor version; packages are bound to that, not to the patch version."""
     minor = ".".join(version.split(".")[:2])
@@ -61,7 +77,7 @@ def _python(version: str) -> str:
         return sys.executable
     found = shutil.which(f"python{minor}")
     if found is None:
-        raise CannotRunError(f"Python {minor} is not installed here; install it, or uv, which fetches it: pip install uv")
+        raise CannotRunError(f"Python {minor} is not installed here, and cannot be fetched; install it, or uv, which can: pip install uv")
     return found
 
 

@@ -59,7 +59,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
             "Error": error,
             "Not-Kept": ", ".join(facts.get("unkept", ())) or None,
             "Directory": None if directory == "." else directory,
-            "Python": environment.parse_requirements(requirements).get("python"),
+            "Python": environment.python_version(requirements),
             "Host": facts.get("host"),
             "Hardware": environment.hardware(),
             **conditions.trailers(extra),
@@ -143,8 +143,7 @@ def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Sn
     index = folder / "index"
     stamp = saved["index_stamp"]
     if not index.exists():
-        repo.git("read-tree", f"--index-output={index}", saved["tree"], env={"GIT_INDEX_FILE": str(index)})
-        stamp = ()  # no longer the user's index with additions, so never swapped in
+        stamp = ()  # which is no index's
     return snapshot.Snapshot(
         saved["tree"],
         Head(saved["commit"], saved["branch"]),

@@ -15,10 +15,11 @@ import os
 import re
 import subprocess
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.errors import GitError, NotFoundError, RepositoryError
 
@@ -77,6 +78,38 @@ class Object(NamedTuple):
     id: str
     kind: str
     data: bytes
+
+
+class Transaction:
+    """An ``update-ref --stdin`` that is going on: it dies, and everything is as it was, where its end of the pipe is closed early."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def prepare(self, commands: Iterable[str]) -> None:
+        """Lock the refs and check what the ``update-ref --stdin`` commands say that they were.
+
+        Raises:
+            GitError: one is not, or cannot be written; the transaction is over.
+        """
+        self._say("start", *commands, "prepare")
+
+    def commit(self) -> None:
+        """Make the change of all refs; raise GitError where the disk does not let it."""
+        self._say("commit")
+
+    def _say(self, *lines: str) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
+            self._process.stdin.flush()
+        wanted = f"{lines[-1]}: ok".encode()
+        while (answer := self._process.stdout.readline()) and answer.rstrip() != wanted:
+            pass
+        if not answer:
+            _, stderr = self._process.communicate()
+            raise _explained(os.fsdecode(stderr), self._process.returncode)
 
 
 class Repo:
@@ -187,15 +220,32 @@ class Repo:
     @contextmanager
     def stream(self, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[IO[bytes]]:
         """Run git and yield its standard output to be read while it runs."""
-        with subprocess.Popen(
-            ["git", *_OPTIONS, *self._options, *args], cwd=self.root, env=_environment(args, {}), stdin=stdin,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        ) as process:  # fmt: skip
+        with _started([*self._options, *args], self.root, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             try:
                 yield process.stdout
             finally:
                 process.kill()
+
+    @contextmanager
+    def beside(
+        self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+    ) -> Iterator[Callable[[], bytes]]:
+        """Run git while something else is done. What this yields waits for the end and returns what was printed, as ``git`` does."""
+        pipe = subprocess.PIPE
+        with _started([*self._options, *args], self.root, env, pass_fds, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(stdin)
+            process.stdin = None
+
+            def finished() -> bytes:
+                stdout, stderr = process.communicate()
+                if process.returncode:
+                    raise _explained(os.fsdecode(stderr), process.returncode)
+                return stdout
+
+            yield finished
 
     def exchange(self, *args: str, progress: Progress | None = None, hooks: bool = False) -> subprocess.CompletedProcess[str]:
         """Run a git command that talks with a remote, and return how it went; its stderr is told to ``progress`` as it comes.
@@ -279,21 +329,30 @@ class Repo:
             name, _, value = entry.partition("\n")
             yield scope, name, value
 
-    @functools.cached_property
+    @property
     def author(self) -> str:
         """Who an experiment is by: ``Name <email>``; the login and host names where git knows nobody."""
-        return self._ident("AUTHOR")
+        return self._people[0]
 
-    @functools.cached_property
+    @property
     def committer(self) -> str:
         """Who writes here: ``Name <email>``."""
-        return self._ident("COMMITTER")
+        return self._people[1]
 
     @property
     def identity(self) -> dict[str, str]:
         """The environment that gives git's own commits (notes, merges) an author in any case."""
         name, _, email = self.committer.rpartition(" <")
         return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email[:-1]))}
+
+    @functools.cached_property
+    def _people(self) -> tuple[str, str]:
+        """The author and the committer: from one process, where git did not have to guess."""
+        said = dict(line.partition("=")[::2] for line in os.fsdecode(_run(["var", "-l"], self.root).stdout).split("\n"))
+        told = {role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0] for role in ("AUTHOR", "COMMITTER")}
+        guessed = re.compile(r"\s*(unknown )?(<.*)?|.*\.\(none\)")
+        author, committer = (self._ident(role) if guessed.fullmatch(who) else f"{who}>" for role, who in told.items())
+        return author, committer
 
     def _ident(self, role: str) -> str:
         done = _run(["var", f"GIT_{role}_IDENT"], self.root)
@@ -325,6 +384,21 @@ class Repo:
             with self.stream("cat-file", "--batch", stdin=request) as output:  # git reads on while we work on what came
                 yield from _parsed_batch(output, len(todo))
 
+    def tree(self, oid: str) -> bytes:
+        """Return a raw tree object: one that was written a moment ago lies in a file of its own, and takes no process.
+
+        Raises:
+            GitError: it is not there.
+        """
+        with suppress(OSError, zlib.error):
+            kind, _, data = zlib.decompress((self.common_dir / "objects" / oid[:2] / oid[2:]).read_bytes()).partition(b"\0")
+            if kind.startswith(b"tree "):
+                return data
+        found = next(self.objects([oid]))
+        if found is None or found.kind != "tree":
+            raise GitError(f"the tree {oid[:10]} is missing; to look for damage: git fsck", stderr=f"missing {oid}")
+        return found.data
+
     def read_file(self, commit: str, path: str) -> bytes:
         """Return a file of a commit.
 
@@ -351,21 +425,21 @@ class Repo:
         if len(data) > _SMALL or not self._private_store:
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
         import hashlib
-        import zlib
 
         whole = f"{kind} {len(data)}\0".encode() + data
         oid = hashlib.new(self.object_format, whole).hexdigest()
-        target = self.common_dir / "objects" / oid[:2] / oid[2:]
-        if not target.exists():
-            part = target.parent.with_name(f"tmp_obj_{oid[:12]}_{os.getpid()}_{threading.get_ident()}")
+        folder = f"{self.common_dir}/objects"
+        target = f"{folder}/{oid[:2]}/{oid[2:]}"
+        if not os.path.exists(target):
+            part = f"{folder}/tmp_obj_{oid[:12]}_{os.getpid()}_{threading.get_ident()}"
             try:
-                target.parent.mkdir(exist_ok=True)
-                with open(part, "xb") as file:
+                with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)) as file:
                     file.write(zlib.compress(whole, 1))
-                os.chmod(part, 0o444)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.replace(part, target)
             except OSError as error:
-                part.unlink(missing_ok=True)
+                with suppress(OSError):
+                    os.unlink(part)
                 raise GitError(f"git's objects cannot be written: {error.strerror}; check permissions and disk space") from None
         return oid
 
@@ -443,8 +517,17 @@ class Repo:
         Raises:
             GitError: a ref is not what a command says that it was, or cannot be written.
         """
-        script = "".join(f"{command}\n" for command in ("start", *commands, "prepare", "commit"))
-        self.git("update-ref", "-m", reason, "--stdin", stdin=os.fsencode(script), pass_fds=pass_fds)
+        with self.transaction(reason, pass_fds) as change:
+            change.prepare(commands)
+            change.commit()
+
+    @contextmanager
+    def transaction(self, reason: str, pass_fds: Sequence[int] = ()) -> Iterator[Transaction]:
+        """Start a transaction of refs; what is not committed at the end has not been."""
+        pipe = subprocess.PIPE
+        args = [*self._options, "update-ref", "-m", reason, "--stdin"]
+        with _started(args, self.root, None, pass_fds, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+            yield Transaction(process)
 
     @contextmanager
     def lock(self) -> Iterator[int]:
@@ -501,11 +584,29 @@ def _run(
     pass_fds: Sequence[int] = (),
     options: Sequence[str] = _OPTIONS,
 ) -> subprocess.CompletedProcess[bytes]:
-    source = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    pipe = subprocess.PIPE
+    source = subprocess.DEVNULL if stdin is None else pipe
+    with _started(args, cwd, env, pass_fds, options, stdin=source, stdout=pipe, stderr=pipe) as process:
+        try:
+            stdout, stderr = process.communicate(stdin)
+        except BaseException:
+            process.kill()
+            raise
+        return subprocess.CompletedProcess(args, process.returncode, stdout, stderr)
+
+
+def _started(
+    args: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    options: Sequence[str] = _OPTIONS,
+    **streams: Any,
+) -> subprocess.Popen[bytes]:
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
-        return subprocess.run(  # type: ignore[call-overload, no-any-return]
-            ["git", *options, *args], cwd=cwd, env=_environment(args, env or {}), capture_output=True, **source, **inherited
+        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+            ["git", *options, *args], cwd=cwd, env=_environment(args, env or {}), **streams, **inherited
         )
     except FileNotFoundError:
         if not cwd.exists():

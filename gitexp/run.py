@@ -501,7 +501,6 @@ def begin(
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
     try:
-        threading.Thread(target=lambda: (repo.author, repo.committer), daemon=True).start()  # asked of git now, needed at the end
         free = results.ours(repo)
         shot = snapshot.take(repo, known, owned.folder / "index", free, repo.found_at)
         repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
@@ -532,10 +531,18 @@ def begin(
         "snapshot": recovery.saved(shot),
     }
     owned.write_facts(facts)
+    with suppress(RuntimeError):  # no thread is to be had
+        threading.Thread(target=_look_ahead, args=(repo,), daemon=True).start()
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     run.told = settled.told
     return run
+
+
+def _look_ahead(repo: Repo) -> None:
+    """Have at hand what the end needs. What fails is asked again then."""
+    with suppress(Exception):
+        _ = repo.author, environment.requirements()
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:

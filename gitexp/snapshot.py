@@ -10,6 +10,8 @@ import fnmatch
 import os
 import shutil
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,15 +67,17 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
     stamp = copy_index(repo, index)
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
-    staged_apart: set[str] = set()
+    with _staged(repo, env, head) as staged:  # compared while the work tree is looked through
+        listed = _listed(repo, env)
+        composed = staged()
     for attempt in range(_TRIES):
-        changed, untracked, assumed, previous = _listed(repo, env)
+        changed, untracked, assumed, previous = _listed(repo, env) if attempt else listed
         if assumed:
             was_assumed = True
             repo.git("update-index", "-z", "--no-assume-unchanged", "--stdin", stdin=_joined(assumed), env=env)
             changed, untracked, _, previous = _listed(repo, env)
         if attempt == 0:
-            staged_apart = _staged_apart(repo, env, head, {*changed, *untracked})
+            staged_apart = composed & {*changed, *untracked}  # the user is in the middle of composing a commit
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         taken, left_out = _permitted(repo, settings, [path for path in untracked if path not in results])
         left_out += [(path, "a submodule; its recorded commit stays") for path in sorted(submodules)]
@@ -133,6 +137,8 @@ def _listed(repo: Repo, env: dict[str, str]) -> tuple[list[str], list[str], list
     assumed: list[str] = []
     previous: dict[str, None] = {}
     for entry in output.split(b"\0"):
+        if entry.startswith(b"H ") and not entry.startswith(b"H .gitexp/"):  # nearly all of them: unchanged
+            continue
         mark, path = entry[:1], os.fsdecode(entry[2:])
         if mark == b"?":
             untracked.append(path)
@@ -145,12 +151,15 @@ def _listed(repo: Repo, env: dict[str, str]) -> tuple[list[str], list[str], list
     return list(changed), untracked, assumed, list(previous)
 
 
-def _staged_apart(repo: Repo, env: dict[str, str], head: Head, on_disk: set[str]) -> set[str]:
-    """Return the staged paths whose content on disk is yet another one: the user is in the middle of composing a commit."""
-    if not on_disk or head.commit is None:
-        return set()
-    staged = repo.git("diff-index", "--cached", "--name-only", "--no-renames", "--ignore-submodules", "-z", head.commit, env=env)
-    return {os.fsdecode(path) for path in staged.split(b"\0") if path} & on_disk
+@contextmanager
+def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[], set[str]]]:
+    """Yield what waits for the paths that are staged with other content than HEAD has."""
+    if head.commit is None:
+        yield set
+        return
+    options = ("--cached", "--name-only", "--no-renames", "--ignore-submodules", "-z")
+    with repo.beside("diff-index", *options, head.commit, env=env) as compared:
+        yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
 
 
 def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:

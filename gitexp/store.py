@@ -18,15 +18,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import environment, message, params, results
+from gitexp import environment, fastforward, message, params, results, trees
 from gitexp.errors import GitError, NotFoundError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.snapshot import Snapshot, index_stamp
+from gitexp.snapshot import Snapshot
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
-OWNER = "gitexp-index"  # notes which index.lock is ours
 _LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 
@@ -114,32 +113,42 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         GitError: git cannot write; nothing was recorded.
     """
     contents = _contents(draft)
-    tree, warnings = _tree(repo, snapshot, draft, contents)
+    files, warnings = _blobs(repo, draft, contents)
+    files = {**dict.fromkeys(snapshot.previous), **files}
+    tree = trees.edited(repo, snapshot.tree, files)
     back = results.to_write(repo, draft.files, contents, snapshot)
-    with locked(repo) as fd:
+    with locked(repo) as fd, fastforward.NextIndex(repo, snapshot, files, fd) as index:
         why = _why_beside(repo, snapshot, draft)
+        if why is None:
+            index.begin()
         number = highest(repo) + 1
         for _ in range(_TRIES):
             name = draft.name or f"exp-{number}"
-            commit, tag, found = _objects(repo, snapshot, draft, tree, name)
-            with _index_held(repo, snapshot, tree, why) as why:
+            with repo.transaction(f"gitexp: record {name}", [fd]) as change:
+                commit, tag, found = _objects(repo, snapshot, draft, tree, name)
+                why = why or index.why_not(tree)
                 if why is None:
                     results.owe(repo, commit, back, snapshot)
                 move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
                 try:
-                    _update(repo, [f"create refs/tags/{name} {tag}", *move], pending, name, fd)
+                    change.prepare([f"create refs/tags/{name} {tag}", *move, *([f"delete {pending}"] if pending else [])])
                 except GitError as error:
-                    if repo.refs(f"refs/tags/{name}"):
+                    if pending and ("packed-refs" in error.stderr or pending in error.stderr):
+                        pending = None  # somebody packs refs just now; a leftover pin costs nothing, and doctor finds it
+                    elif repo.refs(f"refs/tags/{name}"):
                         if draft.name:
                             raise UsageError(f"there is a tag '{name}' already; choose another name") from None
                         number = highest(repo, scan=True) + 1
-                        continue
-                    if move and repo.head() != snapshot.head:
+                    elif move and repo.head() != snapshot.head:
                         why = "the branch moved meanwhile"
-                        continue
-                    raise error
-                if why is None:
-                    os.replace(repo.git_dir / "index.lock", repo.git_dir / "index")
+                    else:
+                        raise
+                    continue
+                if move and not index.lock():
+                    continue
+                change.commit()
+                if move:
+                    index.swap()
             break
         else:
             raise GitError(f"no free name was found in {_TRIES} tries; try again")
@@ -185,14 +194,14 @@ def remove(repo: Repo, experiment: Experiment) -> str:
 def locked(repo: Repo) -> Iterator[int]:
     """Hold the lock of all writers, after finishing what a killed one left half done."""
     with repo.lock() as fd:
-        _finish_index(repo)
+        fastforward.finish(repo)
         results.finish(repo)
         yield fd
 
 
 def settle(repo: Repo) -> None:
     """Finish what a killed writer left half done, where one did."""
-    if results.owes(repo) or (repo.git_dir / OWNER).exists():
+    if results.owes(repo) or (repo.git_dir / fastforward.OWNER).exists():
         with locked(repo):
             """Taking the lock finishes it."""
 
@@ -208,23 +217,20 @@ def _contents(draft: Draft) -> dict[str, bytes | Path]:
     return {path: content for path, content in contents.items() if path not in draft.files.as_they_are}
 
 
-def _tree(repo: Repo, snapshot: Snapshot, draft: Draft, contents: Mapping[str, bytes | Path]) -> tuple[str, list[str]]:
-    """Add the results to the snapshot's index and return the tree, and what could not be added."""
+def _blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path]) -> tuple[dict[str, str | None], list[str]]:
+    """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
+    files: dict[str, str | None] = {}
     warnings: list[str] = []
-    entries = [f"0 {repo.zero}\t{path}" for path in snapshot.previous if path not in contents]
     for path, content in contents.items():
         try:
-            oid = repo.write_object("blob", content) if isinstance(content, bytes) else repo.write_file(content)
-            entries.append(f"100644 {oid}\t{path}")
+            if not trees.is_path(path):
+                raise GitError("git takes no such path")
+            files[path] = repo.write_object("blob", content) if isinstance(content, bytes) else repo.write_file(content)
         except (GitError, OSError) as error:
             if path not in draft.artifacts:
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
-    env = {"GIT_INDEX_FILE": str(snapshot.index)}
-    repo.git(
-        "update-index", "-z", "--add", "--replace", "--index-info", stdin=b"".join(os.fsencode(entry) + b"\0" for entry in entries), env=env
-    )
-    return repo.line("write-tree", env=env), warnings
+    return files, warnings
 
 
 def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str) -> tuple[str, str, message.Tag]:
@@ -343,108 +349,7 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
     return None
 
 
-# -- the branch's index: swapped under git's own lock, so that the user's git sees either before or after ----------------
-
-
-@contextmanager
-def _index_held(repo: Repo, snapshot: Snapshot, tree: str, why: str | None) -> Iterator[str | None]:
-    """Hold ``index.lock`` with the index that belongs to the new commit in it; yields why the branch must stay, if so.
-
-    Prepared beforehand and linked into place, so the user's git finds the lock for the time of one ref update only. Inode and
-    time are noted before, so that the lock of a process that was killed here can be told from another git's.
-    """
-    lock, owner, part = (repo.git_dir / name for name in ("index.lock", OWNER, f"{OWNER}.new"))
-    if why is None:
-        prepared, why = _prepared_index(repo, snapshot, tree)
-    if why is not None:
-        yield why
-        return
-    try:
-        part.write_bytes(prepared)
-        status = part.stat()
-        owner.write_text(f"{status.st_ino} {status.st_mtime_ns} {tree}")
-        _link(part, lock)
-    except FileExistsError:
-        owner.unlink(missing_ok=True)
-        part.unlink(missing_ok=True)
-        yield "another git process is using the index"
-        return
-    try:
-        yield None
-    finally:
-        for path in (lock, owner, part):
-            path.unlink(missing_ok=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name that nobody else has; raise FileExistsError where somebody does."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links
-        with open(target, "xb") as file:
-            file.write(source.read_bytes())
-
-
-def _prepared_index(repo: Repo, snapshot: Snapshot, tree: str) -> tuple[bytes, str | None]:
-    """Return the bytes of the index after the fast-forward, or why there can be none."""
-    if index_stamp(repo) == snapshot.index_stamp and not snapshot.assumed:
-        return snapshot.index.read_bytes(), None
-    # The user's index was written meanwhile: by a mere `git status`, or because something was staged.
-    before = snapshot.head.commit or repo.line("mktree", stdin=b"")
-    staged = repo.git("diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", before)
-    taken = repo.git("diff-tree", "-r", "--raw", "--no-renames", "-z", before, tree)
-    coming = {path: entry.split(b" ")[1:4:2] for entry, path in _raw(taken)}
-    for entry, path in _raw(staged):
-        if coming.get(path) != entry.split(b" ")[1:4:2]:
-            return b"", f"'{os.fsdecode(path)}' was staged during the run"
-    index = snapshot.index.with_name(snapshot.index.name + ".next")
-    index.write_bytes((repo.git_dir / "index").read_bytes() if index_stamp(repo) else b"")
-    if index.stat().st_size == 0:
-        index.unlink()
-    lines = b"".join(mode + b" " + oid + b"\t" + path + b"\0" for path, (mode, oid) in coming.items())
-    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=lines, env={"GIT_INDEX_FILE": str(index)})
-    data = index.read_bytes()
-    index.unlink()
-    return data, None
-
-
-def _raw(output: bytes) -> Iterator[tuple[bytes, bytes]]:
-    fields = output.split(b"\0")
-    return zip(fields[0::2], fields[1::2])
-
-
-def _finish_index(repo: Repo) -> None:
-    """Finish or undo the index update of a writer that was killed: its lock is told by the inode that it noted."""
-    owner, lock = repo.git_dir / OWNER, repo.git_dir / "index.lock"
-    try:
-        inode, stamp, tree = owner.read_text().split()
-    except (OSError, ValueError):
-        return
-    with suppress(OSError, GitError):
-        status = lock.stat()
-        if (str(status.st_ino), str(status.st_mtime_ns)) == (inode, stamp):
-            if repo.line("rev-parse", "-q", "--verify", "HEAD^{tree}", ok=(0, 1, 128)) == tree:
-                os.replace(lock, repo.git_dir / "index")
-            else:
-                lock.unlink()
-    owner.unlink(missing_ok=True)
-    owner.with_name(f"{OWNER}.new").unlink(missing_ok=True)
-
-
 # -- names ---------------------------------------------------------------------------------------------------------------
-
-
-def _update(repo: Repo, commands: list[str], pending: str | None, name: str, fd: int) -> None:
-    """Create the tag, move the branch and let go of the snapshot's pin, in one transaction."""
-    reason = f"gitexp: record {name}"
-    try:
-        repo.update_refs([*commands, *([f"delete {pending}"] if pending else [])], reason, [fd])
-    except GitError as error:
-        if not pending or ("packed-refs" not in error.stderr and pending not in error.stderr):
-            raise
-        repo.update_refs(commands, reason, [fd])  # somebody packs refs just now; a leftover pin costs nothing, and doctor finds it
 
 
 def highest_known(repo: Repo) -> int:

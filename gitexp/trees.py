@@ -6,12 +6,14 @@ The format is git's own (gitformat-tree: mode, space, name, NUL, raw hash; sorte
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from gitexp.repo import Repo
 
 FOLDER = b"40000"
 FILE = b"100644"
+_FORBIDDEN = re.compile(r"(?i)(\.git|git~\d+)[ .]*|\.{0,2}")  # what git itself refuses as a part of a path
 Entries = dict[bytes, tuple[bytes, str]]  # name: mode and hash
 
 
@@ -34,6 +36,11 @@ def dump(entries: Mapping[bytes, tuple[bytes, str]]) -> bytes:
     return b"".join(mode + b" " + name + b"\0" + bytes.fromhex(oid) for name, (mode, oid) in ordered)
 
 
+def is_path(path: str) -> bool:
+    """Whether git takes a path into a tree."""
+    return "\0" not in path and not any(_FORBIDDEN.fullmatch(part) for part in path.split("/"))
+
+
 def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> str:
     """Write the tree ``base`` with the files ``{path: hash of the blob}`` and return its hash.
 
@@ -50,3 +57,34 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
     for name, inside in below.items():
         entries[os.fsencode(name)] = (FOLDER, write(repo, inside))
     return repo.write_object("tree", dump(entries))
+
+
+def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:
+    """Write the tree ``base`` with the files ``{path: hash of the blob, None to remove it}`` and return its hash.
+
+    A file and a folder of the same name: what is added wins, as in an index.
+    """
+    return repo.write_object("tree", dump(_edited(repo, parse(repo.tree(base), repo.object_format), files)))
+
+
+def _edited(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> Entries:
+    below: dict[bytes, dict[str, str | None]] = {}
+    for path, oid in files.items():
+        head, slash, rest = path.partition("/")
+        name = os.fsencode(head)
+        if slash:
+            below.setdefault(name, {})[rest] = oid
+        elif oid is not None:
+            entries[name] = (FILE, oid)
+        elif name in entries and entries[name][0] != FOLDER:
+            del entries[name]
+    for name, inside in below.items():
+        mode, oid = entries.get(name, (b"", ""))
+        if mode != FOLDER and not any(inside.values()):
+            continue
+        there = _edited(repo, parse(repo.tree(oid), repo.object_format) if mode == FOLDER else {}, inside)
+        if there:
+            entries[name] = (FOLDER, repo.write_object("tree", dump(there)))
+        else:
+            entries.pop(name, None)
+    return entries

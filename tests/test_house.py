@@ -26,6 +26,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "rerun",
         "bisect",
         "attribution",
+        "graft",
         "sync",
         "outgoing",
         "sharing",
@@ -38,6 +39,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("batch",),
     (
         "store",
+        "fastforward",
         "dvc",
         "upkeep",
         "index",

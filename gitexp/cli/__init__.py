@@ -113,6 +113,10 @@ def cli(folder: str | None, no_pager: bool) -> None:
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such experiment."""
     warnings.showwarning = _warned
+    if "_GITEXP_COMPLETE" in os.environ:
+        from gitexp.cli import shells
+
+        shells.register()
     try:
         result = cli.main(args=None if args is None else list(args), prog_name="gitexp", standalone_mode=False)
         code = result if isinstance(result, int) else 0

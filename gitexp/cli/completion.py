@@ -28,7 +28,12 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
         found = [CompletionItem(f"{match[0]}{name}") for name in index.keys("metrics")]
     else:
         named = index.select("substr(ref.name, 1, ?) = ?", [len(word), word], limit=_NEWEST, everybody="/" in word)
-        found = [CompletionItem(item.name, help=_about(item)) for item in named] + [CompletionItem("best:"), CompletionItem("worst:")]
+        found = [CompletionItem(item.name, help=_about(item)) for item in named]
+        heads = ("best:", "worst:")
+        if word and any(head.startswith(word) for head in heads):
+            found += [CompletionItem(f"{head}{name}") for head in heads for name in index.keys("metrics")]
+        else:
+            found += map(CompletionItem, heads)
     return [CompletionItem(f"{head}{dots}{item.value}", help=item.help) for item in found if item.value.startswith(word)]
 
 
@@ -40,6 +45,35 @@ def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a METRIC."""
     return _names(ctx, incomplete, lambda index: index.keys("metrics"))
+
+
+def given_params(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name in K=V with the params of former experiments."""
+    return [CompletionItem(f"{item.value}=") for item in _names(ctx, incomplete, lambda index: index.keys("params"))]
+
+
+def given_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name in K=V with the metrics of former experiments."""
+    return [CompletionItem(f"{item.value}=") for item in metrics(ctx, param, incomplete)]
+
+
+def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a git remote."""
+    try:
+        names = Repo.discover(_folder(ctx)).line("remote").split()
+    except GitexpError:
+        return []
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def remotes_or_refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete where the remote may be left out: [REMOTE] [REF]..."""
+    return remotes(ctx, param, incomplete) + refs(ctx, param, incomplete)
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Leave it to the shell: the words of a command are mostly files."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def refs_or_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -57,9 +91,13 @@ def _names(ctx: click.Context, incomplete: str, known: Callable[[Index], list[st
 
 def _index(ctx: click.Context) -> Index | None:
     try:
-        return Index(Repo.discover(ctx.find_root().params.get("folder") or "."))
+        return Index(Repo.discover(_folder(ctx)))
     except GitexpError:
         return None
+
+
+def _folder(ctx: click.Context) -> str:
+    return ctx.find_root().params.get("folder") or "."
 
 
 def _about(experiment: Experiment) -> str:

@@ -12,7 +12,7 @@ from gitexp import attribution, difference, environment, reference, rerun, store
 from gitexp import bisect as bisecting
 from gitexp import reproduce as reproducing
 from gitexp import verify as verifying
-from gitexp.cli import output
+from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
 from gitexp.errors import CannotRunError, UsageError
 from gitexp.experiment import Experiment
@@ -22,7 +22,7 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
 
 
 @click.command("reproduce")
-@click.argument("ref")
+@click.argument("ref", shell_complete=completion.refs)
 @click.option(
     "-t", "--tolerance", "tolerances", multiple=True, metavar="METRIC=AMOUNT", help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%."
 )
@@ -51,7 +51,7 @@ def reproduce_command(ref: str, tolerances: tuple[str, ...], env: str, record: b
 
 
 @click.command("verify")
-@click.argument("refs", nargs=-1, metavar="[REF]...")
+@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
 @click.option("--all", "everything", is_flag=True, help="Check all experiments, those of remotes too.")
 @click.option("--signed", is_flag=True, help="Count an experiment without a signature as a failure.")
 @click.option(
@@ -91,9 +91,9 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowe
 
 
 @click.command("bisect")
-@click.argument("good")
-@click.argument("bad")
-@click.option("--metric", required=True, metavar="NAME", help="The metric that got worse.")
+@click.argument("good", shell_complete=completion.refs)
+@click.argument("bad", shell_complete=completion.refs)
+@click.option("--metric", required=True, metavar="NAME", shell_complete=completion.metrics, help="The metric that got worse.")
 @click.option("--max", "most", type=float, metavar="N", help="It is good up to N.")
 @click.option("--min", "least", type=float, metavar="N", help="It is good from N on.")
 @click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Values to have of each commit; the median counts.")
@@ -129,9 +129,9 @@ def bisect_command(good: str, bad: str, metric: str, most: float | None, least: 
 
 
 @click.command("why")
-@click.argument("a")
-@click.argument("b")
-@click.option("--metric", metavar="NAME", help="The metric; needed where they share more than one.")
+@click.argument("a", shell_complete=completion.refs)
+@click.argument("b", shell_complete=completion.refs)
+@click.option("--metric", metavar="NAME", shell_complete=completion.metrics, help="The metric; needed where they share more than one.")
 @click.option("--budget", type=click.IntRange(2), default=10, show_default=True, help="The most runs to make.")
 @_YES
 @output.output_options
@@ -141,8 +141,8 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
     \b
     gitexp why exp-3 exp-7 --metric rmse
 
-    Each param, the code and the packages of B are laid over A alone, in a work tree of its own, and A's command is run. What the
-    parts do not add up to, they do together.
+    Each param, the code, the data in DVC and the packages of B are laid over A alone, in a work tree of its own, and A's command is run.
+    What the parts do not add up to, they do together: then pairs are tried, as far as the budget goes.
     """
     repo, known, index = opened()
     first, second = (reference.resolve(index, ref, known) for ref in (a, b))
@@ -153,10 +153,11 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
     name = metric or shared[0]
     found = attribution.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
-    rows: list[list[Any]] = [[first.name, found.base, None, "" if found.base == found.before else f"recorded: {found.before}"]]
-    rows += [[part.factor.text, part.value, None if part.value is None else part.value - found.base, part.why] for part in found.parts]
+    rows: list[list[Any]] = [[first.name, found.base, None, "recorded" if found.base == found.before else f"recorded: {found.before}"]]
+    rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:
-        rows.append(["together, and noise", None, found.rest, ""])
+        untried = any(part.value is None for part in found.parts)
+        rows.append(["not tried, together, and noise" if untried else "together, and noise", None, found.rest, ""])
     rows.append([second.name, found.after, found.after - found.base, "recorded"])
     headers = ["what", name, "change", "remark"]
     if form:

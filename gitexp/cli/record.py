@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gitexp import metrics, params, record, results, settings, store
-from gitexp.cli import data, output
+from gitexp.cli import completion, data, output
 from gitexp.errors import UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.repo import Repo
@@ -20,10 +20,24 @@ _FILE = click.Path(path_type=Path)
 
 @click.command("log")
 @click.option(
-    "-p", "--param", "given", multiple=True, metavar="K=V", help="A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2])."
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=V",
+    shell_complete=completion.given_params,
+    help="A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).",
 )
 @click.option("--params-file", multiple=True, type=_FILE, metavar="FILE", help="Params from YAML, JSON or TOML; later ones win.")
-@click.option("-M", "--metric", "measured", multiple=True, metavar="K=V[@STEP]", help="A metric, nan and inf included.")
+@click.option(
+    "-M",
+    "--metric",
+    "measured",
+    multiple=True,
+    metavar="K=V[@STEP]",
+    shell_complete=completion.given_metrics,
+    help="A metric, nan and inf included.",
+)
 @click.option("--metrics-file", multiple=True, type=_FILE, metavar="FILE", help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.")
 @click.option("-m", "--message", metavar="TEXT", help="The subject; by itself it says the name, metrics and params.")
 @click.option("--note", default="", metavar="TEXT", help="More text, the body of the commit message.")

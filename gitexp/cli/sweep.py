@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import output
+from gitexp.cli import completion, output
 from gitexp.errors import UsageError, did_you_mean
 from gitexp.repo import Repo
 from gitexp.sweeping import driver, recipe, search, summary
@@ -26,12 +26,18 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 @click.command("sweep", context_settings={"allow_interspersed_args": False})
 @click.option(
-    "-p", "--param", "given", multiple=True, metavar="K=VALUES", help="A param: A,B,C or range(2,8,2), log(1e-5,1e-2), uniform(0,1)."
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=VALUES",
+    shell_complete=completion.given_params,
+    help="A param: A,B,C or range(2,8,2), log(1e-5,1e-2), uniform(0,1).",
 )
 @click.option("-s", "--search", type=click.Choice(search.SEARCHES), help="How points are chosen (default: grid).")
 @click.option("-n", "--trials", type=click.IntRange(1), help="How many points; for all searches but grid.")
-@click.option("--minimize", metavar="METRIC", help="The metric to go by.")
-@click.option("--maximize", metavar="METRIC", help="The metric to go by.")
+@click.option("--minimize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by.")
+@click.option("--maximize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by.")
 @click.option("--repeat", type=click.IntRange(1), help="Run each point with so many seeds ({seed}, or GITEXP_SEED).")
 @click.option("--seed", type=int, help="The first seed, also of the search (default: 0).")
 @click.option("--prune", is_flag=True, default=None, help="Stop a trial whose metric so far is worse than the median's.")
@@ -48,7 +54,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.option("--resume", metavar="GROUP", help="Go on with a sweep: run what is missing, from its own snapshot.")
 @click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
 @click.option("--dry-run", is_flag=True, help="Print the commands of the trials that are known beforehand, and run nothing.")
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
 @output.output_options
 def sweep_command(
     given: tuple[str, ...],

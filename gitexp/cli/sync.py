@@ -20,7 +20,7 @@ _SHOWN = 20  # names that are spelt out
 
 
 @click.command("push")
-@click.argument("remote", required=False, metavar="[REMOTE]")
+@click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes_or_refs)
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
 @click.option("--tags", is_flag=True, default=None, help="Give every experiment a tag there, past push_tags_up_to as well.")
 @click.option("--no-branch", is_flag=True, help="Leave the branch that was advanced here.")
@@ -96,7 +96,7 @@ def _push(
 
 
 @click.command("pull")
-@click.argument("remote", required=False, metavar="[REMOTE]")
+@click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
 @click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks there.")
 def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
