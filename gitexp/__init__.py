@@ -32,22 +32,23 @@ if TYPE_CHECKING:
         log_params,
         seed_everything,
         start_run,
-        track,
     )
     from gitexp.sharing import pull, push
     from gitexp.sweeping.function import sweep
+    from gitexp.tracking import track
 
 _HOMES = {
     "gitexp.api": ("diff", "experiments", "get", "log"),
     "gitexp.experiment": ("Experiment", "MetricPoint"),
     "gitexp.run": (
         "Run", "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything",
-        "start_run", "track",
+        "start_run",
     ),
     "gitexp.sharing": ("pull", "push"),
     "gitexp.importing.function": ("import_runs",),
     "gitexp.integrations.mlflow.autologging": ("autolog",),
     "gitexp.sweeping.function": ("sweep",),
+    "gitexp.tracking": ("track",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -1,12 +1,19 @@
-"""What this process runs: a script's command line, or a notebook and whether its file holds what was executed."""
+"""What this process runs: a script's command line, or a notebook and whether its file holds what was executed.
+
+No kernel knows its notebook's file. Jupyter's server and VS Code name it in a variable each; elsewhere (nbconvert, papermill) it
+is the one file beside the kernel that holds the cell that runs now. That the file lacks this cell is how an unsaved one is known.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+_MOST = 50  # notebooks of a folder that are looked into
 
 
 def command() -> list[str]:
@@ -29,13 +36,11 @@ def unsaved() -> str | None:
     file = _file(shell)
     if file is None:
         return "this notebook's file is not known, so it is recorded as the work tree has it; save it before you start a run"
-    try:
-        cells = json.loads(file.read_bytes())["cells"]
-        sources = {"".join(cell["source"]).strip() for cell in cells if cell.get("cell_type") == "code"}
-    except (OSError, ValueError, KeyError, TypeError):
+    held = _sources(file)
+    if held is None:
         return f"{file.name} cannot be read, so the run records no notebook"
-    current = str(shell.user_ns.get("In", [""])[-1]).strip()
-    if current in sources:
+    executed = _executed(shell)
+    if not executed or executed[-1] in held:
         return None
     return f"{file.name} was not saved since its cell changed; the run records it as it is on disk"
 
@@ -50,4 +55,37 @@ def _shell() -> Any:
 
 def _file(shell: Any) -> Path | None:
     names = [shell.user_ns.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")]
-    return next((Path(name) for name in names if name and Path(name).is_file()), None)
+    return next((Path(name) for name in names if name and Path(name).is_file()), None) or _by_its_cells(shell)
+
+
+def _by_its_cells(shell: Any) -> Path | None:
+    """Return the one notebook in the kernel's folder that holds the running cell; of several, the one that holds all that was run."""
+    executed = _executed(shell)
+    folder = Path(getattr(shell, "starting_dir", "."))
+    found = {}
+    for _, file in zip(range(_MOST), sorted(folder.glob("*.ipynb"))):
+        held = _sources(file)
+        if held and executed and executed[-1] in held:
+            found[file] = held
+    if len(found) > 1:
+        found = {file: held for file, held in found.items() if all(cell in held for cell in executed)}
+    return next(iter(found)) if len(found) == 1 else None
+
+
+def _executed(shell: Any) -> list[str]:
+    """Return the cells that were run, as they were typed (IPython's own ``In`` has magics translated), the present one last."""
+    return [str(cell).strip() for cell in shell.history_manager.input_hist_raw if str(cell).strip()]
+
+
+def _sources(file: Path) -> frozenset[str] | str | None:
+    """Return what tells with ``in`` whether a file holds a cell, its cells or its text (jupytext); None where it cannot be read."""
+    try:
+        if file.suffix != ".ipynb":
+            return file.read_text(encoding="utf-8")
+        return frozenset(_code(json.loads(file.read_bytes())))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _code(book: Any) -> Iterator[str]:
+    return ("".join(cell["source"]).strip() for cell in book["cells"] if cell.get("cell_type") == "code")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 10 * 10**6
 MAX_DEPTH = 50
 MAX_NODES = 200_000
+_MOST_ELEMENTS = 1_000  # of an array that is still a param
 
 _RESOLVERS = (  # tag, regular expression, first characters
     ("null", r"~|null|Null|NULL|", "~nN\0"),
@@ -104,7 +105,10 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and sets as lists, else text."""
+    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and sets as lists, else text.
+
+    Data is no param: of large arrays and of tables only the kind and shape.
+    """
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if value is None or type(value) in (str, int, float, bool):
@@ -118,6 +122,9 @@ def plain(value: Any, depth: int = 0) -> Any:
     for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
         if isinstance(value, base):
             return base(value)
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")):
+        return f"{type(value).__name__} of shape {tuple(shape)}"
     if hasattr(value, "tolist"):
         return plain(value.tolist(), depth + 1)
     return str(value)

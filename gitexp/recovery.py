@@ -92,6 +92,8 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
         return None
     from gitexp.index import Index
 
+    with repo.lock():
+        """A git that the dead owner had started to record it has the lock, and is over now."""
     if Index(repo).count("json_extract(tag.summary, '$.id') = ?", [facts["id"]]):
         unpin(repo, facts["id"])
         journal.delete(folder)

@@ -8,22 +8,20 @@ One process owns a run, and only the owner ends it. Others may join: forked and 
 from __future__ import annotations
 
 import atexit
-import functools
-import inspect
 import itertools
 import os
 import secrets
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 from time import time
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 from gitexp import (
     card,
@@ -51,10 +49,8 @@ from gitexp.notes import check_label
 from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
-_RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK")  # the last alone is what Lightning sets
+_RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")  # where no RANK is set; Lightning sets the last two
 _PLACE = f"{results.FOLDER}/artifacts"
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 _active: Run | None = None
 
 
@@ -422,7 +418,7 @@ def start_run(
     """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
 
     Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended then. Inside a command that
-    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, SLURM_PROCID, OMPI_COMM_WORLD_RANK) nothing is
+    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, else SLURM_PROCID and others) nothing is
     logged, unless ``all_ranks`` says so.
 
     Raises:
@@ -456,6 +452,8 @@ def start_run(
             import warnings
 
             warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
+        if unsaved:
+            run.set_fact("Notebook", unsaved)
     if params:
         run.log_params(params)
     for path in inputs:
@@ -613,8 +611,14 @@ def _disown(run: Run | None) -> None:
 
 
 def is_other_rank() -> bool:
-    """Whether this is a process of a distributed training that logs nothing: its rank is not 0."""
-    return any(os.environ.get(rank, "0") not in ("0", "") for rank in _RANKS)
+    """Whether this is a process of a distributed training that logs nothing: its rank is not 0.
+
+    RANK alone decides where it is set, as torchrun does: it is the one that is unique over all machines, while LOCAL_RANK is 0 once
+    on each, and SLURM_PROCID is of the task in which several launchers may run.
+    """
+    ranks = [os.environ.get(name, "") for name in ("RANK", *_RANKS)]
+    numbers = [int(rank) if rank.isdigit() else None for rank in ranks]
+    return bool(numbers[0]) if numbers[0] is not None else any(numbers)
 
 
 def activate(run: Run) -> None:
@@ -680,32 +684,22 @@ def seed_everything(seed: int) -> tuple[str, ...]:
     return seeded
 
 
-def track(function: Function | None = None, **options: Any) -> Any:
-    """Record each call of a function as a run: its arguments are the params, and a mapping that it returns the metrics.
-
-    Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of ``start_run``.
-    """
-    if function is None:
-        return functools.partial(track, **options)
-
-    @functools.wraps(function)
-    def tracked(*args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(function).bind(*args, **kwargs)
-        bound.apply_defaults()
-        with start_run(params=dict(bound.arguments), **options) as run:
-            result = function(*args, **kwargs)
-            if isinstance(result, Mapping):
-                run.log_metrics(result)
-            return result
-
-    return tracked
-
-
 def _current() -> Run:
-    run = active_run()
-    if run is None:
-        run = start_run()
-    return run
+    return active_run() or _of_parent() or start_run()
+
+
+def _of_parent() -> Run | None:
+    """Join the run of the process that spawned this one, as a data loader does; a forked one has it already."""
+    module = sys.modules.get("multiprocessing.process")
+    parent = module.parent_process() if module else None
+    if parent is None or is_other_rank():
+        return None
+    repo = Repo.discover()
+    for folder in journal.folders(repo):
+        facts = journal.facts(folder)
+        if (facts.get("pid"), facts.get("host")) == (parent.pid, environment.host()) and journal.is_alive(folder):
+            activate(join(folder, repo))
+    return _active
 
 
 @atexit.register

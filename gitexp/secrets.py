@@ -10,6 +10,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,14 @@ def _suspicious_name(path: str) -> str | None:
 
 
 def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
+    shown = warnings.showwarning
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.settings import transient_settings
 
+    if warnings.showwarning is not shown:  # importing it sends all warnings of the process, the user's too, to a logger that shows none
+        import logging
+
+        logging.captureWarnings(False)
     kinds: list[type] = list(get_mapping_from_secret_type_to_class().values())
     plugins = [{"name": kind.__name__} for kind in kinds if kind.__name__ not in _NO_SECRET]
     filters = [{"path": f"detect_secrets.filters.{name}"} for name in _FILTERS]

@@ -38,9 +38,18 @@ _SCRATCH = pytest.StashKey[str]()
 @pytest.fixture(autouse=True)
 def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an empty home and a git that knows one author and nothing else."""
-    home = tmp_path_factory.mktemp("home")
+    seal(tmp_path_factory.mktemp("home"), monkeypatch)
+
+
+def seal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do so with this home: what tests of one module share is made before ``sealed``, and seals itself."""
     for name in list(os.environ):
-        if name.startswith(("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")) or name in ("RANK", "XDG_CONFIG_HOME"):
+        if name.startswith(("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")) or name in (
+            "RANK",
+            "LOCAL_RANK",
+            "NODE_RANK",
+            "XDG_CONFIG_HOME",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

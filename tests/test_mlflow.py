@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import sys
-import urllib.request
 
 import pytest
 
 from conftest import Project
 from mlflow_scripts import Training
-from recording import record
 from warm import DEADLINE
 
 pytest.importorskip("mlflow")
@@ -55,45 +51,6 @@ def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(projec
     (shown,) = json.loads(project.gitexp("list", "--json"))
     assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
     assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
-
-
-def test_the_pages_show_experiments_that_mlflow_never_saw_until_they_are_interrupted(project: Project) -> None:
-    project.write("train.py", "x = 1\n")
-    record(project, {"lr": 0.1}, {"rmse": [3.0, 2.0]}, group="small")
-    record(project, {"lr": 0.2}, {"rmse": 1.5})
-    command = [sys.executable, "-m", "gitexp", "ui", "--no-browser"]
-    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pages:
-        try:
-            assert pages.stdout is not None
-            assert pages.stderr is not None
-            address = pages.stdout.readline().strip()
-            assert address.startswith("http://127.0.0.1:"), pages.stderr.read() if pages.poll() is not None else address
-            groups = _asked(f"{address}/api/2.0/mlflow/experiments/search", {"max_results": 10})["experiments"]
-            wanted = {"experiment_ids": [group["experiment_id"] for group in groups], "max_results": 10}
-            runs = {run["info"]["run_name"]: run["data"] for run in _asked(f"{address}/api/2.0/mlflow/runs/search", wanted)["runs"]}
-        finally:
-            pages.send_signal(signal.SIGINT)
-            try:
-                pages.wait(DEADLINE)
-            finally:
-                pages.kill()
-    assert pages.returncode == 0
-    assert "small" in {group["name"] for group in groups}
-    shown = {name: (_pairs(data["params"]), _pairs(data["metrics"])) for name, data in runs.items()}
-    assert shown == {"exp-1": ({"lr": "0.1"}, {"rmse": 2.0}), "exp-2": ({"lr": "0.2"}, {"rmse": 1.5})}
-    with pytest.raises(OSError):
-        urllib.request.urlopen(address, timeout=5)
-
-
-def _asked(address: str, what: dict[str, object]) -> dict[str, list[dict[str, dict[str, list[dict[str, object]]]]]]:
-    ask = urllib.request.Request(address, json.dumps(what).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(ask, timeout=60) as answer:
-        found: dict[str, list[dict[str, dict[str, list[dict[str, object]]]]]] = json.load(answer)
-        return found
-
-
-def _pairs(items: list[dict[str, object]]) -> dict[object, object]:
-    return {item["key"]: item["value"] for item in items}
 
 
 AUTOLOGGED = """

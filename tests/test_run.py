@@ -173,14 +173,15 @@ def test_a_run_left_open_ends_with_the_script(project: Project) -> None:
     assert "script.py" in (gitexp.get("exp-2").command or "")
 
 
-def test_track_records_arguments_and_returned_metrics(project: Project) -> None:
-    @gitexp.track(labels=["tracked"])
-    def train(lr: float, depth: int = 3) -> dict[str, float]:
-        return {"rmse": lr * depth}
-
-    assert train(0.5) == {"rmse": 1.5}
-    assert dict(gitexp.get("exp-1").params) == {"lr": 0.5, "depth": 3}
-    assert dict(gitexp.get("exp-1").metrics) == {"rmse": 1.5}
+def test_the_users_own_warnings_are_shown_also_when_the_scan_for_secrets_ran(project: Project) -> None:
+    text = """
+import gitexp, warnings
+open("untracked.py", "w").write("x = 1")
+with gitexp.start_run():
+    warnings.warn("mine")
+"""
+    assert "UserWarning: mine" in script(project, text).stderr
+    assert (project.root / ".git/gitexp/scanned.json").exists(), "nothing was scanned, so nothing was tried"
 
 
 @pytest.mark.parametrize("value", [None, "0.5", [1], b"x", {}, 1j])
@@ -266,19 +267,6 @@ def test_a_pickled_run_joins(project: Project) -> None:
         assert other.end() is None
     assert dict(gitexp.get("exp-1").metrics) == {"x": 1}
     assert dict(gitexp.get("exp-1").params) == {"from": "copy"}
-
-
-@pytest.mark.parametrize("variable", ["RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"])
-def test_only_rank_0_logs_unless_asked(project: Project, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
-    monkeypatch.setenv(variable, "1")
-    with gitexp.start_run(params={"a": 1}) as run:
-        run.log_metric("a", 1)
-        run.log_text("x", "x.txt")
-        assert run.silent
-    assert project.tags() == []
-    with gitexp.start_run(all_ranks=True):
-        pass
-    assert project.tags() == ["exp-1"]
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from gitexp.experiment import MetricPoint
 from gitexp.repo import Repo
 
 _NAMED = 5  # experiments that a line names
+_CURVE = 30  # columns of a small curve
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -33,8 +35,8 @@ def status_command(form: str | None) -> None:
         described = {name: [_described(folder) for folder in folders] for name, folders in (("live", live), ("dead", dead))}
         output.print_json({**described, "remote": remote, "not_pushed": waiting})
         return
-    for folder in live:
-        _print_run(folder)
+    for line in (line for folder in live for line in _lines(folder, _terminal())):
+        click.echo(line)
     if not live:
         click.echo("no run is going on")
     for folder in dead:
@@ -66,13 +68,12 @@ def watch_command(wanted: str | None, every: float) -> None:
     """Follow a run until it ends: its latest values and curves. RUN is the start of its id; without, the latest one."""
     repo = Repo.discover()
     folder = _chosen(recovery.live_runs(repo), wanted)
-    lines = 0
+    drawn = 0
     while folder.exists() and journal.is_alive(folder):
-        if sys.stdout.isatty():
-            click.echo(f"\x1b[{lines}A\x1b[J" if lines else "", nl=False)
-            lines = _print_run(folder)
-        else:
-            _print_run(folder)
+        lines = _lines(folder, _terminal(shutil.get_terminal_size().lines))
+        back = f"\x1b[{drawn}A\x1b[J" if drawn and sys.stdout.isatty() else ""
+        click.echo(back + "\n".join(lines))
+        drawn = len(lines)
         time.sleep(max(every, 0.1))
     click.echo("the run ended; gitexp show @" if not folder.exists() else "the run died; gitexp recover")
 
@@ -111,14 +112,37 @@ def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
     return found[-1]
 
 
-def _print_run(folder: Path) -> int:
+def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
+    """Return what there is to see of a run; with the terminal's size, no line is wrapped there and nothing scrolls away."""
+    columns, height = size or (10_000, 10_000)
     known = _described(folder)
-    click.echo(f"{output.styled(known['id'], bold=True)}  {output.duration(known['seconds'])}  {output.clean(known['command'] or '')}")
-    rows = [[output.clean(name), output.number(values[-1]), str(step), curve(values)] for name, (values, step) in _latest(folder).items()]
-    lines = output.text_table(["metric", "value", "step", ""], rows, [False, True, True, False])[1:] if rows else ["nothing logged yet"]
-    for line in lines:
-        click.echo(f"  {line}")
-    return len(lines) + 1
+    lasted = output.duration(known["seconds"])
+    command = _shortened(output.clean(known["command"] or ""), columns - len(folder.name) - len(lasted) - 4)
+    head = f"{output.styled(known['id'], bold=True)}  {lasted}  {command}".rstrip()
+    latest = [*_latest(folder).items()]
+    shown = latest if len(latest) <= height - 2 else latest[: max(1, height - 3)]
+    cells = [(output.number(values[-1]), str(step), curve(values, min(_CURVE, columns // 4))) for _, (values, step) in shown]
+    beside = sum(max((output.width(row[at]) for row in cells), default=0) for at in range(3)) + 2 + 3 * 2
+    rows = [[_shortened(output.clean(name), columns - beside), *row] for (name, _), row in zip(shown, cells)]
+    lines = output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:] if rows else ["nothing logged yet"]
+    more = [f"and {len(latest) - len(shown)} metrics more"] if len(shown) < len(latest) else []
+    return [head, *(f"  {line}" for line in (*lines, *more))]
+
+
+def _shortened(text: str, columns: int) -> str:
+    """Return a text without its middle where it is too wide: names of metrics differ at their beginnings and ends."""
+    columns = max(columns, 8)
+    if output.width(text) <= columns:
+        return text
+    keep = columns - 1
+    while output.width(text[: keep - keep // 2] + text[len(text) - keep // 2 :]) > columns - 1:
+        keep -= 1
+    return f"{text[: keep - keep // 2]}…{text[len(text) - keep // 2 :]}"
+
+
+def _terminal(height: int = 10_000) -> tuple[int, int] | None:
+    columns = output.terminal_width()
+    return (columns, height) if columns else None
 
 
 def _described(folder: Path) -> dict[str, Any]:
@@ -165,7 +189,7 @@ def _tail(path: Path, most: int) -> Iterator[MetricPoint]:
     yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))
 
 
-def curve(values: Sequence[float], width: int = 30) -> str:
+def curve(values: Sequence[float], width: int = _CURVE) -> str:
     """Return a small curve of the values in one line of block characters."""
     finite = [value for value in values if math.isfinite(value)]
     if len(finite) < 2:

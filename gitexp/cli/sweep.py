@@ -21,6 +21,7 @@ from gitexp.sweeping.function import aim, below
 from gitexp.sweeping.plan import Frozen, Plan
 
 _SHOWN = 10
+_STOPPING = ("stopping after the running trials; Ctrl-C again stops them", "stopping the running trials")
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -199,7 +200,10 @@ class _Line:
             text = _progress(self._plan, now)
             width = (output.terminal_width() or 80) - 1
             click.echo(f"\r\x1b[K{text[:width]}", err=True, nl=False)
-        elif now.last and (before is None or before.last is not now.last) and now.done:
+            return
+        if now.stopping > (before.stopping if before else 0):
+            output.say(_STOPPING[min(now.stopping, 2) - 1])
+        if now.last and (before is None or before.last is not now.last) and now.done:
             output.say(f"{now.done}/{now.total} {_described(self._plan, now)}")
 
     def end(self) -> None:
@@ -224,7 +228,7 @@ def _progress(plan: Plan, now: driver.Progress) -> str:
     if now.best and plan.objective:
         parts.append(f"best {plan.objective}={output.number(now.best.metrics[plan.objective])} ({now.best.name}) {_curve(now.bests)}")
     if now.stopping:
-        parts.append("stopping after the running trials; Ctrl-C again stops them" if now.stopping == 1 else "stopping")
+        parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
         parts.append(f"{output.duration(now.left)} left")
     return output.clean(" · ".join(parts))

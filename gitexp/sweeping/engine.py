@@ -14,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from gitexp import journal, worktree
 from gitexp.errors import UsageError, did_you_mean
@@ -116,8 +118,10 @@ class Dask:
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
         distributed = needed("distributed", "engine dask", "dask")
         try:
+            if address:
+                _knock(address)
             self._client = (
-                distributed.Client(address, timeout="5s")
+                distributed.Client(address, timeout=_ANSWER)
                 if address
                 else distributed.Client(processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None)
             )
@@ -197,11 +201,11 @@ class Ray:
 
     def _check(self, address: str) -> None:
         """Say now that gitexp is missing somewhere: a task that cannot be unpickled there would fail for each trial anew."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+        strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
         ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))  # of no module, so it travels by value
         nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]}
-        tasks = {name: ask.options(scheduling_strategy=NodeAffinitySchedulingStrategy(name, soft=False)).remote() for name in nodes}
+        there_only = {name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes}
+        tasks = {name: ask.options(scheduling_strategy=there).remote() for name, there in there_only.items()}
         try:
             there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
         except self._ray.exceptions.GetTimeoutError:
@@ -277,6 +281,13 @@ def _bundle(repo: Repo, commit: str) -> bytes:
             return repo.git("bundle", "create", "-", ref)
         finally:
             repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens: Dask's client tries again and again until its time is up."""
+    where = urlsplit(address)
+    if where.hostname and where.port:
+        socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
 
 
 def _sweep_out(repo: Repo) -> None:

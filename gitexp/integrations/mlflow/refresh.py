@@ -97,7 +97,7 @@ class Follower:
         names = [name for found, value in experiments for name in _paths(value)]
         contents = self.repo.objects(names)
         for found, value in experiments:
-            data = {kind: (next(contents) or _NOTHING).data for kind in ("metrics", "face", "params")}
+            data = {kind: (next(contents) or _NOTHING).data for kind in ("metrics", "face", "params", "commit")}
             write_experiment(tables, found.run, value, data)
             tables.db.execute(
                 'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES (?, NULL, ?, ?, ?)',
@@ -163,14 +163,17 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     """Write an experiment as an MLflow run.
 
     Args:
-        data: its ``metrics.csv``, its face and its ``params.yml``, each empty where it has none or it is not needed.
+        data: its ``metrics.csv``, its face, its ``params.yml`` and its commit, each empty where it has none or it is not needed.
     """
     known = read_json(data["face"])
     changes = [event["mlflow"] for event in value.extra.get("events", ()) if isinstance(event.get("mlflow"), dict)]
     given = value.extra.get("mlflow")
     given = given if isinstance(given, dict) else {}
-    tags = {**words.tags(value), **_texts(known.get("tags")), **_own_tags(value)} if known else words.tags(value)
-    if value.notes:
+    body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
+    tags = words.tags(value, body=body)
+    if known:
+        tags.update({**_texts(known.get("tags")), **_own_tags(value)})
+    if known and value.notes:
         tags["mlflow.note.content"] = "\n\n".join(value.notes)
     name = _text(known.get("name")) or value.name
     stage = DELETED if known.get("stage") == DELETED else ACTIVE
@@ -248,12 +251,15 @@ def _experiments(index: Index, fresh: list[Found]) -> list[tuple[Found, Experime
     return [(by_name[value.name], value) for value in values if value.name in by_name]
 
 
-def _paths(value: Experiment) -> tuple[str, str, str]:
-    """Return the three files of an experiment's commit that are read; one that is not needed is named such that there is none."""
+def _paths(value: Experiment) -> tuple[str, str, str, str]:
+    """Return the three files of an experiment's commit that are read, and the commit; what is not needed is named such that there is none.
+
+    What MLflow logged has its description in its face, and the note of another is the body of its commit message.
+    """
     cut = any(isinstance(item, str) and len(item) > 1000 for item in value.params.values())
     wanted = (value.files.get("metrics"), place.FACE if "mlflow" in value.extra else None, value.files.get("params") if cut else None)
     first, second, third = (f"{value.id}:{path}" if path and "\n" not in path else "0" * 40 for path in wanted)
-    return first, second, third
+    return first, second, third, "0" * 40 if "mlflow" in value.extra else value.id
 
 
 def _params(flat: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:

@@ -11,13 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 from urllib.parse import quote
 
-from gitexp.errors import GitexpError
+from gitexp.errors import GitexpError, UsageError
 from gitexp.extras import needed
 from gitexp.repo import Repo
 
@@ -34,29 +37,53 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
 
     Raises:
         MissingExtraError: MLflow is not installed.
-        GitexpError: the server ended, or does not answer.
+        UsageError: the port is taken.
+        GitexpError: its pages cannot work here, the server ended, or does not answer.
     """
+    port = _free(port)
     needed("mlflow", "MLflow's pages", "mlflow")
-    port = port or _free()
+    with suppress(PackageNotFoundError):
+        if version("graphene").startswith("2."):  # MLflow takes it, but with the graphql-core of now the page of a run stays empty
+            raise GitexpError("MLflow's pages fail with graphene 2; install a newer one: pip install 'graphene>=3' dagshub")
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"gitexp:{quote(repo.root.as_posix())}"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     folder = repo.make_state_dir("mlflow")
-    with open(folder / "server.log", "wb") as log:
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **_QUIET},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    with _signals_interrupt():
+        with open(folder / "server.log", "wb") as log:
+            server = subprocess.Popen(
+                command,
+                cwd=folder,
+                env={**os.environ, **_QUIET},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            _wait(server, address, str(folder / "server.log"))
+            yield address, server
+        finally:
+            _stop(server)
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Have a closed terminal and ``kill`` stop us as Ctrl-C does: the server has a session of its own, and would stay for ever."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        _wait(server, address, str(folder / "server.log"))
-        yield address, server
+        yield
     finally:
-        _stop(server)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: str) -> None:
@@ -83,7 +110,13 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
             server.wait(10)
 
 
-def _free() -> int:
+def _free(port: int | None) -> int:
+    """Return a port that nobody listens on; raise UsageError where it is the wanted one, or another's server would answer us."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        if os.name == "posix":  # one that was let go of a moment ago is free; Windows means something else by it
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port or 0))
+        except OSError as error:
+            raise UsageError(f"port {port} cannot be used: {error.strerror}; choose another, or leave out --port") from None
         return int(probe.getsockname()[1])

@@ -1,0 +1,163 @@
+"""Refs of git: HEAD and branches as they are, changes in transactions, and the lock of all who write experiments."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gitexp.errors import GitError, RepositoryError
+from gitexp.repo.process import Git, explained, run
+
+HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
+
+
+class Head(NamedTuple):
+    """Where HEAD points: a commit (None before the first) and a branch's full ref name (None when detached)."""
+
+    commit: str | None
+    branch: str | None
+
+
+class Transaction:
+    """An ``update-ref --stdin`` that is going on: it dies, and everything is as it was, where its end of the pipe is closed early."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def prepare(self, commands: Iterable[str]) -> None:
+        """Lock the refs and check what the ``update-ref --stdin`` commands say that they were.
+
+        Raises:
+            GitError: one is not, or cannot be written; the transaction is over.
+        """
+        self._say("start", *commands, "prepare")
+
+    def commit(self) -> None:
+        """Make the change of all refs; raise GitError where the disk does not let it."""
+        self._say("commit")
+
+    def _say(self, *lines: str) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(b"".join(os.fsencode(line) + b"\n" for line in lines))
+            self._process.stdin.flush()
+        wanted = f"{lines[-1]}: ok".encode()
+        while (answer := self._process.stdout.readline()) and answer.rstrip() != wanted:
+            pass
+        if not answer:
+            _, stderr = self._process.communicate()
+            raise explained(os.fsdecode(stderr), self._process.returncode)
+
+
+class Refs(Git):
+    """Reads and changes the refs of a repository."""
+
+    @property
+    def state_dir(self) -> Path:
+        """``.git/gitexp``, where gitexp keeps what is no part of history."""
+        return self.common_dir / "gitexp"
+
+    @property
+    def zero(self) -> str:
+        """The hash that stands for "no object" in this repository."""
+        return "0" * (64 if self.object_format == "sha256" else 40)
+
+    def head(self) -> Head:
+        """Return where HEAD points."""
+        done = run(["rev-parse", *HEAD], self.root)
+        return self._head_of(os.fsdecode(done.stdout).split("\n") if done.returncode == 0 else [])
+
+    def _head_of(self, lines: Sequence[str]) -> Head:
+        if len(lines) >= 2:
+            return Head(lines[0], lines[1] if lines[1].startswith("refs/") else None)
+        return Head(None, self.line("symbolic-ref", "-q", "HEAD", ok=(0, 1)) or None)
+
+    def head_unmoved(self, head: Head) -> bool:
+        """Whether HEAD still names the branch of ``head``. Read from the file; where the branch is, its update checks."""
+        try:
+            text = (self.git_dir / "HEAD").read_text()
+        except OSError:
+            return False
+        if ".invalid" in text:  # refs are kept in a reftable
+            return self.head().branch == head.branch
+        return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
+
+    def tip(self, ref: str) -> str | None:
+        """Return what a ref points to: read from its file where it has one, else asked of git."""
+        try:
+            text = (self.common_dir / ref).read_text().strip()
+        except OSError:
+            text = ""
+        return text if re.fullmatch(r"[0-9a-f]{40,64}", text) else self.refs(ref).get(ref)
+
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """Return ``{full ref name: object hash}``, sorted by name."""
+        lines = self.git("for-each-ref", "--format=%(objectname) %(refname)", *patterns).splitlines()
+        return {name: oid for oid, _, name in (os.fsdecode(line).partition(" ") for line in lines)}
+
+    def resolve(self, name: str) -> str | None:
+        """Return the hash of the commit that ``name`` means to git, None if there is none."""
+        if name.startswith("-"):
+            return None
+        return self.line("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", ok=(0, 1, 128)) or None
+
+    def pin(self, ref: str, oid: str) -> None:
+        """Make a ref of a new random name, which nobody else can be writing: as a file, where refs are files."""
+        if (self.common_dir / "reftable").exists():
+            self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
+            return
+        file = self.common_dir / ref
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            part = self.make_state_dir() / f"{file.name}.pin"  # a killed writer must leave no ref that is empty
+            part.write_text(f"{oid}\n")
+            os.replace(part, file)
+        except OSError as error:
+            raise GitError(f"git's refs cannot be written: {error.strerror}; check permissions and disk space") from None
+
+    def update_refs(self, commands: Iterable[str], reason: str, pass_fds: Sequence[int] = ()) -> None:
+        """Run one transaction of ``update-ref --stdin`` commands: all of them, or none.
+
+        Raises:
+            GitError: a ref is not what a command says that it was, or cannot be written.
+        """
+        with self.transaction(reason, pass_fds) as change:
+            change.prepare(commands)
+            change.commit()
+
+    @contextmanager
+    def transaction(self, reason: str, pass_fds: Sequence[int] = ()) -> Iterator[Transaction]:
+        """Start a transaction of refs; what is not committed at the end has not been."""
+        with self.conversation("update-ref", "-m", reason, "--stdin", pass_fds=pass_fds) as process:
+            yield Transaction(process)
+
+    @contextmanager
+    def lock(self) -> Iterator[int]:
+        """Hold the lock of all who write experiments here; yields its file descriptor.
+
+        A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so that nobody looks at a
+        half-done update.
+        """
+        import portalocker
+
+        self.make_state_dir()
+        with open(self.state_dir / "lock", "ab") as file:
+            portalocker.lock(file, portalocker.LOCK_EX)
+            yield file.fileno()
+
+    def make_state_dir(self, *below: str) -> Path:
+        """Create ``.git/gitexp`` (or a folder below it) and return it; raise RepositoryError where that is not allowed."""
+        folder = self.state_dir.joinpath(*below)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RepositoryError(
+                f"{folder} cannot be written: {error.strerror}; check the repository's permissions and the disk"
+            ) from None
+        return folder

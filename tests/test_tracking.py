@@ -1,0 +1,63 @@
+"""``@gitexp.track``: a call is a run, its arguments are params that people can compare, its result the metrics."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.errors import UsageError
+
+
+def test_track_records_arguments_and_returned_metrics(project: Project) -> None:
+    @gitexp.track(labels=["tracked"])
+    def train(lr: float, depth: int = 3) -> dict[str, float]:
+        return {"rmse": lr * depth}
+
+    assert train(0.5) == {"rmse": 1.5}
+    assert dict(gitexp.get("exp-1").params) == {"lr": 0.5, "depth": 3}
+    assert dict(gitexp.get("exp-1").metrics) == {"rmse": 1.5}
+
+
+def test_data_and_objects_among_the_arguments_are_named_and_not_written_out(project: Project) -> None:
+    import numpy as np
+    import pandas as pd
+
+    class Model:
+        @gitexp.track
+        def fit(self, x: Any, table: Any, rows: Any, loss: Any, few: Any, *more: Any, **options: Any) -> None:
+            """A method's own object is no param."""
+
+    Model().fit(np.zeros((200, 10)), pd.DataFrame({"a": [1]}), [0] * 5000, max, np.arange(3), Model(), seed=np.int64(7))
+    assert dict(gitexp.get("exp-1").params) == {
+        "x": "ndarray of shape (200, 10)",
+        "table": "DataFrame of shape (1, 1)",
+        "rows": "list of 5,000",
+        "loss": "max",
+        "few": [0, 1, 2],
+        "more": [f"{Model.__qualname__}"],
+        "options.seed": 7,
+    }
+
+
+def test_an_async_function_is_a_run_until_it_is_done(project: Project) -> None:
+    @gitexp.track
+    async def train(lr: float) -> dict[str, float]:
+        await asyncio.sleep(0)
+        gitexp.log_metric("inside", 1)
+        return {"rmse": lr}
+
+    assert asyncio.run(train(0.5)) == {"rmse": 0.5}
+    assert dict(gitexp.get("exp-1").metrics) == {"inside": 1, "rmse": 0.5}
+
+
+def test_a_generator_is_refused_where_it_is_defined() -> None:
+    with pytest.raises(UsageError, match="is a generator"):
+
+        @gitexp.track
+        def train() -> Iterator[dict[str, float]]:
+            yield {"rmse": 1.0}
