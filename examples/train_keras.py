@@ -21,7 +21,7 @@ model.compile(
 model.fit(
     images / 16,
     digits,
-    epochs=20,
+    epochs=30,
     batch_size=64,
     validation_split=0.25,
     callbacks=[keras.callbacks.EarlyStopping(monitor="val_loss", patience=2, restore_best_weights=True)],

@@ -1,4 +1,4 @@
-"""Many experiments recorded at once, beside every branch: what an import needs.
+"""Many experiments recorded at once, beside every branch: what an import and a sweep need.
 
 One transaction creates the tags of a whole batch, so that a thousand experiments take five git processes for their refs
 instead of a thousand. The objects before that are written in-process. A batch is there whole or not at all; what a killed
@@ -38,8 +38,12 @@ class Entry(NamedTuple):
     parent: str | None
 
 
-def record(repo: Repo, entries: Sequence[Entry]) -> list[Experiment]:
+def record(repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: bool = False) -> list[Experiment]:
     """Record the experiments in their order, all or none. One whose id is recorded by now, by another import at the same time, is left out.
+
+    Args:
+        what: the reason for the log of refs.
+        new: nobody else can have recorded them, which need not be looked up then.
 
     Raises:
         GitError: git cannot write; nothing was recorded.
@@ -47,9 +51,7 @@ def record(repo: Repo, entries: Sequence[Entry]) -> list[Experiment]:
     if not entries:
         return []
     with store.locked(repo) as fd:
-        ids = json.dumps([entry.draft.id for entry in entries])
-        found = Index(repo).rows(_ID, f"{_ID} IN (SELECT value FROM json_each(?))", [ids], everybody=True)
-        there = {row[0] for row in found}
+        there = set() if new else _recorded(repo, [entry.draft.id for entry in entries])
         entries = [entry for entry in entries if entry.draft.id not in there]
         if not entries:
             return []
@@ -58,7 +60,7 @@ def record(repo: Repo, entries: Sequence[Entry]) -> list[Experiment]:
             names = [f"exp-{number + at}" for at in range(len(entries))]
             made = [_written(repo, entry, name) for entry, name in zip(entries, names)]
             try:
-                repo.update_refs([f"create refs/tags/{item.name} {item.tag}" for item in made], f"gitexp: import {len(made)}", [fd])
+                repo.update_refs([f"create refs/tags/{item.name} {item.tag}" for item in made], f"gitexp: {what} {len(made)}", [fd])
                 break
             except GitError:
                 taken = {ref.removeprefix("refs/tags/") for ref in repo.refs("refs/tags")}
@@ -68,6 +70,11 @@ def record(repo: Repo, entries: Sequence[Entry]) -> list[Experiment]:
         store.remember_highest(repo, number + len(entries) - 1)
         store.pack(repo, fd)
     return made
+
+
+def _recorded(repo: Repo, ids: Sequence[str]) -> set[str]:
+    found = Index(repo).rows(_ID, f"{_ID} IN (SELECT value FROM json_each(?))", [json.dumps(ids)], everybody=True)
+    return {row[0] for row in found}
 
 
 def _written(repo: Repo, entry: Entry, name: str) -> Experiment:

@@ -56,6 +56,7 @@ _ATTRIBUTES = {  # by the name of the field of Experiment
     "notes": _Attribute("set", "tag.notes"),
     "command": _Attribute("text", "json_extract(tag.summary, '$.command')"),
 }
+_SHOWN = 8  # names that a message lists
 _ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "subject", "commit": "id"}
 ATTRIBUTES = tuple(_ATTRIBUTES)
 
@@ -147,6 +148,7 @@ def find_key(index: Index, name: str) -> Key:
             name,
             [*_ATTRIBUTES, *_ALIASES, *known["metrics"], *known["params"], *(f"{kind}.{key}" for kind in KINDS for key in known[kind])],
         )
+        near = near or _there_are([*known["metrics"], *known["params"]])
         raise UsageError(f"no experiment has a param, metric or attribute '{name}'.{near}")
     return _made(found[0], name)
 
@@ -157,7 +159,15 @@ def find_metric(index: Index, name: str) -> Key:
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
             return _made("metrics", candidate)
-    raise NotFoundError(f"no experiment has a metric '{name}'.{did_you_mean(name, known)}")
+    raise NotFoundError(f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}")
+
+
+def _there_are(names: Sequence[str]) -> str:
+    """Return what there is instead, for the end of a message."""
+    if not names:
+        return " There is none yet; to record one: gitexp log --metric rmse=18.2"
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
+    return f" There are: {shown}" + (f" and {len(names) - _SHOWN} more (gitexp list --all-columns)" if len(names) > _SHOWN else "")
 
 
 def where(index: Index, text: str | None, now: datetime | None = None) -> Sql:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitexp import conditions, environment, journal, message, metrics, results, snapshot, spare, store
+from gitexp import batch, conditions, environment, journal, message, metrics, results, snapshot, spare, store, trees
 from gitexp.errors import GitError, RepositoryError, UsageError
+from gitexp.experiment import Experiment
 from gitexp.repo import Head, Repo
 
 PENDING = "refs/gitexp/pending/"  # with a run's id: the ref that holds its snapshot while it goes on
@@ -21,24 +22,28 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     Raises:
         GitexpError: it could not be recorded; the folder stays.
     """
-    gather(folder)
-    facts = journal.all_facts(folder)
-    if not facts:
-        raise UsageError(f"{folder} holds no readable run")
-    torn = journal.trim(folder / "metrics.csv")
+    facts, torn = _read(folder)
     shot = _snapshot(repo, folder, facts)
+    recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
+    journal.delete(folder)
+    more = [
+        *facts.get("warnings", []),
+        *(["the last metric row was torn and left out"] if torn else []),
+    ]
+    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
+
+
+def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
+    """Return what is to be recorded of a run's folder."""
     values = journal.read_params(folder, strict=True)
     metrics_file = folder / "metrics.csv"
     error = facts.get("error")
-    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
-    expected = facts.get("highest", 0) + len(facts.get("children", ()))  # what it began itself meanwhile stands beside, and is no reason
-    overlap = "other runs were going on" if others or store.highest_known(repo) != expected else None
     command = facts.get("command")
     shown = " ".join(_quoted(word) for word in command) if command else None
     directory = facts.get("directory", ".")
     requirements = _requirements(folder)
     extra = facts.get("extra", {})
-    draft = store.Draft(
+    return store.Draft(
         id=facts["id"],
         params=values,
         metrics=metrics_file if metrics_file.exists() else metrics.HEADER,
@@ -68,15 +73,45 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
         extra={"error": error, **extra},
         sign=facts.get("sign", False),
         advance=facts.get("advance", True),
-        beside=facts.get("beside") or overlap,
+        beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
-    recorded = store.record(repo, shot, draft, pending=PENDING + facts["id"])
-    journal.delete(folder)
-    more = [
-        *facts.get("warnings", []),
-        *(["the last metric row was torn and left out"] if torn else []),
-    ]
-    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
+
+
+def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
+    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
+    expected = facts.get("highest", 0) + len(facts.get("children", ()))  # what it began itself meanwhile stands beside, and is no reason
+    return "other runs were going on" if others or store.highest_known(repo) != expected else None
+
+
+def record_beside(repo: Repo, folders: Sequence[Path]) -> list[Experiment]:
+    """Make experiments of the folders of runs that stand beside every branch, all or none, and remove the folders.
+
+    One git process for all of them instead of one for each.
+
+    Raises:
+        GitexpError: they could not be recorded; the folders stay.
+    """
+    entries = []
+    for folder in folders:
+        facts, _ = _read(folder)
+        made = draft(repo, folder, facts)
+        shot = facts["snapshot"]
+        files, _ = store.blobs(repo, made)
+        tree = trees.edited(repo, shot["tree"], {**dict.fromkeys(shot["previous"]), **files})
+        entries.append(batch.Entry(made, tree, None, shot["commit"]))
+    recorded = batch.record(repo, entries, "record", new=True)
+    for folder in folders:
+        journal.delete(folder)
+    return recorded
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bool]:
+    """Return what is known of a run that is over, and whether its last metric row was torn."""
+    gather(folder)
+    facts = journal.all_facts(folder)
+    if not facts:
+        raise UsageError(f"{folder} holds no readable run")
+    return facts, journal.trim(folder / "metrics.csv")
 
 
 def recover(repo: Repo, folder: Path) -> store.Recorded | None:

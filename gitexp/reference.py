@@ -101,5 +101,6 @@ def _by_commit(index: Index, ref: str) -> Experiment | None:
 def _nothing(index: Index, ref: str) -> Experiment:
     names = index.names()
     shown = f"exp-{ref}" if ref.isdigit() else ref
-    hint = did_you_mean(shown, names) if names else ""
-    raise NotFoundError(f"there is no experiment '{shown}'.{hint or (' To see them: gitexp list' if names else ' There is none yet')}")
+    near = did_you_mean(shown, names) or " To see them: gitexp list"
+    hint = near if names else " There is none yet; to record one: gitexp run -- COMMAND"
+    raise NotFoundError(f"there is no experiment '{shown}'.{hint}")

@@ -113,7 +113,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         GitError: git cannot write; nothing was recorded.
     """
     contents = _contents(draft)
-    files, warnings = _blobs(repo, draft, contents)
+    files, warnings = blobs(repo, draft, contents)
     files = {**dict.fromkeys(snapshot.previous), **files}
     tree = trees.edited(repo, snapshot.tree, files)
     back = results.to_write(repo, draft.files, contents, snapshot)
@@ -217,11 +217,11 @@ def _contents(draft: Draft) -> dict[str, bytes | Path]:
     return {path: content for path, content in contents.items() if path not in draft.files.as_they_are}
 
 
-def _blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path]) -> tuple[dict[str, str | None], list[str]]:
+def blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None = None) -> tuple[dict[str, str | None], list[str]]:
     """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
     files: dict[str, str | None] = {}
     warnings: list[str] = []
-    for path, content in contents.items():
+    for path, content in (_contents(draft) if contents is None else contents).items():
         try:
             if not trees.is_path(path):
                 raise GitError("git takes no such path")

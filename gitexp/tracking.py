@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from gitexp.errors import UsageError
 from gitexp.run import Run, start_run
@@ -17,7 +17,15 @@ _MOST = 1_000  # elements of a list that is still a param
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def track(function: Function | None = None, **options: Any) -> Any:
+@overload
+def track(function: Function) -> Function: ...
+
+
+@overload
+def track(**options: Any) -> Callable[[Function], Function]: ...
+
+
+def track(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
     """Record each call of a function as a run: its arguments are the params, and a mapping that it returns the metrics.
 
     Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of ``start_run``. Methods and

@@ -43,7 +43,7 @@ class Training:
     def start(self, script: str, *args: str, name: str = "train.py", **environ: str) -> Script:
         """Write a script into the repository and start it there."""
         file = self.project.write(name, dedent(script))
-        return self._warm.start(file, *args, **{**self._environ, **environ})
+        return self._warm.start(file, *args, cwd=None, **{**self._environ, **environ})
 
     def run(self, script: str, *args: str, name: str = "train.py", code: int = 0, **environ: str) -> Ended:
         """Run a script to its end, and require its exit code."""

@@ -1,8 +1,14 @@
-"""The callbacks that need no MLflow: a real training with each library becomes an experiment, or joins the run that is going on."""
+"""The callbacks that need no MLflow: a real training with each library becomes an experiment, or joins the run that is going on.
+
+The trainings are those of docs/libraries.md, as they are written there, where the page shows one.
+"""
 
 from __future__ import annotations
 
+import re
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +18,8 @@ import gitexp
 from conftest import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-ROUNDS = 4
+PAGE = (Path(__file__).parents[1] / "docs/libraries.md").read_text(encoding="utf-8")
+SHOWN = dict(re.findall(r"^### ([^\n]+)\n\n```python\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +27,12 @@ def nothing_left_open() -> Iterator[None]:
     """A run that a failing test left open must not become the next test's."""
     yield
     gitexp.end_run("killed")
+
+
+def shown(project: Project, library: str) -> gitexp.Experiment:
+    """Run what the page shows for a library, as it is written there, and return the experiment that it made."""
+    runpy.run_path(str(project.write("train.py", SHOWN[library])), run_name="__main__")
+    return gitexp.get("@")
 
 
 def data() -> tuple[Any, Any]:
@@ -41,21 +54,18 @@ def falls(experiment: gitexp.Experiment, name: str) -> bool:
     return len(values) > 1 and values[-1] < values[0]
 
 
-def test_xgboost(project: Project) -> None:
-    xgboost = pytest.importorskip("xgboost")
-    from gitexp.integrations.xgboost import GitexpCallback
+def test_each_script_of_the_page_is_run_here() -> None:
+    assert SHOWN.keys() == {"Keras", "PyTorch Lightning", "XGBoost", "LightGBM", "CatBoost", "Hugging Face", "Optuna"}
+    assert PAGE.count("```python") == len(SHOWN)
 
-    x, y = data()
-    matrix = xgboost.DMatrix(x, y)
-    booster = xgboost.train(
-        {"eta": 0.1, "max_depth": 3}, matrix, ROUNDS, evals=[(matrix, "train")], verbose_eval=False, callbacks=[GitexpCallback()]
-    )
-    made = gitexp.get("@")
+
+def test_xgboost(project: Project) -> None:
+    pytest.importorskip("xgboost")
+    made = shown(project, "XGBoost")
     assert made.params["learning_rate"] == 0.1
     assert (made.params["max_depth"], made.params["objective"]) == (3, "reg:squarederror")
-    assert steps(made, "train-rmse") == [0, 1, 2, 3]
+    assert steps(made, "train-rmse") == [*range(20)]
     assert falls(made, "train-rmse")
-    assert made.metrics["train-rmse"] == pytest.approx(float(booster.eval(matrix).rpartition(":")[2]), rel=1e-4)
 
 
 def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> None:
@@ -72,16 +82,10 @@ def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> Non
 
 
 def test_lightgbm(project: Project) -> None:
-    lightgbm = pytest.importorskip("lightgbm")
-    from gitexp.integrations.lightgbm import GitexpCallback
-
-    x, y = data()
-    train = lightgbm.Dataset(x, y)
-    settings = {"objective": "l2", "learning_rate": 0.2, "min_data_in_leaf": 5, "verbose": -1}
-    lightgbm.train(settings, train, ROUNDS, valid_sets=[train], callbacks=[GitexpCallback()])
-    made = gitexp.get("@")
-    assert (made.status, made.params["learning_rate"], made.params["num_iterations"]) == ("finished", 0.2, ROUNDS)
-    assert steps(made, "training-l2") == [0, 1, 2, 3]
+    pytest.importorskip("lightgbm")
+    made = shown(project, "LightGBM")
+    assert (made.status, made.params["learning_rate"], made.params["num_iterations"]) == ("finished", 0.2, 20)
+    assert steps(made, "training-l2") == [*range(20)]
     assert falls(made, "training-l2")
 
 
@@ -103,99 +107,64 @@ def test_lightgbm_that_stopped_early_is_ended_by_the_next_training(project: Proj
 
 
 def test_catboost(project: Project) -> None:
+    pytest.importorskip("catboost")
+    made = shown(project, "CatBoost")
+    assert (made.params["depth"], made.status) == (2, "finished")
+    assert steps(made, "learn-RMSE") == [*range(20)]
+    assert falls(made, "learn-RMSE")
+
+
+def test_catboost_logged_afterwards(project: Project) -> None:
     catboost = pytest.importorskip("catboost")
     from gitexp.integrations import catboost as ours
 
     x, y = data()
-    model = catboost.CatBoostRegressor(iterations=ROUNDS, depth=2, verbose=False, allow_writing_files=False)
-    model.fit(x, y, eval_set=(x, y), callbacks=[ours.GitexpCallback(model)])
-    made = gitexp.get("@")
-    assert (made.params["depth"], made.status) == (2, "finished")
-    assert steps(made, "validation-RMSE") == [0, 1, 2, 3]
-    assert falls(made, "learn-RMSE")
+    model = catboost.CatBoostRegressor(iterations=4, depth=2, verbose=False, allow_writing_files=False).fit(x, y, eval_set=(x, y))
     with gitexp.start_run() as run:
         ours.log(model, run)
-    assert gitexp.get("@").metrics["validation-RMSE"] == pytest.approx(made.metrics["validation-RMSE"])
-    assert gitexp.get("@").params["l2_leaf_reg"] == model.get_all_params()["l2_leaf_reg"]
+    made = gitexp.get("@")
+    assert steps(made, "validation-RMSE") == [0, 1, 2, 3]
+    assert made.metrics["validation-RMSE"] == pytest.approx(model.get_evals_result()["validation"]["RMSE"][-1])
+    assert made.params["l2_leaf_reg"] == model.get_all_params()["l2_leaf_reg"]
 
 
 def test_keras_with_early_stopping(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
     monkeypatch.setenv("KERAS_BACKEND", "torch")
-    keras = pytest.importorskip("keras")
-    from gitexp.integrations.keras import GitexpCallback
-
-    x, y = data()
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(1)])
-    model.compile(optimizer=keras.optimizers.SGD(0.05), loss="mse")
-    stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e9, patience=2)
-    model.fit(x, y, epochs=9, batch_size=16, verbose=0, callbacks=[GitexpCallback(labels=["keras"]), stop])
-    made = gitexp.get("@")
-    assert made.labels == ("keras",)
-    assert made.params["optimizer.learning_rate"] == pytest.approx(0.05)
-    assert (made.params["epochs"], made.params["parameters"]) == (9, model.count_params())
-    assert steps(made, "loss") == [0, 1, 2]
-    assert made.metrics["stopped_epoch"] == 2
+    pytest.importorskip("keras")
+    made = shown(project, "Keras")
+    assert made.params["optimizer.learning_rate"] == pytest.approx(0.01)
+    assert (made.params["epochs"], made.params["parameters"]) == (20, 650)
+    epochs = len(steps(made, "loss"))
+    assert steps(made, "val_loss") == [*range(epochs)]
+    assert made.metrics["stopped_epoch"] == epochs - 1 < 19
     assert falls(made, "loss")
 
 
 def test_lightning(project: Project) -> None:
+    pytest.importorskip("torch")
     pytest.importorskip("lightning")
-    import lightning
-    import torch
-
-    from gitexp.integrations.lightning import GitexpLogger
-
-    class Plane(lightning.LightningModule):
-        def __init__(self, lr: float) -> None:
-            super().__init__()
-            self.save_hyperparameters()
-            self.layer = torch.nn.Linear(3, 1)
-
-        def training_step(self, batch: Any, _: int) -> Any:
-            loss = torch.nn.functional.mse_loss(self.layer(batch[0])[:, 0], batch[1])
-            self.log("loss", loss)
-            return loss
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.SGD(self.parameters(), lr=self.hparams["lr"])
-
-    tensors = [torch.tensor(array, dtype=torch.float32) for array in data()]
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), batch_size=16)
-    trainer = lightning.Trainer(
-        max_epochs=2, logger=GitexpLogger(), log_every_n_steps=1, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu", default_root_dir=project.root,
-    )  # fmt: skip
-    trainer.fit(Plane(lr=0.1), loader)
-    made = gitexp.get("@")
-    assert made.params["lr"] == 0.1
-    assert steps(made, "loss") == [*range(8)]
+    made = shown(project, "PyTorch Lightning")
+    assert made.params["lr"] == 0.01
+    assert len(steps(made, "loss")) == 3
     assert falls(made, "loss")
 
 
 def test_huggingface(project: Project) -> None:
-    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    import torch
-
-    from gitexp.integrations.huggingface import GitexpCallback
-
-    config = transformers.BertConfig(
-        vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=2
-    )
-    rows = [{"input_ids": torch.tensor([1, 2 + at % 2]), "labels": torch.tensor(at % 2)} for at in range(16)]
-    arguments = transformers.TrainingArguments(
-        output_dir=str(project.root / "out"), num_train_epochs=2, per_device_train_batch_size=8, learning_rate=0.01, logging_steps=1,
-        save_strategy="no", report_to=[], use_cpu=True, disable_tqdm=True,
-    )  # fmt: skip
-    model = transformers.BertForSequenceClassification(config)
-    transformers.Trainer(model, arguments, train_dataset=rows, callbacks=[GitexpCallback()]).train()
-    made = gitexp.get("@")
+    made = shown(project, "Hugging Face")
     assert made.params["model.type"] == "bert"
     assert (made.params["learning_rate"], made.params["num_train_epochs"]) == (0.01, 2)
-    assert steps(made, "loss") == [1, 2, 3, 4]
+    assert steps(made, "loss") == [4, 8, 12, 16]
     assert "train_runtime" in made.metrics
+
+
+def test_optuna(project: Project) -> None:
+    pytest.importorskip("optuna")
+    made = shown(project, "Optuna")
+    assert (made.name, made.group) == ("exp-3", "parabola")
+    assert made.metrics["loss"] == pytest.approx((made.params["x"] - 0.3) ** 2)
 
 
 def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
@@ -209,7 +178,7 @@ def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
     def objective(trial: Any) -> float:
         if trial.number == 1:
             raise ValueError("a bad point")
-        return (trial.suggest_float("x", -1, 1) - 0.3) ** 2
+        return float((trial.suggest_float("x", -1, 1) - 0.3) ** 2)
 
     study.optimize(objective, n_trials=3, catch=ValueError, callbacks=[GitexpCallback("loss")])
     frame = gitexp.experiments(sort="started")

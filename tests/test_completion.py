@@ -40,7 +40,7 @@ class Shell:
 
     def __init__(self, folder: Path, name: str) -> None:
         command, settings = SHELLS[name]
-        self.terminal = Terminal(folder, *command, **ENV)
+        self.terminal = Terminal(folder, *command, lines=24, **ENV)
         self.number = 0
         self.terminal.type(f'{settings}eval "$(_GITEXP_COMPLETE={name}_source gitexp)"; echo "be"gin\r')
         self.terminal.until("begin")

@@ -83,7 +83,9 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.chdir(tmp_path / "project")
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
-    upkeep._remember(repo, {path: [item.hash, upkeep._look(made.root / path)[0], False] for path, item in datafiles.here(repo).items()})
+    looks = {path: upkeep._look(made.root / path) for path in datafiles.here(repo)}
+    known = {path: [item.hash, look[0], False] for path, item in datafiles.here(repo).items() if (look := looks[path])}
+    upkeep._remember(repo, known)
     return made
 
 

@@ -6,6 +6,7 @@ import io
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_plain_values_give_the_bytes_of_dagshubs_own_client(tmp_path: Path) -> N
     from dagshub.logger import DAGsHubLogger
 
     values = {"lr": 0.001, "layers": 3, "name": "wide net", "on": True, "none": None, "opt": {"beta": 0.9, "eps": 1e-8}, "text": "yes"}
-    logger = DAGsHubLogger(str(tmp_path / "metrics.csv"), hparams_path=str(tmp_path / "params.yml"))
+    logger: Any = DAGsHubLogger(str(tmp_path / "metrics.csv"), hparams_path=str(tmp_path / "params.yml"))
     logger.log_hyperparams(values)
     logger.log_metrics({"loss": 0.25, 'odd "name", really': 3, "tiny": 1e-09, "nan": math.nan, "inf": -math.inf}, step_num=7)
     logger.log_metrics(loss=0.125, step_num=8)
@@ -155,7 +156,8 @@ def test_a_metric_must_be_one_real_number_and_the_error_names_it() -> None:
     assert metrics.number("x", np.array(3)) == 3
     assert metrics.number("x", True) == 1
     assert math.isnan(metrics.number("x", math.nan))
-    for bad in (None, "0.5", np.zeros(3), [1], 1j, {}, b"1"):
+    wrong: list[Any] = [None, "0.5", np.zeros(3), [1], 1j, {}, b"1"]
+    for bad in wrong:
         with pytest.raises(UsageError, match="'loss'"):
             metrics.number("loss", bad)
 

@@ -156,6 +156,22 @@ def test_each_command_is_documented(name: str) -> None:
     assert not unexplained, f"gitexp {name} has options without help"
 
 
+def _helps(path: str, command: click.Command) -> Iterator[tuple[str, str]]:
+    context = click.Context(command, info_name=path, terminal_width=80)
+    yield path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _helps(f"{path} {name}", found)
+
+
+def test_the_help_fits_a_terminal_of_80_columns_and_nothing_in_it_is_cut() -> None:
+    bad = [(path, line) for path, text in _helps("gitexp", cli) for line in text.splitlines() if len(line) > 80 or line.endswith(" ...")]
+    cut = [(path, line) for path, text in _helps("gitexp", cli) for line in text.splitlines() if re.search(r"\w\.\.\.$", line)]
+    assert not bad + [item for item in cut if not item[1].startswith(("Usage", "      "))]
+
+
 def test_aliases_lead_to_commands() -> None:
     assert {*ALIASES.values()} <= {*COMMANDS}
 

@@ -25,7 +25,8 @@ def history(project: Project, count: int = 3) -> list[str]:
     """Commit results as DagsHub's own logger writes them."""
     from dagshub.logger import dagshub_logger
 
-    commits = []
+    commits: list[str] = []
+    logger: Any
     for at in range(count):
         with dagshub_logger(metrics_path=str(project.root / "metrics.csv"), hparams_path=str(project.root / "params.yml")) as logger:
             logger.log_hyperparams(lr=0.1 * (at + 1), model={"depth": at})

@@ -150,8 +150,8 @@ def served(folder: Path) -> Iterator[str]:
         "1",
     ]
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen([PYTHON, *words], cwd=folder, env=env, start_new_session=True, **quiet)
+    null = subprocess.DEVNULL
+    process = subprocess.Popen([PYTHON, *words], cwd=folder, env=env, start_new_session=True, stdout=null, stderr=null)
     try:
         for _ in range(300):
             try:

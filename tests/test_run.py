@@ -198,9 +198,11 @@ def test_a_value_that_is_no_number_names_the_metric(project: Project, value: Any
 def test_odd_values_and_steps(project: Project) -> None:
     import numpy as np
 
+    value: Any = np.float32(0.5)
+    step: Any = np.int64(3)
     with gitexp.start_run() as run:
         run.log_metric("nan", math.nan)
-        run.log_metric("np", np.float32(0.5), step=np.int64(3))
+        run.log_metric("np", value, step=step)
         run.log_metric("back", 1, step=5)
         run.log_metric("back", 2, step=2)
         run.log_metric("back", 3)
@@ -245,7 +247,7 @@ def test_workers_log_into_the_run_and_only_the_owner_ends_it(project: Project, m
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     monkeypatch.setenv("PYTHONPATH", HERE)
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     with gitexp.start_run() as run:
         run.log_metric("own", 1)
         workers = [context.Process(target=_log_in_child, args=(run, at)) for at in range(3)]

@@ -109,7 +109,7 @@ def test_a_grid_search_of_scikit_learn_is_one_experiment_with_its_trials_as_chil
     assert search.metrics["best_cv_score"] == scores[search.params["best_ridge__alpha"]] == max(scores.values())
     said = float(training.output.rpartition("mean absolute error:")[2].split()[0])
     assert search.metrics["mean_absolute_error_test_x"] == pytest.approx(said), "what is computed after the fit is in the experiment"
-    assert {"MLmodel", "model.pkl", "cv_results.csv"} <= training.files(search)
+    assert {"MLmodel", "cv_results.csv"} <= training.files(search)
 
 
 def test_xgboost(project: Project) -> None:
@@ -121,7 +121,7 @@ def test_xgboost(project: Project) -> None:
     curve = whole(made, "valid-logloss", rounds + 1)  # MLflow says the best round's once more at the end
     assert min(curve) == curve[-1] == curve[int(made.metrics["best_iteration"])]
     assert len(series(made, "best_iteration")) == 1, "what log_model says once more is not logged twice"
-    assert {"MLmodel", "model.ubj", "feature_importance_weight.json"} <= training.files(made)
+    assert {"MLmodel", "feature_importance_weight.json"} <= training.files(made)
 
 
 def test_lightgbm(project: Project) -> None:
@@ -149,10 +149,10 @@ def test_catboost_which_mlflow_has_no_autologger_for(project: Project) -> None:
 def test_keras_on_torch_with_early_stopping(project: Project) -> None:
     training = Training(project, "keras", "keras", "torch", "sklearn", "mlflow", by_gitexp_run=True)
     made = training.only()
-    assert (made.params["epochs"], made.params["batch_size"]) == (20, 64)
+    assert (made.params["epochs"], made.params["batch_size"]) == (30, 64)
     assert made.params["optimizer_learning_rate"] == pytest.approx(0.01)
     epochs = len(series(made, "loss"))
-    assert 2 < epochs < 20, "it stopped early"
+    assert 2 < epochs < 30, "it stopped early"
     losses = whole(made, "val_loss", epochs)
     assert min(losses) == losses[-3], "two epochs without an improvement"
     assert {"MLmodel", "model.keras", "model_summary.txt"} <= training.files(made)

@@ -68,7 +68,7 @@ class Commands(click.Group):
     """Loads a command's module only when the command is called, and suggests a name for a misspelt one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS]  # not list(): the module of that name lies in this package
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         name = ALIASES.get(cmd_name, cmd_name)
@@ -105,6 +105,11 @@ def cli(folder: str | None, no_pager: bool) -> None:
     """Track experiments in git: each training run is one commit with one tag.
 
     REF is an experiment: exp-5, 5, a commit prefix, @ (the latest), @~1 (the one before), best:rmse, worst:rmse.
+
+    \b
+    To begin, in any git repository:
+      gitexp run -- python train.py --lr 0.1
+      gitexp list
     """
     if folder:  # the other option is read where output is paged
         os.chdir(folder)
@@ -118,7 +123,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
         shells.register()
     try:
-        result = cli.main(args=None if args is None else list(args), prog_name="gitexp", standalone_mode=False)
+        result = cli.main(args=None if args is None else [*args], prog_name="gitexp", standalone_mode=False)
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except click.exceptions.Exit as done:
@@ -128,7 +133,7 @@ def main(args: Sequence[str] | None = None) -> None:
             click.echo(error.format_message(), err=True)
             code = error.exit_code
         else:
-            code = _said(error.format_message(), error.exit_code)
+            code = _said(error.format_message() + _help_of(error), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -146,6 +151,12 @@ def _warned(message: Warning | str, category: type[Warning], filename: str, line
     text = str(message)
     shown = f"{text}\n" if text.startswith("gitexp: ") else warnings.formatwarning(message, category, filename, lineno, line)
     (file or sys.stderr).write(shown)
+
+
+def _help_of(error: click.ClickException) -> str:
+    """Return where to read on, for what click says without a next step."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" Help: {context.command_path} --help" if context and context.parent and "--help" not in error.format_message() else ""
 
 
 def _said(text: str, code: int) -> int:

@@ -9,7 +9,7 @@ import click
 from gitexp import notes, reference, store
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
-from gitexp.errors import UsageError
+from gitexp.errors import NotFoundError, UsageError
 
 
 class _Signed(click.Command):
@@ -43,7 +43,13 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
         raise UsageError("which experiment? Write for example: gitexp label exp-5 +baseline")
     todo: dict[tuple[str, ...], list[str]] = {}
     lines = []
-    for item in reference.resolve_many(index, refs, settings):
+    try:
+        found = reference.resolve_many(index, refs, settings)
+    except NotFoundError as error:
+        if len(refs) > 1 and not add and not drop:  # a label, most likely
+            raise NotFoundError(f"{str(error).partition('. ')[0]}; to add a label: gitexp label {refs[0]} +{refs[-1]}") from None
+        raise
+    for item in found:
         for word in drop:
             if word not in item.labels:
                 output.say(f"{item.name} has no label '{word}'")

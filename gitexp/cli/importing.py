@@ -33,7 +33,7 @@ def import_command() -> None:
 _dry_run = click.option("--dry-run", is_flag=True, help="Print what would be imported, and record nothing.")
 
 
-@import_command.command("git")
+@import_command.command("git", short_help="Commits that hold results.")
 @click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files whose path fits, such as 'models/*' (repeatable).")
 @click.option("--since", metavar="DATE", help="Only commits after it, in git's words: 2025-01-31, '3 weeks ago'.")
 @click.option("--remotes", is_flag=True, help="Look at the branches of remotes too, not at the local ones alone.")
@@ -59,7 +59,7 @@ def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_ru
     )
 
 
-@import_command.command("dvc")
+@import_command.command("dvc", short_help="Experiments of DVC (dvc exp).")
 @_dry_run
 def dvc_command(dry_run: bool) -> None:
     """Give each experiment of DVC (dvc exp) a tag, on the commit that DVC made for it.
@@ -75,7 +75,7 @@ def dvc_command(dry_run: bool) -> None:
     _import(lambda repo, known, progress: dvc.find(repo, known.commits, progress), dry_run, "there is no experiment below refs/exps")
 
 
-@import_command.command("mlflow")
+@import_command.command("mlflow", short_help="Runs of an MLflow server, database or folder.")
 @click.argument("uri", required=False)
 @click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
 @click.option("--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size.")
@@ -113,7 +113,7 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
 _FOLDER = click.Path(exists=True, path_type=Path)
 
 
-@import_command.command("wandb")
+@import_command.command("wandb", short_help="Runs in a folder of Weights & Biases.")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @_dry_run
 def wandb_command(folder: Path, dry_run: bool) -> None:
@@ -131,7 +131,7 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
     _import(lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs")
 
 
-@import_command.command("tensorboard")
+@import_command.command("tensorboard", short_help="Event files of TensorBoard.")
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @_dry_run
 def tensorboard_command(folder: Path, dry_run: bool) -> None:

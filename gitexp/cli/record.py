@@ -71,7 +71,7 @@ def log_command(
 
     \b
     gitexp log --param lr=0.01 --metric rmse=18.2
-    gitexp log --params-file params.yaml --metrics-file metrics.csv -m "Wider layers"
+    gitexp log --params-file params.yaml --metrics-file metrics.csv -m "Wider"
 
     Tracked files enter as they are on disk, and untracked ones that are not ignored, too large or secret-looking.
     """

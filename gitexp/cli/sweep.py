@@ -70,8 +70,8 @@ def sweep_command(
     """Run a command with many params, each trial from the same snapshot, and record each as an experiment.
 
     \b
-    gitexp sweep -j 2 -p lr=0.1,0.01 -p 'depth=range(2,8,2)' -- python train.py --lr {lr} --depth {depth}
-    gitexp sweep -p 'lr=log(1e-5,1e-1)' --search tpe -n 30 --minimize rmse -- python train.py
+    gitexp sweep -j 2 -p lr=0.1,0.01 -p 'depth=range(2,8,2)' -- python train.py
+    gitexp sweep -p 'lr=log(1e-5,1e-1)' -s tpe -n 30 --minimize rmse -- ./train.py
     gitexp sweep sweep.yml
     gitexp sweep --resume sweep-1124-7c3a
 

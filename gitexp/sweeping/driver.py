@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,9 +23,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from gitexp import batch, environment, journal, leftover, message, metrics, recovery, run
 from gitexp import command as commands
-from gitexp import environment, journal, leftover, message, metrics, recovery, run
-from gitexp.errors import GitError, GitexpError, UsageError
+from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
@@ -271,8 +271,16 @@ class Driver:
     # -- what has ended ------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
+        """Wait for a trial to end, and take with it all that ended by now: recording costs the same for many as for one."""
+        ended: list[_Running] = []
         with suppress(queue.Empty):
-            self._end(*self._ended.get(timeout=_LOOK))
+            ended += self._ended_one(*self._ended.get(timeout=_LOOK))
+            while len(ended) < batch.SIZE:
+                ended += self._ended_one(*self._ended.get_nowait())
+        if ended and not self._search.learns:
+            self._fed()  # the next ones need no result of these, so they run while these are recorded
+        for item, experiment in self._record(ended):
+            self._take(item, experiment)
         if self._presses > 1:
             for item in self._running.values():
                 self._stop(item, INTERRUPTED[0])
@@ -281,7 +289,8 @@ class Driver:
             for item in self._running.values():
                 self._watch(item)
 
-    def _end(self, key: str, ended: Future[Result]) -> None:
+    def _ended_one(self, key: str, ended: Future[Result]) -> Iterator[_Running]:
+        """Yield the trial that ended, with all that is known of it in its folder."""
         item = self._running.pop(key, None)
         if item is None:  # an engine ran it twice
             return
@@ -293,9 +302,10 @@ class Driver:
             _bury(item, error)
         if self.frozen.plan.prune:  # others are judged by all that it logged, also by what came after the last look
             self._watch(item, ended=True)
-        experiment = self._record(item.folder)
-        if experiment is None:
-            return
+        yield item
+
+    def _take(self, item: _Running, experiment: Experiment) -> None:
+        """Go on from what became of a trial: run it again, or tell the search."""
         plan, trial = self.frozen.plan, item.trial
         self._known[plans.key(trial.round.asked.point, trial.seed)] = experiment
         if _open(experiment, again=False):  # interrupted
@@ -312,19 +322,19 @@ class Driver:
         if trial.round.left == 0:
             self._search.tell(trial.round.asked, trial.round.values)
 
-    def _record(self, folder: Path) -> Experiment | None:
-        index = self._folder / "index"
-        for attempt in (1, 2):
+    def _record(self, items: Sequence[_Running]) -> Iterator[tuple[_Running, Experiment]]:
+        """Record trials, together where that is possible, so that what is wrong with one keeps no other away."""
+        for _ in range(2):  # `git gc --prune=now` beside us takes what nothing points to yet
             try:
-                if attempt == 1 and index.exists():
-                    shutil.copyfile(index, folder / "index")  # cheaper than to read the tree into a new one
-                return recovery.record(self.repo, folder).experiment
+                yield from zip(items, recovery.record_beside(self.repo, [item.folder for item in items]))
+                return
             except (GitexpError, OSError) as error:
-                if attempt == 2 or not isinstance(error, GitError):  # `git gc --prune=now` beside us takes what nothing points to yet
-                    self._problems.append(f"trial {folder.name.partition('.')[0]} could not be recorded: {error}")
-                    return None
-                (folder / "index").unlink(missing_ok=True)
-        raise AssertionError
+                problem = error
+        if len(items) > 1:
+            for item in items:
+                yield from self._record([item])
+        else:
+            self._problems.append(f"trial {items[0].trial.index} could not be recorded: {problem}")
 
     def _recover(self) -> None:
         """Record what ended when nobody was there to record it, and clear what was killed in the middle."""

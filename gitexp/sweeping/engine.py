@@ -134,7 +134,8 @@ class Dask:
                 raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
             self.room: int | None = threads if address else None
             self.size = min(jobs, threads)
-            self._bundle = self._client.scatter(_bundle(repo, commit), broadcast=True, hash=False)
+            self._bytes = _bundle(repo, commit)
+            self._bundle = self._spread()
             self._commit = remote_commit(repo, commit)
         except BaseException:
             self.close()
@@ -142,6 +143,8 @@ class Dask:
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         away = _away(job, self._commit)
+        if self._bundle.status != "finished":  # all workers that had it are gone
+            self._bundle = self._spread()
         task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}", pure=False, retries=0)
         done: Future[Result] = Future()
         done.set_running_or_notify_cancel()
@@ -153,6 +156,10 @@ class Dask:
 
     def close(self) -> None:
         self._client.close()
+
+    def _spread(self) -> Any:
+        """Give the bundle to every worker, once."""
+        return self._client.scatter(self._bytes, broadcast=True, hash=False)
 
     def _check(self) -> None:
         """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a task hangs without a word."""

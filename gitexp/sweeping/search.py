@@ -30,7 +30,13 @@ class Asked:
 
 
 class Search(Protocol):
-    """Gives points, and may learn from their results."""
+    """Gives points, and may learn from their results.
+
+    Attributes:
+        learns: whether the next point depends on the results so far.
+    """
+
+    learns: bool
 
     def ask(self) -> Asked | None: ...
     def tell(self, asked: Asked, values: Sequence[float]) -> None: ...
@@ -89,6 +95,8 @@ def _points(name: str, space: Space, trials: int | None, seed: int) -> list[Poin
 class Listed:
     """Points that are known from the start."""
 
+    learns = False
+
     def __init__(self, points: Iterable[Point]) -> None:
         self._points: Iterator[Point] = iter(points)
 
@@ -125,6 +133,7 @@ class Optuna:
         self._space = space
         self._forms = {name: _distribution(optuna, form) for name, form in space.items()}
         self._points = None if points is None else iter(points)
+        self.learns = points is None
         self._left = budget
         self._seen: dict[str, float] = {}  # points asked for or told, with their values
         self._study = optuna.create_study(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ENOUGH = 8  # points from which importance says anything
-_FOREST = 30  # points from which a random forest does
+_GROUPS = 5  # of the values of a param
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,15 @@ def ranked(plan: Plan, experiments: Iterable[Experiment]) -> list[Row]:
 def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
     """Return for each param how much of the objective's variation it explains, the largest first; empty for too few points.
 
-    With scikit-learn and enough points, the importances of a random forest (which see params that act together); else
-    the square of the rank correlation, and for values without an order the correlation ratio.
+    Params that act only together are not seen; `gitexp report` has a random forest for that, whose import alone takes as long as many
+    a sweep.
     """
     told = [row for row in rows if row.mean is not None and math.isfinite(row.mean)]
     varied = [name for name in plan.space if len({repr(row.point.get(name)) for row in told}) > 1]
     if len(told) < _ENOUGH or not varied or len({row.mean for row in told}) < 2:
         return {}
     values = [row.mean for row in told if row.mean is not None]
-    shares = _forest(varied, told, values) if len(told) >= _FOREST else None
-    if shares is None:
-        shares = {name: _explained([row.point.get(name) for row in told], values) for name in varied}
+    shares = {name: _explained([row.point.get(name) for row in told], values) for name in varied}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
@@ -82,15 +80,27 @@ def _row(plan: Plan, items: list[Experiment]) -> Row:
 
 
 def _explained(given: Sequence[Any], values: Sequence[float]) -> float:
-    if all(type(item) in (int, float) for item in given):
-        return statistics.correlation(_ranks(given), _ranks(values)) ** 2
-    groups: dict[str, list[float]] = {}
+    """Return the share of the variation of the values' ranks that a param explains: by its groups, or as it rises or falls.
+
+    Groups also see a best value in the middle, and what they would explain by chance is taken off (epsilon squared).
+    """
     ranks = _ranks(values)
-    for item, rank in zip(given, ranks):
-        groups.setdefault(repr(item), []).append(rank)
+    numbers = all(type(item) in (int, float) for item in given)
+    grouped = _grouped(_ranks(given)) if numbers else [repr(item) for item in given]
+    groups: dict[Any, list[float]] = {}
+    for group, rank in zip(grouped, ranks):
+        groups.setdefault(group, []).append(rank)
     middle = statistics.fmean(ranks)
-    between = sum(len(group) * (statistics.fmean(group) - middle) ** 2 for group in groups.values())
-    return between / sum((rank - middle) ** 2 for rank in ranks)
+    whole = sum((rank - middle) ** 2 for rank in ranks)
+    within = sum((rank - statistics.fmean(group)) ** 2 for group in groups.values() for rank in group)
+    spare = len(ranks) - len(groups)
+    explained = 1 - within / whole * (len(ranks) - 1) / spare if spare else 0.0
+    return max(0.0, explained, statistics.correlation(_ranks(given), ranks) ** 2 if numbers else 0.0)
+
+
+def _grouped(ranks: Sequence[float]) -> list[float]:
+    """Return the group of each: one for each value where there are few, else of neighbours, about as many in each."""
+    return [*ranks] if len({*ranks}) <= _GROUPS else [(rank * _GROUPS) // len(ranks) for rank in ranks]
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
@@ -100,26 +110,3 @@ def _ranks(values: Sequence[float]) -> list[float]:
     for at, value in enumerate(order):
         places.setdefault(value, []).append(at)
     return [statistics.fmean(places[value]) for value in values]
-
-
-def _forest(names: Sequence[str], rows: Sequence[Row], values: Sequence[float]) -> dict[str, float] | None:
-    try:
-        from sklearn.ensemble import RandomForestRegressor
-    except ImportError:
-        return None
-    columns: list[list[float]] = []
-    owners: list[str] = []
-    for name in names:
-        given = [row.point.get(name) for row in rows]
-        if all(type(item) in (int, float) for item in given):
-            columns.append(_ranks([item for item in given if item is not None]))
-            owners.append(name)
-        else:
-            for choice in dict.fromkeys(map(repr, given)):
-                columns.append([float(repr(item) == choice) for item in given])
-                owners.append(name)
-    forest = RandomForestRegressor(n_estimators=100, random_state=0).fit([list(row) for row in zip(*columns)], _ranks(values))
-    shares = dict.fromkeys(names, 0.0)
-    for name, share in zip(owners, forest.feature_importances_):
-        shares[name] += float(share)
-    return shares

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,7 +113,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
 
 def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
     """Run a trial on a machine that has no clone of the repository, and return the files of its folder."""
-    with tempfile.TemporaryDirectory(prefix="gitexp-trial-") as folder:
+    _end_orphans()
+    with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
         place = _take_place(job.commit, bundle)
         try:
             run(job, str(place), folder)
@@ -242,8 +244,20 @@ def _place(root: str) -> Place:
 
 # -- work trees on another machine ---------------------------------------------------------------------------------------
 
+_AWAY = "gitexp-trial-"
 _free_places: list[Path] = []
 _homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the worker ends
+
+
+@functools.cache
+def _end_orphans() -> None:
+    """Once in each worker: end the commands of one that died on this machine, which nobody else can, and remove their folders."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
+        with suppress(OSError, AttributeError):
+            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if mine and (folder / "alive").exists() and not journal.is_alive(folder):
+                leftover.kill(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take_place(commit: str, bundle: bytes) -> Path:
