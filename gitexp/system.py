@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gitexp.run import Run
 
 SECONDS = 5.0
+_FIRST = 0.5  # until the first sample: the processor's use is that since the last look, and there has to be something to see
 
 
 class Sampler:
@@ -42,9 +43,13 @@ class Sampler:
             self._sample()
 
     def _loop(self) -> None:
-        self._sample()
-        while not self._stop.wait(self._seconds):
+        import psutil
+
+        psutil.cpu_percent()  # psutil remembers the last look of each thread
+        pause = min(_FIRST, self._seconds)
+        while not self._stop.wait(pause):
             self._sample()
+            pause = self._seconds
 
     def _sample(self) -> None:
         import psutil

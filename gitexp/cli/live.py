@@ -142,7 +142,7 @@ def _shortened(text: str, columns: int) -> str:
 
 def _terminal(height: int = 10_000) -> tuple[int, int] | None:
     columns = output.terminal_width()
-    return (columns, height) if columns else None
+    return (columns - 1, height) if columns else None  # the last column stays free: some terminals wrap when it is filled
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -78,7 +78,8 @@ def _signals_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup means that it stays
+    before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:
