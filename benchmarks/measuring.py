@@ -1,13 +1,15 @@
 """How benchmarks measure, and how a table of figures gets onto docs/performance.md without touching what others wrote there.
 
-Every figure is a ratio of two medians that were measured in turn (A B A B ...) in one run. Processes are timed as a whole, as a
-user waits for them, with modules compiled, as pip leaves them.
+Every figure is a ratio of two medians that were measured in turn (A B A B ...) in one run. Unless ``waited`` is asked for, it is CPU
+time of whole processes and of all that they start: on a machine with other work, a short process is let through at once and a long
+one waits its turns, so that waiting times say little about their ratio. Modules are compiled, as pip leaves them.
 """
 
 from __future__ import annotations
 
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -41,16 +43,32 @@ class Row(NamedTuple):
     least: bool = False  # the goal is a lower bound
 
 
-def in_turn(ways: dict[str, Callable[[], object]], rounds: int, before: Callable[[], object] = lambda: None) -> dict[str, float]:
+def spent() -> float:
+    """Return the CPU time in milliseconds that this process took, and those that it started and saw the end of."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (time.process_time() + children.ru_utime + children.ru_stime) * 1000
+
+
+def waited() -> float:
+    """Return the time in milliseconds, for what waits for disks and other processes."""
+    return time.perf_counter() * 1000
+
+
+def in_turn(
+    ways: dict[str, Callable[[], object]],
+    rounds: int,
+    before: Callable[[], object] = lambda: None,
+    clock: Callable[[], float] = spent,
+) -> dict[str, float]:
     """Return the median milliseconds of each way, after one round that does not count."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
         for name, way in ways.items():
             before()
-            start = time.perf_counter()
+            start = clock()
             way()
             if turn:
-                times[name].append((time.perf_counter() - start) * 1000)
+                times[name].append(clock() - start)
     return {name: statistics.median(taken) for name, taken in times.items()}
 
 
@@ -93,21 +111,21 @@ def load() -> str:
         return ""
 
 
-def table(rows: Iterable[Row]) -> list[str]:
-    """Return the lines of a Markdown table."""
+def table(rows: Iterable[Row]) -> str:
+    """Return a Markdown table that holds each ratio against its goal."""
     lines = ["| what | ratio | goal | measured |", "|---|--:|--:|---|"]
     for row in rows:
         met = row.goal is None or (row.ratio >= row.goal if row.least else row.ratio <= row.goal)
         goal = "" if row.goal is None else f"{'≥' if row.least else '≤'} {row.goal:g}" + ("" if met else ", **missed**")
         lines.append(f"| {row.what} | {row.ratio:.2f} | {goal} | {row.detail} |")
-    return lines
+    return "\n".join(lines)
 
 
-def made_by(words: str) -> str:
-    """Return the line that says how figures came about."""
+def made_by(command: str) -> str:
+    """Return the sentence that says how and where figures were made."""
     git = subprocess.run(["git", "version"], check=True, capture_output=True, text=True).stdout.strip()
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {git}"
-    return f"Made by `python benchmarks/{words}` on {date.today():%Y-%m-%d}: {machine}."
+    return f"Made by `{command}` on {date.today():%Y-%m-%d}: {machine}."
 
 
 def publish(name: str, lines: Iterable[str], page: Path = PAGE) -> None:

@@ -15,12 +15,11 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import peers
-from measuring import GITEXP, ROOT, Row, command, in_turn, load, made_by, of, peak, process, publish, table
+from measuring import GITEXP, ROOT, Row, command, in_turn, load, made_by, of, peak, process, publish, spent, table
 from repositories import build, data, experiments, fast_import, git
 
 sys.path.insert(0, str(ROOT))
@@ -52,7 +51,7 @@ def reading(root: Path, count: int, goal: float | None) -> Iterator[Row]:
         "show": command("show", f"exp-{count // 2}", cwd=root),
         "best": command("best", "rmse", cwd=root),
     }
-    times = in_turn(ways, 7)
+    times = in_turn(ways, 5)
     yield of(times, "list", "version", goal, f"`gitexp list -n 20`, warm, at {count:,} / `gitexp --version`")
     for name, text in (("where", "list --where --sort"), ("show", "show"), ("best", "best rmse")):
         yield of(times, name, "version", None, f"`gitexp {text}`, warm, at {count:,} / `gitexp --version`")
@@ -86,9 +85,9 @@ def growing(small: Path, hundred: Path, large: Path, count: int) -> Iterator[Row
         repo = Repo.discover(root)
         Index(repo)
         gitexp.log(params={"lr": 2}, metrics={"rmse": 1}, advance=False, repo=root)
-        start = time.perf_counter()
+        start = spent()
         Index(repo)
-        taken[root].append((time.perf_counter() - start) * 1000)
+        taken[root].append(spent() - start)
     medians = {str(root): statistics.median(values) for root, values in taken.items()}
     yield of(medians, str(large), str(hundred), 1.2, f"taking one more into a warm index at {count:,}, in-process / at 100")
 
@@ -155,8 +154,9 @@ def packed(root: Path, count: int, folder: Path) -> Iterator[Row]:
 
 _ABOUT = """\
 Each figure is the ratio of two medians that were measured in turn in the same run; 5 params, 5 metrics and a metrics.csv of 100 rows
-for each experiment. A load of other work on the machine moves times, and ratios less; it stands beside each part below. "Cold index" is
-the index step alone, in one process: `gitexp list` after it adds what it takes when warm. Memory is that of the largest process.
+for each experiment. What is measured is CPU time, of the process and all that it starts: waiting times would say more about other
+work on the machine, whose load stands beside each part. "Cold index" is the index step alone, in one process: `gitexp list` adds to it
+what it takes when warm. Memory is that of the largest process.
 """
 _GROWTH = """\
 The growth that missed its goal is the price of the summary: of some 2,370 bytes, the files take 1,490, the tag object 460. It repeats
@@ -170,6 +170,12 @@ Peers are filled by their own code, and asked for their own table: `benchmarks/p
 """
 
 
+def at(root: Path, count: int, folder: Path) -> list[Iterator[Row]]:
+    """Return what is measured at each size."""
+    goal = {1_000: 1.5, 10_000: 2.5, LARGE: 8}.get(count)
+    return [indexing(root, count), reading(root, count, goal), framing(root, count, folder)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
@@ -180,18 +186,19 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="gitexp-bench-"))
-    lines: list[str] = []
+    parts: dict[str, list[str]] = {}
     sizes, beside = (" ".join(map(str, counts)) for counts in (options.sizes, options.peers))
-    words = f"scale.py --sizes {sizes}{' --large' if options.large else ''} --peers {beside}"
+    words = f"python benchmarks/scale.py --sizes {sizes}{' --large' if options.large else ''} --peers {beside}"
 
     def take(title: str, *found: Iterator[Row]) -> None:
         rows = []
         for row in (row for part in found for row in part):
             print(f"{row.ratio:8.2f}  {row.what}  ({row.detail})", flush=True)
             rows.append(row)
-        lines.extend(["", f"## {title}" + (f" ({load()})" if load() else ""), "", *table(rows)])
-        if not options.dry_run:  # after each part: the next may take long
-            publish("scale.py", [made_by(words), "", _ABOUT, _GROWTH, _PEERS.rstrip(), *lines, ""])
+            parts[title] = ["", f"## {title}" + (f" ({load()})" if load() else ""), "", table(rows)]
+            if not options.dry_run:  # at once: the next may take long
+                told = [line for part in parts.values() for line in part]
+                publish("scale.py", [made_by(words), "", _ABOUT, _GROWTH, _PEERS.rstrip(), *told, ""])
 
     def repository(count: int) -> Path:
         kept = options.repositories / str(count) if options.repositories else folder
@@ -200,20 +207,17 @@ def main() -> None:
     try:
         small, hundred = build(folder / "small", 10), build(folder / "hundred", 100)
         take("Starting", starting(small))
-        for count in [*options.sizes, *([LARGE] if options.large else [])]:
+        for count in options.sizes:
             root = repository(count)
-            parts = [
-                indexing(root, count),
-                reading(root, count, {1_000: 1.5, 10_000: 2.5, LARGE: 8}.get(count)),
-                framing(root, count, folder),
-            ]
-            if count < LARGE:
-                parts.append(packed(root, count, folder / f"packed-{count}"))
-            take(f"{count:,} experiments", *parts, growing(small, hundred, root, count))
+            size = packed(root, count, folder / f"packed-{count}")
+            take(f"{count:,} experiments", *at(root, count, folder), size, growing(small, hundred, root, count))
         take("A large file", large_file(folder))
-        for count in options.peers:
+        for count in sorted(options.peers):
             (folder / f"peers-{count}").mkdir()
             take(f"Other trackers, {count:,} experiments", peers.rows(folder / f"peers-{count}", count, options.trackio))
+        if options.large:
+            root = repository(LARGE)
+            take(f"{LARGE:,} experiments", *at(root, LARGE, folder), growing(small, hundred, root, LARGE))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

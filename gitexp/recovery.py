@@ -83,10 +83,13 @@ def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
     return "other runs were going on" if others or store.highest_known(repo) != expected else None
 
 
-def record_beside(repo: Repo, folders: Sequence[Path]) -> list[Experiment]:
+def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
     """Make experiments of the folders of runs that stand beside every branch, all or none, and remove the folders.
 
     One git process for all of them instead of one for each.
+
+    Args:
+        new: nothing of them can be recorded yet; else one that is has no place in what is returned.
 
     Raises:
         GitexpError: they could not be recorded; the folders stay.
@@ -99,7 +102,7 @@ def record_beside(repo: Repo, folders: Sequence[Path]) -> list[Experiment]:
         files, _ = store.blobs(repo, made)
         tree = trees.edited(repo, shot["tree"], {**dict.fromkeys(shot["previous"]), **files})
         entries.append(batch.Entry(made, tree, None, shot["commit"]))
-    recorded = batch.record(repo, entries, "record", new=True)
+    recorded = batch.record(repo, entries, "record", new=new)
     for folder in folders:
         journal.delete(folder)
     return recorded

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
-import secrets
 import sys
 import threading
 import weakref
@@ -495,7 +494,7 @@ def begin(
     labels = [check_label(label) for label in labels]
     if name:
         store.check_name(repo, name)
-    run_id = secrets.token_hex(8)
+    run_id = os.urandom(8).hex()
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
     try:
@@ -546,7 +545,7 @@ def _look_ahead(repo: Repo) -> None:
 def unrecorded(repo: Repo, folder: Path) -> Run:
     """Open a journal in a new folder of the caller's, for a run that is looked at and never recorded."""
     folder.mkdir()
-    facts = {"id": secrets.token_hex(8), "max_file_size": settings.load(repo.root).max_file_size}
+    facts = {"id": os.urandom(8).hex(), "max_file_size": settings.load(repo.root).max_file_size}
     owned = Journal(folder, owner=True)
     owned.write_facts(facts)
     return Run(repo, folder, facts, owned)

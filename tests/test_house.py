@@ -73,10 +73,10 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "deferral",
     ),
     ("repo", "datafiles", "params", "metrics", "series", "trees", "message", "environment", "conditions", "seeds", "secrets", "notebook"),
-    ("experiment", "errors", "settings", "card", "extras", "columns"),
+    ("experiment", "errors", "settings", "card", "extras", "locks", "columns"),
 )
 SLOW = (
-    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
+    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "configparser", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
     "jinja2", "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "wandb", "tensorboard", "dvc",
 )  # fmt: skip
 

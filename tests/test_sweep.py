@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.sweeping import plan as plans
-from gitexp.sweeping import search, space, summary
+from gitexp.sweeping import search, space, summary, trial
 from gitexp.sweeping.space import Choices, Interval, Steps
 
 pytest.importorskip("joblib")
@@ -758,6 +759,30 @@ def test_an_engine_that_is_not_there_is_named(project: Project) -> None:
     text = project.error("sweep", "--engine", "dask", "--address", "tcp://127.0.0.1:9", "-p", "lr=1", "--", "python", "train.py")
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in text
     assert not project.git("for-each-ref", "refs/gitexp")
+
+
+def test_a_new_worker_ends_what_a_dead_one_on_its_machine_left_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    commands = []
+    try:
+        for name in ("dead", "living"):
+            folder = tmp_path / f"gitexp-trial-{name}"
+            folder.mkdir()
+            with leftover.held(folder) as apart:
+                commands.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **apart))
+            leftover.note(folder, commands[-1].pid)
+            owner = journal.hold(folder)
+            if name == "dead":
+                owner.close()
+        trial._end_orphans.__wrapped__()
+        assert commands[0].wait(300) == -signal.SIGKILL
+        assert [path.name for path in tmp_path.iterdir()] == ["gitexp-trial-living"]
+        owner.close()
+        assert commands[1].poll() is None
+    finally:
+        for command in commands:
+            command.kill()
+            command.wait()
 
 
 def test_a_process_group_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

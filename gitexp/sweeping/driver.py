@@ -281,6 +281,7 @@ class Driver:
             self._fed()  # the next ones need no result of these, so they run while these are recorded
         for item, experiment in self._record(ended):
             self._take(item, experiment)
+            self._tell()
         if self._presses > 1:
             for item in self._running.values():
                 self._stop(item, INTERRUPTED[0])
@@ -322,17 +323,26 @@ class Driver:
         if trial.round.left == 0:
             self._search.tell(trial.round.asked, trial.round.values)
 
-    def _record(self, items: Sequence[_Running]) -> Iterator[tuple[_Running, Experiment]]:
-        """Record trials, together where that is possible, so that what is wrong with one keeps no other away."""
-        for _ in range(2):  # `git gc --prune=now` beside us takes what nothing points to yet
+    def _record(self, items: Sequence[_Running], new: bool = True) -> Iterator[tuple[_Running, Experiment]]:
+        """Record trials, together where that is possible, so that what is wrong with one keeps no other away.
+
+        Args:
+            new: none of them was tried before; what failed may have failed after it was recorded, and is looked up then.
+        """
+        problem: object = "it is recorded, but that did not come to its end"
+        for unknown in (new, False):  # `git gc --prune=now` beside us takes what nothing points to yet
             try:
-                yield from zip(items, recovery.record_beside(self.repo, [item.folder for item in items]))
-                return
+                made = recovery.record_beside(self.repo, [item.folder for item in items], new=unknown)
             except (GitexpError, OSError) as error:
                 problem = error
+                continue
+            if len(made) == len(items):
+                yield from zip(items, made)
+                return
+            break
         if len(items) > 1:
             for item in items:
-                yield from self._record([item])
+                yield from self._record([item], new=False)
         else:
             self._problems.append(f"trial {items[0].trial.index} could not be recorded: {problem}")
 

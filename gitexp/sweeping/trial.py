@@ -255,7 +255,7 @@ def _end_orphans() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
         with suppress(OSError, AttributeError):
             mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
-            if mine and (folder / "alive").exists() and not journal.is_alive(folder):
+            if mine and (folder / leftover.GROUP).exists() and not journal.is_alive(folder):  # its command was started under the lock
                 leftover.kill(folder)
                 shutil.rmtree(folder, ignore_errors=True)
 
