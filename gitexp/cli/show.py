@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gitexp import conditions, datafiles, environment, message, metrics, query, reference, results, series, store
+from gitexp import conditions, datafiles, environment, message, metrics, notes, query, reference, results, series, store
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
@@ -163,6 +163,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         "group": experiment.group,
         "labels": ", ".join(experiment.labels),
         "ran on": facts["environment"],
+        "reproduced": _reproduced(experiment),
         "source": _source(experiment),
         "code": experiment.extra.get("code"),
         "tags": _tags(experiment),
@@ -254,6 +255,18 @@ def _changed(repo: Repo, experiment: Experiment) -> list[dict[str, str]]:
     """Return the files that differ from the commit that the run started from, and how: A, M, D or T."""
     fields = repo.git("diff-tree", "--root", "-r", "--no-commit-id", "--no-renames", "--name-status", "-z", experiment.id).split(b"\0")
     return [{"change": change.decode(), "path": os.fsdecode(path)} for change, path in zip(fields[0::2], fields[1::2])]
+
+
+def _reproduced(experiment: Experiment) -> str | None:
+    """Return one line about the last ``gitexp reproduce``: how it ended, why, by whom and where."""
+    event = notes.last_reproduced(experiment.extra.get("events", ()))
+    if event is None:
+        return None
+    said = event["verified"]
+    tolerance = f" within {said['tolerance']}" if said.get("tolerance") else ""
+    reasons = said.get("reasons")
+    why = f": {reasons[0]}" if isinstance(reasons, list) and reasons else ""
+    return f"{said['verdict']}{tolerance}{why} ({event.get('at', '')} by {event.get('by', '')} on {said.get('host', 'unknown')})"
 
 
 def _environment(experiment: Experiment) -> str | None:
