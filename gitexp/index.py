@@ -288,7 +288,8 @@ def _follow(db: sqlite3.Connection, repo: Repo, removed: Mapping[str, str], adde
     tags = [(tag, ref) for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))]
     db.executemany("INSERT INTO tip VALUES (?, ?)", [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))])
     known = _known(db, {tag for tag, _ in tags})
-    fresh = [tag for tag in dict(tags) if tag not in known]
+    in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))  # exp-9 before exp-10: so they also lie, and are read, on disk
+    fresh = [tag for tag in dict(in_time) if tag not in known]
     _read_tags(db, fresh, repo.objects(fresh), progress)
     _name(db, tags)
     before, now = ({ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)} for refs in (removed, added))
@@ -311,13 +312,19 @@ def _name(db: sqlite3.Connection, tags: Iterable[tuple[str, str]]) -> None:
 
     One clone's branch can carry two experiments of one name, where jobs in CI share it: the later one gets its hash added.
     """
+    row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
+    ours: list[tuple[str, str, str, bool, str]] = []
     for tag, ref in tags:
+        if ref.startswith(TAGS):
+            ours.append((ref, display_name(ref), tag, True, ""))
+            continue
         if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND tag != ?", [ref, tag]).fetchone():
             ref = f"{ref}-{tag[:7]}"
-        name, remote = display_name(ref), "" if ref.startswith(TAGS) else _full_name(ref).partition("/")[0]
-        if remote and db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
+        name, remote = display_name(ref), _full_name(ref).partition("/")[0]
+        if db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
             name = _full_name(ref)
-        db.execute("INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)", [ref, name, tag, not remote, remote])
+        db.execute(row, [ref, name, tag, False, remote])
+    db.executemany(row, ours)
 
 
 def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dict[str, str]) -> list[str]:

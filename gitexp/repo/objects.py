@@ -46,7 +46,7 @@ class Objects(Git):
         with tempfile.TemporaryFile() as request:  # not a pipe, which two sides that both write can fill for good
             request.writelines(todo)
             request.seek(0)
-            with self.stream("cat-file", "--batch", stdin=request) as output:  # git reads on while we work on what came
+            with self.stream("cat-file", "--batch", "--buffer", stdin=request) as output:  # git reads on while we work on what came
                 yield from _parsed_batch(output, len(todo))
 
     def tree(self, oid: str) -> bytes:
