@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gitexp import conditions, datafiles, environment, message, metrics, notes, query, reference, results, series, store
+from gitexp import conditions, datafiles, environment, late, message, metrics, notes, query, reference, results, series, store
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
@@ -303,6 +303,7 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
             yield from metrics.read(stream, f"{paths[0]} of {experiment.name}", warnings)  # type: ignore[arg-type]
     else:
         yield from series.of(experiment.files, experiment.read, warnings)
+    yield from late.points(experiment.extra.get("events", ()))
     for warning in warnings:
         output.say(output.clean(warning))
 
