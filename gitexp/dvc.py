@@ -7,23 +7,24 @@ and experiments on any commit can be served with one process.
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import re
 import shutil
 import subprocess
-import sysconfig
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitexp import datafiles, message
 from gitexp.datafiles import FOLDER, SUFFIX, Data
 from gitexp.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.repo import Repo
 from gitexp.snapshot import readable
+
+if TYPE_CHECKING:
+    import configparser
 
 _MANY = 500  # words of one command line
 _OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itself answers for a host
@@ -169,6 +170,8 @@ def _program() -> list[str]:
     """Return what starts DVC: that of this environment, else the one on the PATH. Never ``python -m dvc``, which would take a folder
     ``dvc`` of the repository for it, nor a program that lies where we stand, which Windows looks at first.
     """
+    import sysconfig
+
     for folder in (sysconfig.get_path("scripts"), None):
         program = shutil.which("dvc", path=folder)
         if program and os.path.isabs(program) and Path(program).parent != Path.cwd():
@@ -217,6 +220,8 @@ def _faults() -> Iterator[None]:
 @contextmanager
 def _project(repo: Repo) -> Iterator[Path]:
     """Yield a DVC project outside of git that shares the repository's cache and remotes."""
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="dvc-", dir=repo.make_state_dir(), ignore_cleanup_errors=True) as name:
         project = Path(name)
         (project / FOLDER).mkdir()
@@ -290,6 +295,8 @@ def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], 
 
 def _configs(top: Path) -> list[configparser.RawConfigParser]:
     """Return the configuration of DVC in a work tree, the local one last."""
+    import configparser
+
     found = []
     for name in ("config", "config.local"):
         config = _parser()
@@ -300,6 +307,8 @@ def _configs(top: Path) -> list[configparser.RawConfigParser]:
 
 
 def _parser() -> configparser.RawConfigParser:
+    import configparser
+
     return configparser.RawConfigParser(comment_prefixes=("#",), strict=False, default_section="\0")
 
 

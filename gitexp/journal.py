@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gitexp import metrics, params, spare
+from gitexp import locks, metrics, params, spare
 from gitexp.errors import GitexpError, RepositoryError
 from gitexp.experiment import MetricPoint
 from gitexp.repo import Repo
@@ -68,8 +68,6 @@ class Journal:
     @classmethod
     def create(cls, repo: Repo, run_id: str) -> Journal:
         """Make a new run's folder; raise RepositoryError where that is not allowed."""
-        import portalocker  # noqa: F401  now, since between the folder and its lock there should be no time
-
         folder = repo.make_state_dir("runs", run_id)
         try:
             return cls(folder, owner=True)
@@ -189,8 +187,8 @@ class Journal:
             self._dirty = False
             with contextlib.suppress(OSError):
                 _fdatasync(self._fd)
-            if self._waiting:
-                self.flush()
+        if self._waiting and not self._closed.is_set():
+            self.flush()
 
     def _turn_aside(self) -> bool:
         """Have rows go to the spare place from now on; False where there is none, or they do already."""
@@ -319,23 +317,16 @@ def folders(repo: Repo) -> list[Path]:
 
 def hold(folder: Path) -> Any:
     """Lock a folder as its owner, for as long as the file that is returned stays open."""
-    import portalocker
-
     file = open(folder / "alive", "ab")  # noqa: SIM115  the caller keeps it open
-    portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+    locks.take(file, wait=False)
     return file
 
 
 def is_alive(folder: Path) -> bool:
     """Whether the process that owns a run still lives: it holds a lock that ends with it."""
-    import portalocker
-
     try:
         with open(folder / "alive", "rb") as file:
-            portalocker.lock(file, portalocker.LOCK_SH | portalocker.LOCK_NB)
-            return False
-    except portalocker.LockException:
-        return True
+            return not locks.is_free(file)
     except OSError:  # no such file: killed before it had one, or just being made
         return time.time() - _created(folder) < 2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -101,7 +100,7 @@ def store_path(repo: Repo, path: Path) -> str:
 def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.Snapshot, results.Places]:
     """Snapshot the work tree into a private index and choose the places for the results; ``discard`` it after use."""
     free = results.ours(repo)
-    index = repo.make_state_dir() / f"log-{secrets.token_hex(8)}.index"
+    index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:
         shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
     except BaseException:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
-import secrets
 import sys
 import threading
 import weakref
@@ -189,6 +188,11 @@ class Run:
         """Add to a list of what is known of the run: ``outputs`` that the command wrote, ``warnings`` for its end."""
         self._facts.setdefault(name, []).extend(values)
         self._write_facts()
+
+    @property
+    def children(self) -> tuple[str, ...]:
+        """The names of the experiments that it began itself, or that those began."""
+        return tuple(self._facts.get("children", ()))
 
     @property
     def folder(self) -> Path:
@@ -483,7 +487,7 @@ def begin(
     talk: upkeep.Talk | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
-    deferral.settle()
+    head = None if deferral.settle() else repo.found_at  # what just ended may have moved it
     known = settings.load(repo.root)
     settled = upkeep.settle(repo, known, talk)
     extra = {
@@ -495,12 +499,12 @@ def begin(
     labels = [check_label(label) for label in labels]
     if name:
         store.check_name(repo, name)
-    run_id = secrets.token_hex(8)
+    run_id = os.urandom(8).hex()
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
     try:
         free = results.ours(repo)
-        shot = snapshot.take(repo, known, owned.folder / "index", free, repo.found_at)
+        shot = snapshot.take(repo, known, owned.folder / "index", free, head)
         repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
     except BaseException:
         owned.close()
@@ -546,7 +550,7 @@ def _look_ahead(repo: Repo) -> None:
 def unrecorded(repo: Repo, folder: Path) -> Run:
     """Open a journal in a new folder of the caller's, for a run that is looked at and never recorded."""
     folder.mkdir()
-    facts = {"id": secrets.token_hex(8), "max_file_size": settings.load(repo.root).max_file_size}
+    facts = {"id": os.urandom(8).hex(), "max_file_size": settings.load(repo.root).max_file_size}
     owned = Journal(folder, owner=True)
     owned.write_facts(facts)
     return Run(repo, folder, facts, owned)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets as randomness
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -71,7 +69,7 @@ class Draft:
     sign: bool = False
     author: str | None = None
     recorded: datetime | None = None
-    id: str = field(default_factory=lambda: randomness.token_hex(8))
+    id: str = field(default_factory=lambda: os.urandom(8).hex())
 
 
 @dataclass(frozen=True)
@@ -304,6 +302,8 @@ def _signed(repo: Repo, raw: bytes) -> str:
     ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our transaction. So it works in an empty
     repository beside, which writes into this one's objects and reads this one's configuration.
     """
+    import tempfile
+
     head, _, text = raw.decode().partition("\n\n")
     headers = dict(line.split(" ", 1) for line in head.split("\n"))
     with tempfile.TemporaryDirectory(prefix="sign-", dir=repo.make_state_dir()) as folder:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from gitexp import locks
 from gitexp.errors import GitError, RepositoryError
 from gitexp.repo.process import Git, explained, run
 
@@ -144,11 +145,9 @@ class Refs(Git):
         A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so that nobody looks at a
         half-done update.
         """
-        import portalocker
-
         self.make_state_dir()
         with open(self.state_dir / "lock", "ab") as file:
-            portalocker.lock(file, portalocker.LOCK_EX)
+            locks.take(file)
             yield file.fileno()
 
     def make_state_dir(self, *below: str) -> Path:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+from gitexp import locks
 from gitexp.integrations.mlflow import place
 from gitexp.repo import Repo
 
@@ -30,14 +31,12 @@ _TABLES = """
 
 def prepare(repo: Repo) -> Path:
     """Return the file of a sound database of this repository, made if need be."""
-    import portalocker
-
     path = place.database(repo)
     if _made_by(path) == _maker(repo):
         return path
     place.folder(repo)
     with open(path.with_suffix(".lock"), "ab") as file:
-        portalocker.lock(file, portalocker.LOCK_EX)
+        locks.take(file)
         if _made_by(path) != _maker(repo):
             for end in ("", "-journal", "-wal", "-shm"):
                 with suppress(FileNotFoundError):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gitexp import locks
 from gitexp.integrations.mlflow import place
 from gitexp.integrations.mlflow.tables import read_json
 
@@ -27,11 +28,9 @@ def read(folder: Path) -> dict[str, Any]:
 
 def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
     """Have ``by`` change the face of a run that is going on."""
-    import portalocker
-
     target = folder / "artifacts" / place.FACE
     with open(folder / "face.lock", "ab") as file:
-        portalocker.lock(file, portalocker.LOCK_EX)
+        locks.take(file)
         known = read(folder)
         by(known)
         target.parent.mkdir(parents=True, exist_ok=True)

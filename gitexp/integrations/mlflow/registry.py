@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gitexp import locks
 from gitexp.integrations.mlflow import database, place
 
 
 def open_registry(uri: str) -> Any:
     """Return the registry; raise MlflowException where there is no repository."""
-    import portalocker
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     from gitexp.integrations.mlflow.store import errors
@@ -22,6 +22,6 @@ def open_registry(uri: str) -> Any:
         repo = place.repository(uri)
         path = place.folder(repo) / "registry.sqlite"
     with open(path.with_suffix(".lock"), "ab") as file:
-        portalocker.lock(file, portalocker.LOCK_EX)
+        locks.take(file)
         database.initialize(path)
     return SqlAlchemyStore(f"sqlite:///{path}")
