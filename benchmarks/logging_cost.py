@@ -27,8 +27,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from measuring import ENV, GITEXP, ROOT, Row, in_turn, made_by, of, table, waited
 from repositories import git
-from scale import ENV, GITEXP, ROOT, Row, in_turn, made_by, of, table
 
 import gitexp
 from gitexp.importing import tensorboard, wandb
@@ -332,7 +332,7 @@ def ends(folder: Path, files: int, rounds: int) -> Iterator[Row]:
         for args in (["add", "-A"], ["commit", "-q", "-m", f"exp-{at}"], ["tag", f"exp-{at}"]):
             subprocess.run(["git", *args], cwd=theirs, check=True)
 
-    times = in_turn({"ours": recorded, "git": committed}, rounds)
+    times = in_turn({"ours": recorded, "git": committed}, rounds, clock=waited)
     yield of(times, "ours", "git", 1.5, f"start and end of a run at {files:,} files / `git add -A`, `git commit`, `git tag`")
 
 

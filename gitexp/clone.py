@@ -6,11 +6,9 @@ with another id in it, and takes the next free name; from then on it keeps it.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import re
-import secrets
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +47,8 @@ def ensure(repo: Repo, remote: str, wanted: str | None, taken: Collection[str] =
         wanted: the name from the settings; None takes the one that git's ``user.name`` gives.
         keep: remember it.
     """
+    import secrets
+
     before = load(repo) or Clone(secrets.token_hex(8), {})
     known = before.owners.get(remote)
     if known and known[1] not in taken and wanted in (None, known[0]):
@@ -70,6 +70,8 @@ def slug(text: str) -> str:
 
 
 def _login() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -77,6 +79,8 @@ def _login() -> str:
 
 
 def _save(path: Path, known: Clone) -> None:
+    import secrets
+
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     part.write_text(json.dumps(known._asdict(), indent=1))
     os.replace(part, path)

@@ -105,7 +105,9 @@ def _block(shape: str, numbers: Sequence[bytes], rest: Sequence[str], np: Any) -
     params, metrics = json.loads(shape)
     kinds = ["d", *filter(None, params.values()), *("d" for _ in metrics)]
     block = np.frombuffer(b"".join(numbers), [(str(at), _DTYPES[kind]) for at, kind in enumerate(kinds)])
-    texts = [*zip(*json.loads(f"[{','.join(rest)}]"))]
+    once = dict.fromkeys(rest)  # most of them are the same
+    parsed = dict(zip(once, json.loads(f"[{','.join(once)}]")))
+    texts = [*zip(*map(parsed.__getitem__, rest))]
     if len(block) != len(numbers) or len(texts) != len(FACTS) + list(params.values()).count(""):
         raise ValueError("an experiment in the index is not what its shape says")
     plain, others = (block[str(at)] for at in range(len(kinds))), iter(texts)

@@ -51,13 +51,16 @@ def cancel(key: str) -> bool:
         return _waiting.pop(key, None) is not None
 
 
-def settle(key: str | None = None) -> None:
-    """Call the ends that wait, in their order; with a key, only that one."""
+def settle(key: str | None = None) -> bool:
+    """Call the ends that wait, in their order; with a key, only that one. Return whether there was one."""
+    was_any = False
     with _lock:
         for name in [*_waiting] if key is None else [key]:
             waiting = _waiting.pop(name, None)
             if waiting is not None:
+                was_any = True
                 waiting.end()
+    return was_any
 
 
 def _watch() -> None:

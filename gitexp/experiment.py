@@ -7,7 +7,7 @@ metric history) is asked of the ``Source`` that handed the experiment out.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -32,7 +32,7 @@ class Source(Protocol):
     """Where an experiment's files can be read from."""
 
     def read_file(self, commit: str, path: str) -> bytes: ...
-    def read_points(self, commit: str, files: Mapping[str, str]) -> Iterator[MetricPoint]: ...
+    def read_points(self, commit: str, files: Mapping[str, str], events: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]: ...
     def gitpython_commit(self, commit: str) -> git.Commit: ...
 
 
@@ -101,19 +101,19 @@ class Experiment:
         return self._source().read_file(self.id, path)
 
     def points(self) -> Iterator[MetricPoint]:
-        """Yield every recorded value.
+        """Yield every recorded value, and those that came after the recording.
 
         Raises:
             NotFoundError: the commit, or a file of it, is not here.
         """
-        return self._source().read_points(self.id, self.files)
+        return self._source().read_points(self.id, self.files, self.extra.get("events", ()))
 
     def history(self) -> pd.DataFrame:
         """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC) and step."""
         import pandas as pd
 
         columns = {"Name": "name", "Value": "value", "Timestamp": "timestamp", "Step": "step"}
-        if self.files.get("metrics") in ("metrics.csv", ".gitexp/metrics.csv") and "source" not in self.extra:
+        if self.files.get("metrics") in ("metrics.csv", ".gitexp/metrics.csv") and not self.extra.keys() & {"source", "events"}:
             frame = pd.read_csv(io.BytesIO(self.read(self.files["metrics"]))).rename(columns=columns)
         else:
             frame = pd.DataFrame(self.points(), columns=[*columns.values()])

@@ -12,10 +12,11 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp import message, params, series
+from gitexp import late, message, params, series
 from gitexp.errors import FormatError, MissingExtraError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
@@ -53,7 +54,7 @@ def points(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> Ite
     """Yield every logged value of every experiment, in the order of the experiments and of their files."""
     for item, files in _files(repo, experiments, "metrics"):
         try:
-            for point in series.of(item.files, functools.partial(_file, files)):
+            for point in chain(series.of(item.files, functools.partial(_file, files)), late.points(item.extra.get("events", ()))):
                 yield item, point
         except FormatError as error:
             unread.append((item.name, str(error)))

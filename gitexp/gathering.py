@@ -15,7 +15,6 @@ Experiments come in chunks: git merges any number, but some programs that draw h
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
@@ -115,6 +114,8 @@ def parse(data: bytes, object_format: str) -> Gathering | None:
 
 
 def _tags(head: bytes, object_format: str) -> Iterator[Carried]:
+    import hashlib
+
     for match in re.finditer(rb"^mergetag ((?:.*\n)(?: .*\n)*)", head + b"\n", re.MULTILINE):
         data = match[1].replace(b"\n ", b"\n")
         commit = re.match(rb"object ([0-9a-f]{40,64})\ntype commit\ntag (\S+)\n", data)

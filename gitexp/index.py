@@ -19,14 +19,14 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gitexp import clone, gathering, listing, message, notes
+from gitexp import clone, gathering, late, listing, message, notes
 from gitexp.columns import Packer, names_of, unpack
 from gitexp.errors import RepositoryError
 from gitexp.experiment import Experiment
 from gitexp.listing import REMOTES, TAGS
 from gitexp.repo import Object, Repo
 
-VERSION = 3
+VERSION = 4
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);
     INSERT INTO state VALUES (x'');
@@ -288,7 +288,8 @@ def _follow(db: sqlite3.Connection, repo: Repo, removed: Mapping[str, str], adde
     tags = [(tag, ref) for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))]
     db.executemany("INSERT INTO tip VALUES (?, ?)", [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))])
     known = _known(db, {tag for tag, _ in tags})
-    fresh = [tag for tag in dict(tags) if tag not in known]
+    in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))  # exp-9 before exp-10: so they also lie, and are read, on disk
+    fresh = [tag for tag in dict(in_time) if tag not in known]
     _read_tags(db, fresh, repo.objects(fresh), progress)
     _name(db, tags)
     before, now = ({ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)} for refs in (removed, added))
@@ -311,13 +312,19 @@ def _name(db: sqlite3.Connection, tags: Iterable[tuple[str, str]]) -> None:
 
     One clone's branch can carry two experiments of one name, where jobs in CI share it: the later one gets its hash added.
     """
+    row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
+    ours: list[tuple[str, str, str, bool, str]] = []
     for tag, ref in tags:
+        if ref.startswith(TAGS):
+            ours.append((ref, display_name(ref), tag, True, ""))
+            continue
         if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND tag != ?", [ref, tag]).fetchone():
             ref = f"{ref}-{tag[:7]}"
-        name, remote = display_name(ref), "" if ref.startswith(TAGS) else _full_name(ref).partition("/")[0]
-        if remote and db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
+        name, remote = display_name(ref), _full_name(ref).partition("/")[0]
+        if db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
             name = _full_name(ref)
-        db.execute("INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)", [ref, name, tag, not remote, remote])
+        db.execute(row, [ref, name, tag, False, remote])
+    db.executemany(row, ours)
 
 
 def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -402,6 +409,22 @@ def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterab
         todo.update(row for tag in fresh for row in db.execute(noted, [tag]))
     for commit, item in zip(todo, repo.objects(todo.values())):
         note = notes.parse(item.data if item else b"")
-        for tag, summary in db.execute('SELECT id, summary FROM tag WHERE "commit" = ?', [commit]).fetchall():
+        for tag, summary, marks in db.execute('SELECT id, summary, marks FROM tag WHERE "commit" = ?', [commit]).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
             db.execute("UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?", [*map(json.dumps, values), tag])
+            if late.is_any(note.events) or late.is_any(json.loads(marks)):
+                _add_late(db, repo, tag, note.events)
+
+
+def _add_late(db: sqlite3.Connection, repo: Repo, tag: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Bring an experiment's row to what its tag and the values that came late say together."""
+    item = next(repo.objects([tag]))
+    found = message.parse_tag(item.data) if item else None
+    if found is None:
+        return
+    recorded, files = found.summary.get("metrics", {}), found.summary.get("files", {})
+    last = late.last(recorded, events, lambda: repo.read_points(found.commit, files))
+    added = {"params": {**found.summary.get("params", {}), **late.params(events)}, "metrics": last}
+    line = message.summary_line({**found.summary, **{family: values for family, values in added.items() if values}})
+    shape, numbers, rest = Packer().pack(json.loads(line))
+    db.execute("UPDATE tag SET summary = ?, shape = ?, numbers = ?, rest = ? WHERE id = ?", [line, _number(db, shape), numbers, rest, tag])

@@ -187,8 +187,8 @@ class Journal:
             self._dirty = False
             with contextlib.suppress(OSError):
                 _fdatasync(self._fd)
-            if self._waiting:
-                self.flush()
+        if self._waiting and not self._closed.is_set():
+            self.flush()
 
     def _turn_aside(self) -> bool:
         """Have rows go to the spare place from now on; False where there is none, or they do already."""

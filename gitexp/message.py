@@ -79,9 +79,13 @@ def body(message: str) -> str:
 
 def tag_message(title: str, summary: Mapping[str, Any]) -> str:
     """Return a tag message: the subject, and the summary as one line of JSON."""
+    return f"{one_line(title)}\n\n{summary_line(summary)}\n"
+
+
+def summary_line(summary: Mapping[str, Any]) -> str:
+    """Return a summary as one line of JSON."""
     line = json.dumps({"gitexp": SCHEMA, **_finite(summary)}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    numbers = line.replace('"\\u0000inf"', "9e999").replace('"-\\u0000inf"', "-9e999")
-    return f"{one_line(title)}\n\n{numbers}\n"
+    return line.replace('"\\u0000inf"', "9e999").replace('"-\\u0000inf"', "-9e999")
 
 
 def parse_tag(data: bytes) -> Tag | None:

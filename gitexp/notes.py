@@ -35,8 +35,13 @@ class Notes(NamedTuple):
 
 def verdict(events: Iterable[Mapping[str, Any]]) -> str | None:
     """Return how the last ``gitexp reproduce`` of an experiment ended: ``same`` or ``drifted``; None where nobody tried."""
-    found = [event["verified"].get("verdict") for event in events if isinstance(event.get("verified"), Mapping)]
-    return found[-1] if found and found[-1] in ("same", "drifted") else None
+    return str(event["verified"]["verdict"]) if (event := last_reproduced(events)) else None
+
+
+def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return what the last ``gitexp reproduce`` of an experiment noted, None where nobody tried."""
+    found = [event for event in events if isinstance(event.get("verified"), Mapping)]
+    return found[-1] if found and found[-1]["verified"].get("verdict") in ("same", "drifted") else None
 
 
 def check_label(label: str) -> str:

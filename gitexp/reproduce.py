@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 from gitexp import conditions, environment, message, notes, rebuild, rerun, store, worktree
-from gitexp.errors import UsageError
+from gitexp.errors import CannotRunError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
 
@@ -26,6 +26,9 @@ class Tolerance(NamedTuple):
 
     amount: float = 0.0
     relative: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.amount * 100:g}%" if self.relative else f"{self.amount:g}"
 
     def allows(self, recorded: float, now: float) -> bool:
         """Whether the two count as the same; NaN is the same as NaN."""
@@ -74,6 +77,12 @@ class Verdict:
     experiment: Experiment | None = None
     kept: Path | None = None
 
+    @property
+    def exact(self) -> bool:
+        """Whether every metric is the very same number, without any tolerance."""
+        exactly = Tolerance()
+        return all(item.recorded is not None and item.now is not None and exactly.allows(item.recorded, item.now) for item in self.metrics)
+
 
 def parse_tolerance(text: str) -> tuple[str | None, Tolerance]:
     """Read ``rmse=1e-6``, ``rmse=1%``, or one for all metrics, ``1%``; raise UsageError."""
@@ -92,19 +101,29 @@ def reproduce(
     env: str = "current",
     record: bool = False,
     keep: bool = False,
+    brought: Sequence[str] = (),
     shown: TextIO | None = None,
+    told: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Run an experiment's command at its commit and compare every metric; the outcome is kept as a note on it.
+
+    Args:
+        brought: files of the user's work tree, from its top, that it reads and nobody declared: copied as declared ones are.
+        told: takes what is being done, where that is not to be expected.
 
     Raises:
         CannotRunError: it could not be run, so there is no verdict.
         UsageError: a tolerance is for a metric that it has not.
     """
-    todo = rerun.task(repo, experiment)
+    todo = replace(rerun.task(repo, experiment), brought=tuple(brought))
+    if all(name.startswith("system.") for name in experiment.metrics):
+        raise CannotRunError(f"{experiment.name} has no metric, so there is nothing to compare; by hand: gitexp checkout {experiment.name}")
     unknown = [name for name in tolerances if name is not None and name not in experiment.metrics]
     if unknown:
         raise UsageError(f"{experiment.name} has no metric '{unknown[0]}'; it has {', '.join(experiment.metrics) or 'none'}")
     with worktree.checkout(repo, experiment.id, "reproduce", keep) as tree:
+        if env == "recorded":
+            told("building the recorded environment")
         python = rebuild.build(todo.requirements, tree.parent / "env", repo.root, tree, shown) if env == "recorded" else None
         first = rerun.execute(repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None)
         compared = compare(experiment.metrics, first.metrics, tolerances)
@@ -113,12 +132,13 @@ def reproduce(
         noise: dict[str, float] | None = None
         reasons: tuple[str, ...] = ()
         if not same:
+            told(f"{experiment.name} drifted; once more, to tell noise from change")
             worktree.reset(repo, tree, experiment.id)
             again = rerun.execute(repo, tree, todo, python=python, shown=shown)
             noise = distances(first.metrics, again.metrics)
-            reasons = tuple(explained(compared, noise, differences, experiment.extra.get("seed"), env))
+            reasons = tuple(explained(compared, noise, differences, experiment.extra.get("seed"), env, brought))
     verdict = Verdict(same, compared, differences, reasons, noise, first.experiment, tree if keep else None)
-    notes.add(repo, [experiment.id], [{"verified": _event(verdict, env)}])
+    notes.add(repo, [experiment.id], [{"verified": _event(verdict, env, tolerances)}])
     return verdict
 
 
@@ -165,7 +185,12 @@ def distances(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str,
 
 
 def explained(
-    compared: Sequence[Compared], noise: Mapping[str, float], differences: Sequence[Difference], seed: Any, env: str
+    compared: Sequence[Compared],
+    noise: Mapping[str, float],
+    differences: Sequence[Difference],
+    seed: Any,
+    env: str,
+    brought: Sequence[str] = (),
 ) -> Iterable[str]:
     """Yield why it drifted: noise, what differs, or that nothing known does."""
     drifted = [item for item in compared if not item.same]
@@ -192,7 +217,9 @@ def explained(
     rest = [item for item in differences if item.kind == "hardware"]
     if rest:
         yield f"other hardware: {_shown(rest[0])}"
-    if not differences:
+    if brought:
+        yield f"whether {', '.join(brought)} is what it was is not known: it was not declared then"
+    elif not differences:
         yield "nothing that was recorded differs: an input that is not declared (--input), the network or the clock plays a part"
 
 
@@ -209,9 +236,11 @@ def _shown(item: Difference) -> str:
     return f"{name}{item.recorded or 'none'} -> {item.now or 'none'}"
 
 
-def _event(verdict: Verdict, env: str) -> dict[str, Any]:
+def _event(verdict: Verdict, env: str, tolerances: Mapping[str | None, Tolerance]) -> dict[str, Any]:
     drifted = {item.name: [_finite(item.recorded), _finite(item.now)] for item in verdict.metrics if not item.same}
     facts = {"verdict": "same" if verdict.same else "drifted", "env": env, "host": environment.host(), "drifted": drifted}
+    if verdict.same and not verdict.exact:
+        facts["tolerance"] = ", ".join(f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items())
     return {**{key: value for key, value in facts.items() if value}, **({"reasons": list(verdict.reasons)} if verdict.reasons else {})}
 
 

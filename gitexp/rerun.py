@@ -39,6 +39,7 @@ class Task:
         inputs: declared inputs and their hashes.
         requirements: the recorded environment.
         metrics_file: where the recorded results lie in the tree; taken away before a run.
+        brought: more files that it reads, which nobody declared.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Task:
     inputs: Mapping[str, str] = field(default_factory=dict)
     requirements: str = ""
     metrics_file: str = results.METRICS
+    brought: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -62,7 +64,7 @@ class Ran:
     Attributes:
         metrics: the last value of each.
         requirements: the environment that it ran in.
-        inputs: the declared inputs' hashes as they were when it started, None for one that was not there.
+        inputs: the inputs' hashes as they were when it started, None for one that was not there.
         experiment: what it was recorded as, None where that was not asked for.
     """
 
@@ -165,10 +167,12 @@ def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
     """Bring what git does not hold into the work tree, and return the hashes of the declared inputs as they are there."""
     _dvc_checkout(repo, tree)
     hashes = {}
-    for name in todo.inputs:
+    for name in (*todo.inputs, *todo.brought):
         target = tree / name  # itself where it is an absolute path
         source = repo.root / name
-        if _inside(name) and not target.exists() and source.exists():
+        if _inside(name) and not target.exists():
+            if not source.exists():
+                raise CannotRunError(f"the input {message.one_line(name)} of {todo.name} is not here; put it there, or pull it with DVC")
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
         hashes[name] = conditions.hash_input(target) if _inside(name) or os.path.isabs(name) else None
@@ -235,7 +239,7 @@ def _inside(path: str) -> bool:
 def _last_line(folder: Path) -> str:
     lines = [message.one_line(line) for line in _read(folder / "output.log").splitlines() if line.strip()]
     missing = lines and re.search("FileNotFoundError|No such file", lines[-1])
-    hint = "; what it reads must be in git, in DVC, or declared (gitexp run --input PATH)" if missing else ""
+    hint = "; what it reads must be in git, in DVC, or declared, by gitexp run or now: --input PATH" if missing else ""
     return f": {lines[-1][:200]}{hint}" if lines else ""
 
 

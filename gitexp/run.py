@@ -180,6 +180,11 @@ class Run:
         self._write_facts()
 
     @property
+    def children(self) -> tuple[str, ...]:
+        """The names of the experiments that it began itself, or that those began."""
+        return tuple(self._facts.get("children", ()))
+
+    @property
     def folder(self) -> Path:
         """Where the run is journaled; raises UsageError on a silent rank."""
         if self._journal is None:
@@ -472,7 +477,7 @@ def begin(
     talk: upkeep.Talk | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
-    deferral.settle()
+    head = None if deferral.settle() else repo.found_at  # what just ended may have moved it
     known = settings.load(repo.root)
     settled = upkeep.settle(repo, known, talk)
     extra = {
@@ -489,7 +494,7 @@ def begin(
     owned = Journal.create(repo, run_id)
     try:
         free = results.ours(repo)
-        shot = snapshot.take(repo, known, owned.folder / "index", free, repo.found_at)
+        shot = snapshot.take(repo, known, owned.folder / "index", free, head)
         repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
     except BaseException:
         owned.close()

@@ -121,13 +121,14 @@ def _contradictions(repo: Repo, experiment: Experiment, tag: Object | None) -> I
         yield "the tag and the commit disagree on the parent"
     if not imported and trailers.get("Status") != experiment.status:
         yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
+    own = message.experiment(parsed.name, experiment.tag, parsed, (), (), None) if parsed else experiment  # without what came late
     contents = {path: item.data for path, item in zip(experiment.files.values(), files) if item}
     yield from (f"its file {path} is not in the commit" for path in experiment.files.values() if path not in contents)
     for kind, read in _READ.items():
         paths = series.paths(experiment.files, kind)
         if paths and {*paths} <= contents.keys():
             try:
-                yield from _compared(kind[:-1], getattr(experiment, kind), read(experiment.files, contents.__getitem__))
+                yield from _compared(kind[:-1], getattr(own, kind), read(experiment.files, contents.__getitem__))
             except FormatError as error:
                 yield f"{', '.join(paths)}: {error}"
 

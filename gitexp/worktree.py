@@ -68,7 +68,8 @@ def leftovers(repo: Repo) -> list[Path]:
         places = sorted(entry for entry in (repo.state_dir / _FOLDER).iterdir() if entry.is_dir())
     except OSError:
         return []
-    return [place for place in places if not (place / _KEPT).exists() and not journal.is_alive(place)]
+    kept = {place for place in places if (place / _KEPT).exists() and (place / repo.root.name).exists()}
+    return [place for place in places if place not in kept and not journal.is_alive(place)]
 
 
 def place_of_run(path: Path) -> Path:

@@ -90,7 +90,7 @@ class Project:
         return self.git("rev-parse", "HEAD")
 
     def run(
-        self, *args: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 120
+        self, *args: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 600
     ) -> subprocess.CompletedProcess[str]:
         """Run gitexp's command line as a user would, in a process of its own."""
         return subprocess.run(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
-from warm import Ended, Script, Warm
+from warm import DEADLINE, Ended, Script, Warm
 
 if TYPE_CHECKING:
     from conftest import Project
@@ -27,12 +29,21 @@ MODULES = (
 )
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, however slow the machine is."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
+
+
 class Training:
     """A repository, and scripts that run in it."""
 
     def __init__(self, project: Project, warm: Warm, cache: Path) -> None:
         self.project = project
         self._warm = warm
+        self._cache = cache
         self._environ = {
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
@@ -40,9 +51,15 @@ class Training:
             "XDG_CACHE_HOME": str(cache),
         }
 
+    def elsewhere(self, root: Path) -> Training:
+        """Return the same for another repository."""
+        return Training(type(self.project)(root), self._warm, self._cache)
+
     def start(self, script: str, *args: str, name: str = "train.py", **environ: str) -> Script:
         """Write a script into the repository and start it there."""
-        file = self.project.write(name, dedent(script))
+        file = self.project.root / name
+        if not file.exists() or file.read_text() != dedent(script):  # one that runs already may be reading it
+            self.project.write(name, dedent(script))
         return self._warm.start(file, *args, cwd=None, **{**self._environ, **environ})
 
     def run(self, script: str, *args: str, name: str = "train.py", code: int = 0, **environ: str) -> Ended:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -135,6 +136,15 @@ def test_what_is_edited_in_the_pages_is_in_git_at_once(pages: Pages) -> None:
     assert shown["tags"]["team"] == "green"
     assert shown["tags"]["mlflow.note.content"] == "better than it looks"
     assert shown["info"]["run_name"] == "the good one"
+
+
+def test_the_server_records_no_runs_for_its_snapshot_would_not_be_of_what_ran(pages: Pages) -> None:
+    before = pages.project.tags()
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        pages.ask("runs/create", experiment_id="0")
+    assert "records no runs" in refused.value.read().decode()
+    assert pages.project.tags() == before
+    assert list((pages.project.root / ".git/gitexp/runs").iterdir()) == [], "and begins none"
 
 
 def test_a_port_that_is_taken_is_refused_for_another_server_would_answer(pages: Pages) -> None:

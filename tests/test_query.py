@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import query
+from gitexp import grouping, query
 from gitexp.errors import NotFoundError, UsageError
+from gitexp.grouping import Spread
 from gitexp.index import Index
-from gitexp.query import Key, Spread
+from gitexp.query import Key
 from gitexp.repo import Repo
 from recording import record
 
@@ -258,8 +259,8 @@ def test_groups_have_mean_and_sample_deviation(tmp_path: Path) -> None:
         record(project, {"depth": 2 if seed else 2.0, "seed": seed}, {"rmse": rmse, **({"acc": 1} if seed else {})})
     record(project, {"depth": 5}, {"rmse": 7.0})
     index = Index(Repo.discover(tmp_path))
-    five, two = query.group(index.select(), [query.find_key(index, "depth")])
+    five, two = grouping.group(index.select(), [query.find_key(index, "depth")])
     assert (five.values, five.n, five.metrics) == ((5,), 1, {"rmse": Spread(7.0, None, 1)})
     assert (two.values, two.n, two.metrics) == ((2,), 3, {"rmse": Spread(2.0, 1.0, 3), "acc": Spread(1.0, 0.0, 2)})
-    whole = query.group(index.select(), [query.find_key(index, "seed")])
+    whole = grouping.group(index.select(), [query.find_key(index, "seed")])
     assert [group.values for group in whole] == [(None,), (2,), (1,), (0,)]

@@ -224,3 +224,105 @@ def test_it_runs_where_it_was_recorded_with_a_program_that_git_ignores(project: 
     (bin_folder / "python").chmod(0o755)
     project.gitexp("run", "--", "../.venv/bin/python", "train.py", cwd=project.root / "src")
     assert "same" in project.gitexp("reproduce", "@", "--yes")
+
+
+def test_an_input_that_is_not_here_is_named_before_anything_runs(trained: Project) -> None:
+    """As in a colleague's clone: it was declared, so declaring it is no advice."""
+    (trained.root / "data" / "train.csv").unlink()
+    done = trained.run("reproduce", "exp-1", "--yes")
+    assert done.returncode == 125
+    assert "the input data/train.csv of exp-1 is not here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_nobody_declared_can_be_brought_now(project: Project) -> None:
+    """Else an experiment whose data git ignores could never be run again; the verdict says what is not known of it."""
+    project.write("data/x", "1")
+    project.commit(train_py=writes("open('data/x').read()", "import os"), _gitignore="data/\n")
+    project.gitexp("run", "--", PYTHON, "train.py")
+    done = project.run("reproduce", "exp-1", "--yes")
+    assert done.returncode == 125
+    assert "or now: --input PATH" in done.stderr
+    (project.root / "sub").mkdir()
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes", "--input", "../data", cwd=project.root / "sub")
+    project.write("data/x", "2")
+    shown = project.gitexp("reproduce", "exp-1", "--yes", "--input", "data", code=1)
+    assert "whether data is what it was is not known" in shown
+    assert "is not there" in project.error("reproduce", "exp-1", "--yes", "--input", "nothing")
+
+
+def test_the_outcome_stands_in_list_and_show_with_its_tolerance(project: Project) -> None:
+    """A mark for what was verified; who reads on sees how near is near enough, and why the last one drifted."""
+    project.commit(train_py=writes("1 + random.random()"))
+    project.gitexp("run", "--", PYTHON, "train.py")
+    done = project.run("reproduce", "exp-1", "--yes")
+    assert "exp-1 drifted; once more, to tell noise from change" in done.stderr
+    assert "(drifted)" in project.gitexp("list")
+    assert "drifted: two equal runs differ" in project.gitexp("show", "exp-1")
+    shown = project.gitexp("reproduce", "exp-1", "--yes", "--tolerance", "200%")
+    assert "same: exp-1 came out within the tolerance of what was recorded (1 metric)" in shown
+    assert "exp-1 (verified)" in project.gitexp("list")
+    assert "same within 200% (" in project.gitexp("show", "exp-1")
+
+
+def test_an_experiment_without_metrics_is_not_called_the_same(project: Project) -> None:
+    project.gitexp("run", "--", PYTHON, "train.py")
+    done = project.run("reproduce", "exp-1", "--yes")
+    assert done.returncode == 125
+    assert "has no metric, so there is nothing to compare" in done.stderr
+
+
+def test_what_was_fetched_from_another_clone_runs_only_after_a_yes(project: Project, tmp_path: Path) -> None:
+    """Nothing of it runs by itself, and whose command it is is said."""
+    canary = tmp_path / "canary"
+    project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    project.commit(train_py=f"open({str(canary)!r}, 'w').close()\n" + writes("1"))
+    project.gitexp("run", "--", PYTHON, "train.py")
+    project.gitexp("push", "origin")
+    project.git("clone", "-q", str(tmp_path / "remote.git"), str(tmp_path / "bob"))
+    bob = Project(tmp_path / "bob")
+    bob.gitexp("pull")
+    canary.unlink()
+    for words in (["reproduce", "exp-1"], ["list", "--all"], ["show", "exp-1"], ["verify", "--all"]):
+        done = bob.run(*words)
+        assert not canary.exists(), words
+    done = bob.run("reproduce", "exp-1")
+    assert done.returncode == 2
+    assert "recorded by Ada <ada@example.org>" in done.stderr
+    assert not canary.exists()
+    assert "same" in bob.gitexp("reproduce", "exp-1", "--yes")
+    assert canary.exists()
+
+
+TORCH = """
+import torch
+import gitexp
+gitexp.seed_everything(3)
+data = torch.randn(64, 4)
+model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Dropout(0.2), torch.nn.Linear(16, 1))
+step = torch.optim.SGD(model.parameters(), lr=0.1)
+loader = torch.utils.data.DataLoader(data, batch_size=16, shuffle=True)
+for epoch in range(3):
+    for batch in loader:
+        loss = (model(batch) - batch.sum(1, keepdim=True)).pow(2).mean()
+        step.zero_grad()
+        loss.backward()
+        step.step()
+gitexp.log_metric("loss", loss.item())
+"""
+
+
+@pytest.mark.slow
+def test_a_seeded_torch_training_comes_out_bit_for_bit(project: Project) -> None:
+    """Weights, dropout and the order of the batches are all drawn from the seed; without it the two differ."""
+    pytest.importorskip("torch")
+    project.commit(train_py=TORCH)
+    project.gitexp("run", "--", PYTHON, "train.py")
+    seed = Index(Repo.discover()).named("exp-1").extra["seed"]  # type: ignore[union-attr]
+    assert seed["value"] == 3
+    assert "torch" in seed["of"]
+    assert "came out as it was recorded" in project.gitexp("reproduce", "exp-1", "--yes")
+    project.commit(train_py=TORCH.replace("gitexp.seed_everything(3)", ""))
+    project.gitexp("run", "--", PYTHON, "train.py")
+    assert "two equal runs differ" in project.gitexp("reproduce", "exp-2", "--yes", code=1)

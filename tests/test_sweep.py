@@ -242,9 +242,9 @@ def test_what_fails_is_recorded_with_its_output_and_the_sweep_goes_on(project: P
 def test_a_trial_past_its_time_is_killed_with_all_that_it_started(project: Project) -> None:
     child = project.root.parent / "child"
     project.commit(train_sh=f'[ "$2" = 0.1 ] || exit 0\necho hanging\nsleep 600 &\necho $! > {child}\nwait\n')
-    project.gitexp("sweep", "-p", "lr=0.1,0.2", "--timeout", "5s", "--", "sh", "train.sh")
+    project.gitexp("sweep", "-p", "lr=0.1,0.2", "--timeout", "10s", "--", "sh", "train.sh")
     hung, fine = found(project)
-    assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 5 s")
+    assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 10 s")
     assert b"hanging" in hung.read(".gitexp/output.log")
     assert fine.status == "finished"
     wait_for(lambda: not is_running(int(child.read_text())))
@@ -681,7 +681,7 @@ def test_dask_workers_in_folders_of_their_own_need_no_clone_and_each_trial_is_re
         project.write(
             "train.sh", f"case $2 in 1) echo hanging; sleep 600;; 2) mkdir {tmp_path}/once 2>/dev/null && exit 3;; esac; exit 0\n"
         )
-        again = ["-j", "2", "-p", "lr=0,1,2", "--timeout", "5s", "--retries", "1", "--group", "troubled", "--", "sh", "train.sh"]
+        again = ["-j", "2", "-p", "lr=0,1,2", "--timeout", "10s", "--retries", "1", "--group", "troubled", "--", "sh", "train.sh"]
         project.gitexp("sweep", "--engine", "dask", "--address", address, *again)
     troubled = [item for item in found(project) if item.group == "troubled"]
     assert [(item.params["lr"], item.status) for item in troubled] == [

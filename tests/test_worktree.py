@@ -69,7 +69,10 @@ def test_a_kept_one_stays_and_is_no_leftover(project: Project) -> None:
         pass
     assert (path / "train.py").exists()
     assert worktree.leftovers(repo) == []
+    project.git("worktree", "remove", str(path))
+    assert worktree.leftovers(repo) == [path.parent], "what lay beside it is nobody's any more"
     worktree.remove(repo, path.parent)
+    assert not path.parent.exists()
     assert len(project.git("worktree", "list").splitlines()) == 1
 
 

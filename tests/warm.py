@@ -43,7 +43,7 @@ class Script:
 
     def printed(self) -> str:
         """Return what it printed until now."""
-        return self._out.read_text()
+        return self._out.read_text() if self._out.exists() else ""
 
     def wait(self) -> Ended:
         """Wait for its end."""

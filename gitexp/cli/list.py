@@ -12,14 +12,15 @@ from typing import Any, NamedTuple
 
 import click
 
-from gitexp import notes, query, reference
+from gitexp import grouping, notes, query, reference
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
+from gitexp.grouping import Group, Spread
 from gitexp.index import Index
 from gitexp.message import format_time, own_subject
-from gitexp.query import Group, Key, Sort, Spread
+from gitexp.query import Key, Sort
 from gitexp.repo import Repo
 
 _WIDEST = 40  # columns of the terminal for one cell
@@ -97,7 +98,7 @@ def list_command(
     chosen = [query.find_key(index, name) for name in query.split(columns)] if columns is not None else None
     if group_by is not None:
         by = [query.find_key(index, name) for name in query.split(group_by)]
-        groups = query.group(index.select(*condition, everybody=everybody), by)
+        groups = grouping.group(index.select(*condition, everybody=everybody), by)
         _print_groups(_sorted(groups, by, keys)[:limit], by, chosen, all_columns, form)
         return
     order = query.order(keys)

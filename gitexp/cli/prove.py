@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitexp import attribution, difference, environment, reference, rerun, store
+from gitexp import attribution, conditions, difference, environment, reference, rerun, store
 from gitexp import bisect as bisecting
 from gitexp import reproduce as reproducing
 from gitexp import verify as verifying
@@ -27,11 +27,14 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
     "-t", "--tolerance", "tolerances", multiple=True, metavar="METRIC=AMOUNT", help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%."
 )
 @click.option("--env", type=click.Choice(reproducing.ENVIRONMENTS), default="current", show_default=True, help="The environment to run in.")
+@click.option("--input", "inputs", multiple=True, metavar="PATH", help="Bring a file of yours that it reads and nobody declared.")
 @click.option("--record", is_flag=True, help="Record the new run as an experiment that says what it reproduces.")
 @click.option("--keep", is_flag=True, help="Keep the work tree that it ran in.")
 @_YES
 @output.output_options
-def reproduce_command(ref: str, tolerances: tuple[str, ...], env: str, record: bool, keep: bool, yes: bool, form: str | None) -> int:
+def reproduce_command(
+    ref: str, tolerances: tuple[str, ...], env: str, inputs: tuple[str, ...], record: bool, keep: bool, yes: bool, form: str | None
+) -> int:
     """Run an experiment's command again, in a work tree of its own at its commit, and compare every metric.
 
     \b
@@ -44,8 +47,11 @@ def reproduce_command(ref: str, tolerances: tuple[str, ...], env: str, record: b
     repo, known, index = opened()
     experiment = reference.resolve(index, ref, known)
     parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
+    brought = [*conditions.hash_inputs(repo.root, inputs)]
     _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp reproduce {ref}")
-    verdict = reproducing.reproduce(repo, experiment, parsed, env=env, record=record, keep=keep, shown=sys.stderr)
+    verdict = reproducing.reproduce(
+        repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought, shown=sys.stderr, told=output.say
+    )
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
 
@@ -217,7 +223,9 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         for line in output.text_table(headers, [[output.clean(output.exact(cell)) for cell in row] for row in rows]):
             click.echo(line)
     if verdict.same:
-        click.echo(output.styled(f"same: {experiment.name} came out as it was recorded ({len(rows)} metrics)", fg="green"))
+        how = "as it was recorded" if verdict.exact else "within the tolerance of what was recorded"
+        metrics = "1 metric" if len(rows) == 1 else f"{len(rows)} metrics"
+        click.echo(output.styled(f"same: {experiment.name} came out {how} ({metrics})", fg="green"))
     else:
         click.echo(output.styled(f"drifted: {', '.join(output.clean(name) for name in drifted)}", fg="red"))
     for reason in verdict.reasons:

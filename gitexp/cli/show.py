@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from gitexp import conditions, datafiles, environment, message, metrics, query, reference, results, series, store
+from gitexp import conditions, datafiles, environment, late, message, metrics, notes, query, reference, results, series, store
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
@@ -163,6 +163,7 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
         "group": experiment.group,
         "labels": ", ".join(experiment.labels),
         "ran on": facts["environment"],
+        "reproduced": _reproduced(experiment),
         "source": _source(experiment),
         "code": experiment.extra.get("code"),
         "tags": _tags(experiment),
@@ -256,6 +257,18 @@ def _changed(repo: Repo, experiment: Experiment) -> list[dict[str, str]]:
     return [{"change": change.decode(), "path": os.fsdecode(path)} for change, path in zip(fields[0::2], fields[1::2])]
 
 
+def _reproduced(experiment: Experiment) -> str | None:
+    """Return one line about the last ``gitexp reproduce``: how it ended, why, by whom and where."""
+    event = notes.last_reproduced(experiment.extra.get("events", ()))
+    if event is None:
+        return None
+    said = event["verified"]
+    tolerance = f" within {said['tolerance']}" if said.get("tolerance") else ""
+    reasons = said.get("reasons")
+    why = f": {reasons[0]}" if isinstance(reasons, list) and reasons else ""
+    return f"{said['verdict']}{tolerance}{why} ({event.get('at', '')} by {event.get('by', '')} on {said.get('host', 'unknown')})"
+
+
 def _environment(experiment: Experiment) -> str | None:
     """Return one line about what it ran on: the Python version, and the number of packages."""
     try:
@@ -290,6 +303,7 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
             yield from metrics.read(stream, f"{paths[0]} of {experiment.name}", warnings)  # type: ignore[arg-type]
     else:
         yield from series.of(experiment.files, experiment.read, warnings)
+    yield from late.points(experiment.extra.get("events", ()))
     for warning in warnings:
         output.say(output.clean(warning))
 

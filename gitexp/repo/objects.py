@@ -9,8 +9,9 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.errors import GitError, NotFoundError
 from gitexp.repo.process import Git
@@ -45,7 +46,7 @@ class Objects(Git):
         with tempfile.TemporaryFile() as request:  # not a pipe, which two sides that both write can fill for good
             request.writelines(todo)
             request.seek(0)
-            with self.stream("cat-file", "--batch", stdin=request) as output:  # git reads on while we work on what came
+            with self.stream("cat-file", "--batch", "--buffer", stdin=request) as output:  # git reads on while we work on what came
                 yield from _parsed_batch(output, len(todo))
 
     def tree(self, oid: str) -> bytes:
@@ -74,11 +75,11 @@ class Objects(Git):
             raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
         return found.data
 
-    def read_points(self, commit: str, files: Mapping[str, str]) -> Iterator[MetricPoint]:
-        """Yield all points of an experiment, in whichever form its files have."""
-        from gitexp import series
+    def read_points(self, commit: str, files: Mapping[str, str], events: Iterable[Mapping[str, Any]] = ()) -> Iterator[MetricPoint]:
+        """Yield all points of an experiment, in whichever form its files have, and those that events in its notes add."""
+        from gitexp import late, series
 
-        return series.of(files, functools.partial(self.read_file, commit))
+        return chain(series.of(files, functools.partial(self.read_file, commit)), late.points(events))
 
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from gitexp import metrics, series
+from gitexp import late, metrics, series
 from gitexp.errors import FormatError, NotFoundError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
@@ -36,7 +36,10 @@ def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET)
     many = max(1, sum(len(item.metrics) for item in experiments))
     limit = max(_FEWEST, min(_MOST, budget // many))
     total = kept = 0
-    usual = ((at, metrics.read(io.BytesIO(data or b""))) for at, (_, data) in zip(names, blobs.contents(repo, names.values())))
+    usual = (
+        (at, chain(metrics.read(io.BytesIO(data or b"")), late.points(experiments[at].extra.get("events", ()))))
+        for at, (_, data) in zip(names, blobs.contents(repo, names.values()))
+    )
     adopted = ((at, experiments[at].points()) for at, paths in files.items() if paths and at not in names)  # history in other forms
     for at, points in chain(usual, adopted):
         for name, course in _series(points).items():

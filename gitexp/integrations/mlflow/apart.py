@@ -38,7 +38,7 @@ def open_apart(repo: Repo) -> Any:
     return ApartStore(f"sqlite:///{path}", Path(folder, "artifacts").as_uri())
 
 
-class ApartStore(SqlAlchemyStore):  # type: ignore[misc]
+class ApartStore(SqlAlchemyStore):
     """MLflow's own store, which tells the run that this process belongs to."""
 
     def _log_metrics(self, run_id: str, metrics: Any) -> None:

@@ -35,7 +35,7 @@ class _Held(NamedTuple):
     commit: str | None
 
 
-class GitArtifacts(ArtifactRepository):  # type: ignore[misc]
+class GitArtifacts(ArtifactRepository):
     """The artifacts of one run or model."""
 
     def __init__(self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:

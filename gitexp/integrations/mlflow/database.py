@@ -20,7 +20,7 @@ from gitexp import locks
 from gitexp.integrations.mlflow import place
 from gitexp.repo import Repo
 
-VERSION = 1
+VERSION = 2
 _TABLES = """
     CREATE TABLE gitexp_state(made_by TEXT);
     CREATE TABLE gitexp_run(

@@ -1,23 +1,22 @@
 """What comes to an experiment after it was recorded: late metrics, and what people edit in MLflow's pages.
 
 A commit never changes, so it becomes a line in the experiment's git notes, which ``gitexp push`` and ``pull`` exchange: a
-label or a note of gitexp's own where it is one, else ``{"mlflow": {...}}`` with tags, a name, metrics or params.
+label, a note, late values of gitexp's own where it is one, else ``{"mlflow": {...}}`` with tags, a name or a stage.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitexp import deferral, notes
+from gitexp import deferral, late, notes
 from gitexp.experiment import MetricPoint
 from gitexp.index import Index
 from gitexp.integrations.mlflow import words
 from gitexp.repo import Repo
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
-_late: dict[str, list[list[Any]]] = {}
+_late: dict[str, list[MetricPoint]] = {}
 
 
 def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[str, Any]]:
@@ -59,11 +58,15 @@ def add(repo: Repo, commit: str, events: Iterable[Mapping[str, Any]]) -> None:
     notes.add(repo, [commit], events)
 
 
+def of_params(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the event for params that came after the recording: what they stand for, and how MLflow spelt them."""
+    return {"params": {key: words.param_value(text) for key, text in texts.items()}, "mlflow": {"params": dict(texts)}}
+
+
 def add_late_metrics(repo: Repo, commit: str, points: Iterable[MetricPoint]) -> None:
     """Write metric values that came after the recording, a moment later and many at once."""
     key = f"late {repo.state_dir} {commit}"
-    rows = _late.setdefault(key, [])
-    rows += [[name, value if math.isfinite(value) else str(value), timestamp, step] for name, value, timestamp, step in points]
+    _late.setdefault(key, []).extend(points)
     deferral.later(key, lambda: _write(repo, commit, key), _SECONDS)
 
 
@@ -74,6 +77,6 @@ def settle(repo: Repo, commit: str | None = None) -> None:
 
 
 def _write(repo: Repo, commit: str, key: str) -> None:
-    rows = _late.pop(key, [])
-    if rows:
-        add(repo, commit, [{"mlflow": {"metrics": rows}}])
+    points = _late.pop(key, [])
+    if points:
+        add(repo, commit, [late.event(points)])

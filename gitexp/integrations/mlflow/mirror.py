@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gitexp import message, params, series
+from gitexp import late, message, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.integrations.mlflow import words
@@ -213,7 +213,7 @@ def _do(server: Server, task: _Task, files: Contents, address: str | None) -> st
 def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
     """Give a run all values that it lacks, a new one where there is none, and return its id and where its artifacts go."""
     experiment = task.experiment
-    points = [*series.of(experiment.files, lambda path: _file(files, path))]
+    points = [*series.of(experiment.files, lambda path: _file(files, path)), *late.points(experiment.extra.get("events", ()))]
     given = {words.key(name): words.param_text(value) for name, value in _params(experiment, files).items()}
     if task.run is None:
         start = max(0, int(experiment.started.timestamp() * 1000))
@@ -253,7 +253,8 @@ def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
     """Return the params flat: from their files where the summary cut one."""
     if not any(isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()):
         return experiment.params
-    return series.params_of({path: params.load(_file(files, path), path) for path in series.paths(experiment.files, "params")})
+    flat = series.params_of({path: params.load(_file(files, path), path) for path in series.paths(experiment.files, "params")})
+    return {**flat, **late.params(experiment.extra.get("events", ()))}
 
 
 def _file(files: Contents, path: str) -> bytes:

@@ -45,7 +45,9 @@ def repository(uri: str) -> Repo:
         path = path[2:]
     if re.match(r"/[A-Za-z]:", path):  # Windows: gitexp:///C:/thesis
         path = path[1:]
-    return Repo.discover(unquote(path) or ".")
+    repo = Repo.discover(unquote(path) or ".")
+    repo.found_at = None  # it is kept as long as the process lives, and HEAD moves with each run
+    return repo
 
 
 def folder(repo: Repo) -> Path:

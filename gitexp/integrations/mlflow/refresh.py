@@ -13,13 +13,13 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitexp import journal, message, metrics, params
+from gitexp import journal, late, message, metrics, params
 from gitexp.errors import GitexpError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.index import Index
@@ -65,12 +65,12 @@ class Follower:
     def catch_up(self) -> None:
         """Bring the database up to date with git, and with the runs that are going on."""
         with self._lock:
-            folders = {folder.name: folder for folder in journal.folders(self.repo)}
-            stamps = {name: _stamp(folder) for name, folder in folders.items()}
-            refs = _refs(self.repo)
+            _, stamps, refs = self._looked_at()
             if refs and refs == self._refs and stamps == self._stamps:
                 return
             with database.writing(self.path) as db:
+                # Only now, when nobody else can add to the database: a run in it that is not on the list has ended.
+                folders, stamps, refs = self._looked_at()
                 tables = Tables(db, self._root)
                 recorded = self._follow_git(tables) if refs != self._refs or not refs or self._stamps.keys() - stamps.keys() else set()
                 for name, folder in folders.items():
@@ -78,6 +78,12 @@ class Follower:
                         self._follow(tables, folder, stamps[name], recorded)
                 self._forget(tables, folders.keys())
             self._refs, self._stamps = refs, stamps
+
+    def _looked_at(self) -> tuple[dict[str, Path], dict[str, str], tuple[int, ...]]:
+        """Return the folders of runs, what changes when they do, and what changes when git does: in this order, since a run
+        is in git before its folder goes."""
+        folders = {folder.name: folder for folder in journal.folders(self.repo)}
+        return folders, {name: _stamp(folder) for name, folder in folders.items()}, _refs(self.repo)
 
     # -- from git ------------------------------------------------------------------------------------------------
 
@@ -135,6 +141,7 @@ class Follower:
         name = _text(known.get("name")) or facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
         user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
         group = _text(known.get("experiment")) or facts.get("group") or words.DEFAULT
+        start, end = _moment(known.get("start"), start), _moment(known.get("end"), end)
         at = tables.put_run(Row(run, name, user, status, start, end, ACTIVE, group))
         command = facts.get("command")
         tags = {"mlflow.runName": name, "mlflow.user": user, "mlflow.source.name": " ".join(command) if command else ""}
@@ -171,8 +178,8 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     given = given if isinstance(given, dict) else {}
     body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
     tags = words.tags(value, body=body)
-    if known:
-        tags.update({**_texts(known.get("tags")), **_own_tags(value)})
+    if known:  # what MLflow said of it, and what nobody could know before its end
+        tags = {key: text for key, text in tags.items() if key == words.NOTE} | _texts(known.get("tags")) | _own_tags(value)
     if known and value.notes:
         tags["mlflow.note.content"] = "\n\n".join(value.notes)
     name = _text(known.get("name")) or value.name
@@ -186,7 +193,8 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
         stage = change["stage"] if change.get("stage") in (ACTIVE, DELETED) else stage
     tags["mlflow.runName"] = name
     start = int(value.started.timestamp() * 1000)
-    end = start + int((value.duration or 0) * 1000)
+    end = _moment(known.get("end"), start + int((value.duration or 0) * 1000))
+    start = _moment(known.get("start"), start)
     group = _text(known.get("experiment")) or _text(given.get("experiment")) or value.group or words.DEFAULT
     user = _text(known.get("user")) or value.author
     tables.empty(run)
@@ -196,23 +204,14 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     if data["params"]:
         with suppress(GitexpError):
             flat = params.flatten(params.load(data["params"]))
-    tables.put_params(run, _params(flat, known))
-    for change in changes:
+    for change in changes:  # as they were spelt, before what they stand for
         tables.put_params(run, _texts(change.get("params")))
+    tables.put_params(run, _params(flat, known))
     with suppress(GitexpError):
         tables.put_metrics(run, metrics.read(io.BytesIO(data["metrics"] or metrics.HEADER)))
-    tables.put_metrics(run, (point for change in changes for point in late_points(change)))
+    tables.put_metrics(run, late.points(value.extra.get("events", ())))
     if isinstance(known.get("tables"), dict):
         tables.put_linked(run, at, known["tables"])
-
-
-def late_points(change: dict[str, Any]) -> Iterator[MetricPoint]:
-    """Yield the metric values that a note adds to an experiment; what is none is passed over."""
-    rows = change.get("metrics")
-    for row in rows if isinstance(rows, list) else ():
-        with suppress(TypeError, ValueError, OverflowError):
-            name, value, timestamp, step = row
-            yield MetricPoint(metrics.check_name(name), float(value), int(timestamp), int(step))
 
 
 def _own_tags(value: Experiment) -> dict[str, str]:
@@ -323,6 +322,11 @@ def _text(value: Any) -> str:
 def _texts(value: Any) -> dict[str, str]:
     """Return the texts of a mapping; everything else that somebody may have written there is passed over."""
     return {key: text for key, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+
+
+def _moment(said: Any, otherwise: Any) -> Any:
+    """Return ms since the epoch that MLflow was told, where it is a time that a database holds."""
+    return said if type(said) is int and 0 <= said < 2**62 else otherwise
 
 
 def _milliseconds(text: str) -> int:

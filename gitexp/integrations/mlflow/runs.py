@@ -105,7 +105,8 @@ class Runs:
             outer = None
         if outer is not None and face.claim(outer.folder):
             return outer, False, None
-        above = self.find(parent).run if parent and self.find(parent) else None  # type: ignore[union-attr]
+        known = self.find(parent) if parent else None
+        above = known.run if known else None
         if above is None and outer is not None and all(item.run is not outer or not item.ours for item in self._mine.values()):
             above = outer
         unsaved = notebook.unsaved()
@@ -138,7 +139,7 @@ class Runs:
         deferral.settle(running.run.id)
         experiment = running.run.end(ours, error)
         if experiment is not None and running.parent is not None and not running.parent.ended:
-            running.parent.add_facts("children", [experiment.name])
+            running.parent.add_facts("children", [experiment.name, *running.run.children])
 
     def go_on(self, id: str) -> bool:
         """Take a finished run up again that was not recorded yet, and return whether that was so."""
@@ -190,7 +191,7 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     with suppress(GitexpError):
         live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
         live.log_params(params.load(found[1]))
-    running.change(lambda known: known.update({**read_json(found[2]), "run": id}))
+    running.change(lambda known: known.update({**read_json(found[2]), "run": id, "end": None}))
     for path, data in zip(paths, found[3:]):
         with suppress(GitexpError):
             live.keep(path, data)

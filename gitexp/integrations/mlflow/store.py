@@ -44,7 +44,7 @@ def open_store(uri: str) -> Any:
         return apart.open_apart(repo) if apart.is_apart(repo) else GitStore(repo)
 
 
-class GitStore(SqlAlchemyStore):  # type: ignore[misc]
+class GitStore(SqlAlchemyStore):
     """The experiments of one repository, and the runs that go on in it."""
 
     ManagedSessionMaker: Any
@@ -121,7 +121,7 @@ class GitStore(SqlAlchemyStore):  # type: ignore[misc]
                 live.discard()
             raise
         running = runs.Running(made.info.run_id, live, ours, above)
-        facts = {"run": running.id, "experiment": experiment.name, "name": made.info.run_name, "user": user_id}
+        facts = {"run": running.id, "experiment": experiment.name, "name": made.info.run_name, "user": user_id, "start": start_time}
         running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
         extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
         live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
@@ -142,12 +142,13 @@ class GitStore(SqlAlchemyStore):  # type: ignore[misc]
             recorded = False
         elif name == "RUNNING" and running is not None:
             self._runs.go_on(run_id)
+            running.change(lambda known: known.pop("end", None))
         # what is recorded has its status for good: an atexit handler may call FINISHED what an exception ended
-        info = super().update_run_info(run_id, None if recorded else run_status, None if recorded else end_time, run_name)
+        info: RunInfo = super().update_run_info(run_id, None if recorded else run_status, None if recorded else end_time, run_name)
         if run_name:
             self._tagged(run_id, {_NAME: run_name})
         if running is not None and name is not None and run_status is not None and RunStatus.is_terminated(run_status):
-            running.change(lambda known: known.update(self._linked(run_id)))
+            running.change(lambda known: known.update({"end": end_time, **self._linked(run_id)}))
             self._runs.end(running, name)
         return info
 
@@ -306,7 +307,7 @@ class GitStore(SqlAlchemyStore):  # type: ignore[misc]
         if running is not None:
             running.log_params(texts)
         elif commit := self._commit(run_id):
-            self._noted(commit, [{"mlflow": {"params": texts}}])
+            self._noted(commit, [edits.of_params(texts)])
 
     def _tagged(self, run_id: str, tags: dict[str, str | None]) -> None:
         """Note tags in the run's face, or with the experiment."""

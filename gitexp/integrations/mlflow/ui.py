@@ -74,10 +74,13 @@ def _signals_interrupt() -> Iterator[None]:
         yield
         return
 
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
     def interrupt(_number: int, _frame: Any) -> None:
+        for number in numbers:  # only the first counts, so that the server is ended whole
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup means that it stays
     before = {number: signal.signal(number, interrupt) for number in heeded}
     try:

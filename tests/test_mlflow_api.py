@@ -1,0 +1,339 @@
+"""What scripts call of MLflow's API, against ``gitexp:.``: it answers as with MLflow's own store, and git has what was said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlflow_scripts import Training
+from recording import record
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mlflow")]
+
+
+def test_nested_runs_stand_beside_as_a_group_and_the_branch_gets_the_whole(training: Training) -> None:
+    done = training.run("""
+        import mlflow
+        with mlflow.start_run(run_name="whole") as whole:
+            for depth in (1, 2):
+                with mlflow.start_run(nested=True, run_name=f"depth {depth}") as child:
+                    mlflow.log_param("depth", depth)
+                    with mlflow.start_run(nested=True):
+                        mlflow.log_metric("inner", depth)
+            mlflow.log_metric("best", 1.0)
+        print(mlflow.get_parent_run(child.info.run_id).info.run_name)
+    """)
+    assert done.out.strip() == "whole"
+    found = training.experiments()
+    (whole,) = [item for item in found.values() if "best" in item["metrics"]]
+    assert whole["group"] is None
+    assert training.project.git("rev-parse", "HEAD") == whole["id"]
+    assert training.project.git("rev-list", "--count", "HEAD") == "2"
+    children = [item for item in found.values() if "depth" in item["params"]]
+    assert [item["group"] for item in children] == ["whole", "whole"]
+    assert len([item for item in found.values() if "inner" in item["metrics"]]) == 2
+
+
+def test_a_finished_run_that_is_taken_up_again_becomes_one_more_experiment_with_all_that_it_had(training: Training) -> None:
+    training.project.commit("ignore", _gitignore="*.pyc\n")
+    training.run("""
+        import mlflow
+        with mlflow.start_run(run_name="long") as run:
+            mlflow.log_param("lr", 0.1)
+            mlflow.log_metric("loss", 2.0, step=0)
+            mlflow.log_text("first", "a.txt")
+        open("run_id", "w").write(run.info.run_id)
+    """)
+    before = training.project.git("rev-parse", "refs/tags/exp-1")
+    done = training.run("""
+        import mlflow
+        run_id = open("run_id").read()
+        with mlflow.start_run(run_id=run_id):
+            print(mlflow.get_run(run_id).info.status)
+            mlflow.log_metric("loss", 1.0, step=1)
+            mlflow.log_text("second", "b.txt")
+        found = mlflow.get_run(run_id)
+        print(found.info.status, found.info.run_name, found.data.params, found.data.metrics)
+        print([item.value for item in mlflow.MlflowClient().get_metric_history(run_id, "loss")], len(mlflow.search_runs()))
+    """)
+    assert done.out.splitlines() == ["RUNNING", "FINISHED long {'lr': '0.1'} {'loss': 1.0}", "[2.0, 1.0] 1"]
+    assert training.project.git("rev-parse", "refs/tags/exp-1") == before
+    found = training.experiments()
+    assert (found["exp-2"]["params"], found["exp-2"]["metrics"]) == ({"lr": 0.1}, {"loss": 1.0})
+    files = training.project.git("ls-tree", "-r", "--name-only", "exp-2", ".gitexp/artifacts").split()
+    assert files == [".gitexp/artifacts/a.txt", ".gitexp/artifacts/b.txt"]
+
+
+def test_a_model_is_logged_and_loaded_again_by_another_process(training: Training) -> None:
+    pytest.importorskip("sklearn")
+    training.run("""
+        import mlflow
+        from sklearn.linear_model import LinearRegression
+        with mlflow.start_run() as run:
+            model = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
+            info = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"], serialization_format="pickle")
+        open("uris", "w").write(f"{info.model_uri} runs:/{run.info.run_id}/model")
+    """)
+    done = training.run(
+        """
+        import mlflow
+        for uri in open("uris").read().split():
+            print(round(mlflow.sklearn.load_model(uri).predict([[2.0]])[0], 6))
+        (model,) = mlflow.search_logged_models(output_format="list")
+        print(model.name, model.status)
+        """,
+        MLFLOW_ALLOW_PICKLE_DESERIALIZATION="true",
+    )
+    assert done.out.splitlines() == ["5.0", "5.0", "model READY"]
+    assert "MLmodel" in training.project.git("ls-tree", "-r", "--name-only", "exp-1", ".gitexp/models")
+
+
+def test_artifacts_of_every_kind_are_in_the_commit_and_come_back(training: Training) -> None:
+    done = training.run("""
+        import pathlib
+        import mlflow, pandas
+        folder = pathlib.Path("out")
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "c.txt").write_text("c")
+        (folder / "b.txt").write_text("b")
+        with mlflow.start_run() as run:
+            mlflow.log_artifact(str(folder / "b.txt"), "one")
+            mlflow.log_artifacts(str(folder), "all")
+            mlflow.log_dict({"a": [1, 2]}, "config/c.json")
+            mlflow.log_table({"x": [1, 2]}, "table.json")
+            mlflow.log_table({"x": [3]}, "table.json")
+        client = mlflow.MlflowClient()
+        print(mlflow.artifacts.load_dict(run.info.artifact_uri + "/config/c.json"))
+        print(mlflow.load_table("table.json")["x"].tolist())
+        print(sorted(path.relative_to(got).as_posix() for got in [pathlib.Path(mlflow.artifacts.download_artifacts(
+            run_id=run.info.run_id, artifact_path="all"))] for path in got.rglob("*.txt")))
+        print([(item.path, item.is_dir) for item in client.list_artifacts(run.info.run_id)])
+    """)
+    assert done.out.splitlines() == [
+        "{'a': [1, 2]}",
+        "[1, 2, 3]",
+        "['b.txt', 'deep/c.txt']",
+        "[('all', True), ('config', True), ('one', True), ('table.json', False)]",
+    ]
+    files = training.project.git("ls-tree", "-r", "--name-only", "exp-1", ".gitexp/artifacts").split()
+    assert [path.removeprefix(".gitexp/artifacts/") for path in files] == [
+        "all/b.txt", "all/deep/c.txt", "config/c.json", "one/b.txt", "table.json",
+    ]  # fmt: skip
+
+
+def test_figures_and_datasets_are_kept_with_the_run(training: Training) -> None:
+    pytest.importorskip("matplotlib")
+    training.run("""
+        import matplotlib
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+        import mlflow, pandas
+        figure, axes = plt.subplots()
+        axes.plot([1, 2])
+        with mlflow.start_run():
+            mlflow.log_figure(figure, "curve.png")
+            data = mlflow.data.from_pandas(pandas.DataFrame({"x": [1.0, 2.0]}), source="data.csv", name="houses")
+            mlflow.log_input(data, context="training", tags={"split": "a"})
+    """)
+    assert training.project.git("cat-file", "-s", "exp-1:.gitexp/artifacts/curve.png") > "1"
+    for database in ("the one that logged it", "one made anew from git"):
+        done = training.run(
+            """
+            import mlflow
+            (run,) = mlflow.search_runs(output_format="list")
+            (given,) = run.inputs.dataset_inputs
+            print(given.dataset.name, {tag.key: tag.value for tag in given.tags})
+            """,
+            name="look.py",
+        )
+        assert done.out.strip() == "houses {'mlflow.data.context': 'training', 'split': 'a'}", database
+        (training.project.root / ".git/gitexp/mlflow/tracking.sqlite").unlink()
+
+
+SEARCHES = """
+    import json
+    import mlflow
+    for lr, loss, team in ((0.1, 3.0, "blue"), (0.2, 1.0, "red"), (0.3, 2.0, "blue")):
+        with mlflow.start_run(run_name=f"lr {lr}"):
+            mlflow.log_param("lr", lr)
+            mlflow.log_metric("loss", loss)
+            mlflow.set_tags({"team": team, "mlflow.note.content": f"about {lr}"})
+    client = mlflow.MlflowClient()
+    def names(**search):
+        return [run.info.run_name for run in mlflow.search_runs(output_format="list", **search)]
+    print(names(filter_string="metrics.loss < 2.5", order_by=["metrics.loss DESC"]))
+    print(names(filter_string="tags.team = 'blue' AND params.lr != '0.1'"))
+    print(names(filter_string="attributes.run_name LIKE '%0.2' AND attributes.status = 'FINISHED'"))
+    print(names(order_by=["params.lr ASC"], max_results=2))
+    (first,) = mlflow.search_runs(filter_string="params.lr = '0.1'", output_format="list")
+    print(first.data.tags["mlflow.note.content"], first.data.tags["gitexp.name"])
+    client.delete_run(first.info.run_id)
+    print(len(names()), client.get_run(first.info.run_id).info.lifecycle_stage, len(names(run_view_type=2)))
+    client.restore_run(first.info.run_id)
+    client.set_tag(first.info.run_id, "gitexp.labels", '["good"]')
+    client.set_tag(first.info.run_id, "verdict", "keep")
+    client.delete_tag(first.info.run_id, "team")
+    client.set_tag(first.info.run_id, "mlflow.note.content", "changed my mind")
+    client.update_run(first.info.run_id, name="the first")
+    print(len(names()), client.get_run(first.info.run_id).info.run_name)
+"""
+
+
+def test_searches_filter_and_sort_and_edits_become_labels_and_notes_at_once(training: Training) -> None:
+    done = training.run(SEARCHES)
+    assert done.out.splitlines() == [
+        "['lr 0.3', 'lr 0.2']",
+        "['lr 0.3']",
+        "['lr 0.2']",
+        "['lr 0.1', 'lr 0.2']",
+        "about 0.1 exp-1",
+        "2 deleted 1",
+        "3 the first",
+    ]
+    shown = training.experiments()["exp-1"]
+    assert (shown["labels"], shown["notes"]) == (["good"], ["changed my mind"])
+    training.project.git("clone", "-q", str(training.project.root), "../clone")
+    training.project.git("fetch", "-q", "origin", "refs/notes/gitexp:refs/notes/gitexp", cwd=training.project.root.parent / "clone")
+    look = """
+        import mlflow
+        (run,) = mlflow.search_runs(filter_string="params.lr = '0.1'", output_format="list")
+        tags = run.data.tags
+        print(run.info.run_name, tags["verdict"], "team" in tags, tags["mlflow.note.content"], tags["gitexp.labels"])
+    """
+    there = training.elsewhere(training.project.root.parent / "clone").run(look, name="look.py").out.strip()
+    assert there == 'the first keep False changed my mind ["good"]', "notes carry the edits to another clone"
+
+
+def test_groups_are_mlflow_experiments_and_mlflows_own_commands_list_them(training: Training) -> None:
+    record(training.project, {"lr": 0.5}, {"loss": 0.1}, group="sweep")
+    training.run("""
+        import mlflow
+        mlflow.set_experiment("nets")
+        with mlflow.start_run():
+            mlflow.log_param("lr", 0.1)
+    """)
+    assert {item["group"] for item in training.experiments().values()} == {"sweep", "nets"}
+    done = training.run("""
+        import sys
+        import mlflow
+        from mlflow.cli import cli
+        cli(["experiments", "search"], standalone_mode=False)
+        for name in ("sweep", "nets"):
+            cli(["runs", "list", "--experiment-id", mlflow.get_experiment_by_name(name).experiment_id], standalone_mode=False)
+            print(mlflow.search_runs(experiment_names=[name])["params.lr"].tolist())
+    """)
+    assert all(word in done.out for word in ("Default", "sweep", "nets", "exp-1", "['0.5']", "['0.1']"))
+
+
+SAME = """
+    import math, sys
+    import mlflow
+    from mlflow.entities import Metric, Param, RunTag, ViewType
+
+    def heard(client):
+        said = []
+
+        def hear(call, *args, **named):
+            try:
+                answer = call(*args, **named)
+            except mlflow.MlflowException as error:
+                answer = error.error_code
+            said.append(answer if isinstance(answer, (str, type(None))) else type(answer).__name__)
+            return answer
+
+        def told(run):
+            ours = ("gitexp.", "mlflow.source.git", "mlflow.log-model")
+            tags = {key: text for key, text in run.data.tags.items() if not key.startswith(ours)}
+            metrics = {key: repr(value) for key, value in run.data.metrics.items()}
+            info = run.info
+            return info.run_name, info.status, info.lifecycle_stage, info.start_time, info.end_time, info.user_id, run.data.params, metrics, tags
+
+        first = client.create_experiment("first", tags={"kind": "a"})
+        hear(client.create_experiment, "first")
+        hear(client.create_experiment, "")
+        other = client.create_experiment("other")
+        client.set_experiment_tag(first, "kind", "b")
+        client.rename_experiment(other, "renamed")
+        said.append(sorted((item.name, tuple(item.tags.items())) for item in client.search_experiments()))
+        said.append([item.name for item in client.search_experiments(filter_string="name LIKE 'ren%'")])
+        client.delete_experiment(other)
+        hear(client.create_run, other)
+        said.append([item.name for item in client.search_experiments(ViewType.DELETED_ONLY)])
+        client.restore_experiment(other)
+        said.append(client.get_experiment(other).lifecycle_stage)
+        hear(client.get_experiment, "987654321")
+
+        run = client.create_run(first, start_time=1000, run_name="one", tags={"team": "blue"})
+        id = run.info.run_id
+        said.append(told(run))
+        hear(client.log_metric, id, "loss", 3.0, 10, 0)
+        hear(client.log_metric, id, "loss", 3.0, 10, 0)
+        hear(client.log_metric, id, "loss", 1.0, 30, 2)
+        hear(client.log_metric, id, "loss", 2.0, 20, 1)
+        hear(client.log_metric, id, "odd", math.nan, 1, 0)
+        hear(client.log_metric, id, "up", math.inf, 1, 0)
+        hear(client.log_metric, id, "bad name?", 1.0)
+        hear(client.log_metric, id, "text", "high")
+        hear(client.log_metric, id, "a" * 300, 1.0)
+        hear(client.log_metric, "0" * 32, "loss", 1.0)
+        hear(client.log_batch, id, [Metric("many", at, at, at) for at in range(1000)], [Param("p", "1"), Param("q", "x")], [RunTag("t", "1")])
+        hear(client.log_batch, id, [Metric("many", at, at, at) for at in range(1001)])
+        hear(client.log_batch, id, [Metric("twice", 1.0, 1, 1), Metric("twice", 1.0, 1, 1), Metric("twice", 2.0, 1, 1)])
+        hear(client.log_param, id, "p", "1")
+        hear(client.log_param, id, "p", "2")
+        hear(client.log_param, id, "bad?", "2")
+        hear(client.log_batch, id, [], [Param("r", "1"), Param("r", "2")])
+        hear(client.set_tag, id, "t", "2")
+        hear(client.delete_tag, id, "team")
+        hear(client.delete_tag, id, "team")
+        hear(client.set_tag, id, "mlflow.note.content", "why")
+        said.append([(item.value, item.timestamp, item.step) for item in client.get_metric_history(id, "loss")])
+        said.append(sorted((item.value, item.timestamp, item.step) for item in client.get_metric_history(id, "twice")))
+        said.append(client.get_metric_history(id, "nothing"))
+        said.append(told(client.get_run(id)))
+        client.set_terminated(id, "FAILED", 5000)
+        said.append(told(client.get_run(id)))
+
+        for at in range(5):
+            made = client.create_run(first, start_time=2000 + at, run_name=f"run {at}")
+            client.log_param(made.info.run_id, "at", at)
+            client.log_metric(made.info.run_id, "score", (at * 3) % 5)
+            client.set_terminated(made.info.run_id, end_time=3000 + at)
+        ways = ({"filter_string": "metrics.score > 1", "order_by": ["metrics.score DESC"]}, {"order_by": ["attributes.start_time ASC"]},
+                {"filter_string": "params.at IN ('1', '3')"}, {"filter_string": "attributes.status = 'FAILED'"}, {"filter_string": "tags.t = '2'"},
+                {"filter_string": "attributes.end_time < 3002"}, {"order_by": ["params.at DESC", "metrics.score"]}, {"filter_string": "nonsense"})
+        for way in ways:
+            found = hear(client.search_runs, [first], **way)
+            said.append([item.info.run_name for item in found] if not isinstance(found, str) else found)
+        page = client.search_runs([first], max_results=2, order_by=["attributes.start_time DESC"])
+        rest = client.search_runs([first], max_results=9, order_by=["attributes.start_time DESC"], page_token=page.token)
+        said.append(([item.info.run_name for item in page], [item.info.run_name for item in rest], rest.token))
+
+        client.delete_run(id)
+        hear(client.log_metric, id, "loss", 1.0)
+        hear(client.log_param, id, "late", "1")
+        hear(client.set_tag, id, "late", "1")
+        said.append([item.info.run_name for item in client.search_runs([first], run_view_type=ViewType.DELETED_ONLY)])
+        client.restore_run(id)
+        client.update_run(id, name="changed")
+        said.append(told(client.get_run(id)))
+        hear(client.get_run, "0" * 32)
+        hear(client.delete_run, "0" * 32)
+        return said
+
+    theirs, ours = heard(mlflow.MlflowClient("sqlite:///" + sys.argv[1])), heard(mlflow.MlflowClient("gitexp:."))
+    assert len(theirs) == len(ours)
+    for at, (a, b) in enumerate(zip(theirs, ours)):
+        if a != b:
+            print(f"{at}: {a!r}\\n    {b!r}")
+    print(len(ours), "answers")
+"""
+
+
+def test_the_store_answers_as_mlflows_own_does(training: Training, tmp_path: Path) -> None:
+    answers = training.run(SAME, str(tmp_path / "theirs.db")).out.strip()
+    assert answers == f"{answers.split()[-2]} answers", answers
+    assert int(answers.split()[-2]) > 50
+    assert len(training.experiments()) == 6
+    training.project.fsck()
