@@ -150,15 +150,19 @@ def test_nothing_runs_without_a_yes(project: Project) -> None:
         ("log", "has no command to run"),
         ("secret", "held a secret"),
         ("fails", "failed with exit code 3: no luck"),
+        ("says nothing", "has no metric, so there is nothing to compare"),
     ],
 )
 def test_what_cannot_be_run_exits_with_125(project: Project, command: str, says: str) -> None:
     """`git bisect run` skips a commit for that code."""
-    project.commit(train_py="import os, sys\nif os.path.exists('FAIL'):\n    print('no luck')\n    sys.exit(3)\n")
+    train = "import os, sys, gitexp\nif os.path.exists('FAIL'):\n    gitexp.log_metric('rmse', 1)\n    print('no luck')\n    sys.exit(3)\n"
+    project.commit(train_py=train)
     if command == "log":
         project.gitexp("log", "--metric", "rmse=1")
     elif command == "secret":
         project.gitexp("run", "--", PYTHON, "train.py", "--token", "abc")
+    elif command == "says nothing":
+        project.gitexp("run", "--", PYTHON, "train.py")
     else:
         project.write("FAIL", "")
         project.gitexp("run", "--", PYTHON, "train.py", code=3)
