@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,21 @@ EDITS: dict[str, dict[str, str | None]] = {
     "a folder in the place of a file": {"top.txt/below.txt": "new"},
     "sorts as git does": {"a-b": "new", "a.b": "new", "a0": "new"},
 }
+
+
+@contextmanager
+def prepared(project: Project, folder: Path) -> Iterator[tuple[Repo, fastforward.NextIndex, str]]:
+    """Snapshot a committed ``code.py``, and have the next index ready for a tree with a ``params.yml`` more."""
+    project.write("code.py", "1")
+    project.commit()
+    repo = Repo.discover()
+    shot = snapshot.take(repo, settings.load(repo.root), folder / "index")
+    files: dict[str, str | None] = {"params.yml": repo.write_object("blob", b"lr: 1\n")}
+    tree = trees.edited(repo, shot.tree, files)
+    with repo.lock() as fd, fastforward.NextIndex(repo, shot, files, fd) as index:
+        index.begin()
+        assert index.why_not(tree) is None
+        yield repo, index, tree
 
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
@@ -58,15 +75,7 @@ def test_what_git_takes_for_no_path_enters_no_tree(project: Project) -> None:
 
 
 def test_what_is_staged_in_the_last_moment_is_not_overwritten(project: Project, tmp_path: Path) -> None:
-    project.write("code.py", "1")
-    project.commit()
-    repo = Repo.discover()
-    shot = snapshot.take(repo, settings.load(repo.root), tmp_path / "index")
-    files: dict[str, str | None] = {"params.yml": repo.write_object("blob", b"lr: 1\n")}
-    tree = trees.edited(repo, shot.tree, files)
-    with repo.lock() as fd, fastforward.NextIndex(repo, shot, files, fd) as index:
-        index.begin()
-        assert index.why_not(tree) is None
+    with prepared(project, tmp_path) as (repo, index, tree):
         project.write("code.py", "2")
         project.git("add", "code.py")  # after it was looked at, and before it is locked
         assert not index.lock()
@@ -77,15 +86,7 @@ def test_what_is_staged_in_the_last_moment_is_not_overwritten(project: Project, 
 
 
 def test_an_index_that_was_only_refreshed_meanwhile_is_made_anew(project: Project, tmp_path: Path) -> None:
-    project.write("code.py", "1")
-    project.commit()
-    repo = Repo.discover()
-    shot = snapshot.take(repo, settings.load(repo.root), tmp_path / "index")
-    files: dict[str, str | None] = {"params.yml": repo.write_object("blob", b"lr: 1\n")}
-    tree = trees.edited(repo, shot.tree, files)
-    with repo.lock() as fd, fastforward.NextIndex(repo, shot, files, fd) as index:
-        index.begin()
-        assert index.why_not(tree) is None
+    with prepared(project, tmp_path) as (repo, index, tree):
         os.utime(project.root / "code.py", (1, 1))
         project.git("update-index", "--refresh")
         assert not index.lock()

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gitexp import metrics, params, record, results, settings, store
-from gitexp.cli import completion, data, output
+from gitexp.cli import completion, data, output, recording
 from gitexp.errors import UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.repo import Repo
@@ -19,16 +19,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("log")
-@click.option(
-    "-p",
-    "--param",
-    "given",
-    multiple=True,
-    metavar="K=V",
-    shell_complete=completion.given_params,
-    help="A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).",
-)
-@click.option("--params-file", multiple=True, type=_FILE, metavar="FILE", help="Params from YAML, JSON or TOML; later ones win.")
+@recording.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
 @click.option(
     "-M",
     "--metric",
@@ -40,22 +31,9 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--metrics-file", multiple=True, type=_FILE, metavar="FILE", help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.")
 @click.option("-m", "--message", metavar="TEXT", help="The subject; by itself it says the name, metrics and params.")
-@click.option("--note", default="", metavar="TEXT", help="More text, the body of the commit message.")
-@click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label.")
-@click.option("--group", metavar="NAME", help="The group that it belongs to.")
-@click.option("--name", metavar="TAG", help="A tag name of your own instead of exp-N.")
+@recording.options
 @click.option("--artifact", "artifacts", multiple=True, type=_FILE, metavar="PATH", help="A file to keep, ignored or not.")
 @click.option("--status", type=click.Choice(STATUSES), default="finished", show_default=True, help="How the run ended.")
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A file or folder that it reads; its hash is kept.",
-)
-@click.option("--sign/--no-sign", default=None, help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').")
-@click.option("--advance/--no-advance", default=None, help="Move the branch onto it where that is a fast-forward (default: yes).")
 @click.option("--dry-run", is_flag=True, help="Print what would be committed, and what would be left out and why.")
 def log_command(
     given: tuple[str, ...],

@@ -9,39 +9,17 @@ import click
 
 from gitexp import command as commands
 from gitexp import params, run
-from gitexp.cli import completion, data, output
+from gitexp.cli import completion, data, output, recording
 from gitexp.cli.record import report
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
 
 
 @click.command("run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
-@click.option(
-    "-p",
-    "--param",
-    "given",
-    multiple=True,
-    metavar="K=V",
-    shell_complete=completion.given_params,
-    help="A param; wins over those from files and from the command.",
-)
-@click.option("--params-file", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Params from YAML, JSON or TOML.")
+@recording.params_options("A param; wins over those from files and from the command.")
 @click.option("--args/--no-args", "from_args", default=True, help="Take --key value and key=value of the command as params (default: yes).")
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
-@click.option("--note", default="", metavar="TEXT", help="More text, the body of the commit message.")
-@click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label.")
-@click.option("--group", metavar="NAME", help="The group that it belongs to.")
-@click.option("--name", metavar="TAG", help="A tag name of your own instead of exp-N.")
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="A file or folder that it reads; its hash is kept.",
-)
-@click.option("--sign/--no-sign", default=None, help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').")
-@click.option("--advance/--no-advance", default=None, help="Move the branch onto it where that is a fast-forward (default: yes).")
+@recording.options
 @click.option("--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files)
 def run_command(
