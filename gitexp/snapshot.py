@@ -21,6 +21,7 @@ from gitexp.repo import Head, Repo
 from gitexp.settings import Settings
 
 _TRIES = 5
+_BEHIND = "beyond a symbolic link"  # git's words
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,12 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
             break
         except GitError as error:  # a file went or changed under git's hands
             if attempt == _TRIES - 1 or not any(
-                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index")
+                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index", _BEHIND)
             ):
                 raise
+            if _BEHIND in error.stderr:  # a link took the place of their folder
+                gone = [path for path in add if is_behind_link(repo.root, path)]
+                repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env)
     kept = tuple(path for path in changed if path not in submodules)
     return Snapshot(
         tree, head, index, kept, tuple(taken), tuple(left_out), tuple(sorted(staged_apart)), stamp, was_assumed, tuple(previous)
@@ -160,6 +164,11 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
     options = ("--cached", "--name-only", "--no-renames", "--ignore-submodules", "-z")
     with repo.beside("diff-index", *options, head.commit, env=env) as compared:
         yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
+
+
+def is_behind_link(root: Path, path: str) -> bool:
+    """Whether a folder on the way to a path is a symbolic link: for git there is no such file."""
+    return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
 def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
