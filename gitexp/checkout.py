@@ -326,8 +326,7 @@ def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | N
         return
     if not stash:
         raise _in_the_way(survey.lost)
-    if stuck := _unstashable(repo):
-        raise UsageError(f"git stash could not bring {_listed(stuck)} back, where HEAD has another file; commit, or use --worktree DIR")
+    _check_stashable(repo)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []
     repo.git("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit, env=repo.identity)
@@ -343,14 +342,19 @@ def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | N
         raise
 
 
-def _unstashable(repo: Repo) -> list[str]:
-    """Return the untracked paths at, below or above a path of HEAD's that is gone: ``git stash pop`` finds that one in their way."""
+def _check_stashable(repo: Repo) -> None:
+    """Raise UsageError where ``git stash`` would do half, or its pop find something in the way of what it is to bring back."""
+    assumed = [os.fsdecode(line[2:]) for line in repo.git("ls-files", "-v", "-z").split(b"\0") if line[:1].islower()]
+    if assumed:
+        raise UsageError(f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use --worktree DIR")
     gone = repo.git("diff-index", "--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z", "HEAD")
     if not gone:
-        return []
+        return
     paths = [os.fsdecode(path) for path in gone.split(b"\0") if path]
     untracked = [os.fsdecode(path) for path in repo.git("ls-files", "-z", "-o", "--exclude-standard").split(b"\0") if path]
-    return [path for path in untracked if _below(path, paths) or any(_below(other, [path]) for other in paths)]
+    stuck = [path for path in untracked if _below(path, paths) or any(_below(other, [path]) for other in paths)]
+    if stuck:
+        raise UsageError(f"git stash could not bring {_listed(stuck)} back, where HEAD has another file; commit, or use --worktree DIR")
 
 
 @contextmanager

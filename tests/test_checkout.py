@@ -149,6 +149,13 @@ def test_nothing_is_stashed_where_git_could_not_bring_it_back(two: Project) -> N
     assert two.git("stash", "list") == ""
 
 
+def test_nothing_is_stashed_beside_files_that_git_was_told_not_to_look_at(two: Project) -> None:
+    two.git("update-index", "--assume-unchanged", "README.md")
+    two.write("train.py", "mine\n")
+    assert "git stash fails beside assume-unchanged files: 'README.md'" in two.error("checkout", "exp-1", "--stash")
+    assert read(two, "train.py") == "mine\n"
+
+
 def test_a_merge_under_way_stops_it(two: Project) -> None:
     two.git("checkout", "-q", "-b", "other", "HEAD~1")
     two.commit(train_py="print('third')\n")
