@@ -35,7 +35,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "importing",
     ),
     ("api", "tracking", "__init__"),
-    ("command", "doctor", "export"),
+    ("command", "traces", "doctor", "export"),
     (
         "run",
         "recovery",
@@ -52,7 +52,7 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
         "trust",
         "gate",
     ),
-    ("batch",),
+    ("batch", "arguments"),
     (
         "store",
         "fastforward",
