@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,6 +111,8 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
     The copy keeps the modification time: git compares it with those of the files to know which entries may have changed
     within the same tick, and with a newer one it misses them.
     """
+    import shutil
+
     source = repo.git_dir / "index"
     try:
         before = index_stamp(repo)

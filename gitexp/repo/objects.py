@@ -6,7 +6,6 @@ import functools
 import io
 import os
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -55,6 +54,8 @@ class Objects(Git):
         Raises:
             GitError: it is not there.
         """
+        import zlib
+
         with suppress(OSError, zlib.error):
             kind, _, data = zlib.decompress((self.common_dir / "objects" / oid[:2] / oid[2:]).read_bytes()).partition(b"\0")
             if kind.startswith(b"tree "):
@@ -90,6 +91,7 @@ class Objects(Git):
         if len(data) > _SMALL or not self._private_store:
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
         import hashlib
+        import zlib
 
         whole = f"{kind} {len(data)}\0".encode() + data
         oid = hashlib.new(self.object_format, whole).hexdigest()
