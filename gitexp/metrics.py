@@ -19,7 +19,7 @@ from gitexp.experiment import MetricPoint
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
 _END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)", re.IGNORECASE)
+_NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
 
 def number(name: str, value: Any) -> float:
@@ -49,7 +49,7 @@ def number(name: str, value: Any) -> float:
 def parse_number(name: str, text: str) -> float:
     """Return the number that ``text`` spells; raise UsageError that names the metric."""
     cleaned = text.strip()
-    if not _NUMBER.fullmatch(cleaned):
+    if not re.fullmatch(_NUMBER, cleaned):
         raise UsageError(f"metric '{name}' must be a number, not '{text}'")
     if cleaned.lstrip("+-").isdigit():
         return int(cleaned)

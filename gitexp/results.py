@@ -6,10 +6,8 @@ says just what is to be recorded, it is the record; else ours goes into ``.gitex
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -157,6 +155,8 @@ def _holds(target: Path, content: bytes) -> bool:
 
 
 def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
+    import shutil
+
     part = repo.state_dir / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
     if isinstance(content, Path):
         shutil.copyfile(content, part)
@@ -215,6 +215,8 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
 
 def blob_hash(repo: Repo, data: bytes) -> str:
     """Return the hash that git gives a file with this content."""
+    import hashlib
+
     return hashlib.new(repo.object_format, b"blob %d\0" % len(data) + data).hexdigest()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from gitexp.settings import Settings
 
 _TRIES = 5
 Listed = tuple[list[str], list[str], list[str], list[str]]
+_BEHIND = "beyond a symbolic link"  # git's words
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,12 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
             break
         except GitError as error:  # a file went or changed under git's hands
             if attempt == _TRIES - 1 or not any(
-                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index")
+                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index", _BEHIND)
             ):
                 raise
+            if _BEHIND in error.stderr:  # a link took the place of their folder
+                gone = [path for path in add if is_behind_link(repo.root, path)]
+                repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env)
     kept = tuple(path for path in changed if path not in submodules)
     return Snapshot(
         tree, head, index, kept, tuple(taken), tuple(left_out), tuple(sorted(staged_apart)), stamp, was_assumed, tuple(previous)
@@ -134,6 +137,8 @@ def link_or_copy(source: Path, target: Path) -> None:
     except FileNotFoundError:
         raise
     except OSError:
+        import shutil
+
         shutil.copy2(source, target)
 
 
@@ -191,6 +196,11 @@ def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | 
     data = index.read_bytes() if added else b""
     found = {path: entry for path in added if (entry := entries.find(data, path))}
     return trees.quickly_edited(repo, head.commit, found) if len(found) == len(added) else None
+
+
+def is_behind_link(root: Path, path: str) -> bool:
+    """Whether a folder on the way to a path is a symbolic link: for git there is no such file."""
+    return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
 def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:

@@ -6,7 +6,6 @@ import functools
 import io
 import os
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -62,6 +61,8 @@ class Objects(Git):
 
     def loose(self, oid: str) -> Object | None:
         """Return an object that lies in a file of its own; None for one that is packed, or not there."""
+        import zlib
+
         with suppress(OSError, zlib.error):
             with open(f"{self.common_dir}/objects/{oid[:2]}/{oid[2:]}", "rb") as file:
                 kind, _, data = zlib.decompress(file.read()).partition(b"\0")
@@ -131,6 +132,8 @@ class Objects(Git):
 
 def _packed(data: bytes) -> bytes:
     """Return data as zlib packs it, with a small memory: to get a large one takes longer than packing some hundred bytes."""
+    import zlib
+
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 4)
     return packer.compress(data) + packer.flush()
 

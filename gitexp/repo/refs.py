@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp import locks
 from gitexp.errors import GitError, RepositoryError
 from gitexp.repo.process import Git, explained, run
+
+if TYPE_CHECKING:
+    import subprocess
 
 HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 

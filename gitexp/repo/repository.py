@@ -38,7 +38,7 @@ class Repo(Objects, Refs):
         git_dir: ``.git`` of this work tree (in a linked one its own folder).
         common_dir: ``.git`` that all work trees share.
         object_format: ``sha1`` or ``sha256``.
-        found_at: where HEAD pointed when the repository was discovered, known without another process.
+        found_at: where HEAD pointed when the repository was discovered, as far as that was known without another process.
         distrusted: names of the filters that are not run, see ``distrusting``.
     """
 
@@ -54,11 +54,11 @@ class Repo(Objects, Refs):
         Raises:
             RepositoryError: there is none, it is bare, or git refuses to work in it.
         """
-        where = Path(os.path.abspath(path))
-        if plain := discovery.find(str(where)):
-            repo = cls(Path(plain.root), Path(plain.root, ".git"), Path(plain.root, ".git"), "sha1")
-            repo.found_at = Head(plain.commit, plain.branch)
+        if usual := discovery.find(path):
+            repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
+            repo.found_at = usual.head
             return repo
+        where = Path(os.path.realpath(path))
         wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-toplevel")
         done = run(["rev-parse", *wanted, *HEAD], where)
         lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]

@@ -1,4 +1,4 @@
-"""What is read from git's own files, to save a process, is what git says; and where it might not be, git is asked."""
+"""Entries read from the index itself, and trees made of them, are what git says; and where they might not be, git is asked."""
 
 from __future__ import annotations
 
@@ -12,115 +12,7 @@ import pytest
 
 from conftest import Project
 from gitexp import settings, snapshot, trees
-from gitexp.errors import RepositoryError
-from gitexp.repo import Repo, discovery, entries
-
-# -- where a repository is -----------------------------------------------------------------------------------------------
-
-
-def _linked(project: Project) -> Path:
-    project.git("worktree", "add", "-q", "../linked", "-b", "other")
-    return project.root.parent / "linked"
-
-
-def _submodule(project: Project) -> Path:
-    project.git("clone", "-q", str(project.root), "../library")
-    project.git("submodule", "add", "-q", "../library", "library")
-    return project.root / "library"
-
-
-def _configured(*args: str) -> Callable[[Project], Path]:
-    def place(project: Project) -> Path:
-        project.git("config", *args)
-        return project.root
-
-    return place
-
-
-def _packed(project: Project) -> Path:
-    project.git("pack-refs", "--all")
-    return project.root
-
-
-def _of_sha256(project: Project) -> Path:
-    shutil.rmtree(project.root / ".git")
-    project.git("init", "-q", "--object-format=sha256")
-    project.commit()
-    return project.root
-
-
-def _before_the_first_commit(project: Project) -> Path:
-    project.git("checkout", "-q", "--orphan", "fresh")
-    return project.root
-
-
-def _through_a_link(project: Project) -> Path:
-    (project.root / "deep" / "er").mkdir(parents=True)
-    link = project.root.parent / "link"
-    link.symlink_to(project.root / "deep")
-    return link / "er"
-
-
-def _detached(project: Project) -> Path:
-    project.git("checkout", "-q", "--detach")
-    return project.root
-
-
-PLAIN: dict[str, Callable[[Project], Path]] = {
-    "the top": lambda project: project.root,
-    "through a link": _through_a_link,
-    "a detached HEAD": _detached,
-    "a configuration of remotes": _configured("remote.origin.url", "https://example.org/x.git"),
-}
-ODD: dict[str, Callable[[Project], Path]] = {
-    "a linked work tree": _linked,
-    "a submodule": _submodule,
-    "a packed branch": _packed,
-    "no commit yet": _before_the_first_commit,
-    "sha256": _of_sha256,
-    "an included configuration": _configured("include.path", "../more"),
-    "a configuration for each work tree": _configured("extensions.worktreeConfig", "true"),
-}
-
-
-@pytest.mark.parametrize("place", [*PLAIN, *ODD])
-def test_a_repository_is_found_as_git_finds_it(project: Project, place: str) -> None:
-    where = {**PLAIN, **ODD}[place](project)
-    assert (discovery.find(str(where)) is not None) == (place in PLAIN)
-    found = Repo.discover(where)
-    said = project.git("rev-parse", "--absolute-git-dir", "--show-object-format", "--show-toplevel", cwd=where).split("\n")
-    assert [str(found.git_dir), found.object_format, str(found.root)] == said
-    assert found.found_at == found.head()
-
-
-def test_inside_a_git_folder_git_is_asked_and_says_no(project: Project) -> None:
-    with pytest.raises(RepositoryError, match=r"inside \.git"):
-        Repo.discover(project.root / ".git" / "refs")
-
-
-def test_a_work_tree_that_the_configuration_places_elsewhere_is_left_to_git(project: Project) -> None:
-    (project.root.parent / "elsewhere").mkdir()
-    project.git("config", "core.worktree", "../../elsewhere")
-    assert discovery.find(str(project.root)) is None
-
-
-def test_where_variables_end_the_search_git_is_asked(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    below = project.write("deep/file", "").parent
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.root))
-    with pytest.raises(RepositoryError, match="no git repository"):
-        Repo.discover(below)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a folder away")
-@pytest.mark.parametrize("given", ["", ".git"])
-def test_a_repository_that_is_another_users_is_for_git_to_judge(project: Project, given: str) -> None:
-    os.chown(project.root / given, 12345, 12345)
-    assert discovery.find(str(project.root)) is None
-    with pytest.raises(RepositoryError, match=r"does not trust|safe\.directory"):
-        Repo.discover(project.root)
-
-
-# -- entries of an index, and trees made of them ---------------------------------------------------------------------------
+from gitexp.repo import Repo, entries
 
 
 def _staged(project: Project) -> dict[str, tuple[bytes, str]]:
