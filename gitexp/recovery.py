@@ -25,8 +25,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     with repo.introduced():
         facts, torn = _read(folder)
         shot = _snapshot(repo, folder, facts)
-        made = draft(repo, folder, facts)
-    recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
+        recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
     journal.delete(folder)
     more = [
         *facts.get("warnings", []),
