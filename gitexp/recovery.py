@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import batch, conditions, environment, journal, message, metrics, results, snapshot, spare, store, trees
-from gitexp.errors import GitError, RepositoryError, UsageError
+from gitexp.errors import RepositoryError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Head, Repo
 
@@ -22,9 +22,11 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     Raises:
         GitexpError: it could not be recorded; the folder stays.
     """
-    facts, torn = _read(folder)
-    shot = _snapshot(repo, folder, facts)
-    recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
+    with repo.introduced():
+        facts, torn = _read(folder)
+        shot = _snapshot(repo, folder, facts)
+        made = draft(repo, folder, facts)
+    recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
     journal.delete(folder)
     more = [
         *facts.get("warnings", []),
@@ -158,9 +160,8 @@ def live_runs(repo: Repo) -> list[Path]:
 
 
 def unpin(repo: Repo, run_id: str) -> None:
-    """Let go of a run's snapshot; a leftover costs nothing, and doctor finds it."""
-    with suppress(GitError):
-        repo.update_refs([f"delete {PENDING}{run_id}"], "gitexp: end of a run")
+    """Let go of a run's snapshot."""
+    repo.unpin(f"{PENDING}{run_id}")
 
 
 def saved(shot: snapshot.Snapshot) -> dict[str, Any]:

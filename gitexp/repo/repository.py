@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.errors import RepositoryError
+from gitexp.errors import GitError, RepositoryError
 from gitexp.repo import discovery
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import explained, run
@@ -124,7 +124,18 @@ class Repo(Objects, Refs):
     @functools.cached_property
     def _people(self) -> tuple[str, str]:
         """The author and the committer: from one process, where git did not have to guess."""
-        said = dict(line.partition("=")[::2] for line in os.fsdecode(run(["var", "-l"], self.root).stdout).split("\n"))
+        return self._of_variables(run(["var", "-l"], self.root).stdout)
+
+    @contextmanager
+    def introduced(self) -> Iterator[None]:
+        """Have git say who works here while something else is done."""
+        with self.beside("var", "-l") as said:
+            yield
+            with suppress(GitError):
+                self._people = self._of_variables(said())
+
+    def _of_variables(self, listed: bytes) -> tuple[str, str]:
+        said = dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
         told = {role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0] for role in ("AUTHOR", "COMMITTER")}
         guessed = re.compile(r"\s*(unknown )?(<.*)?|.*\.\(none\)")
         author, committer = (self._ident(role) if guessed.fullmatch(who) else f"{who}>" for role, who in told.items())
