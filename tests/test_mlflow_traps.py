@@ -15,7 +15,7 @@ from textwrap import dedent
 import pytest
 
 from conftest import Project
-from gitexp import run
+from gitexp import starting
 from gitexp.integrations.mlflow import ui
 from gitexp.params import load
 from gitexp.repo import Repo
@@ -58,7 +58,7 @@ def test_a_grid_search_is_one_experiment_and_its_trials_are_grouped_children(tra
 def test_a_grid_search_inside_a_run_that_goes_on_is_that_run(training: Training) -> None:
     pytest.importorskip("sklearn")
     training.project.write("train.py", "")
-    outer = run.begin(Repo.discover(training.project.root))
+    outer = starting.begin(Repo.discover(training.project.root))
     training.run(SEARCH, name="train.py", GITEXP_RUN=str(outer.folder))
     assert outer.end() is not None
     found = training.experiments()
