@@ -308,7 +308,7 @@ class Run:
         return True
 
     def _end_now(self) -> None:
-        if self._passing is not None and self._passing is outcome.uncaught():
+        if self._passing is not None and outcome.is_uncaught(self._passing):
             self._facts["status"], self._facts["error"] = outcome.of(self._passing)
         self.end(self._facts["status"], self._facts["error"])
 

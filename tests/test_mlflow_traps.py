@@ -136,7 +136,17 @@ def test_processes_that_race_to_make_the_database_all_record(training: Training,
 
 
 @pytest.mark.parametrize(
-    ("ending", "status", "error"), [("raise ValueError('no data')", "failed", "ValueError: no data"), ("", "finished", None)]
+    ("ending", "status", "error"),
+    [
+        ("raise ValueError('no data')", "failed", "ValueError: no data"),
+        ("import sys; sys.exit('no data')", "failed", "exit code 1: no data"),
+        (
+            "try: 1 / 0\nexcept ZeroDivisionError: mlflow.end_run('FAILED')\nraise SystemExit(1)",
+            "failed",
+            "ZeroDivisionError: division by zero",
+        ),
+        ("", "finished", None),
+    ],
 )
 def test_an_exception_that_ends_the_script_makes_its_open_run_a_failed_one(
     training: Training, ending: str, status: str, error: str | None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import sys
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -132,7 +133,8 @@ class Runs:
         if not running.ours:
             return
         at_once = running.parent is not None or os.getpid() != _BORN or multiprocessing.parent_process() is not None
-        error = None if ours == "finished" else f"MLflow says {status}"
+        passing = outcome.of(sys.exc_info()[1])[1]  # MLflow's own word comes while the exception does
+        error = None if ours == "finished" else passing or f"MLflow says {status}"
         if not at_once and ours == "finished":
             running.run.end_later(ours, error)
             return
