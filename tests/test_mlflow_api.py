@@ -332,6 +332,7 @@ SAME = """
         hear(client.log_param, id, "p", "2")
         hear(client.log_param, id, "bad?", "2")
         hear(client.log_batch, id, [], [Param("r", "1"), Param("r", "2")])
+        hear(client.log_batch, id, [Metric("../one", 1.0, 1, 1)])
         hear(client.set_tag, id, "t", "2")
         hear(client.delete_tag, id, "team")
         hear(client.delete_tag, id, "team")
