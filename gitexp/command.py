@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -17,15 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import datafiles, environment, leftover, message, metrics, params, results, settings, upkeep
-from gitexp.errors import FormatError, GitexpError, UsageError
+from gitexp import environment, leftover, traces
+from gitexp.errors import UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 
-MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
-_OUTPUT = f"{results.FOLDER}/output.log"
-_KEY = re.compile(r"[A-Za-z_][\w.-]*")
-_NUMBER_LIKE = re.compile(r"-(\d|\.\d)")
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 
 
@@ -56,81 +51,6 @@ class Ended:
         return f"exit code {self.code}" + (f": {self.exception}" if self.exception else "")
 
 
-class Output:
-    """What a command prints, on its way into a file; what that does not take stays in memory, the last part of it.
-
-    Attributes:
-        last_words: the end of what came by stderr, or by the terminal that both outputs share; two pipes have no common order.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.last_words = b""
-        self._rest = bytearray()
-        self._file: IO[bytes] | None = None
-        with suppress(OSError):
-            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  closed by close()
-
-    def write(self, data: bytes, is_error: bool = False) -> None:
-        if is_error:
-            self.last_words = (self.last_words + data)[-4096:]
-        written = 0
-        if self._file is not None and not self._rest:  # else the order would be lost
-            with suppress(OSError, ValueError):  # closed: a grandchild prints on when the command is over
-                written = self._file.write(data)
-        self._rest += data[written:]
-        if len(self._rest) > MAX_OUTPUT:
-            del self._rest[: -MAX_OUTPUT // 2]
-
-    def close(self) -> bytes:
-        """Let go of the file, and return what it did not take."""
-        with suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-        return bytes(self._rest)
-
-
-def arguments_as_params(command: Sequence[str]) -> dict[str, Any]:
-    """Return the params in a command line: ``--key value``, ``--key=value``, ``key=value``, and ``--flag`` as true.
-
-    Dashes inside a key become underscores, as argparse does. Words without a key and values of secret-looking keys are
-    passed over; so is everything up to the program, and the value of Python's own ``-m``, ``-c`` and the like.
-    """
-    result: dict[str, Any] = {}
-    for name, value, _ in options(environment.redact(command)[1:]):
-        if name is not None and value != "***":
-            with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
-                result = params.nest([(name, True if value is None else params.parse_value(value))], result)
-    return result
-
-
-def options(words: Sequence[str]) -> Iterator[tuple[str | None, str | None, tuple[str, ...]]]:
-    """Yield ``(name, value, words as written)`` for each option and assignment of a command line, in its order.
-
-    The value of a flag is None, and so is the name of a word that is neither.
-    """
-    at = 0
-    while at < len(words):
-        word = words[at]
-        at += 1
-        key, sign, value = word.partition("=")
-        if word.startswith("--") and _KEY.fullmatch(key[2:]):
-            name = key[2:].replace("-", "_")
-            if (
-                not sign
-                and at < len(words)
-                and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at]))
-                and not _assigns(words[at])
-            ):
-                yield name, words[at], (word, words[at])
-                at += 1
-            else:
-                yield name, value if sign else None, (word,)
-        elif _assigns(word):
-            yield key.lstrip("+"), value, (word,)
-        else:
-            yield None, None, (word,)
-
-
 def execute(
     run: Run,
     repo: Repo,
@@ -154,7 +74,7 @@ def execute(
         UsageError: there is no such program, or it may not be executed.
     """
     folder = run.folder
-    watched = watch(repo.root, directory or Path.cwd())
+    watched = traces.watch(repo.root, directory or Path.cwd())
     env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
     requirements = environment.of_interpreter(command[0])
     if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
@@ -163,7 +83,7 @@ def execute(
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
     before = _usage()
-    log = Output(folder / "output.log")
+    log = traces.Output(folder / "output.log")
     try:
         code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
     except OSError as error:
@@ -172,12 +92,12 @@ def execute(
     after = _usage()
     run.hush()
     rest = log.close()
-    exception = _exception(log.last_words) if code else None
+    exception = traces.exception(log.last_words) if code else None
     ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception, told)
-    pick_up(run, repo.root, watched)
+    traces.pick_up(run, repo.root, watched)
     if run.snapshot:
-        _pick_up_data(run, repo, run.snapshot.tree)
-    keep_output(run, rest)
+        traces.pick_up_data(run, repo, run.snapshot.tree)
+    traces.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
     run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
@@ -187,7 +107,7 @@ def execute(
 def _supervised(
     command: Sequence[str],
     env: Mapping[str, str],
-    log: Output,
+    log: traces.Output,
     run: Run,
     system_metrics: bool,
     directory: Path | None,
@@ -302,7 +222,7 @@ def _terminal() -> tuple[int, int]:
     return reader, writer
 
 
-def _copy(source: IO[bytes], shown: Any, is_error: bool, log: Output, lock: threading.Lock) -> None:
+def _copy(source: IO[bytes], shown: Any, is_error: bool, log: traces.Output, lock: threading.Lock) -> None:
     target = getattr(shown, "buffer", None)
     while True:
         try:
@@ -328,88 +248,3 @@ def _usage() -> tuple[float, int] | None:
         return None
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def watch(*folders: Path) -> dict[Path, Any]:
-    """Return what tells whether a command writes params.yml or metrics.csv in one of the folders."""
-    return {path: _stamp(path) for folder in dict.fromkeys(folders) for path in (folder / results.PARAMS, folder / results.METRICS)}
-
-
-def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
-    """Log what a command wrote into params.yml and metrics.csv by itself, with whichever logger.
-
-    Args:
-        root: the top of the work tree that it ran in.
-        watched: from ``watch``, before it ran.
-    """
-    for path in sorted(path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)):
-        said: list[str] = []
-        try:
-            if path.name == results.PARAMS:
-                run.log_params(params.load_file(path))
-            else:
-                with open(path, "rb") as file:
-                    run.log_points(metrics.read(file, path.name, said))
-        except (FormatError, OSError) as error:
-            said.append(f"{path.name} was written by the command, but {error}")
-        else:
-            if path.parent == root:
-                run.add_facts("outputs", [path.name])
-        run.add_facts("warnings", said)
-
-
-def _exception(last_words: bytes) -> str | None:
-    """Return the last line of what a command printed, where it names an exception, as a traceback of Python ends."""
-    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
-    found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
-    return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
-
-
-def _pick_up_data(run: Run, repo: Repo, tree: str) -> None:
-    """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
-    try:
-        settled = upkeep.settle(repo, settings.load(repo.root))
-        if not settled.conditions:
-            return
-        run.replace_conditions(settled.conditions)
-        pointers = sorted({item.pointer for item in datafiles.here(repo).values()})
-        for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
-            data = (repo.root / path).read_bytes()
-            if found is None or found.data != data:
-                run.keep(path, data)
-        told = settled.told
-    except (GitexpError, OSError) as error:  # the run is over, and no fault of its data may take it away
-        told = f"the data that it wrote is not recorded: {error}"
-    if told and told != run.told:
-        run.add_facts("warnings", [told])
-
-
-def keep_output(run: Run, rest: bytes = b"") -> None:
-    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``, as an artifact."""
-    try:
-        with open(run.folder / "output.log", "rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(0)
-            if size <= MAX_OUTPUT:
-                data = log.read()
-            else:
-                head = log.read(MAX_OUTPUT // 2)
-                log.seek(size - MAX_OUTPUT // 2)
-                data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
-    except OSError:
-        data = b""
-    if data or rest:
-        run.keep(_OUTPUT, data + rest)
-
-
-def _assigns(word: str) -> bool:
-    key, sign, _ = word.partition("=")
-    return bool(sign) and _KEY.fullmatch(key.lstrip("+")) is not None

@@ -20,11 +20,11 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from gitexp import message
+from gitexp import listing, message
 from gitexp.repo import Repo
 
 HEADS = "refs/heads/experiments/"  # on a remote, with the owner
-SEEN = "refs/gitexp/gathered/"  # here, with the remote and the owner
+SEEN = listing.GATHERED
 CHUNK = 32
 _README = """\
 # Experiments

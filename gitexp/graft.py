@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from gitexp import command, conditions, datafiles, difference, params, rebuild, rerun, worktree
+from gitexp import arguments, conditions, datafiles, difference, params, rebuild, rerun, worktree
 from gitexp.difference import FileChange
 from gitexp.errors import CannotRunError, FormatError, NotFoundError
 from gitexp.experiment import Experiment
@@ -109,7 +109,7 @@ class Graft:
         values: dict[str, Any] = {}
         for path in self.params_files:
             values.update(params.flatten(_loaded(self.repo, experiment, path)))
-        return {**values, **{name: value for name, value, _ in command.options(words[1:]) if name is not None}}
+        return {**values, **{name: value for name, value, _ in arguments.options(words[1:]) if name is not None}}
 
     def _mixed(self, names: set[str]) -> tuple[str, ...]:
         """Return the first command with the words of the second for some options."""
@@ -145,7 +145,7 @@ class Graft:
 
 
 def _options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
-    return [(None, (words[0],)), *((name, written) for name, _, written in command.options(words[1:]))]
+    return [(None, (words[0],)), *((name, written) for name, _, written in arguments.options(words[1:]))]
 
 
 def _loaded(repo: Repo, experiment: Experiment, path: str) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from gitexp import command, conditions, datafiles, dvc, environment, journal, message, metrics, results, run, store, worktree
+from gitexp import arguments, command, conditions, datafiles, dvc, environment, journal, message, metrics, results, run, store, worktree
 from gitexp.errors import CannotRunError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
@@ -142,7 +142,7 @@ def execute(
         live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
         live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
-        live.log_params(command.arguments_as_params(todo.words))
+        live.log_params(arguments.as_params(todo.words))
     else:
         live = run.unrecorded(inside, folder)
     try:

@@ -12,7 +12,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.command import arguments_as_params
+from gitexp.arguments import as_params
 
 PYTHON = sys.executable
 
@@ -31,7 +31,7 @@ PYTHON = sys.executable
     ],
 )
 def test_params_are_taken_from_the_arguments(command: str, found: dict[str, object]) -> None:
-    assert arguments_as_params(command.split()) == found
+    assert as_params(command.split()) == found
 
 
 def test_a_script_is_recorded_with_what_it_logs_and_prints(project: Project) -> None:

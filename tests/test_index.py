@@ -12,8 +12,9 @@ import pytest
 
 from conftest import Project
 from gitexp import listing, store
-from gitexp.index import VERSION, Index
+from gitexp.index import Index
 from gitexp.repo import Repo
+from gitexp.tables import VERSION
 from recording import record
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from gitexp import arguments, params, run
 from gitexp import command as commands
-from gitexp import params, run
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.record import report
 from gitexp.errors import UsageError
@@ -38,7 +38,7 @@ def run_command(
     for file in params_file:
         values = params.merge(values, params.load_file(file))
     if from_args:
-        values = params.merge(values, commands.arguments_as_params(command))
+        values = params.merge(values, arguments.as_params(command))
     values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
     live = run.begin(repo, command=list(command), talk=data.talk(), **options)
     if live.told:

@@ -6,6 +6,7 @@ import inspect
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,8 @@ from gitexp.errors import UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN
 from gitexp.sweeping import plan as plans
+from gitexp.sweeping import pushing, summary
 from gitexp.sweeping import space as spaces
-from gitexp.sweeping import summary
 from gitexp.sweeping.driver import Driver
 from gitexp.sweeping.plan import Plan
 from gitexp.sweeping.trial import PYTHON
@@ -41,6 +42,7 @@ def sweep(
     engine: str = "loky",
     address: str | None = None,
     group: str | None = None,
+    push: str | bool = False,
     repo: str | os.PathLike[str] = ".",
 ) -> pd.DataFrame:
     """Run many trials of the work tree as it is now, record each as an experiment, and return them as a DataFrame.
@@ -57,6 +59,8 @@ def sweep(
         repeat: how many seeds each point runs with.
         n_jobs: how many trials run at once.
         engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler or Ray cluster.
+        push: the remote to send the trials to in batches while they come in, True for the one that ``git push`` would take. What did not
+            go is said by a RuntimeWarning, and waits for ``gitexp push``.
 
     Raises:
         UsageError: something cannot be done as asked; nothing was run.
@@ -80,8 +84,16 @@ def sweep(
         append=not callable(train),
         directory=below(here),
     )
+    to = pushing.remote(here, push)
     frozen = plans.freeze(here, plans.check(plan), group)
-    return summary.frame(Driver(here, frozen, jobs=n_jobs, engine=engine, address=address).run())
+    done = Driver(here, frozen, jobs=n_jobs, engine=engine, address=address, push=to, warn=_warn).run()
+    if done.sent and done.sent.left:
+        _warn(f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push: gitexp push {to}")
+    return summary.frame(done)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=3)
 
 
 def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | None]:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import command as commands
-from gitexp import conditions, environment, journal, leftover, message
+from gitexp import conditions, environment, journal, leftover, message, traces
 from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
@@ -94,13 +94,13 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         live.set_fact("Hardware", environment.hardware())
         (where / "requirements.txt").write_text(_requirements(job.command[0].replace(PYTHON, sys.executable)))
         inside = root / job.directory
-        watched = commands.watch(root, inside)
+        watched = traces.watch(root, inside)
         try:
             code, why = _supervised(job, where, root, _environment(job, where, root, slot))
         except OSError as error:
             code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
-        commands.pick_up(live, root, watched)
-        commands.keep_output(live)
+        traces.pick_up(live, root, watched)
+        traces.keep_output(live)
         ended = commands.Ended(code, None, None)
         live.set_fact("Exit-Code", code or None)
         if why == PRUNED:
@@ -208,7 +208,7 @@ def _watch(group: int, timeout: float | None, folder: Path, over: threading.Even
 def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
     """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of a system call."""
     try:
-        if sys.platform == "win32":
+        if sys.platform == "win32" or not hasattr(os, "waitid"):  # macOS, before Python 3.13
             process.wait()
         else:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

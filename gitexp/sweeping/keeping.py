@@ -1,0 +1,92 @@
+"""Folders of trials become experiments: together as they end, or later, where nobody could record them when they ended.
+
+What ended while nobody could record it lies in ``.git/gitexp/sweeps/<group>/`` until the sweep is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from gitexp import journal, leftover, message, recovery, run, traces
+from gitexp.errors import GitexpError
+from gitexp.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.sweeping import trial as trials
+from gitexp.sweeping.past import INTERRUPTED
+from gitexp.sweeping.trial import Job
+
+
+@dataclass(eq=False)
+class Kept:
+    """A trial that was handed out.
+
+    Attributes:
+        index: its place in the sweep.
+        folder: where its run is journaled.
+        offset: how many bytes of its metrics were looked at.
+        stopped: whether it was told to end.
+    """
+
+    index: int
+    job: Job
+    folder: Path
+    offset: int = 0
+    stopped: bool = False
+
+
+_Kept = TypeVar("_Kept", bound=Kept)
+
+
+def record(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool = True) -> Iterator[tuple[_Kept, Experiment]]:
+    """Record trials, together where that is possible, so that what is wrong with one keeps no other away.
+
+    Args:
+        problems: gets what could not be recorded, and why.
+        new: none of them was tried before; what failed may have failed after it was recorded, and is looked up then.
+    """
+    problem: object = "it is recorded, but that did not come to its end"
+    for unknown in (new, False):  # `git gc --prune=now` beside us takes what nothing points to yet
+        try:
+            made = recovery.record_beside(repo, [item.folder for item in items], new=unknown)
+        except (GitexpError, OSError) as error:
+            problem = error
+            continue
+        if len(made) == len(items):
+            yield from zip(items, made)
+            return
+        break
+    if len(items) > 1:
+        for item in items:
+            yield from record(repo, [item], problems, new=False)
+    else:
+        problems.append(f"trial {items[0].index} could not be recorded: {problem}")
+
+
+def recover(repo: Repo, top: Path) -> None:
+    """Record what ended when nobody was there to record it, and clear what was killed in the middle."""
+    for folder in sorted(item for item in top.iterdir() if item.is_dir()):
+        if trials.is_over(folder):
+            recovery.recover(repo, folder)
+        else:
+            leftover.kill(folder)
+            journal.delete(folder)
+
+
+def bury(item: Kept, error: BaseException | None) -> None:
+    """Finish the folder of a trial whose worker could not."""
+    leftover.kill(item.folder)
+    facts = journal.facts(item.folder) or {**item.job.facts, "started": message.format_time(datetime.now(timezone.utc))}
+    live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
+    if not (item.folder / "params.yml").exists():
+        live.log_params(item.job.params)
+    if (item.folder / "output.log").exists():
+        traces.keep_output(live)
+    died = error is None or not isinstance(error, (GitexpError, OSError))
+    why = "the worker died" if died else f"the worker could not run it: {error}"
+    if item.stopped:
+        why = INTERRUPTED[0]
+    live.end("killed" if died else "failed", message.one_line(why)[:500])
