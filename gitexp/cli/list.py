@@ -111,7 +111,7 @@ def list_command(
         output.say(_nothing(index, where is not None or bool(refs), everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
-        shown = [query.attribute("name"), *chosen] if chosen else _usual(found, all_columns)
+        shown = list(dict.fromkeys([query.attribute("name"), *chosen])) if chosen else _usual(found, all_columns)
         if varying and not chosen and not all_columns:
             shown = _only_varying(found, shown)
         _print_table(found, shown, [key for key, _ in keys], all_columns, form)

@@ -16,7 +16,7 @@ from gitexp.repo.refs import Head
 
 _TOLD = {"GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM"}
 _USUAL = (b"repositoryformatversion = 0\n", b"bare = false\n")
-_ODD = (b"repositoryformatversion", b"bare", b"worktree", b"extensions")
+_ODD = (b"repositoryformatversion", b"bare", b"worktree", b"extensions", b"[include")
 _DIGITS = {*"0123456789abcdef"}
 
 
