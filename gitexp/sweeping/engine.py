@@ -15,6 +15,7 @@ import contextlib
 import secrets
 import shutil
 import socket
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -52,8 +53,11 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = None) -> Engine:
+def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = None, outlive: bool = False) -> Engine:
     """Start an engine, ready to run the snapshot at ``commit``.
+
+    Args:
+        outlive: what was handed to it is to run without the driver, too.
 
     Raises:
         UsageError: there is no engine of that name, or it cannot be reached.
@@ -65,7 +69,9 @@ def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = N
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
     if address and name == "loky":
         raise UsageError("engine loky has no --address; it is for dask, ray and slurm")
-    return ENGINES[name](repo, commit, jobs, address)
+    if outlive and name == "ray":
+        raise UsageError("engine ray ends the trials with their driver, and --workers-push cannot help that; use dask or slurm")
+    return ENGINES[name](repo, commit, jobs, address, outlive)
 
 
 class Loky:
@@ -74,7 +80,7 @@ class Loky:
     watches = True
     room: int | None = None
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None, _outlive: bool) -> None:
         self._loky = needed("joblib.externals.loky.process_executor", "engine loky", "sweep")
         self.size = jobs
         self._stack = contextlib.ExitStack()
@@ -115,8 +121,8 @@ class Dask:
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
-        distributed = needed("distributed", "engine dask", "dask")
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool) -> None:
+        self._distributed = distributed = needed("distributed", "engine dask", "dask")
         try:
             if address:
                 _knock(address)
@@ -133,7 +139,8 @@ class Dask:
             if not threads:
                 raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
             self.room: int | None = threads if address else None
-            self.size = min(jobs, threads)
+            self.size = jobs if outlive else min(jobs, threads)
+            self._tasks: dict[str, Any] = {}  # of those that outlive the driver
             self._bytes = _bundle(repo, commit)
             self._bundle = self._spread()
             self._commit = remote_commit(repo, commit)
@@ -145,14 +152,20 @@ class Dask:
         away = _away(job, self._commit)
         if self._bundle.status != "finished":  # all workers that had it are gone
             self._bundle = self._spread()
-        task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}", pure=False, retries=0)
+        what = zlib.crc32(repr((job.point, job.seed)).encode())  # the same again, for another driver, is one task where it runs still
+        task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}-{what:x}", pure=False, retries=0)
+        if job.outlet:
+            self._distributed.fire_and_forget(task)  # else the scheduler would drop it with its client
+            self._tasks[job.key] = task
         done: Future[Result] = Future()
         done.set_running_or_notify_cancel()
         task.add_done_callback(lambda ended: _copy(ended.result, done))
         return done
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
-        self._client.run(trial.stop, job.key, why)
+        runs = any(self._client.run(trial.stop, job.key, why).values())
+        if not runs and (task := self._tasks.get(job.key)):
+            self._client.cancel([task], force=True)
 
     def close(self) -> None:
         self._client.close()
@@ -174,7 +187,7 @@ class Ray:
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
         self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
@@ -231,7 +244,7 @@ class Slurm:
     watches = False
     room: int | None = None
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
         _sweep_out(repo)
         self._folder = repo.make_state_dir("submitit", secrets.token_hex(4))
@@ -270,7 +283,7 @@ class Slurm:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-ENGINES: dict[str, Callable[[Repo, str, int, str | None], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
+ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
 
 
 def remote_commit(repo: Repo, commit: str) -> str:

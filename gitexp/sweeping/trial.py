@@ -33,9 +33,12 @@ from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
+from gitexp.sweeping import outbox
+from gitexp.sweeping.outbox import Outlet
 from gitexp.sweeping.place import Place
 
 STOP = "stop"
+INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
@@ -56,6 +59,7 @@ class Job:
         directory: where to run it, below the top of the work tree.
         facts: what the run's ``run.json`` says beside what only the worker knows.
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
+        name, outlet: what the trial is called, and where the worker pushes it; it outlives the driver then.
     """
 
     key: str
@@ -68,6 +72,8 @@ class Job:
     directory: str = "."
     timeout: float | None = None
     links: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    outlet: Outlet | None = None
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
@@ -106,6 +112,9 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if why == PRUNED:
             live.set_label(PRUNED)
         live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
+        owned.close()
+        if job.outlet and why not in INTERRUPTED:  # while the folder is locked still, so that nobody else records it
+            outbox.send(where, job.outlet, job.name)
     finally:
         owned.close()
         owned.release()
@@ -128,10 +137,12 @@ def run_from_file(job: Job, bundle: str) -> dict[str, bytes]:
     return run_away(job, Path(bundle).read_bytes())
 
 
-def stop(key: str, why: str) -> None:
-    """End a trial that runs in this process (on whichever thread), if it does."""
-    if folder := _running.get(key):
+def stop(key: str, why: str) -> bool:
+    """End a trial that runs in this process (on whichever thread); whether it does."""
+    folder = _running.get(key)
+    if folder:
         ask_to_stop(Path(folder), why)
+    return folder is not None
 
 
 def live_with_the_driver() -> None:
@@ -177,7 +188,7 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
     over = threading.Event()
     threading.Thread(target=_notice_end, args=(process, over), daemon=True).start()
     try:
-        why = _watch(process.pid, job.timeout, folder, over)
+        why = _watch(process.pid, job, folder, over)
     finally:
         _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
         over.wait()
@@ -186,17 +197,17 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
     return code if code >= 0 else 128 - code, why
 
 
-def _watch(group: int, timeout: float | None, folder: Path, over: threading.Event) -> str | None:
+def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
     """Wait for the command, and end it when its time is up, when the driver asks for it, or when the driver is gone; returns why."""
-    deadline = time.monotonic() + timeout if timeout else None
+    deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
         if deadline and time.monotonic() > deadline:
-            why = f"timed out after {timeout:g} s"
+            why = f"timed out after {job.timeout:g} s"
         elif (folder / STOP).exists():
             why = (folder / STOP).read_text() or "stopped"
-        elif os.getppid() != driver:
-            why = "the sweep was killed"
+        elif os.getppid() != driver and not job.outlet:
+            why = INTERRUPTED[1]
         else:
             continue
         _signal(group, "SIGTERM")
