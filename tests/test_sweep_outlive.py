@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Project
 from git_server import helper
+from gitexp import journal
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.sweeping import agenda, engine, inbox, keeping, outbox, space, trial
@@ -146,6 +147,51 @@ def test_resume_waits_for_trials_that_still_run_without_their_driver(ada: Projec
     assert again.returncode == 0
     assert ran(marks) == ["1", "2"]
     assert names(ada) == pushed_names(remote) == ["g/0", "g/1"]
+
+
+@pytest.mark.slow
+def test_resume_takes_the_results_of_jobs_that_a_killed_driver_had_submitted(project: Project, marks: Path) -> None:
+    pytest.importorskip("submitit")
+    train(project, marks)
+    driver = started(project, "--group", "g", "--engine", "slurm", "--address", "local", "-j", "2", "-p", "lr=1,2,3")
+    wait_for(lambda: ran(marks) == ["1", "2"])
+    kill(driver)
+    again = subprocess.Popen(
+        [sys.executable, "-m", "gitexp", "sweep", "--resume", "g", "--engine", "slurm", "--address", "local"],
+        env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert again.stderr is not None
+    assert b"trials that an earlier driver started still run here (2)" in again.stderr.readline()
+    (marks.parent / "go").touch()
+    again.communicate(timeout=300)
+    assert again.returncode == 0
+    assert ran(marks) == ["1", "2", "3"]
+    assert [(item.params["lr"], item.status) for item in found(project)] == [(1, "finished"), (2, "finished"), (3, "finished")]
+    assert not list((project.root / ".git/gitexp/submitit").iterdir())
+
+
+def test_jobs_that_wait_in_the_queue_of_a_killed_driver_are_cancelled_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no SLURM here: this only sees to it that its ``scancel`` is called for the right jobs."""
+    program = tmp_path / "bin/scancel"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    for name, note in (
+        ("queued", "slurm 11"),
+        ("running", "slurm 12"),
+        ("over", "slurm 13"),
+        ("here", "local 14"),
+        ("odd", "slurm -u root"),
+    ):
+        (tmp_path / "g" / name).mkdir(parents=True)
+        (tmp_path / "g" / name / trial.JOB).write_text(note)
+    (tmp_path / "g/over/run.json").write_text('{"status": "finished"}')
+    with journal.hold(tmp_path / "g/running"):
+        assert engine.cancel_queued(tmp_path / "g") == ["11"]
+    assert (tmp_path / "cancelled").read_text() == "11\n"
 
 
 def pushed_names(remote: Project) -> list[str]:

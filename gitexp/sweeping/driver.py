@@ -94,8 +94,9 @@ class Driver:
             raise UsageError(f"the sweep '{frozen.group}' is going on in another process; wait for it, or stop it there") from error
         self._engine: Engine | None = None
         try:
-            if plan.workers_push and not frozen.shot:
+            if not frozen.shot:
                 self._wait_for_orphans()
+            if plan.workers_push and not frozen.shot:
                 self._collect()
             keeping.recover(repo, frozen, self._folder)
             recorded = past.recorded(repo, frozen)
@@ -162,9 +163,15 @@ class Driver:
             self._warn(f"{error}; what workers pushed meanwhile is not known here")
 
     def _wait_for_orphans(self) -> None:
-        """Wait for the trials that outlived an earlier driver on this machine: they are under way, and none should run twice."""
+        """Wait for trials that outlived an earlier driver and end in its folders: they are under way, and none should run twice.
+
+        Jobs that a cluster has not begun are cancelled, and will be handed out again.
+        """
+        if cancelled := engines.cancel_queued(self._folder):
+            self._warn(f"jobs of an earlier driver were in SLURM's queue still, and are cancelled: {', '.join(cancelled)}")
+        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)  # the others end without their driver
         told = False
-        while count := sum(journal.is_alive(folder) for folder in self._folder.iterdir() if (folder / "run.json").exists()):
+        while count := sum(trials.runs(item) and any((item / sign).exists() for sign in signs) for item in self._folder.iterdir()):
             if not told:
                 self._warn(f"trials that an earlier driver started still run here ({count}); waiting for them")
             told = True

@@ -15,6 +15,8 @@ import contextlib
 import secrets
 import shutil
 import socket
+import subprocess
+import time
 import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +34,7 @@ from gitexp.sweeping.trial import Job
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 _ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
 _DAY = 24 * 60  # minutes
+_KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
 _IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is not None"
 
 
@@ -246,8 +249,8 @@ class Slurm:
 
     def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
-        _sweep_out(repo)
-        self._folder = repo.make_state_dir("submitit", secrets.token_hex(4))
+        _sweep_out(repo, commit)
+        self._folder = repo.make_state_dir("submitit", f"{commit[:12]}-{secrets.token_hex(4)}")
         self._alive = journal.hold(self._folder)
         self._tasks: dict[str, Any] = {}
         self._waiting = ThreadPoolExecutor(jobs)
@@ -266,7 +269,9 @@ class Slurm:
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
         self._submitit.update_parameters(timeout_min=minutes)
-        task = self._tasks[job.key] = self._submitit.submit(trial.run_from_file, _away(job, self._commit), str(self._bundle))
+        work = (trial.run_from_file, _away(job, self._commit), str(self._bundle), str(folder))
+        task = self._tasks[job.key] = self._submitit.submit(*work)
+        (folder / trial.JOB).write_text(f"{self._submitit.cluster} {task.job_id}")
         done: Future[Result] = self._waiting.submit(task.result)
         done.add_done_callback(lambda _: self._tasks.pop(job.key, None))
         return done
@@ -310,10 +315,27 @@ def _knock(address: str) -> None:
         socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
 
 
-def _sweep_out(repo: Repo) -> None:
-    """Remove what a driver that was killed left behind of its jobs."""
+def cancel_queued(top: Path) -> list[str]:
+    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their numbers; those that run are left alone.
+
+    Args:
+        top: where the sweep's trials are journaled.
+    """
+    cancelled = []
+    for note in top.glob(f"*/{trial.JOB}"):
+        cluster, _, number = note.read_text().partition(" ")
+        if cluster == "slurm" and number.isdigit() and not trial.is_over(note.parent) and not trial.runs(note.parent):
+            with contextlib.suppress(OSError):
+                subprocess.run(["scancel", number], check=False, capture_output=True)
+                cancelled.append(number)
+    return cancelled
+
+
+def _sweep_out(repo: Repo, commit: str) -> None:
+    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too old to be anybody's."""
     for folder in repo.make_state_dir("submitit").iterdir():
-        if folder.is_dir() and not journal.is_alive(folder):
+        old = time.time() - folder.stat().st_mtime > _KEPT
+        if (old or folder.name.startswith(commit[:12])) and not journal.is_alive(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -38,6 +38,7 @@ from gitexp.sweeping.outbox import Outlet
 from gitexp.sweeping.place import Place
 
 STOP = "stop"
+JOB = "job"  # in the driver's folder: the cluster, and the number that it gave the job
 INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
@@ -132,9 +133,17 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
-def run_from_file(job: Job, bundle: str) -> dict[str, bytes]:
-    """Run a trial on a machine that shares a disk with the driver, where the bundle lies."""
-    return run_away(job, Path(bundle).read_bytes())
+def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
+    """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files go into the driver's folder, too.
+
+    So they are there for a later driver, where this one is gone by then. It sees by the lock that the trial runs.
+    """
+    where = Path(folder)
+    with journal.hold(where):
+        files = run_away(job, Path(bundle).read_bytes())
+        if where.exists():
+            unpack(files, where)
+    return files
 
 
 def stop(key: str, why: str) -> bool:
@@ -297,7 +306,9 @@ def _take_place(commit: str, bundle: bytes) -> Path:
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     """Write the files that ``run_away`` returned into a folder of the driver's."""
     top = folder.resolve()
-    for name, data in files.items():
+    for name, data in sorted(files.items(), key=lambda item: item[0] == "run.json"):  # which says that it is over
+        if name == "alive":  # the lock of whoever ran it
+            continue
         target = (top / name).resolve()
         if top in target.parents:  # a worker's names are not ours
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -307,3 +318,8 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
 def is_over(folder: Path) -> bool:
     """Whether a trial came to an end (of whatever kind) and is ready to be recorded."""
     return bool(journal.facts(folder).get("status"))
+
+
+def runs(folder: Path) -> bool:
+    """Whether a worker that reaches the driver's folder holds it."""
+    return (folder / "alive").exists() and journal.is_alive(folder)
