@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp import command as commands
 from gitexp import conditions, environment, journal, leftover, message, traces
@@ -33,9 +33,10 @@ from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
-from gitexp.sweeping import outbox
-from gitexp.sweeping.outbox import Outlet
 from gitexp.sweeping.place import Place
+
+if TYPE_CHECKING:
+    from gitexp.sweeping.outbox import Outlet
 
 STOP = "stop"
 JOB = "job"  # in the driver's folder: the cluster, and the number that it gave the job
@@ -115,6 +116,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
         owned.close()
         if job.outlet and why not in INTERRUPTED:  # while the folder is locked still, so that nobody else records it
+            from gitexp.sweeping import outbox  # other workers start without it
+
             outbox.send(where, job.outlet, job.name)
     finally:
         owned.close()
