@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import datafiles, difference, dvc, results, store, upkeep
+from gitexp import datafiles, difference, dvc, results, snapshot, store, upkeep
 from gitexp.datafiles import Data
 from gitexp.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.experiment import Experiment
@@ -182,9 +182,9 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
     """
     differing = dict(_differing(repo, target))
     changed = dict(_changed(repo))
-    arriving = [path for path, (entry, in_index) in differing.items() if not in_index and os.path.lexists(repo.root / path)]
+    arriving = _met(repo, [path for path, (_, in_index) in differing.items() if not in_index])
     skipped = tuple(without)
-    paths = [path for path in (*changed, *arriving) if not _below(path, skipped)]
+    paths = [path for path in dict.fromkeys((*changed, *arriving)) if not _below(path, skipped)]
     on_disk = _hashes(repo, paths)
     lost: list[str] = []
     free: dict[str, Entry] = {}
@@ -201,6 +201,14 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
         else:
             lost.append(path)
     return _Survey(tuple(lost), free, tuple(adopted))
+
+
+def _met(repo: Repo, paths: Iterable[str]) -> list[str]:
+    """Return what lies on disk where files are to arrive: those themselves, and what git does not track of a folder in their place."""
+    there = [path for path in paths if os.path.lexists(repo.root / path) and not snapshot.is_behind_link(repo.root, path)]
+    folders = [path for path in there if (repo.root / path).is_dir() and not (repo.root / path).is_symlink()]
+    inside = repo.git("--literal-pathspecs", "ls-files", "-o", "-z", "--", *folders) if folders else b""
+    return [*(path for path in there if path not in folders), *(os.fsdecode(path) for path in inside.split(b"\0") if path)]
 
 
 def _params_survey(repo: Repo, index: Index, target: Experiment, path: str) -> _Survey:
@@ -318,6 +326,7 @@ def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | N
         return
     if not stash:
         raise _in_the_way(survey.lost)
+    _check_stashable(repo)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []
     repo.git("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit, env=repo.identity)
@@ -331,6 +340,21 @@ def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | N
         if stashed:
             repo.git("stash", "pop", "--quiet", "--index", env=repo.identity)
         raise
+
+
+def _check_stashable(repo: Repo) -> None:
+    """Raise UsageError where ``git stash`` would do half, or its pop find something in the way of what it is to bring back."""
+    assumed = [os.fsdecode(line[2:]) for line in repo.git("ls-files", "-v", "-z").split(b"\0") if line[:1].islower()]
+    if assumed:
+        raise UsageError(f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use --worktree DIR")
+    gone = repo.git("diff-index", "--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z", "HEAD")
+    if not gone:
+        return
+    paths = [os.fsdecode(path) for path in gone.split(b"\0") if path]
+    untracked = [os.fsdecode(path) for path in repo.git("ls-files", "-z", "-o", "--exclude-standard").split(b"\0") if path]
+    stuck = [path for path in untracked if _below(path, paths) or any(_below(other, [path]) for other in paths)]
+    if stuck:
+        raise UsageError(f"git stash could not bring {_listed(stuck)} back, where HEAD has another file; commit, or use --worktree DIR")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from a list are kept: the environment of a process is full of secrets.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,10 +13,13 @@ import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
+
+if TYPE_CHECKING:
+    import hashlib
 
 VARIABLES = (  # what is known to change numbers; none holds a secret
     "PYTHONHASHSEED", "PYTHONOPTIMIZE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "MKL_CBWR",
@@ -60,7 +62,7 @@ def hash_input(path: Path) -> str | None:
         if path.is_dir():
             files = sorted(item for item in path.rglob("*") if item.is_file())
             listing = "".join(f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in files)
-            return _SHA256 + hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
+            return _SHA256 + _sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
         return _SHA256 + _hash(path)
     except OSError:
         return None
@@ -74,7 +76,7 @@ def hash_recorded(repo: Repo, commit: str, path: str) -> str | None:
     if found is None or found.kind != "blob":
         return None
     pointer = re.match(rb"version https://git-lfs[^\n]*\noid sha256:([0-9a-f]{64})\n", found.data)
-    return _SHA256 + (pointer[1].decode() if pointer else hashlib.sha256(found.data).hexdigest())
+    return _SHA256 + (pointer[1].decode() if pointer else _sha256(found.data).hexdigest())
 
 
 def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
@@ -94,8 +96,14 @@ def texts(conditions: Mapping[str, Any], key: str) -> dict[str, str]:
     return {str(name): item for name, item in value.items() if isinstance(item, str)} if isinstance(value, Mapping) else {}
 
 
+def _sha256(data: bytes = b"") -> hashlib._Hash:
+    import hashlib
+
+    return hashlib.sha256(data)
+
+
 def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
+    digest = _sha256()
     with open(path, "rb") as file:
         while chunk := file.read(2**20):
             digest.update(chunk)

@@ -7,7 +7,6 @@ of ``params`` reads them, a damaged file counts as none, and a path that leaves 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -133,6 +132,8 @@ def summary(data: Mapping[str, Data]) -> dict[str, str]:
     """Return ``{path: hash}`` for an experiment's summary; of very many, one hash over all, since the pointers are in the tree."""
     if len(data) <= _MOST:
         return {path: item.hash for path, item in sorted(data.items())}
+    import hashlib
+
     listing = "".join(f"{item.hash} {path}\n" for path, item in sorted(data.items()))
     return {"*": f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"}
 

@@ -7,15 +7,12 @@ import json
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 PATH = ".gitexp/requirements.txt"
-_PYTHON = f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform}, {platform.machine()})"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 _REDACT_NAME = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|auth)s?$")
 
@@ -30,7 +27,12 @@ def requirements(paths: Iterable[str] | None = None, python: str | None = None) 
     ``importlib.metadata`` takes fifty. What was installed from an address or a folder is written so (PEP 610).
     """
     folders = [folder or "." for folder in (sys.path if paths is None else paths)]
-    return _listed(tuple((folder, _changed(folder)) for folder in folders), python or _PYTHON)
+    return _listed(tuple((folder, _changed(folder)) for folder in folders), python or _python())
+
+
+@functools.cache
+def _python() -> str:
+    return f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform}, {platform.machine()})"
 
 
 @functools.lru_cache(maxsize=4)
@@ -67,6 +69,9 @@ def of_interpreter(program: str) -> str | None:
     """Return the requirements of the Python that a command starts; None where it starts none, or this very one."""
     if not is_python(program):
         return None
+    import shutil
+    import subprocess
+
     found = shutil.which(program)
     if found is None or os.path.abspath(found) == os.path.abspath(sys.executable):
         return None

@@ -8,14 +8,13 @@ and whoever writes next finishes what that one left.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 from gitexp.errors import GitError
 from gitexp.repo import Repo
-from gitexp.snapshot import Snapshot, index_stamp
+from gitexp.snapshot import Snapshot, index_stamp, link_or_copy
 
 OWNER = "gitexp-index"  # notes which index.lock is ours
 _IN_USE = "another git process is using the index"
@@ -53,7 +52,7 @@ class NextIndex:
         if not self._snapshot.assumed and index_stamp(self._repo) == self._snapshot.index_stamp:
             self._stamp = self._snapshot.index_stamp
             with suppress(FileNotFoundError):
-                shutil.copy2(self._snapshot.index, self._part)
+                link_or_copy(self._snapshot.index, self._part)
             self._added = self._stack.enter_context(self._adding((path, "100644", oid) for path, oid in self._files.items()))
 
     def why_not(self, tree: str) -> str | None:
@@ -83,7 +82,7 @@ class NextIndex:
 
     def swap(self) -> None:
         """Put it in the place of the user's, which unlocks that."""
-        os.replace(self._lock, self._index)
+        _replace(self._lock, self._index)
         self._held = False
 
     def _made_anew(self, tree: str) -> str | None:
@@ -99,7 +98,7 @@ class NextIndex:
                 return f"'{os.fsdecode(path)}' was staged during the run"
         self._part.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
-            shutil.copy2(self._index, self._part)
+            link_or_copy(self._index, self._part)
         with self._adding((os.fsdecode(path), mode.decode(), oid.decode()) for path, (mode, oid) in coming.items()) as added:
             added()
         return None
@@ -124,7 +123,7 @@ def finish(repo: Repo) -> None:
         status = lock.stat()
         if (str(status.st_ino), str(status.st_mtime_ns)) == (inode, stamp):
             if repo.line("rev-parse", "-q", "--verify", "HEAD^{tree}", ok=(0, 1, 128)) == tree:
-                os.replace(lock, repo.git_dir / "index")
+                _replace(lock, repo.git_dir / "index")
             else:
                 lock.unlink()
     _clean(repo)
@@ -133,6 +132,14 @@ def finish(repo: Repo) -> None:
 def _clean(repo: Repo) -> None:
     for name in (OWNER, f"{OWNER}.new"):
         (repo.git_dir / name).unlink(missing_ok=True)
+
+
+def _replace(lock: Path, index: Path) -> None:
+    """Move the lock into the index' place; two names of one file, which git had nothing to change in, would both stay."""
+    if index.exists() and lock.samefile(index):
+        lock.unlink()
+    else:
+        os.replace(lock, index)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -20,11 +20,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from gitexp import message, trees
+from gitexp import listing, message, trees
 from gitexp.repo import Repo
 
 HEADS = "refs/heads/experiments/"  # on a remote, with the owner
-SEEN = "refs/gitexp/gathered/"  # here, with the remote and the owner
+SEEN = listing.GATHERED
 CHUNK = 32
 _README = """\
 # Experiments

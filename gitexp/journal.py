@@ -341,8 +341,10 @@ def delete(folder: Path) -> None:
     with contextlib.suppress(OSError):
         aside.mkdir(exist_ok=True)
         folder.rename(aside / folder.name)
-    shutil.rmtree(aside, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)  # where it could not be moved
+        for name in os.listdir(aside):
+            shutil.rmtree(aside / name, ignore_errors=True)
+    if folder.exists():  # it could not be moved
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _say(text: str) -> None:

@@ -16,11 +16,12 @@ import re
 import time
 from collections.abc import Iterator
 
-from gitexp import gathering, notes
 from gitexp.repo import Repo
 
 TAGS, REMOTES = "refs/tags/", "refs/gitexp/remotes/"
-_REFS = (TAGS[:-1], REMOTES[:-1], gathering.SEEN[:-1], notes.REF)
+GATHERED = "refs/gitexp/gathered/"  # others' gathering branches, with the remote and the owner
+NOTES = "refs/notes/gitexp"
+_REFS = (TAGS[:-1], REMOTES[:-1], GATHERED[:-1], NOTES)
 _HASH = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\n")
 _NAME = re.compile(rb"[\w+=,%#-]+(\.[\w+=,%#-]+)*")  # part of a ref's name for sure, and spelled the same on every file system
 _TICK = 2_000_000_000  # ns; the coarsest clock of a file system

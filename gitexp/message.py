@@ -18,7 +18,7 @@ from gitexp.experiment import STATUSES, Experiment, Source
 
 SCHEMA = 1
 _MARK = '{"gitexp":'
-_SIGNATURE = re.compile(rb"^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$", re.MULTILINE)
+_SIGNATURE = rb"(?m)^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$"
 _INFINITY = "\0inf"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -110,7 +110,7 @@ def parse_tag(data: bytes) -> Tag | None:
 
 def is_signed(data: bytes) -> bool:
     """Whether a raw tag object ends with a signature, of whichever kind git knows."""
-    return _SIGNATURE.search(data) is not None
+    return re.search(_SIGNATURE, data) is not None
 
 
 def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None) -> Experiment:

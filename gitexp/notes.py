@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from gitexp import listing
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
 
-REF = "refs/notes/gitexp"
+REF = listing.NOTES
 SEEN = "refs/gitexp/noted/"  # with a remote's name and gitexp: its notes as they were last seen
 
 

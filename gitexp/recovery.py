@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp import batch, conditions, environment, journal, message, metrics, results, snapshot, spare, store, trees
-from gitexp.errors import GitError, RepositoryError, UsageError
+from gitexp.errors import RepositoryError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Head, Repo
 
@@ -22,9 +22,10 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     Raises:
         GitexpError: it could not be recorded; the folder stays.
     """
-    facts, torn = _read(folder)
-    shot = _snapshot(repo, folder, facts)
-    recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
+    with repo.introduced():
+        facts, torn = _read(folder)
+        shot = _snapshot(repo, folder, facts)
+        recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
     journal.delete(folder)
     more = [
         *facts.get("warnings", []),
@@ -37,6 +38,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     """Return what is to be recorded of a run's folder."""
     values = journal.read_params(folder, strict=True)
     metrics_file = folder / "metrics.csv"
+    is_there = metrics_file.exists()
     error = facts.get("error")
     command = facts.get("command")
     shown = " ".join(_quoted(word) for word in command) if command else None
@@ -46,8 +48,8 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     return store.Draft(
         id=facts["id"],
         params=values,
-        metrics=metrics_file if metrics_file.exists() else metrics.HEADER,
-        last=metrics.last_values(journal.points(folder)),
+        metrics=metrics_file if is_there else metrics.HEADER,
+        last=metrics.last_in(metrics_file) if is_there else {},
         started=message.parse_time(facts["started"]).astimezone(),
         files=results.choose(_writable(repo, facts)),
         status=facts.get("status", "killed"),
@@ -160,9 +162,8 @@ def live_runs(repo: Repo) -> list[Path]:
 
 
 def unpin(repo: Repo, run_id: str) -> None:
-    """Let go of a run's snapshot; a leftover costs nothing, and doctor finds it."""
-    with suppress(GitError):
-        repo.update_refs([f"delete {PENDING}{run_id}"], "gitexp: end of a run")
+    """Let go of a run's snapshot."""
+    repo.unpin(f"{PENDING}{run_id}")
 
 
 def saved(shot: snapshot.Snapshot) -> dict[str, Any]:

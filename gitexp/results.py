@@ -6,10 +6,8 @@ says just what is to be recorded, it is the record; else ours goes into ``.gitex
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -136,7 +134,8 @@ def write_back(repo: Repo, paths: Sequence[str], contents: Mapping[str, bytes | 
         try:
             if path in (PARAMS, METRICS):
                 written[path] = blob_hash(repo, content if isinstance(content, bytes) else content.read_bytes())
-            _put(repo, target, content)
+            if not isinstance(content, bytes) or not _holds(target, content):
+                _put(repo, target, content)
         except OSError as error:
             warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
     for path in snapshot.previous:
@@ -148,16 +147,25 @@ def write_back(repo: Repo, paths: Sequence[str], contents: Mapping[str, bytes | 
     return warnings
 
 
+def _holds(target: Path, content: bytes) -> bool:
+    try:
+        return not target.is_symlink() and target.read_bytes() == content
+    except OSError:
+        return False
+
+
 def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = repo.make_state_dir() / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
+    import shutil
+
+    part = repo.state_dir / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
     if isinstance(content, Path):
         shutil.copyfile(content, part)
     else:
         part.write_bytes(content)
     try:
         os.replace(part, target)
-    except OSError:  # .git lies on another file system
+    except OSError:  # its folder is not there yet, or .git lies on another file system
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(part, target)
 
 
@@ -207,6 +215,8 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
 
 def blob_hash(repo: Repo, data: bytes) -> str:
     """Return the hash that git gives a file with this content."""
+    import hashlib
+
     return hashlib.new(repo.object_format, b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -220,4 +230,4 @@ def _written(repo: Repo) -> dict[str, Any]:
 
 def _remember(repo: Repo, written: Mapping[str, Any]) -> None:
     with suppress(OSError):
-        (repo.make_state_dir() / "written.json").write_text(json.dumps(written))
+        repo.write_state("written.json", json.dumps(written).encode())

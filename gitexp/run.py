@@ -523,18 +523,10 @@ def begin(
         "snapshot": recovery.saved(shot),
     }
     owned.write_facts(facts)
-    with suppress(RuntimeError):  # no thread is to be had
-        threading.Thread(target=_look_ahead, args=(repo,), daemon=True).start()
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     run.told = settled.told
     return run
-
-
-def _look_ahead(repo: Repo) -> None:
-    """Have at hand what the end needs. What fails is asked again then."""
-    with suppress(Exception):
-        _ = repo.author, environment.requirements()
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import datafiles, secrets
+from gitexp import datafiles, secrets, trees
 from gitexp.errors import GitError, RepositoryError
-from gitexp.repo import Head, Repo
+from gitexp.repo import Head, Repo, entries
 from gitexp.settings import Settings
 
 _TRIES = 5
+Listed = tuple[list[str], list[str], list[str], list[str]]
+_BEHIND = "beyond a symbolic link"  # git's words
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,21 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
     stamp = copy_index(repo, index)
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
-    with _staged(repo, env, head) as staged:  # compared while the work tree is looked through
-        listed = _listed(repo, env)
+    with _listed(repo, env) as listed, _staged(repo, env, head) as staged:  # at the same time
+        changed, untracked, assumed, previous = listed()
         composed = staged()
     for attempt in range(_TRIES):
-        changed, untracked, assumed, previous = _listed(repo, env) if attempt else listed
+        if attempt:
+            with _listed(repo, env) as listed:
+                changed, untracked, assumed, previous = listed()
         if assumed:
             was_assumed = True
             repo.git("update-index", "-z", "--no-assume-unchanged", "--stdin", stdin=_joined(assumed), env=env)
-            changed, untracked, _, previous = _listed(repo, env)
-        if attempt == 0:
-            staged_apart = composed & {*changed, *untracked}  # the user is in the middle of composing a commit
+            with _listed(repo, env) as listed:
+                changed, untracked, _, previous = listed()
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
+        if attempt == 0:
+            staged_apart = composed & {*changed, *untracked} - submodules  # the user is in the middle of composing a commit
         taken, left_out = _permitted(repo, settings, [path for path in untracked if path not in results])
         left_out += [(path, "a submodule; its recorded commit stays") for path in sorted(submodules)]
         if repo.distrusted:
@@ -89,13 +93,17 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
         try:
             if add:
                 repo.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=_joined(add), env=env)
-            tree = repo.line("write-tree", env=env)
+            quick = None if attempt or composed else _quick_tree(repo, head, index, add)
+            tree = quick or repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
             if attempt == _TRIES - 1 or not any(
-                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index")
+                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index", _BEHIND)
             ):
                 raise
+            if _BEHIND in error.stderr:  # a link took the place of their folder
+                gone = [path for path in add if is_behind_link(repo.root, path)]
+                repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env)
     kept = tuple(path for path in changed if path not in submodules)
     return Snapshot(
         tree, head, index, kept, tuple(taken), tuple(left_out), tuple(sorted(staged_apart)), stamp, was_assumed, tuple(previous)
@@ -103,21 +111,35 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
-    """Copy the user's index, and return what identifies it (None where there is none yet).
+    """Give the user's index a second name, and return what identifies it (None where there is none yet).
 
-    The copy keeps the modification time: git compares it with those of the files to know which entries may have changed
-    within the same tick, and with a newer one it misses them.
+    git writes an index beside and moves it into its place, so what has this name stays as it is, and what is written under
+    it changes nothing of the user's. A copy, where there must be one, keeps the modification time: git compares it with those of the
+    files to know which entries may have changed within the same tick, and with a newer one it misses them.
     """
     source = repo.git_dir / "index"
     try:
         before = index_stamp(repo)
-        shutil.copy2(source, target)
+        link_or_copy(source, target)
     except FileNotFoundError:
         target.unlink(missing_ok=True)
         return None
     except OSError as error:
         raise RepositoryError(f"{source} cannot be copied: {error.strerror}; check permissions and disk space") from None
     return before
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give an index a second name; where the file system has no such names, copy it with its time. Raises OSError."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        import shutil
+
+        shutil.copy2(source, target)
 
 
 def index_stamp(repo: Repo) -> tuple[int, ...] | None:
@@ -129,9 +151,14 @@ def index_stamp(repo: Repo) -> tuple[int, ...] | None:
     return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _listed(repo: Repo, env: dict[str, str]) -> tuple[list[str], list[str], list[str], list[str]]:
-    """Return the changed, the untracked and the assumed-unchanged paths, and those of an earlier experiment."""
-    output = repo.git("ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env)
+@contextmanager
+def _listed(repo: Repo, env: dict[str, str]) -> Iterator[Callable[[], Listed]]:
+    """Yield what waits for the changed, the untracked and the assumed-unchanged paths, and those of an earlier experiment."""
+    with repo.beside("ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env) as found:
+        yield lambda: _sorted(found())
+
+
+def _sorted(output: bytes) -> Listed:
     changed: dict[str, None] = {}
     untracked: list[str] = []
     assumed: list[str] = []
@@ -157,9 +184,23 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
     if head.commit is None:
         yield set
         return
-    options = ("--cached", "--name-only", "--no-renames", "--ignore-submodules", "-z")
+    options = ("--cached", "--name-only", "--no-renames", "-z")
     with repo.beside("diff-index", *options, head.commit, env=env) as compared:
         yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
+
+
+def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | None:
+    """Write the tree of an index that was HEAD's before these paths were added to it; None where that takes a process."""
+    if head.commit is None:
+        return None
+    data = index.read_bytes() if added else b""
+    found = {path: entry for path in added if (entry := entries.find(data, path))}
+    return trees.quickly_edited(repo, head.commit, found) if len(found) == len(added) else None
+
+
+def is_behind_link(root: Path, path: str) -> bool:
+    """Whether a folder on the way to a path is a symbolic link: for git there is no such file."""
+    return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
 def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:

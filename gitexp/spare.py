@@ -73,8 +73,11 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
             part.write_bytes(content)
         else:
             shutil.copyfile(content, part)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part, target)
+        try:
+            os.replace(part, target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, target)
     except BaseException:
         with suppress(OSError):
             part.unlink()

@@ -113,13 +113,16 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
     files = {**dict.fromkeys(snapshot.previous), **files}
-    tree = trees.edited(repo, snapshot.tree, files)
-    back = results.to_write(repo, draft.files, contents, snapshot)
     with locked(repo) as fd, fastforward.NextIndex(repo, snapshot, files, fd) as index:
         why = _why_beside(repo, snapshot, draft)
         if why is None:
             index.begin()
+        tree = trees.edited(repo, snapshot.tree, files)
+        back = results.to_write(repo, draft.files, contents, snapshot)
         number = highest(repo) + 1
+        pin = pending if pending and repo.is_pin(pending) else None  # a file that can just go, afterwards
+        if pin:
+            pending = None
         for _ in range(_TRIES):
             name = draft.name or f"exp-{number}"
             with repo.transaction(f"gitexp: record {name}", [fd]) as change:
@@ -147,6 +150,8 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
                 change.commit()
                 if move:
                     index.swap()
+                if pin:
+                    repo.unpin(pin)
             break
         else:
             raise GitError(f"no free name was found in {_TRIES} tries; try again")
@@ -369,16 +374,14 @@ def highest(repo: Repo, scan: bool = False) -> int:
     number, stamp = highest_known(repo), 0
     with suppress(OSError):
         stamp = (repo.state_dir / "highest").stat().st_mtime_ns
-    if not scan and stamp and stamp >= _tags_changed(repo):
+    if not scan and number and stamp >= _tags_changed(repo):
         return number
     names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
     return max([number, *(int(match[1]) for match in names if match)])
 
 
 def remember_highest(repo: Repo, number: int) -> None:
-    part = repo.state_dir / "highest.new"
-    part.write_text(str(number))
-    os.replace(part, repo.state_dir / "highest")
+    repo.write_state("highest", str(number).encode())
 
 
 def pack(repo: Repo, fd: int) -> None:

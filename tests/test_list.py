@@ -112,6 +112,7 @@ def test_json_and_csv_have_full_precision(project: Project) -> None:
 
 def test_columns_are_picked(project: Project) -> None:
     three(project)
+    assert project.gitexp("list", "-n", "1", "--columns", "lr,name,lr").splitlines()[0].split() == ["name", "lr"]
     assert project.gitexp("list", "-n", "1", "--columns", "rmse,lr", "--csv") == "rmse,lr\n17,0.001\n"
     assert json.loads(project.gitexp("list", "1", "-c", "params.lr", "--json")) == [{"name": "exp-1", "lr": 0.1}]
     assert project.gitexp("list", "1", "-c", "branch") == "name   branch\nexp-1  main\n"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from gitexp import query
 from gitexp.errors import GitexpError
@@ -14,8 +14,10 @@ from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 _NEWEST = 200  # experiments that are offered; a shell shows no more usefully
-Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -25,16 +27,16 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
         return []
     head, dots, word = incomplete.rpartition("..")
     if match := re.match(r"(best|worst):", word):
-        found = [CompletionItem(f"{match[0]}{name}") for name in index.keys("metrics")]
+        found = [_item(f"{match[0]}{name}") for name in index.keys("metrics")]
     else:
         named = index.select("substr(ref.name, 1, ?) = ?", [len(word), word], limit=_NEWEST, everybody="/" in word)
-        found = [CompletionItem(item.name, help=_about(item)) for item in named]
+        found = [_item(item.name, help=_about(item)) for item in named]
         heads = ("best:", "worst:")
         if word and any(head.startswith(word) for head in heads):
-            found += [CompletionItem(f"{head}{name}") for head in heads for name in index.keys("metrics")]
+            found += [_item(f"{head}{name}") for head in heads for name in index.keys("metrics")]
         else:
-            found += map(CompletionItem, heads)
-    return [CompletionItem(f"{head}{dots}{item.value}", help=item.help) for item in found if item.value.startswith(word)]
+            found += map(_item, heads)
+    return [_item(f"{head}{dots}{item.value}", help=item.help) for item in found if item.value.startswith(word)]
 
 
 def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -49,12 +51,12 @@ def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 def given_params(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name in K=V with the params of former experiments."""
-    return [CompletionItem(f"{item.value}=") for item in _names(ctx, incomplete, lambda index: index.keys("params"))]
+    return [_item(f"{item.value}=") for item in _names(ctx, incomplete, lambda index: index.keys("params"))]
 
 
 def given_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name in K=V with the metrics of former experiments."""
-    return [CompletionItem(f"{item.value}=") for item in metrics(ctx, param, incomplete)]
+    return [_item(f"{item.value}=") for item in metrics(ctx, param, incomplete)]
 
 
 def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -63,7 +65,7 @@ def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
         names = Repo.discover(_folder(ctx)).line("remote").split()
     except GitexpError:
         return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return [_item(name) for name in names if name.startswith(incomplete)]
 
 
 def remotes_or_refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -73,7 +75,7 @@ def remotes_or_refs(ctx: click.Context, param: click.Parameter, incomplete: str)
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Leave it to the shell: the words of a command are mostly files."""
-    return [CompletionItem(incomplete, type="file")]
+    return [_item(incomplete, type="file")]
 
 
 def refs_or_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -86,7 +88,7 @@ def _names(ctx: click.Context, incomplete: str, known: Callable[[Index], list[st
     start = re.match(r"(.*[\s,(])?", incomplete, re.DOTALL)
     head = start[0] if start else ""
     names = dict.fromkeys(known(index)) if index else ()
-    return [CompletionItem(f"{head}{name}") for name in names if name.startswith(incomplete[len(head) :])]
+    return [_item(f"{head}{name}") for name in names if name.startswith(incomplete[len(head) :])]
 
 
 def _index(ctx: click.Context) -> Index | None:
@@ -102,3 +104,9 @@ def _folder(ctx: click.Context) -> str:
 
 def _about(experiment: Experiment) -> str:
     return " ".join(char for char in experiment.subject.removeprefix(f"{experiment.name}: ").split() if char.isprintable())[:60]
+
+
+def _item(value: str, **more: Any) -> CompletionItem[Any]:
+    from click.shell_completion import CompletionItem
+
+    return CompletionItem(value, **more)

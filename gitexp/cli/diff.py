@@ -125,7 +125,11 @@ def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bo
         yield ""
         yield output.styled(title, bold=True)
         table = tabulate(
-            cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=["right" if side else "left" for side in right]
+            cells,
+            headers=headers if any(headers) else (),
+            tablefmt="plain",
+            disable_numparse=True,
+            colalign=["right" if side else "left" for side in right],
         )
         yield from (f"  {_judged(line) if title == 'metrics' else line}".rstrip() for line in table.splitlines())
 

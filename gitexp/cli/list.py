@@ -6,21 +6,19 @@ On a terminal it shows what fits and what tells them apart, and says what it lef
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import click
 
-from gitexp import grouping, notes, query, reference
+from gitexp import notes, query, reference
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
-from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
-from gitexp.grouping import Group, Spread
 from gitexp.index import Index
 from gitexp.message import format_time, own_subject
-from gitexp.query import Key, Sort
+from gitexp.query import Key
 from gitexp.repo import Repo
 
 _WIDEST = 40  # columns of the terminal for one cell
@@ -97,9 +95,11 @@ def list_command(
     keys = query.sort(index, sort, settings.metrics)
     chosen = [query.find_key(index, name) for name in query.split(columns)] if columns is not None else None
     if group_by is not None:
+        from gitexp.cli import groups
+
         by = [query.find_key(index, name) for name in query.split(group_by)]
-        groups = grouping.group(index.select(*condition, everybody=everybody), by)
-        _print_groups(_sorted(groups, by, keys)[:limit], by, chosen, all_columns, form)
+        found = index.select(*condition, everybody=everybody)
+        groups.show(found, by, keys, limit, chosen, all_columns, form)
         return
     order = query.order(keys)
     found = index.select(condition.text, [*condition.values, *order.values], order.text, limit, everybody)
@@ -111,7 +111,7 @@ def list_command(
         output.say(_nothing(index, where is not None or bool(refs), everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
-        shown = [query.attribute("name"), *chosen] if chosen else _usual(found, all_columns)
+        shown = list(dict.fromkeys([query.attribute("name"), *chosen])) if chosen else _usual(found, all_columns)
         if varying and not chosen and not all_columns:
             shown = _only_varying(found, shown)
         _print_table(found, shown, [key for key, _ in keys], all_columns, form)
@@ -129,23 +129,25 @@ def _mention_dead_runs(repo: Repo) -> None:
 
 def record(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
-    facts = {name: _plain(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
+    facts = {name: plain(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
     return {**facts, "parent": experiment.parent, "params": dict(experiment.params), "metrics": dict(experiment.metrics)}
 
 
 def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
     """Return an experiment's value as a table shows it to people."""
-    value = key.of(experiment)
-    if key.full == "name":
+    value, attribute = key.of(experiment), key.name if key.family == "attribute" else None
+    if attribute is None:
+        return output.number(value)
+    if attribute == "name":
         mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
         return output.clean(str(value)) + mark
-    if key.full == "started":
+    if attribute == "started":
         return output.ago(value, now)
-    if key.full == "duration":
+    if attribute == "duration":
         return output.duration(value)
-    if key.full == "id":
+    if attribute == "id":
         return experiment.short
-    if key.full == "subject":
+    if attribute == "subject":
         return output.clean(own_subject(experiment))
     return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
 
@@ -189,7 +191,7 @@ def _only_varying(experiments: Sequence[Experiment], keys: Sequence[Key]) -> lis
     return [key for key in keys if key not in same]
 
 
-def _headers(keys: Sequence[Key]) -> list[str]:
+def headers_of(keys: Sequence[Key]) -> list[str]:
     """Return a header for each key: its bare name, unless a param and a metric share it."""
     names = [key.name for key in keys]
     return [output.clean(key.full if names.count(key.name) > 1 else key.name) for key in keys]
@@ -199,19 +201,19 @@ def _headers(keys: Sequence[Key]) -> list[str]:
 
 
 def _print_table(experiments: Sequence[Experiment], keys: Sequence[Key], pinned: Sequence[Key], whole: bool, form: str | None) -> None:
-    headers = _headers(keys)
+    headers = headers_of(keys)
     if form == "md":
-        output.print_records(form, headers, [[output.clean(output.exact(_flat(key.of(item)))) for key in keys] for item in experiments])
+        output.print_records(form, headers, [[output.clean(output.exact(flat(key.of(item)))) for key in keys] for item in experiments])
         return
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
         numeric = key.full == "duration" or all(isinstance(key.of(item), (int, float, type(None))) for item in experiments)
         columns.append(Column(header, [value_text(key, item, now) for item in experiments], numeric))
-    _print_columns(columns, [headers[keys.index(key)] for key in pinned if key in keys], whole)
+    print_columns(columns, [headers[keys.index(key)] for key in pinned if key in keys], whole)
 
 
-def _print_columns(columns: list[Column], pinned: Sequence[str], whole: bool) -> None:
+def print_columns(columns: list[Column], pinned: Sequence[str], whole: bool) -> None:
     """Print the columns that fit, the first and the ``pinned`` before all others, and name on stderr those that do not."""
     room = output.terminal_width()
     if room is not None and not whole:
@@ -237,20 +239,20 @@ def _fitting(columns: list[Column], pinned: Sequence[str], room: int) -> tuple[l
 
 def _print_csv(experiments: Sequence[Experiment], chosen: Sequence[Key] | None) -> None:
     given = chosen or [*map(query.attribute, query.ATTRIBUTES), *_values(experiments, "params"), *_values(experiments, "metrics")]
-    headers = [key.full for key in given] if chosen is None else _headers(given)
-    output.print_records("csv", headers, [[_flat(key.of(item)) for key in given] for item in experiments])
+    headers = [key.full for key in given] if chosen is None else headers_of(given)
+    output.print_records("csv", headers, [[flat(key.of(item)) for key in given] for item in experiments])
 
 
 def _picked(experiment: Experiment, keys: Sequence[Key]) -> dict[str, Any]:
-    return {"name": experiment.name, **{header: _plain(key.of(experiment)) for key, header in zip(keys, _headers(keys))}}
+    return {"name": experiment.name, **{header: plain(key.of(experiment)) for key, header in zip(keys, headers_of(keys))}}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return format_time(value) if isinstance(value, datetime) else list(value) if isinstance(value, tuple) else value
 
 
-def _flat(value: Any) -> Any:
-    return ", ".join(value) if isinstance(value, tuple) else _plain(value)
+def flat(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, tuple) else plain(value)
 
 
 def _nothing(index: Index, asked: bool, everybody: bool) -> str:
@@ -267,83 +269,3 @@ def _clipped(text: str) -> str:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-
-
-# -- groups ----------------------------------------------------------------------------------------------------------------
-
-
-def _sorted(groups: list[Group], by: Sequence[Key], keys: Sequence[Sort]) -> list[Group]:
-    """Return the groups sorted by their keys or by the means of metrics, missing values and NaN last."""
-    for key, descending in reversed(keys):
-        if key not in by and key.family != "metrics":
-            raise UsageError(f"groups can be sorted by metrics and by what they are grouped by, not by '{key.full}'")
-        values = {id(group): _group_value(group, by, key) for group in groups}
-        known = [group for group in groups if values[id(group)] is not None]
-        rest = [group for group in groups if values[id(group)] is None]
-        groups = sorted(known, key=lambda group: _rank(values[id(group)]), reverse=descending) + rest
-    return groups
-
-
-def _group_value(group: Group, by: Sequence[Key], key: Key) -> Any:
-    if key in by:
-        return group.values[by.index(key)]
-    spread = group.metrics.get(key.name)
-    return None if spread is None or spread.mean != spread.mean else spread.mean
-
-
-def _rank(value: Any) -> tuple[bool, Any]:
-    return (False, value) if isinstance(value, (int, float)) else (True, str(value))
-
-
-def _print_groups(groups: list[Group], by: Sequence[Key], chosen: Sequence[Key] | None, whole: bool, form: str | None) -> None:
-    names = [key.name for key in chosen or () if key.family == "metrics"] or list(
-        dict.fromkeys(name for group in groups for name in group.metrics)
-    )
-    headers = _headers(by)
-    if form == "json":
-        output.print_json([_group_record(group, headers, names) for group in groups])
-    elif form is not None:
-        parts = [f"{name}.{part}" for name in names for part in Spread._fields]
-        rows = [[*map(_flat, group.values), group.n, *_numbers(group.metrics, names)] for group in groups]
-        output.print_records(form, [*headers, "n", *parts], rows)
-    elif groups:
-        keyed = [
-            Column(header, [output.number(_text(group.values[at])) for group in groups], _numeric(groups, at))
-            for at, header in enumerate(headers)
-        ]
-        spreads = [Column(output.clean(name), [_spread_text(group, name) for group in groups]) for name in names]
-        _print_columns([*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], ["n"], whole)
-    else:
-        output.say("no experiment fits; to see them all: gitexp list")
-
-
-def _group_record(group: Group, headers: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    metrics = {name: group.metrics[name]._asdict() for name in names if name in group.metrics}
-    return {"group": dict(zip(headers, map(_plain, group.values))), "n": group.n, "metrics": metrics}
-
-
-def _numbers(metrics: Mapping[str, Spread], names: Sequence[str]) -> list[float | None]:
-    return [number for name in names for number in metrics.get(name, (None, None, None))]
-
-
-def _numeric(groups: Sequence[Group], at: int) -> bool:
-    return all(isinstance(group.values[at], (int, float, type(None))) for group in groups)
-
-
-def _text(value: Any) -> Any:
-    return (
-        f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
-        if isinstance(value, datetime)
-        else ", ".join(value)
-        if isinstance(value, tuple)
-        else value
-    )
-
-
-def _spread_text(group: Group, name: str) -> str:
-    """Return ``18.2 ± 0.31``, with the number of values where not all of the group have one."""
-    spread = group.metrics.get(name)
-    if spread is None:
-        return ""
-    std = "" if spread.std is None else f" ± {spread.std:.2g}"
-    return f"{output.number(float(spread.mean))}{std}" + (f" ({spread.n})" if spread.n != group.n else "")

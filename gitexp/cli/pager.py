@@ -12,10 +12,7 @@ import functools
 import io
 import os
 import re
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, ParamSpec, TextIO, TypeVar
@@ -29,7 +26,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 _DEFAULT = "less"
 _LESS = "FRX"  # what git sets: quit where it fits, keep colours, leave the text on the screen
-_FOR_A_SHELL = re.compile(r"[|&;<>()$`\\\"'\t\n*?#~=%\[]")  # where git takes a shell for a pager, too
+_FOR_A_SHELL = r"[|&;<>()$`\\\"'\t\n*?#~=%\[]"  # where git takes a shell for a pager, too
 _NOT_STARTED = (126, 127)  # a shell's exit codes
 
 
@@ -128,7 +125,9 @@ def _wanted(command: str) -> str:
 
 def _piped(command: str, content: bytes) -> bool:
     """Run the pager with the content; whether it could be started. One that ends early has shown enough."""
-    arguments = ["sh", "-c", command] if _FOR_A_SHELL.search(command) else command.split()
+    import subprocess
+
+    arguments = ["sh", "-c", command] if re.search(_FOR_A_SHELL, command) else command.split()
     environment = {**os.environ, "LESS": os.environ.get("LESS", _LESS), "LV": os.environ.get("LV", "-c")}
     with _interrupts_left_to_the_pager():
         try:
@@ -146,6 +145,9 @@ def _piped(command: str, content: bytes) -> bool:
 @contextmanager
 def _interrupts_left_to_the_pager() -> Iterator[None]:
     """Have Ctrl-C mean what the pager takes it for: a handler, not SIG_IGN, which the pager would inherit."""
+    import signal
+    import threading
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -6,7 +6,6 @@ import functools
 import io
 import os
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -55,14 +54,20 @@ class Objects(Git):
         Raises:
             GitError: it is not there.
         """
-        with suppress(OSError, zlib.error):
-            kind, _, data = zlib.decompress((self.common_dir / "objects" / oid[:2] / oid[2:]).read_bytes()).partition(b"\0")
-            if kind.startswith(b"tree "):
-                return data
-        found = next(self.objects([oid]))
+        found = self.loose(oid) or next(self.objects([oid]))
         if found is None or found.kind != "tree":
             raise GitError(f"the tree {oid[:10]} is missing; to look for damage: git fsck", stderr=f"missing {oid}")
         return found.data
+
+    def loose(self, oid: str) -> Object | None:
+        """Return an object that lies in a file of its own; None for one that is packed, or not there."""
+        import zlib
+
+        with suppress(OSError, zlib.error):
+            with open(f"{self.common_dir}/objects/{oid[:2]}/{oid[2:]}", "rb") as file:
+                kind, _, data = zlib.decompress(file.read()).partition(b"\0")
+            return Object(oid, kind.partition(b" ")[0].decode(), data)
+        return None
 
     def read_file(self, commit: str, path: str) -> bytes:
         """Return a file of a commit.
@@ -99,9 +104,12 @@ class Objects(Git):
             part = f"{folder}/tmp_obj_{oid[:12]}_{os.getpid()}_{threading.get_ident()}"
             try:
                 with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)) as file:
-                    file.write(zlib.compress(whole, 1))
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                os.replace(part, target)
+                    file.write(_packed(whole))
+                try:
+                    os.replace(part, target)
+                except FileNotFoundError:  # the first of 256 folders' objects
+                    os.makedirs(os.path.dirname(target), exist_ok=True)
+                    os.replace(part, target)
             except OSError as error:
                 with suppress(OSError):
                     os.unlink(part)
@@ -120,6 +128,14 @@ class Objects(Git):
             return b"sharedrepository" not in (self.common_dir / "config").read_bytes().lower()
         except OSError:
             return False
+
+
+def _packed(data: bytes) -> bytes:
+    """Return data as zlib packs it, with a small memory: to get a large one takes longer than packing some hundred bytes."""
+    import zlib
+
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 4)
+    return packer.compress(data) + packer.flush()
 
 
 def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:

@@ -4,22 +4,25 @@ Calls take an argument list, never a shell, and give bytes. Foreign ``GIT_*`` va
 GIT_DIR and GIT_INDEX_FILE, and would have us write into the wrong repository), and so are the repository's own hooks,
 fsmonitor and automatic gc, which are programs that somebody else may have put there. For the same reason only the few
 commands in ``_FETCHING`` may talk to a remote: any other that misses an object in a partial clone would start what
-``.git/config`` names as the remote's program. Identity and the user's own configuration stay.
+``.git/config`` names as the remote's program. Identity and the user's own configuration stay. ``subprocess`` is imported
+with the first process: a warm ``list`` starts none.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from gitexp.errors import GitError, RepositoryError
 
-_KEPT = re.compile(
+if TYPE_CHECKING:
+    import subprocess
+
+_KEPT = (  # compiled where it is used first, which takes a millisecond and more
     r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|SSH|SSH_COMMAND|SSH_VARIANT"
     r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
 )
@@ -94,9 +97,12 @@ class Git:
         return run([*self._options, *args], self.root).returncode == 0
 
     @contextmanager
-    def stream(self, *args: str, stdin: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[IO[bytes]]:
+    def stream(self, *args: str, stdin: IO[bytes] | None = None) -> Iterator[IO[bytes]]:
         """Run git and yield its standard output to be read while it runs."""
-        with _started([*self._options, *args], self.root, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        import subprocess
+
+        source = stdin or subprocess.DEVNULL
+        with _started([*self._options, *args], self.root, stdin=source, stderr=subprocess.DEVNULL) as process:
             assert process.stdout is not None
             try:
                 yield process.stdout
@@ -108,8 +114,7 @@ class Git:
         self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
     ) -> Iterator[Callable[[], bytes]]:
         """Run git while something else is done. What this yields waits for the end and returns what was printed, as ``git`` does."""
-        pipe = subprocess.PIPE
-        with _started([*self._options, *args], self.root, env, pass_fds, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        with _started([*self._options, *args], self.root, env, pass_fds) as process:
             assert process.stdin is not None
             with suppress(BrokenPipeError), process.stdin:
                 process.stdin.write(stdin)
@@ -126,8 +131,7 @@ class Git:
     @contextmanager
     def conversation(self, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
         """Run git and yield its process, to be written to and read from by turns."""
-        pipe = subprocess.PIPE
-        with _started([*self._options, *args], self.root, None, pass_fds, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        with _started([*self._options, *args], self.root, None, pass_fds) as process:
             yield process
 
     def exchange(self, *args: str, progress: Progress | None = None, hooks: bool = False) -> subprocess.CompletedProcess[str]:
@@ -136,6 +140,8 @@ class Git:
         Args:
             hooks: let the user's own hooks run.
         """
+        import subprocess
+
         options = _OPTIONS[2:] if hooks else _OPTIONS
         if progress is None:
             done = run(args, self.root, options=options)
@@ -177,9 +183,10 @@ def run(
     pass_fds: Sequence[int] = (),
     options: Sequence[str] = _OPTIONS,
 ) -> subprocess.CompletedProcess[bytes]:
-    pipe = subprocess.PIPE
-    source = subprocess.DEVNULL if stdin is None else pipe
-    with _started(args, cwd, env, pass_fds, options, stdin=source, stdout=pipe, stderr=pipe) as process:
+    import subprocess
+
+    source = subprocess.DEVNULL if stdin is None else subprocess.PIPE
+    with _started(args, cwd, env, pass_fds, options, stdin=source) as process:
         try:
             stdout, stderr = process.communicate(stdin)
         except BaseException:
@@ -196,11 +203,13 @@ def _started(
     options: Sequence[str] = _OPTIONS,
     **streams: Any,
 ) -> subprocess.Popen[bytes]:
+    """Start git, with a pipe for each of its streams that is not given."""
+    from subprocess import PIPE, Popen
+
+    streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, **streams}
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
-        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-            ["git", *options, *args], cwd=cwd, env=_environment(args, env or {}), **streams, **inherited
-        )
+        return Popen(["git", *options, *args], cwd=cwd, env=_environment(args, env or {}), **streams, **inherited)  # type: ignore[call-overload, no-any-return]
     except FileNotFoundError:
         if not cwd.exists():
             raise RepositoryError(f"the folder {cwd} does not exist") from None
@@ -210,7 +219,7 @@ def _started(
 
 
 def _environment(args: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or _KEPT.fullmatch(name)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or re.fullmatch(_KEPT, name)}
     fetching = {} if _subcommand(args) in _FETCHING else _NO_FETCH
     return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **fetching, **more}
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp import locks
 from gitexp.errors import GitError, RepositoryError
 from gitexp.repo.process import Git, explained, run
+
+if TYPE_CHECKING:
+    import subprocess
 
 HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 
@@ -41,6 +43,8 @@ class Transaction:
     def commit(self) -> None:
         """Make the change of all refs; raise GitError where the disk does not let it."""
         self._say("commit")
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # git comes to its end while we go on
 
     def _say(self, *lines: str) -> None:
         assert self._process.stdin is not None
@@ -115,12 +119,27 @@ class Refs(Git):
             return
         file = self.common_dir / ref
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             part = self.make_state_dir() / f"{file.name}.pin"  # a killed writer must leave no ref that is empty
             part.write_text(f"{oid}\n")
-            os.replace(part, file)
+            try:
+                os.replace(part, file)
+            except FileNotFoundError:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(part, file)
         except OSError as error:
             raise GitError(f"git's refs cannot be written: {error.strerror}; check permissions and disk space") from None
+
+    def is_pin(self, ref: str) -> bool:
+        """Whether a ref is a file, as ``pin`` made it: not packed since then, and not in a reftable."""
+        return (self.common_dir / ref).is_file()
+
+    def unpin(self, ref: str) -> None:
+        """Remove a ref that ``pin`` made. A leftover costs nothing, and doctor finds it."""
+        try:
+            (self.common_dir / ref).unlink()
+        except OSError:
+            with suppress(GitError):
+                self.update_refs([f"delete {ref}"], "gitexp: end of a run")
 
     def update_refs(self, commands: Iterable[str], reason: str, pass_fds: Sequence[int] = ()) -> None:
         """Run one transaction of ``update-ref --stdin`` commands: all of them, or none.
@@ -150,11 +169,27 @@ class Refs(Git):
             locks.take(file)
             yield file.fileno()
 
+    def write_state(self, name: str, data: bytes) -> None:
+        """Write a small file in ``.git/gitexp`` in its place, in one write, which is there whole or not at all; blanks fill it up.
+
+        A new file that is moved into the place of another is brought to the disk by some file systems at once, which takes as long
+        as all else.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        fd = os.open(self.make_state_dir() / name, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            os.write(fd, data.ljust(os.fstat(fd).st_size))
+        finally:
+            os.close(fd)
+
     def make_state_dir(self, *below: str) -> Path:
         """Create ``.git/gitexp`` (or a folder below it) and return it; raise RepositoryError where that is not allowed."""
         folder = self.state_dir.joinpath(*below)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RepositoryError(
                 f"{folder} cannot be written: {error.strerror}; check the repository's permissions and the disk"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.errors import RepositoryError
+from gitexp.errors import GitError, RepositoryError
+from gitexp.repo import discovery
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import explained, run
 from gitexp.repo.refs import HEAD, Head, Refs
@@ -37,7 +38,7 @@ class Repo(Objects, Refs):
         git_dir: ``.git`` of this work tree (in a linked one its own folder).
         common_dir: ``.git`` that all work trees share.
         object_format: ``sha1`` or ``sha256``.
-        found_at: where HEAD pointed when the repository was discovered, known without another process.
+        found_at: where HEAD pointed when the repository was discovered, as far as that was known without another process.
         distrusted: names of the filters that are not run, see ``distrusting``.
     """
 
@@ -45,6 +46,7 @@ class Repo(Objects, Refs):
         super().__init__(root, git_dir, common_dir, object_format)
         self.found_at: Head | None = None
         self.distrusted: frozenset[str] = frozenset()
+        self._introduction: Callable[[], bytes] | None = None
 
     @classmethod
     def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:
@@ -53,7 +55,11 @@ class Repo(Objects, Refs):
         Raises:
             RepositoryError: there is none, it is bare, or git refuses to work in it.
         """
-        where = Path(os.path.abspath(path))
+        if usual := discovery.find(path):
+            repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
+            repo.found_at = usual.head
+            return repo
+        where = Path(os.path.realpath(path))
         wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-toplevel")
         done = run(["rev-parse", *wanted, *HEAD], where)
         lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
@@ -116,10 +122,22 @@ class Repo(Objects, Refs):
         name, _, email = self.committer.rpartition(" <")
         return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email[:-1]))}
 
+    @contextmanager
+    def introduced(self) -> Iterator[None]:
+        """Have git find out who works here while something else is done; who asks waits for it."""
+        with self.beside("var", "-l") as self._introduction:
+            try:
+                yield
+            finally:
+                self._introduction = None
+
     @functools.cached_property
     def _people(self) -> tuple[str, str]:
         """The author and the committer: from one process, where git did not have to guess."""
-        said = dict(line.partition("=")[::2] for line in os.fsdecode(run(["var", "-l"], self.root).stdout).split("\n"))
+        listed = b""
+        with suppress(GitError):
+            listed = self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
+        said = dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
         told = {role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0] for role in ("AUTHOR", "COMMITTER")}
         guessed = re.compile(r"\s*(unknown )?(<.*)?|.*\.\(none\)")
         author, committer = (self._ident(role) if guessed.fullmatch(who) else f"{who}>" for role, who in told.items())

@@ -231,7 +231,7 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
 def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
     """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of a system call."""
     try:
-        if sys.platform == "win32":
+        if sys.platform == "win32" or not hasattr(os, "waitid"):  # macOS, before Python 3.13
             process.wait()
         else:
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

@@ -1,0 +1,100 @@
+"""``gitexp list --group-by``: one row for each group of experiments, with the mean and the spread of its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from gitexp import grouping
+from gitexp.cli import output
+from gitexp.cli.list import Column, flat, headers_of, plain, print_columns
+from gitexp.errors import UsageError
+from gitexp.experiment import Experiment
+from gitexp.grouping import Group, Spread
+from gitexp.query import Key, Sort
+
+
+def show(
+    experiments: Sequence[Experiment], by: Sequence[Key], keys: Sequence[Sort], limit: int | None, chosen: Sequence[Key] | None,
+    whole: bool, form: str | None,
+) -> None:  # fmt: skip
+    """Print the groups of experiments that agree in the keys ``by``, sorted by ``keys``."""
+    _print_groups(_sorted(grouping.group(experiments, by), by, keys)[:limit], by, chosen, whole, form)
+
+
+def _sorted(groups: list[Group], by: Sequence[Key], keys: Sequence[Sort]) -> list[Group]:
+    """Return the groups sorted by their keys or by the means of metrics, missing values and NaN last."""
+    for key, descending in reversed(keys):
+        if key not in by and key.family != "metrics":
+            raise UsageError(f"groups can be sorted by metrics and by what they are grouped by, not by '{key.full}'")
+        values = {id(group): _group_value(group, by, key) for group in groups}
+        known = [group for group in groups if values[id(group)] is not None]
+        rest = [group for group in groups if values[id(group)] is None]
+        groups = sorted(known, key=lambda group: _rank(values[id(group)]), reverse=descending) + rest
+    return groups
+
+
+def _group_value(group: Group, by: Sequence[Key], key: Key) -> Any:
+    if key in by:
+        return group.values[by.index(key)]
+    spread = group.metrics.get(key.name)
+    return None if spread is None or spread.mean != spread.mean else spread.mean
+
+
+def _rank(value: Any) -> tuple[bool, Any]:
+    return (False, value) if isinstance(value, (int, float)) else (True, str(value))
+
+
+def _print_groups(groups: list[Group], by: Sequence[Key], chosen: Sequence[Key] | None, whole: bool, form: str | None) -> None:
+    names = [key.name for key in chosen or () if key.family == "metrics"] or list(
+        dict.fromkeys(name for group in groups for name in group.metrics)
+    )
+    headers = headers_of(by)
+    if form == "json":
+        output.print_json([_group_record(group, headers, names) for group in groups])
+    elif form is not None:
+        parts = [f"{name}.{part}" for name in names for part in Spread._fields]
+        rows = [[*map(flat, group.values), group.n, *_numbers(group.metrics, names)] for group in groups]
+        output.print_records(form, [*headers, "n", *parts], rows)
+    elif groups:
+        keyed = [
+            Column(header, [output.number(_text(group.values[at])) for group in groups], _numeric(groups, at))
+            for at, header in enumerate(headers)
+        ]
+        spreads = [Column(output.clean(name), [_spread_text(group, name) for group in groups]) for name in names]
+        print_columns([*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], ["n"], whole)
+    else:
+        output.say("no experiment fits; to see them all: gitexp list")
+
+
+def _group_record(group: Group, headers: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    metrics = {name: group.metrics[name]._asdict() for name in names if name in group.metrics}
+    return {"group": dict(zip(headers, map(plain, group.values))), "n": group.n, "metrics": metrics}
+
+
+def _numbers(metrics: Mapping[str, Spread], names: Sequence[str]) -> list[float | None]:
+    return [number for name in names for number in metrics.get(name, (None, None, None))]
+
+
+def _numeric(groups: Sequence[Group], at: int) -> bool:
+    return all(isinstance(group.values[at], (int, float, type(None))) for group in groups)
+
+
+def _text(value: Any) -> Any:
+    return (
+        f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
+        if isinstance(value, datetime)
+        else ", ".join(value)
+        if isinstance(value, tuple)
+        else value
+    )
+
+
+def _spread_text(group: Group, name: str) -> str:
+    """Return ``18.2 ± 0.31``, with the number of values where not all of the group have one."""
+    spread = group.metrics.get(name)
+    if spread is None:
+        return ""
+    std = "" if spread.std is None else f" ± {spread.std:.2g}"
+    return f"{output.number(float(spread.mean))}{std}" + (f" ({spread.n})" if spread.n != group.n else "")
