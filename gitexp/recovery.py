@@ -25,8 +25,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     with repo.introduced():
         facts, torn = _read(folder)
         shot = _snapshot(repo, folder, facts)
-        made = draft(repo, folder, facts)
-    recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
+        recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
     journal.delete(folder)
     more = [
         *facts.get("warnings", []),
@@ -39,6 +38,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     """Return what is to be recorded of a run's folder."""
     values = journal.read_params(folder, strict=True)
     metrics_file = folder / "metrics.csv"
+    is_there = metrics_file.exists()
     error = facts.get("error")
     command = facts.get("command")
     shown = " ".join(_quoted(word) for word in command) if command else None
@@ -48,8 +48,8 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     return store.Draft(
         id=facts["id"],
         params=values,
-        metrics=metrics_file if metrics_file.exists() else metrics.HEADER,
-        last=metrics.last_values(journal.points(folder)),
+        metrics=metrics_file if is_there else metrics.HEADER,
+        last=metrics.last_in(metrics_file) if is_there else {},
         started=message.parse_time(facts["started"]).astimezone(),
         files=results.choose(_writable(repo, facts)),
         status=facts.get("status", "killed"),

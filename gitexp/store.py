@@ -113,12 +113,12 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
     files = {**dict.fromkeys(snapshot.previous), **files}
-    tree = trees.edited(repo, snapshot.tree, files)
-    back = results.to_write(repo, draft.files, contents, snapshot)
     with locked(repo) as fd, fastforward.NextIndex(repo, snapshot, files, fd) as index:
         why = _why_beside(repo, snapshot, draft)
         if why is None:
             index.begin()
+        tree = trees.edited(repo, snapshot.tree, files)
+        back = results.to_write(repo, draft.files, contents, snapshot)
         number = highest(repo) + 1
         pin = pending if pending and repo.is_pin(pending) else None  # a file that can just go, afterwards
         if pin:

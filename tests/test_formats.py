@@ -167,6 +167,29 @@ def test_the_last_value_is_that_of_the_highest_step() -> None:
     assert metrics.last_values(MetricPoint(*row) for row in rows) == {"a": 9.0, "b": 2.0}
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        b"",
+        b'"a",True,1,9\r\n',
+        b'"a",nan,1,9\r\n"b, ""c""",-inf,1,3\r\n"stra\xc3\x9fe",1e-7,1,0\r\n',
+        b'"a",7,1,9\n',
+        b"a,7,1,9\r\n",
+        b'"a",oops,1,9\r\n',
+        b'"a",7,1,"9"\r\n"a",8,1,2.0\r\n',
+        b'"a",7',
+        b'"a",123456789012345678901234567890,1,9\r\n',
+    ],
+)
+def test_the_last_values_of_a_file_are_found_quickly_and_are_the_same(tmp_path: Path, more: bytes) -> None:
+    data = metrics.dump(MetricPoint(name, at * 0.5, 0, at % 70) for at in range(100) for name in ("a", "b")) + more
+    file = tmp_path / "metrics.csv"
+    file.write_bytes(data)
+    found = metrics.last_in(file)
+    assert repr(found) == repr(metrics.last_values(metrics.read(io.BytesIO(data))))
+    assert found["b"] == 34.5
+
+
 def test_the_summary_is_plain_json_and_keeps_infinities() -> None:
     import json
 
