@@ -205,6 +205,54 @@ def test_searches_filter_and_sort_and_edits_become_labels_and_notes_at_once(trai
     assert there == 'the first keep False changed my mind ["good"]', "notes carry the edits to another clone"
 
 
+def test_a_run_deleted_while_it_goes_on_is_deleted_takes_nothing_more_and_is_recorded_as_deleted(training: Training) -> None:
+    done = training.run("""
+        import os, sqlite3, time
+        import mlflow
+
+        client = mlflow.MlflowClient()
+        run = mlflow.start_run().info.run_id
+        mlflow.log_metric("loss", 1.0)
+        client.delete_run(run)
+        mlflow.set_experiment("other")  # anything that makes the database follow what goes on
+        print(client.get_run(run).info.lifecycle_stage)
+
+        def refused(call):
+            try:
+                call()
+            except mlflow.exceptions.MlflowException as error:
+                return "must be in the 'active' state" in str(error)
+
+        print(refused(lambda: client.log_param(run, "late", 1)), refused(mlflow.end_run))
+
+        def deleted():
+            return sqlite3.connect(".git/gitexp/mlflow/tracking.sqlite").execute("SELECT deleted_time FROM runs").fetchall()[0][0]
+
+        before = deleted()
+        while time.time() * 1000 < before + 2:
+            time.sleep(0.001)
+        open(".git/gitexp/runs/" + os.listdir(".git/gitexp/runs")[0] + "/touched.json", "w").write("{}")
+        print(client.get_run(run).info.lifecycle_stage, deleted() == before)
+    """)
+    assert done.out.splitlines() == ["deleted", "True True", "deleted True"], "mlflow gc asks how long ago it was"
+    again = 'import mlflow\nprint(len(mlflow.search_runs(experiment_ids=["0"])), len(mlflow.search_runs(experiment_ids=["0"], run_view_type=2)))\n'
+    training.project.git("clone", "-q", str(training.project.root), "../clone")
+    there = training.elsewhere(training.project.root.parent / "clone")
+    assert there.run(again, name="look.py").out.split() == ["0", "1"], "git has it, so another clone knows"
+
+
+def test_a_run_may_have_ended_before_1970(training: Training) -> None:
+    done = training.run("""
+        import mlflow
+        client = mlflow.MlflowClient()
+        run = client.create_run("0", start_time=-5000).info.run_id
+        client.set_terminated(run, end_time=-123)
+        found = client.get_run(run).info
+        print(found.start_time, found.end_time)
+    """)
+    assert done.out.strip() == "-5000 -123"
+
+
 def test_groups_are_mlflow_experiments_and_mlflows_own_commands_list_them(training: Training) -> None:
     record(training.project, {"lr": 0.5}, {"loss": 0.1}, group="sweep")
     training.run("""
@@ -284,6 +332,7 @@ SAME = """
         hear(client.log_param, id, "p", "2")
         hear(client.log_param, id, "bad?", "2")
         hear(client.log_batch, id, [], [Param("r", "1"), Param("r", "2")])
+        hear(client.log_batch, id, [Metric("../one", 1.0, 1, 1)])
         hear(client.set_tag, id, "t", "2")
         hear(client.delete_tag, id, "team")
         hear(client.delete_tag, id, "team")

@@ -697,6 +697,33 @@ def test_dask_workers_in_folders_of_their_own_need_no_clone_and_each_trial_is_re
 
 
 @pytest.mark.slow
+def test_a_dask_worker_that_is_killed_costs_no_trial_and_what_it_ran_is_ended(project: Project, tmp_path: Path) -> None:
+    """Dask gives the trial to another worker; the command that the dead one left is ended by the next worker on its machine."""
+    orphan = tmp_path / "orphan"
+    train(
+        project,
+        f"""
+import signal
+if point['lr'] == 2 and not os.path.exists({str(orphan)!r}):
+    open({str(orphan)!r}, 'w').write(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+""",
+    )
+    with dask_cluster(tmp_path) as address:
+        sweep(project, "--engine", "dask", "--address", address, "-j", "2", "-p", "lr=range(6)", "--minimize", "rmse")
+        check_engine(project, 6)
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(address, timeout=300, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=300)  # Dask starts another in the dead one's place
+        more = 0
+        while is_running(int(orphan.read_text())):  # the machine's next trial ends it, and either machine may get that
+            more += 1
+            assert more < 30, "nobody ended what the dead worker ran"
+            sweep(project, "--engine", "dask", "--address", address, "-j", "2", "-p", "lr=0,1", "--group", f"more-{more}")
+
+
+@pytest.mark.slow
 def test_ray_records_each_trial_once(project: Project) -> None:
     pytest.importorskip("ray")
     train(project)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from gitexp import notes, query, reference
+from gitexp import notes, query
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.experiment import Experiment
@@ -89,6 +89,8 @@ def list_command(
     _mention_dead_runs(repo)
     condition = query.where(index, where)
     if refs:
+        from gitexp import reference
+
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
         condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
         everybody = True

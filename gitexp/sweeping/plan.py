@@ -38,6 +38,7 @@ class Plan:
         objective, direction: the metric to go by, and ``min`` or ``max``.
         repeat: how many seeds each point runs with; they count up from ``seed``.
         links: ``(path in the work tree, path on this machine)``.
+        workers_push: the remote that the workers push their trials to themselves.
     """
 
     command: tuple[str, ...]
@@ -54,6 +55,7 @@ class Plan:
     append: bool = True
     directory: str = "."
     links: tuple[tuple[str, str], ...] = ()
+    workers_push: str | None = None
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class Follower:
         user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
         group = _text(known.get("experiment")) or facts.get("group") or words.DEFAULT
         start, end = _moment(known.get("start"), start), _moment(known.get("end"), end)
-        at = tables.put_run(Row(run, name, user, status, start, end, ACTIVE, group))
+        at = tables.put_run(Row(run, name, user, status, start, end, _stage(known), group))
         command = facts.get("command")
         tags = {"mlflow.runName": name, "mlflow.user": user, "mlflow.source.name": " ".join(command) if command else ""}
         own = {"mlflow.note.content": facts.get("note"), "gitexp.parent": facts["snapshot"].get("commit")}
@@ -183,7 +183,7 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     if known and value.notes:
         tags["mlflow.note.content"] = "\n\n".join(value.notes)
     name = _text(known.get("name")) or value.name
-    stage = DELETED if known.get("stage") == DELETED else ACTIVE
+    stage = _stage(known)
     for change in changes:
         for key, text in change.get("tags", {}).items() if isinstance(change.get("tags"), dict) else ():
             tags.pop(key, None)
@@ -325,8 +325,13 @@ def _texts(value: Any) -> dict[str, str]:
 
 
 def _moment(said: Any, otherwise: Any) -> Any:
-    """Return ms since the epoch that MLflow was told, where it is a time that a database holds."""
-    return said if type(said) is int and 0 <= said < 2**62 else otherwise
+    """Return ms since the epoch that MLflow was told, where it is a number that a database holds."""
+    return said if type(said) is int and abs(said) < 2**62 else otherwise
+
+
+def _stage(known: dict[str, Any]) -> str:
+    """Return whether a run was deleted in MLflow, as its face says."""
+    return DELETED if known.get("stage") == DELETED else ACTIVE
 
 
 def _milliseconds(text: str) -> int:

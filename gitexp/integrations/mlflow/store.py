@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -181,11 +181,14 @@ class GitStore(SqlAlchemyStore):
         if params or tags or running is None or len(metrics) > 1000 or any(metric.model_id is not None for metric in metrics):
             super().log_batch(run_id, metrics, params, tags)
         else:
-            self._log_metrics(run_id, metrics)
+            _validate(metrics, lambda at: f"metrics[{at}]")
+            self._log_points(run_id, metrics)
 
     def _log_metrics(self, run_id: str, metrics: Any) -> None:
-        for at, metric in enumerate(metrics):
-            _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path="" if len(metrics) == 1 else f"metrics[{at}]")
+        _validate(metrics, lambda at: "" if len(metrics) == 1 else f"metrics[{at}]")
+        self._log_points(run_id, metrics)
+
+    def _log_points(self, run_id: str, metrics: Any) -> None:
         points = [MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in dict.fromkeys(metrics)]
         running = self._running(run_id)
         if any(metric.model_id is not None for metric in metrics):
@@ -343,6 +346,12 @@ class GitStore(SqlAlchemyStore):
         with database.reading(self._follower.path) as db:
             found = Tables(db, self.artifact_root_uri).linked(run_id)
         return {"tables": found} if found else {}
+
+
+def _validate(metrics: Any, path: Callable[[int], str]) -> None:
+    """Have MLflow refuse what it refuses; in a batch it says which one it was, even in a batch of one."""
+    for at, metric in enumerate(metrics):
+        _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path(at))
 
 
 @contextmanager

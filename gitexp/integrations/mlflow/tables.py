@@ -74,18 +74,18 @@ class Tables:
         known = self.db.execute("SELECT experiment_id FROM runs WHERE run_uuid = ?", [row.id]).fetchone()
         at = known[0] if known else self.experiment(row.experiment)
         deleted = int(time.time() * 1000) if row.stage == DELETED else None
-        facts = (row.name[:250], row.user[:256], row.status, row.start, row.end, row.stage, deleted)
+        facts = (row.name[:250], row.user[:256], row.status, row.start, row.end, row.stage)
         if known:
             self.db.execute(
-                "UPDATE runs SET name = ?, user_id = ?, status = ?, start_time = ?, end_time = ?, lifecycle_stage = ?, deleted_time = ?"
-                " WHERE run_uuid = ?",
-                [*facts, row.id],
+                "UPDATE runs SET name = ?, user_id = ?, status = ?, start_time = ?, end_time = ?, lifecycle_stage = ?,"
+                " deleted_time = CASE lifecycle_stage WHEN ? THEN coalesce(deleted_time, ?) ELSE ? END WHERE run_uuid = ?",
+                [*facts, row.stage, deleted, deleted, row.id],
             )
             return int(at)
         self.db.execute(
             "INSERT INTO runs(name, user_id, status, start_time, end_time, lifecycle_stage, deleted_time, run_uuid, experiment_id,"
             " artifact_uri, source_type, source_name, entry_point_name, source_version) VALUES (?,?,?,?,?,?,?,?,?,?,'UNKNOWN','','','')",
-            [*facts, row.id, at, f"{self._root}/{at}/{row.id}/artifacts"],
+            [*facts, deleted, row.id, at, f"{self._root}/{at}/{row.id}/artifacts"],
         )
         return int(at)
 
