@@ -189,7 +189,9 @@ def test_each_trial_is_recorded_once_with_its_own_params_and_metrics_and_nothing
     assert len(rows) == 12
     assert rows[0]["lr"] == 0.3
     assert project.git("worktree", "list").count("\n") == 0
-    assert not list((project.root / ".git/gitexp/sweeps").iterdir())
+    assert [item.relative_to(project.root).as_posix() for item in (project.root / ".git/gitexp/sweeps").rglob("*")] == [
+        ".git/gitexp/sweeps/ended"  # where folders go on their way out
+    ]
     project.fsck()
 
 
@@ -366,6 +368,7 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named_in_one_line(project: Proje
         (["-p", "lr=1", "--minimize", "a", "--maximize", "b", "--", "python"], "not both"),
         (["-p", "lr=1", "--timeout", "soon", "--", "python"], "'soon' is no time"),
         (["-p", "lr=1", "--group", "a/b", "--", "python"], "cannot be a group's name"),
+        (["-p", "lr=1", "--group", "ended", "--", "python"], "cannot be a group's name"),
         (["-p", "lr=1", "--link", "nowhere", "--", "python"], "no such file"),
         (["-p", "lr=1", "--again", "--", "python"], "goes with --resume"),
     ],
