@@ -181,9 +181,14 @@ def _query(
 def _experiment(repo: Repo, row: tuple[Any, ...]) -> Experiment:
     name, tag, commit, author, email, subject, summary, labels, texts, marks = row
     found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
-    value = message.experiment(name, tag, found, tuple(json.loads(labels)), tuple(json.loads(texts)), repo)
-    events = json.loads(marks)
+    value = message.experiment(name, tag, found, tuple(_listed(labels)), tuple(_listed(texts)), repo)
+    events = _listed(marks)
     return value if not events else _marked(value, events)
+
+
+def _listed(text: str) -> list[Any]:
+    found: list[Any] = [] if text == "[]" else json.loads(text)  # most have none
+    return found
 
 
 def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:

@@ -618,6 +618,13 @@ def test_importance_finds_the_params_that_matter() -> None:
     assert summary.importance(*rows_of(lambda point: point["a"], 4)) == {}
 
 
+def test_a_table_without_a_metric_to_go_by_shows_all_metrics(project: Project) -> None:
+    train(project)
+    lines = [line.split() for line in sweep(project, "-p", "lr=0.1,0.3").splitlines()]
+    assert lines == [["experiment", "rmse", "lr", "status"], ["exp-1", "0.04", "0.1", "finished"], ["exp-2", "0", "0.3", "finished"]]
+    assert sweep(project, "-p", "lr=0.3", "--csv") == "experiment,rmse,lr,status\nexp-3,0.0,0.3,finished\n"
+
+
 @pytest.mark.slow
 def test_the_example_of_a_sweep_file_runs_as_it_is(project: Project) -> None:
     for file in (Path(HERE) / "examples/sweep").iterdir():
