@@ -55,6 +55,7 @@ _ATTRIBUTES = {  # by the name of the field of Experiment
     "subject": _Attribute("text", "tag.subject"),
     "notes": _Attribute("set", "tag.notes"),
     "command": _Attribute("text", "json_extract(tag.summary, '$.command')"),
+    "failure": _Attribute("text", "json_extract(tag.summary, '$.error')"),
 }
 _SHOWN = 8  # names that a message lists
 _ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "subject", "commit": "id"}

@@ -37,6 +37,8 @@ FLOORS = (  # from the top; a module may import those of its own floor and of th
     ("api", "tracking", "__init__"),
     ("command", "traces", "doctor", "export"),
     (
+        "current",
+        "starting",
         "run",
         "recovery",
         "transport",

@@ -75,11 +75,13 @@ def list_command(
       depth is missing                   what is missing matches nothing else
       'odd name' = 'some text'           quotes, for names and for text
     Attributes: name, id (commit), status, started (date), duration, labels
-    (label), group, branch, author, email, subject (message), notes, command.
+    (label), group, branch, author, email, subject (message), notes, command,
+    failure (the last line of a traceback, or the exit code).
 
     \b
     Examples:
       gitexp list --where 'lr < 0.1 and label = conv' --sort rmse -n 10
+      gitexp list --where 'status = failed'
       gitexp list --group-by model.depth,lr --sort rmse
       gitexp list --columns started,rmse,lr --csv > experiments.csv
     """
@@ -158,16 +160,24 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
 
 
 def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
-    """Return the columns that have something to say: name and time, metrics, params, and the message if it is the user's own."""
+    """Return the columns that have something to say: name and time, metrics, params, and the message if it is the user's own.
+
+    Why they failed is a column where none of them finished.
+    """
     has = {
         "status": any(item.status != "finished" for item in experiments),
         "started": True,
         "subject": any(own_subject(item) for item in experiments),
         **{name: any(query.attribute(name).of(item) for item in experiments) for name in ("duration", "labels", "group")},
     }
-    names = [name for name in query.ATTRIBUTES if name != "subject"] if everything else ["status", "started", "duration", "labels", "group"]
+    names = (
+        [name for name in query.ATTRIBUTES if name not in ("failure", "subject")]
+        if everything
+        else ["status", "started", "duration", "labels", "group"]
+    )
     before = [query.attribute(name) for name in names if everything or has[name]]
-    last = [query.attribute("subject")] if everything or has["subject"] else []
+    has["failure"] = any(item.failure for item in experiments) and all(item.status != "finished" for item in experiments)
+    last = [query.attribute(name) for name in ("failure", "subject") if everything or has[name]]
     return [
         *([] if everything else [query.attribute("name")]),
         *before,
