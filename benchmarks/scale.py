@@ -83,7 +83,7 @@ def growing(small: Path, hundred: Path, large: Path, count: int) -> Iterator[Row
     log = {str(root): command("log", "--param", "lr=1", "--metric", "rmse=1", "--no-advance", cwd=root) for root in (small, large)}
     yield of(in_turn(log, 7), str(large), str(small), 1.2, f"`gitexp log` at {count:,} / at 10")
     taken: dict[Path, list[float]] = {hundred: [], large: []}
-    for root in (hundred, large) * 9:
+    for root in (hundred, large) * 15:
         repo = Repo.discover(root)
         Index(repo)
         gitexp.log(params={"lr": 2}, metrics={"rmse": 1}, advance=False, repo=root)
