@@ -18,11 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gitexp.api import diff, experiments, get, log
-    from gitexp.experiment import Experiment, MetricPoint
-    from gitexp.importing.function import import_runs
-    from gitexp.integrations.mlflow.autologging import autolog
-    from gitexp.run import (
-        Run,
+    from gitexp.current import (
         active_run,
         end_run,
         log_artifact,
@@ -33,6 +29,10 @@ if TYPE_CHECKING:
         seed_everything,
         start_run,
     )
+    from gitexp.experiment import Experiment, MetricPoint
+    from gitexp.importing.function import import_runs
+    from gitexp.integrations.mlflow.autologging import autolog
+    from gitexp.run import Run
     from gitexp.sharing import pull, push
     from gitexp.sweeping.function import sweep
     from gitexp.tracking import track
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "gitexp.api": ("diff", "experiments", "get", "log"),
     "gitexp.experiment": ("Experiment", "MetricPoint"),
-    "gitexp.run": (
-        "Run", "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything",
-        "start_run",
+    "gitexp.current": (
+        "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything", "start_run",
     ),
+    "gitexp.run": ("Run",),
     "gitexp.sharing": ("pull", "push"),
     "gitexp.importing.function": ("import_runs",),
     "gitexp.integrations.mlflow.autologging": ("autolog",),

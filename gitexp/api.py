@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp import query, reference, settings
+from gitexp.columns import Coded
 from gitexp.experiment import Experiment
 from gitexp.index import Index
 from gitexp.repo import Repo
@@ -110,8 +111,8 @@ def experiments(where: str | None = None, sort: str | None = None, repo: Folder 
     condition, order = query.where(index, where), query.order(query.sort(index, sort, chosen.metrics))
     condition = condition.within(query.ONCE) if everybody else condition
     found = index.columns(condition.text, [*condition.values, *order.values], order.text, everybody)
-    found["started"] = pd.to_datetime(pd.Series(found["started"], dtype=object), format="ISO8601", utc=True)
-    return pd.DataFrame({name: found[name] for name in dict.fromkeys([*_FIRST, *found])})
+    found["started"] = pd.to_datetime(found["started"], unit="ms", utc=True)
+    return pd.DataFrame({name: _series(found[name]) for name in dict.fromkeys([*_FIRST, *found])})
 
 
 def get(ref: str | int, repo: Folder | None = None) -> Experiment:
@@ -136,6 +137,13 @@ def diff(a: str | Experiment, b: str | Experiment | None = None, repo: Folder | 
     first, second = (reference.resolve(index, item, chosen) if isinstance(item, str) else item for item in (a, b))
     assert first is not None
     return compare(index.repo, chosen, first, second)
+
+
+def _series(column: Any) -> Any:
+    """Return a column as pandas takes it; it finds out the type from the values that differ."""
+    import pandas as pd
+
+    return pd.Series(column.values).array.take(column.codes) if isinstance(column, Coded) else column
 
 
 def _opened(folder: Folder | None) -> tuple[Index, settings.Settings]:

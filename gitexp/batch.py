@@ -58,7 +58,7 @@ def record(repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: b
         number = store.highest(repo) + 1
         for attempt in range(_TRIES):
             names = [f"exp-{number + at}" for at in range(len(entries))]
-            made = [_written(repo, entry, name) for entry, name in zip(entries, names)]
+            made = [written(repo, entry, name) for entry, name in zip(entries, names)]
             try:
                 repo.update_refs([f"create refs/tags/{item.name} {item.tag}" for item in made], f"gitexp: {what} {len(made)}", [fd])
                 break
@@ -77,7 +77,8 @@ def _recorded(repo: Repo, ids: Sequence[str]) -> set[str]:
     return {row[0] for row in found}
 
 
-def _written(repo: Repo, entry: Entry, name: str) -> Experiment:
+def written(repo: Repo, entry: Entry, name: str) -> Experiment:
+    """Write an experiment's objects under a name; nothing points to them yet."""
     draft, tree, commit, parent = entry
     if commit is None:
         assert tree is not None

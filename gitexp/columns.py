@@ -1,9 +1,10 @@
-"""Experiments as columns: how the index packs the values of one, and how those of many become columns of a DataFrame.
+"""Experiments as columns: in blocks of some hundred, which the index keeps, and as the columns of a DataFrame.
 
-Parsing 10,000 summaries as JSON takes three times as long as pandas takes to read the whole table from a file. So the
-index also keeps each experiment's numbers as eight bytes each, with a ``shape`` that says whose numbers they are; all
-experiments of one shape (those of one script, as a rule) are then one block of memory, which NumPy takes as it is. What is
-no plain number stays JSON. No spoilt byte can do more here than raise ValueError.
+Parsing 10,000 summaries takes ten times as long as pandas takes to read the whole table from a file. So each column of a
+block is a piece of bytes. Numbers lie as NumPy takes them, eight bytes each, behind a letter for each that says what it
+is. Of everything else the distinct values lie there, texts as lines and others as JSON, behind a byte for each experiment that
+says which is its own: so pandas has few values to look at. Nothing is lost on the way: the columns are the same in whichever blocks the
+experiments lie. No spoilt byte can do more here than raise an error.
 """
 
 from __future__ import annotations
@@ -11,139 +12,215 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-FACTS = ("status", "branch", "group")  # the texts that come first in each row
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+SIZE = 250  # experiments in a block: a byte says which of their values
+FACTS = ("id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
 FAMILIES = ("params", "metrics")
-_NAN = math.nan
-_DTYPES = {"d": "<f8", "q": "<i8"}  # by the letters of struct
-_Piece = tuple[Sequence[int], Any]  # the places of some experiments, and their values: an array, or a tuple
+_NUMBERS, _TEXTS, _OTHERS = "numbers", "texts", "others"  # the kinds of cells
+_WHOLE, _FLOAT, _NONE = "q", "d", "x"  # the letters of numbers: as struct has them, or there is none
+_WIDTH = 9  # bytes for each number
+_MISSING = 255
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-class Packed(NamedTuple):
-    """One experiment's row: ``shape`` is JSON, ``numbers`` the duration and then its numbers, ``rest`` all else as JSON."""
+class Row(NamedTuple):
+    """What a block is made of: an experiment's row in the index. ``labels`` and ``summary`` are JSON."""
 
-    shape: str
-    numbers: bytes
-    rest: str
-
-
-class Packer:
-    """Packs summaries; remembers the shapes that it met."""
-
-    def __init__(self) -> None:
-        self._known: dict[Any, tuple[str, struct.Struct, list[int], list[int]]] = {}
-
-    def pack(self, summary: Mapping[str, Any]) -> Packed:
-        """Return what the index keeps of a summary whose types ``message.parse_tag`` has checked."""
-        params, metrics = summary.get("params", {}), summary.get("metrics", {})
-        values = [*params.values()]
-        given = (*params, 0, *metrics, 0, *map(type, values))
-        shape, layout, plain, others = self._known.get(given) or self._new(given, params, metrics, [*map(_kind, values)])
-        duration, series = summary.get("duration"), metrics.values()
-        try:
-            numbers = layout.pack(
-                _NAN if duration is None else duration,
-                *[values[at] for at in plain],
-                *[_NAN if value is None else value for value in series],
-            )
-        except (struct.error, OverflowError):  # a whole number of more than 64 bits
-            kinds = [*map(_kind, values)]
-            shape, layout, plain, others = self._new((given, *kinds), params, metrics, kinds)
-            numbers = layout.pack(_double(duration), *[values[at] for at in plain], *map(_double, series))
-        rest = _encode([summary["status"], summary.get("branch"), summary.get("group"), *[values[at] for at in others]])
-        return Packed(shape, numbers, rest)
-
-    def _new(
-        self, given: Any, params: Iterable[str], metrics: Iterable[str], kinds: Sequence[str]
-    ) -> tuple[str, struct.Struct, list[int], list[int]]:
-        plain = [at for at, kind in enumerate(kinds) if kind]
-        others = [at for at, kind in enumerate(kinds) if not kind]
-        shape = _encode([dict(zip(params, kinds)), [*metrics]])
-        layout = struct.Struct("<d" + "".join(kinds) + "d" * len([*metrics]))
-        self._known[given] = found = (shape, layout, plain, others)
-        return found
+    number: int
+    id: str
+    author: str
+    subject: str
+    labels: str
+    summary: str
 
 
-def names_of(shape: str) -> dict[str, list[str]]:
-    """Return the names that the experiments of a shape have, by family."""
-    params, metrics = json.loads(shape)
-    return {"params": [*params], "metrics": metrics}
+class Cell(NamedTuple):
+    """One column of a block."""
+
+    family: str
+    name: str
+    kind: str
+    data: bytes
 
 
-def unpack(shapes: Sequence[int], numbers: Sequence[bytes], rest: Sequence[str], known: Mapping[int, str]) -> dict[str, Any]:
-    """Return columns of packed experiments: ``FACTS``, ``duration``, then ``params.NAME`` and ``metrics.NAME``.
+class Coded(NamedTuple):
+    """A column whose values may repeat: an experiment's is ``values[code]``."""
+
+    values: list[Any]
+    codes: Array
+
+
+_Piece = tuple["Cell | None", int]  # a block's cell of one column, if it has one, and its size
+
+
+def pack(rows: Sequence[Row]) -> bytes:
+    """Return a block: the columns of up to ``SIZE`` experiments, which lie in the order of their numbers.
+
+    It is a line of JSON that says which they are and how long, and then their bytes.
+    """
+    found: dict[tuple[str, str], dict[int, Any]] = {("", name): {} for name in ("number", *FACTS)}
+    summaries = json.loads(f"[{','.join(row.summary for row in rows)}]")
+    labels = json.loads(f"[{','.join(row.labels for row in rows)}]")
+    for at in reversed(range(len(rows))):  # the newest say first which columns there are
+        (number, commit, author, subject, _, _), summary = rows[at], summaries[at]
+        known = {"number": number, "id": commit, "author": author, "subject": subject, "labels": labels[at]}
+        facts = {**summary, **known, "started": _milliseconds(summary["started"])}
+        for name in ("number", *FACTS):
+            found["", name][at] = facts.get(name)
+        for family in FAMILIES:
+            for name, value in summary.get(family, {}).items():
+                found.setdefault((family, name), {})[at] = value
+    cells = [_packed(family, name, values, len(rows)) for (family, name), values in found.items()]
+    head = [[cell.family, cell.name, cell.kind, len(cell.data)] for cell in cells]
+    return b"\n".join([_encode(head).encode(), b"".join(cell.data for cell in cells)])
+
+
+def unpack(blocks: Mapping[int, bytes], wanted: Sequence[int]) -> dict[str, Array | Coded]:
+    """Return the columns of the experiments that have the ``wanted`` numbers, an element for each.
 
     Args:
-        shapes, numbers, rest: what was packed, one element for each experiment; ``known`` has the shapes by their numbers.
+        blocks: all that hold one of them, by ``number // SIZE``.
 
     Returns:
-        Arrays of numbers (NaN where there is none) or lists (None where there is none), one element for each experiment; the
-        names in the order in which they first appear.
+        ``FACTS``, then ``params.NAME`` and ``metrics.NAME`` in the order in which they first appear. Numbers are arrays, NaN
+        where there is none; of others, None is where there is none. ``started`` is in milliseconds.
 
     Raises:
-        ValueError: an experiment is not what its shape says.
+        ValueError, TypeError, LookupError: a block is spoilt, or does not hold what it should.
     """
     import numpy as np
 
-    groups: dict[int, list[int]] = {}
-    for place, number in enumerate(shapes):
-        groups.setdefault(number, []).append(place)
-    pieces: dict[tuple[str, str], list[_Piece]] = {("", name): [] for name in (*FACTS, "duration")}
-    for number, places in groups.items():
-        block = _block(known[number], [numbers[at] for at in places], [rest[at] for at in places], np)
-        for name, values in block.items():
-            pieces.setdefault(name, []).append((places, values))
-    ordered = [key for family in ("", *FAMILIES) for key in pieces if key[0] == family]
-    return {".".join(filter(None, key)): _whole(pieces[key], len(shapes), np) for key in ordered}
+    if not wanted:
+        return dict.fromkeys(FACTS, np.zeros(0))
+    cells = [{(cell.family, cell.name): cell for cell in _cells(blocks[at])} for at in sorted(blocks)]
+    sizes = [len(known["", "number"].data) // _WIDTH for known in cells]
+    numbers = _numbers([(known.pop(("", "number")), size) for known, size in zip(cells, sizes)])[1]
+    asked = np.array(wanted, numbers.dtype)
+    places = np.searchsorted(numbers, asked)
+    if not np.array_equal(numbers.take(places, mode="clip"), asked):
+        raise ValueError("the blocks of the index do not hold what they should")
+    every = len({*wanted}) == len(numbers)
+    found: dict[str, Any] = {}
+    order = {}
+    column: Any
+    for family, name in dict.fromkeys([*(("", name) for name in FACTS), *chain.from_iterable(reversed(cells))]):
+        pieces = [(known.get((family, name)), size) for known, size in zip(cells, sizes)]
+        numeric = {cell.kind for cell, _ in pieces if cell} == {_NUMBERS}
+        column, there = _array(pieces, places) if numeric else _coded(pieces, places, every)
+        if not family or there.any():
+            full = f"{family}.{name}" if family else name
+            found[full] = Coded([*map(tuple, column.values)], column.codes) if full == "labels" else column
+            order[full] = ("", *FAMILIES).index(family), int(there.argmax()) if family else 0
+    return {name: found[name] for name in sorted(found, key=order.__getitem__)}
 
 
-def _block(shape: str, numbers: Sequence[bytes], rest: Sequence[str], np: Any) -> dict[tuple[str, str], Any]:
-    """Return the columns of experiments of one shape, ``{(family, name): array or tuple}``."""
-    params, metrics = json.loads(shape)
-    kinds = ["d", *filter(None, params.values()), *("d" for _ in metrics)]
-    block = np.frombuffer(b"".join(numbers), [(str(at), _DTYPES[kind]) for at, kind in enumerate(kinds)])
-    once = dict.fromkeys(rest)  # most of them are the same
-    parsed = dict(zip(once, json.loads(f"[{','.join(once)}]")))
-    texts = [*zip(*map(parsed.__getitem__, rest))]
-    if len(block) != len(numbers) or len(texts) != len(FACTS) + list(params.values()).count(""):
-        raise ValueError("an experiment in the index is not what its shape says")
-    plain, others = (block[str(at)] for at in range(len(kinds))), iter(texts)
-    found = {("", name): next(others) for name in FACTS}
-    found["", "duration"] = next(plain)
-    found |= {("params", name): next(plain if kind else others) for name, kind in params.items()}
-    return found | {("metrics", name): next(plain) for name in metrics}
+def _cells(block: bytes) -> Iterator[Cell]:
+    """Yield the columns of a block."""
+    head, _, data = block.partition(b"\n")
+    start = 0
+    for family, name, kind, length in json.loads(head):
+        yield Cell(family, name, kind, data[start : start + length])
+        start += length
+    if start != len(data):
+        raise ValueError("a block of the index is torn")
 
 
-def _whole(pieces: Sequence[_Piece], count: int, np: Any) -> Any:
-    """Put the pieces of one column together."""
-    if len(pieces) == 1 and len(pieces[0][0]) == count:
-        return pieces[0][1]
-    if any(isinstance(values, tuple) for _, values in pieces):
-        listed: list[Any] = [None] * count
-        for places, values in pieces:
-            for at, value in zip(places, values if isinstance(values, tuple) else values.tolist()):
-                listed[at] = value
-        return listed
-    whole = sum(len(places) for places, _ in pieces) == count and all(values.dtype.kind == "i" for _, values in pieces)
-    array = np.zeros(count, "i8") if whole and pieces else np.full(count, np.nan)
-    for places, values in pieces:
-        array[places] = values
-    return array
+def _packed(family: str, name: str, values: dict[int, Any], size: int) -> Cell:
+    if family == "metrics" or (family, name) == ("", "duration"):
+        values = {at: _double(value) for at, value in values.items()}
+    kinds = {at: _kind(value) for at, value in values.items()}
+    if all(kinds.values()):
+        letters = "".join(kinds.get(at, _NONE) for at in range(size))
+        numbers = struct.pack("<" + letters.replace(_NONE, _WHOLE), *(values.get(at, 0) for at in range(size)))
+        return Cell(family, name, _NUMBERS, letters.encode() + numbers)
+    are_lines = all(type(value) is str and "\n" not in value for value in values.values())
+    texts = values if are_lines else {at: _encode(value) for at, value in values.items()}
+    distinct = {text: code for code, text in enumerate(dict.fromkeys(texts.values()))}
+    codes = bytes(distinct[texts[at]] if at in texts else _MISSING for at in range(size))
+    whole = "\n".join(distinct) if are_lines else f"[{','.join(distinct)}]"
+    return Cell(family, name, _TEXTS if are_lines else _OTHERS, codes + whole.encode())
+
+
+def _array(pieces: Sequence[_Piece], places: Array) -> tuple[Array, Array]:
+    """Return a column of numbers, and where it has one."""
+    import numpy as np
+
+    letters, whole, floats = (array[places] for array in _numbers(pieces))
+    there = letters != ord(_NONE)
+    if len(places) and (letters == ord(_WHOLE)).all():
+        return whole, there
+    floats = np.where(letters == ord(_WHOLE), whole, floats)
+    floats[~there] = np.nan
+    return floats, there
+
+
+def _numbers(pieces: Sequence[_Piece]) -> tuple[Array, Array, Array]:
+    """Return the letters of all, and their bytes as whole numbers and as floats."""
+    import numpy as np
+
+    if any(cell and len(cell.data) != _WIDTH * size for cell, size in pieces):
+        raise ValueError("a block of the index is torn")
+    letters = b"".join(cell.data[:size] if cell else _NONE.encode() * size for cell, size in pieces)
+    numbers = b"".join(cell.data[size:] if cell else bytes(8 * size) for cell, size in pieces)
+    return np.frombuffer(letters, "u1"), np.frombuffer(numbers, "<i8"), np.frombuffer(numbers, "<f8")
+
+
+def _coded(pieces: Sequence[_Piece], places: Array, every: bool) -> tuple[Coded, Array]:
+    """Return a column of anything, and where it has something; ``every`` says that all experiments of the blocks are wanted."""
+    import numpy as np
+
+    sizes = [size for _, size in pieces]
+    marks, parts = zip(*(_values(cell, size) for cell, size in pieces))
+    mark = np.frombuffer(b"".join(marks), "u1").astype(int)
+    ends = np.cumsum([*map(len, parts)])
+    codes = np.where(mark == _MISSING, -1, mark + np.repeat(ends - [*map(len, parts)], sizes))
+    if (codes >= np.repeat(ends, sizes)).any() or not {*map(type, parts)} <= {list}:
+        raise ValueError("a block of the index is torn")
+    codes, values = codes[places], [*chain.from_iterable(parts)]
+    if not every:  # what the others have must not decide of which type the column is
+        used, codes = np.unique(codes, return_inverse=True)
+        values = [values[at] for at in used if at >= 0]
+        codes = codes - (len(used) - len(values))
+    there = codes >= 0
+    return Coded(values if there.all() else [*values, None], codes), there  # -1 is the last
+
+
+def _values(cell: Cell | None, size: int) -> tuple[bytes, list[Any]]:
+    """Return which value each experiment has, and the values."""
+    if cell is None:
+        return bytes([_MISSING]) * size, []
+    if cell.kind == _NUMBERS:  # where others are among them in another block
+        letters, whole, floats = (array.tolist() for array in _numbers([(cell, size)]))
+        values = [one if letter == ord(_WHOLE) else other for letter, one, other in zip(letters, whole, floats)]
+        return bytes(_MISSING if letter == ord(_NONE) else at for at, letter in enumerate(letters)), values
+    text = cell.data[size:].decode()
+    return cell.data[:size], text.split("\n") if cell.kind == _TEXTS else json.loads(text)
 
 
 def _kind(value: Any) -> str:
-    """Return how ``struct`` writes a param's value, empty for what is no plain number."""
+    """Return how ``struct`` writes a number, empty for what is no plain number."""
     if type(value) is int:
-        return "q" if -(2**63) <= value < 2**63 else ""
-    return "d" if type(value) is float else ""
+        return _WHOLE if -(2**63) <= value < 2**63 else ""
+    return _FLOAT if type(value) is float else ""
 
 
 def _double(value: float | None) -> float:
     """Return the nearest float, NaN for None; a whole number beyond all floats is infinite."""
     try:
-        return _NAN if value is None else float(value)
+        return math.nan if value is None else float(value)
     except OverflowError:
         return math.inf if value and value > 0 else -math.inf
+
+
+def _milliseconds(text: str) -> int:
+    """Return a time of a summary as milliseconds since 1970."""
+    return round(datetime.fromisoformat(f"{text[:-1]}+00:00").timestamp() * 1000)

@@ -88,6 +88,12 @@ class Experiment:
         return self.id[:10]
 
     @property
+    def failure(self) -> str | None:
+        """Why it failed: the last line of the traceback, or the exit code; None where that is not known."""
+        error = self.extra.get("error")
+        return error if isinstance(error, str) and error else None
+
+    @property
     def commit(self) -> git.Commit:
         """The commit as a GitPython object, for what gitexp has no word for."""
         return self._source().gitpython_commit(self.id)

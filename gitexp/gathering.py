@@ -16,11 +16,11 @@ Experiments come in chunks: git merges any number, but some programs that draw h
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from gitexp import listing, message
+from gitexp import listing, message, trees
 from gitexp.repo import Repo
 
 HEADS = "refs/heads/experiments/"  # on a remote, with the owner
@@ -57,9 +57,14 @@ class Gathering(NamedTuple):
     carried: list[Carried]
 
 
-def extend(repo: Repo, tip: str | None, clone: str, experiments: Sequence[Carried]) -> str:
-    """Write the commits that gather more experiments on top of ``tip`` and return the new tip; no ref is changed."""
-    tree = repo.write_object("tree", b"100644 README.md\0" + bytes.fromhex(repo.write_object("blob", _README.encode())))
+def extend(repo: Repo, tip: str | None, clone: str, experiments: Sequence[Carried], beside: Mapping[str, bytes] | None = None) -> str:
+    """Write the commits that gather more experiments on top of ``tip`` and return the new tip; no ref is changed.
+
+    Args:
+        beside: files to lie beside the README.
+    """
+    files = {"README.md": _README.encode(), **(beside or {})}
+    tree = trees.write(repo, {path: repo.write_object("blob", data) for path, data in files.items()})
     now = datetime.now().astimezone()
     who = f"{repo.committer} {int(now.timestamp())} {now.strftime('%z')}"
     tip = tip or _write(repo, tree, None, who, clone, [])

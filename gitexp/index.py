@@ -5,8 +5,8 @@ and follows the notes. What others' gathering branches carry has no ref of its o
 file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. What
 the last look at the refs saw lies in the file too (``listing.py``): where the next one sees the same, nothing is done;
 where a few refs are new, they alone are read; and git is asked for all only where refs went or were packed meanwhile. So a
-reading costs the same at a hundred experiments and at a hundred thousand. The summary has everything; beside it lie its
-values as ``columns.py`` packs them.
+reading costs the same at a hundred experiments and at a hundred thousand. The summary has everything; tables are made of
+blocks of columns (``blocks.py``), which lie beside.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
 PATIENCE = 30.0  # seconds for another process to finish building
 _T = TypeVar("_T")
-_SPOILT = (ValueError, TypeError, LookupError, AttributeError, RecursionError)  # what decoding garbage can raise
+_SPOILT = (  # what reading garbage can raise: a page is spoilt, a table gone, or a cell is not what it should be
+    sqlite3.DatabaseError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
+)  # fmt: skip
 
 
 class Index:
@@ -76,20 +78,21 @@ class Index:
 
         The expression sees the columns of ``tag`` and ``ref``; ``tag.summary`` is JSON.
         """
-        wanted = (_COLUMNS, where, values, order, limit, everybody)
-        return self._decoded(lambda rows: [self._experiment(row) for row in rows], *wanted)
+        wanted = _query(_COLUMNS, where, values, order, limit, everybody)
+        return self._read(lambda db: [_experiment(self.repo, row) for row in db.execute(*wanted)])
 
     def rows(
         self, columns: str, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the given columns (SQL) of the experiments that match."""
-        mine = "" if everybody else "AND ref.mine"
-        by = f"{order}, " if order else ""
-        sql = (
-            f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.tag = tag.id WHERE tag.summary IS NOT NULL {mine} AND ({where})"
-            f" ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
-        )
-        return iter(self._query(sql, [*values, -1 if limit is None else limit]))
+        return iter(self._rows(*_query(columns, where, values, order, limit, everybody)))
+
+    def columns(self, where: str, values: Sequence[Any], order: str = "", everybody: bool = False) -> dict[str, Any]:
+        """Return the experiments that match as columns of one length: ``name``, and those of ``columns.unpack``."""
+        from gitexp import blocks
+
+        wanted = _query("tag.number AS number, ref.name AS name", where, values, order, None, everybody)
+        return self._read(lambda db: blocks.read(db, *wanted))
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
@@ -109,62 +112,40 @@ class Index:
 
     def keys(self, kind: str) -> list[str]:
         """Return the names of all ``params`` or ``metrics`` that any experiment ever had, sorted."""
-        return [row[0] for row in self._query("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
+        return [row[0] for row in self._rows("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
 
     def count(self, where: str = "1", values: Sequence[Any] = (), everybody: bool = False) -> int:
         """Return how many experiments match."""
         return int(next(self.rows("count(*)", where, values, everybody=everybody))[0])
 
-    def columns(self, where: str, values: Sequence[Any], order: str = "", everybody: bool = False) -> dict[str, Any]:
-        """Return the experiments that match as columns, lists or arrays of one length.
-
-        These are name, id, author, subject, started (text), labels (tuples), and those of ``columns.unpack``.
-        """
-        from gitexp.columns import unpack
-
-        wanted = 'ref.name, tag."commit", tag.author, tag.subject, tag.started, tag.labels, tag.shape, tag.numbers, tag.rest'
-
-        def decode(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
-            *found, labels, shapes, numbers, rest = zip(*rows) if rows else ((),) * 9
-            sets = {text: tuple(json.loads(text)) for text in set(labels)}
-            first = dict(zip(("name", "id", "author", "subject", "started"), found))
-            known = dict(self._query("SELECT number, text FROM shape", []))
-            return {**first, "labels": [sets[text] for text in labels], **unpack(shapes, numbers, rest, known)}
-
-        return self._decoded(decode, wanted, where, values, order, None, everybody)
-
     def knows(self, remote: str) -> bool:
         """Whether anything that lies on a remote was ever seen."""
-        return bool(self._query("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
+        return bool(self._rows("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
 
     def gathered_by_others(self) -> set[str]:
         """Return the tags that other clones' gathering branches carry, as far as they were pulled."""
         from gitexp import intake
 
-        return {row[0] for row in self._query(*intake.theirs(self.repo))}
+        query, values = intake.theirs(self.repo)
+        return {row[0] for row in self._rows(f"SELECT id FROM tag WHERE number IN ({query})", values)}
 
     def unpushed(self, remote: str) -> list[Experiment]:
         """Return my experiments that were never seen on a remote, oldest first, each once."""
-        there = "SELECT 1 FROM ref AS there WHERE there.tag = ref.tag AND there.remote = ?"
-        tags = [row[0] for row in self._query(f"SELECT tag FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})", [TAGS, remote])]
-        found = self.select("tag.id IN (SELECT value FROM json_each(?))", [json.dumps(tags)]) if tags else []
+        there = "SELECT 1 FROM ref AS there WHERE there.number = ref.number AND there.remote = ?"
+        mine = [row[0] for row in self._rows(f"SELECT number FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})", [TAGS, remote])]
+        found = self.select("tag.number IN (SELECT value FROM json_each(?))", [json.dumps(mine)]) if mine else []
         return list({item.tag: item for item in reversed(found)}.values())
 
-    def _decoded(self, decode: Callable[[list[tuple[Any, ...]]], _T], *wanted: Any) -> _T:
-        """Return what ``decode`` makes of rows; where they hold what no index would, that of rows which are made anew."""
-        rows = list(self.rows(*wanted))
-        try:
-            return decode(rows)
-        except _SPOILT:
-            self._renew()
-            return decode(list(self.rows(*wanted)))
+    def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._read(lambda db: db.execute(sql, values).fetchall())
 
-    def _query(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Return what ``read`` finds; where the tables hold what no index would, what it finds in ones that are made anew."""
         try:
-            return self._db.execute(sql, values).fetchall()
-        except sqlite3.DatabaseError as error:  # a page is spoilt, a table gone, or a cell that should be JSON is none
+            return read(self._db)
+        except _SPOILT as error:
             self._renew(keep="locked" in str(error))
-            return self._db.execute(sql, values).fetchall()
+            return read(self._db)
 
     def _renew(self, keep: bool = False) -> None:
         """Go on with an index in memory, made anew; drop the file, for the next reader to write another."""
@@ -174,13 +155,6 @@ class Index:
             if not keep:
                 (self.repo.state_dir / "index.sqlite").unlink()
 
-    def _experiment(self, row: tuple[Any, ...]) -> Experiment:
-        name, tag, commit, author, email, subject, summary, labels, texts, marks = row
-        found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
-        value = message.experiment(name, tag, found, tuple(json.loads(labels)), tuple(json.loads(texts)), self.repo)
-        events = json.loads(marks)
-        return value if not events else _marked(value, events)
-
 
 def is_damaged(path: Path) -> bool:
     """Whether an index file is no sound database."""
@@ -189,6 +163,32 @@ def is_damaged(path: Path) -> bool:
             return bool(db.execute("PRAGMA quick_check").fetchone()[0] != "ok")
     except sqlite3.Error:
         return True
+
+
+def _query(
+    columns: str, where: str, values: Sequence[Any], order: str, limit: int | None, everybody: bool
+) -> tuple[str, list[Any]]:  # fmt: skip
+    """Return the SQL query for experiments, and its values."""
+    mine = "" if everybody else "AND ref.mine"
+    by = f"{order}, " if order else ""
+    sql = (
+        f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.number = tag.number WHERE tag.started IS NOT NULL {mine} AND ({where})"
+        f" ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
+    )
+    return sql, [*values, -1 if limit is None else limit]
+
+
+def _experiment(repo: Repo, row: tuple[Any, ...]) -> Experiment:
+    name, tag, commit, author, email, subject, summary, labels, texts, marks = row
+    found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
+    value = message.experiment(name, tag, found, tuple(_listed(labels)), tuple(_listed(texts)), repo)
+    events = _listed(marks)
+    return value if not events else _marked(value, events)
+
+
+def _listed(text: str) -> list[Any]:
+    found: list[Any] = [] if text == "[]" else json.loads(text)  # most have none
+    return found
 
 
 def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:

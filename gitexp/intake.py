@@ -13,12 +13,13 @@ from contextlib import suppress
 from typing import Any
 
 from gitexp import clone, gathering, late, listing, message, notes
-from gitexp.columns import Packer, names_of
 from gitexp.listing import REMOTES, TAGS
 from gitexp.repo import Object, Repo
 
 _GATHERED = f"ref >= '{gathering.SEEN}' AND ref < '{gathering.SEEN[:-1]}0'"  # all below: 0 follows /
-_REFS = f"SELECT ref, tag AS id FROM ref WHERE NOT ({_GATHERED}) UNION ALL SELECT ref, id FROM tip"  # those that git has here
+_REFS = (  # those that git has here
+    f"SELECT ref, id FROM ref JOIN tag USING (number) WHERE NOT ({_GATHERED}) UNION ALL SELECT ref, id FROM tip"
+)
 Progress = Callable[[int, int], None]
 
 
@@ -79,7 +80,7 @@ def _follow(db: sqlite3.Connection, repo: Repo, removed: Mapping[str, str], adde
     db.executemany("DELETE FROM tip WHERE ref = ?", [(ref,) for ref in removed])
     tags = [(tag, ref) for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))]
     db.executemany("INSERT INTO tip VALUES (?, ?)", [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))])
-    known = _known(db, {tag for tag, _ in tags})
+    known = _known(db, (tag for tag, _ in tags))
     in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))  # exp-9 before exp-10: so they also lie, and are read, on disk
     fresh = [tag for tag in dict(in_time) if tag not in known]
     _read_tags(db, fresh, repo.objects(fresh), progress)
@@ -89,33 +90,37 @@ def _follow(db: sqlite3.Connection, repo: Repo, removed: Mapping[str, str], adde
     if before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
         _tell_apart(db, repo)
     if removed.keys() - added.keys() or any(ref.startswith((TAGS, REMOTES)) for ref in removed):
-        db.execute("DELETE FROM tag WHERE id NOT IN (SELECT tag FROM ref)")
+        db.execute("DELETE FROM tag WHERE number NOT IN (SELECT number FROM ref)")
     _read_notes(db, repo, notes.REF in {*removed, *added}, fresh)
 
 
-def _known(db: sqlite3.Connection, tags: set[str]) -> set[str]:
+def _known(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
+    """Return the numbers of the tags that have a row; where there are many, those of others too."""
+    tags = {*tags}
     if len(tags) > 500:
-        return tags & {row[0] for row in db.execute("SELECT id FROM tag")}
-    return {tag for tag in tags if db.execute("SELECT 1 FROM tag WHERE id = ?", [tag]).fetchone()}
+        return dict(db.execute("SELECT id, number FROM tag"))
+    return dict(row for tag in tags for row in db.execute("SELECT id, number FROM tag WHERE id = ?", [tag]))
 
 
-def _name(db: sqlite3.Connection, tags: Iterable[tuple[str, str]]) -> None:
+def _name(db: sqlite3.Connection, tags: Sequence[tuple[str, str]]) -> None:
     """Add refs under the names that people see; a remote's one whose short name another tag has keeps its full name.
 
     One clone's branch can carry two experiments of one name, where jobs in CI share it: the later one gets its hash added.
     """
     row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
-    ours: list[tuple[str, str, str, bool, str]] = []
+    numbers = _known(db, (tag for tag, _ in tags))
+    ours: list[tuple[str, str, int, bool, str]] = []
     for tag, ref in tags:
+        number = numbers[tag]
         if ref.startswith(TAGS):
-            ours.append((ref, display_name(ref), tag, True, ""))
+            ours.append((ref, display_name(ref), number, True, ""))
             continue
-        if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND tag != ?", [ref, tag]).fetchone():
+        if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND number != ?", [ref, number]).fetchone():
             ref = f"{ref}-{tag[:7]}"
         name, remote = display_name(ref), _full_name(ref).partition("/")[0]
-        if db.execute("SELECT 1 FROM ref WHERE name = ? AND tag != ?", [name, tag]).fetchone():
+        if db.execute("SELECT 1 FROM ref WHERE name = ? AND number != ?", [name, number]).fetchone():
             name = _full_name(ref)
-        db.execute(row, [ref, name, tag, False, remote])
+        db.execute(row, [ref, name, number, False, remote])
     db.executemany(row, ours)
 
 
@@ -127,10 +132,10 @@ def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dic
         if not goes_on:
             db.execute("DELETE FROM ref WHERE ref > ? AND ref < ?", [f"{branch}/", f"{branch}0"])  # all below: 0 follows /
             carried = gathering.read(repo, now[branch])[1] if branch in now and branch in before else carried
-        known = _known(db, {item.tag for item in carried})
+        known = _known(db, (item.tag for item in carried))
         new = {item.tag: item.data for item in carried if item.tag not in known}
         _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
-        _name(db, ((item.tag, f"{branch}/{item.name}") for item in carried))
+        _name(db, [(item.tag, f"{branch}/{item.name}") for item in carried])
         fresh += new
     return fresh
 
@@ -142,50 +147,48 @@ def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
     db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"])
     if db.execute(f"{query} LIMIT 1", values).fetchone():
         email = repo.committer.rpartition(" <")[2][:-1]
-        foreign = "SELECT 1 FROM tag WHERE tag.id = ref.tag AND tag.email != ?"
-        db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND tag IN ({query}) AND EXISTS ({foreign})", [*values, email])
+        foreign = "SELECT 1 FROM tag WHERE tag.number = ref.number AND tag.email != ?"
+        db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND number IN ({query}) AND EXISTS ({foreign})", [*values, email])
 
 
 def theirs(repo: Repo) -> tuple[str, list[str]]:
-    """Return the SQL query, and its values, for the tags that other clones gathered."""
+    """Return the SQL query, and its values, for the numbers of the tags that other clones gathered."""
     known = clone.load(repo)
     own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
-    query = "SELECT tag FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
+    query = "SELECT number FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
     return query, [value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")]  # all below: 0 follows /
 
 
 def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:
-    marks = ", ".join("?" * 11)
-    db.executemany(f"INSERT OR IGNORE INTO tag VALUES ({marks}, '[]', '[]')", _rows(db, tags, objects, progress))
+    marks = ", ".join("?" * 8)
+    db.executemany(f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]')", _rows(db, tags, objects, progress))
 
 
 def _rows(
     db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each tag object, an empty one for what is no experiment."""
-    packer = Packer()
-    shapes: dict[str, int] = {}
+    known: set[tuple[str, ...]] = set()
     for at, (tag, item) in enumerate(zip(tags, objects), 1):
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            yield (tag, *[None] * 9, "[]")
+            yield tag, None, None, None, None, None, None, "[]"
             continue
         summary = found.summary
-        shape, numbers, rest = packer.pack(summary)
-        number = shapes.get(shape) or shapes.setdefault(shape, _number(db, shape))
+        names = (*summary.get("params", ()), "\n", *summary.get("metrics", ()))
+        if names not in known:  # those of one script have the same
+            known.add(names)
+            _note_names(db, summary)
         labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
-        started = summary["started"]
-        yield tag, found.commit, found.author, found.email, found.subject, found.line, started, number, numbers, rest, labels
+        yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
 
 
-def _number(db: sqlite3.Connection, shape: str) -> int:
-    """Return a shape's number, and note the names that it uses."""
-    db.execute("INSERT OR IGNORE INTO shape(text) VALUES (?)", [shape])
-    keys = [(family, name) for family, found in names_of(shape).items() for name in found]
-    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", keys)
-    return int(db.execute("SELECT number FROM shape WHERE text = ?", [shape]).fetchone()[0])
+def _note_names(db: sqlite3.Connection, summary: Mapping[str, Any]) -> None:
+    """Note which params and metrics there are."""
+    names = [(family, name) for family in ("params", "metrics") for name in summary.get(family, ())]
+    db.executemany("INSERT OR IGNORE INTO key VALUES (?, ?)", names)
 
 
 def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterable[str]) -> None:
@@ -218,5 +221,5 @@ def _add_late(db: sqlite3.Connection, repo: Repo, tag: str, events: Sequence[Map
     last = late.last(recorded, events, lambda: repo.read_points(found.commit, files))
     added = {"params": {**found.summary.get("params", {}), **late.params(events)}, "metrics": last}
     line = message.summary_line({**found.summary, **{family: values for family, values in added.items() if values}})
-    shape, numbers, rest = Packer().pack(json.loads(line))
-    db.execute("UPDATE tag SET summary = ?, shape = ?, numbers = ?, rest = ? WHERE id = ?", [line, _number(db, shape), numbers, rest, tag])
+    _note_names(db, added)
+    db.execute("UPDATE tag SET summary = ? WHERE id = ?", [line, tag])

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from gitexp import clone, gathering, message, notes, transport
+from gitexp import clone, gathering, notes, transport
 from gitexp.errors import GitError
 from gitexp.gathering import HEADS, SEEN, Carried
 from gitexp.ledger import Refs
@@ -26,9 +26,7 @@ from gitexp.transport import Remote, Update
 _TRIES = 60
 _PAUSE = 0.02  # seconds; pauses after a lost race grow from here
 _ARGUMENTS = 20_000 if os.name == "nt" else 400_000  # characters of refspecs for one push; systems bound a command line
-_RACES = ("failed to update ref", "lock", "incorrect old value", "reference already exists", "reference transaction")
 _COLLATERAL = ("atomic push fail", "atomic transaction failed", "transaction failed", "push of another ref failed")
-_MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
 
 @dataclass
@@ -180,10 +178,10 @@ class Outgoing:
         telling = [item for item in refused if not any(word in item.reason for word in _COLLATERAL)]
         lost = not telling
         for item in telling:
-            race = any(word in item.reason for word in _RACES)
-            moved = any(word in item.reason for word in _MOVED)
+            race = transport.lost_race(item)
+            moved = transport.has_moved(item)
             if item.target == self.remote.branch and item.source == self._branch and not race:
-                why = "it has commits there that are not here; bring them in with git pull" if moved else _reason(item, said)
+                why = "it has commits there that are not here; bring them in with git pull" if moved else transport.reason(item, said)
                 self._keep_branch_back(why)
             elif item.target.startswith(HEADS) and (moved or race):
                 self._look_at_owners()
@@ -212,8 +210,8 @@ class Outgoing:
     def _give_in(self, item: Update, said: str, with_branch: bool) -> None:
         """Try again without the branch where a hook refused everything, which may be for the branch alone; else give up."""
         if not with_branch:
-            raise GitError(f"{self.remote.name} refused {item.target}: {_reason(item, said)}", 1, said)
-        self._keep_branch_back(_reason(item, said))
+            raise GitError(f"{self.remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said)
+        self._keep_branch_back(transport.reason(item, said))
 
     def _look_at_owners(self) -> None:
         """Find out whose gathering branch is in the way: mine, from a push that was cut off, or another clone's."""
@@ -242,11 +240,3 @@ class Outgoing:
         transport.merge_notes(self.repo, self.remote)
         mine = self.repo.tip(notes.REF)
         self.load.notes = mine if mine != self.repo.tip(f"{notes.SEEN}{self.remote.name}/gitexp") else None
-
-
-def _reason(item: Update, said: str) -> str:
-    """Return why a remote refused a ref: git's words, and the first line of the remote's own."""
-    reason = item.reason.partition("(")[2].rpartition(")")[0] or item.reason
-    own = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
-    words = next((line for line in own if line), "")
-    return message.one_line(f"{reason} ({words})" if words else reason)

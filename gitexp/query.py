@@ -33,7 +33,7 @@ class Sql(NamedTuple):
 
 EVERYTHING = Sql("1")
 # Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
-ONCE = "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.tag = tag.id ORDER BY mine DESC, name, ref LIMIT 1)"
+ONCE = "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine DESC, name, ref LIMIT 1)"
 
 
 class _Attribute(NamedTuple):
@@ -55,6 +55,7 @@ _ATTRIBUTES = {  # by the name of the field of Experiment
     "subject": _Attribute("text", "tag.subject"),
     "notes": _Attribute("set", "tag.notes"),
     "command": _Attribute("text", "json_extract(tag.summary, '$.command')"),
+    "failure": _Attribute("text", "json_extract(tag.summary, '$.error')"),
 }
 _SHOWN = 8  # names that a message lists
 _ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "subject", "commit": "id"}

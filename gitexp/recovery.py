@@ -96,18 +96,20 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
     Raises:
         GitexpError: they could not be recorded; the folders stay.
     """
-    entries = []
-    for folder in folders:
-        facts, _ = _read(folder)
-        made = draft(repo, folder, facts)
-        shot = facts["snapshot"]
-        files, _ = store.blobs(repo, made)
-        tree = trees.edited(repo, shot["tree"], {**dict.fromkeys(shot["previous"]), **files})
-        entries.append(batch.Entry(made, tree, None, shot["commit"]))
-    recorded = batch.record(repo, entries, "record", new=new)
+    recorded = batch.record(repo, [entry(repo, folder) for folder in folders], "record", new=new)
     for folder in folders:
         journal.delete(folder)
     return recorded
+
+
+def entry(repo: Repo, folder: Path) -> batch.Entry:
+    """Write the files of a run that stands beside every branch, and return what its experiment will be."""
+    facts, _ = _read(folder)
+    made = draft(repo, folder, facts)
+    shot = facts["snapshot"]
+    files, _ = store.blobs(repo, made)
+    tree = trees.edited(repo, shot["tree"], {**dict.fromkeys(shot["previous"]), **files})
+    return batch.Entry(made, tree, None, shot["commit"])
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:

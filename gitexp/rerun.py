@@ -18,7 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
-from gitexp import arguments, command, conditions, datafiles, dvc, environment, journal, message, metrics, results, run, store, worktree
+from gitexp import (
+    arguments,
+    command,
+    conditions,
+    datafiles,
+    dvc,
+    environment,
+    journal,
+    message,
+    metrics,
+    results,
+    starting,
+    store,
+    worktree,
+)
 from gitexp.errors import CannotRunError, GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
@@ -138,13 +152,13 @@ def execute(
     folder = worktree.place_of_run(tree)
     if reproduces:
         folder.mkdir()
-        live = run.begin(inside, command=list(todo.words), directory=todo.directory, beside="it reproduces another experiment")
+        live = starting.begin(inside, command=list(todo.words), directory=todo.directory, beside="it reproduces another experiment")
         live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
         live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
         live.log_params(arguments.as_params(todo.words))
     else:
-        live = run.unrecorded(inside, folder)
+        live = starting.unrecorded(inside, folder)
     try:
         ended = command.execute(
             live, inside, words, directory=tree / todo.directory, environ=_environ(repo, tree, todo, python), shown=shown, apart=folder

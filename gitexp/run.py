@@ -1,13 +1,12 @@
-"""A live run: the one mutable object. It snapshots the work tree when it starts, journals what is logged, and becomes an
-experiment when it ends.
+"""A live run: the one mutable object. It journals what is logged, and becomes an experiment when it ends.
 
-One process owns a run, and only the owner ends it. Others may join: forked and spawned workers, and the scripts that
-``gitexp run`` starts; what they log goes into the same journal. In distributed training only rank 0 logs.
+How one begins is in ``starting.py``, and which one is this process's in ``current.py``. One process owns a run, and only the owner
+ends it. Others may join: forked and spawned workers, and the scripts that ``gitexp run`` starts; what they log goes into the same
+journal. In distributed training only rank 0 logs.
 """
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import os
 import sys
@@ -28,21 +27,15 @@ from gitexp import (
     conditions,
     deferral,
     dvc,
-    environment,
     journal,
     message,
     metrics,
-    notebook,
     outcome,
     params,
-    ranks,
     recovery,
-    results,
-    seeds,
     settings,
     snapshot,
     store,
-    upkeep,
 )
 from gitexp.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.experiment import STATUSES, Experiment, MetricPoint
@@ -51,7 +44,6 @@ from gitexp.notes import check_label
 from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
-_active: Run | None = None
 
 
 class Run:
@@ -80,6 +72,7 @@ class Run:
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
         self._ended = False
+        self._closing = False  # an end of it waits
         self._passing: BaseException | None = None
         self._sampler: Any = None
         if owned is not None and hasattr(os, "register_at_fork"):
@@ -168,6 +161,18 @@ class Run:
         self._facts["note"] = text
         self._write_facts()
 
+    def describe(self, title: str | None, note: str, group: str | None) -> None:
+        """Say what the experiment is; where the process that owns the run says it, that holds."""
+        self._facts.update(title=title, note=note, group=group)
+        self._write_facts()
+
+    def sample_system(self) -> None:
+        """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a silent rank."""
+        if not self.silent:
+            from gitexp.system import Sampler
+
+            self._sampler = Sampler(self)
+
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Log metric values that have their times and steps already."""
         rows = iter(points)
@@ -200,6 +205,11 @@ class Run:
     def ended(self) -> bool:
         """Whether nothing can be logged any more."""
         return self._ended
+
+    @property
+    def going_on(self) -> bool:
+        """Whether it is to be logged into without being named: it has not ended, and is not about to."""
+        return not (self._ended or self._closing)
 
     @property
     def owned(self) -> bool:
@@ -237,14 +247,11 @@ class Run:
 
         Nothing is raised for a fault of the machine: the run stays on disk, and ``gitexp recover`` records it later.
         """
-        global _active
         if status not in STATUSES:
             raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
         if self._ended:
             return self.experiment
         self._ended = True
-        if _active is self:
-            _active = None
         if self._sampler:
             self._sampler.stop()
         if self._journal is None or not self._owner:
@@ -283,11 +290,9 @@ class Run:
 
         When Python exits through the very exception that was passing by now (``finally: end``), the run counts as failed.
         """
-        global _active
         if self._ended or not self._owner:
             return
-        if _active is self:
-            _active = None
+        self._closing = True
         self._facts.update(status=status, error=error, duration=self._elapsed())
         self._write_facts()
         self._passing = sys.exc_info()[1]
@@ -297,12 +302,13 @@ class Run:
         """Take back ``end_later``, and return whether that was still possible."""
         if self._ended or not deferral.cancel(self.id):
             return False
+        self._closing = False
         self._facts.update(status=None, error=None, duration=None)
         self._write_facts()
         return True
 
     def _end_now(self) -> None:
-        if self._passing is not None and self._passing is outcome.uncaught():
+        if self._passing is not None and outcome.is_uncaught(self._passing):
             self._facts["status"], self._facts["error"] = outcome.of(self._passing)
         self.end(self._facts["status"], self._facts["error"])
 
@@ -391,153 +397,6 @@ class Run:
             self._journal.write_facts(self._facts, self._owner)
 
 
-# -- starting ------------------------------------------------------------------------------------------------------------
-
-
-def start_run(
-    params: Mapping[str, Any] | None = None,
-    *,
-    name: str | None = None,
-    message: str | None = None,
-    note: str = "",
-    labels: Iterable[str] = (),
-    group: str | None = None,
-    advance: bool | None = None,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    sign: bool | None = None,
-    system_metrics: bool = False,
-    all_ranks: bool = False,
-    repo: str | os.PathLike[str] = ".",
-) -> Run:
-    """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
-
-    Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended then. Inside a command that
-    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, else SLURM_PROCID and others) nothing is
-    logged, unless ``all_ranks`` says so.
-
-    Raises:
-        UsageError: a run is going on in this process, or a name or label cannot be one.
-        RepositoryError: there is no usable git repository.
-    """
-    global _active
-    if _active is not None and not _active._ended and _active._owner:
-        raise UsageError("a run is going on in this process; end it first with gitexp.end_run()")
-    inherited = os.environ.get(JOIN)
-    if not all_ranks and ranks.is_other_rank():
-        run = Run(None, None, {})
-    elif inherited and (Path(inherited) / "run.json").exists():
-        run = join(Path(inherited), Repo.discover(repo))
-        run._facts.update(title=message, note=note, group=group)
-        run.set_label(*labels)
-    else:
-        unsaved = notebook.unsaved()
-        run = begin(
-            Repo.discover(repo),
-            name=name,
-            title=message,
-            note=note,
-            labels=labels,
-            group=group,
-            advance=advance,
-            command=notebook.command(),
-            sign=sign,
-        )
-        for text in filter(None, (unsaved, run.told)):
-            import warnings
-
-            warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
-        if unsaved:
-            run.set_fact("Notebook", unsaved)
-    if params:
-        run.log_params(params)
-    for path in inputs:
-        run.log_input(path)
-    if system_metrics and not run.silent:
-        from gitexp.system import Sampler
-
-        run._sampler = Sampler(run)
-    _active = run
-    return run
-
-
-def begin(
-    repo: Repo,
-    *,
-    name: str | None = None,
-    title: str | None = None,
-    note: str = "",
-    labels: Iterable[str] = (),
-    group: str | None = None,
-    advance: bool | None = None,
-    command: list[str] | None = None,
-    directory: str | None = None,
-    beside: str | None = None,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    sign: bool | None = None,
-    talk: upkeep.Talk | None = None,
-) -> Run:
-    """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
-    head = None if deferral.settle() else repo.found_at  # what just ended may have moved it
-    known = settings.load(repo.root)
-    settled = upkeep.settle(repo, known, talk)
-    extra = {
-        **conditions.here(),
-        "inputs": conditions.hash_inputs(repo.root, inputs),
-        "seed": dict(seeds.last),
-        **settled.conditions,
-    }
-    labels = [check_label(label) for label in labels]
-    if name:
-        store.check_name(repo, name)
-    run_id = os.urandom(8).hex()
-    others = any(journal.is_alive(folder) for folder in journal.folders(repo))
-    owned = Journal.create(repo, run_id)
-    try:
-        free = results.ours(repo)
-        shot = snapshot.take(repo, known, owned.folder / "index", free, head)
-        repo.pin(f"{recovery.PENDING}{run_id}", shot.tree)
-    except BaseException:
-        owned.close()
-        owned.release()
-        journal.delete(owned.folder)
-        raise
-    facts = {
-        "id": run_id,
-        "pid": os.getpid(),
-        "host": environment.host(),
-        "started": message.format_time(datetime.now(timezone.utc)),
-        "command": environment.redact(command) if command else None,
-        "directory": os.path.relpath(os.getcwd(), repo.root) if directory is None else directory,
-        "name": name,
-        "title": title,
-        "note": note,
-        "labels": sorted(labels),
-        "group": group,
-        "advance": known.advance if advance is None else advance,
-        "beside": beside or ("other runs were going on" if others else None),
-        "sign": known.sign if sign is None else sign,
-        "extra": extra,
-        "max_file_size": known.max_file_size,
-        "highest": store.highest_known(repo),
-        "free": sorted(free),
-        "snapshot": recovery.saved(shot),
-    }
-    owned.write_facts(facts)
-    run = Run(repo, owned.folder, facts, owned)
-    run.snapshot = shot
-    run.told = settled.told
-    return run
-
-
-def unrecorded(repo: Repo, folder: Path) -> Run:
-    """Open a journal in a new folder of the caller's, for a run that is looked at and never recorded."""
-    folder.mkdir()
-    facts = {"id": os.urandom(8).hex(), "max_file_size": settings.load(repo.root).max_file_size}
-    owned = Journal(folder, owner=True)
-    owned.write_facts(facts)
-    return Run(repo, folder, facts, owned)
-
-
 def join(folder: Path, repo: Repo | None) -> Run:
     """Open a run that another process owns, for logging into it."""
     facts = journal.facts(folder)
@@ -564,89 +423,3 @@ def _disown(run: Run | None) -> None:
         run._lock = threading.Lock()
         if run._journal:
             run._journal.forget_ownership()
-
-
-# -- the current run -----------------------------------------------------------------------------------------------------
-
-
-def activate(run: Run) -> None:
-    """Make a run the current one of this process, where there is none."""
-    global _active
-    _active = _active or run
-
-
-def active_run() -> Run | None:
-    """Return this process's run; where it has none, that of the ``gitexp run`` it was started by."""
-    if _active is None and os.environ.get(JOIN):
-        start_run()
-    return _active
-
-
-def end_run(status: str = "finished") -> Experiment | None:
-    """End the current run and return the experiment; None where no run is going on."""
-    return _active.end(status) if _active is not None else None
-
-
-def log_param(name: str, value: Any) -> None:
-    """Log one param to the current run."""
-    _current().log_param(name, value)
-
-
-def log_params(values: Mapping[str, Any]) -> None:
-    """Log params to the current run."""
-    _current().log_params(values)
-
-
-def log_metric(name: str, value: float, step: int | None = None) -> None:
-    """Log one value of a metric to the current run."""
-    _current().log_metric(name, value, step)
-
-
-def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
-    """Log several metrics to the current run."""
-    _current().log_metrics(values, step)
-
-
-def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file with the current run."""
-    _current().log_artifact(path)
-
-
-def seed_everything(seed: int) -> tuple[str, ...]:
-    """Seed ``random``, NumPy, and torch and TensorFlow where they are imported, record that, and return their names.
-
-    Call it after your imports, before or after ``start_run``.
-
-    Raises:
-        UsageError: the seed is no whole number from 0 to 2**32 - 1.
-    """
-    seeded = seeds.seed(seed)
-    run = active_run()
-    if run is not None:
-        run.set_condition("seed", seeds.last)
-    return seeded
-
-
-def _current() -> Run:
-    return active_run() or _of_parent() or start_run()
-
-
-def _of_parent() -> Run | None:
-    """Join the run of the process that spawned this one, as a data loader does; a forked one has it already."""
-    module = sys.modules.get("multiprocessing.process")
-    parent = module.parent_process() if module else None
-    if parent is None or ranks.is_other_rank():
-        return None
-    repo = Repo.discover()
-    for folder in journal.folders(repo):
-        facts = journal.facts(folder)
-        if (facts.get("pid"), facts.get("host")) == (parent.pid, environment.host()) and journal.is_alive(folder):
-            activate(join(folder, repo))
-    return _active
-
-
-@atexit.register
-def _end_at_exit() -> None:
-    deferral.settle()
-    if _active is not None and not _active._ended:
-        _active.end(*outcome.at_exit())

@@ -6,21 +6,26 @@ import re
 import sqlite3
 from typing import Any
 
-VERSION = 4
+from gitexp.columns import SIZE
+
+VERSION = 5
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);
     INSERT INTO state VALUES (x'');
     CREATE TABLE tip(ref TEXT PRIMARY KEY, id TEXT) WITHOUT ROWID;
     CREATE TABLE note("commit" TEXT PRIMARY KEY, blob TEXT) WITHOUT ROWID;
-    CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, tag TEXT, mine INTEGER, remote TEXT) WITHOUT ROWID;
-    CREATE INDEX ref_tag ON ref(tag, remote, mine, name);
+    CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, number INTEGER, mine INTEGER, remote TEXT) WITHOUT ROWID;
+    CREATE INDEX ref_number ON ref(number, remote, mine, name);
     CREATE INDEX ref_name ON ref(name);
-    CREATE TABLE tag(id TEXT PRIMARY KEY, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT, started TEXT,
-                     shape INTEGER, numbers BLOB, rest TEXT, labels TEXT, notes TEXT, marks TEXT);
+    CREATE TABLE tag(number INTEGER PRIMARY KEY, id TEXT UNIQUE, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT,
+                     started TEXT, labels TEXT, notes TEXT, marks TEXT);
     CREATE INDEX tag_started ON tag(started, id);
     CREATE INDEX tag_commit ON tag("commit");
-    CREATE TABLE shape(number INTEGER PRIMARY KEY, text TEXT UNIQUE);
     CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
+    CREATE TABLE block(number INTEGER PRIMARY KEY, data BLOB);
+    CREATE TRIGGER added AFTER INSERT ON tag BEGIN DELETE FROM block WHERE number = new.number / {SIZE}; END;
+    CREATE TRIGGER changed AFTER UPDATE ON tag BEGIN DELETE FROM block WHERE number = new.number / {SIZE}; END;
+    CREATE TRIGGER removed AFTER DELETE ON tag BEGIN DELETE FROM block WHERE number = old.number / {SIZE}; END;
     PRAGMA user_version = {VERSION};
 """
 
@@ -40,6 +45,6 @@ def prepare(db: sqlite3.Connection) -> None:
         if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody made it meanwhile
             for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
                 db.execute(f'DROP TABLE "{table}"')
-            for statement in _SCHEMA.split(";"):
+            for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)
         db.execute("COMMIT")

@@ -10,8 +10,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
+from gitexp.current import start_run
 from gitexp.errors import UsageError
-from gitexp.run import Run, start_run
+from gitexp.run import Run
 
 _MOST = 1_000  # elements of a list that is still a param
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -15,6 +15,9 @@ from gitexp.errors import GitError, UsageError, did_you_mean
 from gitexp.listing import REMOTES
 from gitexp.repo import Head, Progress, Repo
 
+_RACES = ("failed to update ref", "lock", "incorrect old value", "reference already exists", "reference transaction")
+_MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
+
 
 class Remote(NamedTuple):
     """A remote of this clone.
@@ -136,6 +139,24 @@ def push(
     if done.returncode and not any(item.flag == "!" for item in updates):
         raise explained(remote, done.stderr, done.returncode)
     return updates, done.stderr
+
+
+def lost_race(update: Update) -> bool:
+    """Whether a ref was refused only since somebody else was writing it just then."""
+    return any(word in update.reason for word in _RACES)
+
+
+def has_moved(update: Update) -> bool:
+    """Whether a ref was refused since the remote has something there that this clone has not seen."""
+    return any(word in update.reason for word in _MOVED)
+
+
+def reason(update: Update, said: str) -> str:
+    """Return why a remote refused a ref: git's words, and the first line of the remote's own."""
+    why = update.reason.partition("(")[2].rpartition(")")[0] or update.reason
+    own = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
+    words = next((line for line in own if line), "")
+    return message.one_line(f"{why} ({words})" if words else why)
 
 
 def merge_notes(repo: Repo, remote: Remote) -> bool:

@@ -12,7 +12,8 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.columns import Packer, unpack
+from gitexp.api import _series
+from gitexp.columns import Row, pack, unpack
 from gitexp.index import Index
 from gitexp.repo import Repo
 from recording import record
@@ -93,14 +94,53 @@ def test_the_table_is_its_owners_to_change(odd: Project) -> None:
     assert frame["metrics.rmse"][0] == 1.0
 
 
+def rows(count: int, **more: Any) -> list[Row]:
+    """Return the rows of experiments that have one param and one metric each."""
+    summary = {"status": "finished", "started": "2026-11-25T10:00:00.000Z", **more}
+    given = [json.dumps({**summary, "params": {"lr": at / 2}, "metrics": {"rmse": at}, **more}) for at in range(count)]
+    return [Row(at, f"{at:040x}", "Ada", "a try", "[]", text) for at, text in enumerate(given)]
+
+
 def test_a_number_beyond_all_floats_is_infinite() -> None:
-    packed = Packer().pack({"status": "finished", "params": {}, "metrics": {"a": 10**400, "b": -(10**400)}})
-    found = unpack([1], [packed.numbers], [packed.rest], {1: packed.shape})
+    found = unpack({0: pack(rows(1, metrics={"a": 10**400, "b": -(10**400)}))}, [0])
     assert (found["metrics.a"][0], found["metrics.b"][0]) == (math.inf, -math.inf)
 
 
-@pytest.mark.parametrize("numbers", [b"", b"1234567", b"12345678" * 3])
-def test_a_row_that_is_not_what_its_shape_says_is_no_silent_wrong_answer(numbers: bytes) -> None:
-    packed = Packer().pack({"status": "finished", "params": {"a": 1.5}, "metrics": {}})
-    with pytest.raises(ValueError):
-        unpack([1], [numbers], [packed.rest], {1: packed.shape})
+def test_it_does_not_matter_in_which_blocks_experiments_lie(odd: Project) -> None:
+    index = Index(Repo.discover(odd.root))
+    columns = 'tag.number, tag."commit", tag.author, tag.subject, tag.labels, tag.summary'
+    given = sorted(Row(*row) for row in index.rows(columns))
+    wanted = [row.number for row in reversed(given)]
+    for size in (1, 2, 3, len(given)):
+        blocks = {at: pack(given[at : at + size]) for at in range(0, len(given), size)}
+        for some in (wanted, wanted[2:4], [wanted[4], *wanted[:1] * len(wanted)]):  # an experiment has as many rows as names
+            found = unpack(blocks, some)
+            assert list(found) == list(unpack({0: pack(given)}, some))
+            pd.testing.assert_frame_equal(pd.DataFrame({name: _series(column) for name, column in found.items()}), plain(given, some))
+
+
+def plain(given: list[Row], wanted: list[int]) -> pd.DataFrame:
+    """Return the columns of experiments as pandas takes them from one value each."""
+    columns: dict[str, Any] = {**unpack({0: pack(given)}, wanted)}
+    values = {name: [item.values[at] for at in item.codes] if hasattr(item, "codes") else item for name, item in columns.items()}
+    return pd.DataFrame(values)
+
+
+@pytest.mark.parametrize("cut", [1, 8, 100, 500])
+def test_a_block_that_is_torn_is_no_silent_wrong_answer(cut: int) -> None:
+    block = pack(rows(10))
+    for torn in (b"", block[:-cut], block[cut:], block + b"x" * cut):
+        with pytest.raises((ValueError, TypeError, LookupError)):
+            unpack({0: torn}, [*range(10)])
+
+
+@pytest.mark.parametrize("head", ["5", "[5]", "[[]]", '[["", "number", "numbers", -9]]', '[["", "lr", "numbers", 9]]', "{}"])
+def test_a_block_with_another_head_is_no_silent_wrong_answer(head: str) -> None:
+    with pytest.raises((ValueError, TypeError, LookupError)):
+        unpack({0: head.encode() + b"\n" + b"q" + bytes(8)}, [0])
+
+
+def test_a_block_that_holds_others_is_no_silent_wrong_answer() -> None:
+    for wanted in ([0, 1, 2, 3], [-1], [7]):
+        with pytest.raises(ValueError, match="do not hold"):
+            unpack({0: pack(rows(3))}, wanted)

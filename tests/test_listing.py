@@ -46,11 +46,11 @@ def content(root: Path) -> tuple[list[Any], ...]:
     """Return all that an index knows, as a new process would find it."""
     index = Index(Repo.discover(root))
     tables = (
-        "SELECT * FROM ref ORDER BY 1",
+        "SELECT ref, name, id, mine, remote FROM ref JOIN tag USING (number) ORDER BY 1",
         'SELECT id, "commit", summary, labels, notes, marks FROM tag ORDER BY 1',
         "SELECT * FROM note",
     )
-    return tuple(index._query(f"{sql}", []) for sql in tables)
+    return tuple(index._rows(sql) for sql in tables)
 
 
 def settle(project: Project) -> None:

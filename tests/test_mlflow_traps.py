@@ -15,7 +15,7 @@ from textwrap import dedent
 import pytest
 
 from conftest import Project
-from gitexp import run
+from gitexp import starting
 from gitexp.integrations.mlflow import ui
 from gitexp.params import load
 from gitexp.repo import Repo
@@ -58,7 +58,7 @@ def test_a_grid_search_is_one_experiment_and_its_trials_are_grouped_children(tra
 def test_a_grid_search_inside_a_run_that_goes_on_is_that_run(training: Training) -> None:
     pytest.importorskip("sklearn")
     training.project.write("train.py", "")
-    outer = run.begin(Repo.discover(training.project.root))
+    outer = starting.begin(Repo.discover(training.project.root))
     training.run(SEARCH, name="train.py", GITEXP_RUN=str(outer.folder))
     assert outer.end() is not None
     found = training.experiments()
@@ -136,7 +136,17 @@ def test_processes_that_race_to_make_the_database_all_record(training: Training,
 
 
 @pytest.mark.parametrize(
-    ("ending", "status", "error"), [("raise ValueError('no data')", "failed", "ValueError: no data"), ("", "finished", None)]
+    ("ending", "status", "error"),
+    [
+        ("raise ValueError('no data')", "failed", "ValueError: no data"),
+        ("import sys; sys.exit('no data')", "failed", "exit code 1: no data"),
+        (
+            "try: 1 / 0\nexcept ZeroDivisionError: mlflow.end_run('FAILED')\nraise SystemExit(1)",
+            "failed",
+            "ZeroDivisionError: division by zero",
+        ),
+        ("", "finished", None),
+    ],
 )
 def test_an_exception_that_ends_the_script_makes_its_open_run_a_failed_one(
     training: Training, ending: str, status: str, error: str | None

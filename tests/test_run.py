@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,31 @@ def test_an_exception_is_recorded_and_goes_on(project: Project) -> None:
     with pytest.raises(KeyboardInterrupt), gitexp.start_run():
         raise KeyboardInterrupt
     assert gitexp.get("exp-2").status == "killed"
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "failure"),
+    [
+        ("sys.exit(3)", "failed", "exit code 3"),
+        ("sys.exit('it diverged')", "failed", "exit code 1: it diverged"),
+        ("sys.exit()", "finished", None),
+        ("sys.exit(0)", "finished", None),
+        ("sys.exit(main())", "failed", "exit code 5"),
+        ("try: sys.exit(3)\nfinally: gitexp.log_metric('b', 2)", "failed", "exit code 3"),
+        ("try: sys.exit(3)\nexcept SystemExit: pass", "finished", None),
+        ("for _ in range(2): caught()", "finished", None),
+        ("caught(); 1 / 0", "failed", "ZeroDivisionError: division by zero"),
+        ("import threading; threading.Thread(target=sys.exit, args=[3]).start()", "finished", None),
+    ],
+)
+@pytest.mark.parametrize("begun", ["run = gitexp.start_run()", "with gitexp.start_run():"], ids=["open", "with"])
+def test_how_python_exits_says_how_the_run_ended(project: Project, begun: str, ending: str, status: str, failure: str | None) -> None:
+    helpers = "def main(): return 5\ndef caught():\n    try: sys.exit(3)\n    except SystemExit: pass\n"
+    last = ending if begun.startswith("run") else textwrap.indent(ending, "    ")
+    project.write("script.py", f"import gitexp, sys\n{helpers}{begun}\n{last}\n")
+    subprocess.run([sys.executable, "script.py"], cwd=project.root, capture_output=True)
+    found = gitexp.get("exp-1")
+    assert (found.status, found.failure) == (status, failure)
 
 
 def test_start_and_end_without_with_and_the_module_level_functions(project: Project) -> None:

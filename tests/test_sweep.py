@@ -189,7 +189,9 @@ def test_each_trial_is_recorded_once_with_its_own_params_and_metrics_and_nothing
     assert len(rows) == 12
     assert rows[0]["lr"] == 0.3
     assert project.git("worktree", "list").count("\n") == 0
-    assert not list((project.root / ".git/gitexp/sweeps").iterdir())
+    assert [item.relative_to(project.root).as_posix() for item in (project.root / ".git/gitexp/sweeps").rglob("*")] == [
+        ".git/gitexp/sweeps/ended"  # where folders go on their way out
+    ]
     project.fsck()
 
 
@@ -366,6 +368,7 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named_in_one_line(project: Proje
         (["-p", "lr=1", "--minimize", "a", "--maximize", "b", "--", "python"], "not both"),
         (["-p", "lr=1", "--timeout", "soon", "--", "python"], "'soon' is no time"),
         (["-p", "lr=1", "--group", "a/b", "--", "python"], "cannot be a group's name"),
+        (["-p", "lr=1", "--group", "ended", "--", "python"], "cannot be a group's name"),
         (["-p", "lr=1", "--link", "nowhere", "--", "python"], "no such file"),
         (["-p", "lr=1", "--again", "--", "python"], "goes with --resume"),
     ],
@@ -615,6 +618,13 @@ def test_importance_finds_the_params_that_matter() -> None:
     assert summary.importance(*rows_of(lambda point: point["a"], 4)) == {}
 
 
+def test_a_table_without_a_metric_to_go_by_shows_all_metrics(project: Project) -> None:
+    train(project)
+    lines = [line.split() for line in sweep(project, "-p", "lr=0.1,0.3").splitlines()]
+    assert lines == [["experiment", "rmse", "lr", "status"], ["exp-1", "0.04", "0.1", "finished"], ["exp-2", "0", "0.3", "finished"]]
+    assert sweep(project, "-p", "lr=0.3", "--csv") == "experiment,rmse,lr,status\nexp-3,0.0,0.3,finished\n"
+
+
 @pytest.mark.slow
 def test_the_example_of_a_sweep_file_runs_as_it_is(project: Project) -> None:
     for file in (Path(HERE) / "examples/sweep").iterdir():
@@ -694,6 +704,33 @@ def test_dask_workers_in_folders_of_their_own_need_no_clone_and_each_trial_is_re
     places = {item.read(".gitexp/output.log").decode().splitlines()[1].removeprefix("in ") for item in found(project)}
     assert all(place.startswith(str(tmp_path / "machine-")) for place in places)
     assert {item.extra["sweep"]["tree"] for item in found(project)} == {project.git("rev-parse", "HEAD^{tree}")}
+
+
+@pytest.mark.slow
+def test_a_dask_worker_that_is_killed_costs_no_trial_and_what_it_ran_is_ended(project: Project, tmp_path: Path) -> None:
+    """Dask gives the trial to another worker; the command that the dead one left is ended by the next worker on its machine."""
+    orphan = tmp_path / "orphan"
+    train(
+        project,
+        f"""
+import signal
+if point['lr'] == 2 and not os.path.exists({str(orphan)!r}):
+    open({str(orphan)!r}, 'w').write(str(os.getpid()))
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(600)
+""",
+    )
+    with dask_cluster(tmp_path) as address:
+        sweep(project, "--engine", "dask", "--address", address, "-j", "2", "-p", "lr=range(6)", "--minimize", "rmse")
+        check_engine(project, 6)
+        distributed = pytest.importorskip("distributed")
+        with distributed.Client(address, timeout=300, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=300)  # Dask starts another in the dead one's place
+        more = 0
+        while is_running(int(orphan.read_text())):  # the machine's next trial ends it, and either machine may get that
+            more += 1
+            assert more < 30, "nobody ended what the dead worker ran"
+            sweep(project, "--engine", "dask", "--address", address, "-j", "2", "-p", "lr=0,1", "--group", f"more-{more}")
 
 
 @pytest.mark.slow

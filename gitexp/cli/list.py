@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from gitexp import notes, query, reference
+from gitexp import notes, query
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.experiment import Experiment
@@ -75,11 +75,13 @@ def list_command(
       depth is missing                   what is missing matches nothing else
       'odd name' = 'some text'           quotes, for names and for text
     Attributes: name, id (commit), status, started (date), duration, labels
-    (label), group, branch, author, email, subject (message), notes, command.
+    (label), group, branch, author, email, subject (message), notes, command,
+    failure (the last line of a traceback, or the exit code).
 
     \b
     Examples:
       gitexp list --where 'lr < 0.1 and label = conv' --sort rmse -n 10
+      gitexp list --where 'status = failed'
       gitexp list --group-by model.depth,lr --sort rmse
       gitexp list --columns started,rmse,lr --csv > experiments.csv
     """
@@ -87,6 +89,8 @@ def list_command(
     _mention_dead_runs(repo)
     condition = query.where(index, where)
     if refs:
+        from gitexp import reference
+
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
         condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
         everybody = True
@@ -156,16 +160,24 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
 
 
 def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
-    """Return the columns that have something to say: name and time, metrics, params, and the message if it is the user's own."""
+    """Return the columns that have something to say: name and time, metrics, params, and the message if it is the user's own.
+
+    Why they failed is a column where none of them finished.
+    """
     has = {
         "status": any(item.status != "finished" for item in experiments),
         "started": True,
         "subject": any(own_subject(item) for item in experiments),
         **{name: any(query.attribute(name).of(item) for item in experiments) for name in ("duration", "labels", "group")},
     }
-    names = [name for name in query.ATTRIBUTES if name != "subject"] if everything else ["status", "started", "duration", "labels", "group"]
+    names = (
+        [name for name in query.ATTRIBUTES if name not in ("failure", "subject")]
+        if everything
+        else ["status", "started", "duration", "labels", "group"]
+    )
     before = [query.attribute(name) for name in names if everything or has[name]]
-    last = [query.attribute("subject")] if everything or has["subject"] else []
+    has["failure"] = any(item.failure for item in experiments) and all(item.status != "finished" for item in experiments)
+    last = [query.attribute(name) for name in ("failure", "subject") if everything or has[name]]
     return [
         *([] if everything else [query.attribute("name")]),
         *before,
@@ -208,7 +220,7 @@ def _print_table(experiments: Sequence[Experiment], keys: Sequence[Key], pinned:
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
-        numeric = key.full == "duration" or all(isinstance(key.of(item), (int, float, type(None))) for item in experiments)
+        numeric = key.full == "duration" or {type(key.of(item)) for item in experiments} <= {int, float, bool, type(None)}
         columns.append(Column(header, [value_text(key, item, now) for item in experiments], numeric))
     print_columns(columns, [headers[keys.index(key)] for key in pinned if key in keys], whole)
 

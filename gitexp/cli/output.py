@@ -64,13 +64,13 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
 
     Not through tabulate: `list` would take half as long again to start (its import reads package metadata).
     """
-    widths = [max(width(str(cell)) for cell in column) for column in zip(headers, *rows)]
-    sides = right or [False] * len(headers)
-    lines = []
-    for row in (headers, *rows):
-        cells = [_padded(str(cell), size, side) for cell, size, side in zip(row, widths, sides)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    columns = []
+    for cells, at_right in zip(zip(headers, *rows), right or [False] * len(headers)):
+        sizes = [*map(width, cells)]
+        widest = max(sizes)
+        room = [" " * (widest - size) for size in sizes]
+        columns.append([space + cell if at_right else cell + space for cell, space in zip(cells, room)])
+    return ["  ".join(row).rstrip() for row in zip(*columns)]
 
 
 def width(text: str) -> int:
@@ -127,15 +127,10 @@ def ago(moment: datetime, now: datetime) -> str:
     """Return how long ago a moment is, for people: ``3h ago``; the date where that is more than some weeks."""
     seconds = (now - moment).total_seconds()
     if seconds >= 30 * 86_400 or seconds < -60:
-        return f"{moment.astimezone():%Y-%m-%d}"
+        return moment.astimezone().date().isoformat()
     units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
     size, unit = next((item for item in units if seconds >= item[0]), units[-1])
     return f"{max(seconds, 0) // size:.0f}{unit} ago"
-
-
-def _padded(cell: str, size: int, right: bool) -> str:
-    space = " " * (size - width(cell))
-    return space + cell if right else cell + space
 
 
 def _portable(value: Any) -> Any:

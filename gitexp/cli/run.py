@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gitexp import arguments, params, run
+from gitexp import arguments, params, starting
 from gitexp import command as commands
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.record import report
@@ -40,7 +40,7 @@ def run_command(
     if from_args:
         values = params.merge(values, arguments.as_params(command))
     values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
-    live = run.begin(repo, command=list(command), talk=data.talk(), **options)
+    live = starting.begin(repo, command=list(command), talk=data.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     try:

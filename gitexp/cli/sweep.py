@@ -65,6 +65,10 @@ gitexp sweep --resume sweep-1124-7c3a
     "--push", is_flag=False, flag_value="", metavar="[REMOTE]", shell_complete=completion.remotes,
     help="Send the trials to REMOTE (or git push's own), in batches, while they come in.",
 )  # fmt: skip
+@click.option(
+    "--workers-push", is_flag=False, flag_value="", metavar="[REMOTE]", shell_complete=completion.remotes,
+    help="Workers push their trials to REMOTE themselves, so that those outlive this process.",
+)  # fmt: skip
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
 @output.output_options
 def sweep_command(
@@ -95,12 +99,15 @@ def sweep_command(
     the running trials end, Ctrl-C twice stops them; --resume runs what is missing.
     """
     repo = Repo.discover()
-    if not command and _is_file((options["push"] or "",)):  # --push without a remote, and what stands after it
-        command, options["push"] = (options["push"],), ""
+    for name in ("push", "workers_push"):
+        if not command and _is_file((options[name] or "",)):  # the option without a remote, and what stands after it
+            command, options[name] = (options[name],), ""
     told = _from_file(command[0], given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
     running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
     push = pushing.remote(repo, options.pop("push", None))
+    if "workers_push" in options:
+        options["workers_push"] = pushing.remote(repo, options["workers_push"])
     if again and not resume:
         raise UsageError("--again goes with --resume GROUP")
     if resume:

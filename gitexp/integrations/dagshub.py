@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import gitexp.run
+import gitexp.current
 
 if TYPE_CHECKING:
     from dagshub.logger import DAGsHubLogger
@@ -33,7 +33,7 @@ def dagshub_logger(
     """
     from dagshub.logger import DAGsHubLogger
 
-    with gitexp.run.start_run() as run:
+    with gitexp.current.start_run() as run:
 
         class Logger(DAGsHubLogger):
             """DagsHub's, which tells the run as well."""

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 from gitexp import environment
 from gitexp.experiment import Experiment
-from gitexp.sweeping import past
+from gitexp.sweeping import outbox, past
 from gitexp.sweeping import plan as plans
 from gitexp.sweeping import search as searches
+from gitexp.sweeping.outbox import Outlet
 from gitexp.sweeping.plan import Frozen, Plan
 from gitexp.sweeping.search import Asked
 from gitexp.sweeping.space import Point
-from gitexp.sweeping.trial import PRUNED, PYTHON, Job
+from gitexp.sweeping.trial import INTERRUPTED, PRUNED, PYTHON, Job
 
 
 @dataclass
@@ -97,13 +98,20 @@ class Agenda:
             seed = plan.seed + at
             known = self.closed.get(plans.key(asked.point, seed))
             if known is None:
-                todo.append(Trial(first + at, asked_for, seed))
+                todo.append(Trial(first + at, asked_for, seed, self._attempt(plans.key(asked.point, seed))))
             elif (value := past.value(plan, known)) is not None:
                 asked_for.values.append(value)
         asked_for.left = len(todo)
         if not todo:
             self.search.tell(asked, asked_for.values)
         return todo
+
+    def _attempt(self, key: str) -> int:
+        """Return the number of a trial's next attempt: a new one where a worker may have pushed the last, whose name is taken then."""
+        known = self.known.get(key)
+        if known is None or self._plan.workers_push is None or known.extra.get("error") in INTERRUPTED:
+            return 0
+        return 1 + int(past.said(known).get("attempt") or 0)
 
     def _unfinished(self) -> Iterator[Trial]:
         """Yield the missing trials of points that a search once chose itself and that were run with some of their seeds only."""
@@ -116,7 +124,7 @@ class Agenda:
                 yield from self._seeds(Asked(point))
 
 
-def job(frozen: Frozen, trial: Trial) -> Job:
+def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
     """Return a trial as a worker gets it."""
     plan, point = frozen.plan, trial.round.asked.point
     command = plans.fill(plan, point, trial.seed)
@@ -143,4 +151,6 @@ def job(frozen: Frozen, trial: Trial) -> Job:
         directory=plan.directory,
         timeout=plan.timeout,
         links=plan.links,
+        name=outbox.name_of(frozen.group, trial.index, trial.attempt),
+        outlet=outlet,
     )

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Mapping
 from importlib import import_module
 
-from gitexp import params, run
+from gitexp import current, params
 
 
 def main(folder: str, target: str, point: str, objective: str, seed: str = "") -> None:
@@ -24,9 +24,9 @@ def main(folder: str, target: str, point: str, objective: str, seed: str = "") -
     arguments = params.nest(json.loads(point).items())
     result = getattr(import_module(module), name)(**arguments, **({"seed": int(seed)} if seed else {}))
     if isinstance(result, Mapping):
-        run.log_metrics(result)
+        current.log_metrics(result)
     elif result is not None:
-        run.log_metric(objective, result)
+        current.log_metric(objective, result)
 
 
 if __name__ == "__main__":

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitexp import batch, journal, leftover, metrics
-from gitexp.errors import UsageError
+from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.sweeping import agenda, keeping, past
+from gitexp.sweeping import agenda, inbox, keeping, outbox, past
 from gitexp.sweeping import engine as engines
 from gitexp.sweeping import plan as plans
 from gitexp.sweeping import trial as trials
@@ -94,12 +94,17 @@ class Driver:
             raise UsageError(f"the sweep '{frozen.group}' is going on in another process; wait for it, or stop it there") from error
         self._engine: Engine | None = None
         try:
-            keeping.recover(repo, self._folder)
+            if not frozen.shot:
+                self._wait_for_orphans()
+            if plan.workers_push and not frozen.shot:
+                self._collect()
+            keeping.recover(repo, frozen, self._folder)
             recorded = past.recorded(repo, frozen)
             self._agenda = Agenda(plan, recorded, again, jobs)
-            self._engine = engines.start(engine, repo, frozen.commit, jobs, address)
+            self._engine = engines.start(engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None)
             if plan.prune and not self._engine.watches:
                 raise UsageError(f"--prune reads metrics while trials run, which engine {engine} does not allow; use loky")
+            self._outlet = inbox.open_for(repo, frozen)
         except BaseException:
             self._alive.close()
             if self._engine:
@@ -112,6 +117,7 @@ class Driver:
         self._presses = 0
         self._next_look = 0.0
         self._problems: list[str] = []
+        self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
         self._standing = Standing(plan)
         for item in sorted(self._agenda.closed.values(), key=lambda item: item.started):
             self._standing.note(item)
@@ -135,17 +141,47 @@ class Driver:
                 self._tell()
             finally:
                 for item in self._running.values():
-                    trials.ask_to_stop(item.folder, past.INTERRUPTED[0])
+                    trials.ask_to_stop(item.folder, trials.INTERRUPTED[0])
                 self._engine.close()
                 for item in self._running.values():
                     leftover.kill(item.folder)
                 self._alive.close()
-            sent = self._pusher.finish() if self._pusher else None
+            if self._outlet:
+                self._collect()
+            sent = self._pusher.finish() if self._pusher else self._unsent_by_workers()
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
         found = sorted(self._agenda.known.values(), key=lambda item: past.said(item)["index"])
         missing = max(0, self._agenda.total - len(self._agenda.closed)) if self._presses or self._problems else 0
         return Done(self.frozen, tuple(found), missing, tuple(self._problems), sent)
+
+    def _collect(self) -> None:
+        """Take in what workers pushed; without the remote the sweep goes on with what is here."""
+        try:
+            inbox.collect(self.repo, self.frozen)
+        except GitexpError as error:
+            self._warn(f"{error}; what workers pushed meanwhile is not known here")
+
+    def _wait_for_orphans(self) -> None:
+        """Wait for trials that outlived an earlier driver and end in its folders: they are under way, and none should run twice.
+
+        Jobs that a cluster has not begun are cancelled, and will be handed out again.
+        """
+        if cancelled := engines.cancel_queued(self._folder):
+            self._warn(f"jobs of an earlier driver were in SLURM's queue still, and are cancelled: {', '.join(cancelled)}")
+        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)  # the others end without their driver
+        told = False
+        while count := sum(trials.runs(item) and any((item / sign).exists() for sign in signs) for item in self._folder.iterdir()):
+            if not told:
+                self._warn(f"trials that an earlier driver started still run here ({count}); waiting for them")
+            told = True
+            time.sleep(_LOOK)
+
+    def _unsent_by_workers(self) -> Sent | None:
+        if not self._unsent:
+            return None
+        remote = self.frozen.plan.workers_push or ""
+        return Sent(remote, 0, "", tuple(self._unsent), next(iter(self._unsent.values())))
 
     # -- what runs next ------------------------------------------------------------------------------------------
 
@@ -161,7 +197,7 @@ class Driver:
 
     def _start(self, trial: Trial) -> None:
         assert self._engine is not None
-        job = agenda.job(self.frozen, trial)
+        job = agenda.job(self.frozen, trial, self._outlet)
         folder = self._folder / f"{trial.index}.{secrets.token_hex(3)}"
         folder.mkdir()
         self._running[job.key] = _Running(trial.index, job, folder, trial=trial)
@@ -179,7 +215,7 @@ class Driver:
                 ended += self._ended_one(*self._ended.get_nowait())
         if ended and not self._agenda.search.learns:
             self._fed()  # the next ones need no result of these, so they run while these are recorded
-        for item, experiment in keeping.record(self.repo, ended, self._problems) if ended else ():
+        for item, experiment in keeping.record(self.repo, self.frozen, ended, self._problems):
             if self._pusher:
                 self._pusher.add([experiment])
             if self._agenda.take(item.trial, experiment):
@@ -187,7 +223,7 @@ class Driver:
             self._tell()
         if self._presses > 1:
             for item in self._running.values():
-                self._stop(item, past.INTERRUPTED[0])
+                self._stop(item, trials.INTERRUPTED[0])
         elif self.frozen.plan.prune and time.monotonic() >= self._next_look:  # also where trials end all the time
             self._next_look = time.monotonic() + _LOOK
             for item in self._running.values():
@@ -202,6 +238,8 @@ class Driver:
         files = ended.result() if error is None and not ended.cancelled() else None
         if files:
             trials.unpack(files, item.folder)
+        with suppress(OSError):
+            self._unsent[item.job.key] = (item.folder / outbox.UNSENT).read_text(encoding="utf-8")
         if not trials.is_over(item.folder):
             keeping.bury(item, error)
         if self.frozen.plan.prune:  # others are judged by all that it logged, also by what came after the last look

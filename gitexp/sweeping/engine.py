@@ -15,6 +15,9 @@ import contextlib
 import secrets
 import shutil
 import socket
+import subprocess
+import time
+import zlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -31,6 +34,7 @@ from gitexp.sweeping.trial import Job
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 _ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
 _DAY = 24 * 60  # minutes
+_KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
 _IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is not None"
 
 
@@ -52,8 +56,11 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = None) -> Engine:
+def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = None, outlive: bool = False) -> Engine:
     """Start an engine, ready to run the snapshot at ``commit``.
+
+    Args:
+        outlive: what was handed to it is to run without the driver, too.
 
     Raises:
         UsageError: there is no engine of that name, or it cannot be reached.
@@ -65,7 +72,9 @@ def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = N
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
     if address and name == "loky":
         raise UsageError("engine loky has no --address; it is for dask, ray and slurm")
-    return ENGINES[name](repo, commit, jobs, address)
+    if outlive and name == "ray":
+        raise UsageError("engine ray ends the trials with their driver, and --workers-push cannot help that; use dask or slurm")
+    return ENGINES[name](repo, commit, jobs, address, outlive)
 
 
 class Loky:
@@ -74,7 +83,7 @@ class Loky:
     watches = True
     room: int | None = None
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None, _outlive: bool) -> None:
         self._loky = needed("joblib.externals.loky.process_executor", "engine loky", "sweep")
         self.size = jobs
         self._stack = contextlib.ExitStack()
@@ -115,8 +124,8 @@ class Dask:
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
-        distributed = needed("distributed", "engine dask", "dask")
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool) -> None:
+        self._distributed = distributed = needed("distributed", "engine dask", "dask")
         try:
             if address:
                 _knock(address)
@@ -133,7 +142,8 @@ class Dask:
             if not threads:
                 raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
             self.room: int | None = threads if address else None
-            self.size = min(jobs, threads)
+            self.size = jobs if outlive else min(jobs, threads)
+            self._tasks: dict[str, Any] = {}  # of those that outlive the driver
             self._bytes = _bundle(repo, commit)
             self._bundle = self._spread()
             self._commit = remote_commit(repo, commit)
@@ -145,14 +155,20 @@ class Dask:
         away = _away(job, self._commit)
         if self._bundle.status != "finished":  # all workers that had it are gone
             self._bundle = self._spread()
-        task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}", pure=False, retries=0)
+        what = zlib.crc32(repr((job.point, job.seed)).encode())  # the same again, for another driver, is one task where it runs still
+        task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}-{what:x}", pure=False, retries=0)
+        if job.outlet:
+            self._distributed.fire_and_forget(task)  # else the scheduler would drop it with its client
+            self._tasks[job.key] = task
         done: Future[Result] = Future()
         done.set_running_or_notify_cancel()
         task.add_done_callback(lambda ended: _copy(ended.result, done))
         return done
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
-        self._client.run(trial.stop, job.key, why)
+        runs = any(self._client.run(trial.stop, job.key, why).values())
+        if not runs and (task := self._tasks.get(job.key)):
+            self._client.cancel([task], force=True)
 
     def close(self) -> None:
         self._client.close()
@@ -174,7 +190,7 @@ class Ray:
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
         self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
@@ -231,10 +247,10 @@ class Slurm:
     watches = False
     room: int | None = None
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None) -> None:
+    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
-        _sweep_out(repo)
-        self._folder = repo.make_state_dir("submitit", secrets.token_hex(4))
+        _sweep_out(repo, commit)
+        self._folder = repo.make_state_dir("submitit", f"{commit[:12]}-{secrets.token_hex(4)}")
         self._alive = journal.hold(self._folder)
         self._tasks: dict[str, Any] = {}
         self._waiting = ThreadPoolExecutor(jobs)
@@ -253,7 +269,9 @@ class Slurm:
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
         self._submitit.update_parameters(timeout_min=minutes)
-        task = self._tasks[job.key] = self._submitit.submit(trial.run_from_file, _away(job, self._commit), str(self._bundle))
+        work = (trial.run_from_file, _away(job, self._commit), str(self._bundle), str(folder))
+        task = self._tasks[job.key] = self._submitit.submit(*work)
+        (folder / trial.JOB).write_text(f"{self._submitit.cluster} {task.job_id}")
         done: Future[Result] = self._waiting.submit(task.result)
         done.add_done_callback(lambda _: self._tasks.pop(job.key, None))
         return done
@@ -270,7 +288,7 @@ class Slurm:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-ENGINES: dict[str, Callable[[Repo, str, int, str | None], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
+ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
 
 
 def remote_commit(repo: Repo, commit: str) -> str:
@@ -297,10 +315,27 @@ def _knock(address: str) -> None:
         socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
 
 
-def _sweep_out(repo: Repo) -> None:
-    """Remove what a driver that was killed left behind of its jobs."""
+def cancel_queued(top: Path) -> list[str]:
+    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their numbers; those that run are left alone.
+
+    Args:
+        top: where the sweep's trials are journaled.
+    """
+    cancelled = []
+    for note in top.glob(f"*/{trial.JOB}"):
+        cluster, _, number = note.read_text().partition(" ")
+        if cluster == "slurm" and number.isdigit() and not trial.is_over(note.parent) and not trial.runs(note.parent):
+            with contextlib.suppress(OSError):
+                subprocess.run(["scancel", number], check=False, capture_output=True)
+                cancelled.append(number)
+    return cancelled
+
+
+def _sweep_out(repo: Repo, commit: str) -> None:
+    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too old to be anybody's."""
     for folder in repo.make_state_dir("submitit").iterdir():
-        if folder.is_dir() and not journal.is_alive(folder):
+        old = time.time() - folder.stat().st_mtime > _KEPT
+        if (old or folder.name.startswith(commit[:12])) and not journal.is_alive(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -43,6 +43,7 @@ def sweep(
     address: str | None = None,
     group: str | None = None,
     push: str | bool = False,
+    workers_push: str | bool = False,
     repo: str | os.PathLike[str] = ".",
 ) -> pd.DataFrame:
     """Run many trials of the work tree as it is now, record each as an experiment, and return them as a DataFrame.
@@ -61,6 +62,7 @@ def sweep(
         engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler or Ray cluster.
         push: the remote to send the trials to in batches while they come in, True for the one that ``git push`` would take. What did not
             go is said by a RuntimeWarning, and waits for ``gitexp push``.
+        workers_push: the remote that workers push their trials to themselves, so that those outlive this process.
 
     Raises:
         UsageError: something cannot be done as asked; nothing was run.
@@ -83,6 +85,7 @@ def sweep(
         retries=retries,
         append=not callable(train),
         directory=below(here),
+        workers_push=pushing.remote(here, workers_push),
     )
     to = pushing.remote(here, push)
     frozen = plans.freeze(here, plans.check(plan), group)

@@ -15,8 +15,9 @@ from gitexp import journal, leftover, message, recovery, run, traces
 from gitexp.errors import GitexpError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
+from gitexp.sweeping import inbox, outbox
 from gitexp.sweeping import trial as trials
-from gitexp.sweeping.past import INTERRUPTED
+from gitexp.sweeping.plan import Frozen
 from gitexp.sweeping.trial import Job
 
 
@@ -41,11 +42,34 @@ class Kept:
 _Kept = TypeVar("_Kept", bound=Kept)
 
 
-def record(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool = True) -> Iterator[tuple[_Kept, Experiment]]:
+def record(repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[str]) -> Iterator[tuple[_Kept, Experiment]]:
     """Record trials, together where that is possible, so that what is wrong with one keeps no other away.
 
     Args:
         problems: gets what could not be recorded, and why.
+    """
+    rest: list[_Kept] = []
+    for item in items:
+        if made := _made_by_worker(repo, frozen, item.folder):
+            yield item, made
+        else:
+            rest.append(item)
+    if rest:
+        yield from _together(repo, rest, problems, new=True)
+
+
+def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
+    """Return the experiment that a worker made of a trial and pushed, where workers do; None where it is to be made here."""
+    if frozen.plan.workers_push is None:
+        return None
+    before = inbox.pushed_before(repo, frozen, folder) if (folder / outbox.TAKEN).exists() else None
+    return before or inbox.record(repo, folder)
+
+
+def _together(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool) -> Iterator[tuple[_Kept, Experiment]]:
+    """Record trials in one transaction, or each alone where that fails.
+
+    Args:
         new: none of them was tried before; what failed may have failed after it was recorded, and is looked up then.
     """
     problem: object = "it is recorded, but that did not come to its end"
@@ -61,16 +85,17 @@ def record(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool = 
         break
     if len(items) > 1:
         for item in items:
-            yield from record(repo, [item], problems, new=False)
+            yield from _together(repo, [item], problems, new=False)
     else:
         problems.append(f"trial {items[0].index} could not be recorded: {problem}")
 
 
-def recover(repo: Repo, top: Path) -> None:
+def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
     """Record what ended when nobody was there to record it, and clear what was killed in the middle."""
     for folder in sorted(item for item in top.iterdir() if item.is_dir()):
         if trials.is_over(folder):
-            recovery.recover(repo, folder)
+            if not _made_by_worker(repo, frozen, folder):
+                recovery.recover(repo, folder)
         else:
             leftover.kill(folder)
             journal.delete(folder)
@@ -88,5 +113,5 @@ def bury(item: Kept, error: BaseException | None) -> None:
     died = error is None or not isinstance(error, (GitexpError, OSError))
     why = "the worker died" if died else f"the worker could not run it: {error}"
     if item.stopped:
-        why = INTERRUPTED[0]
+        why = trials.INTERRUPTED[0]
     live.end("killed" if died else "failed", message.one_line(why)[:500])

@@ -15,15 +15,20 @@ from gitexp.repo import Repo
 from gitexp.sweeping import plan as plans
 from gitexp.sweeping import search as searches
 from gitexp.sweeping.plan import Frozen, Plan
-from gitexp.sweeping.trial import PRUNED
-
-INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
+from gitexp.sweeping.trial import INTERRUPTED, PRUNED
 
 
 def recorded(repo: Repo, frozen: Frozen) -> list[Experiment]:
     """Return the group's experiments that this very snapshot gave, oldest first."""
     found = Index(repo).select("json_extract(tag.summary, '$.group') = ?", [frozen.group], order="tag.started")
-    return [item for item in found if isinstance(said(item), dict) and said(item).get("tree") == frozen.tree]
+    return [item for item in found if is_of(said(item), frozen)]
+
+
+def is_of(facts: Any, frozen: Frozen) -> bool:
+    """Whether what an experiment says of its sweep is whole, and of this one."""
+    if not isinstance(facts, dict) or facts.get("tree") != frozen.tree:
+        return False
+    return type(facts.get("index")) is int and isinstance(facts.get("point"), dict) and type(facts.get("seed")) is int
 
 
 def said(experiment: Experiment) -> Mapping[str, Any]:

@@ -84,6 +84,7 @@ _KEYS: Mapping[str, _Kind] = {
     "engine": _TEXT,
     "address": _TEXT,
     "group": _TEXT,
+    "workers_push": ("the name of a remote, or true", lambda value: _is_text(value) or _is_yes_or_no(value)),
     "push": ("the name of a remote, or true", lambda value: _is_text(value) or _is_yes_or_no(value)),
 }
 

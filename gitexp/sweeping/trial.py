@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp import command as commands
 from gitexp import conditions, environment, journal, leftover, message, traces
@@ -35,7 +35,12 @@ from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
 from gitexp.sweeping.place import Place
 
+if TYPE_CHECKING:
+    from gitexp.sweeping.outbox import Outlet
+
 STOP = "stop"
+JOB = "job"  # in the driver's folder: the cluster, and the number that it gave the job
+INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
@@ -56,6 +61,7 @@ class Job:
         directory: where to run it, below the top of the work tree.
         facts: what the run's ``run.json`` says beside what only the worker knows.
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
+        name, outlet: what the trial is called, and where the worker pushes it; it outlives the driver then.
     """
 
     key: str
@@ -68,6 +74,8 @@ class Job:
     directory: str = "."
     timeout: float | None = None
     links: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    outlet: Outlet | None = None
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
@@ -106,6 +114,11 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if why == PRUNED:
             live.set_label(PRUNED)
         live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
+        owned.close()
+        if job.outlet and why not in INTERRUPTED:  # while the folder is locked still, so that nobody else records it
+            from gitexp.sweeping import outbox  # other workers start without it
+
+            outbox.send(where, job.outlet, job.name)
     finally:
         owned.close()
         owned.release()
@@ -123,15 +136,25 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
 
 
-def run_from_file(job: Job, bundle: str) -> dict[str, bytes]:
-    """Run a trial on a machine that shares a disk with the driver, where the bundle lies."""
-    return run_away(job, Path(bundle).read_bytes())
+def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
+    """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files go into the driver's folder, too.
+
+    So they are there for a later driver, where this one is gone by then. It sees by the lock that the trial runs.
+    """
+    where = Path(folder)
+    with journal.hold(where):
+        files = run_away(job, Path(bundle).read_bytes())
+        if where.exists():
+            unpack(files, where)
+    return files
 
 
-def stop(key: str, why: str) -> None:
-    """End a trial that runs in this process (on whichever thread), if it does."""
-    if folder := _running.get(key):
+def stop(key: str, why: str) -> bool:
+    """End a trial that runs in this process (on whichever thread); whether it does."""
+    folder = _running.get(key)
+    if folder:
         ask_to_stop(Path(folder), why)
+    return folder is not None
 
 
 def live_with_the_driver() -> None:
@@ -177,7 +200,7 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
     over = threading.Event()
     threading.Thread(target=_notice_end, args=(process, over), daemon=True).start()
     try:
-        why = _watch(process.pid, job.timeout, folder, over)
+        why = _watch(process.pid, job, folder, over)
     finally:
         _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
         over.wait()
@@ -186,17 +209,17 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
     return code if code >= 0 else 128 - code, why
 
 
-def _watch(group: int, timeout: float | None, folder: Path, over: threading.Event) -> str | None:
+def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
     """Wait for the command, and end it when its time is up, when the driver asks for it, or when the driver is gone; returns why."""
-    deadline = time.monotonic() + timeout if timeout else None
+    deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
         if deadline and time.monotonic() > deadline:
-            why = f"timed out after {timeout:g} s"
+            why = f"timed out after {job.timeout:g} s"
         elif (folder / STOP).exists():
             why = (folder / STOP).read_text() or "stopped"
-        elif os.getppid() != driver:
-            why = "the sweep was killed"
+        elif os.getppid() != driver and not job.outlet:
+            why = INTERRUPTED[1]
         else:
             continue
         _signal(group, "SIGTERM")
@@ -286,7 +309,9 @@ def _take_place(commit: str, bundle: bytes) -> Path:
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     """Write the files that ``run_away`` returned into a folder of the driver's."""
     top = folder.resolve()
-    for name, data in files.items():
+    for name, data in sorted(files.items(), key=lambda item: item[0] == "run.json"):  # which says that it is over
+        if name == "alive":  # the lock of whoever ran it
+            continue
         target = (top / name).resolve()
         if top in target.parents:  # a worker's names are not ours
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -296,3 +321,8 @@ def unpack(files: Mapping[str, bytes], folder: Path) -> None:
 def is_over(folder: Path) -> bool:
     """Whether a trial came to an end (of whatever kind) and is ready to be recorded."""
     return bool(journal.facts(folder).get("status"))
+
+
+def runs(folder: Path) -> bool:
+    """Whether a worker that reaches the driver's folder holds it."""
+    return (folder / "alive").exists() and journal.is_alive(folder)

@@ -16,7 +16,7 @@ from typing import Any
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from gitexp import ranks, run
+from gitexp import current, ranks, run
 from gitexp.experiment import MetricPoint
 from gitexp.integrations.mlflow import database, words
 from gitexp.repo import Repo
@@ -43,7 +43,7 @@ class ApartStore(SqlAlchemyStore):
 
     def _log_metrics(self, run_id: str, metrics: Any) -> None:
         super()._log_metrics(run_id, metrics)
-        outer = run.active_run()
+        outer = current.active_run()
         if outer is not None and not outer.silent:
             outer.log_points(MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in metrics)
 
@@ -57,6 +57,6 @@ class ApartStore(SqlAlchemyStore):
 
 
 def _params_logged(params: Any) -> None:
-    outer = run.active_run()
+    outer = current.active_run()
     if outer is not None and not outer.silent:
         outer.log_params({param.key: words.param_value(str(param.value)) for param in params})

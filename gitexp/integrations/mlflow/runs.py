@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import sys
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitexp import deferral, notebook, outcome, run
+from gitexp import current, deferral, notebook, outcome, run, starting
 from gitexp.errors import GitexpError
 from gitexp.experiment import MetricPoint
 from gitexp.integrations.mlflow import face, place, words
@@ -100,7 +101,7 @@ class Runs:
 
     def begin(self, experiment: str, parent: str | None) -> tuple[run.Run, bool, run.Run | None]:
         """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the run that it is a child of."""
-        outer = run.active_run()
+        outer = current.active_run()
         if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
             outer = None
         if outer is not None and face.claim(outer.folder):
@@ -113,12 +114,12 @@ class Runs:
         if unsaved:
             warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
         child = above is not None or parent is not None
-        live = run.begin(
+        live = starting.begin(
             self.repo, command=notebook.command(), group=self._group(experiment, above, parent), beside=CHILD if child else None
         )
         face.claim(live.folder)
         if not child:
-            run.activate(live)
+            current.activate(live)
         return live, True, above
 
     def add(self, running: Running) -> None:
@@ -132,7 +133,8 @@ class Runs:
         if not running.ours:
             return
         at_once = running.parent is not None or os.getpid() != _BORN or multiprocessing.parent_process() is not None
-        error = None if ours == "finished" else f"MLflow says {status}"
+        passing = outcome.of(sys.exc_info()[1])[1]  # MLflow's own word comes while the exception does
+        error = None if ours == "finished" else passing or f"MLflow says {status}"
         if not at_once and ours == "finished":
             running.run.end_later(ours, error)
             return
@@ -147,7 +149,7 @@ class Runs:
         if running is None:
             return False
         if running.ours and running.finished and running.run.go_on():
-            run.activate(running.run)
+            current.activate(running.run)
         running.finished = False
         return True
 
