@@ -108,9 +108,14 @@ def unpack(blocks: Mapping[int, bytes], wanted: Sequence[int]) -> dict[str, Arra
     places = np.searchsorted(numbers, asked)
     if not np.array_equal(numbers.take(places, mode="clip"), asked):
         raise ValueError("the blocks of the index do not hold what they should")
-    found, order = {}, {}
+    every = len({*wanted}) == len(numbers)
+    found: dict[str, Any] = {}
+    order = {}
+    column: Any
     for family, name in dict.fromkeys([*(("", name) for name in FACTS), *chain.from_iterable(reversed(cells))]):
-        column, there = _column([(known.get((family, name)), size) for known, size in zip(cells, sizes)], places)
+        pieces = [(known.get((family, name)), size) for known, size in zip(cells, sizes)]
+        numeric = {cell.kind for cell, _ in pieces if cell} == {_NUMBERS}
+        column, there = _array(pieces, places) if numeric else _coded(pieces, places, every)
         if not family or there.any():
             full = f"{family}.{name}" if family else name
             found[full] = Coded([*map(tuple, column.values)], column.codes) if full == "labels" else column
@@ -145,11 +150,6 @@ def _packed(family: str, name: str, values: dict[int, Any], size: int) -> Cell:
     return Cell(family, name, _TEXTS if are_lines else _OTHERS, codes + whole.encode())
 
 
-def _column(pieces: Sequence[_Piece], places: Array) -> tuple[Any, Array]:
-    """Return a column, and where it has something."""
-    return (_array if {cell.kind for cell, _ in pieces if cell} == {_NUMBERS} else _coded)(pieces, places)
-
-
 def _array(pieces: Sequence[_Piece], places: Array) -> tuple[Array, Array]:
     """Return a column of numbers, and where it has one."""
     import numpy as np
@@ -174,8 +174,8 @@ def _numbers(pieces: Sequence[_Piece]) -> tuple[Array, Array, Array]:
     return np.frombuffer(letters, "u1"), np.frombuffer(numbers, "<i8"), np.frombuffer(numbers, "<f8")
 
 
-def _coded(pieces: Sequence[_Piece], places: Array) -> tuple[Coded, Array]:
-    """Return a column of anything, and where it has something."""
+def _coded(pieces: Sequence[_Piece], places: Array, every: bool) -> tuple[Coded, Array]:
+    """Return a column of anything, and where it has something; ``every`` says that all experiments of the blocks are wanted."""
     import numpy as np
 
     sizes = [size for _, size in pieces]
@@ -186,7 +186,7 @@ def _coded(pieces: Sequence[_Piece], places: Array) -> tuple[Coded, Array]:
     if (codes >= np.repeat(ends, sizes)).any() or not {*map(type, parts)} <= {list}:
         raise ValueError("a block of the index is torn")
     codes, values = codes[places], [*chain.from_iterable(parts)]
-    if len(codes) < len(mark):  # what the others have must not decide of which type the column is
+    if not every:  # what the others have must not decide of which type the column is
         used, codes = np.unique(codes, return_inverse=True)
         values = [values[at] for at in used if at >= 0]
         codes = codes - (len(used) - len(values))

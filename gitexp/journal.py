@@ -34,6 +34,7 @@ from gitexp.experiment import MetricPoint
 from gitexp.repo import Repo
 
 SYNC_SECONDS = 1.0
+ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _HERE = os.path.dirname(__file__)
@@ -337,7 +338,7 @@ def delete(folder: Path) -> None:
     Moved aside first, in one step, so that a killed process leaves no half folder among the runs. What such a one left aside
     goes with the next.
     """
-    aside = folder.parent.with_name("ended")
+    aside = folder.parent.with_name(ASIDE)
     with contextlib.suppress(OSError):
         aside.mkdir(exist_ok=True)
         folder.rename(aside / folder.name)

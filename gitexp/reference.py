@@ -15,6 +15,8 @@ from gitexp.index import Index
 from gitexp.settings import Settings
 
 _SHOWN = 5
+_PARENT, _RUN = "json_extract(tag.summary, '$.mlflow.parent')", "json_extract(above.summary, '$.mlflow.run')"
+_NO_CHILD = f"{_PARENT} IS NULL OR {_PARENT} NOT IN (SELECT {_RUN} FROM tag above WHERE {_RUN} IS NOT NULL)"
 
 
 def resolve(index: Index, ref: str, settings: Settings) -> Experiment:
@@ -65,7 +67,8 @@ def _range(index: Index, ref: str, settings: Settings) -> list[Experiment]:
 
 
 def _latest(index: Index, back: int) -> Experiment:
-    found = index.select(limit=back + 1)
+    """Return the latest one, or one before it. Children (trials of a search) began after the run that the user began, and do not count."""
+    found = index.select(_NO_CHILD, limit=back + 1)
     if not found:
         raise NotFoundError("there is no experiment yet; record one: gitexp run -- COMMAND")
     if len(found) <= back:

@@ -12,6 +12,7 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.api import _series
 from gitexp.columns import Row, pack, unpack
 from gitexp.index import Index
 from gitexp.repo import Repo
@@ -110,17 +111,19 @@ def test_it_does_not_matter_in_which_blocks_experiments_lie(odd: Project) -> Non
     columns = 'tag.number, tag."commit", tag.author, tag.subject, tag.labels, tag.summary'
     given = sorted(Row(*row) for row in index.rows(columns))
     wanted = [row.number for row in reversed(given)]
-    whole = unpack({0: pack(given)}, wanted)
-    for size in (1, 2, 3):
+    for size in (1, 2, 3, len(given)):
         blocks = {at: pack(given[at : at + size]) for at in range(0, len(given), size)}
-        pd.testing.assert_frame_equal(frame(unpack(blocks, wanted)), frame(whole))
-        pd.testing.assert_frame_equal(frame(unpack(blocks, wanted[2:4])), frame(unpack({0: pack(given)}, wanted[2:4])))
+        for some in (wanted, wanted[2:4], [wanted[4], *wanted[:1] * len(wanted)]):  # an experiment has as many rows as names
+            found = unpack(blocks, some)
+            assert list(found) == list(unpack({0: pack(given)}, some))
+            pd.testing.assert_frame_equal(pd.DataFrame({name: _series(column) for name, column in found.items()}), plain(given, some))
 
 
-def frame(columns: dict[str, Any]) -> pd.DataFrame:
-    """Return columns as pandas would take plain values."""
-    plain = {name: [item.values[at] for at in item.codes] if hasattr(item, "codes") else item for name, item in columns.items()}
-    return pd.DataFrame(plain)
+def plain(given: list[Row], wanted: list[int]) -> pd.DataFrame:
+    """Return the columns of experiments as pandas takes them from one value each."""
+    columns: dict[str, Any] = {**unpack({0: pack(given)}, wanted)}
+    values = {name: [item.values[at] for at in item.codes] if hasattr(item, "codes") else item for name, item in columns.items()}
+    return pd.DataFrame(values)
 
 
 @pytest.mark.parametrize("cut", [1, 8, 100, 500])

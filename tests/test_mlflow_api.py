@@ -72,8 +72,10 @@ def test_a_model_is_logged_and_loaded_again_by_another_process(training: Trainin
         from sklearn.linear_model import LinearRegression
         with mlflow.start_run() as run:
             model = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
-            info = mlflow.sklearn.log_model(model, name="model", pip_requirements=["scikit-learn"], serialization_format="pickle")
-        open("uris", "w").write(f"{info.model_uri} runs:/{run.info.run_id}/model")
+            kept = {"pip_requirements": ["scikit-learn"], "serialization_format": "pickle", "registered_model_name": "line"}
+            info = mlflow.sklearn.log_model(model, name="model", **kept)
+        mlflow.MlflowClient().set_registered_model_alias("line", "best", 1)
+        open("uris", "w").write(f"{info.model_uri} runs:/{run.info.run_id}/model models:/line/1 models:/line@best")
     """)
     done = training.run(
         """
@@ -85,8 +87,32 @@ def test_a_model_is_logged_and_loaded_again_by_another_process(training: Trainin
         """,
         MLFLOW_ALLOW_PICKLE_DESERIALIZATION="true",
     )
-    assert done.out.splitlines() == ["5.0", "5.0", "model READY"]
+    assert done.out.splitlines() == ["5.0", "5.0", "5.0", "5.0", "model READY"], "by its id, its run, its registered version and alias"
     assert "MLmodel" in training.project.git("ls-tree", "-r", "--name-only", "exp-1", ".gitexp/models")
+
+
+def test_traces_go_along_with_a_run_and_another_process_reads_them(training: Training) -> None:
+    training.run("""
+        import mlflow
+
+        @mlflow.trace
+        def predict(x):
+            return x + 1
+
+        with mlflow.start_run():
+            predict(1)
+            with mlflow.start_span("outer"):
+                predict(2)
+            mlflow.log_metric("loss", 1.0)
+        mlflow.flush_trace_async_logging()
+    """)
+    done = training.run("""
+        import mlflow
+        traces = mlflow.search_traces(return_type="list")
+        print(sorted([span.name for span in trace.data.spans] for trace in traces), {trace.info.state.value for trace in traces})
+    """)
+    assert done.out.strip() == "[['outer', 'predict'], ['predict']] {'OK'}"
+    assert training.experiments()["exp-1"]["metrics"] == {"loss": 1.0}
 
 
 def test_artifacts_of_every_kind_are_in_the_commit_and_come_back(training: Training) -> None:

@@ -321,6 +321,31 @@ def test_children_of_forked_processes_are_experiments_of_the_parents_group(train
     training.project.fsck()
 
 
+def test_a_process_that_begins_anew_logs_into_the_run_of_its_parent(training: Training) -> None:
+    done = training.run("""
+        import multiprocessing
+        import mlflow
+
+        def work(run_id, at):
+            mlflow.log_metric("from_child", at, run_id=run_id)
+            with mlflow.start_run(run_id=run_id):
+                mlflow.log_param("child", at)
+
+        if __name__ == "__main__":
+            with mlflow.start_run() as run:
+                process = multiprocessing.get_context("spawn").Process(target=work, args=(run.info.run_id, 2))
+                process.start()
+                process.join()
+                mlflow.log_metric("after", process.exitcode)
+            found = mlflow.get_run(run.info.run_id)
+            print(found.info.status, found.data.params, sorted(found.data.metrics.items()))
+    """)
+    assert done.out.strip() == "FINISHED {'child': '2'} [('after', 0.0), ('from_child', 2.0)]"
+    (made,) = training.experiments().values()
+    assert (made["status"], made["params"], made["metrics"]) == ("finished", {"child": 2}, {"after": 0.0, "from_child": 2.0})
+    assert training.project.git("rev-parse", "HEAD") == made["id"]
+
+
 @pytest.mark.parametrize("damage", ["another version", "no database"])
 def test_a_database_that_is_not_ours_of_now_is_made_anew_from_git(training: Training, damage: str) -> None:
     training.run(ONE_RUN, "first")

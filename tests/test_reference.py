@@ -70,6 +70,20 @@ def test_names_numbers_and_positions(world: World) -> None:
     assert world.name("origin/exp-1") == "origin/exp-1"
 
 
+def test_the_latest_is_the_search_that_a_user_began_and_none_of_its_trials(project: Project) -> None:
+    project.commit("start", train_py="1\n")
+    record(project, started=NOW - timedelta(hours=4), name="before")
+    record(project, started=NOW - timedelta(hours=3), name="search", extra={"mlflow": {"run": "a1"}})
+    record(project, started=NOW - timedelta(hours=2), name="trial", extra={"mlflow": {"run": "b2", "parent": "a1"}})
+
+    def found(ref: str) -> str:
+        return reference.resolve(Index(Repo.discover(project.root)), ref, Settings()).name
+
+    assert [found(ref) for ref in ("@", "@~1", "trial")] == ["search", "before", "trial"]
+    record(project, started=NOW - timedelta(hours=1), name="orphan", extra={"mlflow": {"run": "c3", "parent": "never recorded"}})
+    assert found("@") == "orphan", "what has no run around it here is somebody's latest"
+
+
 def test_commits_by_prefix_and_by_whatever_git_resolves(world: World) -> None:
     two = world.made["exp-2"].id
     assert world.name(two) == world.name(two[:7]) == world.name(two[:12].upper()) == "exp-2"

@@ -189,7 +189,9 @@ def test_each_trial_is_recorded_once_with_its_own_params_and_metrics_and_nothing
     assert len(rows) == 12
     assert rows[0]["lr"] == 0.3
     assert project.git("worktree", "list").count("\n") == 0
-    assert not list((project.root / ".git/gitexp/sweeps").iterdir())
+    assert [item.relative_to(project.root).as_posix() for item in (project.root / ".git/gitexp/sweeps").rglob("*")] == [
+        ".git/gitexp/sweeps/ended"  # where folders go on their way out
+    ]
     project.fsck()
 
 
@@ -366,6 +368,7 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named_in_one_line(project: Proje
         (["-p", "lr=1", "--minimize", "a", "--maximize", "b", "--", "python"], "not both"),
         (["-p", "lr=1", "--timeout", "soon", "--", "python"], "'soon' is no time"),
         (["-p", "lr=1", "--group", "a/b", "--", "python"], "cannot be a group's name"),
+        (["-p", "lr=1", "--group", "ended", "--", "python"], "cannot be a group's name"),
         (["-p", "lr=1", "--link", "nowhere", "--", "python"], "no such file"),
         (["-p", "lr=1", "--again", "--", "python"], "goes with --resume"),
     ],
@@ -613,6 +616,13 @@ def test_importance_finds_the_params_that_matter() -> None:
         assert shares["a"] < 0.3
     assert summary.importance(*rows_of(lambda point: 1.0)) == {}
     assert summary.importance(*rows_of(lambda point: point["a"], 4)) == {}
+
+
+def test_a_table_without_a_metric_to_go_by_shows_all_metrics(project: Project) -> None:
+    train(project)
+    lines = [line.split() for line in sweep(project, "-p", "lr=0.1,0.3").splitlines()]
+    assert lines == [["experiment", "rmse", "lr", "status"], ["exp-1", "0.04", "0.1", "finished"], ["exp-2", "0", "0.3", "finished"]]
+    assert sweep(project, "-p", "lr=0.3", "--csv") == "experiment,rmse,lr,status\nexp-3,0.0,0.3,finished\n"
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.integrations.mlflow.refresh import Follower
+from gitexp.repo import Repo
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PATIENCE = 900  # seconds, for a machine that is slow and busy
@@ -54,6 +58,8 @@ class Training:
             assert made.status == "finished", self.output
             assert made.parent == self.start
             assert self.project.git("show", f"{made.id}:train.py") == self.text.strip()
+        if (self.project.root / ".git/gitexp/mlflow/tracking.sqlite").exists():
+            assert commits(self.project) == {made.id for made in found}, "each run's source commit is the experiment's own"
         self.project.fsck()
         assert not self.project.git("status", "--porcelain"), "the training left the work tree as the experiment has it"
         return found
@@ -76,6 +82,16 @@ class Training:
     def files(self, made: gitexp.Experiment) -> set[str]:
         """Return the last parts of the names of all files in an experiment."""
         return {Path(line).name for line in self.project.git("ls-tree", "-r", "--name-only", made.id).splitlines()}
+
+
+def commits(project: Project) -> set[str]:
+    """Return the commits that MLflow says its runs ran on."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        follower = Follower(Repo.discover(project.root))
+        follower.catch_up()
+    with closing(sqlite3.connect(follower.path)) as db:
+        return {row[0] for row in db.execute("SELECT value FROM tags WHERE key = 'mlflow.source.git.commit'")}
 
 
 def series(made: gitexp.Experiment, name: str) -> list[tuple[int, float]]:

@@ -220,7 +220,7 @@ def _print_table(experiments: Sequence[Experiment], keys: Sequence[Key], pinned:
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
-        numeric = key.full == "duration" or all(isinstance(key.of(item), (int, float, type(None))) for item in experiments)
+        numeric = key.full == "duration" or {type(key.of(item)) for item in experiments} <= {int, float, bool, type(None)}
         columns.append(Column(header, [value_text(key, item, now) for item in experiments], numeric))
     print_columns(columns, [headers[keys.index(key)] for key in pinned if key in keys], whole)
 

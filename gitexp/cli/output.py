@@ -66,8 +66,9 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
     """
     columns = []
     for cells, at_right in zip(zip(headers, *rows), right or [False] * len(headers)):
-        widths = [*map(width, cells)]
-        room = [" " * (max(widths) - size) for size in widths]
+        sizes = [*map(width, cells)]
+        widest = max(sizes)
+        room = [" " * (widest - size) for size in sizes]
         columns.append([space + cell if at_right else cell + space for cell, space in zip(cells, room)])
     return ["  ".join(row).rstrip() for row in zip(*columns)]
 
@@ -126,7 +127,7 @@ def ago(moment: datetime, now: datetime) -> str:
     """Return how long ago a moment is, for people: ``3h ago``; the date where that is more than some weeks."""
     seconds = (now - moment).total_seconds()
     if seconds >= 30 * 86_400 or seconds < -60:
-        return f"{moment.astimezone():%Y-%m-%d}"
+        return moment.astimezone().date().isoformat()
     units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
     size, unit = next((item for item in units if seconds >= item[0]), units[-1])
     return f"{max(seconds, 0) // size:.0f}{unit} ago"

@@ -15,6 +15,7 @@ from gitexp.sweeping.pushing import Sent
 from gitexp.sweeping.standing import Progress
 
 _SHOWN = 10
+_MOST_TOLD = 4  # metrics, where none is the one to go by
 _STOPPING = ("stopping after the running trials; Ctrl-C again stops them", "stopping the running trials")
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -82,24 +83,33 @@ def print_result(done: Done, form: str | None) -> int:
     rows = summary.ranked(plan, done.experiments)
     names = [name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1] or list(plan.space)
     aimed = [plan.objective, *(["std"] if plan.repeat > 1 else [])] if plan.objective else []
-    headers = ["experiment", *aimed, *names, "status"]
+    told = [] if aimed else [name for name in summary.metrics(rows) if name not in names]
+    headers = ["experiment", *aimed, *told, *names, "status"]
     if form:
         table = [
-            [row.experiments[0].name, *[row.mean, row.spread][: len(aimed)], *(row.point.get(name) for name in names), _status(row)]
+            [
+                row.experiments[0].name,
+                *[row.mean, row.spread][: len(aimed)],
+                *(summary.mean(row, name) for name in told),
+                *(row.point.get(name) for name in names),
+                _status(row),
+            ]
             for row in rows
         ]
         output.print_records(form, headers, table)
     elif rows:
+        told = told[:_MOST_TOLD]
         cells = [
             [
                 f"{row.experiments[0].name}{f' +{len(row.experiments) - 1}' if len(row.experiments) > 1 else ''}",
                 *([_mean(row)] if aimed else []),
+                *(output.number(summary.mean(row, name)) for name in told),
                 *(output.number(row.point.get(name)) for name in names),
                 _status(row),
             ]
             for row in rows[:_SHOWN]
         ]
-        shown = ["experiment", *aimed[:1], *names, "status"]
+        shown = ["experiment", *aimed[:1], *told, *names, "status"]
         for line in output.text_table(shown, cells, [False, *[True] * (len(shown) - 2), False]):
             click.echo(line)
         if len(rows) > _SHOWN:

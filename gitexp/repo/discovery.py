@@ -78,9 +78,8 @@ def _read(top: str) -> Found | None:
 
 
 def _line(path: str) -> str:
-    with open(
-        path, encoding="utf-8", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)
-    ) as file:  # a link was a symbolic ref once
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)  # a link was a symbolic ref once
+    with open(fd, encoding="utf-8") as file:
         return file.read().removesuffix("\n")
 
 

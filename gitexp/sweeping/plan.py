@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp import message, params, recovery, results, settings, snapshot, upkeep
+from gitexp import journal, message, params, recovery, results, settings, snapshot, upkeep
 from gitexp.errors import NotFoundError, UsageError, did_you_mean
 from gitexp.repo import Repo
 from gitexp.sweeping import space as spaces
@@ -139,7 +139,8 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     """
     known = settings.load(repo.root)
     name = group or f"sweep-{datetime.now():%m%d}-{secrets.token_hex(2)}"
-    if not repo.succeeds("check-ref-format", f"{REFS}{name}") or "/" in name or not name.isprintable() or name[0] == "-":
+    odd = "/" in name or not name.isprintable() or name[0] == "-" or name == journal.ASIDE
+    if odd or not repo.succeeds("check-ref-format", f"{REFS}{name}"):
         raise UsageError(f"'{name}' cannot be a group's name; use letters, digits, dots and dashes, for example wider-layers")
     if repo.refs(f"{REFS}{name}"):
         raise UsageError(f"there is a sweep '{name}' already; to go on with it: gitexp sweep --resume {name}; else choose another --group")

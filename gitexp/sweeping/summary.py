@@ -41,6 +41,17 @@ def ranked(plan: Plan, experiments: Iterable[Experiment]) -> list[Row]:
     return sorted(rows, key=lambda row: (row.mean is None, sign * (row.mean or 0.0)))
 
 
+def metrics(rows: Iterable[Row]) -> list[str]:
+    """Return the names of all metrics, in the order in which they were logged."""
+    return list(dict.fromkeys(name for row in rows for item in row.experiments for name in item.metrics))
+
+
+def mean(row: Row, metric: str) -> float | None:
+    """Return the mean of a metric over a point's seeds; None where none of them has it."""
+    values = [item.metrics[metric] for item in row.experiments if metric in item.metrics]
+    return statistics.fmean(values) if values else None
+
+
 def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
     """Return for each param how much of the objective's variation it explains, the largest first; empty for too few points.
 
