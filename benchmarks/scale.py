@@ -3,6 +3,7 @@
     make bench                                    1,000 and 10,000 experiments, and peers at 50 and 500
     python benchmarks/scale.py --large            100,000 too; about ten minutes more
     python benchmarks/scale.py --dry-run          print, and leave the page alone
+    python benchmarks/scale.py --keep --sizes --peers 500    one part; the others stay as the page has them
 
 measuring.py says how it is measured. The repositories are those of repositories.py.
 """
@@ -10,6 +11,7 @@ measuring.py says how it is measured. The repositories are those of repositories
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import statistics
 import subprocess
@@ -19,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import peers
-from measuring import GITEXP, ROOT, Row, command, in_turn, load, made_by, of, peak, process, publish, spent, table
+from measuring import GITEXP, PAGE, ROOT, Row, command, in_turn, load, made_by, of, peak, process, publish, spent, table
 from repositories import build, data, experiments, fast_import, git
 
 sys.path.insert(0, str(ROOT))
@@ -81,7 +83,7 @@ def growing(small: Path, hundred: Path, large: Path, count: int) -> Iterator[Row
     log = {str(root): command("log", "--param", "lr=1", "--metric", "rmse=1", "--no-advance", cwd=root) for root in (small, large)}
     yield of(in_turn(log, 7), str(large), str(small), 1.2, f"`gitexp log` at {count:,} / at 10")
     taken: dict[Path, list[float]] = {hundred: [], large: []}
-    for root in (hundred, large) * 9:
+    for root in (hundred, large) * 15:
         repo = Repo.discover(root)
         Index(repo)
         gitexp.log(params={"lr": 2}, metrics={"rmse": 1}, advance=False, repo=root)
@@ -177,19 +179,28 @@ def at(root: Path, count: int, folder: Path) -> list[Iterator[Row]]:
     return [indexing(root, count), reading(root, count, goal), framing(root, count, folder)]
 
 
+def kept() -> tuple[str, dict[str, list[str]]]:
+    """Return what the page says: how it was made, and its parts by their titles."""
+    section = PAGE.read_text(encoding="utf-8").partition("<!-- scale.py writes from here -->\n")[2].partition("\n\n<!-- scale.py")[0]
+    head, *parts = section.split("\n\n## ")
+    titles = {re.sub(r" \(load .*\)$", "", part.partition("\n")[0]): ["", *f"## {part}".split("\n")] for part in parts}
+    return head.partition("\n")[0], titles
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--large", action="store_true", help=f"also {LARGE:,} experiments")
     parser.add_argument("--peers", type=int, nargs="*", default=[50, 500], help="how many experiments peers are compared at")
     parser.add_argument("--trackio", default=sys.executable, metavar="PYTHON", help="a Python that has Trackio (default: this one)")
     parser.add_argument("--repositories", type=Path, metavar="FOLDER", help="take FOLDER/COUNT where it is there")
+    parser.add_argument("--keep", action="store_true", help="leave the parts of the page that are not measured now")
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="gitexp-bench-"))
-    parts: dict[str, list[str]] = {}
     sizes, beside = (" ".join(map(str, counts)) for counts in (options.sizes, options.peers))
     words = f"python benchmarks/scale.py --sizes {sizes}{' --large' if options.large else ''} --peers {beside}"
+    made, parts = kept() if options.keep else (made_by(words), {})
 
     def take(title: str, *found: Iterator[Row]) -> None:
         rows = []
@@ -199,7 +210,7 @@ def main() -> None:
             parts[title] = ["", f"## {title}" + (f" ({load()})" if load() else ""), "", table(rows)]
             if not options.dry_run:  # at once: the next may take long
                 told = [line for part in parts.values() for line in part]
-                publish("scale.py", [made_by(words), "", _ABOUT, _GROWTH, _PEERS.rstrip(), *told, ""])
+                publish("scale.py", [made, "", _ABOUT, _GROWTH, _PEERS.rstrip(), *told, ""])
 
     def repository(count: int) -> Path:
         kept = options.repositories / str(count) if options.repositories else folder
@@ -207,7 +218,8 @@ def main() -> None:
 
     try:
         small, hundred = build(folder / "small", 10), build(folder / "hundred", 100)
-        take("Starting", starting(small))
+        if options.sizes:
+            take("Starting", starting(small))
         for count in options.sizes:
             root = repository(count)
             size = packed(root, count, folder / f"packed-{count}")
@@ -215,7 +227,8 @@ def main() -> None:
         if options.large:
             root = repository(LARGE)
             take(f"{LARGE:,} experiments", *at(root, LARGE, folder), growing(small, hundred, root, LARGE))
-        take("A large file", large_file(folder))
+        if options.sizes:
+            take("A large file", large_file(folder))
         for count in sorted(options.peers):
             (folder / f"peers-{count}").mkdir()
             take(f"Other trackers, {count:,} experiments", peers.rows(folder / f"peers-{count}", count, options.trackio))
