@@ -1,7 +1,7 @@
 """What one repository costs as it grows, and many clients that push and pull at once: the figures of docs/scale.md.
 
     python benchmarks/hosting.py                          1,000 and 10,000 experiments, 8 clients x 3
-    python benchmarks/hosting.py --sizes 100000 --clients 0
+    python benchmarks/hosting.py --sizes 100000 --clients 0 --no-page
 
 Two ways to host the same experiments, in turn (A B A B ...) in one run: ``tags`` is plain git, one ref for each experiment, and
 ``gathering`` is ``gitexp push`` with ``push_tags_up_to = 0``, one branch for all. Over file:// and over smart HTTP on loopback. Each
@@ -16,20 +16,21 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from remotes import ROOT, Clone, measured  # puts the project and its tests on sys.path
+from measuring import made_by, publish
+from remotes import ROOT, Clone, measured, sealed  # puts the project and its tests on sys.path
 from repositories import build, git
 
-from git_server import helper, serving
+from git_server import serving
 from gitexp import sync
 from gitexp.index import Index
 from gitexp.repo import Repo
 
+PAGE = ROOT / "docs" / "scale.md"
 WAYS = ("tags", "gathering")
 TAGS = "+refs/tags/*:refs/tags/*"
 
@@ -104,8 +105,9 @@ def taken(work: Callable[[], object]) -> float:
     return (time.perf_counter() - begun) * 1000
 
 
-def grown(home: Path, count: int, rounds: int) -> None:
-    """Measure both ways with a repository of ``count`` experiments."""
+def grown(home: Path, count: int, rounds: int) -> list[str]:
+    """Measure both ways with a repository of ``count`` experiments, and return the rows of the table."""
+    rows = []
     source = Clone(build(home / "source", count))
     (source.root / ".gitexp.toml").write_text("push_tags_up_to = 0\n")
     served = home / "served"
@@ -123,14 +125,15 @@ def grown(home: Path, count: int, rounds: int) -> None:
             for what, values in found.items():
                 tags, gathered = values["tags"], values["gathering"]
                 load = os.getloadavg()[0]
-                print(f"| {count:,} | {title} | {what} | {tags:,.0f} | {gathered:,.0f} | {gathered / tags:.2f} | {load:.0f} |", flush=True)
+                rows.append(f"| {count:,} | {title} | {what} | {tags:,.0f} | {gathered:,.0f} | {gathered / tags:.2f} | {load:.0f} |")
     for name in WAYS:
         place = served / f"{name}-file.git"
         refs = len(git(place, "for-each-ref", "--format=x").split())
         git(place, "gc", "--quiet")
         size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-        print(f"| {count:,} | on the remote | {name}: {refs:,} refs, {size / 1e6:.1f} MB packed | | | | |", flush=True)
+        rows.append(f"| {count:,} | on the remote | {name}: {refs:,} refs, {size / 1e6:.1f} MB packed | | | | |")
     shutil.rmtree(home)
+    return rows
 
 
 def record_push_pull(clone: Clone, each: int) -> list[tuple[float, float]]:
@@ -142,7 +145,7 @@ def record_push_pull(clone: Clone, each: int) -> list[tuple[float, float]]:
     return times
 
 
-def crowd(home: Path, clients: int, each: int) -> None:
+def crowd(home: Path, clients: int, each: int) -> str:
     """Many clients that record, push and pull at the same time, each in processes of its own; all must know all at the end."""
     served = home / "served"
     served.mkdir(parents=True)
@@ -167,9 +170,10 @@ def crowd(home: Path, clients: int, each: int) -> None:
             assert known(clone) == clients * each, f"{clone.root.name} knows {known(clone)}"
         subprocess.run(["git", "fsck", "--strict", "--no-dangling"], cwd=served / "shared.git", check=True, capture_output=True)
     pushes, pulls = (statistics.median(column) for column in zip(*times))
-    print(
-        f"\n{clients} clients x {each} x (record, push, pull) over smart HTTP: {clients * each / took:.1f} experiments a second; "
-        f"median of a push {pushes:,.0f} ms, of a pull {pulls:,.0f} ms; all know all, fsck clean; load {os.getloadavg()[0]:.0f}"
+    return (
+        f"{clients} clients that record, push and pull {each} times each, all at once over smart HTTP: {clients * each / took:.1f} "
+        f"experiments a second; a push took {pushes:,.0f} ms, a pull {pulls:,.0f} ms (medians; load {os.getloadavg()[0]:.0f}). After that "
+        "all knew all, and `git fsck` found nothing.\n"
     )
 
 
@@ -180,19 +184,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--each", type=int, default=3)
+    parser.add_argument("--no-page", action="store_true", help="only print")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ.update(HOME=folder, PYTHONPATH=str(ROOT), GIT_CONFIG_NOSYSTEM="1")
-        git(home, "config", "--global", "credential.helper", helper())
-        for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org"), ("gc.auto", "0")):
-            git(home, "config", "--global", key, value)
-        print(f"| experiments | over | median of {given.rounds} | tags, ms | gathering, ms | ratio | load |")
-        print("|---:|---|---|---:|---:|---:|---:|")
-        for count in given.sizes:
-            grown(home / str(count), count, given.rounds)
+    head = [f"| experiments | over | median of {given.rounds} | tags, ms | gathering, ms | ratio | load |", "|--:|---|---|--:|--:|--:|--:|"]
+    rows: list[str] = []
+    told: list[str] = []
+    made = made_by(f"python benchmarks/hosting.py {' '.join(sys.argv[1:])}".rstrip())
+    with sealed() as home:
         if given.clients:
-            crowd(home / "crowd", given.clients, given.each)
+            told.append(crowd(home / "crowd", given.clients, given.each))
+        for count in given.sizes:
+            rows += grown(home / str(count), count, given.rounds)
+            if not given.no_page:  # after each, since the largest takes long
+                publish("hosting.py", [*head, *rows, "", *told, made], PAGE)
+    print("\n".join([*head, *rows, "", *told]))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from repositories import build, git
@@ -54,6 +55,19 @@ class Clone:
     def command(self, *args: str) -> None:
         """Run gitexp's command line."""
         subprocess.run([*GITEXP, *args], cwd=self.root, check=True, capture_output=True)
+
+
+@contextmanager
+def sealed() -> Iterator[Path]:
+    """Yield a folder that is the home of all that is started, with a git that can log in to the server and knows one author."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        os.environ.update(HOME=folder, PYTHONPATH=str(ROOT), GIT_CONFIG_NOSYSTEM="1")
+        for key, value in (
+            ("credential.helper", helper()), ("user.name", "Ada"), ("user.email", "ada@example.org"), ("gc.auto", "0"),
+        ):  # fmt: skip
+            git(home, "config", "--global", key, value)
+        yield home
 
 
 def measured(ways: dict[str, tuple[Callable[[], object], Callable[[], object]]], rounds: int) -> dict[str, float]:
@@ -123,10 +137,7 @@ def main() -> None:
     parser.add_argument("--clones", type=int, default=8)
     parser.add_argument("--each", type=int, default=10)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        os.environ.update(HOME=folder, PYTHONPATH=str(ROOT), GIT_CONFIG_NOSYSTEM="1")
-        git(home, "config", "--global", "credential.helper", helper())
+    with sealed() as home:
         clone = Clone(build(home / "project", given.count))
         served = home / "served"
         served.mkdir()

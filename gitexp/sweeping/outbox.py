@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import functools
 import random
-import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -25,6 +24,7 @@ from gitexp import batch, gathering, message, recovery, transport
 from gitexp.errors import GitError, GitexpError
 from gitexp.gathering import HEADS, Carried
 from gitexp.repo import Repo
+from gitexp.sweeping import homes
 from gitexp.transport import Remote
 
 COMMIT, TAG = "experiment.commit", "experiment.tag"  # in a trial's folder: the raw objects
@@ -36,7 +36,6 @@ _TRIES = 200
 _FAULTS = 4  # times that the remote may be out of reach, half a minute in all
 _PAUSE = 0.05  # seconds; pauses after a lost race grow from here
 _lock = threading.Lock()  # threads of one worker share its repository
-_homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the worker ends
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,7 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
 @functools.lru_cache
 def _repository(outlet: Outlet) -> Repo:
     """Return a repository with the snapshot and the commit below it, made once in each worker."""
-    home = tempfile.TemporaryDirectory(prefix="gitexp-outbox-", ignore_cleanup_errors=True)
-    _homes.append(home)
-    place = Path(home.name)
+    place = homes.make()
     form = "sha256" if len(outlet.snapshot) == 64 else "sha1"
     Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
     repo = Repo.discover(place)
