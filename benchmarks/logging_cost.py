@@ -1,6 +1,7 @@
 """What logging costs while a training runs, beside the loggers that people use: writes docs/logging.md.
 
     python benchmarks/logging_cost.py             everything that is installed (about ten minutes)
+    python benchmarks/logging_cost.py --ends      start and end of a run only, printed (a minute)
     python benchmarks/logging_cost.py --dry-run   print, and leave the page alone
 
 A row is one value of one metric. Each logger runs in processes of its own, in turn, and only the calls of the training are timed, not what
@@ -363,8 +364,9 @@ gone.
 
 gitexp's row is one `write` to the kernel, which a killed process cannot take back; a thread has the disk take it each second. A
 run's start and end are whole: snapshot, commit, tag, index, and results in the work tree, with one edited file in each. Starting
-Python is not in them; the peer is three programs. At few files what counts is the start of eight git processes (four of them beside
-another) and some twenty small files; at many, git's look through the work tree.
+Python is not in them; the peer is three programs. At few files what counts is the start of six git processes (five of them beside
+another or beside work of our own) and making some twenty small files, half of them objects and refs that the peer makes, too; at many,
+git's look through the work tree.
 """
 
 
@@ -385,19 +387,22 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3, help="of each logger")
     parser.add_argument("--files", type=int, nargs="+", default=[300, 10_000], help="sizes of the repository for start and end")
     parser.add_argument("--under", default="", help="what this was started by, for the page")
+    parser.add_argument("--ends", action="store_true", help="measure start and end only, and print")
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="gitexp-logging-"))
+    rows: list[Row] = []
     try:
-        lines, goals = compare(folder, options.rounds, options.kills)
-        rows = [*goals, *long(folder)]
+        if not options.ends:
+            lines, goals = compare(folder, options.rounds, options.kills)
+            rows += [*goals, *long(folder)]
         for files in options.files:
             rows += ends(folder, files, 4 * options.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     load = " ".join(Path("/proc/loadavg").read_text().split()[:3]) if os.path.exists("/proc/loadavg") else "not known"
     print(table(rows))
-    if not options.dry_run:
+    if not options.dry_run and not options.ends:
         PAGE.write_text(page(options, load, lines, rows), encoding="utf-8")
 
 

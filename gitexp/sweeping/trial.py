@@ -33,6 +33,7 @@ from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
+from gitexp.sweeping import homes
 from gitexp.sweeping.place import Place
 
 if TYPE_CHECKING:
@@ -269,7 +270,6 @@ def _place(root: str) -> Place:
 
 _AWAY = "gitexp-trial-"
 _free_places: list[Path] = []
-_homes: list[tempfile.TemporaryDirectory[str]] = []  # removed when the worker ends
 
 
 @functools.cache
@@ -288,9 +288,7 @@ def _take_place(commit: str, bundle: bytes) -> Path:
     try:
         place = _free_places.pop()
     except IndexError:
-        _homes.append(tempfile.TemporaryDirectory(prefix="gitexp-worker-", ignore_cleanup_errors=True))
-        place = Path(_homes[-1].name) / "work"
-        place.mkdir()
+        place = homes.make()
         form = "sha256" if len(commit) == 64 else "sha1"
         Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
     repo = Repo.discover(place)
