@@ -9,6 +9,7 @@ itself would have written; all are children of one first commit.
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,9 @@ def build(root: Path, count: int) -> Path:
     base = git(root, "rev-parse", "HEAD").strip()
     fast_import(root, _stream(count, base))
     git(root, "pack-refs", "--all")
+    tags = root / ".git/refs/tags"  # a folder stays as large as it was once, and no clone has one that held all tags as files
+    shutil.rmtree(tags)
+    tags.mkdir()
     return root
 
 
