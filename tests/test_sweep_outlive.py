@@ -94,6 +94,7 @@ def test_what_driver_and_worker_both_recorded_is_one_experiment_here_and_for_eve
     assert done.returncode == 0, done.stderr
     assert names(ada) == all_of(ada) == ["g/0", "g/1", "g/2"]
     assert pushed(remote, "g") == ["0", "1", "2"]
+    assert not list((ada.root / ".git/gitexp/worktrees").iterdir()), "a worker left something"
     ada.gitexp("pull")
     assert names(ada) == all_of(ada) == ["g/0", "g/1", "g/2"]
     assert ada.gitexp("push") == "origin has all experiments of this clone\n"

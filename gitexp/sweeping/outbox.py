@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import random
+import shutil
 import threading
 import time
 from contextlib import suppress
@@ -24,7 +25,6 @@ from gitexp import batch, gathering, message, recovery, transport
 from gitexp.errors import GitError, GitexpError
 from gitexp.gathering import HEADS, Carried
 from gitexp.repo import Repo
-from gitexp.sweeping import homes
 from gitexp.transport import Remote
 
 COMMIT, TAG = "experiment.commit", "experiment.tag"  # in a trial's folder: the raw objects
@@ -35,7 +35,7 @@ _REMOTE = Remote("origin")
 _TRIES = 200
 _FAULTS = 4  # times that the remote may be out of reach, half a minute in all
 _PAUSE = 0.05  # seconds; pauses after a lost race grow from here
-_lock = threading.Lock()  # threads of one worker share its repository
+_lock = threading.Lock()  # a worker's threads push one after the other
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,15 @@ def name_of(group: str, index: int, attempt: int = 0) -> str:
     return f"{group}/{index}" + (f".{attempt}" if attempt else "")
 
 
-def send(folder: Path, outlet: Outlet, name: str) -> None:
-    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault of the trial's."""
+def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
+    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault of the trial's.
+
+    Args:
+        home: the folder that the worker's work tree lies in; what is kept for the next trial goes when that goes.
+    """
     try:
         with _lock:
-            repo = _repository(outlet)
+            repo = _repository(outlet, home / "outbox")
             made = batch.written(repo, recovery.entry(repo, folder), name)
             commit, tag = (item.data if item else b"" for item in repo.objects([made.id, made.tag]))
             (folder / COMMIT).write_bytes(commit)
@@ -119,9 +123,10 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
 
 
 @functools.lru_cache
-def _repository(outlet: Outlet) -> Repo:
-    """Return a repository with the snapshot and the commit below it, made once in each worker."""
-    place = homes.make()
+def _repository(outlet: Outlet, place: Path) -> Repo:
+    """Return a repository with the snapshot and the commit below it, made once for each work tree of a worker."""
+    shutil.rmtree(place, ignore_errors=True)  # of a worker that died
+    place.mkdir()
     form = "sha256" if len(outlet.snapshot) == 64 else "sha1"
     Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
     repo = Repo.discover(place)

@@ -119,7 +119,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if job.outlet and why not in INTERRUPTED:  # while the folder is locked still, so that nobody else records it
             from gitexp.sweeping import outbox  # other workers start without it
 
-            outbox.send(where, job.outlet, job.name)
+            outbox.send(where, job.outlet, job.name, root.parent)
     finally:
         owned.close()
         owned.release()
