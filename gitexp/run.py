@@ -317,12 +317,17 @@ class Run:
 
     def discard(self) -> None:
         """End the run without recording it, as if it had never been."""
+        import shutil
+
         self._ended = True
         if self._journal and self._owner and self._repo:
             self._journal.close()
             self._journal.release()
             recovery.unpin(self._repo, self.id)
-            journal.delete(self._journal.folder)
+            if "snapshot" in self._facts:
+                journal.delete(self._journal.folder)
+            else:  # it lies in a folder of the caller's, where nothing looks for runs
+                shutil.rmtree(self._journal.folder, ignore_errors=True)
 
     def __enter__(self) -> Run:
         return self
