@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from gitexp.columns import SIZE, Row, pack, unpack
+from gitexp.columns import Row, pack, unpack
+from gitexp.tables import SIZE
 
 _ROWS = 'SELECT number, "commit", author, subject, labels, summary FROM tag WHERE number >= ? AND number < ? AND started IS NOT NULL'
 

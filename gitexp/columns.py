@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-SIZE = 250  # experiments in a block: a byte says which of their values
 FACTS = ("id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
 FAMILIES = ("params", "metrics")
 _NUMBERS, _TEXTS, _OTHERS = "numbers", "texts", "others"  # the kinds of cells
@@ -63,7 +62,7 @@ _Piece = tuple["Cell | None", int]  # a block's cell of one column, if it has on
 
 
 def pack(rows: Sequence[Row]) -> bytes:
-    """Return a block: the columns of up to ``SIZE`` experiments, which lie in the order of their numbers.
+    """Return a block: the columns of up to 256 experiments (a byte says which of their values), which lie in the order of their numbers.
 
     It is a line of JSON that says which they are and how long, and then their bytes.
     """
@@ -88,7 +87,7 @@ def unpack(blocks: Mapping[int, bytes], wanted: Sequence[int]) -> dict[str, Arra
     """Return the columns of the experiments that have the ``wanted`` numbers, an element for each.
 
     Args:
-        blocks: all that hold one of them, by ``number // SIZE``.
+        blocks: all that hold one of them, by ``number // tables.SIZE``.
 
     Returns:
         ``FACTS``, then ``params.NAME`` and ``metrics.NAME`` in the order in which they first appear. Numbers are arrays, NaN

@@ -6,9 +6,8 @@ import re
 import sqlite3
 from typing import Any
 
-from gitexp.columns import SIZE
-
 VERSION = 5
+SIZE = 250  # experiments in a block: at most 256, see columns.py, which a list need not load
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);
     INSERT INTO state VALUES (x'');
