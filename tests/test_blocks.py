@@ -15,9 +15,9 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp import blocks, message, store
-from gitexp.columns import SIZE
 from gitexp.index import Index
 from gitexp.repo import Repo
+from gitexp.tables import SIZE
 from recording import record
 
 COUNT = 5 * SIZE // 2  # experiments, of which the numbers in the index begin with 1

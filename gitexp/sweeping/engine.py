@@ -33,6 +33,7 @@ from gitexp.sweeping.trial import Job
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 _ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
+_TIMES = 3  # that a trial is sent again, where what it needs was lost
 _DAY = 24 * 60  # minutes
 _KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
 _IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is not None"
@@ -144,6 +145,8 @@ class Dask:
             self.room: int | None = threads if address else None
             self.size = jobs if outlive else min(jobs, threads)
             self._tasks: dict[str, Any] = {}  # of those that outlive the driver
+            self._stopped: set[str] = set()
+            self._closing = False
             self._bytes = _bundle(repo, commit)
             self._bundle = self._spread()
             self._commit = remote_commit(repo, commit)
@@ -152,30 +155,45 @@ class Dask:
             raise
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
-        away = _away(job, self._commit)
-        if self._bundle.status != "finished":  # all workers that had it are gone
+        done: Future[Result] = Future()
+        done.set_running_or_notify_cancel()
+        self._send(job, done, 0)
+        return done
+
+    def _send(self, job: Job, done: Future[Result], times: int) -> None:
+        if times or self._bundle.status != "finished":  # all workers that had it are gone
             self._bundle = self._spread()
         what = zlib.crc32(repr((job.point, job.seed)).encode())  # the same again, for another driver, is one task where it runs still
-        task = self._client.submit(trial.run_away, away, self._bundle, key=f"gitexp-{job.key}-{what:x}", pure=False, retries=0)
+        key = f"gitexp-{job.key}-{what:x}{f'-{times}' if times else ''}"
+        task = self._client.submit(trial.run_away, _away(job, self._commit), self._bundle, key=key, pure=False, retries=0)
         if job.outlet:
             self._distributed.fire_and_forget(task)  # else the scheduler would drop it with its client
             self._tasks[job.key] = task
-        done: Future[Result] = Future()
-        done.set_running_or_notify_cancel()
-        task.add_done_callback(lambda ended: _copy(ended.result, done))
-        return done
+        task.add_done_callback(lambda ended: self._take(ended, job, done, times))
+
+    def _take(self, ended: Any, job: Job, done: Future[Result], times: int) -> None:
+        """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder (Dask keeps one copy), and is sent again."""
+        if ended.cancelled() and job.key not in self._stopped and times < _TIMES and not self._closing:
+            try:
+                self._send(job, done, times + 1)
+            except Exception as error:  # there is no cluster any more
+                done.set_exception(error)
+        else:
+            _copy(ended.result, done)
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
+        self._stopped.add(job.key)
         runs = any(self._client.run(trial.stop, job.key, why).values())
         if not runs and (task := self._tasks.get(job.key)):
             self._client.cancel([task], force=True)
 
     def close(self) -> None:
+        self._closing = True
         self._client.close()
 
     def _spread(self) -> Any:
         """Give the bundle to every worker, once."""
-        return self._client.scatter(self._bytes, broadcast=True, hash=False)
+        return self._client.scatter(self._bytes, broadcast=True, hash=False, timeout=_ANSWER)
 
     def _check(self) -> None:
         """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a task hangs without a word."""
