@@ -170,8 +170,7 @@ _PEERS = """\
 Peers are asked for their own table: `benchmarks/peers.py`. Weights & Biases lists runs only from a server; Trackio has no table of values.
 Where memory is less than ten times ours, that is by nature: a bare `python -c pass` takes 9 MB, one with click and SQLite 15, and pandas
 alone 107. So it is with time where a peer takes 0.6 s: starting Python and click is two thirds of our 70 ms, and `gitexp list` shows all
-values where `trackio list runs` shows names. DVC at 10,000 is not in the table: one `dvc exp show` took 166 s of CPU time, eight minutes
-beside other work.
+values where `trackio list runs` shows names. At 10,000 one `dvc exp show` takes two and a half minutes.
 """
 
 
