@@ -6,6 +6,7 @@ fails takes nothing away: what was on its way waits for the next, which comes la
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -93,7 +94,8 @@ class Pusher:
             return True
         try:
             repo = Repo.discover(self._root)
-            chosen = [item for item in Index(repo).select() if item.tag in going]  # without those that were removed meanwhile
+            wanted = "tag.id IN (SELECT value FROM json_each(?))"  # without those that were removed meanwhile
+            chosen = Index(repo).select(wanted, [json.dumps([*going])])
             pushed = sync.push(repo, self._remote, chosen, branch=False) if chosen else None
         except Exception as error:  # whatever it is, the trials go on and are recorded here
             if self._problem is None:
