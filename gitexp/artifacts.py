@@ -10,8 +10,6 @@ from gitexp import results
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
 
-_PLACE = f"{results.FOLDER}/artifacts"
-
 
 def place(repo: Repo | None, file: Path) -> str:
     """Return the path in the tree of a file that is kept: its own in the work tree, else one below ``.gitexp/artifacts``."""
@@ -20,7 +18,7 @@ def place(repo: Repo | None, file: Path) -> str:
             path = file.resolve().relative_to(repo.root.resolve()).as_posix()
             if not path.startswith((".git/", ".gitexp/")):
                 return path
-    return f"{_PLACE}/{file.name}"
+    return f"{results.ARTIFACTS}/{file.name}"
 
 
 def called(name: str) -> str:
@@ -28,7 +26,7 @@ def called(name: str) -> str:
     parts = Path(name).parts
     if not name or Path(name).is_absolute() or ".." in parts or ".git" in parts:
         raise UsageError(f"'{name}' cannot be an artifact's name; use a plain relative one like 'roc.png'")
-    return f"{_PLACE}/{Path(name).as_posix()}"
+    return f"{results.ARTIFACTS}/{Path(name).as_posix()}"
 
 
 def rendered(figure: Any, name: str) -> bytes:

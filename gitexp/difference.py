@@ -127,7 +127,7 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    files = list(_files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False)))
+    files = [file for file in _files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False)) if not _is_own(file.path)]
     data_b = datafiles.of_experiment(repo, b) if b else datafiles.here(repo)
     if b is None:
         left_out += tuple((path, "looks changed since the last dvc commit") for path in upkeep.suspects(repo, data_b))
@@ -136,7 +136,7 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
         b=b.name if b else WORK_TREE,
         params=tuple(_changes(params_a, params_b)),
         metrics=tuple(_metric_changes(metrics_a, metrics_b, settings)),
-        code=tuple(file for file in files if file.path not in artifacts and not file.path.startswith(f"{results.FOLDER}/")),
+        code=tuple(file for file in files if file.path not in artifacts),
         artifacts=tuple(file for file in files if file.path in artifacts),
         environment=_environment(repo, tree_a, tree_b if b else None),
         data=tuple(datafiles.changes(repo, datafiles.of_experiment(repo, a), data_b)),
@@ -169,6 +169,11 @@ def _code_of(a: Experiment, b: Experiment | None, paths: Iterable[str], folder: 
     """Return the pathspecs without the results of both; ``folder``: without the artifacts in the folder of results, too."""
     own = {path for side in (a, b) if side for path in result_paths(side)}
     return code_pathspec(own if folder else own - {results.FOLDER}, paths)
+
+
+def _is_own(path: str) -> bool:
+    """Whether gitexp itself wrote a file, as it does what a command printed; two runs hardly ever print the same."""
+    return path.startswith(f"{results.FOLDER}/") and not path.startswith(f"{results.ARTIFACTS}/")
 
 
 def result_paths(experiment: Experiment) -> list[str]:

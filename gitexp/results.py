@@ -19,6 +19,7 @@ from gitexp.repo import Repo
 from gitexp.snapshot import Snapshot
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
+ARTIFACTS = f"{FOLDER}/artifacts"  # where those that have no place in the work tree go
 _OWED = "gitexp-results"  # in git_dir, since each work tree has its own
 
 

@@ -35,7 +35,7 @@ def two(project: Project) -> Project:
     record(
         project, {"lr": 0.2, "net": {"act": "tanh", "bias": True}, "seed": 1}, {"rmse": [2.5, 1.5], "acc": 0.25, "f1": 0.125, "steps": 7},
         command="python train.py --lr 0.2", requirements=REQUIREMENTS.replace("1.26.4", "2.1.0") + "scipy==1.14.0\n",
-        artifacts={".gitexp/artifacts/roc.txt": b"curve\n"},
+        artifacts={".gitexp/artifacts/roc.txt": b"curve\n", ".gitexp/output.log": b"2 s\n"},
     )  # fmt: skip
     return project
 
