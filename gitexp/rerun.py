@@ -228,6 +228,9 @@ def _environ(repo: Repo, tree: Path, todo: Task, python: Path | None) -> dict[st
     """
     env = {name: value for name, value in os.environ.items() if name not in conditions.VARIABLES}
     env.update({name: value for name, value in todo.variables.items() if name in conditions.VARIABLES})
+    env["PYTHONDONTWRITEBYTECODE"] = (
+        "1"  # one work tree gets several codes in a second, and Python tells those of one size apart by the second
+    )
     if python:
         env.update(PATH=f"{python.parent}{os.pathsep}{env.get('PATH', '')}", VIRTUAL_ENV=str(python.parent.parent))
     editable = [Path(match[1]) for line in todo.requirements.splitlines() if (match := _EDITABLE.match(line))]
