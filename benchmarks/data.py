@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from gitexp import datafiles, settings, upkeep
-from gitexp.repo import Repo
+from gitexp.formats import settings
+from gitexp.repo import Repo, dvc_pointers, dvc_status
 
 TIMES = 5
 
@@ -56,10 +56,10 @@ def measured(top: Path, pointers: int, files: int) -> str:
     repo = made(top, pointers, files)
     known = settings.load(repo.root)
     time.sleep(0.2)  # a file written just now is not trusted yet
-    found = upkeep.stale(repo)  # asks DVC, once
+    found = dvc_status.stale(repo)  # asks DVC, once
     assert not found, "the data is as it was added"
-    assert len(datafiles.here(repo)) == pointers + 1
-    look = seconds(lambda: upkeep.settle(repo, known))
+    assert len(dvc_pointers.here(repo)) == pointers + 1
+    look = seconds(lambda: dvc_status.settle(repo, known))
     log = seconds(lambda: started(top, "gitexp", "log"))
     dvc = seconds(lambda: started(top, "dvc", "data", "status", "--json"), 3)
     return f"{pointers:8}  {files:17}  {look * 1000:9.1f}  {look / log:5.0%}  {dvc * 1000:8.0f}  1 : {dvc / look:.0f}"

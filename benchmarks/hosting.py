@@ -26,9 +26,9 @@ from remotes import ROOT, Clone, measured, sealed  # puts the project and its te
 from repositories import build, git
 
 from git_server import serving
-from gitexp import sync
-from gitexp.index import Index
 from gitexp.repo import Repo
+from gitexp.store.index import Index
+from gitexp.store.remote import sync
 
 PAGE = ROOT / "docs" / "scale.md"
 WAYS = ("tags", "gathering")

@@ -32,8 +32,8 @@ from measuring import ENV, GITEXP, ROOT, Row, in_turn, made_by, of, table, waite
 from repositories import git
 
 import gitexp
-from gitexp.importing import tensorboard, wandb
-from gitexp.importing.found import Run
+from gitexp.integrations.importers import tensorboard, wandb
+from gitexp.integrations.importers.found import Run
 
 PAGE = ROOT / "docs" / "logging.md"
 PEERS = ("dagshub", "tensorboardX", "trackio", "wandb", "mlflow", "dvclive")

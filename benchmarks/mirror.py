@@ -24,8 +24,8 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 import repositories
 
-from gitexp import message
-from gitexp.params import flatten
+from gitexp.formats import message
+from gitexp.formats.params import flatten
 from mlflow_server import served
 
 

@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from git_server import helper, serving  # noqa: E402
-from gitexp import sync  # noqa: E402
 from gitexp.repo import Repo  # noqa: E402
+from gitexp.store.remote import sync  # noqa: E402
 from recording import record  # noqa: E402
 
 GITEXP = [sys.executable, "-m", "gitexp"]

@@ -14,10 +14,10 @@ from typing import Any
 
 import repositories
 
-from gitexp import settings
-from gitexp.index import Index
+from gitexp.formats import settings
 from gitexp.repo import Repo
 from gitexp.report import data, page
+from gitexp.store.index import Index
 
 STEPS = 200
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -17,8 +17,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitexp import environment, message, metrics, params
-from gitexp.experiment import MetricPoint
+from gitexp.formats import environment, message, metrics, params
+from gitexp.formats.experiment import MetricPoint
 
 STEPS = 20
 FIRST = datetime(2026, 1, 1, tzinfo=timezone.utc)

@@ -27,9 +27,9 @@ from repositories import build, data, experiments, fast_import, git
 sys.path.insert(0, str(ROOT))
 
 import gitexp
-from gitexp import metrics, params
-from gitexp.index import Index
+from gitexp.formats import metrics, params
 from gitexp.repo import Repo
+from gitexp.store.index import Index
 
 ROWS = 1_000_000
 LARGE = 100_000

@@ -72,12 +72,12 @@ def log_values(client: Any) -> Callable[[], object]:
 
 def one_run(client: Any) -> Callable[[], object]:
     """Return the work of one run from its start to its record."""
-    from gitexp import deferral
+    from gitexp.runs import deferred
 
     def work() -> None:
         run = client.create_run("0").info.run_id
         client.set_terminated(run)
-        deferral.settle()
+        deferred.settle()
 
     return work
 
@@ -94,7 +94,7 @@ def search(client: Any, count: int) -> Callable[[], object]:
 
 def rebuild(repo: Path) -> None:
     """Make the database anew."""
-    from gitexp.integrations.mlflow.refresh import Follower
+    from gitexp.integrations.mlflow.sync import Follower
     from gitexp.repo import Repo
 
     for file in (repo / ".git/gitexp/index.sqlite", repo / ".git/gitexp/mlflow/tracking.sqlite"):

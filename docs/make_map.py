@@ -1,4 +1,4 @@
-"""Write docs/modules.md, the map of modules, from the floors of tests/test_house.py and the first sentence of each module.
+"""Write docs/modules.md, the map of modules, from the rooms of tests/test_house.py and the first sentence of each module.
 
 python docs/make_map.py            # write it
 python docs/make_map.py --check    # exit code 1 where it is not up to date
@@ -16,18 +16,18 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/modules.md"
 _HEAD = """# The map of modules
 
-A module imports those of its own floor and of the floors below; why it is as it is says its own docstring, and [design.md](design.md) the
-rest. This page is made by `make docs`.
+A module imports from its own room and from the rooms below it in this list. Why each is as it is, its own
+docstring says, and [design.md](design.md) the rest. This page is made by `make docs`.
 """
 
 
-def floors() -> tuple[tuple[str, ...], ...]:
-    """Return the rooms of each floor, from the top."""
+def rooms() -> tuple[str, ...]:
+    """Return the rooms of the house, from the top."""
     for node in ast.parse((ROOT / "tests/test_house.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "FLOORS":
-            found: tuple[tuple[str, ...], ...] = ast.literal_eval(node.value)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ROOMS":
+            found: tuple[str, ...] = ast.literal_eval(node.value)
             return found
-    raise LookupError("tests/test_house.py has no FLOORS")
+    raise LookupError("tests/test_house.py has no ROOMS")
 
 
 def purpose(path: Path) -> str:
@@ -37,16 +37,18 @@ def purpose(path: Path) -> str:
 
 
 def lines() -> Iterator[str]:
-    """Yield the lines of the map: a list for each floor, a module on each line."""
+    """Yield the lines of the map: a list for each room, a module on each line."""
     package = ROOT / "gitexp"
-    for floor, rooms in enumerate(reversed(floors())):
-        yield f"{'Ground floor' if not floor else f'Floor {floor}'}:"
+    for room in rooms():
+        yield f"## {room}"
         yield ""
-        for room in sorted(rooms):
-            below = sorted((package / room).rglob("*.py"))
-            for path in below or [package / f"{room}.py"]:
-                yield f"- `{path.relative_to(package).as_posix()}`: {purpose(path)}"
+        for path in sorted((package / room).rglob("*.py")):
+            yield f"- `{path.relative_to(package).as_posix()}`: {purpose(path)}"
         yield ""
+    yield "## Beside them"
+    yield ""
+    for path in sorted(package.glob("*.py")):
+        yield f"- `{path.name}`: {purpose(path)}"
 
 
 def main() -> None:

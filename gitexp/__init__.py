@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gitexp.api import diff, experiments, get, log
-    from gitexp.current import (
+    from gitexp.compare.diff import diff
+    from gitexp.formats.experiment import Experiment, MetricPoint
+    from gitexp.integrations.importers.import_runs import import_runs
+    from gitexp.integrations.mlflow.autologging import autolog
+    from gitexp.runs.active import (
         active_run,
         end_run,
         log_artifact,
@@ -29,26 +32,27 @@ if TYPE_CHECKING:
         seed_everything,
         start_run,
     )
-    from gitexp.experiment import Experiment, MetricPoint
-    from gitexp.importing.function import import_runs
-    from gitexp.integrations.mlflow.autologging import autolog
-    from gitexp.run import Run
-    from gitexp.sharing import pull, push
-    from gitexp.sweeping.function import sweep
-    from gitexp.tracking import track
+    from gitexp.runs.log import log
+    from gitexp.runs.run import Run
+    from gitexp.runs.track import track
+    from gitexp.store.api import experiments, get
+    from gitexp.store.remote.sharing import pull, push
+    from gitexp.sweeps.sweep import sweep
 
 _HOMES = {
-    "gitexp.api": ("diff", "experiments", "get", "log"),
-    "gitexp.experiment": ("Experiment", "MetricPoint"),
-    "gitexp.current": (
+    "gitexp.store.api": ("experiments", "get"),
+    "gitexp.compare.diff": ("diff",),
+    "gitexp.runs.log": ("log",),
+    "gitexp.formats.experiment": ("Experiment", "MetricPoint"),
+    "gitexp.runs.active": (
         "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything", "start_run",
     ),
-    "gitexp.run": ("Run",),
-    "gitexp.sharing": ("pull", "push"),
-    "gitexp.importing.function": ("import_runs",),
+    "gitexp.runs.run": ("Run",),
+    "gitexp.store.remote.sharing": ("pull", "push"),
+    "gitexp.integrations.importers.import_runs": ("import_runs",),
     "gitexp.integrations.mlflow.autologging": ("autolog",),
-    "gitexp.sweeping.function": ("sweep",),
-    "gitexp.tracking": ("track",),
+    "gitexp.sweeps.sweep": ("sweep",),
+    "gitexp.runs.track": ("track",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -20,8 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gitexp
-from gitexp import recovery, store
 from gitexp.repo import Repo
+from gitexp.runs import finish
+from gitexp.store import record
 
 ROWS = 1000  # enough that logging is a good part of a run
 
@@ -71,9 +72,9 @@ def said_by_git(root: Path, *words: str) -> str:
 def recover(root: Path) -> None:
     """What ``gitexp recover`` does."""
     repo = Repo.discover(root)
-    store.settle(repo)
-    for folder in recovery.dead_runs(repo):
-        recovery.recover(repo, folder)
+    record.settle(repo)
+    for folder in finish.dead_runs(repo):
+        finish.recover(repo, folder)
 
 
 def main(root: Path, seed: int, count: int) -> None:

@@ -8,11 +8,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from gitexp import metrics as metric_files
-from gitexp import results, settings, snapshot, store
-from gitexp.experiment import Experiment
-from gitexp.params import nest
-from gitexp.repo import Repo
+from gitexp.formats import metrics as metric_files
+from gitexp.formats import settings
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.params import nest
+from gitexp.repo import Repo, snapshot
+from gitexp.store import record as store
+from gitexp.store import result_paths
 
 REQUIREMENTS = "# Python 3.11.7 (CPython, linux, x86_64)\nnumpy==1.26.4\n"
 
@@ -39,13 +41,13 @@ def record(
         draft: any other field of ``store.Draft``: labels, status, group, title, duration, name, note, command, advance...
     """
     repo = Repo.discover(project.root)
-    free = results.ours(repo)
+    free = result_paths.ours(repo)
     start = started or datetime.now(timezone.utc)
     index = repo.make_state_dir() / f"index.{secrets.token_hex(4)}"
     try:
         taken = snapshot.take(repo, settings.load(repo.root), index, free)
         points = metric_files.from_mapping(metrics or {}, int(start.timestamp() * 1000))
-        fields: dict[str, Any] = {"files": results.choose(free), "requirements": REQUIREMENTS, **draft}
+        fields: dict[str, Any] = {"files": result_paths.choose(free), "requirements": REQUIREMENTS, **draft}
         last = metric_files.last_values(points)
         whole = store.Draft(nest((params or {}).items()), metric_files.dump(points), last, start, **fields)
         return store.record(repo, taken, whole).experiment

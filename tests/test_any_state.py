@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import gitexp
-from gitexp import checkout
-from gitexp.errors import UsageError
-from gitexp.index import Index
+from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
+from gitexp.store import checkout
+from gitexp.store.index import Index
 from states import State, sources
 
 FIRST, LAST = map(int, os.environ.get("GITEXP_SEEDS", "0:24").split(":"))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import worktree
 from gitexp.repo import Repo
+from gitexp.runs import worktree
 
 PYTHON = sys.executable
 TRAIN = """

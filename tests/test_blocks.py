@@ -14,10 +14,12 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import blocks, message, store
-from gitexp.index import Index
+from gitexp.formats import message
 from gitexp.repo import Repo
-from gitexp.tables import SIZE
+from gitexp.store import blocks
+from gitexp.store import record as store
+from gitexp.store.index import Index
+from gitexp.store.index_schema import SIZE
 from recording import record
 
 COUNT = 5 * SIZE // 2  # experiments, of which the numbers in the index begin with 1
@@ -131,7 +133,7 @@ def test_a_block_that_was_overtaken_while_it_was_made_is_not_kept(many: Project,
         keep(db, made, version)
 
     with monkeypatch.context() as patch:
-        patch.setattr("gitexp.blocks._keep", slow)
+        patch.setattr("gitexp.store.blocks._keep", slow)
         assert table(many) == [*reversed(range(COUNT))]
     assert kept(many) == []
     assert table(many) == [0.5, *reversed(range(COUNT))]

@@ -12,10 +12,10 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.api import _series
-from gitexp.columns import Row, pack, unpack
-from gitexp.index import Index
 from gitexp.repo import Repo
+from gitexp.store.api import _series
+from gitexp.store.columns import Row, pack, unpack
+from gitexp.store.index import Index
 from recording import record
 
 PARAMS: list[dict[str, Any]] = [

@@ -12,7 +12,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.arguments import as_params
+from gitexp.runs.arguments import as_params
 
 PYTHON = sys.executable
 

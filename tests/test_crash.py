@@ -15,10 +15,10 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import journal
-from gitexp.index import Index
-from gitexp.recovery import dead_runs
 from gitexp.repo import Repo
+from gitexp.runs import journal
+from gitexp.runs.finish import dead_runs
+from gitexp.store.index import Index
 
 KILLS = int(os.environ.get("KILL_POINTS", "200"))  # random ones in all
 PARTS = 4
@@ -116,7 +116,7 @@ def test_sigkill_at_random_points_loses_no_row_and_leaves_no_half_experiment(pro
     recorded = {item.extra["id"]: item for item in Index(repo).select()}
     assert len(recorded) == len(project.tags())
     logged = {run_id: rows for kill in kills for run_id, rows in kill["logged"].items()}
-    lost = {run_id: rows for run_id, rows in logged.items() if run_id not in recorded or _rows(repo, recorded[run_id]) < rows}
+    lost = {run_id: rows for run_id, rows in logged.items() if run_id not in recorded or _rows(recorded[run_id]) < rows}
     assert lost == {}
     assert any(item.status == "killed" for item in recorded.values()), "no run was killed, so nothing was tried"
     with gitexp.start_run() as run:
@@ -126,13 +126,13 @@ def test_sigkill_at_random_points_loses_no_row_and_leaves_no_half_experiment(pro
     project.fsck()
 
 
-def _rows(repo: Repo, item: gitexp.Experiment) -> int:
-    return sum(1 for _ in repo.read_points(item.id, item.files))
+def _rows(item: gitexp.Experiment) -> int:
+    return sum(1 for _ in item.points())
 
 
 KILLED_BEFORE_IT_WROTE_BACK = """
 import gitexp, os
-from gitexp import results
+from gitexp.store import result_paths as results
 results.write_back = lambda *_: os.kill(os.getpid(), 9)
 with gitexp.start_run(params={"lr": 2}) as run:
     run.log_metric("m", 0.25)

@@ -18,11 +18,10 @@ import yaml
 
 from conftest import Project
 from git_server import TOKEN, USER, serving
-from gitexp import datafiles, dvc
-from gitexp.errors import UsageError
+from gitexp.formats.errors import UsageError
 from gitexp.integrations import dagshub_remote, dvc_config
 from gitexp.integrations.dagshub_remote import HOST, Home
-from gitexp.repo import Repo
+from gitexp.repo import Repo, dvc, dvc_pointers
 from recording import record
 
 CONFIG = "[core]\n    analytics = false  # mine\n['remote \"old\"']\n    url = /tmp/x\n"
@@ -256,7 +255,7 @@ def test_a_push_hands_dvc_the_token_and_leaves_it_nowhere(project: Project, tmp_
         project.write("raw.csv", "1\n2\n")
         subprocess.run([sys.executable, "-m", "dvc", "add", "-q", "raw.csv"], cwd=project.root, check=True, capture_output=True)
         project.gitexp("remote", "dagshub", "ada/nets")
-        data = datafiles.here(Repo.discover())
+        data = dvc_pointers.here(Repo.discover())
         assert dvc.push(Repo.discover(), data.values()) == 0, "files are missing"
         assert [body for path, body in _Storage.kept.items() if path.startswith("/ada/nets.dvc/")] == [b"1\n2\n"]
         assert _Storage.refused == 0

@@ -12,9 +12,9 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import datafiles, dvc, settings, upkeep
-from gitexp.errors import MissingExtraError
-from gitexp.repo import Repo
+from gitexp.formats import settings
+from gitexp.formats.errors import MissingExtraError
+from gitexp.repo import Repo, dvc, dvc_pointers, dvc_status
 
 POINTER = "outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: {path}\n"
 
@@ -22,7 +22,7 @@ POINTER = "outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: {path}\n"
 def test_without_dvc_nothing_is_looked_for_and_a_large_artifact_is_refused(project: Project) -> None:
     project.write("odd.dvc", "not a pointer")
     repo = Repo.discover(project.root)
-    assert upkeep.settle(repo, settings.load(repo.root)) == upkeep.Settled()
+    assert dvc_status.settle(repo, settings.load(repo.root)) == dvc_status.Settled()
     project.write(".gitexp.toml", "max_file_size = '1kB'\n")
     project.write("model.pt", b"x" * 2000)
     said = project.error("log", "-M", "rmse=1", "--artifact", "model.pt")
@@ -36,7 +36,7 @@ def test_without_dvc_nothing_is_looked_for_and_a_large_artifact_is_refused(proje
 def test_a_pointer_that_leaves_the_repository_is_none(project: Project, path: str) -> None:
     project.write("data/x.dvc", POINTER.format(md5="a" * 32, path=json.dumps(path)))
     project.commit()
-    assert datafiles.of_commit(Repo.discover(project.root), "HEAD") == {}
+    assert dvc_pointers.of_commit(Repo.discover(project.root), "HEAD") == {}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_damaged_pointer_counts_as_none(project: Project, name: str, text: str
     (project.root / ".dvc").mkdir()
     project.commit()
     repo = Repo.discover(project.root)
-    assert datafiles.of_commit(repo, "HEAD") == datafiles.here(repo) == {}
+    assert dvc_pointers.of_commit(repo, "HEAD") == dvc_pointers.here(repo) == {}
 
 
 def test_pointers_are_read_in_all_forms(project: Project) -> None:
@@ -74,29 +74,29 @@ def test_pointers_are_read_in_all_forms(project: Project) -> None:
     }
     project.write("sub/dvc.lock", json.dumps(lock))
     project.commit()
-    found = datafiles.of_commit(Repo.discover(project.root), "HEAD")
+    found = dvc_pointers.of_commit(Repo.discover(project.root), "HEAD")
     assert {path: (item.hash, item.files) for path, item in found.items()} == {
         "data/x.csv": (f"md5:{'1' * 32}", None),
         "data/y": (f"md5:{'2' * 32}", None),
         "sub/out/model": (f"md5:{'3' * 32}.dir", 7),
     }
-    assert datafiles.holder(found, "sub/out/model/weights/1.pt") == found["sub/out/model"]
-    assert datafiles.holder(found, "sub/out/models") is None
+    assert dvc_pointers.holder(found, "sub/out/model/weights/1.pt") == found["sub/out/model"]
+    assert dvc_pointers.holder(found, "sub/out/models") is None
 
 
 @pytest.mark.parametrize("path", ["x.csv", "true", "Null", "1e5", "e1.5", ".inf", "-a", "no", "0x1f", "_", "a b", "'q'", "2020-01-01"])
 @pytest.mark.parametrize("md5", ["a" * 32, "1" * 32, "1e" + "1" * 30, "'" + "1" * 32 + "'", "0" * 31 + "f.dir"])
 def test_the_short_way_to_read_a_pointer_reads_it_as_yaml_does(path: str, md5: str) -> None:
     written = POINTER.format(md5=md5, path=path)
-    assert list(datafiles._parsed("q/x.dvc", written.encode())) == list(
-        datafiles._parsed("q/x.dvc", f"{written}# so it is not usual\n".encode())
+    assert list(dvc_pointers._parsed("q/x.dvc", written.encode())) == list(
+        dvc_pointers._parsed("q/x.dvc", f"{written}# so it is not usual\n".encode())
     )
 
 
 def test_of_very_many_the_summary_keeps_one_hash(project: Project) -> None:
-    data = {f"d{at}": datafiles.Data(f"d{at}", f"md5:{at:032x}", 1, None, "dvc.lock") for at in range(1000)}
-    assert list(datafiles.summary(data)) == ["*"]
-    assert datafiles.summary(data) != datafiles.summary({**data, "d7": data["d8"]})
+    data = {f"d{at}": dvc_pointers.Data(f"d{at}", f"md5:{at:032x}", 1, None, "dvc.lock") for at in range(1000)}
+    assert list(dvc_pointers.summary(data)) == ["*"]
+    assert dvc_pointers.summary(data) != dvc_pointers.summary({**data, "d7": data["d8"]})
 
 
 @pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")

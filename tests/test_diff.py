@@ -10,7 +10,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import environment
+from gitexp.formats import environment
 from recording import REQUIREMENTS, record
 
 CODE = "def f(x):\n    return x\n\n\nif __name__ == '__main__':\n    print(f(1))\n"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from gitexp.errors import RepositoryError
+from gitexp.formats.errors import RepositoryError
 from gitexp.repo import Repo, discovery
 from recording import record
 

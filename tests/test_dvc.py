@@ -17,9 +17,8 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import datafiles, dvc, upkeep
-from gitexp.errors import GitexpError, UsageError
-from gitexp.repo import Repo
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.repo import Repo, dvc, dvc_pointers, dvc_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc"), pytest.mark.skipif(not find_spec("dvc"), reason="dvc is not installed")]
 OURS = "data/raw.csv", "data/imgs", "prep.csv"
@@ -83,9 +82,9 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     monkeypatch.chdir(tmp_path / "project")
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
-    looks = {path: upkeep._look(made.root / path) for path in datafiles.here(repo)}
-    known = {path: [item.hash, look[0], False] for path, item in datafiles.here(repo).items() if (look := looks[path])}
-    upkeep._remember(repo, known)
+    looks = {path: dvc_status._look(made.root / path) for path in dvc_pointers.here(repo)}
+    known = {path: [item.hash, look[0], False] for path, item in dvc_pointers.here(repo).items() if (look := looks[path])}
+    dvc_status._remember(repo, known)
     return made
 
 
@@ -208,7 +207,7 @@ def test_a_run_keeps_a_large_artifact_as_it_was_when_it_was_logged(data: Project
     assert run.experiment
     assert data.git("status", "--porcelain") == "?? out/model.pt", "its pointer is there, as the branch moved"
     repo = Repo.discover(data.root)
-    kept = datafiles.of_commit(repo, run.experiment.id)["out/model.pt"]
+    kept = dvc_pointers.of_commit(repo, run.experiment.id)["out/model.pt"]
     assert (data.root / ".dvc/cache/files/md5" / kept.oid[:2] / kept.oid[2:]).read_bytes() == b"first" * 1000
 
 
@@ -216,7 +215,7 @@ def test_what_a_pipeline_made_belongs_to_the_run_that_made_it(data: Project) -> 
     data.commit("other", prep_py="open('prep.csv', 'w').write('other')\n")
     data.gitexp("run", "--", "dvc", "repro", "-q", "--force")
     made = gitexp.get("@")
-    kept = datafiles.of_commit(Repo.discover(data.root), made.id)["prep.csv"]
+    kept = dvc_pointers.of_commit(Repo.discover(data.root), made.id)["prep.csv"]
     assert kept.size == 5
     assert made.extra["data"]["prep.csv"] == kept.hash
     assert data.git("status", "--porcelain") == ""
@@ -312,7 +311,7 @@ def test_a_remote_that_is_away_stops_a_push_and_a_link_out_of_the_repository_a_c
     data.gitexp("log", "-M", "rmse=2")
     shutil.rmtree(data.root / "out")
     (data.root / "out").symlink_to(tmp_path / "mine")
-    found = datafiles.of_commit(Repo.discover(data.root), "exp-2")["out/raw.csv"]
+    found = dvc_pointers.of_commit(Repo.discover(data.root), "exp-2")["out/raw.csv"]
     with pytest.raises(GitexpError, match="behind a link"):
         dvc.checkout(Repo.discover(data.root), data.root, [found])
     assert (tmp_path / "mine/raw.csv").read_text() == "mine"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import settings, snapshot, trees
-from gitexp.repo import Repo, entries
+from gitexp.formats import settings
+from gitexp.repo import Repo, entries, snapshot, trees
 
 
 def _staged(project: Project) -> dict[str, tuple[bytes, str]]:

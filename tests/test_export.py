@@ -14,8 +14,8 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import export
-from gitexp.experiment import MetricPoint
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations import export
 from recording import record
 
 STARTED = datetime(2026, 3, 1, 12, 0, 0, 250_000, tzinfo=timezone.utc)

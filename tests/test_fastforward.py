@@ -11,9 +11,10 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import fastforward, settings, snapshot, trees
-from gitexp.errors import GitError
-from gitexp.repo import Repo
+from gitexp.formats import settings
+from gitexp.formats.errors import GitError
+from gitexp.repo import Repo, snapshot, trees
+from gitexp.store import git_index
 
 EDITS: dict[str, dict[str, str | None]] = {
     "adds beside": {"params.yml": "new", "a/b/new.txt": "new", "x/y/z.txt": "new"},
@@ -27,7 +28,7 @@ EDITS: dict[str, dict[str, str | None]] = {
 
 
 @contextmanager
-def prepared(project: Project, folder: Path) -> Iterator[tuple[Repo, fastforward.NextIndex, str]]:
+def prepared(project: Project, folder: Path) -> Iterator[tuple[Repo, git_index.NextIndex, str]]:
     """Snapshot a committed ``code.py``, and have the next index ready for a tree with a ``params.yml`` more."""
     project.write("code.py", "1")
     project.commit()
@@ -35,7 +36,7 @@ def prepared(project: Project, folder: Path) -> Iterator[tuple[Repo, fastforward
     shot = snapshot.take(repo, settings.load(repo.root), folder / "index")
     files: dict[str, str | None] = {"params.yml": repo.write_object("blob", b"lr: 1\n")}
     tree = trees.edited(repo, shot.tree, files)
-    with repo.lock() as fd, fastforward.NextIndex(repo, shot, files, fd) as index:
+    with repo.lock() as fd, git_index.NextIndex(repo, shot, files, fd) as index:
         index.begin()
         assert index.why_not(tree) is None
         yield repo, index, tree

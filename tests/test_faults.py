@@ -14,9 +14,9 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import journal, spare
-from gitexp.recovery import dead_runs
 from gitexp.repo import Repo
+from gitexp.runs import fallback, journal
+from gitexp.runs.finish import dead_runs
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts and limits are set up as on Linux")
 HERE = str(Path(__file__).parents[1])
@@ -232,11 +232,11 @@ def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
     (folder / "metrics.csv").write_bytes(b'Name,Value,Timestamp,Step\n"a",1,1,0\r\n"a",2')
     (folder / "params.yml").write_bytes(b"old: 1\n")
     for _ in range(2):
-        place = spare.place(folder)
+        place = fallback.place(folder)
         assert place is not None
         (place / "metrics.csv").write_bytes(b'"a",2,1,1\r\n"a",3,1,2\r\n"torn')
         (place / "params.yml").write_bytes(b"new: 1\n")
-        spare.take_back(folder)
+        fallback.take_back(folder)
         assert not place.exists()
     assert [point.value for point in journal.points(folder)] == [1, 2, 3]
     assert journal.read_params(folder) == {"new": 1}
@@ -248,13 +248,13 @@ def test_a_spare_place_that_another_user_made_is_not_used(tmp_path: Path, monkey
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # so that the folder for temporary files is what remains
     folder = tmp_path / "run"
     folder.mkdir()
-    place = spare.place(folder)
+    place = fallback.place(folder)
     assert place is not None
     (place / "params.yml").write_bytes(b"planted: 1\n")
     os.chown(place, 65534, 65534)
     try:
-        assert spare.place(folder) is None
-        spare.take_back(folder)
+        assert fallback.place(folder) is None
+        fallback.take_back(folder)
         assert journal.read_params(folder) == {}
     finally:
         shutil.rmtree(place)

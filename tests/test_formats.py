@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from gitexp import message, metrics, params
-from gitexp.errors import FormatError, UsageError
-from gitexp.experiment import MetricPoint
+from gitexp.formats import message, metrics, params
+from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.experiment import MetricPoint
 
 
 @pytest.mark.parametrize(

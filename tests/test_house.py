@@ -17,95 +17,14 @@ from gitexp.cli import ALIASES, COMMANDS, cli
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gitexp"
 MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
-FLOORS = (  # from the top; a module may import those of its own floor and of the floors below
-    ("cli", "__main__"),
-    (
-        "report",
-        "sweeping",
-        "reproduce",
-        "rebuild",
-        "rerun",
-        "bisect",
-        "attribution",
-        "graft",
-        "sync",
-        "outgoing",
-        "sharing",
-        "integrations",
-        "importing",
-    ),
-    ("api", "tracking", "__init__"),
-    ("command", "traces", "doctor", "export"),
-    (
-        "current",
-        "starting",
-        "run",
-        "recovery",
-        "transport",
-        "system",
-        "record",
-        "query",
-        "condition",
-        "grouping",
-        "reference",
-        "difference",
-        "checkout",
-        "verify",
-        "trust",
-        "gate",
-    ),
-    ("batch", "arguments"),
-    (
-        "store",
-        "fastforward",
-        "artifacts",
-        "dvc",
-        "upkeep",
-        "index",
-        "intake",
-        "tables",
-        "blocks",
-        "listing",
-        "gathering",
-        "clone",
-        "ledger",
-        "results",
-        "snapshot",
-        "notes",
-        "journal",
-        "leftover",
-        "spare",
-        "worktree",
-        "deferral",
-    ),
-    (
-        "repo",
-        "datafiles",
-        "params",
-        "metrics",
-        "series",
-        "late",
-        "trees",
-        "message",
-        "environment",
-        "conditions",
-        "seeds",
-        "secrets",
-        "notebook",
-        "outcome",
-    ),
-    ("experiment", "errors", "settings", "card", "extras", "locks", "ranks", "columns"),
-)
+ROOMS = (  # from the top; a module imports from its own room and from the rooms below
+    "cli", "report", "integrations", "sweeps", "compare", "runs", "store", "repo", "formats",
+)  # fmt: skip
+STRANGERS = {("integrations", "sweeps")}  # rooms that do not know each other though one lies below
 SLOW = (
     "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "configparser", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
     "jinja2", "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "wandb", "tensorboard", "dvc",
 )  # fmt: skip
-
-
-def floor(module: str) -> int:
-    """Return how high a module lies, 0 for the ground floor."""
-    room = module.partition(".")[0]
-    return next((at for at, rooms in enumerate(reversed(FLOORS)) if room in rooms), -1)
 
 
 def imports(module: str, everywhere: bool = True) -> Iterator[str]:
@@ -126,18 +45,54 @@ def imports(module: str, everywhere: bool = True) -> Iterator[str]:
             todo += ast.iter_child_nodes(node)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_each_module_has_a_floor_and_imports_nothing_from_above_it(module: str) -> None:
-    assert floor(module) >= 0, f"give gitexp/{module} a floor in FLOORS"
-    ours = {name.removeprefix("gitexp.") for name in imports(module) if name.startswith("gitexp.")}
-    above = {name for name in ours if floor(name) > floor(module) and name != "__version__"}
-    assert not above, f"{module} imports {above} from a floor above its own"
+def room(module: str) -> str:
+    """Return the room in which a module lies, "" for those at the top of the package."""
+    return module.partition(".")[0] if module.partition(".")[0] in ROOMS else ""
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("repo.process", "checkout")])
+def ours(module: str, everywhere: bool = True) -> set[str]:
+    """Return the modules of gitexp that ``module`` imports."""
+    named = {
+        ".".join(name.split(".")[1:end])
+        for name in imports(module, everywhere)
+        if name.startswith("gitexp.")
+        for end in range(2, name.count(".") + 2)
+    }
+    return {name for name in named if name in MODULES and name != module}
+
+
+def test_the_top_of_the_package_is_the_nine_rooms() -> None:
+    there = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    assert there == {*ROOMS, "__init__.py", "__main__.py", "py.typed"}
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_each_room_says_what_it_is_for_as_the_design_does(name: str) -> None:
+    said = ast.get_docstring(ast.parse((PACKAGE / name / "__init__.py").read_text())) or ""
+    sentence = " ".join(said.partition("\n\n")[0].split())
+    assert f"| `{name}/` | {sentence} |" in (ROOT / "docs/design.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room(name)])
+def test_a_module_imports_nothing_from_a_room_above_its_own(module: str) -> None:
+    here = room(module)
+    above = {name for name in ours(module) if room(name) in ROOMS[: ROOMS.index(here)]}
+    strange = {name for name in ours(module) if (here, room(name)) in STRANGERS}
+    assert not above | strange, f"{module} imports {above | strange}, which it must not know"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    todo = {module: ours(module, everywhere=False) for module in MODULES}
+    while free := [module for module, needs in todo.items() if not needs & {*todo}]:
+        for module in free:
+            del todo[module]
+    assert not todo, f"these import each other: {sorted(todo)}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("repo.process", "store.checkout")])
 def test_only_the_repo_package_imports_gitpython_and_only_its_process_module_starts_git(module: str) -> None:
     assert module.startswith("repo.") or not {
-        name for name in imports(module) if name.partition(".")[0] == "git" and module != "experiment"
+        name for name in imports(module) if name.partition(".")[0] == "git" and module != "formats.experiment"
     }
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
     started = [node for node in ast.walk(tree) if isinstance(node, ast.List) and node.elts and _is_text(node.elts[0], "git")]
@@ -147,7 +102,7 @@ def test_only_the_repo_package_imports_gitpython_and_only_its_process_module_sta
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("integrations.")])
 def test_what_is_slow_to_import_is_imported_where_it_is_used(module: str) -> None:
     at_once = {name.partition(".")[0] for name in imports(module, everywhere=False)}
-    allowed = {"sqlite3"} if module in ("index", "intake", "tables", "blocks") else set()
+    allowed = {"sqlite3"} if module in ("store.index", "store.index_update", "store.index_schema", "store.blocks") else set()
     assert not at_once & {*SLOW} - allowed
 
 

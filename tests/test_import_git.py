@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import gitexp
-import gitexp.errors
+import gitexp.formats.errors
 from conftest import Project
 from oddities import HEAD, READABLE, UNREADABLE
 from recording import record

@@ -19,9 +19,9 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.experiment import MetricPoint
-from gitexp.importing import tensorboard
-from gitexp.integrations.mlflow.server import Server
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.importers import tensorboard
+from gitexp.integrations.mlflow.client import Server
 from recording import record
 
 PYTHON = sys.executable

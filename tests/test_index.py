@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import listing, store
-from gitexp.index import Index
 from gitexp.repo import Repo
-from gitexp.tables import VERSION
+from gitexp.store import record as store
+from gitexp.store import ref_scan
+from gitexp.store.index import Index
+from gitexp.store.index_schema import VERSION
 from recording import record
 
 
@@ -126,7 +127,7 @@ def test_an_index_that_somebody_holds_is_not_thrown_away(recorded: Project, monk
     before = file(recorded).stat().st_ino
     holder = sqlite3.connect(file(recorded), isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    monkeypatch.setattr("gitexp.index.PATIENCE", 0.1)
+    monkeypatch.setattr("gitexp.store.index.PATIENCE", 0.1)
     assert names(recorded) == ["exp-4", "exp-3", "exp-2", "exp-1"]
     holder.execute("ROLLBACK")
     assert file(recorded).stat().st_ino == before
@@ -136,7 +137,7 @@ def test_eight_processes_at_once_agree(recorded: Project) -> None:
     for lr in range(20):
         record(recorded, {"lr": lr})
     file(recorded).unlink()
-    program = "from gitexp.index import Index; from gitexp.repo import Repo; print(Index(Repo.discover()).count())"
+    program = "from gitexp.store.index import Index; from gitexp.repo import Repo; print(Index(Repo.discover()).count())"
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     started = [
         subprocess.Popen([sys.executable, "-c", program], cwd=recorded.root, env=env, stdout=subprocess.PIPE, text=True) for _ in range(8)
@@ -147,7 +148,7 @@ def test_eight_processes_at_once_agree(recorded: Project) -> None:
 
 def test_an_update_with_an_old_list_takes_nothing_back(recorded: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes update at once, and the one that looked first writes last."""
-    look = listing.look
+    look = ref_scan.look
 
     def slow(repo: Repo) -> bytes:
         found = look(repo)
@@ -156,7 +157,7 @@ def test_an_update_with_an_old_list_takes_nothing_back(recorded: Project, monkey
             names(recorded)
         return found
 
-    monkeypatch.setattr("gitexp.listing.look", slow)
+    monkeypatch.setattr("gitexp.store.ref_scan.look", slow)
     assert names(recorded) == ["exp-4", "exp-3", "exp-2", "exp-1"]
     assert names(recorded) == ["exp-4", "exp-3", "exp-2", "exp-1"]
 
@@ -186,7 +187,7 @@ def test_other_tags_are_no_experiments(recorded: Project) -> None:
 
 
 def test_loose_tags_are_packed_when_they_pile_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitexp.store._LOOSE", 3)
+    monkeypatch.setattr("gitexp.store.record._LOOSE", 3)
     for lr in range(5):
         record(project, {"lr": lr})
     assert (project.root / ".git/packed-refs").read_text().count("refs/tags/exp-") == 4

@@ -15,7 +15,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.errors import UsageError
+from gitexp.formats.errors import UsageError
 from recording import record
 
 HEAVY = {"pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "detect_secrets"}
@@ -242,8 +242,8 @@ def _path() -> dict[str, str]:
 
 
 def test_what_reproduce_found_is_marked_and_data_stays_data(project: Project) -> None:
-    from gitexp import notes
     from gitexp.repo import Repo
+    from gitexp.store import notes
 
     made = [record(project, {"lr": at}) for at in (1, 2, 3)]
     notes.add(Repo.discover(), [made[0].id], [{"verified": {"verdict": "same"}}])

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from gitexp import listing
-from gitexp.index import Index
 from gitexp.repo import Repo
+from gitexp.store import ref_scan
+from gitexp.store.index import Index
 from recording import record
 
 
@@ -175,13 +175,13 @@ def test_a_symbolic_ref_is_for_git_to_judge(recorded: Project) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
 def test_a_link_out_of_the_refs_is_not_followed(recorded: Project, tmp_path: Path) -> None:
     (recorded.root / ".git/refs/tags/away").symlink_to(tmp_path, target_is_directory=True)
-    assert listing.look(Repo.discover(recorded.root)).startswith(b"listed\n")
+    assert ref_scan.look(Repo.discover(recorded.root)).startswith(b"listed\n")
     assert Index(Repo.discover(recorded.root)).names() == ["exp-3", "exp-2", "exp-1"]
 
 
 def test_where_refs_are_a_reftable_git_is_asked(recorded: Project) -> None:
     (recorded.root / ".git/reftable").mkdir()
-    assert listing.look(Repo.discover(recorded.root)).startswith(b"listed\n")
+    assert ref_scan.look(Repo.discover(recorded.root)).startswith(b"listed\n")
     assert Index(Repo.discover(recorded.root)).names() == ["exp-3", "exp-2", "exp-1"]
     assert calls(recorded) == ["for-each-ref"]
 

@@ -20,12 +20,12 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from gitexp.errors import GitexpError, UsageError
-from gitexp.experiment import MetricPoint
-from gitexp.integrations.mlflow import server as servers
-from gitexp.integrations.mlflow import words
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import client as servers
+from gitexp.integrations.mlflow import convert
+from gitexp.integrations.mlflow.client import Login, Run, Server
 from gitexp.integrations.mlflow.mirror import WHOLE, repository
-from gitexp.integrations.mlflow.server import Login, Run, Server
 from gitexp.repo import Repo
 from mlflow_server import free_port, served
 from recording import record
@@ -68,7 +68,7 @@ def settled(mlflow: Server) -> None:
 
 
 def values(mlflow: Server, run: Run, key: str) -> list[float]:
-    return [words.metric_value(value) for value, _, _ in sorted(mlflow.history(run.id, key), key=lambda point: point[2])]
+    return [convert.metric_value(value) for value, _, _ in sorted(mlflow.history(run.id, key), key=lambda point: point[2])]
 
 
 # -- on a server -----------------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_a_description_that_somebody_edited_in_mlflow_stays_theirs(project: Proj
 def test_a_run_that_was_interrupted_is_given_what_it_lacks_and_nothing_twice(project: Project, mlflow: Server, address: str) -> None:
     made = record(project, {"lr": 1, "depth": 3}, {"loss": [3, 2, 1, math.nan]}, STARTED)
     stamp = int(STARTED.timestamp() * 1000)
-    run, _ = mlflow.create_run(mlflow.create_experiment("elsewhere"), "exp-1", stamp, words.tags(made))
+    run, _ = mlflow.create_run(mlflow.create_experiment("elsewhere"), "exp-1", stamp, convert.tags(made))
     mlflow.log(run, {"lr": "1"}, [MetricPoint("loss", 3, stamp, 0), MetricPoint("loss", 2, stamp, 1)], {})
     assert "1 completed" in project.run("export", "mlflow", address).stderr
     found = runs(mlflow)["exp-1"]
@@ -181,9 +181,9 @@ def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(project:
     name = record(project, metrics={"loss": 1}).name
     project.gitexp("export", "mlflow", address)
     whole = runs(mlflow)[name]
-    mlflow.create_run(whole.experiment, "half", 1, {words.ID: whole.tags[words.ID]})
-    again, _ = mlflow.create_run(whole.experiment, "again", 1, {words.ID: whole.tags[words.ID], WHOLE: "yes"})
-    other, _ = mlflow.create_run(whole.experiment, "another's", 1, {words.ID: "f" * 40})
+    mlflow.create_run(whole.experiment, "half", 1, {convert.ID: whole.tags[convert.ID]})
+    again, _ = mlflow.create_run(whole.experiment, "again", 1, {convert.ID: whole.tags[convert.ID], WHOLE: "yes"})
+    other, _ = mlflow.create_run(whole.experiment, "another's", 1, {convert.ID: "f" * 40})
     project.gitexp("export", "mlflow", address)
     assert {run.id for run in runs(mlflow).values()} == {whole.id, again, other}
 

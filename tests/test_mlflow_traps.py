@@ -15,10 +15,10 @@ from textwrap import dedent
 import pytest
 
 from conftest import Project
-from gitexp import starting
+from gitexp.formats.params import load
 from gitexp.integrations.mlflow import ui
-from gitexp.params import load
 from gitexp.repo import Repo
+from gitexp.runs import start as starting
 from mlflow_scripts import Training, until
 from recording import record
 

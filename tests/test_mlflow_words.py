@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from gitexp.experiment import STATUSES, Experiment, MetricPoint
-from gitexp.integrations.mlflow import words
+from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.integrations.mlflow import convert
 
 
 def made(**fields: Any) -> Experiment:
@@ -21,7 +21,7 @@ def made(**fields: Any) -> Experiment:
 
 
 def test_the_code_link_is_the_experiments_own_commit_and_not_the_one_before() -> None:
-    tags = words.tags(made(parent="p" * 40, branch="main", author="Ada", command="python train.py", group="sweep-a"))
+    tags = convert.tags(made(parent="p" * 40, branch="main", author="Ada", command="python train.py", group="sweep-a"))
     assert tags["mlflow.source.git.commit"] == "c" * 40
     assert tags["gitexp.parent"] == "p" * 40
     assert (tags["mlflow.source.git.branch"], tags["mlflow.user"], tags["mlflow.source.name"]) == ("main", "Ada", "python train.py")
@@ -29,28 +29,28 @@ def test_the_code_link_is_the_experiments_own_commit_and_not_the_one_before() ->
 
 
 def test_what_an_experiment_has_not_makes_no_tag() -> None:
-    assert not {"mlflow.note.content", "gitexp.labels", "gitexp.group", "mlflow.user"} & {*words.tags(made())}
+    assert not {"mlflow.note.content", "gitexp.labels", "gitexp.group", "mlflow.user"} & {*convert.tags(made())}
 
 
 def test_identity_is_the_id_that_was_recorded_and_for_adopted_history_the_commit() -> None:
-    assert words.identity(made(extra={"id": "0123abcd"})) == "0123abcd"
-    assert words.identity(made()) == words.identity(made(extra={"id": 7})) == "c" * 40
+    assert convert.identity(made(extra={"id": "0123abcd"})) == "0123abcd"
+    assert convert.identity(made()) == convert.identity(made(extra={"id": 7})) == "c" * 40
 
 
 def test_the_description_holds_what_people_wrote_and_nothing_that_gitexp_made_up() -> None:
-    assert words.note(made()) == ""
-    assert words.note(made(subject="try a wide net", notes=("later",)), "body") == "try a wide net\n\nbody\n\nlater"
+    assert convert.note(made()) == ""
+    assert convert.note(made(subject="try a wide net", notes=("later",)), "body") == "try a wide net\n\nbody\n\nlater"
 
 
 def test_labels_come_back_and_nonsense_is_none() -> None:
-    assert words.labels(words.tags(made(labels=("a", "größe")))) == ("a", "größe")
+    assert convert.labels(convert.tags(made(labels=("a", "größe")))) == ("a", "größe")
     for nonsense in ("", "{}", "[[", "7", "[1]", "[" * 100_000):
-        assert words.labels({"gitexp.labels": nonsense}) == ()
+        assert convert.labels({"gitexp.labels": nonsense}) == ()
 
 
 def test_each_status_has_a_word_and_a_run_that_goes_on_has_none() -> None:
-    assert [words.status(words.run_status(item)) for item in STATUSES] == [*STATUSES]
-    assert words.status("RUNNING") is words.status("SCHEDULED") is None
+    assert [convert.status(convert.run_status(item)) for item in STATUSES] == [*STATUSES]
+    assert convert.status("RUNNING") is convert.status("SCHEDULED") is None
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_each_status_has_a_word_and_a_run_that_goes_on_has_none() -> None:
     ],
 )  # fmt: skip
 def test_names_that_mlflow_refuses_are_spelled_and_read_back(name: str, spelled: str) -> None:
-    assert words.key(name) == spelled
-    assert words.name(spelled) == name
+    assert convert.key(name) == spelled
+    assert convert.name(spelled) == name
 
 
 def test_any_name_is_read_back_and_mlflow_itself_takes_its_spelling() -> None:
@@ -70,59 +70,59 @@ def test_any_name_is_read_back_and_mlflow_itself_takes_its_spelling() -> None:
     dice = random.Random(1)
     for _ in range(20_000):
         name = "".join(dice.choices("_x0041F/.%:äb\ud800" + string.printable, k=dice.randint(1, 12)))
-        spelled = words.key(name)
-        assert words.name(spelled) == name
+        spelled = convert.key(name)
+        assert convert.name(spelled) == name
         validation._validate_metric_name(spelled)
         validation._validate_param_name(spelled)
 
 
 def test_names_that_are_too_long_stay_distinct() -> None:
-    first, second = words.key("n" * 300 + "1"), words.key("n" * 300 + "2")
+    first, second = convert.key("n" * 300 + "1"), convert.key("n" * 300 + "2")
     assert first != second
-    assert len(first) == len(second) == words.KEY_LENGTH
+    assert len(first) == len(second) == convert.KEY_LENGTH
 
 
 @pytest.mark.parametrize(
     "value", [1, -3, 0.1, 1e-05, 1e300, True, None, "text", "01234", "3.10", "-0", "1_000", [1, "a", None], {"a": [1.5]}, [], {}]
 )
 def test_params_come_back_with_their_types(value: Any) -> None:
-    found = words.param_value(words.param_text(value))
+    found = convert.param_value(convert.param_text(value))
     assert (found, type(found)) == (value, type(value))
 
 
 @pytest.mark.parametrize("text", ["[1,2]", "1e-4", "['a', 1]", "{'a': 1}", "[" * 5000, "{1: 2}", "[1, (2)]", "nan", "0x10", "1e999", " 1"])
 def test_text_that_others_logged_is_never_lost(text: str) -> None:
-    assert words.original(text) in (None, text)
-    assert (words.original(text) or words.param_text(words.param_value(text))) == text
+    assert convert.original(text) in (None, text)
+    assert (convert.original(text) or convert.param_text(convert.param_value(text))) == text
 
 
 def test_python_lists_that_mlflow_wrote_are_lists() -> None:
-    assert words.param_value("['a', 1]") == ["a", 1]
-    assert words.param_value("{'a': None}") == {"a": None}
-    assert words.param_value("{1: 2}") == "{1: 2}"
+    assert convert.param_value("['a', 1]") == ["a", 1]
+    assert convert.param_value("{'a': None}") == {"a": None}
+    assert convert.param_value("{1: 2}") == "{1: 2}"
 
 
 def test_long_and_broken_text_becomes_what_a_database_takes() -> None:
-    assert len(words.param_text("x" * 7000)) == words.PARAM_LENGTH
-    assert words.param_text("x" * 7000).endswith("...")
-    assert words.param_text("a\0b\ud800").encode() == "a\N{REPLACEMENT CHARACTER}b?".encode()
+    assert len(convert.param_text("x" * 7000)) == convert.PARAM_LENGTH
+    assert convert.param_text("x" * 7000).endswith("...")
+    assert convert.param_text("a\0b\ud800").encode() == "a\N{REPLACEMENT CHARACTER}b?".encode()
 
 
 @pytest.mark.parametrize("value", [0.1, -7, math.inf, -math.inf])
 def test_metric_values_survive_mlflows_databases(value: float) -> None:
-    assert words.metric_value(*words.metric_row(value)) == value
-    assert math.isnan(words.metric_value(*words.metric_row(math.nan)))
+    assert convert.metric_value(*convert.metric_row(value)) == value
+    assert math.isnan(convert.metric_value(*convert.metric_row(math.nan)))
 
 
 def test_points_are_json_that_every_server_takes() -> None:
     points = [MetricPoint("a%", value, -5, 10**30) for value in (math.nan, math.inf, -math.inf, 10**400, 2)]
-    found = [words.metric_json(point) for point in points]
+    found = [convert.metric_json(point) for point in points]
     assert [item["value"] for item in found] == ["NaN", "Infinity", "-Infinity", "Infinity", 2.0]
     assert {(item["key"], item["timestamp"], item["step"]) for item in found} == {("a_x0025_", 0, 2**63 - 1)}
     json.dumps(found, allow_nan=False)
 
 
 def test_a_group_is_an_mlflow_experiment_and_no_group_is_the_default_one() -> None:
-    assert words.group(words.experiment_name("sweep-a")) == "sweep-a"
-    assert words.group(words.experiment_name(None)) is None
-    assert words.experiment_name(None, "my-project") == "my-project"
+    assert convert.group(convert.experiment_name("sweep-a")) == "sweep-a"
+    assert convert.group(convert.experiment_name(None)) is None
+    assert convert.experiment_name(None, "my-project") == "my-project"

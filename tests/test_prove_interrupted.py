@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import worktree
 from gitexp.repo import Repo
+from gitexp.runs import worktree
 
 PYTHON = sys.executable
 PATIENCE = 120  # seconds; nothing waits so long but a test that fails

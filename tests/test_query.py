@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import grouping, query
-from gitexp.errors import NotFoundError, UsageError
-from gitexp.grouping import Spread
-from gitexp.index import Index
-from gitexp.query import Key
+from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.repo import Repo
+from gitexp.store import groups, query
+from gitexp.store.groups import Spread
+from gitexp.store.index import Index
+from gitexp.store.query import Key
 from recording import record
 
 NOW = datetime.now(timezone.utc)
@@ -259,8 +259,8 @@ def test_groups_have_mean_and_sample_deviation(tmp_path: Path) -> None:
         record(project, {"depth": 2 if seed else 2.0, "seed": seed}, {"rmse": rmse, **({"acc": 1} if seed else {})})
     record(project, {"depth": 5}, {"rmse": 7.0})
     index = Index(Repo.discover(tmp_path))
-    five, two = grouping.group(index.select(), [query.find_key(index, "depth")])
+    five, two = groups.group(index.select(), [query.find_key(index, "depth")])
     assert (five.values, five.n, five.metrics) == ((5,), 1, {"rmse": Spread(7.0, None, 1)})
     assert (two.values, two.n, two.metrics) == ((2,), 3, {"rmse": Spread(2.0, 1.0, 3), "acc": Spread(1.0, 0.0, 2)})
-    whole = grouping.group(index.select(), [query.find_key(index, "seed")])
+    whole = groups.group(index.select(), [query.find_key(index, "seed")])
     assert [group.values for group in whole] == [(None,), (2,), (1,), (0,)]

@@ -12,7 +12,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.ranks import is_other_rank
+from gitexp.runs.ranks import is_other_rank
 
 HERE = str(Path(__file__).parents[1])
 

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from conftest import Project
-from gitexp import reference
-from gitexp.errors import GitexpError, NotFoundError, UsageError
-from gitexp.experiment import Experiment
-from gitexp.index import Index
+from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.settings import Settings
+from gitexp.store import reference
+from gitexp.store.index import Index
 from recording import record
 
 NOW = datetime.now(timezone.utc)

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from gitexp import settings
-from gitexp.errors import UsageError
-from gitexp.gate import Allowance, parse_allowance
-from gitexp.index import Index
+from gitexp.compare import leaderboard
+from gitexp.compare.gate import Allowance, parse_allowance
+from gitexp.compare.importance import importance
+from gitexp.formats import settings
+from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.report import curves, data, hosting, leaderboard
-from gitexp.report.importance import importance
+from gitexp.report import curves, data, hosting
+from gitexp.store.index import Index
 from recording import record
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from conftest import Project
-from gitexp import settings
-from gitexp.index import Index
+from gitexp.formats import settings
 from gitexp.repo import Repo
 from gitexp.report import data, page
+from gitexp.store.index import Index
 from recording import record
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

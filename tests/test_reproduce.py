@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import notes
-from gitexp.index import Index
 from gitexp.repo import Repo
+from gitexp.store import notes
+from gitexp.store.index import Index
 
 PYTHON = sys.executable
 TRAINING = """

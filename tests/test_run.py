@@ -17,11 +17,11 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import journal
-from gitexp.errors import UsageError
-from gitexp.recovery import dead_runs, live_runs
+from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.run import Run
+from gitexp.runs import journal
+from gitexp.runs.finish import dead_runs, live_runs
+from gitexp.runs.run import Run
 
 HERE = str(Path(__file__).parents[1])
 

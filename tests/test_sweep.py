@@ -19,14 +19,14 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp import journal, leftover
-from gitexp.errors import UsageError
-from gitexp.experiment import Experiment
-from gitexp.index import Index
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.sweeping import plan as plans
-from gitexp.sweeping import search, space, summary, trial
-from gitexp.sweeping.space import Choices, Interval, Steps
+from gitexp.runs import journal, process_group
+from gitexp.store.index import Index
+from gitexp.sweeps import plan as plans
+from gitexp.sweeps import search, space, summary, worker
+from gitexp.sweeps.space import Choices, Interval, Steps
 
 pytest.importorskip("joblib")
 HERE = str(Path(__file__).parents[1])
@@ -574,7 +574,7 @@ if __name__ == "__main__":
     rows, pids, group = done.stdout.split()
     assert [row[1:] for row in json.loads(rows)] == [[1, 3, 3], [1, 4, 4], [2, 3, 6], [2, 4, 8]]
     assert (pids, group) == ("4", found(project)[0].group)
-    assert found(project)[0].command == """python -m gitexp.sweeping.call src models.fit:fit '{"lr": 1, "model.depth": 3}' rmse 0"""
+    assert found(project)[0].command == """python -m gitexp.sweeps.call src models.fit:fit '{"lr": 1, "model.depth": 3}' rmse 0"""
 
 
 def test_a_function_of_the_script_itself_can_be_swept(project: Project) -> None:
@@ -813,13 +813,13 @@ def test_a_new_worker_ends_what_a_dead_one_on_its_machine_left_running(tmp_path:
         for name in ("dead", "living"):
             folder = tmp_path / f"gitexp-trial-{name}"
             folder.mkdir()
-            with leftover.held(folder) as apart:
+            with process_group.held(folder) as apart:
                 commands.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], **apart))
-            leftover.note(folder, commands[-1].pid)
+            process_group.note(folder, commands[-1].pid)
             owner = journal.hold(folder)
             if name == "dead":
                 owner.close()
-        trial._end_orphans.__wrapped__()
+        worker._end_orphans.__wrapped__()
         assert commands[0].wait(300) == -signal.SIGKILL
         assert [path.name for path in tmp_path.iterdir()] == ["gitexp-trial-living"]
         owner.close()
@@ -834,17 +834,17 @@ def test_a_process_group_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """After a restart of the machine the number that a trial noted may be anybody's."""
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     try:
-        (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
-        leftover.kill(tmp_path)
-        (tmp_path / leftover.HELD).mkdir()
-        journal.hold(tmp_path / leftover.HELD).close()
-        (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
-        leftover.kill(tmp_path)
+        (tmp_path / process_group.GROUP).write_text(str(stranger.pid))
+        process_group.kill(tmp_path)
+        (tmp_path / process_group.HELD).mkdir()
+        journal.hold(tmp_path / process_group.HELD).close()
+        (tmp_path / process_group.GROUP).write_text(str(stranger.pid))
+        process_group.kill(tmp_path)
         time.sleep(0.2)
         assert stranger.poll() is None
-        with journal.hold(tmp_path / leftover.HELD):
-            (tmp_path / leftover.GROUP).write_text(str(stranger.pid))
-            leftover.kill(tmp_path)
+        with journal.hold(tmp_path / process_group.HELD):
+            (tmp_path / process_group.GROUP).write_text(str(stranger.pid))
+            process_group.kill(tmp_path)
         assert stranger.wait(300) == -signal.SIGKILL
     finally:
         stranger.kill()

@@ -12,11 +12,12 @@ import pytest
 
 from conftest import Project
 from git_server import helper
-from gitexp import journal
-from gitexp.index import Index
 from gitexp.repo import Repo
-from gitexp.sweeping import agenda, engine, inbox, keeping, outbox, space, trial
-from gitexp.sweeping import plan as plans
+from gitexp.runs import journal
+from gitexp.store.index import Index
+from gitexp.sweeps import collect, engines, schedule, space, worker, worker_push
+from gitexp.sweeps import plan as plans
+from gitexp.sweeps import results as keeping
 from test_sweep import HERE, dask_cluster, found, started, wait_for
 from test_sync import Clones, cloned, names, remote
 from test_sync_faults import address, hook
@@ -75,7 +76,7 @@ def ran(marks: Path) -> list[str]:
 
 def pushed(remote: Project, group: str) -> list[str]:
     """Return the trials that lie on the remote's branch."""
-    return sorted(remote.git("show", f"experiments/{group}:{outbox.TRIALS}", check=False).split())
+    return sorted(remote.git("show", f"experiments/{group}:{worker_push.TRIALS}", check=False).split())
 
 
 def all_of(project: Project) -> list[str]:
@@ -188,10 +189,10 @@ def test_jobs_that_wait_in_the_queue_of_a_killed_driver_are_cancelled_and_no_oth
         ("odd", "slurm -u root"),
     ):
         (tmp_path / "g" / name).mkdir(parents=True)
-        (tmp_path / "g" / name / trial.JOB).write_text(note)
+        (tmp_path / "g" / name / worker.JOB).write_text(note)
     (tmp_path / "g/over/run.json").write_text('{"status": "finished"}')
     with journal.hold(tmp_path / "g/running"):
-        assert engine.cancel_queued(tmp_path / "g") == ["11"]
+        assert engines.cancel_queued(tmp_path / "g") == ["11"]
     assert (tmp_path / "cancelled").read_text() == "11\n"
 
 
@@ -206,21 +207,21 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(ada: Project, remote: Pro
     repo = Repo.discover(ada.root)
     asked = plans.Plan((sys.executable, "train.py"), space.parse(["lr=1"]), workers_push="origin")
     frozen = plans.freeze(repo, asked, "g")
-    first = agenda.Agenda(asked, [], False, 1).next()
+    first = schedule.Agenda(asked, [], False, 1).next()
     assert first is not None
-    job = agenda.job(frozen, first, inbox.open_for(repo, frozen))
-    job = replace(job, commit=engine.remote_commit(repo, frozen.commit))
-    bundle = engine._bundle(repo, frozen.commit)
-    results = [trial.run_away(job, bundle) for _ in range(2)]
-    assert [outbox.TAKEN in files for files in results] == [False, True]
-    assert not any(outbox.UNSENT in files for files in results)
-    assert results[0][outbox.TAG] != results[1][outbox.TAG]
+    job = schedule.job(frozen, first, collect.open_for(repo, frozen))
+    job = replace(job, commit=engines.remote_commit(repo, frozen.commit))
+    bundle = engines._bundle(repo, frozen.commit)
+    results = [worker.run_away(job, bundle) for _ in range(2)]
+    assert [worker_push.TAKEN in files for files in results] == [False, True]
+    assert not any(worker_push.UNSENT in files for files in results)
+    assert results[0][worker_push.TAG] != results[1][worker_push.TAG]
     for at in (1, 0):  # the one that came too late is looked at first
-        trial.unpack(results[at], tmp_path / f"back-{at}")
+        worker.unpack(results[at], tmp_path / f"back-{at}")
         problems: list[str] = []
         kept = keeping.Kept(0, job, tmp_path / f"back-{at}")
         ((_, made),) = keeping.record(repo, frozen, [kept], problems)
-        assert (made.name, made.tag) == ("g/0", repo.write_object("tag", results[0][outbox.TAG]))
+        assert (made.name, made.tag) == ("g/0", repo.write_object("tag", results[0][worker_push.TAG]))
         assert not problems
         assert not kept.folder.exists()
     assert pushed(remote, "g") == ["0"]
@@ -234,16 +235,16 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(ada: Pr
     ada.gitexp("sweep", "--workers-push", "--group", "g", "-p", "lr=1", "--", sys.executable, "train.py")
     repo = Repo.discover(ada.root)
     frozen = plans.load(repo, "g")
-    first = agenda.Agenda(frozen.plan, [], False, 1).next()
+    first = schedule.Agenda(frozen.plan, [], False, 1).next()
     assert first is not None
-    job = replace(agenda.job(frozen, first), commit=engine.remote_commit(repo, frozen.commit))
-    files = trial.run_away(job, engine._bundle(repo, frozen.commit))
+    job = replace(schedule.job(frozen, first), commit=engines.remote_commit(repo, frozen.commit))
+    files = worker.run_away(job, engines._bundle(repo, frozen.commit))
     real = next(repo.objects([repo.refs("refs/tags/g/0")["refs/tags/g/0"]]))
     assert real is not None
     commit = next(repo.objects([ada.git("rev-parse", "g/0^{commit}")]))
     assert commit is not None
     ada.git("tag", "-d", "g/0")
-    trial.unpack({**files, outbox.TAG: real.data, outbox.COMMIT: commit.data}, tmp_path / "back")
+    worker.unpack({**files, worker_push.TAG: real.data, worker_push.COMMIT: commit.data}, tmp_path / "back")
     ((_, made),) = keeping.record(repo, frozen, [keeping.Kept(0, job, tmp_path / "back")], [])
     assert made.name == "exp-1", "another trial's experiment was taken for it"
     assert made.extra["sweep"]["point"] == {"lr": 1}

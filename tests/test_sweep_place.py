@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import worktree
 from gitexp.repo import Repo
-from gitexp.sweeping.place import Place
+from gitexp.runs import worktree
+from gitexp.sweeps.worktrees import Place
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 import gitexp
 from conftest import Project
 from git_server import helper
-from gitexp.index import Index
 from gitexp.repo import Repo
-from gitexp.sweeping import pushing
+from gitexp.store.index import Index
+from gitexp.sweeps import driver_push
 from test_sync import Clones, cloned, remote
 from test_sync_faults import address, hook, refs
 
@@ -86,7 +86,7 @@ def test_trials_go_while_others_run_and_a_push_that_fails_is_one_warning_and_tri
     hook(remote, "pre-receive", f"[ -e {place}/go ] || {{ : > {place}/declined; echo 'closed for lunch'; exit 1; }}")
     hook(remote, "post-receive", f": > {place}/pushed")
     train(ada, f"if lr == '2':\n    wait_for('{place}/declined')\n    open('{place}/go', 'w')\n    wait_for('{place}/pushed')")
-    monkeypatch.setattr(pushing, "PAUSE", 0.05)
+    monkeypatch.setattr(driver_push, "PAUSE", 0.05)
     with pytest.warns(RuntimeWarning) as said:
         frame = gitexp.sweep("python train.py", {"lr": [1, 2, 3]}, minimize="rmse", push=True)
     assert list(frame["status"]) == ["finished"] * 3

@@ -10,7 +10,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.errors import UsageError
+from gitexp.formats.errors import UsageError
 
 
 def test_track_records_arguments_and_returned_metrics(project: Project) -> None:

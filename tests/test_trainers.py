@@ -15,7 +15,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.integrations.mlflow.refresh import Follower
+from gitexp.integrations.mlflow.sync import Follower
 from gitexp.repo import Repo
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp import worktree
 from gitexp.repo import Repo
+from gitexp.runs import worktree
 
 
 def test_a_work_tree_has_the_commits_files_and_is_gone_afterwards(project: Project) -> None:
@@ -79,7 +79,7 @@ def test_a_kept_one_stays_and_is_no_leftover(project: Project) -> None:
 def test_that_of_a_killed_process_is_a_leftover(project: Project) -> None:
     """SIGKILL leaves the folder; only then is it a leftover, and it can be removed whole."""
     code = (
-        "from gitexp import worktree; from gitexp.repo import Repo\n"
+        "from gitexp.runs import worktree; from gitexp.repo import Repo\n"
         "with worktree.checkout(Repo.discover(), 'HEAD', 'test') as path:\n"
         "    print(path, flush=True); input()"
     )

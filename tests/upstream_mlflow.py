@@ -57,7 +57,7 @@ def workspaces_enabled() -> bool:
 @pytest.fixture
 def store(db_uri: str) -> Any:
     """The store under test."""
-    from gitexp.integrations.mlflow.store import open_store
+    from gitexp.integrations.mlflow.tracking_store import open_store
 
     return open_store(db_uri)
 
@@ -67,7 +67,7 @@ def sqlite_addresses_are_repositories(tmp_path_factory: pytest.TempPathFactory, 
     """Take the SQLite files that a test names itself for repositories; record what waits before the test's folder goes."""
     import mlflow
 
-    from gitexp import deferral
+    from gitexp.runs import deferred
 
     real, known = mlflow.set_tracking_uri, dict[str, str]()
 
@@ -80,7 +80,7 @@ def sqlite_addresses_are_repositories(tmp_path_factory: pytest.TempPathFactory, 
 
     monkeypatch.setattr(mlflow, "set_tracking_uri", translated)
     yield
-    deferral.settle()
+    deferred.settle()
 
 
 def pytest_collectstart(collector: Any) -> None:

@@ -20,10 +20,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from gitexp import notes, settings  # noqa: E402
-from gitexp.index import Index  # noqa: E402
+from gitexp.formats import settings  # noqa: E402
 from gitexp.repo import Repo  # noqa: E402
 from gitexp.report import data, page  # noqa: E402
+from gitexp.store import notes  # noqa: E402
+from gitexp.store.index import Index  # noqa: E402
 from recording import record  # noqa: E402
 
 TRAIN = """\"\"\"Train a small convolutional network on images of ten kinds.\"\"\"

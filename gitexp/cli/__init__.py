@@ -1,6 +1,7 @@
-"""The command line: one small file for each family of commands, loaded when it is called.
+"""Commands parse, call and print; nothing else prints.
 
-Commands parse, call and print. Data goes to stdout, talk to stderr. One boundary (``main``) turns errors into exit codes.
+One small file for each family of commands, loaded when it is called. Data goes to stdout, talk to stderr.
+One boundary (``main``) turns errors into exit codes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 import click
 
 import gitexp
-from gitexp.errors import GitexpError, did_you_mean
+from gitexp.formats.errors import GitexpError, did_you_mean
 
 COMMANDS = {  # name: module below gitexp.cli, first line of its help
-    "log": ("record", "Record an experiment by hand."),
+    "log": ("log", "Record an experiment by hand."),
     "run": ("run", "Run a command and record it as an experiment."),
     "sweep": ("sweep", "Run a command with many params."),
     "list": ("list", "List experiments, newest first."),
@@ -25,12 +26,12 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "best": ("show", "Show the best experiment by a metric."),
     "curve": ("show", "Plot a metric's history in the terminal."),
     "diff": ("diff", "Show what differs between two experiments."),
-    "compare": ("judge", "Show experiments side by side."),
+    "compare": ("compare", "Show experiments side by side."),
     "report": ("report", "Write one HTML file that compares experiments."),
     "plot": ("report", "Write one chart of experiments."),
     "ui": ("ui", "Show experiments in MLflow's pages."),
-    "leaderboard": ("judge", "Keep a table of the best in a file up to date."),
-    "gate": ("judge", "Check that an experiment is no worse than another."),
+    "leaderboard": ("compare", "Keep a table of the best in a file up to date."),
+    "gate": ("compare", "Check that an experiment is no worse than another."),
     "checkout": ("checkout", "Be at an experiment again."),
     "reproduce": ("prove", "Run an experiment again and compare every metric."),
     "verify": ("prove", "Check that experiments are whole, untampered and well signed."),
@@ -39,13 +40,13 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "push": ("sync", "Send experiments to a git remote."),
     "pull": ("sync", "Bring everybody's experiments from a git remote."),
     "remote": ("remote", "Set up DagsHub as a remote."),
-    "status": ("live", "Show runs going on, dead runs and what is not pushed."),
-    "watch": ("live", "Follow a run in the terminal."),
-    "recover": ("live", "Turn dead runs into experiments."),
+    "status": ("status", "Show runs going on, dead runs and what is not pushed."),
+    "watch": ("status", "Follow a run in the terminal."),
+    "recover": ("status", "Turn dead runs into experiments."),
     "label": ("annotate", "Add or remove labels."),
     "note": ("annotate", "Add a note to an experiment."),
     "rm": ("annotate", "Take an experiment's tag away."),
-    "import": ("importing", "Make experiments of history or of other tools' runs."),
+    "import": ("import_", "Make experiments of history or of other tools' runs."),
     "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "doctor": ("setup", "Find and mend leftovers and damage."),

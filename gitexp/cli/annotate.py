@@ -6,10 +6,10 @@ from typing import BinaryIO
 
 import click
 
-from gitexp import notes, reference, store
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
-from gitexp.errors import NotFoundError, UsageError
+from gitexp.formats.errors import NotFoundError, UsageError
+from gitexp.store import notes, record, reference
 
 
 class _Signed(click.Command):
@@ -104,6 +104,6 @@ def rm_command(refs: tuple[str, ...]) -> None:
         if f"refs/tags/{item.name}" not in mine:
             raise UsageError(f"{item.name} lies on a remote and has no tag of its own here; nothing was removed")
     for item in found:
-        undo = store.remove(repo, item)
+        undo = record.remove(repo, item)
         output.say(f"removed {item.name}; to bring it back:")
         click.echo(undo)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from gitexp import checkout, reference
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
-from gitexp.errors import UsageError
+from gitexp.formats.errors import UsageError
+from gitexp.store import checkout, reference
 
 
 @click.command("checkout")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitexp import query
-from gitexp.errors import GitexpError
-from gitexp.experiment import Experiment
-from gitexp.index import Index
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
+from gitexp.store import query
+from gitexp.store.index import Index
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import click
 
 from gitexp.cli import output
-from gitexp.dvc import listed
-from gitexp.upkeep import Stale, Talk
+from gitexp.repo.dvc import listed
+from gitexp.repo.dvc_status import Stale, Talk
 
 
 def talk() -> Talk:

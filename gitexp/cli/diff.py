@@ -10,16 +10,17 @@ from typing import Any
 
 import click
 
-from gitexp import difference, reference
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
-from gitexp.datafiles import DataChange
-from gitexp.difference import Diff, FileChange, MetricChange
-from gitexp.errors import UsageError
-from gitexp.experiment import Experiment
-from gitexp.index import Index
+from gitexp.compare import diff
+from gitexp.compare.diff import Diff, FileChange, MetricChange
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.settings import Settings
+from gitexp.repo.dvc_pointers import DataChange
+from gitexp.store import reference
+from gitexp.store.index import Index
 
 _SHORT = {"added": "A", "removed": "D", "changed": "M", "renamed": "R", "type changed": "T"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
@@ -71,10 +72,10 @@ def diff_command(
     one = reference.resolve(index, first, settings)
     other = reference.resolve(index, second, settings) if second else None
     if code:
-        patch = difference.patch(repo, settings, one, other, paths)
+        patch = diff.patch(repo, settings, one, other, paths)
         _print_patch(patch)
         return int(exit_code and bool(patch))
-    found = difference.compare(repo, settings, one, other, paths)
+    found = diff.compare(repo, settings, one, other, paths)
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":
@@ -98,7 +99,7 @@ def _write_html(repo: Repo, settings: Settings, one: Experiment, other: Experime
 
 
 def _print_cells(repo: Repo, one: Experiment, other: Experiment, found: Diff) -> None:
-    from gitexp.report import cells
+    from gitexp.report import file_diffs as cells
 
     for path, lines in cells.described(repo, one.id, other.id, [item.path for item in (*found.code, *found.artifacts)]):
         click.echo("\n".join(["", output.styled(output.clean(path), bold=True), *(f"  {output.clean(line)}" for line in lines)]))
@@ -113,7 +114,7 @@ def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
 
 
 def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bool) -> Iterator[str]:
-    names = [f"{side.name} ({side.short})" if side else difference.WORK_TREE for side in (one, other)]
+    names = [f"{side.name} ({side.short})" if side else diff.WORK_TREE for side in (one, other)]
     yield output.clean(" -> ".join(names))
     if not found.differs:
         yield "no difference" + (" but in files that were not compared" if found.left_out else "")
@@ -182,7 +183,7 @@ def _change_row(name: str, a: Any, b: Any, kind: str, full: bool) -> Row:
 
 def _metric_row(item: MetricChange, full: bool) -> Row:
     old, new = _distinct(item.a, item.b, full)
-    missing = "added" if item.a is None else "removed" if item.b is None else "same" if difference.same(item.a, item.b) else ""
+    missing = "added" if item.a is None else "removed" if item.b is None else "same" if diff.same(item.a, item.b) else ""
     judged = {True: "better", False: "worse", None: missing}[item.better]
     by = "" if item.difference is None or missing else f"{item.difference:+}" if full else f"{item.difference:+.4g}"
     percent = "" if item.percent is None else f"{item.percent:+.2f}%" if abs(item.percent) < 1000 else f"{item.percent:+.2g}%"
@@ -202,7 +203,7 @@ def _spelt(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
-        from gitexp import params
+        from gitexp.formats import params
 
         return value if isinstance(params.parse_value(value), str) and value.strip() == value else repr(value)
     return output.exact(value)
@@ -239,7 +240,7 @@ def _data_row(item: DataChange) -> Row:
 
 
 def _amount(size: int | None, files: int | None) -> str:
-    from gitexp.snapshot import readable
+    from gitexp.repo.snapshot import readable
 
     counted = "" if files is None else f"{files:,} file{'' if files == 1 else 's'}, "
     return counted + ("" if size is None else readable(size))

@@ -15,12 +15,12 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from gitexp import export
 from gitexp.cli import mirror, output
 from gitexp.cli.opened import opened
 from gitexp.cli.report import chosen, selection
-from gitexp.errors import GitexpError, UsageError
-from gitexp.experiment import Experiment
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.integrations import export
 from gitexp.repo import Repo
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gitexp import grouping
 from gitexp.cli import output
 from gitexp.cli.list import Column, flat, headers_of, plain, print_columns
-from gitexp.errors import UsageError
-from gitexp.experiment import Experiment
-from gitexp.grouping import Group, Spread
-from gitexp.query import Key, Sort
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.store import groups as grouping
+from gitexp.store.groups import Group, Spread
+from gitexp.store.query import Key, Sort
 
 
 def show(

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from gitexp import notes, query
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
-from gitexp.experiment import Experiment
-from gitexp.index import Index
-from gitexp.message import format_time, own_subject
-from gitexp.query import Key
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import format_time, own_subject
 from gitexp.repo import Repo
+from gitexp.store import notes, query
+from gitexp.store.index import Index
+from gitexp.store.query import Key
 
 _WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
@@ -89,7 +89,7 @@ def list_command(
     _mention_dead_runs(repo)
     condition = query.where(index, where)
     if refs:
-        from gitexp import reference
+        from gitexp.store import reference
 
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
         condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
@@ -125,7 +125,7 @@ def _mention_dead_runs(repo: Repo) -> None:
     """Say on stderr that runs wait to be recovered; what looks at runs is loaded only where there are some."""
     runs = repo.state_dir / "runs"
     if runs.is_dir() and any(runs.iterdir()):
-        from gitexp.recovery import dead_runs
+        from gitexp.runs.finish import dead_runs
 
         if count := len(dead_runs(repo)):
             output.say(f"{count} dead run{'s' if count > 1 else ''}; to record {'them' if count > 1 else 'it'}: gitexp recover")

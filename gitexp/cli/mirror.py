@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from gitexp.cli import output
-from gitexp.errors import UsageError
-from gitexp.experiment import Experiment
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 
 if TYPE_CHECKING:
-    from gitexp.integrations.mlflow.server import Login
+    from gitexp.integrations.mlflow.client import Login
 
 _NAMED = 5  # failures that are told one by one
 
@@ -35,8 +35,8 @@ def mirror(repo: Repo, experiments: Sequence[Experiment], to: Target, artifacts:
     Returns:
         the exit code: 1 where some could not be mirrored.
     """
+    from gitexp.integrations.mlflow.client import Server
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
-    from gitexp.integrations.mlflow.server import Server
 
     try:
         with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
@@ -61,7 +61,7 @@ def target(repo: Repo, uri: str | None) -> Target:
         UsageError: none is known.
     """
     from gitexp.integrations import dagshub_remote
-    from gitexp.integrations.mlflow import server
+    from gitexp.integrations.mlflow import client as server
 
     host = dagshub_remote.usable_host(os.environ)
     usual = os.environ.get("MLFLOW_TRACKING_URI", "")

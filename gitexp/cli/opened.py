@@ -6,10 +6,10 @@ import sys
 
 import click
 
-from gitexp import settings
-from gitexp.index import Index
+from gitexp.formats import settings
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.settings import Settings
+from gitexp.store.index import Index
 
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
 

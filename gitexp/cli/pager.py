@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TextIO, TypeVar
 import click
 
 from gitexp.cli import output
-from gitexp.errors import GitexpError
+from gitexp.formats.errors import GitexpError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -8,15 +8,18 @@ from typing import Any
 
 import click
 
-from gitexp import attribution, conditions, difference, environment, reference, rerun, store
-from gitexp import bisect as bisecting
-from gitexp import reproduce as reproducing
-from gitexp import verify as verifying
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
-from gitexp.errors import CannotRunError, UsageError
-from gitexp.experiment import Experiment
-from gitexp.verify import BAD, UNSIGNED, Checked
+from gitexp.compare import bisect as bisecting
+from gitexp.compare import reproduce as reproducing
+from gitexp.compare import rerun, why
+from gitexp.compare import verify as verifying
+from gitexp.compare.verify import BAD, UNSIGNED, Checked
+from gitexp.formats import environment
+from gitexp.formats.errors import CannotRunError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.store import conditions, reference, result_paths
+from gitexp.store import record as store
 
 _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
 
@@ -129,7 +132,7 @@ def bisect_command(good: str, bad: str, metric: str, most: float | None, least: 
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")
     arguments = ("show", "--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", found.commits[0], "--")
-    for line in repo.git(*arguments, *difference.code_pathspec([environment.PATH])).decode("utf-8", "replace").splitlines():
+    for line in repo.git(*arguments, *result_paths.code_pathspec([environment.PATH])).decode("utf-8", "replace").splitlines():
         click.echo(output.clean(line.replace("\t", "    ")))
     return 0
 
@@ -158,7 +161,7 @@ def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form
     for experiment in (first, second):
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
     name = metric or shared[0]
-    found = attribution.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
+    found = why.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
     rows: list[list[Any]] = [[first.name, found.base, None, "recorded" if found.base == found.before else f"recorded: {found.before}"]]
     rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:

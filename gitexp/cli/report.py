@@ -10,14 +10,14 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from gitexp import query, reference
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
-from gitexp.errors import NotFoundError, UsageError
-from gitexp.experiment import Experiment
-from gitexp.index import Index
+from gitexp.formats.errors import NotFoundError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.settings import Settings
+from gitexp.store import query, reference
+from gitexp.store.index import Index
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _KINDS = ("curves", "scatter", "parallel", "importance", "bars")
@@ -213,7 +213,7 @@ def _markdown(experiments: Sequence[Experiment], base: Experiment | None, settin
 
 def measured(item: Experiment, metric: str, base: Experiment | None, settings: Settings) -> str:
     """Return a metric's value, with its distance from the base's and a mark for better or worse where that is known."""
-    from gitexp.metrics import direction, is_better
+    from gitexp.formats.metrics import direction, is_better
 
     value = item.metrics.get(metric)
     before = base.metrics.get(metric) if base and base.id != item.id else None

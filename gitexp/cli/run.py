@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
-from gitexp import arguments, params, starting
-from gitexp import command as commands
 from gitexp.cli import completion, data, output, recording
-from gitexp.cli.record import report
-from gitexp.errors import UsageError
+from gitexp.cli.log import report
+from gitexp.formats import params
+from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
+from gitexp.runs import arguments, start
+from gitexp.runs import command as commands
 
 
 @click.command("run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
@@ -40,7 +41,7 @@ def run_command(
     if from_args:
         values = params.merge(values, arguments.as_params(command))
     values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
-    live = starting.begin(repo, command=list(command), talk=data.talk(), **options)
+    live = start.begin(repo, command=list(command), talk=data.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     try:

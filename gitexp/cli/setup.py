@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from gitexp import doctor
 from gitexp.cli import output
-from gitexp.errors import GitexpError
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.settings import FILE_NAME
 from gitexp.repo import Repo
-from gitexp.settings import FILE_NAME
+from gitexp.runs import doctor
 
 _SETTINGS = """\
 # Settings of gitexp; all are optional, and these are what holds without this file.

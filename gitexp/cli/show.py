@@ -12,15 +12,17 @@ from typing import Any
 
 import click
 
-from gitexp import conditions, datafiles, environment, late, message, metrics, notes, query, reference, results, series, store
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
-from gitexp.errors import NotFoundError, did_you_mean
-from gitexp.experiment import Experiment, MetricPoint
-from gitexp.repo import Repo
-from gitexp.settings import Settings
-from gitexp.snapshot import readable
+from gitexp.formats import environment, late_values, message, metrics, result_files
+from gitexp.formats.errors import NotFoundError, did_you_mean
+from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.formats.settings import Settings
+from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo.snapshot import readable
+from gitexp.store import conditions, notes, query, reference, result_paths
+from gitexp.store import record as store
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
@@ -194,7 +196,7 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
     apart = set(map(str, stale)) if isinstance(stale, list) else set()
     return [
         {"path": path, "hash": item.hash, "size": item.size, "files": item.files, "pointer": item.pointer, "stale": path in apart}
-        for path, item in datafiles.of_experiment(repo, experiment).items()
+        for path, item in dvc_pointers.of_experiment(repo, experiment).items()
     ]
 
 
@@ -296,14 +298,14 @@ def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str
 
 def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
     """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs little memory."""
-    paths = series.paths(experiment.files)
+    paths = result_files.paths(experiment.files)
     warnings: list[str] = []
-    if paths in ([results.METRICS], [f"{results.FOLDER}/{results.METRICS}"]):
+    if paths in ([result_paths.METRICS], [f"{result_paths.FOLDER}/{result_paths.METRICS}"]):
         with repo.stream("cat-file", "blob", f"{experiment.id}:{paths[0]}") as stream:
             yield from metrics.read(stream, f"{paths[0]} of {experiment.name}", warnings)  # type: ignore[arg-type]
     else:
-        yield from series.of(experiment.files, experiment.read, warnings)
-    yield from late.points(experiment.extra.get("events", ()))
+        yield from result_files.of(experiment.files, experiment.read, warnings)
+    yield from late_values.points(experiment.extra.get("events", ()))
     for warning in warnings:
         output.say(output.clean(warning))
 

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, standing
+from gitexp.cli import completion, output, sweep_progress
 from gitexp.cli.sections import Sectioned
-from gitexp.errors import UsageError
+from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.sweeping import driver, pushing, recipe, search
-from gitexp.sweeping import plan as plans
-from gitexp.sweeping import space as spaces
-from gitexp.sweeping.engine import ENGINES
-from gitexp.sweeping.function import aim, below
-from gitexp.sweeping.plan import Frozen, Plan
+from gitexp.sweeps import driver, driver_push, recipe, search
+from gitexp.sweeps import plan as plans
+from gitexp.sweeps import space as spaces
+from gitexp.sweeps.engines import ENGINES
+from gitexp.sweeps.plan import Frozen, Plan
+from gitexp.sweeps.sweep import aim, below
 
 _SECTIONS = {
     "given": "What is tried",
@@ -105,9 +105,9 @@ def sweep_command(
     told = _from_file(command[0], given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
     running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
-    push = pushing.remote(repo, options.pop("push", None))
+    push = driver_push.remote(repo, options.pop("push", None))
     if "workers_push" in options:
-        options["workers_push"] = pushing.remote(repo, options["workers_push"])
+        options["workers_push"] = driver_push.remote(repo, options["workers_push"])
     if again and not resume:
         raise UsageError("--again goes with --resume GROUP")
     if resume:
@@ -119,14 +119,14 @@ def sweep_command(
             return _print_commands(plan)
         _check_search(plan)
         frozen = plans.freeze(repo, plan, group)
-    line = standing.Line(frozen)
+    line = sweep_progress.Line(frozen)
     ready = driver.Driver(repo, frozen, again=again, push=push, report=line.show, warn=line.warn, **running)
     _say_snapshot(frozen)
     if ready.unused and "jobs" not in running:
         output.say(f"there is room for {ready.unused + 1} trials at once; one runs at a time without --jobs")
     done = ready.run()
     line.end()
-    return standing.print_result(done, form)
+    return sweep_progress.print_result(done, form)
 
 
 def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:

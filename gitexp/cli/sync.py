@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import click
 
-from gitexp import reference, sync, transport
 from gitexp.cli import completion, mirror, output
 from gitexp.cli.opened import opened
-from gitexp.errors import GitexpError, NotFoundError, UsageError
+from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.repo import Progress, Repo
-from gitexp.sync import Pulled, Pushed
+from gitexp.store import reference
+from gitexp.store.remote import sync, transport
+from gitexp.store.remote.sync import Pulled, Pushed
 
 Result = TypeVar("Result", Pushed, Pulled)
 _SHOWN = 20  # names that are spelt out

@@ -23,7 +23,7 @@ def ui_command(port: int | None, no_browser: bool) -> None:
       gitexp ui
       gitexp ui --port 5000 --no-browser
     """
-    from gitexp.errors import GitexpError
+    from gitexp.formats.errors import GitexpError
     from gitexp.integrations.mlflow.ui import served
 
     try:

@@ -1,1 +1,1 @@
-"""Bridges to the neighbours. Nothing is imported here: each needs its own library."""
+"""Other programs' words and ours: MLflow, DagsHub, training callbacks, importers, export."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitexp.integrations.training import Training
-from gitexp.run import Run
+from gitexp.runs.run import Run
 
 
 class GitexpCallback:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import gitexp.current
+import gitexp.runs.active
 
 if TYPE_CHECKING:
     from dagshub.logger import DAGsHubLogger

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gitexp.errors import UsageError
+from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
 
 HOST = "https://dagshub.com"

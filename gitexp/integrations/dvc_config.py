@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from gitexp.errors import FormatError, GitexpError, UsageError
+from gitexp.formats.errors import FormatError, GitexpError, UsageError
 from gitexp.repo import Repo
 
 CONFIG = ".dvc/config"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitexp import api
+from gitexp.runs.log import log
 
 _STATUS = {"COMPLETE": "finished", "PRUNED": "killed", "FAIL": "failed"}
 
@@ -29,7 +29,7 @@ class GitexpCallback:
         """Record one trial; Optuna calls it."""
         final = dict(zip(self._names, trial.values or ()))
         series = {f"{self._names[0]}.intermediate": [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]}
-        api.log(
+        log(
             params=trial.params,
             metrics={**final, **{name: values for name, values in series.items() if values}},
             group=study.study_name,

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from gitexp import current
-from gitexp.run import Run
+from gitexp.runs import active
+from gitexp.runs.run import Run
 
 
 class Training:
@@ -32,9 +32,9 @@ class Training:
         A run that an earlier training of the same callback left open, because its library never said that it stopped, is ended.
         """
         self.end()
-        going_on = current.active_run()
+        going_on = active.active_run()
         self._own = going_on is None
-        self._run = going_on or current.start_run(**self._options)
+        self._run = going_on or active.start_run(**self._options)
         self._run.log_params(params)
 
     def log_params(self, params: Mapping[str, Any]) -> None:

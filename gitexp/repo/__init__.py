@@ -1,6 +1,7 @@
-"""The one door to git: only ``process.py`` starts it, and GitPython is imported nowhere else.
+"""The user's repository as git and DVC see it, and a snapshot of it; knows no experiment.
 
-``objects.py`` and ``refs.py`` know what git keeps, and ``repository.py`` puts them together.
+Only ``process.py`` starts git, and GitPython is imported nowhere else. ``objects.py`` and ``refs.py``
+know what git keeps, and ``repository.py`` puts them together.
 """
 
 from gitexp.repo.objects import Object

@@ -6,17 +6,16 @@ import functools
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from gitexp.errors import GitError, NotFoundError
+from gitexp.formats.errors import GitError, NotFoundError
 from gitexp.repo.process import Git
 
 if TYPE_CHECKING:
-    from gitexp.experiment import MetricPoint
+    pass
 
 _FEW = 200  # objects
 _SMALL = 2**20  # bytes
@@ -79,12 +78,6 @@ class Objects(Git):
         if found is None or found.kind != "blob":
             raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
         return found.data
-
-    def read_points(self, commit: str, files: Mapping[str, str], events: Iterable[Mapping[str, Any]] = ()) -> Iterator[MetricPoint]:
-        """Yield all points of an experiment, in whichever form its files have, and those that events in its notes add."""
-        from gitexp import late, series
-
-        return chain(series.of(files, functools.partial(self.read_file, commit)), late.points(events))
 
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.

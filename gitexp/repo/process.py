@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from gitexp.errors import GitError, RepositoryError
+from gitexp.formats.errors import GitError, RepositoryError
 
 if TYPE_CHECKING:
     import subprocess

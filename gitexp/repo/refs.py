@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from gitexp.errors import GitError, RepositoryError
+from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.repo.process import Git, explained, run
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Refs(Git):
         A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so that nobody looks at a
         half-done update.
         """
-        from gitexp import locks
+        from gitexp.repo import locks
 
         self.make_state_dir()
         with open(self.state_dir / "lock", "ab") as file:

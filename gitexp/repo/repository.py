@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.errors import GitError, RepositoryError
+from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.repo.discovery import find as find_usual
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import explained, run

@@ -7,10 +7,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gitexp.errors import MissingExtraError, UsageError
-from gitexp.experiment import Experiment
+from gitexp.compare.importance import importance
+from gitexp.formats.errors import MissingExtraError, UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.report.data import cell
-from gitexp.report.importance import importance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

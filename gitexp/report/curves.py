@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from gitexp import late, metrics, series
-from gitexp.errors import FormatError, NotFoundError
-from gitexp.experiment import Experiment, MetricPoint
-from gitexp.repo import Repo
-from gitexp.report import blobs
+from gitexp.formats import late_values, metrics
+from gitexp.formats import result_files as series
+from gitexp.formats.errors import FormatError, NotFoundError
+from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.repo import Repo, blobs
 
 METHOD = "LTTB (largest triangle three buckets)"
 BUDGET = 1_000_000  # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
@@ -37,7 +37,7 @@ def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET)
     limit = max(_FEWEST, min(_MOST, budget // many))
     total = kept = 0
     usual = (
-        (at, chain(metrics.read(io.BytesIO(data or b"")), late.points(experiments[at].extra.get("events", ()))))
+        (at, chain(metrics.read(io.BytesIO(data or b"")), late_values.points(experiments[at].extra.get("events", ()))))
         for at, (_, data) in zip(names, blobs.contents(repo, names.values()))
     )
     adopted = ((at, experiments[at].points()) for at, paths in files.items() if paths and at not in names)  # history in other forms

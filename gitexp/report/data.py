@@ -9,12 +9,12 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import gitexp
-from gitexp import metrics
-from gitexp.experiment import Experiment
+from gitexp.compare.importance import importance
+from gitexp.formats import metrics
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.report import curves, files, hosting
-from gitexp.report.importance import importance
-from gitexp.settings import Settings
 
 _EXPLAINED = 12  # metrics for which importance is worked out; each costs a forest
 _MANY = 2_000  # experiments; beyond, no importance

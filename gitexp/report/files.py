@@ -13,10 +13,10 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gitexp import environment, message, results
-from gitexp.experiment import Experiment
-from gitexp.repo import Repo
-from gitexp.report import blobs
+from gitexp.formats import environment, message
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo, blobs
+from gitexp.store import result_paths
 
 LARGEST = 400_000  # bytes of one file
 BUDGET = 6_000_000  # bytes of all files together
@@ -84,7 +84,7 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
     if not experiments:
         return {}, []
     newest = max(experiments, key=lambda item: item.started).id
-    own = {results.PARAMS, results.METRICS, environment.PATH, *(path for item in experiments for path in item.files.values())}
+    own = {result_paths.PARAMS, result_paths.METRICS, environment.PATH, *(path for item in experiments for path in item.files.values())}
     base: Changes = _artifacts(repo, newest, experiments)
     changes: dict[str, Changes] = {item.id: {} for item in experiments}
     request = "".join(f"{item.id} {newest}\n" for item in experiments if item.id != newest)

@@ -15,7 +15,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from gitexp.errors import MissingExtraError
+from gitexp.formats.errors import MissingExtraError
 from gitexp.report.data import Report
 
 _ASSETS = files("gitexp.report") / "assets"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from gitexp.extras import needed
+from gitexp.formats.extras import needed
 from gitexp.repo import Repo
 
 

@@ -15,7 +15,7 @@ from mlflow.utils.autologging_utils import autologging_integration, get_autologg
 from mlflow.utils.autologging_utils.safety import _AutologgingSessionManager, safe_patch
 
 from gitexp.integrations.catboost import curves
-from gitexp.integrations.mlflow import words
+from gitexp.integrations.mlflow import convert
 
 NAME = "catboost"
 
@@ -46,12 +46,12 @@ def _fit(original: Callable[..., Any], model: Any, *args: Any, **kwargs: Any) ->
 def _log_curves(model: Any, run_id: str) -> None:
     now = int(time.time() * 1000)
     points = [
-        Metric(words.key(name), value, now, step)
+        Metric(convert.key(name), value, now, step)
         for name, values in curves(model.get_evals_result()).items()
         for step, value in enumerate(values)
     ]
     best = model.get_best_iteration()
     if best is not None:
         points.append(Metric("best_iteration", best, now, 0))
-    for at in range(0, len(points), words.METRICS_AT_ONCE):
-        mlflow.MlflowClient().log_batch(run_id, metrics=points[at : at + words.METRICS_AT_ONCE])
+    for at in range(0, len(points), convert.METRICS_AT_ONCE):
+        mlflow.MlflowClient().log_batch(run_id, metrics=points[at : at + convert.METRICS_AT_ONCE])

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from gitexp import locks
-from gitexp.integrations.mlflow import place
-from gitexp.repo import Repo
+from gitexp.integrations.mlflow import uris
+from gitexp.repo import Repo, locks
 
 VERSION = 2
 _TABLES = """
@@ -31,10 +30,10 @@ _TABLES = """
 
 def prepare(repo: Repo) -> Path:
     """Return the file of a sound database of this repository, made if need be."""
-    path = place.database(repo)
+    path = uris.database(repo)
     if _made_by(path) == _maker(repo):
         return path
-    place.folder(repo)
+    uris.folder(repo)
     with open(path.with_suffix(".lock"), "ab") as file:
         locks.take(file)
         if _made_by(path) != _maker(repo):

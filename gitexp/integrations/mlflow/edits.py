@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gitexp import deferral, late, notes
-from gitexp.experiment import MetricPoint
-from gitexp.index import Index
-from gitexp.integrations.mlflow import words
+from gitexp.formats import late_values
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import convert
 from gitexp.repo import Repo
+from gitexp.runs import deferred
+from gitexp.store import notes
+from gitexp.store.index import Index
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
 _late: dict[str, list[MetricPoint]] = {}
@@ -30,9 +32,9 @@ def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[
     """
     rest = dict(tags)
     events: list[dict[str, Any]] = []
-    if words.LABELS in rest:
-        said = rest.pop(words.LABELS) or ""
-        given = words.labels({words.LABELS: said}) or said.strip("[]").replace('"', " ").replace(",", " ").split()
+    if convert.LABELS in rest:
+        said = rest.pop(convert.LABELS) or ""
+        given = convert.labels({convert.LABELS: said}) or said.strip("[]").replace('"', " ").replace(",", " ").split()
         wanted = {notes.check_label(word) for word in given}
         events += [{"label": f"+{word}"} for word in sorted(wanted - {*labels})]
         events += [{"label": f"-{word}"} for word in sorted({*labels} - wanted)]
@@ -60,23 +62,23 @@ def add(repo: Repo, commit: str, events: Iterable[Mapping[str, Any]]) -> None:
 
 def of_params(texts: Mapping[str, str]) -> dict[str, Any]:
     """Return the event for params that came after the recording: what they stand for, and how MLflow spelt them."""
-    return {"params": {key: words.param_value(text) for key, text in texts.items()}, "mlflow": {"params": dict(texts)}}
+    return {"params": {key: convert.param_value(text) for key, text in texts.items()}, "mlflow": {"params": dict(texts)}}
 
 
 def add_late_metrics(repo: Repo, commit: str, points: Iterable[MetricPoint]) -> None:
     """Write metric values that came after the recording, a moment later and many at once."""
     key = f"late {repo.state_dir} {commit}"
     _late.setdefault(key, []).extend(points)
-    deferral.later(key, lambda: _write(repo, commit, key), _SECONDS)
+    deferred.later(key, lambda: _write(repo, commit, key), _SECONDS)
 
 
 def settle(repo: Repo, commit: str | None = None) -> None:
     """Write now what waits, for one experiment or for all of a repository."""
     for key in [key for key in _late if key.startswith(f"late {repo.state_dir} {commit or ''}")]:
-        deferral.settle(key)
+        deferred.settle(key)
 
 
 def _write(repo: Repo, commit: str, key: str) -> None:
     points = _late.pop(key, [])
     if points:
-        add(repo, commit, [late.event(points)])
+        add(repo, commit, [late_values.event(points)])

@@ -22,11 +22,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from gitexp import late, message, params, series
-from gitexp.errors import FormatError
-from gitexp.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow import words
-from gitexp.integrations.mlflow.server import CONNECTIONS, Refusal, Run, Server
+from gitexp.formats import late_values, message, params, result_files
+from gitexp.formats.errors import FormatError
+from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.integrations.mlflow import convert
+from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Run, Server
 from gitexp.repo import Repo
 
 WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
@@ -85,14 +85,14 @@ def mirror(
     Raises:
         GitexpError: the server cannot be reached, or does not let us in. What went there before is found the next time.
     """
-    experiments = [*{words.identity(item): item for item in reversed(experiments)}.values()][::-1]  # one may have two names here
+    experiments = [*{convert.identity(item): item for item in reversed(experiments)}.values()][::-1]  # one may have two names here
     places = server.experiments()
     found = _runs(server, [*places.values()], experiments)
-    for name in dict.fromkeys(words.experiment_name(item.group, otherwise or project(repo)) for item in experiments):
+    for name in dict.fromkeys(convert.experiment_name(item.group, otherwise or project(repo)) for item in experiments):
         if name not in places:
             places[name] = server.create_experiment(name)
     tasks = [
-        _task(item, found.get(words.identity(item)), places[words.experiment_name(item.group, otherwise or project(repo))], artifacts)
+        _task(item, found.get(convert.identity(item)), places[convert.experiment_name(item.group, otherwise or project(repo))], artifacts)
         for item in experiments
     ]
     results: dict[str, list[str]] = {kind: [] for kind in ("created", "completed", "updated", "unchanged")}
@@ -126,13 +126,13 @@ def repository(repo: Repo) -> str | None:
 
 def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experiment]) -> dict[str, Run]:
     """Return the runs of experiments that were mirrored before, by identity, and delete what is half where there is another."""
-    ids = [words.identity(item) for item in experiments]
+    ids = [convert.identity(item) for item in experiments]
     one_by_one = len(ids) <= _FEW and all(re.fullmatch(r"[0-9a-f]+", item) for item in ids)
-    asked = [f"tags.`{words.ID}` = '{item}'" for item in ids] if one_by_one else [f"tags.`{words.ID}` LIKE '%'"]
+    asked = [f"tags.`{convert.ID}` = '{item}'" for item in ids] if one_by_one else [f"tags.`{convert.ID}` LIKE '%'"]
     there: dict[str, list[Run]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
         for run in server.runs(places, condition):
-            there.get(run.tags.get(words.ID, ""), []).append(run)
+            there.get(run.tags.get(convert.ID, ""), []).append(run)
     found: dict[str, Run] = {}
     for identity, runs in there.items():
         for run in sorted(runs, key=lambda run: WHOLE not in run.tags):
@@ -144,7 +144,7 @@ def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experimen
 def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) -> _Task:
     wanted: list[str] = []
     if run is None or WHOLE not in run.tags:
-        wanted += [*series.paths(experiment.files), *series.paths(experiment.files, "params")]
+        wanted += [*result_files.paths(experiment.files), *result_files.paths(experiment.files, "params")]
     listed = experiment.extra.get("artifacts", ())
     paths: tuple[str, ...] = ()
     if artifacts and (run is None or ARTIFACTS not in run.tags) and isinstance(listed, (list, tuple)):
@@ -190,17 +190,17 @@ def _do(server: Server, task: _Task, files: Contents, address: str | None) -> st
     """Bring one experiment's run to what it should be, and return which of Outcome's kinds that was."""
     if task.run is None and task.came_from and server.has_run(task.came_from):
         return "unchanged"
-    tags = words.tags(task.experiment, address, files.body)
-    if words.NOTE in tags:
-        tags[_DESCRIBED] = _hash(tags[words.NOTE])
+    tags = convert.tags(task.experiment, address, files.body)
+    if convert.NOTE in tags:
+        tags[_DESCRIBED] = _hash(tags[convert.NOTE])
     if task.run is not None and WHOLE in task.run.tags:
         run, artifacts = task.run.id, task.run.artifacts
         kind = "updated" if _update(server, task.run, tags) else "unchanged"
     else:
         kind = "created" if task.run is None else "completed"
         run, artifacts = _log(server, task, files, tags)
-    if task.run is None or task.run.end is None or task.run.status != words.run_status(task.experiment.status):
-        server.end_run(run, words.run_status(task.experiment.status), _end(task.experiment))
+    if task.run is None or task.run.end is None or task.run.status != convert.run_status(task.experiment.status):
+        server.end_run(run, convert.run_status(task.experiment.status), _end(task.experiment))
         kind = "completed" if kind == "unchanged" else kind
     if task.artifacts:
         for path in task.artifacts:
@@ -213,8 +213,8 @@ def _do(server: Server, task: _Task, files: Contents, address: str | None) -> st
 def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
     """Give a run all values that it lacks, a new one where there is none, and return its id and where its artifacts go."""
     experiment = task.experiment
-    points = [*series.of(experiment.files, lambda path: _file(files, path)), *late.points(experiment.extra.get("events", ()))]
-    given = {words.key(name): words.param_text(value) for name, value in _params(experiment, files).items()}
+    points = [*result_files.of(experiment.files, lambda path: _file(files, path)), *late_values.points(experiment.extra.get("events", ()))]
+    given = {convert.key(name): convert.param_text(value) for name, value in _params(experiment, files).items()}
     if task.run is None:
         start = max(0, int(experiment.started.timestamp() * 1000))
         run, artifacts = server.create_run(task.place, experiment.name, start, tags)
@@ -225,7 +225,7 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
     try:
         server.log(run, given, points, {WHOLE: "yes"})
     except Refusal:
-        shorter = {key: words.cut(value, words.OLD_PARAM_LENGTH) for key, value in given.items()}
+        shorter = {key: convert.cut(value, convert.OLD_PARAM_LENGTH) for key, value in given.items()}
         if shorter == given:
             raise
         server.log(run, shorter, points, {WHOLE: "yes"})
@@ -235,26 +235,26 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
 def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
     """Bring a whole run's labels and description up to date; return whether there was something to do."""
     news: dict[str, str] = {}
-    if tags.get(words.LABELS) != run.tags.get(words.LABELS):
-        if words.LABELS in tags:
-            news[words.LABELS] = tags[words.LABELS]
+    if tags.get(convert.LABELS) != run.tags.get(convert.LABELS):
+        if convert.LABELS in tags:
+            news[convert.LABELS] = tags[convert.LABELS]
         else:
-            server.remove_tag(run.id, words.LABELS)
-    there = run.tags.get(words.NOTE, "")
+            server.remove_tag(run.id, convert.LABELS)
+    there = run.tags.get(convert.NOTE, "")
     is_ours = _hash(there) == run.tags.get(_DESCRIBED) if there else True
-    if is_ours and words.NOTE in tags and tags[words.NOTE] != there:
-        news |= {words.NOTE: tags[words.NOTE], _DESCRIBED: tags[_DESCRIBED]}
+    if is_ours and convert.NOTE in tags and tags[convert.NOTE] != there:
+        news |= {convert.NOTE: tags[convert.NOTE], _DESCRIBED: tags[_DESCRIBED]}
     if news:
         server.log(run.id, {}, (), news)
-    return bool(news) or (words.LABELS in run.tags and words.LABELS not in tags)
+    return bool(news) or (convert.LABELS in run.tags and convert.LABELS not in tags)
 
 
 def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
     """Return the params flat: from their files where the summary cut one."""
     if not any(isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()):
         return experiment.params
-    flat = series.params_of({path: params.load(_file(files, path), path) for path in series.paths(experiment.files, "params")})
-    return {**flat, **late.params(experiment.extra.get("events", ()))}
+    flat = result_files.params_of({path: params.load(_file(files, path), path) for path in result_files.paths(experiment.files, "params")})
+    return {**flat, **late_values.params(experiment.extra.get("events", ()))}
 
 
 def _file(files: Contents, path: str) -> bytes:
@@ -270,12 +270,12 @@ def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[Me
 
 
 def _identity(point: MetricPoint) -> tuple[str, float, bool, int, int]:
-    item = words.metric_json(point)
+    item = convert.metric_json(point)
     return item["key"], *_stored(point.value), item["timestamp"], item["step"]
 
 
 def _stored(value: float) -> tuple[float, bool]:
-    return words.metric_row(value)
+    return convert.metric_row(value)
 
 
 def _end(experiment: Experiment) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     """Return the tracking store of a repository, ``gitexp:.`` or ``gitexp:/path/in/it``; artifacts have their place there."""
-    from gitexp.integrations.mlflow.store import open_store
+    from gitexp.integrations.mlflow.tracking_store import open_store
 
     return open_store(store_uri)
 
@@ -21,6 +21,6 @@ def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
 
 def artifact_repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
     """Return what reads and writes the artifacts of one run or model."""
-    from gitexp.integrations.mlflow.artifacts import GitArtifacts
+    from gitexp.integrations.mlflow.artifact_repo import GitArtifacts
 
     return GitArtifacts(artifact_uri, tracking_uri, registry_uri)

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitexp import locks
-from gitexp.integrations.mlflow import database, place
+from gitexp.integrations.mlflow import database, uris
+from gitexp.repo import locks
 
 
 def open_registry(uri: str) -> Any:
     """Return the registry; raise MlflowException where there is no repository."""
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-    from gitexp.integrations.mlflow.store import errors
+    from gitexp.integrations.mlflow.tracking_store import errors
 
     with errors():
-        repo = place.repository(uri)
-        path = place.folder(repo) / "registry.sqlite"
+        repo = uris.repository(uri)
+        path = uris.folder(repo) / "registry.sqlite"
     with open(path.with_suffix(".lock"), "ab") as file:
         locks.take(file)
         database.initialize(path)

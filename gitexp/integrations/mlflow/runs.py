@@ -18,11 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitexp import current, deferral, notebook, outcome, run, starting
-from gitexp.errors import GitexpError
-from gitexp.experiment import MetricPoint
-from gitexp.integrations.mlflow import face, place, words
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import convert, run_file, uris
 from gitexp.repo import Repo
+from gitexp.runs import active, deferred, exit_status, notebook, run, start
 
 CHILD = "it is a child of another run"
 _BORN = os.getpid()
@@ -50,12 +50,12 @@ class Running:
         """Journal metric values."""
         self.run.log_points(points)
         if self.finished:
-            deferral.touch(self.run.id)
+            deferred.touch(self.run.id)
 
     def log_params(self, texts: dict[str, str]) -> None:
         """Journal params, as numbers where their text is one, and keep the text where it cannot be told from the number."""
         self.run.log_params({key: _value(text) for key, text in texts.items()})
-        spelt = {key: text for key, text in texts.items() if words.param_text(_value(text)) != text}
+        spelt = {key: text for key, text in texts.items() if convert.param_text(_value(text)) != text}
         if spelt:
             self.change(lambda known: known.setdefault("params", {}).update(spelt))
 
@@ -73,7 +73,7 @@ class Running:
     def change(self, by: Any) -> None:
         """Change the run's face."""
         if not self.run.silent:
-            face.change(self.run.folder, by)
+            run_file.change(self.run.folder, by)
 
 
 class Runs:
@@ -101,10 +101,10 @@ class Runs:
 
     def begin(self, experiment: str, parent: str | None) -> tuple[run.Run, bool, run.Run | None]:
         """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the run that it is a child of."""
-        outer = current.active_run()
+        outer = active.active_run()
         if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
             outer = None
-        if outer is not None and face.claim(outer.folder):
+        if outer is not None and run_file.claim(outer.folder):
             return outer, False, None
         known = self.find(parent) if parent else None
         above = known.run if known else None
@@ -114,12 +114,12 @@ class Runs:
         if unsaved:
             warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
         child = above is not None or parent is not None
-        live = starting.begin(
+        live = start.begin(
             self.repo, command=notebook.command(), group=self._group(experiment, above, parent), beside=CHILD if child else None
         )
-        face.claim(live.folder)
+        run_file.claim(live.folder)
         if not child:
-            current.activate(live)
+            active.activate(live)
         return live, True, above
 
     def add(self, running: Running) -> None:
@@ -129,16 +129,16 @@ class Runs:
     def end(self, running: Running, status: str) -> None:
         """End a run as MLflow says: at once where nobody waits for it, else at a quiet moment."""
         running.finished = True
-        ours = words.status(status) or "finished"
+        ours = convert.status(status) or "finished"
         if not running.ours:
             return
         at_once = running.parent is not None or os.getpid() != _BORN or multiprocessing.parent_process() is not None
-        passing = outcome.of(sys.exc_info()[1])[1]  # MLflow's own word comes while the exception does
+        passing = exit_status.of(sys.exc_info()[1])[1]  # MLflow's own word comes while the exception does
         error = None if ours == "finished" else passing or f"MLflow says {status}"
         if not at_once and ours == "finished":
             running.run.end_later(ours, error)
             return
-        deferral.settle(running.run.id)
+        deferred.settle(running.run.id)
         experiment = running.run.end(ours, error)
         if experiment is not None and running.parent is not None and not running.parent.ended:
             running.parent.add_facts("children", [experiment.name, *running.run.children])
@@ -149,16 +149,16 @@ class Runs:
         if running is None:
             return False
         if running.ours and running.finished and running.run.go_on():
-            current.activate(running.run)
+            active.activate(running.run)
         running.finished = False
         return True
 
     def _group(self, experiment: str, above: run.Run | None, parent: str | None) -> str | None:
-        if experiment != words.DEFAULT:
+        if experiment != convert.DEFAULT:
             return experiment
         if above is None:
             return f"run-{parent[:8]}" if parent else None
-        return str(face.read(above.folder).get("name") or f"run-{above.id[:8]}")
+        return str(run_file.read(above.folder).get("name") or f"run-{above.id[:8]}")
 
 
 _known: dict[Path, Runs] = {}
@@ -179,16 +179,17 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     """
     import io
 
-    from gitexp import index, metrics, params
+    from gitexp.formats import metrics, params
     from gitexp.integrations.mlflow.tables import read_json
+    from gitexp.store import index
 
     old = index.Index(runs.repo).select('tag."commit" = ?', [commit], everybody=True)[0]
     live, ours, above = runs.begin(experiment, None)
     running = Running(id, live, ours, above)
     runs.add(running)
-    listed = runs.repo.git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{place.RUN_FILES}/", f"{place.MODEL_FILES}/")
+    listed = runs.repo.git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{uris.RUN_FILES}/", f"{uris.MODEL_FILES}/")
     paths = [os.fsdecode(path) for path in listed.split(b"\0") if path and b"\n" not in path]
-    wanted = [old.files.get("metrics", "metrics.csv"), old.files.get("params", "params.yml"), place.FACE, *paths]
+    wanted = [old.files.get("metrics", "metrics.csv"), old.files.get("params", "params.yml"), uris.FACE, *paths]
     found = [item.data if item else b"" for item in runs.repo.objects(f"{commit}:{path}" for path in wanted)]
     with suppress(GitexpError):
         live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
@@ -203,7 +204,7 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
 
 def _value(text: str) -> Any:
     """Return what a param's text stands for; a mapping stays text, since the name of a param of MLflow's is whole."""
-    value = words.param_value(text)
+    value = convert.param_value(text)
     return text if isinstance(value, dict) else value
 
 
@@ -211,7 +212,7 @@ def _end_all(runs: Runs | None) -> None:
     """At Python's exit: end what is open, children first; how the process ends says how they did."""
     for running in reversed(list(runs._mine.values()) if runs else []):
         if running.ours and not running.finished and not running.run.ended:
-            status, error = outcome.at_exit()
+            status, error = exit_status.at_exit()
             running.finished = True
             running.run.end(status, error)
 

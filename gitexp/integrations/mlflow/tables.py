@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gitexp.experiment import MetricPoint
-from gitexp.integrations.mlflow import words
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import convert
 
 ACTIVE, DELETED = "active", "deleted"
 _LATEST = """
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 def experiment_id(name: str) -> int:
     """Return the id of an MLflow experiment: the same in every clone, so that addresses of pages keep their meaning."""
-    return 0 if name == words.DEFAULT else int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
+    return 0 if name == convert.DEFAULT else int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
 
 
 class Tables:
@@ -91,12 +91,12 @@ class Tables:
 
     def put_tags(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
-        rows = [(run, key[:250], value[: words.TAG_LENGTH]) for key, value in tags.items()]
+        rows = [(run, key[:250], value[: convert.TAG_LENGTH]) for key, value in tags.items()]
         self.db.executemany("INSERT OR REPLACE INTO tags(run_uuid, key, value) VALUES (?, ?, ?)", rows)
 
     def put_params(self, run: str, params: Mapping[str, str]) -> None:
         """Add params; those that are there stay as MLflow wrote them."""
-        rows = [(run, key[:250], value[: words.PARAM_LENGTH]) for key, value in params.items()]
+        rows = [(run, key[:250], value[: convert.PARAM_LENGTH]) for key, value in params.items()]
         self.db.executemany("INSERT OR IGNORE INTO params(run_uuid, key, value) VALUES (?, ?, ?)", rows)
 
     def put_metrics(self, run: str, points: Iterable[MetricPoint]) -> None:
@@ -104,7 +104,7 @@ class Tables:
         rows = []
         latest: dict[str, tuple[Any, ...]] = {}
         for name, value, timestamp, step in points:
-            number, is_nan = words.metric_row(value)
+            number, is_nan = convert.metric_row(value)
             rows.append((run, name, number, timestamp, step, is_nan))
             best = latest.get(name)
             if best is None or (step, timestamp, number) > (best[4], best[3], best[2]):
@@ -114,7 +114,7 @@ class Tables:
 
     def has_metric(self, run: str, point: MetricPoint) -> bool:
         """Whether a run has this very value."""
-        row = (run, point.name, point.timestamp, point.step, *words.metric_row(point.value))
+        row = (run, point.name, point.timestamp, point.step, *convert.metric_row(point.value))
         condition = "run_uuid = ? AND key = ? AND timestamp = ? AND step = ? AND value = ? AND is_nan = ?"
         return self.db.execute(f"SELECT 1 FROM metrics WHERE {condition}", row).fetchone() is not None
 

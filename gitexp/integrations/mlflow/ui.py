@@ -20,8 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote
 
-from gitexp.errors import GitexpError, UsageError
-from gitexp.extras import needed
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.extras import needed
 from gitexp.repo import Repo
 
 PATIENCE = 600.0  # seconds until the server must answer; its first import takes ten on a slow disk, and more on a busy machine

@@ -1,0 +1,218 @@
+"""Experiments measured against each other: ``gitexp compare``, ``gitexp leaderboard`` and ``gitexp gate``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitexp.cli import completion, output, pager
+from gitexp.cli.opened import opened
+from gitexp.cli.report import chosen, escaped, table, write_file
+from gitexp.formats import metrics
+from gitexp.formats.errors import GateError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
+from gitexp.store import query, reference
+from gitexp.store.query import Key
+
+_ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch", "id")
+
+
+@click.command("compare")
+@click.argument("refs", nargs=-1, required=True, metavar="REF REF...", shell_complete=completion.refs)
+@click.option("--same", is_flag=True, help="Show what is the same in all, too.")
+@output.output_options
+@pager.paged
+def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None:
+    """Show experiments side by side: what differs between them, one column each.
+
+    The best value of each metric is marked with a star where it is known which way is better. For the code, see gitexp diff;
+    for more of everything, gitexp report.
+
+    \b
+    Examples:
+      gitexp compare exp-3 exp-7 best:rmse
+      gitexp compare exp-3..exp-9 --csv
+    """
+    _, settings, index = opened()
+    found = reference.resolve_many(index, refs, settings)
+    if len(found) < 2:
+        raise UsageError("to compare takes two experiments or more: gitexp compare exp-3 exp-7")
+    keys = [query.attribute(name) for name in _ABOUT]
+    keys += [
+        Key(kind, name) for kind in ("params", "metrics") for name in dict.fromkeys(name for item in found for name in getattr(item, kind))
+    ]
+    differing = [key for key in keys if same or len({repr(key.of(item)) for item in found}) > 1]
+    names = [item.name for item in found]
+    if form in ("json", "csv"):
+        output.print_records(form, ["key", *names], [[key.full, *(_plain(key.of(item)) for item in found)] for key in differing])
+        return
+    rows = [[key.name, *_shown(key, found, settings)] for key in differing]
+    if form == "md":
+        click.echo(table(["", *names], rows))
+    else:
+        click.echo(
+            "\n".join(
+                output.text_table(
+                    ["", *map(output.clean, names)], _with_titles(differing, [[output.clean(cell) for cell in row] for row in rows])
+                )
+            )
+        )
+    if len(differing) < len(keys):
+        output.say(f"{len(keys) - len(differing)} more are the same in all (--same shows them)")
+
+
+@click.command("leaderboard")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--metric", "-m", metavar="METRIC", required=True, shell_complete=completion.metrics, help="The metric to rank by.")
+@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many places there are.")
+@click.option("--all", "-a", "everybody", is_flag=True, help="Everybody's experiments, those on remotes included.")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date.")
+@pager.paged
+def leaderboard_command(file: Path | None, metric: str, where: str | None, limit: int, everybody: bool, check: bool) -> None:
+    """Keep a table of the best experiments up to date in FILE, or print it.
+
+    The table stands between two comments, <!-- gitexp:leaderboard METRIC --> and <!-- /gitexp:leaderboard -->. Put them
+    where it should be; a file without them gets it at its end.
+
+    \b
+    Examples:
+      gitexp leaderboard --metric rmse README.md
+      gitexp leaderboard --metric rmse README.md --check
+    """
+    from gitexp.compare import leaderboard
+
+    _, settings, index = opened()
+    name = query.find_metric(index, metric).name
+    way = metrics.direction(name, settings.metrics)
+    if way is None:
+        raise UsageError(
+            f'is a higher or a lower \'{name}\' better? Set it: [tool.gitexp.metrics] in pyproject.toml, "{name}" = "min" or "max"'
+        )
+    having = [
+        item
+        for item in chosen(index, settings, (), where, f"metrics.{name}", everybody)
+        if item.metrics.get(name, float("nan")) == item.metrics.get(name)
+    ]
+    board = _board(having[:limit], name)
+    if file is None:
+        click.echo(board)
+        return
+    try:
+        text = file.read_bytes().decode() if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as text: {error}") from None
+    new = leaderboard.replaced(text, name, board)
+    if check:
+        if new != text:
+            raise GateError(f"the leaderboard in {file} is out of date; to bring it up to date: gitexp leaderboard --metric {name} {file}")
+        return
+    if new != text:
+        write_file(file, new.encode())
+    output.say(f"{file} is up to date" if new == text else f"wrote the leaderboard of {name} into {file}")
+
+
+@click.command("gate")
+@click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
+@click.option("--metric", "-m", metavar="METRIC", required=True, shell_complete=completion.metrics, help="The metric that counts.")
+@click.option("--against", metavar="REF|BRANCH", help="What it is measured against: an experiment, or the newest in a branch's history.")
+@click.option(
+    "--max-regression", metavar="AMOUNT", default="0", show_default=True, help="How much worse it may be: 1%, or an amount like 0.02."
+)
+@click.option("--min", "low", type=float, metavar="VALUE", help="Fail below this value.")
+@click.option("--max", "high", type=float, metavar="VALUE", help="Fail above this value.")
+@click.option("--direction", type=click.Choice(["min", "max"]), help="Which way is better, where neither settings nor name say it.")
+@output.output_options
+def gate_command(
+    ref: str | None,
+    metric: str,
+    against: str | None,
+    max_regression: str,
+    low: float | None,
+    high: float | None,
+    direction: str | None,
+    form: str | None,
+) -> None:
+    """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
+
+    REF is, by default, the newest experiment in HEAD's history that --against has not.
+
+    \b
+    Examples:
+      gitexp gate --metric rmse --max-regression 1% --against origin/main
+      gitexp gate exp-7 --metric accuracy --min 0.9
+    """
+    from gitexp.compare import gate
+
+    if against is None and low is None and high is None:
+        raise UsageError("a gate needs something to hold against: --against REF, --min VALUE or --max VALUE")
+    allowance = gate.parse_allowance(max_regression)
+    _, settings, index = opened()
+    name = query.find_metric(index, metric).name
+    candidate = reference.resolve(index, ref, settings) if ref else gate.candidate_of(index, name, against)
+    baseline = gate.baseline_of(index, against, name, candidate, settings) if against else None
+    way = direction or metrics.direction(name, settings.metrics)
+    verdict = gate.check(name, way, candidate, baseline, allowance, low, high)
+    if form:
+        headers = ("metric", "experiment", "value", "against", "before", "worse_by", "passed")
+        output.print_records(form, headers, [(*verdict[:6], not verdict.failures)])
+    elif not verdict.failures:
+        against_text = f", {verdict.baseline} has {verdict.before:.6g}" if baseline else ""
+        click.echo(output.clean(f"passed: {verdict.name} has {name}={verdict.value:.6g}{against_text}"))
+    if verdict.failures:
+        raise GateError(output.clean(f"{verdict.name} has {name}={verdict.value:.6g}: {'; '.join(verdict.failures)}"))
+
+
+def _board(experiments: Sequence[Experiment], metric: str) -> str:
+    params = [
+        name
+        for name in dict.fromkeys(name for item in experiments for name in item.params)
+        if len({repr(item.params.get(name)) for item in experiments}) > 1
+    ]
+    headers = ["#", "experiment", metric, *params, "author", "date"]
+    rows = [
+        [
+            str(at),
+            item.name,
+            output.number(item.metrics[metric]),
+            *(output.number(item.params.get(name)) for name in params),
+            item.author,
+            f"{item.started:%Y-%m-%d}",
+        ]
+        for at, item in enumerate(experiments, 1)
+    ]
+    return table(headers, rows) if rows else f"No experiment has {escaped(metric)} yet."
+
+
+def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> list[str]:
+    values = [key.of(item) for item in experiments]
+    if key.full == "duration":
+        return [output.duration(value) for value in values]
+    if key.full == "started":
+        return [f"{value:%Y-%m-%d %H:%M}" for value in values]
+    if key.full == "id":
+        return [item.short for item in experiments]
+    if key.kind == "set":
+        return [", ".join(value) for value in values]
+    way = metrics.direction(key.name, settings.metrics) if key.family == "metrics" else None
+    numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
+    best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
+    return [f"{output.number(value)} ★" if best is not None and value == best else output.number(value) for value in values]
+
+
+def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Put a line with the kind's name before the params, and before the metrics."""
+    titled: list[list[str]] = []
+    for at, (key, row) in enumerate(zip(keys, rows)):
+        if key.family != "attribute" and (at == 0 or keys[at - 1].family != key.family):
+            titled.append([output.styled(key.family, bold=True), *("" for _ in row[1:])])
+        titled.append(list(row))
+    return titled
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if hasattr(value, "isoformat") else list(value) if isinstance(value, tuple) else value

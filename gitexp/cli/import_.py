@@ -1,0 +1,237 @@
+"""``gitexp import``: history, and the runs of other tools, become experiments."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from gitexp.cli import output
+from gitexp.formats import metrics, settings
+from gitexp.integrations.importers import record
+from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread
+from gitexp.repo import Repo
+from gitexp.store.index import Index
+
+_SHOWN = 50  # of what could not be read
+Search = Callable[[Repo, record.Known, Progress], Iterable[Found]]
+
+
+@click.group("import")
+def import_command() -> None:
+    """Make experiments of old commits, or of the runs of other tools.
+
+    Importing again adds only what is new. Branches, files and tags stay as they are; nothing of what is read is run.
+    What cannot be read is listed at the end, and the rest is imported.
+    """
+
+
+_dry_run = click.option("--dry-run", is_flag=True, help="Print what would be imported, and record nothing.")
+
+
+@import_command.command("git", short_help="Commits that hold results.")
+@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files whose path fits, such as 'models/*' (repeatable).")
+@click.option("--since", metavar="DATE", help="Only commits after it, in git's words: 2025-01-31, '3 weeks ago'.")
+@click.option("--remotes", is_flag=True, help="Look at the branches of remotes too, not at the local ones alone.")
+@_dry_run
+def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_run: bool) -> None:
+    """Give each commit that holds results a tag: history by DagsHub's logger, DVC or dvclive.
+
+    Those are the commits of any local branch that changed a file whose name ends in metrics.csv (columns Name, Value,
+    Timestamp, Step), metrics.json or .yaml, params.yml, .yaml or .json, or dvclive's plots/metrics/*.tsv. The commits stay
+    as they are.
+
+    \b
+    Examples:
+      gitexp import git --dry-run
+      gitexp import git --path 'models/*' --since 2024-01-01
+    """
+    from gitexp.integrations.importers import git_history
+
+    _import(
+        lambda repo, known, progress: git_history.find(repo, known.commits, paths=paths, since=since, remotes=remotes, progress=progress),
+        dry_run,
+        "no commit of any branch changed a file like metrics.csv or params.yml",
+    )
+
+
+@import_command.command("dvc", short_help="Experiments of DVC (dvc exp).")
+@_dry_run
+def dvc_command(dry_run: bool) -> None:
+    """Give each experiment of DVC (dvc exp) a tag, on the commit that DVC made for it.
+
+    Params and metrics are those that dvc.yaml names, and dvclive's. DVC need not be installed, and its own experiments stay.
+
+    \b
+    Example:
+      gitexp import dvc --dry-run
+    """
+    from gitexp.integrations.importers import dvc_experiments
+
+    _import(
+        lambda repo, known, progress: dvc_experiments.find(repo, known.commits, progress), dry_run, "there is no experiment below refs/exps"
+    )
+
+
+@import_command.command("mlflow", short_help="Runs of an MLflow server, database or folder.")
+@click.argument("uri", required=False)
+@click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
+@click.option("--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size.")
+@_dry_run
+def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
+    """Import the runs of MLflow at URI: a server, a database file or a folder of runs.
+
+    Without URI it is the server of MLFLOW_TRACKING_URI, or of a remote on DagsHub. MLflow need not be installed.
+
+    A run becomes a child of the commit that MLflow noted for it, where that is in this repository. Nested runs share a
+    group. Runs that still go on are left for another time.
+
+    \b
+    Examples:
+      gitexp import mlflow http://localhost:5000
+      gitexp import mlflow sqlite:///mlflow.db --experiment housing
+      gitexp import mlflow mlruns --artifacts
+    """
+    from gitexp.integrations.importers import mlflow
+
+    with ExitStack() as stack:
+        repo = Repo.discover()
+        if uri is None or uri.startswith(("http://", "https://")):
+            from gitexp.cli.mirror import target
+            from gitexp.integrations.mlflow.client import Server
+
+            to = target(repo, uri)
+            store = mlflow.on_server(stack.enter_context(Server(to.uri, to.who, to.advice)), settings.load(repo.root).max_file_size)
+        else:
+            store = mlflow.on_disk(uri)
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-"))) if artifacts and not dry_run else None
+        _import(lambda repo, known, progress: mlflow.find(store, experiment, place, progress), dry_run, f"{store.where} has no runs")
+
+
+_FOLDER = click.Path(exists=True, path_type=Path)
+
+
+@import_command.command("wandb", short_help="Runs in a folder of Weights & Biases.")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_dry_run
+def wandb_command(folder: Path, dry_run: bool) -> None:
+    """Import the runs that Weights & Biases keeps in DIR, the folder `wandb` beside a script.
+
+    A run becomes a child of its git commit, with its diff.patch applied, where that commit is in this repository. Metrics,
+    config, summary, tags, notes and group come along; media do not.
+
+    \b
+    Example:
+      gitexp import wandb wandb
+    """
+    from gitexp.integrations.importers import wandb
+
+    _import(lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs")
+
+
+@import_command.command("tensorboard", short_help="Event files of TensorBoard.")
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@_dry_run
+def tensorboard_command(folder: Path, dry_run: bool) -> None:
+    """Import the runs of TensorBoard's event files in DIR: scalars and hparams.
+
+    Each folder with event files is a run. They know nothing of the code, so each stands on its own, without a parent.
+
+    \b
+    Example:
+      gitexp import tensorboard runs
+    """
+    from gitexp.integrations.importers import tensorboard
+
+    _import(lambda repo, known, progress: tensorboard.find(folder, progress), dry_run, f"{folder} has no runs")
+
+
+def _import(search: Search, dry_run: bool, nothing: str) -> None:
+    """Search, record (or show), and say how it went."""
+    repo = Repo.discover()
+    limit = settings.load(repo.root).max_file_size
+    known = record.Known(Index(repo))
+    outcome = record.Outcome()
+    bar = _Bar()
+    found = record.new(search(repo, known, bar.show), known, outcome)
+    count = 0
+    try:
+        if dry_run:
+            count = _print_plan(found, bar)
+        else:
+            first = last = ""
+            for experiment in record.record(repo, found, outcome, limit, bar.count):
+                bar.clear()
+                click.echo(f"{experiment.name} {experiment.short} {output.clean(experiment.subject)}".rstrip())
+                first, last, count = first or experiment.name, experiment.name, count + 1
+    finally:
+        bar.clear()
+    _say_unread(outcome.unread)
+    if outcome.known:
+        output.say(f"{_counted(outcome.known, 'run')} recorded already" + ("" if count else ", nothing new"))
+    if not count:
+        if not outcome.known and not outcome.unread:
+            output.say(f"nothing to import: {nothing}")
+    elif dry_run:
+        output.say(f"{_counted(count, 'experiment')} would be imported; nothing was recorded (--dry-run)")
+    else:
+        output.say(f"{_counted(count, 'experiment')} imported" + (f", {first} to {last}" if count > 1 else ""))
+
+
+def _print_plan(found: Iterator[Commit | Run], bar: _Bar) -> int:
+    rows = []
+    for item in found:
+        values = item.last if isinstance(item, Commit) else metrics.last_values(item.points())
+        shown = ", ".join(f"{name}={output.number(value)}" for name, value in list(values.items())[:4])
+        rows.append([item.id[:10], f"{item.started:%Y-%m-%d %H:%M}", str(len(item.params)), shown, output.clean(item.title)])
+    bar.clear()
+    if rows:
+        click.echo("\n".join(output.text_table(["source", "started", "params", "metrics", "title"], rows)))
+    return len(rows)
+
+
+def _say_unread(unread: list[Unread]) -> None:
+    for item in unread[:_SHOWN]:
+        output.say(output.clean(f"not read: {item.what}: {item.why}"))
+    if len(unread) > _SHOWN:
+        output.say(f"not read: {len(unread) - _SHOWN:,} more")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+class _Bar:
+    """A line that says how far it is, on a terminal."""
+
+    _SIZE = 30
+
+    def __init__(self) -> None:
+        self._on = sys.stderr.isatty()
+        self._drawn = ""
+
+    def show(self, done: int, total: int | None) -> None:
+        """Draw ``done`` of ``total``."""
+        if total:
+            full = self._SIZE * done // total
+            self._draw(f"[{'#' * full}{'.' * (self._SIZE - full)}] {done:,} of {total:,}")
+
+    def count(self, done: int, total: int | None) -> None:
+        """Draw how many are done, where nobody knows of how many."""
+        if not self._drawn.startswith("["):
+            self._draw(f"{done:,} read")
+
+    def clear(self) -> None:
+        """Take it away, so that other text can follow."""
+        if self._drawn:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self._drawn = ""
+
+    def _draw(self, text: str) -> None:
+        if self._on and text != self._drawn:
+            click.echo(f"\r{text}\x1b[K", nl=False, err=True)
+            self._drawn = text

@@ -1,0 +1,141 @@
+"""``gitexp log``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitexp.cli import completion, data, output, recording
+from gitexp.formats import metrics, params, settings
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import STATUSES, MetricPoint
+from gitexp.repo import Repo
+from gitexp.repo.snapshot import Snapshot
+from gitexp.runs import log
+from gitexp.store import record as store
+from gitexp.store import result_paths
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.command("log")
+@recording.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
+@click.option(
+    "-M",
+    "--metric",
+    "measured",
+    multiple=True,
+    metavar="K=V[@STEP]",
+    shell_complete=completion.given_metrics,
+    help="A metric, nan and inf included.",
+)
+@click.option("--metrics-file", multiple=True, type=_FILE, metavar="FILE", help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.")
+@click.option("-m", "--message", metavar="TEXT", help="The subject; by itself it says the name, metrics and params.")
+@recording.options
+@click.option("--artifact", "artifacts", multiple=True, type=_FILE, metavar="PATH", help="A file to keep, ignored or not.")
+@click.option("--status", type=click.Choice(STATUSES), default="finished", show_default=True, help="How the run ended.")
+@click.option("--dry-run", is_flag=True, help="Print what would be committed, and what would be left out and why.")
+def log_command(
+    given: tuple[str, ...],
+    params_file: tuple[Path, ...],
+    measured: tuple[str, ...],
+    metrics_file: tuple[Path, ...],
+    artifacts: tuple[Path, ...],
+    advance: bool | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Record the work tree as it is now, with its params and metrics, as one commit and one tag.
+
+    \b
+    gitexp log --param lr=0.01 --metric rmse=18.2
+    gitexp log --params-file params.yaml --metrics-file metrics.csv -m "Wider"
+
+    Tracked files enter as they are on disk, and untracked ones that are not ignored, too large or secret-looking.
+    """
+    repo = Repo.discover()
+    known = settings.load(repo.root)
+    points = [parse_metric(text) for text in measured]
+    entry = log.check(
+        repo,
+        given=params.nest([params.parse_assignment(text) for text in given]),
+        params_files=params_file,
+        points=points,
+        metrics_files=metrics_file,
+        artifacts=artifacts,
+        limit=known.max_file_size,
+    )
+    if options["name"]:
+        store.check_name(repo, options["name"])
+    if dry_run:
+        _show_plan(repo, known, entry)
+        return
+    recorded, shot = log.record_work_tree(repo, entry, known=known, advance=advance, talk=data.talk(), **options)
+    report(recorded, shot)
+    files = recorded.experiment.files.values()
+    for path, option in ((result_paths.PARAMS, "--params-file"), (result_paths.METRICS, "--metrics-file")):
+        if path not in files:
+            output.say(f"{path} is yours and stays as it is; to record what it says: {option} {path}")
+
+
+def parse_metric(text: str) -> MetricPoint:
+    """Read ``name=value`` or ``name=value@step``; raise UsageError."""
+    name, sign, rest = text.rpartition("=") if text.count("=") > 1 else text.partition("=")
+    if not sign or not name.strip():
+        raise UsageError(f"'{text}' is not metric=value; write for example rmse=18.2 or loss=0.5@100")
+    value, at, step = rest.partition("@")
+    if at and not step.lstrip("-").isdigit():
+        raise UsageError(f"the step of metric '{name}' must be a whole number, not '{step}'")
+    checked = metrics.check_name(name.strip())
+    return MetricPoint(checked, metrics.parse_number(checked, value), int(time.time() * 1000), int(step) if at else 0)
+
+
+def report(recorded: store.Recorded, shot: Snapshot) -> None:
+    """Print the name and commit on stdout; on stderr what entered, what did not, and where the branch went."""
+    if shot.taken:
+        output.say(f"untracked files taken: {_listed(shot.taken)}")
+    left: dict[str, list[str]] = {}
+    for path, why in shot.left_out:
+        left.setdefault(why, []).append(path)
+    for why, paths in left.items():
+        output.say(f"left out: {_listed(paths)} ({why})")
+    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
+        output.say("to take such files all the same: git add them, or name them in the setting 'include' ([tool.gitexp])")
+    for warning in recorded.warnings:
+        output.say(f"warning: {warning}")
+    if recorded.advanced:
+        output.say(f"branch {recorded.advanced} moved onto it")
+    else:
+        output.say(f"it stands beside the branch ({recorded.beside}), held by its tag")
+    click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
+
+
+def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
+    shot, places = log.take(repo, known, entry)
+    try:
+        click.echo("would record:")
+        for kind, paths in (
+            ("changed", shot.changed),
+            ("untracked", shot.taken),
+            ("artifact", tuple(sorted(entry.artifacts))),
+            ("to DVC", tuple(sorted(entry.large))),
+        ):
+            for path in paths:
+                click.echo(f"  {kind:<10} {output.clean(path)}")
+        for path, content in ((places.params, params.dump(entry.params)), (places.metrics, entry.metrics)):
+            click.echo(f"  {'result':<10} {path}")
+            for line in content.decode().splitlines()[:20]:
+                click.echo(f"             {output.clean(line)}")
+        for path, why in shot.left_out:
+            click.echo(f"would leave out: {output.clean(path)} ({why})")
+        click.echo("nothing was recorded (--dry-run)")
+    finally:
+        log.discard(shot)
+
+
+def _listed(paths: tuple[str, ...] | list[str], most: int = 8) -> str:
+    shown = ", ".join(output.clean(path) for path in paths[:most])
+    return shown if len(paths) <= most else f"{shown} and {len(paths) - most:,} more"

@@ -1,0 +1,203 @@
+"""``gitexp status``, ``watch`` and ``recover``: runs that go on, and runs that died."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitexp.cli import output
+from gitexp.formats import message
+from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.repo import Repo
+from gitexp.runs import finish, journal
+from gitexp.store import record
+
+_NAMED = 5  # experiments that a line names
+_CURVE = 30  # columns of a small curve
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+@click.command("status")
+@click.option("--json", "form", flag_value="json", help="Print JSON.")
+def status_command(form: str | None) -> None:
+    """Show the runs going on with their latest values, dead runs, and what is not pushed yet."""
+    repo = Repo.discover()
+    live, dead = finish.live_runs(repo), finish.dead_runs(repo)
+    remote, waiting = _unpushed(repo)
+    if form:
+        described = {name: [_described(folder) for folder in folders] for name, folders in (("live", live), ("dead", dead))}
+        output.print_json({**described, "remote": remote, "not_pushed": waiting})
+        return
+    for line in (line for folder in live for line in _lines(folder, _terminal())):
+        click.echo(line)
+    if not live:
+        click.echo("no run is going on")
+    for folder in dead:
+        known = _described(folder)
+        click.echo(f"dead: {known['id']}, started {known['started']}, {output.clean(known['command'] or 'no command')}")
+    if dead:
+        click.echo("to record dead runs with what they had logged: gitexp recover")
+    if remote and waiting:
+        some = ", ".join(waiting[:_NAMED]) + (f" and {len(waiting) - _NAMED:,} more" if len(waiting) > _NAMED else "")
+        click.echo(output.clean(f"not on {remote}, as far as is known here: {some}; to send them: gitexp push"))
+
+
+def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
+    """Return the remote that a push would go to, and the names of the experiments that it lacks; no remote is asked."""
+    from gitexp.store.index import Index
+    from gitexp.store.remote import transport
+
+    try:
+        remote = transport.find(repo, head=repo.found_at).name
+    except UsageError:
+        return None, []
+    return remote, [item.name for item in Index(repo).unpushed(remote)]
+
+
+@click.command("watch")
+@click.argument("wanted", metavar="[RUN]", required=False)
+@click.option("--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look.")
+def watch_command(wanted: str | None, every: float) -> None:
+    """Follow a run until it ends: its latest values and curves. RUN is the start of its id; without, the latest one."""
+    repo = Repo.discover()
+    folder = _chosen(finish.live_runs(repo), wanted)
+    drawn = 0
+    while folder.exists() and journal.is_alive(folder):
+        lines = _lines(folder, _terminal(shutil.get_terminal_size().lines))
+        back = f"\x1b[{drawn}A\x1b[J" if drawn and sys.stdout.isatty() else ""
+        click.echo(back + "\n".join(lines))
+        drawn = len(lines)
+        time.sleep(max(every, 0.1))
+    click.echo("the run ended; gitexp show @" if not folder.exists() else "the run died; gitexp recover")
+
+
+@click.command("recover")
+@click.argument("wanted", metavar="[RUN]...", nargs=-1)
+def recover_command(wanted: Sequence[str]) -> int:
+    """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is the start of an id."""
+    repo = Repo.discover()
+    record.settle(repo)
+    dead = finish.dead_runs(repo)
+    chosen = [_chosen(dead, name) for name in wanted] if wanted else dead
+    if not chosen:
+        click.echo("there is no dead run")
+    failed = 0
+    for folder in chosen:
+        try:
+            recorded = finish.recover(repo, folder)
+        except GitexpError as error:
+            output.say(f"{folder.name} could not be recovered: {error}")
+            failed = 2
+            continue
+        if recorded is None:
+            output.say(f"{folder.name} needed nothing: it was recorded already, or died before it had started")
+            continue
+        for warning in recorded.warnings:
+            output.say(f"warning: {warning}")
+        click.echo(f"{recorded.experiment.name} {recorded.experiment.short} ({recorded.experiment.status})")
+    return failed
+
+
+def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
+    found = [folder for folder in folders if folder.name.startswith(wanted or "")]
+    if not found:
+        raise NotFoundError(f"there is no such run '{wanted}'; to see them: gitexp status" if wanted else "no run is going on")
+    return found[-1]
+
+
+def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
+    """Return what there is to see of a run; with the terminal's size, no line is wrapped there and nothing scrolls away."""
+    columns, height = size or (10_000, 10_000)
+    known = _described(folder)
+    lasted = output.duration(known["seconds"])
+    command = _shortened(output.clean(known["command"] or ""), columns - len(folder.name) - len(lasted) - 4)
+    head = f"{output.styled(known['id'], bold=True)}  {lasted}  {command}".rstrip()
+    latest = [*_latest(folder).items()]
+    shown = latest if len(latest) <= height - 2 else latest[: max(1, height - 3)]
+    cells = [(output.number(values[-1]), str(step), curve(values, min(_CURVE, columns // 4))) for _, (values, step) in shown]
+    beside = sum(max((output.width(row[at]) for row in cells), default=0) for at in range(3)) + 2 + 3 * 2
+    rows = [[_shortened(output.clean(name), columns - beside), *row] for (name, _), row in zip(shown, cells)]
+    lines = output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:] if rows else ["nothing logged yet"]
+    more = [f"and {len(latest) - len(shown)} metrics more"] if len(shown) < len(latest) else []
+    return [head, *(f"  {line}" for line in (*lines, *more))]
+
+
+def _shortened(text: str, columns: int) -> str:
+    """Return a text without its middle where it is too wide: names of metrics differ at their beginnings and ends."""
+    columns = max(columns, 8)
+    if output.width(text) <= columns:
+        return text
+    keep = columns - 1
+    while output.width(text[: keep - keep // 2] + text[len(text) - keep // 2 :]) > columns - 1:
+        keep -= 1
+    return f"{text[: keep - keep // 2]}…{text[len(text) - keep // 2 :]}"
+
+
+def _terminal(height: int = 10_000) -> tuple[int, int] | None:
+    columns = output.terminal_width()
+    return (columns - 1, height) if columns else None  # the last column stays free: some terminals wrap when it is filled
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    facts = journal.all_facts(folder)
+    started = facts.get("started", "")
+    try:
+        seconds = (datetime.now(timezone.utc) - message.parse_time(started)).total_seconds()
+    except ValueError:
+        seconds = 0.0
+    return {
+        "id": folder.name,
+        "started": started,
+        "seconds": seconds,
+        "command": " ".join(facts.get("command") or []) or None,
+        "params": journal.read_params(folder),
+        "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
+    }
+
+
+def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:
+    """Return the last values of each metric and its last step, from the end of the journal."""
+    found: dict[str, tuple[list[float], int]] = {}
+    for point in _tail(folder / "metrics.csv", most):
+        values = found.get(point.name, ([], 0))[0]
+        values.append(point.value)
+        found[point.name] = (values, point.step)
+    return found
+
+
+def _tail(path: Path, most: int) -> Iterator[MetricPoint]:
+    import io
+
+    from gitexp.formats import metrics
+
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            data = file.read()
+    except OSError:
+        return
+    first = data.find(b"\n") + 1  # the header, or a row that the window cuts
+    last = data.rfind(b"\n") + 1
+    yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))
+
+
+def curve(values: Sequence[float], width: int = _CURVE) -> str:
+    """Return a small curve of the values in one line of block characters."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return ""
+    size = max(1, len(finite) / width)
+    thinned = [finite[int(at * size)] for at in range(min(width, len(finite)))]
+    low, high = min(thinned), max(thinned)
+    span = (high - low) or 1.0
+    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in thinned)

@@ -1,0 +1,1 @@
+"""What differs and whether it holds: diff, gate, verify, reproduce, bisect, why."""

@@ -1,0 +1,143 @@
+"""Whether an experiment is good enough: against another one, or against fixed bounds. For CI, where the answer is an exit code."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from gitexp.formats.errors import NotFoundError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
+from gitexp.store import reference
+from gitexp.store.index import Index
+
+
+class Allowance(NamedTuple):
+    """How much worse a metric may get: an amount, or (``relative``) a share of what it was."""
+
+    amount: float
+    relative: bool
+
+
+class Verdict(NamedTuple):
+    """What a gate found.
+
+    Attributes:
+        worse_by: how much worse the value is than ``before``; negative where it is better, None without a baseline.
+        failures: why it does not pass, empty where it does.
+    """
+
+    metric: str
+    name: str
+    value: float
+    baseline: str | None
+    before: float | None
+    worse_by: float | None
+    failures: tuple[str, ...]
+
+
+def parse_allowance(text: str) -> Allowance:
+    """Read ``1%`` or ``0.02``; raise UsageError for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
+    if not match:
+        raise UsageError(f"'{text}' is no allowance; write a share like 1%, or an amount like 0.02")
+    return Allowance(float(match[1]) / (100 if match[2] else 1), bool(match[2]))
+
+
+def check(
+    metric: str,
+    way: str | None,
+    candidate: Experiment,
+    baseline: Experiment | None,
+    allowance: Allowance,
+    low: float | None,
+    high: float | None,
+) -> Verdict:
+    """Judge a candidate.
+
+    Args:
+        way: ``min`` or ``max``, the better direction of the metric; needed with a baseline.
+        low, high: the bounds that the value must keep.
+
+    Raises:
+        NotFoundError: one of the experiments has no such metric.
+        UsageError: nobody knows which way is better, or the baseline's value is no number.
+    """
+    value = _value(candidate, metric)
+    failures = ["it is not a number"] if math.isnan(value) else []
+    failures += [f"it is below {low:g}"] if low is not None and value < low else []
+    failures += [f"it is above {high:g}"] if high is not None and value > high else []
+    before = worse_by = None
+    if baseline:
+        if way is None:
+            raise UsageError(f"is a higher or a lower '{metric}' better? Say --direction min or max, or set it: [tool.gitexp.metrics]")
+        before = _value(baseline, metric)
+        if not math.isfinite(before):
+            raise UsageError(f"{baseline.name} has {metric}={before}, which nothing can be measured against; choose another with --against")
+        worse_by = value - before if way == "min" else before - value
+        allowed = allowance.amount * abs(before) if allowance.relative else allowance.amount
+        if worse_by > allowed + 1e-12 * abs(before):  # 1% of 100 is 1, whatever the last bit says
+            failures.append(
+                f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)}, and {_allowed(allowance)} is allowed"
+            )
+    return Verdict(metric, candidate.name, value, baseline.name if baseline else None, before, worse_by, tuple(failures))
+
+
+def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
+    """Return the newest experiment with the metric that HEAD's history has, or that started there, and ``against`` has not.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    base = index.repo.resolve(against) if against and index.named(against) is None else None
+    commits = _history(index, "HEAD", *([f"^{base}"] if base else []))
+    found = _newest(index, metric, lambda item: item.id in commits or item.parent in commits)
+    if found is None:
+        raise NotFoundError(
+            f"no experiment with '{metric}' in HEAD's history"
+            + (f" that {against} has not" if base else "")
+            + "; name one: gitexp gate REF ..."
+        )
+    return found
+
+
+def baseline_of(index: Index, ref: str, metric: str, candidate: Experiment, settings: Settings) -> Experiment:
+    """Return what ``ref`` means: an experiment, or for a branch or commit the newest experiment with the metric in its history.
+
+    Raises:
+        NotFoundError: there is no such thing, or no experiment in its history.
+    """
+    commit = index.repo.resolve(ref) if index.named(ref) is None and not re.match(r"@|(best|worst):", ref) else None
+    if commit is None:
+        return reference.resolve(index, ref, settings)
+    commits = _history(index, commit)
+    found = _newest(index, metric, lambda item: item.id in commits and item.id != candidate.id)
+    if found is None:
+        raise NotFoundError(
+            f"no experiment with '{metric}' in the history of '{ref}'; in CI, fetch all of it and its tags (fetch-depth: 0)"
+        )
+    return found
+
+
+def _history(index: Index, *revisions: str) -> frozenset[str]:
+    return frozenset(index.repo.git("rev-list", *revisions, ok=(0, 128)).decode().split())
+
+
+def _newest(index: Index, metric: str, fits: Callable[[Experiment], bool]) -> Experiment | None:
+    return next((item for item in index.select(everybody=True) if metric in item.metrics and fits(item)), None)
+
+
+def _value(experiment: Experiment, metric: str) -> float:
+    if metric not in experiment.metrics:
+        raise NotFoundError(f"{experiment.name} has no metric '{metric}'; it has: {', '.join(experiment.metrics) or 'none'}")
+    return float(experiment.metrics[metric])
+
+
+def _amount(worse_by: float, before: float) -> str:
+    return f"{worse_by:.4g} ({100 * worse_by / abs(before):.3g}%)" if before else f"{worse_by:.4g}"
+
+
+def _allowed(allowance: Allowance) -> str:
+    return f"{100 * allowance.amount:g}%" if allowance.relative else f"{allowance.amount:g}"

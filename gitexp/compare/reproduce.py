@@ -1,0 +1,252 @@
+"""Run an experiment again and say whether it comes out the same; where it does not, say what differs.
+
+A second run tells noise from change: a result that differs from itself was never fixed by a seed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from gitexp.compare import rerun, venv
+from gitexp.formats import environment, message
+from gitexp.formats.errors import CannotRunError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.runs import worktree
+from gitexp.store import conditions, notes
+from gitexp.store import record as store
+
+ENVIRONMENTS = ("current", "recorded")
+_NOISE = 3  # a drift within so many times the distance of two equal runs is no more than noise
+
+
+class Tolerance(NamedTuple):
+    """How far a metric may be off: an absolute amount, or a share of the recorded value."""
+
+    amount: float = 0.0
+    relative: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.amount * 100:g}%" if self.relative else f"{self.amount:g}"
+
+    def allows(self, recorded: float, now: float) -> bool:
+        """Whether the two count as the same; NaN is the same as NaN."""
+        if recorded == now or (math.isnan(recorded) and math.isnan(now)):
+            return True
+        return abs(now - recorded) <= self.amount * (abs(recorded) if self.relative else 1)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A metric as it was recorded and as it came out; None where there is none."""
+
+    name: str
+    recorded: float | None
+    now: float | None
+    same: bool
+
+
+class Difference(NamedTuple):
+    """Something that is not as it was recorded: ``kind`` is python, package, hardware, gpu or data."""
+
+    kind: str
+    name: str
+    recorded: str | None
+    now: str | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a reproduction ended.
+
+    Attributes:
+        same: every metric is within its tolerance.
+        differences: what is not as it was recorded, whatever the verdict.
+        reasons: why it drifted, in sentences; empty where it did not.
+        noise: for each metric that two equal runs disagree on, how far.
+        experiment: what the new run was recorded as, where that was asked for.
+        kept: the work tree, where the user wanted to keep it.
+    """
+
+    same: bool
+    metrics: tuple[Compared, ...]
+    differences: tuple[Difference, ...] = ()
+    reasons: tuple[str, ...] = ()
+    noise: Mapping[str, float] | None = None
+    experiment: Experiment | None = None
+    kept: Path | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether every metric is the very same number, without any tolerance."""
+        exactly = Tolerance()
+        return all(item.recorded is not None and item.now is not None and exactly.allows(item.recorded, item.now) for item in self.metrics)
+
+
+def parse_tolerance(text: str) -> tuple[str | None, Tolerance]:
+    """Read ``rmse=1e-6``, ``rmse=1%``, or one for all metrics, ``1%``; raise UsageError."""
+    name, sign, amount = text.rpartition("=")
+    match = re.fullmatch(r"\s*(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)\s*(%?)\s*", amount, re.IGNORECASE)
+    if not match or (sign and not name.strip()):
+        raise UsageError(f"'{text}' is no tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics")
+    return name.strip() or None, Tolerance(float(match[1]) / (100 if match[2] else 1), bool(match[2]))
+
+
+def reproduce(
+    repo: Repo,
+    experiment: Experiment,
+    tolerances: Mapping[str | None, Tolerance],
+    *,
+    env: str = "current",
+    record: bool = False,
+    keep: bool = False,
+    brought: Sequence[str] = (),
+    shown: TextIO | None = None,
+    told: Callable[[str], None] = lambda text: None,
+) -> Verdict:
+    """Run an experiment's command at its commit and compare every metric; the outcome is kept as a note on it.
+
+    Args:
+        brought: files of the user's work tree, from its top, that it reads and nobody declared: copied as declared ones are.
+        told: takes what is being done, where that is not to be expected.
+
+    Raises:
+        CannotRunError: it could not be run, so there is no verdict.
+        UsageError: a tolerance is for a metric that it has not.
+    """
+    todo = replace(rerun.task(repo, experiment), brought=tuple(brought))
+    if all(name.startswith("system.") for name in experiment.metrics):
+        raise CannotRunError(f"{experiment.name} has no metric, so there is nothing to compare; by hand: gitexp checkout {experiment.name}")
+    unknown = [name for name in tolerances if name is not None and name not in experiment.metrics]
+    if unknown:
+        raise UsageError(f"{experiment.name} has no metric '{unknown[0]}'; it has {', '.join(experiment.metrics) or 'none'}")
+    with worktree.checkout(repo, experiment.id, "reproduce", keep) as tree:
+        if env == "recorded":
+            told("building the recorded environment")
+        python = venv.build(todo.requirements, tree.parent / "env", repo.root, tree, shown) if env == "recorded" else None
+        first = rerun.execute(repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None)
+        compared = compare(experiment.metrics, first.metrics, tolerances)
+        same = all(item.same for item in compared)
+        differences = tuple(differing(repo, experiment, todo, first))
+        noise: dict[str, float] | None = None
+        reasons: tuple[str, ...] = ()
+        if not same:
+            told(f"{experiment.name} drifted; once more, to tell noise from change")
+            worktree.reset(repo, tree, experiment.id)
+            again = rerun.execute(repo, tree, todo, python=python, shown=shown)
+            noise = distances(first.metrics, again.metrics)
+            reasons = tuple(explained(compared, noise, differences, experiment.extra.get("seed"), env, brought))
+    verdict = Verdict(same, compared, differences, reasons, noise, first.experiment, tree if keep else None)
+    notes.add(repo, [experiment.id], [{"verified": _event(verdict, env, tolerances)}])
+    return verdict
+
+
+def compare(recorded: Mapping[str, float], now: Mapping[str, float], tolerances: Mapping[str | None, Tolerance]) -> tuple[Compared, ...]:
+    """Compare every metric but ``system.*``; one that is only on one side is not the same."""
+    everywhere = tolerances.get(None, Tolerance())
+    found = []
+    for name in dict.fromkeys([*recorded, *now]):
+        if name.startswith("system."):
+            continue
+        a, b = recorded.get(name), now.get(name)
+        same = a is not None and b is not None and tolerances.get(name, everywhere).allows(a, b)
+        found.append(Compared(name, a, b, same))
+    return tuple(found)
+
+
+def differing(repo: Repo, experiment: Experiment, todo: rerun.Task, ran: rerun.Ran) -> Iterable[Difference]:
+    """Yield what was not as it was recorded."""
+    before, now = (environment.parse_requirements(text) for text in (todo.requirements, ran.requirements))
+    for name in sorted({*before, *now}) if before else ():
+        if before.get(name) != now.get(name):
+            yield Difference("python" if name == "python" else "package", name, before.get(name), now.get(name))
+    for name, hashed in todo.inputs.items():
+        if ran.inputs.get(name) != hashed:
+            yield Difference("data", name, hashed, ran.inputs.get(name))
+    said = message.trailers(store.full_message(repo, experiment.id))
+    stale = experiment.extra.get("data_stale")
+    for path in stale if isinstance(stale, list) else ():
+        yield Difference("data", f"{path} (was not committed in DVC)", None, "what its pointer says")
+    here = {"hardware": environment.hardware(), "gpu": conditions.here().get("gpu")}
+    for kind, recorded in (("hardware", said.get("Hardware")), ("gpu", said.get("GPU"))):
+        if recorded != here[kind] and (recorded or kind == "gpu"):
+            yield Difference(kind, kind, recorded, here[kind])
+
+
+def distances(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """Return how far two runs of the very same are apart, for each metric on which they are."""
+    exact = Tolerance()
+    return {
+        name: abs(other[name] - value)
+        for name, value in one.items()
+        if name in other and not name.startswith("system.") and not exact.allows(value, other[name])
+    }
+
+
+def explained(
+    compared: Sequence[Compared],
+    noise: Mapping[str, float],
+    differences: Sequence[Difference],
+    seed: Any,
+    env: str,
+    brought: Sequence[str] = (),
+) -> Iterable[str]:
+    """Yield why it drifted: noise, what differs, or that nothing known does."""
+    drifted = [item for item in compared if not item.same]
+    noisy = [item for item in drifted if item.name in noise]
+    if noisy:
+        worst = noisy[0]
+        how = (
+            "although a seed was set: something else is random (threads, GPU kernels, hash order: PYTHONHASHSEED)"
+            if seed
+            else "a seed is not fixed; call gitexp.seed_everything(0) at the start"
+        )
+        yield f"two equal runs differ ({worst.name} by {noise[worst.name]:.3g}): {how}"
+    if all(_only_noise(item, noise) for item in drifted):
+        return
+    if noisy:
+        yield "but that noise is smaller than the drift, so something else changed too"
+    groups = {"data": "input data changed", "python": "another Python", "package": "other package versions", "gpu": "another GPU or driver"}
+    for kind, text in groups.items():
+        found = [item for item in differences if item.kind == kind]
+        if found:
+            shown = ", ".join(_shown(item) for item in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+            hint = "; to run with those recorded: --env recorded" if kind == "package" and env == "current" else ""
+            yield f"{text}: {shown}{hint}"
+    rest = [item for item in differences if item.kind == "hardware"]
+    if rest:
+        yield f"other hardware: {_shown(rest[0])}"
+    if brought:
+        yield f"whether {', '.join(brought)} is what it was is not known: it was not declared then"
+    elif not differences:
+        yield "nothing that was recorded differs: an input that is not declared (--input), the network or the clock plays a part"
+
+
+def _only_noise(item: Compared, noise: Mapping[str, float]) -> bool:
+    if item.recorded is None or item.now is None:
+        return False
+    return abs(item.now - item.recorded) <= _NOISE * noise.get(item.name, 0.0)
+
+
+def _shown(item: Difference) -> str:
+    if item.kind == "data":
+        return item.name if item.now else f"{item.name} (not there)"
+    name = "" if item.kind == item.name else f"{item.name} "
+    return f"{name}{item.recorded or 'none'} -> {item.now or 'none'}"
+
+
+def _event(verdict: Verdict, env: str, tolerances: Mapping[str | None, Tolerance]) -> dict[str, Any]:
+    drifted = {item.name: [_finite(item.recorded), _finite(item.now)] for item in verdict.metrics if not item.same}
+    facts = {"verdict": "same" if verdict.same else "drifted", "env": env, "host": environment.host(), "drifted": drifted}
+    if verdict.same and not verdict.exact:
+        facts["tolerance"] = ", ".join(f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items())
+    return {**{key: value for key, value in facts.items() if value}, **({"reasons": list(verdict.reasons)} if verdict.reasons else {})}
+
+
+def _finite(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)

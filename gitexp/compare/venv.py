@@ -1,0 +1,96 @@
+"""A recorded environment again: its Python and its packages, each at its version, in a folder of its own.
+
+With uv where that is installed (it fetches a missing Python too), else with venv and pip. Every distribution was recorded,
+so nothing is resolved: the list is installed as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from gitexp.formats import environment
+from gitexp.formats.errors import CannotRunError
+
+_FOLDER = re.compile(r"# (?P<name>[\w.-]+)==\S+ \((?P<editable>editable, )?from file://(?P<path>.+)\)")
+
+
+def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO | None = None) -> Path:
+    """Build an environment in the new folder ``place`` and return its interpreter.
+
+    Args:
+        requirements: what ``environment.requirements`` wrote.
+        root, tree: the user's work tree, and the one that stands for it: a project installed from the one is from the other.
+        shown: takes what the installer says.
+
+    Raises:
+        CannotRunError: that Python is not there, or a package cannot be installed.
+    """
+    version = environment.parse_requirements(requirements).get("python")
+    if not version:
+        raise CannotRunError("the experiment has no recorded environment; use --env current")
+    wanted = [line for line in requirements.splitlines() if line and not line.startswith("#")]
+    folders = [_moved(match["path"], root, tree) for line in requirements.splitlines() if (match := _FOLDER.match(line))]
+    (place.parent / f"{place.name}.txt").write_text("\n".join(wanted) + "\n")
+    listed = ["-r", str(place.parent / f"{place.name}.txt")]
+    editable = [word for folder in folders if Path(folder).exists() for word in ("-e", folder)]
+    python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if uv := shutil.which("uv"):
+        _venv_by_uv(uv, version, place, shown)
+        install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps"]
+    else:
+        _run([_python(version), "-m", "venv", str(place)], shown)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    if wanted:
+        _run([*install, *listed], shown)
+    if editable:
+        _run([*install, *editable], shown)
+    return python
+
+
+def _venv_by_uv(uv: str, version: str, place: Path, shown: TextIO | None) -> None:
+    """Make an environment of the very version: ours, one that uv knows or can fetch, else another of the same minor version.
+
+    uv does not look for the Python that we run on, and fetches what it does not know from another place than packages.
+    """
+    words = [uv, "venv", "--quiet", "--python"]
+    if version == platform.python_version():
+        _run([*words, sys.executable, str(place)], shown)
+        return
+    try:
+        _run([*words, version, str(place)], None)
+    except CannotRunError:
+        _run([*words, _python(version), str(place)], shown)
+
+
+def _python(version: str) -> str:
+    """Return a Python of the recorded minor version; packages are bound to that, not to the patch version."""
+    minor = ".".join(version.split(".")[:2])
+    if minor == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    found = shutil.which(f"python{minor}")
+    if found is None:
+        raise CannotRunError(f"Python {minor} is not installed here, and cannot be fetched; install it, or uv, which can: pip install uv")
+    return found
+
+
+def _moved(path: str, root: Path, tree: Path) -> str:
+    place = Path(path)
+    return str(tree / place.relative_to(root)) if place.is_relative_to(root) else path
+
+
+def _run(words: Sequence[str], shown: TextIO | None) -> None:
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    if shown and done.stdout:
+        shown.write(done.stdout)
+    if done.returncode:
+        said = [line for line in done.stdout.splitlines() if line.strip()]
+        why = next((line.strip() for line in said if re.match(r"(?i)\s*(error|×)", line)), said[-1] if said else "no reason given")
+        raise CannotRunError(f"the recorded environment could not be built: {why}; use --env current, or check the package index")

@@ -1,0 +1,147 @@
+"""The values that everything else passes around: an experiment as git holds it, and one point of a metric.
+
+Nothing here starts a process or opens a file. What has to be read later (a file of the commit, the whole
+metric history) is asked of the ``Source`` that handed the experiment out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import git
+    import pandas as pd
+
+STATUSES = ("finished", "failed", "killed")
+
+
+class MetricPoint(NamedTuple):
+    """One row of ``metrics.csv``: ``timestamp`` in ms since the epoch, ``step`` a whole number."""
+
+    name: str
+    value: float
+    timestamp: int
+    step: int
+
+
+class Source(Protocol):
+    """Where an experiment's files can be read from."""
+
+    def read_file(self, commit: str, path: str) -> bytes: ...
+    def gitpython_commit(self, commit: str) -> git.Commit: ...
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A finished run, as one commit and one annotated tag hold it.
+
+    Attributes:
+        name: what this clone calls it, ``exp-7`` or ``origin/exp-7``.
+        id: the commit hash, its identity everywhere.
+        tag: the hash of the annotated tag object.
+        parent: the commit that the run started from, None in a repository that had none.
+        subject: the first line of the commit message.
+        status: ``finished``, ``failed`` or ``killed``.
+        started: when the run started, with its time zone.
+        duration: seconds, None where nobody measured it.
+        params: flat, ``{"model.depth": 3}``; lists stay lists.
+        metrics: the last value of each metric.
+        labels: words, sorted, those added later included.
+        notes: texts added later, oldest first.
+        group: the name that the experiments of one sweep share.
+        author, email: who ran it.
+        branch: the branch that it was run on, None on a detached HEAD.
+        command: the command line, secrets redacted.
+        files: where the results lie in the tree, ``{"params": "params.yml", "metrics": "metrics.csv"}``.
+        extra: what else the tag summary says (exit code, source of an import, ...).
+    """
+
+    name: str
+    id: str
+    tag: str
+    subject: str
+    status: str
+    started: datetime
+    parent: str | None = None
+    duration: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    group: str | None = None
+    author: str = ""
+    email: str = ""
+    branch: str | None = None
+    command: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def short(self) -> str:
+        """The first ten digits of the commit hash."""
+        return self.id[:10]
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed: the last line of the traceback, or the exit code; None where that is not known."""
+        error = self.extra.get("error")
+        return error if isinstance(error, str) and error else None
+
+    @property
+    def commit(self) -> git.Commit:
+        """The commit as a GitPython object, for what gitexp has no word for."""
+        return self._source().gitpython_commit(self.id)
+
+    def read(self, path: str) -> bytes:
+        """Return a file of the experiment as it was recorded.
+
+        Raises:
+            NotFoundError: the experiment has no such file.
+        """
+        return self._source().read_file(self.id, path)
+
+    def points(self) -> Iterator[MetricPoint]:
+        """Yield every recorded value, and those that came after the recording.
+
+        Raises:
+            NotFoundError: the commit, or a file of it, is not here.
+        """
+        from gitexp.formats import late_values, result_files
+
+        return chain(result_files.of(self.files, self.read), late_values.points(self.extra.get("events", ())))
+
+    def history(self) -> pd.DataFrame:
+        """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC) and step."""
+        import pandas as pd
+
+        columns = {"Name": "name", "Value": "value", "Timestamp": "timestamp", "Step": "step"}
+        if self.files.get("metrics") in ("metrics.csv", ".gitexp/metrics.csv") and not self.extra.keys() & {"source", "events"}:
+            frame = pd.read_csv(io.BytesIO(self.read(self.files["metrics"]))).rename(columns=columns)
+        else:
+            frame = pd.DataFrame(self.points(), columns=[*columns.values()])
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True, errors="coerce")
+        return frame
+
+    def _repr_html_(self) -> str:
+        """How it shows in a notebook."""
+        from gitexp.formats import card
+
+        facts = {
+            "": self.status,
+            "started": f"{self.started:%Y-%m-%d %H:%M}",
+            "commit": self.short,
+            "by": self.author,
+            "labels": self.labels,
+        }
+        return card.html(self.name, facts, self.params, self.metrics)
+
+    def _source(self) -> Source:
+        if self.source is None:
+            raise ValueError(f"{self.name} was made by hand and has no repository to read from")
+        return self.source

@@ -1,0 +1,80 @@
+"""What was logged after an experiment was recorded: values that came too late for its commit, which never changes.
+
+They are events in its git notes, ``{"metrics": [[name, value, ms, step], ...]}`` and ``{"params": {name: value}}``. The index
+adds them to the summary, and whoever reads the course of a metric adds their points to those of the commit's files. Notes
+come from anybody's remote: what has another form is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from gitexp.formats import metrics
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import MetricPoint
+
+_PLAIN = (str, int, float, bool, type(None))
+
+
+def event(points: Iterable[MetricPoint]) -> dict[str, Any]:
+    """Return the event that adds points to an experiment; NaN and infinities are texts in it, since it is JSON."""
+    plain = ((name, value if abs(value) < float("inf") else str(float(value)), at, step) for name, value, at, step in points)
+    return {"metrics": [[*row] for row in plain]}
+
+
+def points(events: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]:
+    """Yield the metric values that notes add to an experiment."""
+    for item in events:
+        rows = item.get("metrics")
+        for row in rows if isinstance(rows, list) else ():
+            try:
+                name, value, timestamp, step = row
+                point = MetricPoint(metrics.check_name(name), float(value), int(timestamp), int(step))
+                name.encode()
+            except (TypeError, ValueError, OverflowError, GitexpError):
+                continue
+            if max(abs(point.timestamp), abs(point.step)) < 2**63:
+                yield point
+
+
+def params(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the params that notes add to an experiment, flat."""
+    found: dict[str, Any] = {}
+    for item in events:
+        values = item.get("params")
+        found.update({name: value for name, value in values.items() if _is_plain(value)} if isinstance(values, dict) else {})
+    try:
+        json.dumps(found, ensure_ascii=False).encode()
+    except ValueError:  # half a surrogate pair can be neither stored nor printed
+        return {}
+    return found
+
+
+def last(recorded: Mapping[str, Any], events: Iterable[Mapping[str, Any]], course: Callable[[], Iterable[MetricPoint]]) -> dict[str, Any]:
+    """Return the last value of each metric with those that came late.
+
+    Args:
+        recorded: the last values that the summary has.
+        course: gives the recorded points; asked only where a metric has late values and recorded ones.
+    """
+    added = [*points(events)]
+    names = {point.name for point in added}
+    if not names & recorded.keys():
+        return {**recorded, **metrics.last_values(added)}
+    try:
+        before = [point for point in course() if point.name in names]
+    except GitexpError:  # not in this clone
+        before = []
+    return {**recorded, **metrics.last_values(chain(before, added))}
+
+
+def is_any(events: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether anything came late."""
+    return any("metrics" in item or "params" in item for item in events)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, _PLAIN) or (isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value))

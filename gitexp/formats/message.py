@@ -1,0 +1,204 @@
+"""The words of an experiment in git: its commit message with trailers, and its tag message with the summary.
+
+The summary is one line of JSON, so that ``list`` needs no commit and no file. It is plain JSON for every reader:
+infinities are written as numbers out of range (``9e999``), NaN as null. The files in the tree are the truth, and the
+summary can be made again from them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from gitexp.formats.experiment import STATUSES, Experiment, Source
+
+SCHEMA = 1
+_MARK = '{"gitexp":'
+_SIGNATURE = rb"(?m)^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$"
+_INFINITY = "\0inf"
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON, and SQLite would choke on it")
+
+
+_STRICT = json.JSONDecoder(parse_constant=_refused)
+
+
+class Tag(NamedTuple):
+    """What an annotated tag object says; ``line`` is the summary as it stands there."""
+
+    commit: str
+    name: str
+    author: str
+    email: str
+    subject: str
+    summary: dict[str, Any]
+    line: str
+
+
+def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100) -> str:
+    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much of it as fits into ``limit`` characters."""
+    shown = _joined(metrics, limit // 2)
+    given = _joined(params, limit - len(name) - len(shown) - 6)
+    text = f"{name}: {shown}" if shown else name
+    return one_line(f"{text} ({given})" if given else text)
+
+
+def own_subject(experiment: Experiment) -> str:
+    """Return the subject that somebody wrote, empty where gitexp made it up."""
+    name = experiment.subject.partition(":")[0]
+    made_up = name == experiment.name.rpartition("/")[2] or (name.startswith("exp-") and name[4:].isdigit())
+    return "" if made_up else experiment.subject
+
+
+def commit_message(title: str, note: str, trailers: Mapping[str, object]) -> str:
+    """Return a commit message: subject, the note as its body, and the trailers that have a value."""
+    lines = [f"Gitexp-{key}: {one_line(str(value))}" for key, value in trailers.items() if value not in (None, "")]
+    body = f"{note.strip()}\n\n" if note.strip() else ""
+    return f"{one_line(title)}\n\n{body}" + "\n".join(lines) + "\n"
+
+
+def trailers(message: str) -> dict[str, str]:
+    """Return the ``Gitexp-*`` trailers of a commit message without their prefix: those of its last paragraph."""
+    last = message.rstrip().rpartition("\n\n")[2]
+    return dict(re.findall(r"^Gitexp-([A-Za-z-]+): (.*)$", last, re.MULTILINE))
+
+
+def body(message: str) -> str:
+    """Return a commit message without its subject and its trailers."""
+    _, _, rest = message.strip().partition("\n")
+    head, _, last = rest.strip().rpartition("\n\n")
+    return head.strip() if last.startswith("Gitexp-") else rest.strip()
+
+
+def tag_message(title: str, summary: Mapping[str, Any]) -> str:
+    """Return a tag message: the subject, and the summary as one line of JSON."""
+    return f"{one_line(title)}\n\n{summary_line(summary)}\n"
+
+
+def summary_line(summary: Mapping[str, Any]) -> str:
+    """Return a summary as one line of JSON."""
+    line = json.dumps({"gitexp": SCHEMA, **_finite(summary)}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return line.replace('"\\u0000inf"', "9e999").replace('"-\\u0000inf"', "-9e999")
+
+
+def parse_tag(data: bytes) -> Tag | None:
+    """Read a raw tag object; None where it is not an experiment's (or says things that no gitexp writes)."""
+    head, _, text = data.decode("utf-8", "replace").partition("\n\n")
+    title, mark, rest = text.partition("\n" + _MARK)
+    if not mark:
+        return None
+    line = _MARK + rest.partition("\n")[0]
+    try:
+        headers = dict(item.split(" ", 1) for item in head.split("\n"))
+        summary = _STRICT.decode(line)
+        if "\\ud" in line:
+            json.dumps(summary, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor printed
+    except (ValueError, RecursionError):
+        return None
+    if not _sound(summary) or headers.get("type") != "commit":
+        return None
+    author, _, email = headers.get("tagger", "").rpartition(">")[0].partition(" <")
+    return Tag(headers["object"], headers.get("tag", ""), author, email, title.partition("\n")[0], summary, line)
+
+
+def is_signed(data: bytes) -> bool:
+    """Whether a raw tag object ends with a signature, of whichever kind git knows."""
+    return re.search(_SIGNATURE, data) is not None
+
+
+def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None) -> Experiment:
+    """Return the experiment that a tag object describes, under the name that this clone gives it."""
+    rest = dict(found.summary)
+    rest.pop("gitexp")
+    metrics = {key: math.nan if value is None else value for key, value in rest.pop("metrics", {}).items()}
+    return Experiment(
+        name=name,
+        id=found.commit,
+        tag=tag,
+        subject=found.subject,
+        status=rest.pop("status"),
+        started=parse_time(rest.pop("started")),
+        parent=rest.pop("parent", None),
+        duration=rest.pop("duration", None),
+        params=rest.pop("params", {}),
+        metrics=metrics,
+        labels=labels,
+        notes=notes,
+        group=rest.pop("group", None),
+        author=found.author,
+        email=found.email,
+        branch=rest.pop("branch", None),
+        command=rest.pop("command", None),
+        files=rest.pop("files", {}),
+        extra={key: value for key, value in rest.items() if key != "labels"},
+        source=source,
+    )
+
+
+def format_time(moment: datetime) -> str:
+    """Return ``2026-11-24T04:10:00.123Z``: UTC, so that text order is time order."""
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def parse_time(text: str) -> datetime:
+    """Read what ``format_time`` wrote; raise ValueError for anything else."""
+    if not _TIME.fullmatch(text):
+        raise ValueError(f"'{text}' is not a time like 2026-11-24T04:10:00.123Z")
+    return datetime.fromisoformat(f"{text[:-1]}+00:00")  # forty times as fast as strptime; before 3.11 it knows no Z
+
+
+def one_line(text: str) -> str:
+    """Return text on one line, without control characters."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _joined(values: Mapping[str, Any], limit: int) -> str:
+    shown: list[str] = []
+    for key, value in values.items():
+        item = f"{key}={value:.6g}" if isinstance(value, float) else f"{key}={value}"
+        if len(", ".join([*shown, item])) > limit:
+            if shown:
+                shown.append("...")
+            break
+        shown.append(item)
+    return ", ".join(shown)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else _INFINITY if value > 0 else f"-{_INFINITY}"
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _sound(summary: Any) -> bool:
+    """Whether a summary has the types that the rest of gitexp relies on: tags come from anybody's remote."""
+    if not isinstance(summary, dict) or not isinstance(summary.get("gitexp"), int) or summary["gitexp"] > SCHEMA:
+        return False
+    metrics, files, labels = summary.get("metrics", {}), summary.get("files", {}), summary.get("labels", [])
+    try:
+        parse_time(summary["started"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return (
+        summary.get("status") in STATUSES
+        and isinstance(summary.get("params", {}), dict)
+        and isinstance(metrics, dict)
+        and {*map(type, metrics.values())} <= {int, float, type(None)}
+        and isinstance(files, dict)
+        and {*map(type, files.values())} <= {str}
+        and isinstance(labels, list)
+        and {*map(type, labels)} <= {str}
+        and {type(summary.get(key)) for key in ("group", "branch", "command", "parent")} <= {str, type(None)}
+        and type(summary.get("duration")) in (int, float, type(None))
+    )

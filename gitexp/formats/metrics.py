@@ -1,0 +1,263 @@
+"""``metrics.csv``: one row for each logged value, in the format of DagsHub's client.
+
+Source of the format: ``dagshub.logger.DAGsHubLogger`` (dagshub 0.7). The header ends with LF; rows are written by
+``csv.writer(quoting=QUOTE_NONNUMERIC)``, so they end with CRLF, text is quoted and numbers are not. We write the same
+bytes, and read whatever the csv module can read. Everything streams: a file of a million rows is never held as objects.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.experiment import MetricPoint
+
+HEADER = b"Name,Value,Timestamp,Step\n"
+COLUMNS = ("name", "value", "timestamp", "step")
+_END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
+_ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'  # as ``format_row`` writes it, of a name without a quote
+_CHUNK = 2**20  # bytes
+_NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
+
+
+def number(name: str, value: Any) -> float:
+    """Return a metric's value as an int or float; NaN and infinities are values like any other.
+
+    NumPy, torch and JAX scalars are taken through ``.item()``.
+
+    Raises:
+        UsageError: None, text, an array or anything else that is not one real number.
+    """
+    kind = type(value)
+    if kind is float or kind is int:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, bool):
+        return int(value)
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
+        try:
+            return number(name, value.item())
+        except (ValueError, RuntimeError, TypeError):
+            shape = getattr(value, "shape", "")
+            raise UsageError(f"metric '{name}' must be one number, not an array of shape {tuple(shape)}") from None
+    if not isinstance(value, (str, bytes, complex)) and hasattr(value, "__float__"):
+        return float(value)
+    raise UsageError(f"metric '{name}' must be a number, not {_described(value)}")
+
+
+def parse_number(name: str, text: str) -> float:
+    """Return the number that ``text`` spells; raise UsageError that names the metric."""
+    cleaned = text.strip()
+    if not re.fullmatch(_NUMBER, cleaned):
+        raise UsageError(f"metric '{name}' must be a number, not '{text}'")
+    if cleaned.lstrip("+-").isdigit():
+        return int(cleaned)
+    return float(re.sub(r"\.(?=[nNiI])", "", cleaned))
+
+
+def check_name(name: Any) -> str:
+    """Return a metric's name if it can be one: text, not empty, on one line; else raise UsageError."""
+    if not isinstance(name, str):
+        raise UsageError(f"a metric's name must be text, not {_described(name)}")
+    if not name.strip() or "\n" in name or "\r" in name or "\0" in name:
+        raise UsageError(f"{name!r} cannot be a metric's name; use text on one line")
+    return name
+
+
+def format_row(name: str, value: float, timestamp: int, step: int) -> str:
+    """Return one row, the bytes that DagsHub's client would write for the same values."""
+    quoted = name.replace('"', '""') if '"' in name else name
+    return f'"{quoted}",{value!r},{timestamp},{step}\r\n'
+
+
+def dump(points: Iterable[MetricPoint]) -> bytes:
+    """Return a whole ``metrics.csv``."""
+    return gather(points)[0]
+
+
+def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
+    """Return a whole ``metrics.csv`` and the last value of each metric; the points pass by and are never held."""
+    file = io.BytesIO(HEADER)
+    file.seek(0, io.SEEK_END)
+
+    def written() -> Iterator[MetricPoint]:
+        for point in points:
+            file.write(format_row(*point).encode())
+            yield point
+
+    last = last_values(written())
+    return file.getvalue(), last
+
+
+def read(
+    stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | None = None, value: str = "value", name: str | None = None
+) -> Iterator[MetricPoint]:
+    """Yield the points of a ``metrics.csv``, whoever wrote it.
+
+    The columns are found by their names, in any order and case; Timestamp and Step may be missing (0). Spreadsheets put
+    semicolons or tabs between them, and commas into numbers. A torn last row, which a killed process leaves, is dropped; so
+    is a row whose value is no number. Both are told in ``warnings``.
+
+    Args:
+        value: the column that holds the values.
+        name: what the metric is called, where no column says it.
+
+    Raises:
+        FormatError: there is no header with the columns Name and Value, or the text is not UTF-8.
+    """
+    import csv
+
+    said = warnings if warnings is not None else []
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        lines = _whole_lines(text, said, where)
+        first = next(lines, "")
+        wanted = {value.lower()} if name else {"name", value.lower()}
+        mark = next((mark for mark in ",;\t" if wanted <= {*_cells(first, mark)}), ",")
+        header = _cells(first, mark)
+        if not header:
+            return
+        if not wanted <= {*header}:
+            raise FormatError(f"{where} has no header 'Name,Value,Timestamp,Step'")
+        columns = ("name", value.lower(), *COLUMNS[2:])
+        at = [header.index(column) if column in header else -1 for column in columns]
+        odd = 0
+        for row in csv.reader(lines, delimiter=mark):
+            try:
+                timestamp = int(float(row[at[2]] or 0)) if at[2] >= 0 else 0
+                step = int(float(row[at[3]] or 0)) if at[3] >= 0 else 0
+                number = parse_cell(row[at[1]] if mark == "," else row[at[1]].replace(",", "."))
+                yield MetricPoint(name or row[at[0]], number, timestamp if 0 <= timestamp < _END_OF_TIME else 0, step)
+            except (IndexError, ValueError, OverflowError):
+                odd += bool(row)
+        if odd:
+            said.append(f"{where}: {odd} row{'s' if odd > 1 else ''} without a readable number left out")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{where} cannot be read as CSV: {error}") from None
+    finally:
+        text.detach()
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    import csv
+
+    return [cell.strip().lower() for cell in next(csv.reader([line], delimiter=mark), [])]
+
+
+def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
+    """Return the last value of each metric: that of the highest step, of equal steps the later row."""
+    values: dict[str, float] = {}
+    steps: dict[str, int] = {}
+    for name, value, _timestamp, step in points:
+        if step >= steps.get(name, step):
+            values[name] = value
+            steps[name] = step
+    return values
+
+
+def last_in(path: Path) -> dict[str, float]:
+    """Return the last value of each metric in a file, as ``last_values`` does; rows as we write them go by four times as fast.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FormatError: it is no ``metrics.csv``.
+    """
+    last: dict[bytes, tuple[int, bytes]] = {}
+    with open(path, "rb") as file:
+        plain = file.readline() == HEADER
+        while plain and (lines := file.readlines(_CHUNK)):
+            rows = re.findall(_ROW, b"".join(lines))
+            plain = len(rows) == len(lines)
+            for name, value, step in rows:
+                at = int(step)
+                if name not in last or at >= last[name][0]:
+                    last[name] = at, value
+        if plain:
+            with suppress(ValueError, OverflowError):
+                return {name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()}
+        file.seek(0)
+        return last_values(read(file))
+
+
+def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> list[MetricPoint]:
+    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps from 0."""
+    points = []
+    for name, value in values.items():
+        series = value if isinstance(value, (list, tuple)) else [value]
+        first = 0 if isinstance(value, (list, tuple)) else step
+        points += [MetricPoint(check_name(name), number(name, item), timestamp, first + at) for at, item in enumerate(series)]
+    return points
+
+
+def parse_cell(text: str) -> float:
+    """Return the number in a cell of a file that somebody else wrote; raise ValueError or OverflowError where there is none."""
+    try:
+        return within(int(text))
+    except ValueError:
+        if text.strip() in ("True", "False"):  # DagsHub's client writes booleans as they are
+            return int(text.strip() == "True")
+        return float(text.strip().lstrip(".") if text.strip().lower() in (".nan", ".inf") else text)
+
+
+def within(number: float) -> float:
+    """Return a number as SQLite can hold it: whole ones of more than 64 bits as floats; raise OverflowError past those."""
+    return number if isinstance(number, float) or -(2**63) <= number < 2**63 else float(number)
+
+
+def _whole_lines(text: Iterable[str], said: list[str], where: str) -> Iterator[str]:
+    """Yield the lines, but for a last one that no line end closes and that has fewer columns than the first."""
+    columns = None
+    for line in text:
+        if columns is None:
+            columns = min(3, max(map(line.count, ",;\t")))
+        if not line.endswith(("\n", "\r")) and max(map(line.count, ",;\t")) < columns:
+            said.append(f"{where}: the last row is torn and was left out")
+            return
+        yield line
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    return "None" if value is None else f"{type(value).__name__} {value!r}"[:80]
+
+
+def is_better(direction: str, new: float, old: float) -> bool | None:
+    """Return whether ``new`` beats ``old`` for a metric whose better ``direction`` is min or max; None on a tie or NaN."""
+    if math.isnan(new) or math.isnan(old) or new == old:
+        return None
+    return (new < old) == (direction == "min")
+
+
+def direction(name: str, settings: Mapping[str, str]) -> str | None:
+    """Return ``min`` or ``max`` for the better direction of a metric, from the settings or else its name; None if unknown."""
+    if name in settings:
+        return settings[name]
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    if words & {"loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance", "wer", "cer", "fid", "regret"}:
+        return "min"
+    if words & {
+        "accuracy",
+        "acc",
+        "auc",
+        "roc",
+        "f1",
+        "r2",
+        "precision",
+        "recall",
+        "score",
+        "map",
+        "bleu",
+        "iou",
+        "dice",
+        "reward",
+        "mrr",
+        "ndcg",
+    }:
+        return "max"
+    return None

@@ -1,0 +1,299 @@
+"""``params.yml``: the inputs of a run, a mapping in the format of DagsHub's client and of DVC.
+
+Reading follows the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), because PyYAML alone follows
+1.1 and reads ``1e-3`` as text and ``yes`` as true. Two deviations, both towards text, since a param that looks like a
+name should stay one: ``007`` and a number that overflows (``12e4567``, a commit hash) are text. Writing gives the bytes
+of ``yaml.safe_dump``, and quotes what would otherwise read back as another type.
+
+Files come from repositories that nobody vouches for. libyaml's composer recurses (it crashes at 100,000 levels) and
+aliases multiply (nine lines make a billion nodes), so a document's events are counted before it is composed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from gitexp.formats.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    import yaml
+
+MAX_BYTES = 10 * 10**6
+MAX_DEPTH = 50
+MAX_NODES = 200_000
+_MOST_ELEMENTS = 1_000  # of an array that is still a param
+
+_RESOLVERS = (  # tag, regular expression, first characters
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    (
+        "float",
+        (
+            r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)\.[0-9]*)(?:[eE][-+]?[0-9]+)?|[-+]?(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+"
+            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+        ),
+        "-+0123456789.",
+    ),
+)
+
+
+def parse_value(text: str) -> Any:
+    """Return the value that ``text`` spells on a command line: YAML's flow style, so ``[1, 2]`` and ``{a: 1}`` work too.
+
+    What YAML cannot read as one value (``a: b``, ``@home``) is text.
+    """
+    import yaml
+
+    if text and re.fullmatch(r"[\w./-]+", text) is None and text[0] not in "'\"[{+.~":
+        return text
+    try:
+        value = _load(text)
+    except (yaml.YAMLError, FormatError) as error:
+        if (isinstance(error, FormatError) and "deep" in str(error)) or text[:1] in "[{\"'":
+            raise UsageError(f"the value {_shortened(text)} cannot be read; quote it twice to make it text") from None
+        return text
+    return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else value
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Split ``key=value``; raise UsageError where there is no ``=`` or no key."""
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise UsageError(f"'{text}' is not key=value; write for example lr=0.01")
+    return key.strip(), parse_value(value)
+
+
+def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return ``into`` with the dotted ``pairs`` set in it; later ones win.
+
+    Raises:
+        UsageError: a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or a dotted name has an empty part.
+    """
+    result: dict[str, Any] = _copied(into or {})
+    for key, value in pairs:
+        *path, last = key.split(".")
+        if not all([*path, last]):
+            raise UsageError(f"param '{key}' has an empty part; write a.b=1")
+        here = result
+        for part in path:
+            here = here.setdefault(part, {})
+            if not isinstance(here, dict):
+                raise UsageError(f"param '{key}': '{part}' is a value already and cannot hold '{last}'")
+        if isinstance(here.get(last), dict) and not isinstance(value, dict):
+            raise UsageError(f"param '{key}' is a mapping already and cannot become {value!r}")
+        here[last] = value
+    return result
+
+
+def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return ``{"model.depth": 3}`` for ``{"model": {"depth": 3}}``; lists and empty mappings are values."""
+    flat: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and sets as lists, else text.
+
+    Data is no param: of large arrays and of tables only the kind and shape.
+    """
+    if depth > MAX_DEPTH:
+        raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return [plain(item, depth + 1) for item in sorted(value, key=repr)]
+    for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
+        if isinstance(value, base):
+            return base(value)
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")):
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    if hasattr(value, "tolist"):
+        return plain(value.tolist(), depth + 1)
+    return str(value)
+
+
+def dump(params: Mapping[str, Any]) -> bytes:
+    """Return a ``params.yml``: the bytes of ``yaml.safe_dump``, which DagsHub's client writes."""
+    import yaml
+
+    return yaml.dump(dict(params), Dumper=_dumper(), allow_unicode=False, sort_keys=True).encode()
+
+
+def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
+    """Read the text of a params file: YAML, or by the ending of ``where`` JSON or TOML.
+
+    Raises:
+        FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a params file.
+    """
+    import yaml
+
+    if len(data) > MAX_BYTES:
+        raise FormatError(f"{where} is larger than {MAX_BYTES // 10**6} MB, too large for params; name a smaller file")
+    try:
+        text = data.decode("utf-8-sig")
+        if where.endswith(".json"):
+            value = json.loads(text)
+        elif where.endswith(".toml"):
+            value = _load_toml(text)
+        else:
+            value = _load(text)
+    except RecursionError:
+        raise FormatError(f"{where} is nested too deep for params") from None
+    except FormatError as error:
+        raise FormatError(f"{where} {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise FormatError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise FormatError(f"{where} must hold a mapping of names to values, not {type(value).__name__}")
+    result = plain(value)
+    assert isinstance(result, dict)
+    return result
+
+
+def load_file(path: Path) -> dict[str, Any]:
+    """Read a params file from disk; raise FormatError where it cannot be read."""
+    try:
+        return load(path.read_bytes(), str(path))
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``over`` laid on it, mapping by mapping."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in params.items()}
+
+
+def _load(text: str) -> Any:
+    import yaml
+
+    try:
+        _guard(yaml.parse(text, Loader=_safe(yaml)))
+    except yaml.YAMLError as error:
+        if "nesting depth" in str(error):  # libyaml as PyYAML 6.0.4 ships it reads ahead, and refuses before we do
+            raise FormatError(f"is nested more than {MAX_DEPTH} deep") from None
+        raise
+    return yaml.load(text, Loader=_loader())
+
+
+def _load_toml(text: str) -> Any:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def _guard(events: Iterable[Any]) -> None:
+    """Raise FormatError for a document that is too deep or, its aliases expanded, too large."""
+    import yaml
+
+    sizes: list[int] = [0]  # nodes below each open collection
+    names: list[str | None] = [None]
+    anchors: dict[str, int | None] = {}
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            if len(sizes) > MAX_DEPTH:
+                raise FormatError(f"is nested more than {MAX_DEPTH} deep")
+            sizes.append(1)
+            names.append(event.anchor)
+            if event.anchor:
+                anchors[event.anchor] = None  # not closed yet: an alias to it would be a loop
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, name = sizes.pop(), names.pop()
+            sizes[-1] += size
+            if name:
+                anchors[name] = size
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[-1] += 1
+            if event.anchor:
+                anchors[event.anchor] = 1
+        elif isinstance(event, yaml.AliasEvent):
+            size_or_open = anchors.get(str(event.anchor), 1)
+            if size_or_open is None:
+                raise FormatError("has an alias that contains itself")
+            sizes[-1] += size_or_open
+        if sizes[-1] > MAX_NODES:
+            raise FormatError(f"has more than {MAX_NODES:,} values (or aliases that multiply to it)")
+
+
+def _safe(yaml: Any) -> Any:
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@functools.cache
+def _loader() -> type[yaml.SafeLoader]:
+    import yaml
+
+    class Loader(_safe(yaml)):  # type: ignore[misc]
+        """YAML 1.2 core."""
+
+        yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+        def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+            text = node.value
+            return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 4000 else text
+
+        def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+            text = node.value.lower()
+            value = float(text.replace(".inf", "inf").replace(".nan", "nan"))
+            return node.value if math.isinf(value) and "inf" not in text else value
+
+    for name, pattern, first in _RESOLVERS:
+        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(f"(?:{pattern})$"), [c.strip("\0") for c in first])
+    Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
+    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
+    Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
+    return Loader
+
+
+@functools.cache
+def _dumper() -> type[yaml.SafeDumper]:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something else."""
+
+        yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    for name, pattern, first in _RESOLVERS:
+        if name in ("int", "float"):
+            for char in first:
+                known = Dumper.yaml_implicit_resolvers.get(char, [])
+                extra = (f"tag:yaml.org,2002:text-like-{name}", re.compile(f"(?:{pattern})$"))
+                Dumper.yaml_implicit_resolvers[char] = [*known, extra]
+    return Dumper
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

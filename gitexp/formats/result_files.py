@@ -1,0 +1,145 @@
+"""The metrics of an experiment, in whichever files its commit holds them.
+
+What gitexp records lies in one ``metrics.csv``. A commit that was adopted from history keeps its files as they are, and they
+have other forms too: several CSV files, DVC's ``metrics.json`` (YAML, TOML), and the folders of dvclive, whose
+``plots/metrics/train/loss.tsv`` hold the course of what ``metrics.json`` says last. The keys ``metrics``, ``metrics.2``, ...
+of ``Experiment.files`` name them all. A name that two of them have is told apart by what their paths do not share:
+``test_metrics.csv`` beside ``metrics.csv`` gives ``rmse`` and ``test/rmse``.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from gitexp.formats import metrics, params
+from gitexp.formats.experiment import MetricPoint
+
+_COURSE = re.compile(r"(?P<folder>(?:.*/)?)plots/metrics/(?P<name>.+)\.tsv", re.DOTALL)
+_ENDING = re.compile(r"[-_. ]?(?:metric|param)s?\.\w+$", re.IGNORECASE)
+
+
+def paths(files: Mapping[str, str], kind: str = "metrics") -> list[str]:
+    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``, in their order."""
+    return [path for key, path in files.items() if key.partition(".")[0] == kind]
+
+
+def named(kind: str, found: Sequence[str]) -> dict[str, str]:
+    """Return such paths as ``Experiment.files`` has them."""
+    return {kind if at == 1 else f"{kind}.{at}": path for at, path in enumerate(found, 1)}
+
+
+def of(files: Mapping[str, str], read: Callable[[str], bytes], warnings: list[str] | None = None) -> Iterator[MetricPoint]:
+    """Yield all points of an experiment.
+
+    Args:
+        read: gives a file's content by its path.
+
+    Raises:
+        FormatError: a file has another form than its name says.
+    """
+    said = warnings if warnings is not None else []
+    return merged({path: _later(read, path, said) for path in paths(files)})
+
+
+def _later(read: Callable[[str], bytes], path: str, said: list[str]) -> Iterator[MetricPoint]:
+    yield from points(io.BytesIO(read(path)), path, said)
+
+
+def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
+    """Yield the points of several files as those of one experiment."""
+    if len(found) == 1 and not any(map(_COURSE.fullmatch, found)):
+        yield from next(iter(found.values()))
+        return
+    courses = {path: match for path in found if (match := _COURSE.fullmatch(path))}
+    followed = {match["folder"] + match["name"] for match in courses.values()}
+    folders = {match["folder"] for match in courses.values()}
+    whole: dict[str, list[MetricPoint]] = {}
+    for path, some in found.items():
+        whole[path] = list(some)
+        if path not in courses and _folder(path) in folders:  # dvclive's last values; their course says more
+            last = [point._replace(name=point.name.replace(".", "/")) for point in whole[path] if point.name != "step"]
+            whole[path] = [point for point in last if _folder(path) + point.name not in followed]
+    called = _told_apart({path: {point.name for point in some} for path, some in whole.items()}, "/")
+    for path, some in whole.items():
+        yield from (point._replace(name=called[path][point.name]) for point in some)
+
+
+def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricPoint]:
+    """Yield the points of one file, whose form its name tells.
+
+    Raises:
+        FormatError: it has another form than its name says.
+    """
+    if course := _COURSE.fullmatch(path):
+        yield from metrics.read(stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"])
+    elif path.lower().endswith(".csv"):
+        yield from metrics.read(stream, path, warnings)
+    else:
+        yield from _from_mapping(params.load(stream.read(), path.lower()), path, warnings)
+
+
+def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the params of several files ``{path: nested}``, flat, as those of one experiment.
+
+    dvclive writes down again what ``params.yaml`` says: a name that means the same everywhere is one.
+    """
+    flat = {path: params.flatten(values) for path, values in found.items()}
+    differing: dict[str, list[str]] = {path: [] for path in flat}
+    for path, values in flat.items():
+        differing[path] += [name for name, value in values.items() if any(other.get(name, value) != value for other in flat.values())]
+    called = _told_apart(differing, ".")
+    return {called[path].get(name, name): value for path, values in flat.items() for name, value in values.items()}
+
+
+def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:
+    """Return for each path what its names are called: those that other files have too are preceded by what tells the paths apart."""
+    stems = {path: _stem(path) for path in names}
+    owners: dict[str, set[str]] = {}
+    for path, some in names.items():
+        for name in some:
+            owners.setdefault(name, set()).add(stems[path])
+    shared = posixpath.commonprefix([f"{stem}/" for stem in stems.values()]).rpartition("/")[0]
+    prefixes = {path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()}
+    return {
+        path: {name: f"{prefixes[path]}{separator}{name}" if len(owners[name]) > 1 and prefixes[path] else name for name in some}
+        for path, some in names.items()
+    }
+
+
+def _stem(path: str) -> str:
+    """Return a path without what every file of its kind has: ``a/test`` for ``a/test_metrics.csv``, ``a`` for ``a/metrics.csv``."""
+    if course := _COURSE.fullmatch(path):
+        return course["folder"].rstrip("/")
+    return _ENDING.sub("", path).rstrip("/") if _ENDING.search(path) else posixpath.splitext(path)[0]
+
+
+def _folder(path: str) -> str:
+    return path[: path.rfind("/") + 1]
+
+
+def _from_mapping(values: Mapping[str, Any], path: str, warnings: list[str]) -> Iterator[MetricPoint]:
+    """Yield the numbers of a mapping; lists of numbers are series."""
+    odd = []
+    for name, value in params.flatten(values).items():
+        series = value if isinstance(value, list) else [value]
+        numbers = [number for number in map(_number, series) if number is not None]
+        if not series or len(numbers) < len(series):
+            odd.append(name)
+            continue
+        yield from (MetricPoint(name, number, 0, at) for at, number in enumerate(numbers))
+    if odd:
+        shown = ", ".join(odd[:3]) + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
+        warnings.append(f"{path}: {shown}: no number, left out")
+
+
+def _number(value: Any) -> float | None:
+    try:
+        if isinstance(value, (bool, int, float)):
+            return metrics.within(value)
+        return metrics.parse_cell(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None

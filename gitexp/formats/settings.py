@@ -1,0 +1,117 @@
+"""The settings of a repository: ``[tool.gitexp]`` in ``pyproject.toml``, or ``.gitexp.toml`` beside it.
+
+Few, typed, all optional. ``.gitexp.toml`` wins where both exist. Nothing here reads the environment.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats.errors import FormatError, did_you_mean
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+FILE_NAME = ".gitexp.toml"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a repository may set.
+
+    Attributes:
+        advance: move the branch onto an experiment where that is a fast-forward.
+        max_file_size: bytes; a larger untracked file stays out of a snapshot.
+        max_untracked_files: more untracked files than this, and none are taken.
+        max_untracked_size: bytes in all; more than this, and none are taken.
+        include: globs of untracked paths that are taken whatever their size or content.
+        exclude: globs of untracked paths that are never taken.
+        scan_secrets: look for secrets in untracked files.
+        metrics: the better direction of a metric, ``{"rmse": "min"}``.
+        owner: this clone's name on remotes; None takes what ``user.name`` says.
+        push_tags_up_to: past this many tags on a remote the gathering branch alone carries what is new.
+        sign: sign the tags of experiments, the way git is set up to sign (GPG or SSH).
+        dvc_commit: bring DVC's files up to date before a snapshot; None asks once.
+    """
+
+    advance: bool = True
+    max_file_size: int = 10 * 10**6
+    max_untracked_files: int = 1000
+    max_untracked_size: int = 100 * 10**6
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    scan_secrets: bool = True
+    metrics: dict[str, str] = field(default_factory=dict)
+    owner: str | None = None
+    push_tags_up_to: int = 1000
+    sign: bool = False
+    dvc_commit: bool | None = None
+
+
+def load(root: Path) -> Settings:
+    """Read the settings of the repository whose work tree is at ``root``.
+
+    Raises:
+        FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
+    """
+    values: dict[str, Any] = {}
+    for path, table in ((root / "pyproject.toml", ("tool", "gitexp")), (root / FILE_NAME, ())):
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        if table and b"gitexp" not in data:  # saves the import of a TOML parser, and foreign syntax errors
+            continue
+        section: Any = _parse(path, data)
+        for key in table:
+            section = section.get(key, {}) if isinstance(section, dict) else {}
+        if not isinstance(section, dict):
+            raise FormatError(f"{path.name}: [tool.gitexp] must be a table of settings")
+        values.update({name: _checked(path, name, value) for name, value in section.items()})
+    return Settings(**values)
+
+
+def parse_size(text: str | int) -> int:
+    """Return bytes for ``10MB``, ``1.5 GiB`` or a plain number.
+
+    Raises:
+        FormatError: the text is no size.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
+    if not match or match[2].upper() not in _UNITS:
+        raise FormatError(f"'{text}' is not a size; write a number of bytes, or like '10MB' or '1.5GiB'")
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def _parse(path: Path, data: bytes) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
+
+
+def _checked(path: Path, name: str, value: Any) -> Any:
+    kinds = {item.name: item.type for item in fields(Settings)}
+    kind = str(kinds.get(name))
+    if name not in kinds:
+        raise FormatError(f"{path.name}: there is no setting '{name}'.{did_you_mean(name, kinds)}")
+    if name in ("max_file_size", "max_untracked_size"):
+        return parse_size(value)
+    if kind.startswith("bool") and isinstance(value, bool):
+        return value
+    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if kind.startswith("str") and isinstance(value, str):
+        return value
+    if kind.startswith("tuple") and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if name == "metrics" and isinstance(value, dict) and all(item in ("min", "max") for item in value.values()):
+        return value
+    wanted = {"metrics": 'a table like {rmse = "min", accuracy = "max"}'}.get(name, kind.replace("tuple[str, ...]", "a list of strings"))
+    raise FormatError(f"{path.name}: setting '{name}' must be {wanted}, not {value!r}")

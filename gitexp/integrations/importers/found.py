@@ -1,0 +1,138 @@
+"""What an import finds, as plain values: a commit that is a run already, a run of another tool, and what cannot be read.
+
+A source only reads and yields these; ``recorder.py`` makes experiments of them. Each knows the tool that it is from and what
+that tool calls it, and its ``key``, a hash of the two, is the experiment's id: importing it again finds it recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitexp.formats.experiment import MetricPoint
+
+Progress = Callable[[int, int | None], None]  # done, and of how many where that is known
+
+
+class Unread(NamedTuple):
+    """Something that could not be read, or not whole: what it is, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of this repository that holds a run's results; it becomes an experiment by a tag.
+
+    Attributes:
+        kind: ``git`` or ``dvc``.
+        id: the commit hash.
+        parent: its first parent.
+        title: its subject, or what the tool calls it.
+        author: ``Name <email>``.
+        started: by the metrics' timestamps where they are to be believed, else the author date.
+        params: flat.
+        last: the last value of each metric.
+        files: where they were read from, as ``Experiment.files`` has it.
+        partly: what of it could not be read.
+    """
+
+    kind: str
+    id: str
+    parent: str | None
+    title: str
+    author: str
+    started: datetime
+    duration: float | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    partly: tuple[Unread, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The id of the experiment that it becomes."""
+        return key(self.kind, self.id)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as another tool kept it.
+
+    Attributes:
+        kind: ``mlflow``, ``wandb``, ``tensorboard``.
+        id: what the tool calls it, and no other run of the kind.
+        where: the store that it was read from, for people.
+        title: its name.
+        params: nested or flat with dots.
+        points: yields its metrics; called once.
+        commit: the code that ran, as the tool noted it; it need not exist here.
+        patch: what was changed since that commit, a diff.
+        artifacts: ``{name: file on disk}``.
+        tags: what else the tool knows of it, in words.
+        ours: the id of the experiment that it once was, where it came from gitexp.
+        partly: what of it could not be read.
+    """
+
+    kind: str
+    id: str
+    where: str
+    title: str
+    started: datetime
+    points: Callable[[], Iterable[MetricPoint]]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "finished"
+    duration: float | None = None
+    note: str = ""
+    labels: tuple[str, ...] = ()
+    group: str | None = None
+    author: str | None = None
+    command: str | None = None
+    commit: str | None = None
+    patch: bytes | None = None
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    ours: str | None = None
+    partly: tuple[Unread, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The id of the experiment that it becomes."""
+        return self.ours or key(self.kind, self.id)
+
+
+Found = Commit | Run | Unread
+
+
+def key(kind: str, id: str) -> str:
+    """Return the id of the experiment that a run of another tool becomes: always the same."""
+    return hashlib.sha256(f"{kind}\0{id}".encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def moment(seconds: float) -> datetime:
+    """Return a time in seconds since 1970, in UTC; 1970 for what is no time."""
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, timezone.utc)
+
+
+def shown(path: Path) -> str:
+    """Return where a store lies, as it may be said in public: from the home folder on."""
+    whole = Path(os.path.abspath(path))
+    try:
+        return f"~/{whole.relative_to(Path.home()).as_posix()}"
+    except (ValueError, RuntimeError):
+        return whole.as_posix()
+
+
+def person(name: str, email: str = "") -> str:
+    """Return ``Name <email>`` as git can hold it; empty where there is neither."""
+    clean = [" ".join("".join(" " if char in "<>\0" else char for char in text).split()).strip(".,:;\"' ") for text in (name, email)]
+    return f"{clean[0] or clean[1]} <{clean[1]}>" if any(clean) else ""

@@ -1,0 +1,284 @@
+"""Makes experiments of what an import found, in batches, each once.
+
+A commit that holds a run gets a tag, and nothing of it is rewritten. A run of another tool becomes a commit of its own: a child
+of the commit that ran, where that exists here, with the changes that the tool noted applied to it in a private index; else a
+commit without parents that holds the results alone. Branches, index and work tree stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitexp.formats import message, metrics, params
+from gitexp.formats.errors import GitError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread, moment
+from gitexp.repo import Repo, trees
+from gitexp.repo.snapshot import readable
+from gitexp.store import batch, result_paths
+from gitexp.store import record as store
+from gitexp.store.index import Index
+from gitexp.store.notes import check_label
+
+PATCH = f"{result_paths.FOLDER}/diff.patch"
+_ARTIFACTS = f"{result_paths.FOLDER}/artifacts"
+
+
+@dataclass
+class Outcome:
+    """How an import went; filled while it goes.
+
+    Attributes:
+        known: how many runs were recorded already.
+        unread: what could not be read, with the reason.
+    """
+
+    known: int = 0
+    unread: list[Unread] = field(default_factory=list)
+
+
+class _Code(NamedTuple):
+    """The commit that ran: its tree, and the files in it that are gitexp's own."""
+
+    tree: str
+    ours: frozenset[str]
+
+
+class Known:
+    """The experiments that are here already, by their ids and commits, whoever recorded them."""
+
+    def __init__(self, index: Index) -> None:
+        rows = index.rows("json_extract(tag.summary, '$.id'), tag.\"commit\"", everybody=True)
+        self.keys: set[str] = set()
+        self.commits: set[str] = set()
+        for key, commit in rows:
+            self.keys.add(str(key))
+            self.commits.add(commit)
+
+    def __contains__(self, found: Commit | Run) -> bool:
+        return found.key in self.keys or (isinstance(found, Commit) and found.id in self.commits)
+
+
+def new(found: Iterable[Found], known: Known, outcome: Outcome) -> Iterator[Commit | Run]:
+    """Yield what is not recorded yet; the rest is counted, and what cannot be read is listed."""
+    for item in found:
+        if isinstance(item, Unread):
+            outcome.unread.append(item)
+        elif item in known:
+            outcome.known += 1
+        else:
+            known.keys.add(item.key)
+            outcome.unread += item.partly
+            yield item
+
+
+def record(
+    repo: Repo, items: Iterable[Commit | Run], outcome: Outcome, limit: int, progress: Progress = lambda done, total: None
+) -> Iterator[Experiment]:
+    """Record them and yield the experiments, a batch at a time.
+
+    Args:
+        limit: bytes that an artifact may have.
+
+    Raises:
+        GitError: git cannot write. What was yielded is recorded, and another import goes on from there.
+    """
+    waiting: list[batch.Entry] = []
+    done = 0
+    with repo.offline() as beside, tempfile.TemporaryDirectory(prefix="gitexp-") as scratch:
+        desk = _Desk(repo, beside, Path(scratch), outcome, limit)
+        for item in items:
+            waiting.append(_of_commit(item) if isinstance(item, Commit) else desk.entry(item))
+            done += 1
+            progress(done, None)
+            if len(waiting) >= batch.SIZE:
+                yield from batch.record(repo, waiting)
+                waiting = []
+    yield from batch.record(repo, waiting)
+
+
+def _of_commit(item: Commit) -> batch.Entry:
+    draft = store.Draft(
+        params=item.params,
+        metrics=b"",
+        last=item.last,
+        started=item.started,
+        files=result_paths.Places(),
+        duration=item.duration,
+        title=item.title,
+        author=item.author or None,
+        recorded=_end(item),
+        extra={"source": {"kind": item.kind, "id": item.id}, "files": dict(item.files)},
+        id=item.key,
+    )
+    return batch.Entry(draft, None, item.id, item.parent)
+
+
+def _end(item: Commit | Run) -> datetime:
+    return moment(item.started.timestamp() + (item.duration or 0)).astimezone(item.started.tzinfo)
+
+
+class _Desk:
+    """Where runs of other tools are made ready: what is known of the commits that they name is kept between them."""
+
+    def __init__(self, repo: Repo, beside: Repo, scratch: Path, outcome: Outcome, limit: int) -> None:
+        self.repo = repo
+        self.beside = beside
+        self.scratch = scratch
+        self.outcome = outcome
+        self.limit = limit
+        self._codes: dict[str, _Code | None] = {}
+
+    def entry(self, run: Run) -> batch.Entry:
+        """Write all of a run but its commit and tag."""
+        code = self._code(run.commit) if run.commit else None
+        base, parent = (code.tree, run.commit) if code else (None, None)
+        contents: dict[str, str] = {}
+        applied = None
+        if run.patch and base and parent:
+            base, applied = self._patched(run, base)
+        if run.patch and not applied:
+            contents[PATCH] = self.repo.write_object("blob", run.patch)
+        tree = trees.parse(self._raw(base), self.repo.object_format) if base else {}
+        tree.pop(result_paths.FOLDER.encode(), None)  # what an experiment before it left there
+        places = _places(tree, code.ours if code else frozenset())
+        values = _nested(run.params)
+        contents[places.params] = self.repo.write_object("blob", params.dump(values))
+        contents[places.metrics], last = self._metrics(run)
+        artifacts = self._artifacts(run)
+        contents |= artifacts
+        draft = store.Draft(
+            params=values,
+            metrics=b"",
+            last=last,
+            started=run.started,
+            files=places,
+            status=run.status,
+            duration=run.duration,
+            title=run.title,
+            note=run.note,
+            labels=tuple(_labels(run.labels)),
+            group=message.one_line(run.group) if run.group else None,
+            command=message.one_line(run.command) if run.command else None,
+            author=run.author or None,
+            recorded=_end(run),
+            trailers={"Source": f"{run.kind} {run.id}", "Source-Store": run.where, "Code": _code_said(run, parent, applied)},
+            extra={
+                "source": {"kind": run.kind, "id": run.id, "where": run.where},
+                "code": _code_said(run, parent, applied),
+                "artifacts": sorted(artifacts),
+                "tags": {message.one_line(name): message.one_line(str(value)) for name, value in run.tags.items()},
+            },
+            id=run.key,
+        )
+        return batch.Entry(draft, trees.write(self.repo, contents, tree), None, parent)
+
+    def _code(self, commit: str) -> _Code | None:
+        """Return what is known of the commit that ran; None where it is not here."""
+        if commit not in self._codes:
+            self._codes[commit] = None
+            if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
+                here, tree = self.beside.objects([commit, f"{commit}^{{tree}}"])
+                if here and here.kind == "commit" and tree and tree.kind == "tree":
+                    text = here.data.decode("utf-8", "replace").partition("\n\n")[2]
+                    self._codes[commit] = _Code(tree.id, self._ours(commit) if "Id" in message.trailers(text) else frozenset())
+        return self._codes[commit]
+
+    def _ours(self, commit: str) -> frozenset[str]:
+        """Return the files that gitexp wrote when it recorded a commit."""
+        found = Index(self.repo).select('tag."commit" = ?', [commit], everybody=True, limit=1)
+        return frozenset(found[0].files.values()) if found else frozenset()
+
+    def _patched(self, run: Run, tree: str) -> tuple[str, bool]:
+        """Apply a run's changes to a tree, in a private index; returns the tree as it was where they do not apply."""
+        assert run.patch is not None
+        index = self.scratch / "index"
+        index.unlink(missing_ok=True)
+        env = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(self.repo.common_dir / "objects")}
+        try:
+            self.beside.git("read-tree", tree, env=env)
+            self.beside.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=run.patch.rstrip(b"\n") + b"\n", env=env)
+            return self.beside.line("write-tree", env=env), True
+        except GitError as error:
+            said = error.stderr.strip().splitlines() or [""]
+            why = f"its changes do not apply to {(run.commit or '')[:10]} ({said[0].removeprefix('error: ')}), and are kept as {PATCH}"
+            self.outcome.unread.append(Unread(f"{run.kind} {run.title}", why))
+            return tree, False
+
+    def _raw(self, tree: str) -> bytes:
+        found = next(self.beside.objects([tree]))
+        return found.data if found else b""
+
+    def _metrics(self, run: Run) -> tuple[str, dict[str, float]]:
+        """Write a run's ``metrics.csv`` and return its hash and the last values; a file on the way, so that length costs no memory."""
+        values: dict[str, float] = {}
+        steps: dict[str, int] = {}
+        names: dict[str, str] = {}
+        path = self.scratch / "metrics.csv"
+        with open(path, "wb") as file:
+            file.write(metrics.HEADER)
+            for point in run.points():
+                name = names.get(point.name)
+                if name is None:
+                    name = names[point.name] = message.one_line(point.name) or "unnamed"
+                file.write(metrics.format_row(name, point.value, point.timestamp, point.step).encode("utf-8", "replace"))
+                if point.step >= steps.get(name, point.step):
+                    values[name], steps[name] = point.value, point.step
+        return self.repo.write_file(path), values
+
+    def _artifacts(self, run: Run) -> dict[str, str]:
+        kept = {}
+        for name, file in run.artifacts.items():
+            try:
+                size = file.stat().st_size
+                if size > self.limit:
+                    why = f"{readable(size)}, over the limit of {readable(self.limit)}; to keep it: raise max_file_size in the settings"
+                    self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", why))
+                    continue
+                kept[f"{_ARTIFACTS}/{_safe_path(name)}"] = self.repo.write_file(file)
+            except OSError as error:
+                self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", f"cannot be read: {error.strerror}"))
+        return kept
+
+
+def _code_said(run: Run, parent: str | None, applied: bool | None) -> str | None:
+    """Return what is to be said of the code that ran, None where the commit says it all."""
+    if parent is None:
+        return f"unknown: commit {run.commit[:10]} is not here" if run.commit else f"unknown: {run.kind} noted no commit"
+    if run.patch:
+        return "the commit with the uncommitted changes" if applied else f"the commit; the uncommitted changes lie in {PATCH}"
+    return None
+
+
+def _places(tree: Mapping[bytes, Any], ours: frozenset[str]) -> result_paths.Places:
+    """Return where the results go: what the commit already has at the usual places is somebody's own, unless gitexp wrote it."""
+    usual = (result_paths.PARAMS, result_paths.METRICS)
+    return result_paths.choose(frozenset(path for path in usual if path.encode() not in tree or path in ours))
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain = params.plain(values)
+    try:
+        return params.nest(params.flatten(plain).items())
+    except UsageError:  # `a` and `a.b` are both there, or a name ends with a dot
+        return params.flatten(plain)
+
+
+def _labels(labels: Iterable[str]) -> Iterator[str]:
+    """Yield labels as gitexp can have them: one word each."""
+    for label in labels:
+        word = re.sub(r'[\s,"]+', "-", message.one_line(label)).strip("-+")
+        if word:
+            yield check_label(word)
+
+
+def _safe_path(name: str) -> str:
+    """Return an artifact's name as a path in the tree that leads nowhere else."""
+    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..") and part.lower() != ".git"]
+    return "/".join("".join(char if char.isprintable() else "_" for char in part) for part in parts) or "artifact"

@@ -1,0 +1,273 @@
+"""``gitexp import wandb``: runs as Weights & Biases keeps them on disk, offline ones and the copies of those that were online.
+
+A ``run-ID.wandb`` file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md) behind a header of seven
+bytes; each record is a protobuf message, and those are W&B's own (``wandb.proto``). Newer versions of the package write the
+log in Go and have no reader in Python, so the few lines that take it apart are here. A torn end, as a killed run leaves it,
+ends the reading. A run that was resumed has several files.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.extras import needed
+from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, person, shown
+
+_HEADER = b":W&B\xe1\xbe\x00"
+_BLOCK = 32_768
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
+_LARGEST_PATCH = 50 * 10**6  # bytes
+
+
+@dataclass
+class _Facts:
+    """What the files of one run say, gathered record by record."""
+
+    files: list[Path] = field(default_factory=list)
+    run: Any = None
+    environment: Any = None
+    exit_code: int | None = None
+    runtime: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    last_step: int = 0
+    last_time: float = 0.0
+
+
+def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
+    """Yield the runs below a folder (``wandb``, or a project that holds one), oldest first.
+
+    Raises:
+        UsageError: there are none.
+        MissingExtraError: the wandb package, which knows the messages, is not installed.
+    """
+    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*.wandb") if not path.parent.is_symlink())
+    if not files:
+        raise UsageError(f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes beside a script")
+    messages = needed("wandb.proto.wandb_internal_pb2", "reading W&B's files", "wandb")
+    found: dict[str, _Facts] = {}
+    for at, path in enumerate(files):
+        progress(at, len(files))
+        facts = _Facts()
+        try:
+            _gather(path, messages, facts)
+        except (FormatError, OSError) as error:
+            yield Unread(str(path), str(error))
+            continue
+        if facts.run is None:
+            yield Unread(str(path), "it ends before its run began")
+            continue
+        _joined(found.setdefault(_id(facts.run), facts), facts, path)
+    for id, facts in sorted(found.items(), key=lambda item: _started(item[1])):
+        if facts.exit_code is None and any(time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files):
+            yield Unread(f"wandb {facts.run.display_name or id}", "it seems to go on; import again when it is over, or in some minutes")
+        else:
+            yield _run(folder, id, facts, messages)
+    progress(len(files), len(files))
+
+
+def _joined(whole: _Facts, part: _Facts, path: Path) -> None:
+    """Add what a further file of a run says."""
+    whole.files.append(path)
+    if whole is not part:
+        whole.config |= part.config
+        whole.summary |= part.summary
+        whole.names |= part.names
+        whole.exit_code, whole.runtime = part.exit_code, None
+        whole.last_step, whole.last_time = max(whole.last_step, part.last_step), max(whole.last_time, part.last_time)
+
+
+def _id(run: Any) -> str:
+    return "/".join(part for part in (run.entity, run.project, run.run_id) if part)
+
+
+def _started(facts: _Facts) -> float:
+    stamp = facts.run.start_time
+    return float(stamp.seconds + stamp.nanos / 1e9)
+
+
+def _run(folder: Path, id: str, facts: _Facts, messages: Any) -> Run:
+    run, environment, started = facts.run, facts.environment, _started(facts)
+    duration = facts.runtime or (facts.last_time - started if facts.last_time > started else None)
+    tags = {"project": run.project, "job_type": run.job_type, "sweep": run.sweep_id}
+    return Run(
+        "wandb",
+        id,
+        shown(folder),
+        title=run.display_name or run.run_id,
+        started=moment(started),
+        points=lambda: _points(facts, messages),
+        params={name: value for name, value in facts.config.items() if name != "_wandb"},
+        status="killed" if facts.exit_code is None else "failed" if facts.exit_code else "finished",
+        duration=duration,
+        note=run.notes,
+        labels=tuple(run.tags),
+        group=run.run_group or run.sweep_id or None,
+        author=_author(environment),
+        command=_command(environment),
+        commit=run.git.commit or (environment.git.commit if environment is not None else "") or None,
+        patch=_patch(facts.files),
+        tags={name: value for name, value in tags.items() if value},
+    )
+
+
+def _author(environment: Any) -> str | None:
+    return person(environment.username, environment.email) or None if environment is not None else None
+
+
+def _command(environment: Any) -> str | None:
+    if environment is None or not (environment.code_path or environment.program):
+        return None
+    import shlex
+
+    return shlex.join(["python", environment.code_path or environment.program, *environment.args])
+
+
+def _patch(files: Sequence[Path]) -> bytes | None:
+    """Return the changes since the commit, which W&B keeps beside the log."""
+    path = files[0].parent / "files" / "diff.patch"
+    try:
+        return path.read_bytes() if 0 < path.stat().st_size <= _LARGEST_PATCH else None
+    except OSError:
+        return None
+
+
+# -- records ------------------------------------------------------------------------------------------------------------
+
+
+def _gather(path: Path, messages: Any, facts: _Facts) -> None:
+    """Read all of a file but the values of its metrics."""
+    for record in _messages(path, messages):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            facts.run = facts.run or record.run
+            _update(facts.config, record.run.config)
+            _update(facts.summary, record.run.summary)
+        elif kind == "config":
+            _update(facts.config, record.config)
+        elif kind == "summary":
+            _update(facts.summary, record.summary)
+        elif kind == "environment":
+            facts.environment = facts.environment or record.environment
+        elif kind == "exit":
+            facts.exit_code, facts.runtime = record.exit.exit_code, float(record.exit.runtime) or None
+        elif kind == "history":
+            values = _history(record.history)
+            facts.names |= {name for name, _ in _numbers(values)}
+            facts.last_step = max(facts.last_step, _step(values, record.history))
+            facts.last_time = max(facts.last_time, _time(values))
+
+
+def _points(facts: _Facts, messages: Any) -> Iterator[MetricPoint]:
+    """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point at the end."""
+    for path in facts.files:
+        for record in _messages(path, messages):
+            if record.WhichOneof("record_type") == "history":
+                values = _history(record.history)
+                stamp, step = int(_time(values) * 1000), _step(values, record.history)
+                yield from (MetricPoint(name, value, stamp, step) for name, value in _numbers(values))
+    end = int((facts.last_time or _started(facts)) * 1000)
+    for name, value in _numbers(facts.summary):
+        if name not in facts.names:
+            yield MetricPoint(name, value, end, facts.last_step)
+
+
+def _history(history: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for item in history.item:
+        _put(values, [*item.nested_key] or [item.key], _json(item.value_json))
+    return values
+
+
+def _time(values: Mapping[str, Any]) -> float:
+    stamp = values.get("_timestamp")
+    return float(stamp) if isinstance(stamp, (int, float)) and 0 < stamp < 2**40 else 0.0
+
+
+def _step(values: Mapping[str, Any], history: Any) -> int:
+    step = values.get("_step")
+    return int(step) if isinstance(step, (int, float)) and abs(step) < 2**62 else int(history.step.num)
+
+
+def _update(values: dict[str, Any], change: Any) -> None:
+    for item in change.update:
+        _put(values, [*item.nested_key] or [item.key], _json(item.value_json))
+    for item in change.remove:
+        values.pop(item.key or next(iter(item.nested_key), ""), None)
+
+
+def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        inner = values.get(name)
+        if not isinstance(inner, dict):
+            inner = values[name] = {}
+        values = inner
+    values[path[-1]] = value
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the metrics of a row: its numbers. Names with an underscore in front are W&B's own, and typed mappings are media."""
+    for name, value in values.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(value, dict) and "_type" not in value:
+            yield from _numbers(value, f"{prefix}{name}.")
+        elif isinstance(value, (bool, int, float)):
+            yield f"{prefix}{name}", int(value) if isinstance(value, bool) else value
+        elif value in ("NaN", "Infinity", "-Infinity"):  # as W&B spells them in JSON
+            yield f"{prefix}{name}", float(value)
+
+
+def _messages(path: Path, messages: Any) -> Iterator[Any]:
+    from google.protobuf.message import DecodeError
+
+    with open(path, "rb") as file:
+        if file.read(len(_HEADER)) != _HEADER:
+            raise FormatError("it does not begin as a log of W&B's does")
+        for data in _records(file):
+            record = messages.Record()
+            try:
+                record.ParseFromString(data)
+            except DecodeError:  # a message of a newer version
+                continue
+            yield record
+
+
+def _records(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the records of a log, up to its end or to where it is torn."""
+    place = file.tell()
+    parts: list[bytes] = []
+    while True:
+        left = _BLOCK - place % _BLOCK
+        if left < 7:
+            file.read(left)
+            place += left
+        head = file.read(7)
+        if len(head) < 7:
+            return
+        checksum, size, kind = struct.unpack("<IHB", head)
+        data = file.read(size)
+        if len(data) < size or zlib.crc32(head[6:] + data) != checksum:
+            return
+        place += 7 + size
+        parts = [*(parts if kind in (_MIDDLE, _LAST) else []), data]
+        if kind in (_FULL, _LAST):
+            yield b"".join(parts)

@@ -1,0 +1,234 @@
+"""How an experiment is spoken of in MLflow: its tags, status, params and names, and back again.
+
+Pure functions that need no MLflow. The mirror, the tracking store and the import all speak with these, so that a run that
+went there and came back is the same experiment. Limits and forms are those of MLflow 3 (``mlflow/utils/validation.py``).
+
+``mlflow.source.git.commit`` is the experiment's own commit, which holds the code that ran. MLflow itself can only give the
+commit before.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import math
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gitexp.formats import message
+from gitexp.formats.experiment import Experiment, MetricPoint
+
+# What MLflow takes at once and at most, in characters and entities.
+KEY_LENGTH = 250
+PARAM_LENGTH = 6000
+OLD_PARAM_LENGTH = 500  # what servers of MLflow 2.2 refuse to exceed
+TAG_LENGTH = 8000
+METRICS_AT_ONCE = 1000
+PARAMS_AT_ONCE = 100
+TAGS_AT_ONCE = 100
+ENTITIES_AT_ONCE = 1000
+
+NAME = "mlflow.runName"
+COMMIT = "mlflow.source.git.commit"
+BRANCH = "mlflow.source.git.branch"
+REPOSITORY = "mlflow.source.git.repoURL"
+SOURCE = "mlflow.source.name"
+SOURCE_TYPE = "mlflow.source.type"
+USER = "mlflow.user"
+NOTE = "mlflow.note.content"
+OURS = "gitexp."  # what all tags of our own begin with
+ID = "gitexp.id"
+LABELS = "gitexp.labels"
+
+DEFAULT = "Default"  # MLflow's experiment for runs that belong to none
+_STATUSES = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
+_ODD = re.compile(r"[^/\w.\- :]|_(?=x[0-9A-F]{4})")
+_SPELLED = re.compile(r"_x([0-9A-F]{4,6})_")
+_LARGEST = 1.7976931348623157e308
+_FARTHEST = 2**63 - 1
+_CONSTANTS = {"True": True, "False": False, "None": None}
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,18})")
+_SCIENTIFIC = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][-+]?[0-9]{1,3}")
+
+
+def identity(experiment: Experiment) -> str:
+    """Return what stays the same whatever an experiment is called and wherever it lies: its Gitexp-Id, else its commit."""
+    given = experiment.extra.get("id")
+    return given if isinstance(given, str) and given else experiment.id
+
+
+def tags(experiment: Experiment, repository: str | None = None, body: str = "") -> dict[str, str]:
+    """Return the tags of its MLflow run.
+
+    Args:
+        repository: the URL of the git remote, without credentials.
+        body: the note in the commit message, which an experiment does not know by itself.
+    """
+    found = {
+        NAME: experiment.name,
+        COMMIT: experiment.id,
+        BRANCH: experiment.branch,
+        REPOSITORY: repository,
+        SOURCE: experiment.command or "gitexp",
+        SOURCE_TYPE: "LOCAL",
+        USER: experiment.author,
+        NOTE: note(experiment, body),
+        ID: identity(experiment),
+        "gitexp.commit": experiment.id,
+        "gitexp.name": experiment.name,
+        "gitexp.parent": experiment.parent,
+        "gitexp.group": experiment.group,
+        "gitexp.email": experiment.email,
+        LABELS: json.dumps(experiment.labels, ensure_ascii=False) if experiment.labels else None,
+    }
+    return {key: cut(value, TAG_LENGTH) for key, value in found.items() if value}
+
+
+def note(experiment: Experiment, body: str = "") -> str:
+    """Return a run's description: the message that somebody wrote, its body, and the notes added later, oldest first."""
+    return "\n\n".join(text for text in (message.own_subject(experiment), body, *experiment.notes) if text)
+
+
+def labels(run_tags: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the labels that a run's tags name, none where they say nothing readable."""
+    try:
+        found = json.loads(run_tags.get(LABELS, "[]"))
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(sorted({item for item in found if isinstance(item, str)})) if isinstance(found, list) else ()
+
+
+def run_status(status: str) -> str:
+    """Return MLflow's word for a status of ours: ``FINISHED`` for ``finished``."""
+    return _STATUSES[status]
+
+
+def status(run_status: str) -> str | None:
+    """Return our word for MLflow's, None for a run that is not over (``RUNNING``, ``SCHEDULED``)."""
+    return next((ours for ours, theirs in _STATUSES.items() if theirs == run_status), None)
+
+
+def experiment_name(group: str | None, otherwise: str = DEFAULT) -> str:
+    """Return the MLflow experiment that the experiments of a group belong to."""
+    return cut(group or otherwise, 500)
+
+
+def group(experiment_name: str) -> str | None:
+    """Return the group for an MLflow experiment, None for the one that all runs are in by default."""
+    return None if experiment_name == DEFAULT else experiment_name
+
+
+def key(name: str) -> str:
+    """Return a param's or metric's name as MLflow takes it.
+
+    What MLflow does not take is spelled ``_xHHHH_``, as in the names of XML (``loss%`` is ``loss_x0025_``), and ``name`` reads
+    it back. What is longer than MLflow allows then is cut and ends in a hash: distinct, but not to be read back.
+    """
+    spelled = _ODD.sub(lambda match: _escaped(match[0]), name)
+    if posixpath.normpath(spelled) != spelled or spelled.startswith("/"):
+        spelled = spelled.replace("/", _escaped("/"))
+    if spelled.startswith("..") or spelled == ".":
+        spelled = _escaped(".") + spelled[1:]
+    if len(spelled) > KEY_LENGTH:
+        mark = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        spelled = f"{spelled[: KEY_LENGTH - 17]}-{mark}"
+    return spelled
+
+
+def name(key: str) -> str:
+    """Return the name that ``key`` spelled."""
+    return _SPELLED.sub(lambda match: chr(int(match[1], 16)) if int(match[1], 16) <= 0x10FFFF else match[0], key)
+
+
+def param_text(value: Any) -> str:
+    """Return a param's value as MLflow's text: a list or mapping as JSON, text as it is, all else as Python says it."""
+    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, tuple, dict)) else str(value)
+    return cut(text, PARAM_LENGTH)
+
+
+def param_value(text: str) -> Any:
+    """Return what a param's text stands for.
+
+    A number only where writing it again gives the same text, so that ``01234`` and ``3.10`` stay text, and one like ``1e-4``;
+    lists and mappings in JSON or as Python writes them; True, False and None.
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if _WHOLE.fullmatch(text) and text != "-0":
+        return int(text)
+    if (text[:1], text[-1:]) in (("[", "]"), ("{", "}")):
+        return _collection(text)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    scientific = _SCIENTIFIC.fullmatch(text) and math.isfinite(number)
+    return number if scientific or repr(number) == text else text
+
+
+def original(text: str) -> str | None:
+    """Return the text itself where ``param_text`` of its value would be another, else None."""
+    return text if param_text(param_value(text)) != text else None
+
+
+def metric_number(value: float) -> float:
+    """Return a metric's value as a double; an int that is too large for one is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def metric_row(value: float) -> tuple[float, bool]:
+    """Return ``(value, is_nan)`` as MLflow's databases hold a metric: NaN as 0, infinities as the largest doubles."""
+    number = metric_number(value)
+    if math.isnan(number):
+        return 0.0, True
+    return (math.copysign(_LARGEST, number) if math.isinf(number) else number), False
+
+
+def metric_value(number: float, is_nan: bool = False) -> float:
+    """Return the value that such a row stands for."""
+    return math.nan if is_nan else math.copysign(math.inf, number) if abs(number) >= _LARGEST else number
+
+
+def metric_json(point: MetricPoint) -> dict[str, Any]:
+    """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before 1970, steps of 64 bits."""
+    number = metric_number(point.value)
+    named = number if math.isfinite(number) else "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    step = max(-_FARTHEST, min(point.step, _FARTHEST))
+    return {"key": key(point.name), "value": named, "timestamp": max(0, min(point.timestamp, _FARTHEST)), "step": step}
+
+
+def cut(text: str, length: int) -> str:
+    """Return text that a database can hold, no longer than ``length``; what was cut ends in ``...``."""
+    sound = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return sound if len(sound) <= length else f"{sound[: length - 3]}..."
+
+
+def _escaped(char: str) -> str:
+    return f"_x{ord(char):04X}_"
+
+
+def _collection(text: str) -> Any:
+    if len(text) > PARAM_LENGTH:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
+        return text
+    return value if isinstance(value, (list, dict)) and str(value) == text and _is_plain(value) else text
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, dict)):
+        items = value.values() if isinstance(value, dict) else value
+        return all(map(_is_plain, items)) and all(isinstance(key, str) for key in (value if isinstance(value, dict) else ()))
+    return value is None or type(value) in (int, float, str, bool)

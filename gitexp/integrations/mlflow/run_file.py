@@ -1,0 +1,48 @@
+"""What MLflow knows of a run beyond params and metrics: tags, experiment, parent, datasets, models, params that git holds as
+numbers and MLflow wrote otherwise. One JSON file among the run's artifacts, so that it is committed with the experiment,
+survives a kill, and the database can be made from git alone, in any clone.
+
+Several processes may add to it (forked workers, the server), so each change reads it, under a lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp.integrations.mlflow import uris
+from gitexp.integrations.mlflow.tables import read_json
+from gitexp.repo import locks
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the face of a run that is going on in ``folder``; empty where MLflow knows nothing of it."""
+    with suppress(OSError):
+        return read_json((folder / "artifacts" / uris.FACE).read_bytes())
+    return {}
+
+
+def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
+    """Have ``by`` change the face of a run that is going on."""
+    target = folder / "artifacts" / uris.FACE
+    with open(folder / "face.lock", "ab") as file:
+        locks.take(file)
+        known = read(folder)
+        by(known)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = folder / "face.new"
+        part.write_text(json.dumps(known, ensure_ascii=False, indent=1))
+        os.replace(part, target)
+
+
+def claim(folder: Path) -> bool:
+    """Make a run MLflow's, and return whether it was nobody's before: only the first of several joins the run that goes on."""
+    try:
+        os.close(os.open(folder / "mlflow", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    return True

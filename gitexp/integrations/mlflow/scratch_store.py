@@ -1,0 +1,62 @@
+"""The store of processes that record nothing themselves: ranks other than 0 of a distributed training, and commands that
+gitexp runs only to look at them (``gitexp reproduce``, trials of a sweep). MLflow works there as ever, on a copy of the database that
+is thrown away; what is logged also goes into the run that the command belongs to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import convert, database
+from gitexp.repo import Repo
+from gitexp.runs import active, ranks, run
+
+
+def is_apart(repo: Repo) -> bool:
+    """Whether this process must not record."""
+    folder = os.environ.get(run.JOIN)
+    return ranks.is_other_rank() or (folder is not None and Path(folder).parent.parent != repo.state_dir and Path(folder).exists())
+
+
+def open_apart(repo: Repo) -> Any:
+    """Return a store on a copy of the database."""
+    folder = tempfile.mkdtemp(prefix="gitexp-mlflow-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "tracking.sqlite")
+    with closing(sqlite3.connect(path)) as copy, closing(sqlite3.connect(database.prepare(repo))) as source:
+        source.backup(copy)
+    return ApartStore(f"sqlite:///{path}", Path(folder, "artifacts").as_uri())
+
+
+class ApartStore(SqlAlchemyStore):
+    """MLflow's own store, which tells the run that this process belongs to."""
+
+    def _log_metrics(self, run_id: str, metrics: Any) -> None:
+        super()._log_metrics(run_id, metrics)
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_points(MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in metrics)
+
+    def log_param(self, run_id: str, param: Any) -> None:
+        super().log_param(run_id, param)
+        _params_logged([param])
+
+    def _log_params(self, run_id: str, params: Any) -> None:
+        super()._log_params(run_id, params)
+        _params_logged(params)
+
+
+def _params_logged(params: Any) -> None:
+    outer = active.active_run()
+    if outer is not None and not outer.silent:
+        outer.log_params({param.key: convert.param_value(str(param.value)) for param in params})

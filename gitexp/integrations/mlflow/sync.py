@@ -1,0 +1,347 @@
+"""The database follows git and the runs that are going on, so that MLflow sees every experiment, whoever recorded it.
+
+What git says is found by the tag objects, which never change: new ones are read, in bulk and with one git process, those
+that are gone are removed, and where notes were added the run is read again. Runs that are going on are followed by
+their journals: only the rows that were added are read. Where nothing changed, a few looks at the file system say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import late_values, message, metrics, params
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.integrations.mlflow import convert, database, run_file, uris
+from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Row, Tables, read_json
+from gitexp.repo import Repo
+from gitexp.runs import journal
+from gitexp.store.index import Index
+from gitexp.store.notes import REF as NOTES
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,32}")
+_COLUMNS = (
+    "ref.name, ref.mine, tag.id, tag.\"commit\", json_extract(tag.summary, '$.id'), json_extract(tag.summary, '$.mlflow.run'),"
+    " tag.started, tag.labels || tag.notes || tag.marks"
+)
+_TICK = 50_000_000  # ns within which a file system may give two changes the same time
+_MANY = 400  # experiments for which one query is better than many marks in it
+
+
+@dataclass(frozen=True)
+class Found:
+    """An experiment that stands for an MLflow run."""
+
+    run: str
+    name: str
+    mine: bool
+    tag: str
+    commit: str
+    id: str | None
+    started: str
+    marks: str
+
+
+class Follower:
+    """Brings one repository's database up to date."""
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        self.path = database.prepare(repo)
+        self._root = uris.root_uri(repo)
+        self._lock = threading.Lock()
+        self._refs: tuple[int, ...] = ()
+        self._stamps: dict[str, str] = {}
+
+    def catch_up(self) -> None:
+        """Bring the database up to date with git, and with the runs that are going on."""
+        with self._lock:
+            _, stamps, refs = self._looked_at()
+            if refs and refs == self._refs and stamps == self._stamps:
+                return
+            with database.writing(self.path) as db:
+                # Only now, when nobody else can add to the database: a run in it that is not on the list has ended.
+                folders, stamps, refs = self._looked_at()
+                tables = Tables(db, self._root)
+                recorded = self._follow_git(tables) if refs != self._refs or not refs or self._stamps.keys() - stamps.keys() else set()
+                for name, folder in folders.items():
+                    if stamps[name] != self._stamps.get(name):
+                        self._follow(tables, folder, stamps[name], recorded)
+                self._forget(tables, folders.keys())
+            self._refs, self._stamps = refs, stamps
+
+    def _looked_at(self) -> tuple[dict[str, Path], dict[str, str], tuple[int, ...]]:
+        """Return the folders of runs, what changes when they do, and what changes when git does: in this order, since a run
+        is in git before its folder goes."""
+        folders = {folder.name: folder for folder in journal.folders(self.repo)}
+        return folders, {name: _stamp(folder) for name, folder in folders.items()}, _refs(self.repo)
+
+    # -- from git ------------------------------------------------------------------------------------------------
+
+    def _follow_git(self, tables: Tables) -> set[str]:
+        """Read what is new, remove what is gone, and return the ids of all runs that are recorded."""
+        index = Index(self.repo)
+        wanted = _chosen(index)
+        known = {row[0]: row[1:] for row in tables.db.execute("SELECT run_uuid, tag, marks FROM gitexp_run WHERE tag IS NOT NULL")}
+        for run in known.keys() - wanted.keys():
+            if tables.db.execute("SELECT 1 FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL", [run]).fetchone():
+                tables.remove(run)
+        self._read(tables, index, [found for run, found in wanted.items() if known.get(run) != (found.tag, found.marks)])
+        return {found.id for found in wanted.values() if found.id}
+
+    def _read(self, tables: Tables, index: Index, fresh: list[Found]) -> None:
+        experiments = _experiments(index, fresh)
+        names = [name for found, value in experiments for name in _paths(value)]
+        contents = self.repo.objects(names)
+        for found, value in experiments:
+            data = {kind: (next(contents) or _NOTHING).data for kind in ("metrics", "face", "params", "commit")}
+            write_experiment(tables, found.run, value, data)
+            tables.db.execute(
+                'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES (?, NULL, ?, ?, ?)',
+                [found.run, found.tag, found.commit, found.marks],
+            )
+
+    # -- from the runs that are going on -------------------------------------------------------------------------
+
+    def _follow(self, tables: Tables, folder: Path, stamp: str, recorded: set[str]) -> None:
+        facts = journal.all_facts(folder)
+        if "snapshot" not in facts or facts.get("id") in recorded:
+            return
+        known = run_file.read(folder)
+        run = _safe_id(known.get("run"), facts["id"])
+        before = tables.db.execute("SELECT rows, stamp FROM gitexp_run WHERE run_uuid = ? AND folder = ?", [run, folder.name]).fetchone()
+        if run != facts["id"] and tables.db.execute("SELECT 1 FROM gitexp_run WHERE run_uuid = ?", [facts["id"]]).fetchone():
+            tables.remove(facts["id"])  # seen before MLflow joined it
+        if before is None or before[1] != stamp.partition(" ")[0]:
+            self._follow_facts(tables, folder, run, facts, known)
+        rows = before[0] if before else 0
+        points, end = _tail(folder / "metrics.csv", rows)
+        tables.put_metrics(run, points)
+        tables.db.execute(
+            "INSERT INTO gitexp_run(run_uuid, folder, rows, stamp) VALUES (?, ?, ?, ?) ON CONFLICT(run_uuid) DO UPDATE SET"
+            " folder = excluded.folder, rows = excluded.rows, stamp = excluded.stamp",
+            [run, folder.name, end, stamp.partition(" ")[0]],
+        )
+
+    def _follow_facts(self, tables: Tables, folder: Path, run: str, facts: dict[str, Any], known: dict[str, Any]) -> None:
+        start = _milliseconds(facts["started"])
+        status = "RUNNING" if journal.is_alive(folder) else "KILLED"
+        status = convert.run_status(facts["status"]) if facts.get("status") in STATUSES else status
+        duration = facts.get("duration")
+        end = None if status == "RUNNING" else start + int(duration * 1000) if duration else _modified(folder)
+        name = _text(known.get("name")) or facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
+        user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
+        group = _text(known.get("experiment")) or facts.get("group") or convert.DEFAULT
+        start, end = _moment(known.get("start"), start), _moment(known.get("end"), end)
+        at = tables.put_run(Row(run, name, user, status, start, end, _stage(known), group))
+        command = facts.get("command")
+        tags = {"mlflow.runName": name, "mlflow.user": user, "mlflow.source.name": " ".join(command) if command else ""}
+        own = {"mlflow.note.content": facts.get("note"), "gitexp.parent": facts["snapshot"].get("commit")}
+        tables.put_tags(
+            run, {key: value for key, value in ({**own, **_texts(known.get("tags"))} if known else {**tags, **own}).items() if value}
+        )
+        tables.put_params(run, _params(journal.read_params(folder), known))
+        if known:
+            tables.put_linked(run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {})
+
+    def _forget(self, tables: Tables, folders: Iterable[str]) -> None:
+        """Let go of runs whose folder is gone and that no experiment took the place of: they were discarded."""
+        rows = tables.db.execute("SELECT run_uuid, folder, tag FROM gitexp_run WHERE folder IS NOT NULL").fetchall()
+        for run, folder, tag in rows:
+            if folder in folders:
+                continue
+            if tag is None:
+                tables.remove(run)
+            else:  # one that was taken up again, and then discarded: it is what it was
+                tables.db.execute("UPDATE gitexp_run SET folder = NULL, marks = '' WHERE run_uuid = ?", [run])
+                self._refs = ()
+
+
+def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str, bytes]) -> None:
+    """Write an experiment as an MLflow run.
+
+    Args:
+        data: its ``metrics.csv``, its face, its ``params.yml`` and its commit, each empty where it has none or it is not needed.
+    """
+    known = read_json(data["face"])
+    changes = [event["mlflow"] for event in value.extra.get("events", ()) if isinstance(event.get("mlflow"), dict)]
+    given = value.extra.get("mlflow")
+    given = given if isinstance(given, dict) else {}
+    body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
+    tags = convert.tags(value, body=body)
+    if known:  # what MLflow said of it, and what nobody could know before its end
+        tags = {key: text for key, text in tags.items() if key == convert.NOTE} | _texts(known.get("tags")) | _own_tags(value)
+    if known and value.notes:
+        tags["mlflow.note.content"] = "\n\n".join(value.notes)
+    name = _text(known.get("name")) or value.name
+    stage = _stage(known)
+    for change in changes:
+        for key, text in change.get("tags", {}).items() if isinstance(change.get("tags"), dict) else ():
+            tags.pop(key, None)
+            if isinstance(text, str):
+                tags[str(key)] = text
+        name = _text(change.get("name")) or name
+        stage = change["stage"] if change.get("stage") in (ACTIVE, DELETED) else stage
+    tags["mlflow.runName"] = name
+    start = int(value.started.timestamp() * 1000)
+    end = _moment(known.get("end"), start + int((value.duration or 0) * 1000))
+    start = _moment(known.get("start"), start)
+    group = _text(known.get("experiment")) or _text(given.get("experiment")) or value.group or convert.DEFAULT
+    user = _text(known.get("user")) or value.author
+    tables.empty(run)
+    at = tables.put_run(Row(run, name, user, convert.run_status(value.status), start, end, stage, group))
+    tables.put_tags(run, tags)
+    flat = dict(value.params)
+    if data["params"]:
+        with suppress(GitexpError):
+            flat = params.flatten(params.load(data["params"]))
+    for change in changes:  # as they were spelt, before what they stand for
+        tables.put_params(run, _texts(change.get("params")))
+    tables.put_params(run, _params(flat, known))
+    with suppress(GitexpError):
+        tables.put_metrics(run, metrics.read(io.BytesIO(data["metrics"] or metrics.HEADER)))
+    tables.put_metrics(run, late_values.points(value.extra.get("events", ())))
+    if isinstance(known.get("tables"), dict):
+        tables.put_linked(run, at, known["tables"])
+
+
+def _own_tags(value: Experiment) -> dict[str, str]:
+    """Return the tags that say what an experiment is in git, which no run could know before its end."""
+    return {
+        key: text for key, text in convert.tags(value).items() if key.startswith(convert.OURS) or key in (convert.COMMIT, convert.BRANCH)
+    }
+
+
+class _Nothing:
+    data = b""
+
+
+_NOTHING = _Nothing()
+
+
+def _chosen(index: Index) -> dict[str, Found]:
+    """Return the experiment that stands for each run: one's own before others', and the latest where a run was taken up again."""
+    best: dict[str, Found] = {}
+    for name, mine, tag, commit, own, run, started, marks in index.rows(_COLUMNS, everybody=True):
+        found = Found(
+            _safe_id(run, _safe_id(own, commit[:32])), name, bool(mine), tag, commit, own if isinstance(own, str) else None, started,
+            hashlib.sha256(f"{name} {marks}".encode()).hexdigest(),
+        )  # fmt: skip
+        other = best.get(found.run)
+        if other is None or (found.mine, found.started, found.name) > (other.mine, other.started, other.name):
+            best[found.run] = found
+    return best
+
+
+def _experiments(index: Index, fresh: list[Found]) -> list[tuple[Found, Experiment]]:
+    by_name = {found.name: found for found in fresh}
+    if len(fresh) > _MANY:
+        values = index.select(everybody=True)
+    else:
+        marks = ", ".join("?" for _ in fresh)
+        values = index.select(f"ref.name IN ({marks})", list(by_name), everybody=True)
+    return [(by_name[value.name], value) for value in values if value.name in by_name]
+
+
+def _paths(value: Experiment) -> tuple[str, str, str, str]:
+    """Return the three files of an experiment's commit that are read, and the commit; what is not needed is named such that there is none.
+
+    What MLflow logged has its description in its face, and the note of another is the body of its commit message.
+    """
+    cut = any(isinstance(item, str) and len(item) > 1000 for item in value.params.values())
+    wanted = (value.files.get("metrics"), uris.FACE if "mlflow" in value.extra else None, value.files.get("params") if cut else None)
+    first, second, third = (f"{value.id}:{path}" if path and "\n" not in path else "0" * 40 for path in wanted)
+    return first, second, third, "0" * 40 if "mlflow" in value.extra else value.id
+
+
+def _params(flat: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
+    spelt = _texts(known.get("params"))
+    return {key: spelt.get(key, convert.param_text(value)) for key, value in params.flatten(flat).items()}
+
+
+def _tail(path: Path, start: int) -> tuple[list[MetricPoint], int]:
+    """Return the rows of a journal from byte ``start`` on that are whole, and where they end."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(start)
+            data = file.read()
+    except OSError:
+        return [], start
+    whole = data[: data.rfind(b"\n") + 1]
+    with suppress(GitexpError):
+        return list(metrics.read(io.BytesIO(whole if start == 0 else metrics.HEADER + whole))), start + len(whole)
+    return [], start + len(whole)
+
+
+def _stamp(folder: Path) -> str:
+    """Return what changes when something is logged: first, in one word, for all but metrics."""
+    facts, size = [], 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.name == "metrics.csv":
+                size = entry.stat().st_size
+            elif entry.name.endswith((".json", ".yml")) or entry.name == "face.lock":
+                facts.append((entry.name, entry.stat().st_mtime_ns))
+    with suppress(OSError):
+        facts.append((uris.FACE, (folder / "artifacts" / uris.FACE).stat().st_mtime_ns))
+    facts.append(("alive", journal.is_alive(folder)))
+    return f"{hashlib.sha256(repr(sorted(facts)).encode()).hexdigest()} {size}"
+
+
+def _refs(repo: Repo) -> tuple[int, ...]:
+    """Return what changes when a tag, a note or a remote's ref does; empty where that cannot be told for sure."""
+    stamps = []
+    for name in ("packed-refs", "reftable/tables.list"):
+        with suppress(OSError):
+            stamps.append((repo.common_dir / name).stat().st_mtime_ns)
+    for top in ("refs/tags", os.path.dirname(NOTES), "refs/gitexp/remotes"):
+        for folder, below, _files in os.walk(repo.common_dir / top):
+            below.sort()
+            with suppress(OSError):
+                stamps.append(os.stat(folder).st_mtime_ns)
+    if not stamps or time.time_ns() - max(stamps) < _TICK:
+        return ()
+    return tuple(stamps)
+
+
+def _safe_id(*candidates: Any) -> str:
+    return next(item for item in candidates if isinstance(item, str) and _ID.fullmatch(item))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: Any) -> dict[str, str]:
+    """Return the texts of a mapping; everything else that somebody may have written there is passed over."""
+    return {key: text for key, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+
+
+def _moment(said: Any, otherwise: Any) -> Any:
+    """Return ms since the epoch that MLflow was told, where it is a number that a database holds."""
+    return said if type(said) is int and abs(said) < 2**62 else otherwise
+
+
+def _stage(known: dict[str, Any]) -> str:
+    """Return whether a run was deleted in MLflow, as its face says."""
+    return DELETED if known.get("stage") == DELETED else ACTIVE
+
+
+def _milliseconds(text: str) -> int:
+    return int(message.parse_time(text).timestamp() * 1000)
+
+
+def _modified(folder: Path) -> int | None:
+    with suppress(OSError):
+        return int((folder / "metrics.csv").stat().st_mtime * 1000)
+    return None

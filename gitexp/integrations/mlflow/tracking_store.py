@@ -1,0 +1,379 @@
+"""MLflow's tracking store whose truth is git: MLflow's own SQL store over the disposable database, and beside each thing that
+it is told, the same for the gitexp run behind it.
+
+Metrics do not touch the database when they are logged: they go into the run's journal, one write each, and the database
+follows when somebody reads. All else goes into both. Before anything is read, the database catches up with git.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy
+from mlflow.entities import Metric, RunInfo, RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.validation import _validate_metric
+
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import database, edits, run_file, runs, scratch_store, uris
+from gitexp.integrations.mlflow.sync import Follower
+from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
+from gitexp.repo import Repo
+from gitexp.runs import deferred
+
+SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
+_COMMIT, _AUTOLOGGED, _NAME, _PARENT = "mlflow.source.git.commit", "mlflow.autologging", "mlflow.runName", "mlflow.parentRunId"
+
+
+def open_store(uri: str) -> Any:
+    """Return the tracking store for ``gitexp:.``.
+
+    Raises:
+        MlflowException: there is no repository.
+    """
+    with errors():
+        repo = uris.repository(uri)
+        return scratch_store.open_apart(repo) if scratch_store.is_apart(repo) else GitStore(repo)
+
+
+class GitStore(SqlAlchemyStore):
+    """The experiments of one repository, and the runs that go on in it."""
+
+    ManagedSessionMaker: Any
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        self._inside = threading.local()
+        self._runs = runs.of(repo)
+        self._follower = Follower(repo)
+        with database.quiet():
+            super().__init__(f"sqlite:///{self._follower.path}", uris.root_uri(repo))
+        self._session = self.ManagedSessionMaker
+        self.ManagedSessionMaker = self._caught_up
+        if hasattr(os, "register_at_fork"):
+            engine = weakref.ref(self.engine)
+            os.register_at_fork(after_in_child=lambda: _let_go(engine()))
+
+    @classmethod
+    def _get_or_create_engine(cls, db_uri: str) -> Any:
+        engine = super()._get_or_create_engine(db_uri)
+        if not sqlalchemy.event.contains(engine, "connect", _fast):
+            sqlalchemy.event.listen(engine, "connect", _fast)
+        return engine
+
+    @contextmanager
+    def _caught_up(self, read_only: bool = True) -> Iterator[Any]:
+        """MLflow's session; the outermost one begins with what git and the journals say now."""
+        depth = getattr(self._inside, "depth", 0)
+        if depth == 0:
+            with errors():
+                self._follower.catch_up()
+        self._inside.depth = depth + 1
+        try:
+            with self._session(read_only=read_only) as session:
+                yield session
+        finally:
+            self._inside.depth = depth
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> str:
+        made = super().create_experiment(name, artifact_location, tags)
+        wanted = experiment_id(name)
+        with database.writing(self._follower.path) as db:
+            if db.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [wanted]).fetchone():  # deleted, and its name given again
+                return str(made)
+            location = artifact_location or f"{self.artifact_root_uri}/{wanted}"
+            db.execute("UPDATE experiments SET experiment_id = ?, artifact_location = ? WHERE experiment_id = ?", [wanted, location, made])
+            db.execute("UPDATE experiment_tags SET experiment_id = ? WHERE experiment_id = ?", [wanted, made])
+        return str(wanted)
+
+    def create_run(self, experiment_id: str, user_id: str, start_time: int, tags: Any, run_name: str) -> Any:
+        """Begin a run: the snapshot of the work tree is taken now."""
+        if os.environ.get(SERVER):
+            raise MlflowException(
+                "this server shows the experiments of a git repository and records no runs; set MLFLOW_TRACKING_URI to"
+                f" gitexp:{self.repo.root} where the training runs",
+                INVALID_STATE,
+            )
+        experiment = self.get_experiment(experiment_id)
+        self._check_experiment_is_active(experiment)
+        given = {tag.key: tag.value for tag in tags or ()}
+        head = given.pop(_COMMIT, None)  # the commit before the experiment: not what ran
+        with errors():
+            live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT))
+        if above is not None and _PARENT not in given and (parent := run_file.read(above.folder).get("run")):
+            given[_PARENT] = parent
+        if head:
+            given["gitexp.parent"] = head
+        try:
+            made = super().create_run(experiment_id, user_id, start_time, [_tag(*item) for item in given.items()], run_name)
+        except BaseException:
+            if ours:
+                live.discard()
+            raise
+        running = runs.Running(made.info.run_id, live, ours, above)
+        facts = {"run": running.id, "experiment": experiment.name, "name": made.info.run_name, "user": user_id, "start": start_time}
+        running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
+        extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
+        live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
+        if given.get("mlflow.note.content"):
+            live.set_note(given["mlflow.note.content"])
+        self._runs.add(running)
+        return made
+
+    def update_run_info(self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None) -> RunInfo:
+        """Follow a change of status: a terminal one ends the run, RUNNING takes a recorded one up again."""
+        running = self._running(run_id)
+        commit = None if running else self._commit(run_id)
+        name = RunStatus.to_string(run_status) if run_status is not None else None
+        recorded = commit is not None
+        if recorded and name == "RUNNING" and not os.environ.get(SERVER):
+            with errors():
+                running = self._take_up(run_id, str(commit))
+            recorded = False
+        elif name == "RUNNING" and running is not None:
+            self._runs.go_on(run_id)
+            running.change(lambda known: known.pop("end", None))
+        # what is recorded has its status for good: an atexit handler may call FINISHED what an exception ended
+        info: RunInfo = super().update_run_info(run_id, None if recorded else run_status, None if recorded else end_time, run_name)
+        if run_name:
+            self._tagged(run_id, {_NAME: run_name})
+        if running is not None and name is not None and run_status is not None and RunStatus.is_terminated(run_status):
+            running.change(lambda known: known.update({"end": end_time, **self._linked(run_id)}))
+            self._runs.end(running, name)
+        return info
+
+    def get_run(self, run_id: str) -> Any:
+        found = super().get_run(run_id)
+        running = self._runs.find(run_id)
+        if running is not None and running.finished and running.ours and _AUTOLOGGED not in found.data.tags:
+            deferred.settle(running.run.id)  # whoever looks at a finished run wants its commit; autologging looks before it scores
+            found = super().get_run(run_id)
+        return found
+
+    def delete_run(self, run_id: str) -> None:
+        super().delete_run(run_id)
+        self._staged(run_id, DELETED)
+
+    def restore_run(self, run_id: str) -> None:
+        super().restore_run(run_id)
+        self._staged(run_id, ACTIVE)
+
+    # -- what is logged ------------------------------------------------------------------------------------------
+
+    def log_metric(self, run_id: str, metric: Metric) -> None:
+        if metric.model_id is not None:
+            super().log_metric(run_id, metric)
+        else:
+            self._log_metrics(run_id, [metric])
+
+    def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
+        running = self._runs.find(run_id)
+        if params or tags or running is None or len(metrics) > 1000 or any(metric.model_id is not None for metric in metrics):
+            super().log_batch(run_id, metrics, params, tags)
+        else:
+            _validate(metrics, lambda at: f"metrics[{at}]")
+            self._log_points(run_id, metrics)
+
+    def _log_metrics(self, run_id: str, metrics: Any) -> None:
+        _validate(metrics, lambda at: "" if len(metrics) == 1 else f"metrics[{at}]")
+        self._log_points(run_id, metrics)
+
+    def _log_points(self, run_id: str, metrics: Any) -> None:
+        points = [MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in dict.fromkeys(metrics)]
+        running = self._running(run_id)
+        if any(metric.model_id is not None for metric in metrics):
+            points = self._unsaid(run_id, points)
+        if running is not None and not running.deleted:
+            running.log_points(points)
+            return
+        with self.ManagedSessionMaker() as session:
+            self._check_run_is_active(self._get_run(run_uuid=run_id, session=session))
+        commit = self._commit(run_id)
+        if commit is None or not points:
+            return
+        with errors():
+            edits.add_late_metrics(self.repo, commit, points)
+        with database.writing(self._follower.path) as db:
+            Tables(db, self.artifact_root_uri).put_metrics(run_id, points)
+
+    def _unsaid(self, run_id: str, points: list[MetricPoint]) -> list[MetricPoint]:
+        """Return the points that the run has not yet: ``log_model`` says the run's metrics once more, as the model's."""
+        if getattr(self._inside, "depth", 0) == 0:
+            with errors():
+                self._follower.catch_up()
+        with database.reading(self._follower.path) as db:
+            return [point for point in points if not Tables(db, self.artifact_root_uri).has_metric(run_id, point)]
+
+    def log_param(self, run_id: str, param: Any) -> None:
+        super().log_param(run_id, param)
+        self._params_logged(run_id, [param])
+
+    def _log_params(self, run_id: str, params: Any) -> None:
+        super()._log_params(run_id, params)
+        self._params_logged(run_id, params)
+
+    def set_tag(self, run_id: str, tag: Any) -> None:
+        super().set_tag(run_id, tag)
+        if tag.key != _NAME:  # update_run_info was called for it
+            self._tagged(run_id, {tag.key: tag.value})
+
+    def _set_tags(self, run_id: str, tags: Any) -> None:
+        super()._set_tags(run_id, tags)
+        self._tagged(run_id, {tag.key: tag.value for tag in tags if tag.key != _NAME})
+
+    def delete_tag(self, run_id: str, key: str) -> None:
+        super().delete_tag(run_id, key)
+        self._tagged(run_id, {key: None})
+
+    def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
+        super().record_logged_model(run_id, mlflow_model)
+        key = "mlflow.log-model.history"
+        self._tagged(run_id, {key: super().get_run(run_id).data.tags.get(key)})
+
+    def log_inputs(self, run_id: str, datasets: Any = None, models: Any = None) -> None:
+        super().log_inputs(run_id, datasets, models)
+        self._more(run_id)
+
+    def log_outputs(self, run_id: str, models: Any) -> None:
+        super().log_outputs(run_id, models)
+        self._more(run_id)
+
+    def _log_model_metrics(self, run_id: str, metrics: Any, *args: Any, **kwargs: Any) -> None:
+        super()._log_model_metrics(run_id, metrics, *args, **kwargs)
+        if any(metric.model_id is not None for metric in metrics):
+            self._more(run_id)
+
+    def create_logged_model(self, experiment_id: str, *args: Any, **kwargs: Any) -> Any:
+        model = super().create_logged_model(experiment_id, *args, **kwargs)
+        self._more(model.source_run_id)
+        return model
+
+    def finalize_logged_model(self, model_id: str, status: Any) -> Any:
+        model = super().finalize_logged_model(model_id, status)
+        self._more(model.source_run_id)
+        return model
+
+    def log_logged_model_params(self, model_id: str, params: Any) -> None:
+        super().log_logged_model_params(model_id, params)
+        self._more(self.get_logged_model(model_id).source_run_id)
+
+    def set_logged_model_tags(self, model_id: str, tags: Any) -> None:
+        super().set_logged_model_tags(model_id, tags)
+        self._more(self.get_logged_model(model_id).source_run_id)
+
+    # -- behind it -----------------------------------------------------------------------------------------------
+
+    def _running(self, run_id: str) -> runs.Running | None:
+        """Return the run that goes on behind MLflow's, joined where another process owns it."""
+        running = self._runs.find(run_id)
+        if running is not None:
+            return running
+        row = self._row(run_id)
+        folder = self.repo.state_dir / "runs" / row[0] if row and row[0] else None
+        return self._runs.join(run_id, folder) if folder and (folder / "run.json").exists() else None
+
+    def _commit(self, run_id: str) -> str | None:
+        row = self._row(run_id)
+        return row[1] if row and not row[0] else None
+
+    def _row(self, run_id: str) -> Any:
+        if getattr(self._inside, "depth", 0) == 0:
+            with errors():
+                self._follower.catch_up()
+        with database.reading(self._follower.path) as db:
+            return db.execute('SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?', [run_id]).fetchone()
+
+    def _take_up(self, run_id: str, commit: str) -> runs.Running:
+        edits.settle(self.repo, commit)
+        found = super().get_run(run_id)
+        experiment = self.get_experiment(found.info.experiment_id).name
+        running = runs.take_up(self._runs, run_id, commit, found.data.tags.get("gitexp.name", ""), experiment)
+        facts = {"run": run_id, "experiment": experiment, "name": found.info.run_name, "user": found.info.user_id}
+        running.change(lambda known: known.update({**facts, "tags": dict(found.data.tags), **self._linked(run_id)}))
+        return running
+
+    def _params_logged(self, run_id: str, params: Any) -> None:
+        if not params:
+            return
+        texts = {param.key: str(param.value) for param in params}
+        running = self._running(run_id)
+        if running is not None:
+            running.log_params(texts)
+        elif commit := self._commit(run_id):
+            self._noted(commit, [edits.of_params(texts)])
+
+    def _tagged(self, run_id: str, tags: dict[str, str | None]) -> None:
+        """Note tags in the run's face, or with the experiment."""
+        running = self._running(run_id) if tags else None
+        if running is not None:
+            name = tags.get(_NAME)
+            if name:
+                running.change(lambda known: known.update({"name": name}))
+            running.set_tags(tags)
+        elif tags and (commit := self._commit(run_id)):
+            with errors():
+                self._noted(commit, edits.of_tags(tags, edits.labels(self.repo, commit)))
+
+    def _staged(self, run_id: str, stage: str) -> None:
+        running = self._running(run_id)
+        if running is not None:
+            running.deleted = stage == DELETED
+            running.change(lambda known: known.update({"stage": stage}))
+        elif commit := self._commit(run_id):
+            self._noted(commit, [{"mlflow": {"stage": stage}}])
+
+    def _noted(self, commit: str, events: list[dict[str, Any]]) -> None:
+        with errors():
+            edits.add(self.repo, commit, events)
+
+    def _more(self, run_id: str | None) -> None:
+        """Keep the datasets and models of a run in its face."""
+        running = self._running(run_id) if run_id else None
+        if running is not None:
+            running.change(lambda known: known.update(self._linked(running.id)))
+
+    def _linked(self, run_id: str) -> dict[str, Any]:
+        with database.reading(self._follower.path) as db:
+            found = Tables(db, self.artifact_root_uri).linked(run_id)
+        return {"tables": found} if found else {}
+
+
+def _validate(metrics: Any, path: Callable[[int], str]) -> None:
+    """Have MLflow refuse what it refuses; in a batch it says which one it was, even in a batch of one."""
+    for at, metric in enumerate(metrics):
+        _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path(at))
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Hand gitexp's errors on as MLflow's, which its callers know how to show."""
+    try:
+        yield
+    except GitexpError as error:
+        raise MlflowException(str(error), INVALID_PARAMETER_VALUE) from error
+
+
+def _fast(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def _let_go(engine: Any) -> None:
+    """In a forked child: SQLite's connections must not be shared with the parent."""
+    if engine is not None:
+        engine.dispose(close=False)
+
+
+def _tag(key: str, value: str) -> Any:
+    from mlflow.entities import RunTag
+
+    return RunTag(key, value)

@@ -1,0 +1,317 @@
+"""The one door to DVC: every process of it starts here. Its package is never imported, since that takes a second.
+
+Content goes into DVC's cache, and between cache and remote, through a project of its own in a temporary folder, which has the
+repository's configuration and just the pointers in question. So no file, ``.gitignore`` or index of the user's is touched,
+and experiments on any commit can be served with one process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitexp.formats import message
+from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
+from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo.dvc_pointers import FOLDER, SUFFIX, Data
+from gitexp.repo.snapshot import readable
+
+if TYPE_CHECKING:
+    import configparser
+
+_MANY = 500  # words of one command line
+_OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itself answers for a host
+
+
+def listed(paths: Iterable[str], most: int = 5) -> str:
+    """Return paths for a sentence."""
+    names = [message.one_line(path) for path in paths]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def run(folder: Path, *args: str) -> str:
+    """Run DVC in a folder and return what it prints.
+
+    Raises:
+        MissingExtraError: DVC is not installed.
+        GitexpError: it failed; in one line what it said.
+    """
+    done = _started(folder, args)
+    if done.returncode:
+        raise _failed(args[0], done)
+    return done.stdout
+
+
+def keep(repo: Repo, files: Mapping[str, Path]) -> dict[str, bytes]:
+    """Take files into the cache, and return their pointers, ``{path in the tree: text}``.
+
+    Raises:
+        GitexpError: DVC failed.
+    """
+    with _faults(), _project(repo) as project:
+        places = {}
+        for number, (path, file) in enumerate(files.items()):
+            place = project / str(number) / path.rpartition("/")[2]
+            place.parent.mkdir()
+            try:
+                os.link(file.resolve(), place)
+            except OSError:
+                shutil.copyfile(file, place)
+            places[path] = place
+        for chunk in chunks([str(place) for place in places.values()]):
+            run(project, "add", "--no-relink", *chunk)
+        return {f"{path}{SUFFIX}": place.with_name(place.name + SUFFIX).read_bytes() for path, place in places.items()}
+
+
+def takes(repo: Repo, path: str, size: int, limit: int) -> bool:
+    """Whether an artifact is too large for git and can go into DVC's cache.
+
+    Raises:
+        UsageError: it is too large, and DVC is not in use here, or keeps it already under a pointer that is not its own.
+    """
+    if size <= limit:
+        return False
+    if not dvc_pointers.in_use(repo.root):
+        raise UsageError(
+            f"artifact {path} has {readable(size)}, over the limit of {readable(limit)}; raise max_file_size in the settings, or keep it"
+            " with DVC or Git LFS"
+        )
+    held = dvc_pointers.holder(dvc_pointers.here(repo), path)
+    if held and held.pointer != f"{path}{SUFFIX}":
+        raise UsageError(f"artifact {path} is part of what {held.pointer} tracks, so DVC keeps it: dvc commit {held.path}")
+    return True
+
+
+def has_remote(repo: Repo) -> bool:
+    """Whether a default remote for data is set up, as far as the repository's own configuration says."""
+    return any(config.has_option("core", "remote") for config in _configs(repo.root))
+
+
+def push(repo: Repo, data: Iterable[Data]) -> int:
+    """Send data from the cache to DVC's default remote; returns how many files are in neither.
+
+    Raises:
+        GitexpError: DVC failed.
+    """
+    return _transfer(repo, "push", data)
+
+
+def fetch(repo: Repo, data: Iterable[Data]) -> int:
+    """Bring data from DVC's default remote into the cache; returns how many files are in neither.
+
+    Raises:
+        GitexpError: DVC failed; some may be there nevertheless.
+    """
+    return _transfer(repo, "fetch", data)
+
+
+def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
+    """Bring data from the cache, else from the remote, into a work tree of the repository; returns the paths that are nowhere.
+
+    Args:
+        tree: the user's own, or one beside it.
+
+    Raises:
+        GitexpError: DVC failed for another reason.
+    """
+    if not data:
+        return ()
+    top = tree.resolve()
+    if outside := next((item.path for item in data if not (tree / item.path).parent.resolve().is_relative_to(top)), None):
+        raise GitexpError(f"'{outside}' lies behind a link that leaves the repository")
+    if tree != repo.root:
+        with _faults():
+            _adapt(repo, tree)
+    todo = _brought(tree, data)
+    if todo and has_remote(repo):
+        with suppress(GitexpError):
+            fetch(repo, todo)
+            todo = _brought(tree, todo)
+    return tuple(item.path for item in todo)
+
+
+def of_experiments(repo: Repo, commits: Iterable[str]) -> tuple[Data, ...]:
+    """Return the data that the commits' pointers name, each content once; none where there is no remote that it could go to."""
+    if not dvc_pointers.in_use(repo.root) or not has_remote(repo):
+        return ()
+    found = {item.hash: item for commit in commits for item in dvc_pointers.of_commit(repo, commit).values()}
+    return tuple(item for item in found.values() if item.entry.get("push") is not False)
+
+
+# -- DVC as a process ----------------------------------------------------------------------------------------------------
+
+
+def _started(folder: Path, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith("GIT_SSH")}
+    env["DVC_NO_ANALYTICS"] = "1"  # what we start is no use of DVC by the user
+    try:
+        return subprocess.run(
+            [*_program(), *args], cwd=folder, env=env, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise GitexpError(f"DVC could not be started: {error.strerror}; try: dvc version") from None
+
+
+def _failed(what: str, done: subprocess.CompletedProcess[str]) -> GitexpError:
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    first = next((at for at, line in enumerate(said) if line.startswith("ERROR: ")), 0)
+    words = " ".join(said[first : first + 2]).removeprefix("ERROR: ")
+    return GitexpError(f"dvc {what} failed: {message.one_line(words) or f'exit code {done.returncode}'}")
+
+
+def _program() -> list[str]:
+    """Return what starts DVC: that of this environment, else the one on the PATH. Never ``python -m dvc``, which would take a folder
+    ``dvc`` of the repository for it, nor a program that lies where we stand, which Windows looks at first.
+    """
+    import sysconfig
+
+    for folder in (sysconfig.get_path("scripts"), None):
+        program = shutil.which("dvc", path=folder)
+        if program and os.path.isabs(program) and Path(program).parent != Path.cwd():
+            return [program]
+    raise MissingExtraError("this repository's data lies in DVC, which", "dvc")
+
+
+def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
+    """Run ``dvc checkout``, and return the data that is in no cache."""
+    missing: list[Data] = []
+    for chunk in chunks([item.path for item in data]):
+        done = _started(tree, ("checkout", *chunk))
+        if done.returncode and "missing-files" not in done.stderr and "Checkout failed for" not in done.stderr:
+            raise _failed("checkout", done)
+        if done.returncode:
+            lines = [line.strip().replace(os.sep, "/") for line in done.stderr.splitlines()]
+            asked = [item for item in data if item.path in chunk]
+            failed = [item for item in asked if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)]
+            missing += failed or [item for item in asked if not (tree / item.path).exists()]
+    return missing
+
+
+def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
+    wanted = {item.hash: item for item in data}
+    if not wanted:
+        return 0
+    with _faults(), _project(repo) as project:
+        for number, item in enumerate(wanted.values()):
+            entry = {**item.entry, "path": f"d{number}"}
+            (project / f"d{number}{SUFFIX}").write_text(json.dumps({"outs": [entry]}))  # JSON is YAML
+        done = _started(project, (how,))
+    if done.returncode:
+        raise _failed(how, done)
+    return len(re.findall(r"^md5: [0-9a-f]{32}", done.stderr, re.MULTILINE))
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Say in a line what the machine refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise GitexpError(f"data could not be moved: {error.strerror or error}; check permissions and disk space") from None
+
+
+@contextmanager
+def _project(repo: Repo) -> Iterator[Path]:
+    """Yield a DVC project outside of git that shares the repository's cache and remotes."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="dvc-", dir=repo.make_state_dir(), ignore_cleanup_errors=True) as name:
+        project = Path(name)
+        (project / FOLDER).mkdir()
+        settled = {"core": {"no_scm": "True", "check_update": "False"}, "cache": {"type": "reflink,copy"}}
+        _write_config(repo, project, {**settled, **_logins(repo)})
+        yield project
+
+
+def _logins(repo: Repo) -> dict[str, dict[str, str]]:
+    """Return what to log in with for remotes on a host whose credentials git asks gitexp for (``gitexp remote dagshub``).
+
+    DVC itself cannot ask. It finds them in the temporary project's configuration, which only its owner can read and which is
+    gone with the project. Remotes that say themselves how to log in are left alone.
+    """
+    lines = repo.git("config", "--null", "--get-regexp", r"^credential\..*\.helper$", ok=(0, 1)).decode("utf-8", "replace").split("\0")
+    hosts = {
+        key[len("credential.") : -len(".helper")] for key, _, value in (line.partition("\n") for line in lines) if _OUR_HELPER in value
+    }
+    known: dict[str, dict[str, str]] = {}
+    for config in _configs(repo.root) if hosts else ():
+        for section in config.sections():
+            known.setdefault(section, {}).update(config[section])
+    logins = {}
+    for section, values in known.items():
+        host = "/".join(values.get("url", "").strip("\"'").split("/")[:3])
+        if host in hosts and not {"auth", "user", "password", "ask_password"} & {*values}:
+            nobody = {"GIT_ASKPASS": "", "SSH_ASKPASS": ""}
+            answer = repo.git("credential", "fill", stdin=f"url={host}\n\n".encode(), env=nobody, ok=(0, 128)).decode("utf-8", "replace")
+            found = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+            if "password" in found and not set(found["username"] + found["password"]) & set("\"'#,"):
+                logins[section] = {"auth": "basic", "user": found["username"], "password": found["password"]}
+    return logins
+
+
+def _adapt(repo: Repo, tree: Path) -> None:
+    """Have a work tree beside the user's share the cache and the local configuration, in a file that git ignores."""
+    if not dvc_pointers.in_use(repo.root):
+        return
+    own = any(config.has_option("cache", "dir") for config in _configs(tree))  # of that commit: relative, or somebody's idea
+    _write_config(repo, tree, {"cache": {"dir": run(repo.root, "cache", "dir").strip()}} if own else {}, "config.local")
+
+
+def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], name: str = "config") -> None:
+    """Write the repository's configuration for a project elsewhere: relative paths made whole, and ``more`` over it.
+
+    Where the repository says nothing of the cache, the user's or the machine's configuration may. So its usual place leads to
+    the repository's own by a link, and no process has to be asked.
+    """
+    config = _parser()
+    for known in _configs(repo.root):
+        config.read_dict({section: dict(known[section]) for section in known.sections()})
+    for section in config.sections():
+        for key in ("url", "dir"):
+            value = config[section].get(key, "").strip("\"'")
+            if value and "://" not in value and not os.path.isabs(value) and not value.startswith("~"):
+                config[section][key] = os.path.normpath(repo.root / FOLDER / value)
+    cache = top / FOLDER / "cache"
+    if not config.has_option("cache", "dir") and not os.path.lexists(cache):
+        try:
+            cache.symlink_to(repo.root / FOLDER / "cache", target_is_directory=True)
+        except OSError:  # Windows without the right to
+            more = {**more, "cache": {**more.get("cache", {}), "dir": run(repo.root, "cache", "dir").strip()}}
+    (repo.root / FOLDER / "cache").mkdir(exist_ok=True)
+    config.read_dict(more)
+    place = top / FOLDER / name
+    place.unlink(missing_ok=True)  # it may be a link in somebody's repository, to anywhere
+    place.touch(mode=0o600, exist_ok=False)  # it may hold a password
+    with open(place, "w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def _configs(top: Path) -> list[configparser.RawConfigParser]:
+    """Return the configuration of DVC in a work tree, the local one last."""
+    import configparser
+
+    found = []
+    for name in ("config", "config.local"):
+        config = _parser()
+        with suppress(OSError, configparser.Error, UnicodeDecodeError):
+            config.read_string((top / FOLDER / name).read_text("utf-8"))
+            found.append(config)
+    return found
+
+
+def _parser() -> configparser.RawConfigParser:
+    import configparser
+
+    return configparser.RawConfigParser(comment_prefixes=("#",), strict=False, default_section="\0")
+
+
+def chunks(words: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield words in lots that a command line holds."""
+    yield from (words[at : at + _MANY] for at in range(0, len(words), _MANY))

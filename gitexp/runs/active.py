@@ -1,0 +1,175 @@
+"""The current run of this process: what ``gitexp.log_metric`` and its like log into, and what is ended when Python exits.
+
+There is one at most. A process that ``gitexp run`` started, or that a process with a run spawned, finds the run that it belongs to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import environment
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.runs import deferred, exit_status, journal, notebook, ranks, seeds, start
+from gitexp.runs.run import JOIN, Run, join
+
+_active: Run | None = None
+
+
+def start_run(
+    params: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    message: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    group: str | None = None,
+    advance: bool | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sign: bool | None = None,
+    system_metrics: bool = False,
+    all_ranks: bool = False,
+    repo: str | os.PathLike[str] = ".",
+) -> Run:
+    """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
+
+    Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended then. Inside a command that
+    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, else SLURM_PROCID and others) nothing is
+    logged, unless ``all_ranks`` says so.
+
+    Raises:
+        UsageError: a run is going on in this process, or a name or label cannot be one.
+        RepositoryError: there is no usable git repository.
+    """
+    global _active
+    if _active is not None and not _active.ended and _active.owned:
+        raise UsageError("a run is going on in this process; end it first with gitexp.end_run()")
+    inherited = os.environ.get(JOIN)
+    if not all_ranks and ranks.is_other_rank():
+        run = Run(None, None, {})
+    elif inherited and (Path(inherited) / "run.json").exists():
+        run = join(Path(inherited), Repo.discover(repo))
+        run.describe(message, note, group)
+        run.set_label(*labels)
+    else:
+        unsaved = notebook.unsaved()
+        run = start.begin(
+            Repo.discover(repo),
+            name=name,
+            title=message,
+            note=note,
+            labels=labels,
+            group=group,
+            advance=advance,
+            command=notebook.command(),
+            sign=sign,
+        )
+        for text in filter(None, (unsaved, run.told)):
+            import warnings
+
+            warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
+        if unsaved:
+            run.set_fact("Notebook", unsaved)
+    if params:
+        run.log_params(params)
+    for path in inputs:
+        run.log_input(path)
+    if system_metrics:
+        run.sample_system()
+    _active = run
+    return run
+
+
+def activate(run: Run) -> None:
+    """Make a run the current one of this process, where there is none."""
+    global _active
+    _active = _going_on() or run
+
+
+def active_run() -> Run | None:
+    """Return this process's run; where it has none, that of the ``gitexp run`` it was started by."""
+    if _going_on() is None and os.environ.get(JOIN):
+        start_run()
+    return _going_on()
+
+
+def end_run(status: str = "finished") -> Experiment | None:
+    """End the current run and return the experiment; None where no run is going on."""
+    run = _going_on()
+    return run.end(status) if run is not None else None
+
+
+def log_param(name: str, value: Any) -> None:
+    """Log one param to the current run."""
+    _current().log_param(name, value)
+
+
+def log_params(values: Mapping[str, Any]) -> None:
+    """Log params to the current run."""
+    _current().log_params(values)
+
+
+def log_metric(name: str, value: float, step: int | None = None) -> None:
+    """Log one value of a metric to the current run."""
+    _current().log_metric(name, value, step)
+
+
+def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
+    """Log several metrics to the current run."""
+    _current().log_metrics(values, step)
+
+
+def log_artifact(path: str | os.PathLike[str]) -> None:
+    """Keep a file with the current run."""
+    _current().log_artifact(path)
+
+
+def seed_everything(seed: int) -> tuple[str, ...]:
+    """Seed ``random``, NumPy, and torch and TensorFlow where they are imported, record that, and return their names.
+
+    Call it after your imports, before or after ``start_run``.
+
+    Raises:
+        UsageError: the seed is no whole number from 0 to 2**32 - 1.
+    """
+    seeded = seeds.seed(seed)
+    run = active_run()
+    if run is not None:
+        run.set_condition("seed", seeds.last)
+    return seeded
+
+
+def _going_on() -> Run | None:
+    return _active if _active is not None and _active.going_on else None
+
+
+def _current() -> Run:
+    return active_run() or _of_parent() or start_run()
+
+
+def _of_parent() -> Run | None:
+    """Join the run of the process that spawned this one, as a data loader does; a forked one has it already."""
+    module = sys.modules.get("multiprocessing.process")
+    parent = module.parent_process() if module else None
+    if parent is None or ranks.is_other_rank():
+        return None
+    repo = Repo.discover()
+    for folder in journal.folders(repo):
+        facts = journal.facts(folder)
+        if (facts.get("pid"), facts.get("host")) == (parent.pid, environment.host()) and journal.is_alive(folder):
+            activate(join(folder, repo))
+    return _going_on()
+
+
+@atexit.register
+def _end_at_exit() -> None:
+    deferred.settle()
+    run = _going_on()
+    if run is not None:
+        run.end(*exit_status.at_exit())

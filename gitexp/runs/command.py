@@ -1,0 +1,251 @@
+"""``gitexp run``: a command as a run. Its output is shown as it comes and kept, its signals and exit code are passed on, and
+what it wrote and logged itself becomes part of the experiment.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TextIO
+
+from gitexp.formats import environment
+from gitexp.formats.errors import UsageError
+from gitexp.repo import Repo
+from gitexp.runs import outputs, process_group
+from gitexp.runs.run import JOIN, Run
+
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code as a shell gives it (128 + n for signal n), what it used, and its last word.
+
+    Attributes:
+        exception: the line that ends a traceback, where that is the last thing that the command printed.
+        told: the last signal by which we were told to end; what the command made of it is its own affair.
+    """
+
+    code: int
+    cpu_seconds: float | None
+    peak_bytes: int | None
+    exception: str | None = None
+    told: int | None = None
+
+    @property
+    def status(self) -> str:
+        return "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
+
+    @property
+    def error(self) -> str | None:
+        """What went wrong, in a line; None where nothing did."""
+        if self.code == 0:
+            return None
+        return f"exit code {self.code}" + (f": {self.exception}" if self.exception else "")
+
+
+def execute(
+    run: Run,
+    repo: Repo,
+    command: Sequence[str],
+    system_metrics: bool = False,
+    *,
+    directory: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    shown: TextIO | None = None,
+    apart: Path | None = None,
+) -> Ended:
+    """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
+
+    Args:
+        directory: where it runs, here by itself.
+        environ: its environment, ours by itself.
+        shown: takes all its output; by itself the two outputs go to ours.
+        apart: run it as a process group of its own, which is noted in this folder (``process_group.py``) and ends with the command.
+
+    Raises:
+        UsageError: there is no such program, or it may not be executed.
+    """
+    folder = run.folder
+    watched = outputs.watch(repo.root, directory or Path.cwd())
+    env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
+    requirements = environment.of_interpreter(command[0])
+    if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
+        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
+    if requirements:
+        with suppress(OSError):
+            (folder / "requirements.txt").write_text(requirements)
+    before = _usage()
+    log = outputs.Output(folder / "output.log")
+    try:
+        code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
+    except OSError as error:
+        log.close()
+        raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
+    after = _usage()
+    run.hush()
+    rest = log.close()
+    exception = outputs.exception(log.last_words) if code else None
+    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception, told)
+    outputs.pick_up(run, repo.root, watched)
+    if run.snapshot:
+        outputs.pick_up_data(run, repo, run.snapshot.tree)
+    outputs.keep_output(run, rest)
+    run.set_fact("Exit-Code", code or None)
+    run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
+    run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
+    return ended
+
+
+def _supervised(
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: outputs.Output,
+    run: Run,
+    system_metrics: bool,
+    directory: Path | None,
+    shown: TextIO | None,
+    apart: Path | None,
+) -> tuple[int, int | None]:
+    """Run the command to its end, and return its exit code and the last signal that we got for it."""
+    on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
+    reader, writer = _terminal() if on_terminal else os.pipe()
+    with _signals_handed_on(apart is not None) as handed:
+        try:
+            own: AbstractContextManager[dict[str, Any]] = process_group.held(apart) if apart else nullcontext({})
+            with own as options:
+                stderr = writer if on_terminal else subprocess.PIPE
+                process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options)
+        finally:
+            os.close(writer)
+        if apart:
+            process_group.note(apart, process.pid)
+        handed.start(process)
+        lock = threading.Lock()
+        sampler = None
+        if system_metrics:
+            from gitexp.runs.system_metrics import Sampler
+
+            sampler = Sampler(run, process.pid)
+        sources: list[tuple[IO[bytes], Any, bool]] = [(os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)]
+        if process.stderr:
+            sources.append((process.stderr, shown or sys.stderr, True))
+        copiers = [threading.Thread(target=_copy, args=(*source, log, lock), daemon=True) for source in sources]
+        for copier in copiers:
+            copier.start()
+        code = process.wait()
+        if apart:
+            process_group.kill(apart)
+        for copier in copiers:  # a grandchild may hold the pipe open for ever: the command is over all the same
+            copier.join(timeout=2)
+    if sampler:
+        sampler.stop()
+    return code if code >= 0 else 128 - code, handed.got[-1] if handed.got else None
+
+
+class _Handed:
+    """The signals that we got for a command. Those that came while it was being started reach it as soon as it is there."""
+
+    def __init__(self, group: bool) -> None:
+        self.group = group
+        self.got: list[int] = []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        for number in self.got:
+            self.send(number)
+
+    def take(self, number: int, _frame: Any) -> None:
+        again = number == signal.SIGINT and number in self.got
+        self.got.append(number)
+        self.send(getattr(signal, "SIGKILL", number) if again and self.group else number)
+
+    def note(self, number: int, _frame: Any) -> None:
+        """Take a signal that reaches the command by itself."""
+        self.got.append(number)
+
+    def send(self, number: int) -> None:
+        with suppress(OSError):
+            if self.process and self.group and sys.platform != "win32":
+                os.killpg(self.process.pid, number)
+            elif self.process:
+                self.process.send_signal(number)
+
+
+@contextmanager
+def _signals_handed_on(group: bool) -> Iterator[_Handed]:
+    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal. Twice, and a group is killed."""
+    handed = _Handed(group)
+    if threading.current_thread() is not threading.main_thread():
+        yield handed
+        return
+    names = [name for name in _FORWARDED if hasattr(signal, name)]
+    old = {getattr(signal, name): signal.signal(getattr(signal, name), handed.take) for name in names}
+    shared = sys.platform == "win32" or (not group and _on_foreground())
+    old[signal.SIGINT] = signal.signal(signal.SIGINT, handed.note if shared else handed.take)
+    try:
+        yield handed
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _on_foreground() -> bool:
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (AttributeError, OSError, ValueError):
+        return False
+
+
+def _terminal() -> tuple[int, int]:
+    """Return a pseudo-terminal, so that progress bars and colours of the command look as they do without us."""
+    import pty
+
+    reader, writer = pty.openpty()
+    with suppress(Exception):
+        import fcntl
+        import termios
+
+        size = fcntl.ioctl(sys.stdout.fileno(), termios.TIOCGWINSZ, b"\0" * 8)
+        fcntl.ioctl(writer, termios.TIOCSWINSZ, size)
+        attributes = termios.tcgetattr(writer)
+        attributes[1] &= ~termios.OPOST  # line ends as the command writes them
+        termios.tcsetattr(writer, termios.TCSANOW, attributes)
+    return reader, writer
+
+
+def _copy(source: IO[bytes], shown: Any, is_error: bool, log: outputs.Output, lock: threading.Lock) -> None:
+    target = getattr(shown, "buffer", None)
+    while True:
+        try:
+            data = os.read(source.fileno(), 65536)
+        except OSError:  # EIO: a pseudo-terminal whose other side is closed
+            return
+        if not data:
+            return
+        with lock:
+            log.write(data, is_error)
+        with suppress(OSError, ValueError):
+            if target is not None:
+                target.write(data)
+            else:
+                shown.write(data.decode("utf-8", "replace"))
+            shown.flush()
+
+
+def _usage() -> tuple[float, int] | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,75 @@
+"""How a run ended: the status that an exception gives it, and the exception through which Python exits.
+
+An ``atexit`` function is not told why Python exits. So the hook for uncaught exceptions notes the last one, and hands on to the hook
+that was there before. It is not called for ``sys.exit``, which is therefore noted when it is called; whether somebody caught that is
+seen from the script's outermost frame, which came to its return where somebody did. (``raise SystemExit(1)`` passes unseen.)
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+from gitexp.formats import message
+
+_uncaught: list[BaseException | None] = [None]
+_exits: list[tuple[SystemExit, FrameType]] = []  # the last call of sys.exit, and the outermost frame that it came from
+_previous_hook = sys.excepthook
+_previous_exit = sys.exit
+
+
+def of(error: BaseException | None) -> tuple[str, str | None]:
+    """Return the status, and the last line of the traceback or the exit code, for what ended a run."""
+    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+        return "finished", None
+    if isinstance(error, KeyboardInterrupt):
+        return "killed", "KeyboardInterrupt"
+    if isinstance(error, SystemExit):
+        said = "" if isinstance(error.code, int) else message.one_line(str(error.code))
+        return "failed", f"exit code {1 if said else error.code}{f': {said}' if said else ''}"[:500]
+    import traceback
+
+    return "failed", message.one_line(traceback.format_exception_only(type(error), error)[-1])[:500]
+
+
+def at_exit() -> tuple[str, str | None]:
+    """Return the status, and the error, of runs that are still open when Python exits."""
+    return of(getattr(sys, "last_value", None) or uncaught())
+
+
+def uncaught() -> BaseException | None:
+    """Return the exception through which Python exits, None where there is none."""
+    if _uncaught[0] is None and _exits:
+        import opcode
+
+        error, outermost = _exits[0]
+        last = opcode.opname[outermost.f_code.co_code[outermost.f_lasti]]
+        return None if last.startswith("RETURN") else error
+    return _uncaught[0]
+
+
+def is_uncaught(error: BaseException) -> bool:
+    """Whether Python exits through this exception."""
+    known = uncaught()
+    return known is error or (isinstance(known, SystemExit) and isinstance(error, SystemExit) and known.code == error.code)
+
+
+def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    _uncaught[0] = error
+    _previous_hook(kind, error, trace)
+
+
+def _exit(status: Any = None, /) -> NoReturn:
+    """Exit the interpreter by raising SystemExit(status); what ``sys.exit`` does, and noted for the run that this ends."""
+    if threading.current_thread() is threading.main_thread():  # in any other, it ends the thread
+        outermost = sys._getframe()
+        while outermost.f_back is not None:
+            outermost = outermost.f_back
+        _exits[:] = [(SystemExit(status), outermost)]
+    _previous_exit(status)
+
+
+sys.excepthook = _hook
+sys.exit = _exit

@@ -1,0 +1,228 @@
+"""A run's folder becomes an experiment: at its end by its owner, or later by ``gitexp recover`` when the owner was killed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import environment, message, metrics
+from gitexp.formats.errors import RepositoryError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Head, Repo, snapshot, trees
+from gitexp.runs import fallback, journal
+from gitexp.store import batch, conditions, result_paths
+from gitexp.store import record as store
+
+PENDING = "refs/gitexp/pending/"  # with a run's id: the ref that holds its snapshot while it goes on
+
+
+def record(repo: Repo, folder: Path) -> store.Recorded:
+    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end, ``recover`` for a dead one.
+
+    Raises:
+        GitexpError: it could not be recorded; the folder stays.
+    """
+    with repo.introduced():
+        facts, torn = _read(folder)
+        shot = _snapshot(repo, folder, facts)
+        recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
+    journal.delete(folder)
+    more = [
+        *facts.get("warnings", []),
+        *(["the last metric row was torn and left out"] if torn else []),
+    ]
+    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
+
+
+def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
+    """Return what is to be recorded of a run's folder."""
+    values = journal.read_params(folder, strict=True)
+    metrics_file = folder / "metrics.csv"
+    is_there = metrics_file.exists()
+    error = facts.get("error")
+    command = facts.get("command")
+    shown = " ".join(_quoted(word) for word in command) if command else None
+    directory = facts.get("directory", ".")
+    requirements = _requirements(folder)
+    extra = facts.get("extra", {})
+    return store.Draft(
+        id=facts["id"],
+        params=values,
+        metrics=metrics_file if is_there else metrics.HEADER,
+        last=metrics.last_in(metrics_file) if is_there else {},
+        started=message.parse_time(facts["started"]).astimezone(),
+        files=result_paths.choose(_writable(repo, facts)),
+        status=facts.get("status", "killed"),
+        duration=facts.get("duration") or _last_sign(folder, facts),
+        title=facts.get("title"),
+        note=facts.get("note", ""),
+        labels=tuple(facts.get("labels", ())),
+        group=facts.get("group"),
+        name=facts.get("name"),
+        command=shown,
+        requirements=requirements,
+        artifacts=journal.artifacts(folder),
+        trailers={
+            "Error": error,
+            "Not-Kept": ", ".join(facts.get("unkept", ())) or None,
+            "Directory": None if directory == "." else directory,
+            "Python": environment.python_version(requirements),
+            "Host": facts.get("host"),
+            "Hardware": environment.hardware(),
+            **conditions.trailers(extra),
+            **facts.get("trailers", {}),
+        },
+        extra={"error": error, **extra},
+        sign=facts.get("sign", False),
+        advance=facts.get("advance", True),
+        beside=facts.get("beside") or _overlap(repo, folder, facts),
+    )
+
+
+def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
+    others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
+    expected = facts.get("highest", 0) + len(facts.get("children", ()))  # what it began itself meanwhile stands beside, and is no reason
+    return "other runs were going on" if others or store.highest_known(repo) != expected else None
+
+
+def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
+    """Make experiments of the folders of runs that stand beside every branch, all or none, and remove the folders.
+
+    One git process for all of them instead of one for each.
+
+    Args:
+        new: nothing of them can be recorded yet; else one that is has no place in what is returned.
+
+    Raises:
+        GitexpError: they could not be recorded; the folders stay.
+    """
+    recorded = batch.record(repo, [entry(repo, folder) for folder in folders], "record", new=new)
+    for folder in folders:
+        journal.delete(folder)
+    return recorded
+
+
+def entry(repo: Repo, folder: Path) -> batch.Entry:
+    """Write the files of a run that stands beside every branch, and return what its experiment will be."""
+    facts, _ = _read(folder)
+    made = draft(repo, folder, facts)
+    shot = facts["snapshot"]
+    files, _ = store.blobs(repo, made)
+    tree = trees.edited(repo, shot["tree"], {**dict.fromkeys(shot["previous"]), **files})
+    return batch.Entry(made, tree, None, shot["commit"])
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], bool]:
+    """Return what is known of a run that is over, and whether its last metric row was torn."""
+    gather(folder)
+    facts = journal.all_facts(folder)
+    if not facts:
+        raise UsageError(f"{folder} holds no readable run")
+    return facts, journal.trim(folder / "metrics.csv")
+
+
+def recover(repo: Repo, folder: Path) -> store.Recorded | None:
+    """Record a dead run with what it had logged; None where it was recorded already, or died before it had started.
+
+    Raises:
+        GitexpError: it could not be recorded; the folder stays.
+    """
+    gather(folder)
+    facts = journal.facts(folder)
+    if "snapshot" not in facts:
+        journal.delete(folder)
+        return None
+    from gitexp.store.index import Index
+
+    with repo.lock():
+        """A git that the dead owner had started to record it has the lock, and is over now."""
+    if Index(repo).count("json_extract(tag.summary, '$.id') = ?", [facts["id"]]):
+        unpin(repo, facts["id"])
+        journal.delete(folder)
+        return None
+    return record(repo, folder)
+
+
+def gather(folder: Path) -> None:
+    """Have all that is known of a run in its own folder; raise RepositoryError where that takes nothing."""
+    try:
+        fallback.take_back(folder)
+    except OSError as error:
+        raise RepositoryError(f"{folder} cannot be written: {error.strerror}; check permissions and disk space") from None
+
+
+def dead_runs(repo: Repo) -> list[Path]:
+    """Return the folders of runs whose process is gone."""
+    return [folder for folder in journal.folders(repo) if not journal.is_alive(folder)]
+
+
+def live_runs(repo: Repo) -> list[Path]:
+    """Return the folders of runs that are going on."""
+    return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
+
+
+def unpin(repo: Repo, run_id: str) -> None:
+    """Let go of a run's snapshot."""
+    repo.unpin(f"{PENDING}{run_id}")
+
+
+def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
+    """Return a snapshot as ``run.json`` holds it."""
+    return {
+        "tree": shot.tree,
+        "commit": shot.head.commit,
+        "branch": shot.head.branch,
+        "taken": shot.taken,
+        "left_out": shot.left_out,
+        "staged_apart": shot.staged_apart,
+        "index_stamp": shot.index_stamp,
+        "assumed": shot.assumed,
+        "previous": shot.previous,
+    }
+
+
+def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+    saved = facts["snapshot"]
+    index = folder / "index"
+    stamp = saved["index_stamp"]
+    if not index.exists():
+        stamp = ()  # which is no index's
+    return snapshot.Snapshot(
+        saved["tree"],
+        Head(saved["commit"], saved["branch"]),
+        index,
+        taken=tuple(saved["taken"]),
+        left_out=tuple((path, why) for path, why in saved["left_out"]),
+        staged_apart=tuple(saved["staged_apart"]),
+        index_stamp=None if stamp is None else tuple(stamp),
+        assumed=saved["assumed"],
+        previous=tuple(saved["previous"]),
+    )
+
+
+def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
+    """Return the places that were ours at the start and still are, and those that the command itself wrote."""
+    outputs = frozenset(facts.get("outputs", ()))
+    if facts.get("apart"):  # it ran in a work tree of its own, and nothing will be written into the user's
+        return frozenset(facts["free"]) | outputs
+    return (frozenset(facts["free"]) | outputs) & result_paths.ours(repo, outputs)
+
+
+def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
+    """Return the seconds from the start to the last write, the best that is known of a run that was killed."""
+    with suppress(OSError, ValueError):
+        return max(0.0, (folder / "metrics.csv").stat().st_mtime - message.parse_time(facts["started"]).timestamp())
+    return None
+
+
+def _requirements(folder: Path) -> str:
+    with suppress(OSError):
+        return (folder / "requirements.txt").read_text()
+    return environment.requirements()
+
+
+def _quoted(word: str) -> str:
+    return shlex.quote(word) if word != "***" else word

@@ -1,0 +1,377 @@
+"""A run that is going on, as files: ``.git/gitexp/runs/<id>/``, written so that nothing logged is lost.
+
+    run.json      who, when, which command, which snapshot; written anew when something of it changes
+    params.yml    the params so far; replaced atomically
+    metrics.csv   append-only, one write for each call: the row is in the kernel when the call returns, so it survives
+                  SIGKILL; a thread syncs it to the disk once a second, so a power cut takes one second at most
+    artifacts/    copies of what was logged, at the path that they will have in the tree
+    index         the private git index that holds the snapshot
+    alive         locked by the owner as long as it lives; no process id to be mistaken for another's
+
+Faults of the machine (disk full, folder gone) never stop a training. There is one warning, and what the folder does not take goes
+to a spare place (see spare.py); where there is none it waits in memory for better times, and the end says what was not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+import warnings
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import metrics, params
+from gitexp.formats.errors import GitexpError, RepositoryError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.repo import Repo, locks
+from gitexp.runs import fallback
+
+SYNC_SECONDS = 1.0
+ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
+_MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_HERE = os.path.dirname(__file__)
+_NAMES = {"params.yml": "the newest params", "run.json": "how it ended"}
+_fdatasync = getattr(os, "fdatasync", os.fsync)
+
+
+class Journal:
+    """One run's folder, open for writing by its owner or by a process that joined it."""
+
+    def __init__(self, folder: Path, owner: bool = False) -> None:
+        self.folder = folder
+        self.lost = 0
+        self._waiting: deque[bytes] = deque()
+        self._begun = 0  # bytes of the first of them that are written already
+        self._unwritten: dict[str, bytes] = {}
+        self._unkept: list[str] = []
+        self._aside = False  # whether rows go to the spare place
+        self._spared: set[str] = set()  # the files that lie there
+        self._lock = threading.Lock()
+        self._warned = False
+        self._dirty = False
+        self._closed = threading.Event()
+        self._alive = hold(folder) if owner else None
+        self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
+        if owner and os.fstat(self._fd).st_size == 0:
+            os.write(self._fd, metrics.HEADER)
+        self._syncing = threading.Thread(target=_sync_regularly, args=(weakref.ref(self), self._closed), daemon=True, name="gitexp-sync")
+        if owner:
+            self._syncing.start()
+
+    @classmethod
+    def create(cls, repo: Repo, run_id: str) -> Journal:
+        """Make a new run's folder; raise RepositoryError where that is not allowed."""
+        folder = repo.make_state_dir("runs", run_id)
+        try:
+            return cls(folder, owner=True)
+        except OSError as error:
+            delete(folder)
+            raise RepositoryError(
+                f"no run can begin: {folder} cannot be written: {error.strerror}; check permissions and disk space"
+            ) from None
+
+    # -- writing -------------------------------------------------------------------------------------------------
+
+    def append(self, row: bytes) -> None:
+        """Write metric rows; on the disk (the kernel's side of it) when this returns."""
+        written = 0
+        if not self._waiting:
+            try:
+                written = os.write(self._fd, row)
+            except OSError:
+                pass
+            if written == len(row):
+                self._dirty = True
+                return
+        with self._lock:
+            if not self._waiting:
+                self._begun = written
+            if len(self._waiting) < _MAX_WAITING:
+                self._waiting.append(row)
+            else:
+                self.lost += 1
+        if len(self._waiting) % 100 == 1:
+            self.flush()
+
+    def write_params(self, values: Mapping[str, Any]) -> None:
+        """Replace the params."""
+        self._write("params.yml", lambda: params.dump(values))
+
+    def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
+        """Replace what is known of the run; a process that joined it writes a file of its own."""
+        self._write("run.json" if owner else f"joined-{os.getpid()}.json", lambda: json.dumps(facts, ensure_ascii=False).encode())
+
+    def write_artifact(self, path: str, content: bytes | Path) -> None:
+        """Keep a copy of an artifact under its path in the tree."""
+        if error := self._put(f"artifacts/{path}", content):
+            self._unkept.append(f"the artifact {path}")
+            self.warn(f"artifact {path} was not kept", error)
+
+    def warn(self, what: str, error: BaseException) -> None:
+        """Say once that the machine fails us; the training goes on."""
+        if not self._warned:
+            self._warned = True
+            _say(f"gitexp: {what}: {_why(error)}; the run goes on, and what can be kept is kept")
+
+    def hush(self) -> None:
+        """Have no more warnings: the training is over, and its end says what is missing."""
+        self._warned = True
+
+    def say_unkept(self) -> None:
+        """Say at the end what could not be kept, if anything."""
+        if unkept := self.unkept():
+            _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
+
+    def say_unrecorded(self, error: BaseException) -> None:
+        """Say at the end that the run is only in its folder, and what could not even be kept there."""
+        missing = f", all but {', '.join(unkept)}" if (unkept := self.unkept()) else ""
+        _say(f"gitexp: the run could not be recorded: {_why(error)}; it waits on disk for `gitexp recover`{missing}")
+
+    def flush(self) -> None:
+        """Try again to write the rows that the disk did not take."""
+        with self._lock:
+            while self._waiting:
+                row = self._waiting[0]
+                try:
+                    self._begun += os.write(self._fd, row[self._begun :])
+                except OSError as error:
+                    self.warn("metrics could not be written", error)
+                    if self._turn_aside():
+                        continue
+                    break
+                if self._begun >= len(row):
+                    self._begun = 0
+                    self._waiting.popleft()
+
+    def unkept(self) -> list[str]:
+        """Return what could not be kept so far, in words."""
+        rows = self.lost + len(self._waiting)
+        counted = [f"{rows:,} metric row{'s' if rows != 1 else ''}"] if rows else []
+        return [*counted, *(_NAMES.get(name, name) for name in self._unwritten), *self._unkept]
+
+    def close(self) -> None:
+        """Write what waits, and let go of the files."""
+        if self._closed.is_set():
+            return
+        self.flush()
+        self._closed.set()
+        if self._syncing.is_alive():  # one that Python's exit ends needs a library, and aborts where no file can be opened
+            self._syncing.join(timeout=5)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+        for name, data in [*self._unwritten.items()]:  # where open files are what lacks, there is one more now
+            self._write(name, lambda data=data: data)  # type: ignore[misc]
+
+    def release(self) -> None:
+        """Stop being the run's owner: from now on it counts as dead, unless its folder is gone."""
+        if self._alive is not None:
+            self._alive.close()
+            self._alive = None
+
+    def forget_ownership(self) -> None:
+        """In a forked child: let the parent alone hold the lock (closing a copy does not release it)."""
+        self._lock = threading.Lock()
+        self._waiting.clear()  # the parent's
+        self.release()
+
+    def sync(self) -> None:
+        """Have the disk itself take what the kernel holds."""
+        if self._dirty and not self._closed.is_set():
+            self._dirty = False
+            with contextlib.suppress(OSError):
+                _fdatasync(self._fd)
+        if self._waiting and not self._closed.is_set():
+            self.flush()
+
+    def _turn_aside(self) -> bool:
+        """Have rows go to the spare place from now on; False where there is none, or they do already."""
+        if self._aside or self._closed.is_set():
+            return False
+        try:
+            place = fallback.place(self.folder)
+            if place is None:
+                return False
+            fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
+        except (OSError, ImportError):
+            return False
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
+        self._begun = 0  # what the folder has of this row is torn, and will be cut off
+        self._aside = True
+        return True
+
+    def _write(self, name: str, make: Callable[[], bytes]) -> None:
+        try:
+            data = make()
+        except (OSError, ImportError, MemoryError) as error:  # yaml is imported at its first use, which takes a file and memory
+            self._unkept.append(_NAMES.get(name, name))
+            self.warn(f"{name} could not be written", error)
+            return
+        self._unwritten.pop(name, None)
+        if refused := self._put(name, data):
+            self._unwritten[name] = data
+            self.warn(f"{name} could not be written", refused)
+
+    def _put(self, name: str, content: bytes | Path) -> Exception | None:
+        """Write a file into the folder or, where that takes none, into the spare place; returns why neither took it."""
+        try:
+            fallback.replace(self.folder, self.folder / name, content)
+        except (OSError, MemoryError) as error:
+            try:
+                place = fallback.place(self.folder)
+                if place is None:
+                    return error
+                fallback.replace(place, place / name, content)
+            except (OSError, ImportError, MemoryError):
+                return error
+            self._spared.add(name)
+            self.warn(f"{name} could not be written", error)
+        else:
+            if name in self._spared:
+                self._spared.discard(name)
+                fallback.forget(self.folder, name)
+        return None
+
+
+# -- reading -------------------------------------------------------------------------------------------------------------
+
+
+def facts(folder: Path, name: str = "run.json") -> dict[str, Any]:
+    """Return what the owner wrote of a run; empty where nothing readable was written."""
+    try:
+        known = json.loads((folder / name).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def all_facts(folder: Path) -> dict[str, Any]:
+    """Return what is known of a run, with what the processes that joined it added."""
+    known = facts(folder)
+    for file in sorted(folder.glob("joined-*.json")):
+        for key, value in facts(folder, file.name).items():
+            if key in ("trailers", "extra"):
+                known[key] = params.merge(known.get(key, {}), value)
+            elif key == "labels":
+                known[key] = sorted({*known.get(key, []), *value})
+            elif key in ("children", "unkept"):
+                known[key] = [*known.get(key, []), *value]
+            elif value and not known.get(key):
+                known[key] = value
+    return known
+
+
+def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
+    """Return the params that a run has logged so far.
+
+    Raises:
+        OSError: with ``strict``, they are there and cannot be read.
+    """
+    try:
+        return params.load((folder / "params.yml").read_bytes())
+    except (OSError, GitexpError) as error:
+        if strict and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise
+        return {}
+
+
+def points(folder: Path) -> Iterator[MetricPoint]:
+    """Yield the metric rows that a run has logged so far."""
+    with contextlib.suppress(FileNotFoundError), open(folder / "metrics.csv", "rb") as file:
+        yield from metrics.read(file)
+
+
+def trim(path: Path) -> bool:
+    """Cut a torn last row off a journaled ``metrics.csv``, and return whether there was one."""
+    try:
+        keep = fallback.whole_rows(path)
+        if keep == path.stat().st_size:
+            return False
+        os.truncate(path, keep)
+    except OSError:
+        return False
+    return True
+
+
+def artifacts(folder: Path) -> dict[str, Path]:
+    """Return ``{path in the tree: file}`` for what a run has logged."""
+    top = folder / "artifacts"
+    return {file.relative_to(top).as_posix(): file for file in sorted(top.rglob("*")) if file.is_file()}
+
+
+def folders(repo: Repo) -> list[Path]:
+    """Return the folders of all runs, dead or alive, oldest first."""
+    try:
+        found = [entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
+
+
+def hold(folder: Path) -> Any:
+    """Lock a folder as its owner, for as long as the file that is returned stays open."""
+    file = open(folder / "alive", "ab")  # noqa: SIM115  the caller keeps it open
+    locks.take(file, wait=False)
+    return file
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the process that owns a run still lives: it holds a lock that ends with it."""
+    try:
+        with open(folder / "alive", "rb") as file:
+            return not locks.is_free(file)
+    except OSError:  # no such file: killed before it had one, or just being made
+        return time.time() - _created(folder) < 2
+
+
+def delete(folder: Path) -> None:
+    """Remove a run's folder: what it held is recorded.
+
+    Moved aside first, in one step, so that a killed process leaves no half folder among the runs. What such a one left aside
+    goes with the next.
+    """
+    aside = folder.parent.with_name(ASIDE)
+    with contextlib.suppress(OSError):
+        aside.mkdir(exist_ok=True)
+        folder.rename(aside / folder.name)
+        for name in os.listdir(aside):
+            shutil.rmtree(aside / name, ignore_errors=True)
+    if folder.exists():  # it could not be moved
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(text: str) -> None:
+    """Warn at the line of the user's that called us."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename).startswith(_HERE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RuntimeWarning, stacklevel=level)
+
+
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _created(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _sync_regularly(journal: weakref.ref[Journal], closed: threading.Event) -> None:
+    while not closed.wait(SYNC_SECONDS):
+        here = journal()
+        if here is None:
+            return
+        here.sync()
+        del here

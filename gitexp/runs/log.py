@@ -1,0 +1,275 @@
+"""``gitexp log``: an experiment by hand, snapshot and result in one go."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import environment, metrics, params, settings
+from gitexp.formats.errors import FormatError, GitError, UsageError
+from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.repo import Repo, dvc, dvc_status, snapshot
+from gitexp.runs import seeds
+from gitexp.store import conditions, record, result_paths
+from gitexp.store.notes import check_label
+
+Folder = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What somebody wants recorded, checked.
+
+    Attributes:
+        metrics: the whole ``metrics.csv``, and ``last`` the last value of each metric.
+        same: files of the user's that say just what is recorded (``params.yml`` given as ``--params-file``).
+        large: artifacts over the limit, which go into DVC's cache; their pointers enter.
+    """
+
+    params: Mapping[str, Any]
+    metrics: bytes
+    last: Mapping[str, float]
+    artifacts: Mapping[str, Path]
+    same: frozenset[str]
+    large: Mapping[str, Path] = field(default_factory=dict)
+
+
+def check(
+    repo: Repo,
+    *,
+    given: Mapping[str, Any],
+    params_files: Iterable[Path] = (),
+    points: Iterable[MetricPoint] = (),
+    metrics_files: Iterable[Path] = (),
+    artifacts: Iterable[Path] = (),
+    limit: int,
+) -> Entry:
+    """Read the files and put all together: later params files win, and what is given wins over files.
+
+    Raises:
+        FormatError: a file cannot be read.
+        UsageError: an artifact is missing, outside of the repository or too large.
+    """
+    merged: dict[str, Any] = {}
+    params_files, metrics_files = list(params_files), list(metrics_files)
+    for file in params_files:
+        merged = params.merge(merged, params.load_file(file))
+    added = list(points)
+    written, last = metrics.gather(chain(chain.from_iterable(map(read_metrics, metrics_files)), added))
+    same = set()
+    if len(params_files) == 1 and not given and _is(params_files[0], repo.root / result_paths.PARAMS):
+        same.add(result_paths.PARAMS)
+    if len(metrics_files) == 1 and not added and _is(metrics_files[0], repo.root / result_paths.METRICS):
+        same.add(result_paths.METRICS)
+    kept = {store_path(repo, path): path for path in artifacts}
+    large = {path: file for path, file in kept.items() if dvc.takes(repo, path, file.stat().st_size, limit)}
+    small = {path: file for path, file in kept.items() if path not in large}
+    return Entry(params.merge(merged, given), written, last, small, frozenset(same), large)
+
+
+def read_metrics(file: Path) -> Iterator[MetricPoint]:
+    """Yield the points of a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss": [0.9, 0.5]}``)."""
+    try:
+        if file.suffix == ".json":
+            values = params.load(file.read_bytes(), str(file))
+            yield from metrics.from_mapping(params.flatten(values), int(time.time() * 1000))
+        else:
+            with open(file, "rb") as stream:
+                yield from metrics.read(stream, str(file))
+    except OSError as error:
+        raise FormatError(f"{file} cannot be read: {error.strerror}") from None
+
+
+def store_path(repo: Repo, path: Path) -> str:
+    """Return the path in the tree of a file of the work tree; raise UsageError where it is none."""
+    if not path.is_file():
+        raise UsageError(f"there is no file '{path}' to keep as an artifact")
+    try:
+        inside = path.resolve().relative_to(repo.root.resolve()).as_posix()
+    except ValueError:
+        raise UsageError(f"'{path}' lies outside of the repository; copy it into {repo.root} first") from None
+    if inside.startswith(".git/"):
+        raise UsageError(f"'{path}' belongs to git itself and cannot be an artifact")
+    return inside
+
+
+def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.Snapshot, result_paths.Places]:
+    """Snapshot the work tree into a private index and choose the places for the results; ``discard`` it after use."""
+    free = result_paths.ours(repo)
+    index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
+    try:
+        shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
+    except BaseException:
+        with suppress(OSError):
+            index.unlink(missing_ok=True)
+        raise
+    return shot, result_paths.choose(free - entry.same, entry.same & _in_tree(repo, shot, entry.same))
+
+
+def discard(shot: snapshot.Snapshot) -> None:
+    """Remove a snapshot's private index."""
+    with suppress(OSError):
+        shot.index.unlink(missing_ok=True)
+
+
+def record_work_tree(
+    repo: Repo,
+    entry: Entry,
+    *,
+    known: settings.Settings | None = None,
+    message: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    name: str | None = None,
+    group: str | None = None,
+    status: str = "finished",
+    advance: bool | None = None,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    sign: bool | None = None,
+    talk: dvc_status.Talk | None = None,
+) -> tuple[record.Recorded, snapshot.Snapshot]:
+    """Record the work tree as it is now with what was measured.
+
+    Args:
+        talk: with the user, about changed data in DVC.
+
+    Raises:
+        UsageError: a name, label or status cannot be one.
+        GitError: git cannot read or write; nothing was recorded.
+    """
+    known = known or settings.load(repo.root)
+    if status not in STATUSES:
+        raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
+    if name:
+        record.check_name(repo, name)
+    checked = tuple(check_label(label) for label in labels)
+    started = datetime.now().astimezone()
+    settled = dvc_status.settle(repo, known, talk)
+    artifacts: dict[str, Path | bytes] = {**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})}
+    extra = {
+        **conditions.here(),
+        "inputs": conditions.hash_inputs(repo.root, inputs),
+        "seed": dict(seeds.last),
+        **settled.conditions,
+    }
+    for attempt in (1, 2):
+        shot, places = take(repo, known, entry)
+        draft = record.Draft(
+            params=entry.params,
+            metrics=entry.metrics,
+            last=entry.last,
+            started=started,
+            files=places,
+            status=status,
+            title=message,
+            note=note,
+            labels=checked,
+            group=group,
+            name=name,
+            requirements=environment.requirements(),
+            artifacts=artifacts,
+            trailers={
+                "Python": sys.version.split()[0],
+                "Host": environment.host(),
+                "Hardware": environment.hardware(),
+                **conditions.trailers(extra),
+            },
+            extra=extra,
+            sign=known.sign if sign is None else sign,
+            advance=known.advance if advance is None else advance,
+            beside="the setting advance is false" if advance is None and not known.advance else None,
+        )
+        try:
+            recorded = record.record(repo, shot, draft)
+            warned = (*([settled.told] if settled.told else []), *recorded.warnings)
+            return replace(recorded, warnings=warned), shot
+        except GitError as error:
+            # `git gc --prune=now` beside us takes objects that nothing points to yet
+            if attempt == 2 or not any(word in error.stderr for word in ("missing", "invalid object", "not a valid", "does not point")):
+                raise
+        finally:
+            discard(shot)
+    raise AssertionError
+
+
+def log(
+    params: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    *,
+    message: str | None = None,
+    note: str = "",
+    labels: Iterable[str] = (),
+    name: str | None = None,
+    group: str | None = None,
+    status: str = "finished",
+    artifacts: Iterable[Folder] = (),
+    advance: bool | None = None,
+    inputs: Iterable[Folder] = (),
+    sign: bool | None = None,
+    repo: Folder | None = None,
+) -> Experiment:
+    """Record the work tree as it is now, with what was measured, as one experiment.
+
+    Args:
+        params: a mapping, nested as you like.
+        metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0.
+        advance: whether the branch may move onto it; None leaves it to the settings.
+        inputs: data files that the result depends on; their hashes are recorded.
+        sign: have git sign the tag; None leaves it to the settings.
+
+    Raises:
+        UsageError: a metric is no number, or a name, label or status cannot be one.
+        RepositoryError: there is no repository, or git cannot write to it; nothing was recorded.
+    """
+    here = Repo.discover(repo or ".")
+    known = settings.load(here.root)
+    entry = check(
+        here,
+        given=_plain(params),
+        points=_points(metrics),
+        artifacts=[Path(file) for file in artifacts],
+        limit=known.max_file_size,
+    )
+    recorded, _ = record_work_tree(
+        here,
+        entry,
+        known=known,
+        message=message,
+        note=note,
+        labels=labels,
+        name=name,
+        group=group,
+        status=status,
+        advance=advance,
+        inputs=inputs,
+        sign=sign,
+    )
+    for text in recorded.warnings:
+        warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
+    return recorded.experiment
+
+
+def _plain(given: Mapping[str, Any] | None) -> Any:
+    return params.plain(given or {})
+
+
+def _points(given: Mapping[str, Any] | None) -> Iterable[MetricPoint]:
+    return metrics.from_mapping(given or {}, int(time.time() * 1000))
+
+
+def _is(path: Path, other: Path) -> bool:
+    return os.path.abspath(path) == os.path.abspath(other)
+
+
+def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:
+    """Return those of the user's files that the snapshot really holds (an ignored one it does not)."""
+    return {path for path, found in zip(paths, repo.objects(f"{shot.tree}:{path}" for path in paths)) if found}

@@ -1,0 +1,137 @@
+"""What a command leaves behind: its output, and files that it wrote by itself; all of it goes into the run.
+
+None of this can fail the run: the command is over, and what cannot be read becomes a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from gitexp.formats import environment, message, metrics, params, settings
+from gitexp.formats.errors import FormatError, GitexpError
+from gitexp.repo import Repo, dvc_pointers, dvc_status
+from gitexp.runs.run import Run
+from gitexp.store import result_paths
+
+MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
+_OUTPUT = f"{result_paths.FOLDER}/output.log"
+
+
+class Output:
+    """What a command prints, on its way into a file; what that does not take stays in memory, the last part of it.
+
+    Attributes:
+        last_words: the end of what came by stderr, or by the terminal that both outputs share; two pipes have no common order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.last_words = b""
+        self._rest = bytearray()
+        self._file: IO[bytes] | None = None
+        with suppress(OSError):
+            self._file = open(path, "wb", buffering=0)  # noqa: SIM115  closed by close()
+
+    def write(self, data: bytes, is_error: bool = False) -> None:
+        if is_error:
+            self.last_words = (self.last_words + data)[-4096:]
+        written = 0
+        if self._file is not None and not self._rest:  # else the order would be lost
+            with suppress(OSError, ValueError):  # closed: a grandchild prints on when the command is over
+                written = self._file.write(data)
+        self._rest += data[written:]
+        if len(self._rest) > MAX_OUTPUT:
+            del self._rest[: -MAX_OUTPUT // 2]
+
+    def close(self) -> bytes:
+        """Let go of the file, and return what it did not take."""
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+        return bytes(self._rest)
+
+
+def keep_output(run: Run, rest: bytes = b"") -> None:
+    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``, as an artifact."""
+    try:
+        with open(run.folder / "output.log", "rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(0)
+            if size <= MAX_OUTPUT:
+                data = log.read()
+            else:
+                head = log.read(MAX_OUTPUT // 2)
+                log.seek(size - MAX_OUTPUT // 2)
+                data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
+    except OSError:
+        data = b""
+    if data or rest:
+        run.keep(_OUTPUT, data + rest)
+
+
+def watch(*folders: Path) -> dict[Path, Any]:
+    """Return what tells whether a command writes params.yml or metrics.csv in one of the folders."""
+    return {
+        path: _stamp(path) for folder in dict.fromkeys(folders) for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
+    }
+
+
+def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
+    """Log what a command wrote into params.yml and metrics.csv by itself, with whichever logger.
+
+    Args:
+        root: the top of the work tree that it ran in.
+        watched: from ``watch``, before it ran.
+    """
+    for path in sorted(path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)):
+        said: list[str] = []
+        try:
+            if path.name == result_paths.PARAMS:
+                run.log_params(params.load_file(path))
+            else:
+                with open(path, "rb") as file:
+                    run.log_points(metrics.read(file, path.name, said))
+        except (FormatError, OSError) as error:
+            said.append(f"{path.name} was written by the command, but {error}")
+        else:
+            if path.parent == root:
+                run.add_facts("outputs", [path.name])
+        run.add_facts("warnings", said)
+
+
+def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
+    """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
+    try:
+        settled = dvc_status.settle(repo, settings.load(repo.root))
+        if not settled.conditions:
+            return
+        run.replace_conditions(settled.conditions)
+        pointers = sorted({item.pointer for item in dvc_pointers.here(repo).values()})
+        for path, found in zip(pointers, repo.objects(f"{tree}:{path}" for path in pointers)):
+            data = (repo.root / path).read_bytes()
+            if found is None or found.data != data:
+                run.keep(path, data)
+        told = settled.told
+    except (GitexpError, OSError) as error:  # the run is over, and no fault of its data may take it away
+        told = f"the data that it wrote is not recorded: {error}"
+    if told and told != run.told:
+        run.add_facts("warnings", [told])
+
+
+def exception(last_words: bytes) -> str | None:
+    """Return the last line of what a command printed, where it names an exception, as a traceback of Python ends."""
+    lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
+    found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
+    return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

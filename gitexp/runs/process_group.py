@@ -1,0 +1,53 @@
+"""A command in a process group of its own, noted in a folder, so that whoever comes later can end what a killed owner left running.
+
+    group    the number of the process group
+    command/ locked by the command and its children as long as one of them lives
+
+The number of a process group is given again, after a restart of the machine for certain; so it counts only while that lock is
+held, and a stranger is never killed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp.runs import journal
+
+GROUP, HELD = "group", "command"
+_PATIENCE = 2  # seconds; a child that made itself a session of its own is out of reach
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield what ``Popen`` needs for a command to be a group of its own that holds the lock; then ``note`` it."""
+    (folder / HELD).mkdir(exist_ok=True)
+    with journal.hold(folder / HELD) as lock:
+        yield {"start_new_session": True, **({"pass_fds": [lock.fileno()]} if os.name == "posix" else {})}
+
+
+def note(folder: Path, group: int) -> None:
+    """Keep the number of the group; a full disk ends no command for the sake of that."""
+    with suppress(OSError):
+        (folder / GROUP).write_text(str(group))
+
+
+def runs(folder: Path) -> bool:
+    """Whether the command that is noted in a folder, or a child of it, still lives."""
+    return (folder / HELD / "alive").exists() and journal.is_alive(folder / HELD)
+
+
+def kill(folder: Path) -> None:
+    """Kill what is left of the command that is noted in a folder, and wait a moment for its end."""
+    with suppress(OSError, ValueError, AttributeError):
+        if runs(folder):
+            os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
+            deadline = time.monotonic() + _PATIENCE
+            while runs(folder) and time.monotonic() < deadline:
+                time.sleep(0.01)
+    (folder / GROUP).unlink(missing_ok=True)

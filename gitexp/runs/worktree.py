@@ -1,0 +1,94 @@
+"""Temporary work trees: another commit's files in a folder of their own, so that the user's are never touched.
+
+    .git/gitexp/worktrees/NAME-1f2e3d4c/
+        PROJECT/    a linked, detached work tree, called like the user's own folder
+        alive       locked by the owner as long as it lives, as for a run: a folder whose owner was killed is a leftover
+        kept        the user asked to keep it, so it is no leftover
+        run-.../    one for each command that is run in it, see leftover.py
+
+Whatever else belongs to the work tree (an environment, a journal) goes beside it and is removed with it. Hooks stay off
+as in every git call of ours; what git itself needs to write files (LFS's filter) is on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from gitexp.formats.errors import GitError
+from gitexp.repo import Repo
+from gitexp.runs import journal, process_group
+
+_FOLDER = "worktrees"
+_KEPT = "kept"
+_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")  # the commit's files, all of them and no more
+
+
+@contextmanager
+def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator[Path]:
+    """Yield a new work tree at ``commit``; it is removed at the end, also after an error or Ctrl-C.
+
+    Args:
+        name: says in the path what it is for; any number may have the same.
+        keep: leave it to the user at the end.
+
+    Raises:
+        GitError: git cannot make it.
+    """
+    place = repo.make_state_dir(_FOLDER, f"{name}-{secrets.token_hex(4)}")
+    owned = journal.hold(place)
+    path = place / repo.root.name
+    try:
+        repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(path), commit)
+        yield path
+    finally:
+        owned.close()
+        if keep and path.exists():
+            (place / _KEPT).touch()
+        if not (place / _KEPT).exists():
+            remove(repo, place)
+
+
+def reset(repo: Repo, path: Path, commit: str) -> None:
+    """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes, ignored files too.
+
+    Raises:
+        GitError: git cannot do it.
+    """
+    repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=path)
+    repo.git("clean", "-ffdxq", cwd=path)
+
+
+def leftovers(repo: Repo) -> list[Path]:
+    """Return the folders whose owner was killed; ``remove`` takes one away."""
+    try:
+        places = sorted(entry for entry in (repo.state_dir / _FOLDER).iterdir() if entry.is_dir())
+    except OSError:
+        return []
+    kept = {place for place in places if (place / _KEPT).exists() and (place / repo.root.name).exists()}
+    return [place for place in places if place not in kept and not journal.is_alive(place)]
+
+
+def place_of_run(path: Path) -> Path:
+    """Return the folder, not made yet, that belongs to one more command run in a work tree of ours."""
+    return path.parent / f"run-{secrets.token_hex(4)}"
+
+
+def is_running(place: Path) -> bool:
+    """Whether a command still runs in a leftover: it may outlive its owner."""
+    return any(process_group.runs(folder) for folder in place.glob("run-*"))
+
+
+def remove(repo: Repo, place: Path) -> None:
+    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, git's own record of that, and what still runs there."""
+    for folder in place.glob("run-*"):
+        process_group.kill(folder)
+    for _ in range(2):  # a half-removed one is a stranger to git until its folder is gone; then its record goes
+        with suppress(GitError):  # killed before git knew of it
+            repo.git("worktree", "remove", "--force", "--force", str(place / repo.root.name))
+            break
+        shutil.rmtree(place / repo.root.name, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The experiments of a repository: recorded, indexed, asked for, checked out, shared."""

@@ -1,0 +1,71 @@
+"""What Python programs ask of a repository: ``gitexp.experiments()`` and ``gitexp.get``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from gitexp.formats import settings
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.store import query, reference
+from gitexp.store.columns import Coded
+from gitexp.store.index import Index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+Folder = str | os.PathLike[str]
+
+
+_FIRST = ("name", "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
+
+
+def experiments(where: str | None = None, sort: str | None = None, repo: Folder | None = None, everybody: bool = False) -> pd.DataFrame:
+    """Return all experiments as a DataFrame, one row each, newest first.
+
+    Its columns are name, id, status, started (UTC), duration, author, branch, group, labels and subject, then one
+    ``params.*`` for each param and one ``metrics.*`` for each metric.
+
+    Args:
+        where: only those for which it holds: ``"lr < 0.1 and label = conv"``; see ``gitexp list --help``.
+        sort: ``"rmse"``, ``"lr:desc"``, or several with commas between them.
+        repo: a folder in the repository, by default the current one.
+        everybody: also those that lie on remotes.
+
+    Raises:
+        UsageError: ``where`` or ``sort`` is malformed, or names what no experiment has.
+        RepositoryError: there is no repository.
+    """
+    import pandas as pd
+
+    index, chosen = opened(repo)
+    condition, order = query.where(index, where), query.order(query.sort(index, sort, chosen.metrics))
+    condition = condition.within(query.ONCE) if everybody else condition
+    found = index.columns(condition.text, [*condition.values, *order.values], order.text, everybody)
+    found["started"] = pd.to_datetime(found["started"], unit="ms", utc=True)
+    return pd.DataFrame({name: _series(found[name]) for name in dict.fromkeys([*_FIRST, *found])})
+
+
+def get(ref: str | int, repo: Folder | None = None) -> Experiment:
+    """Return one experiment: by its name, number, commit prefix, ``@`` or ``best:rmse``.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    index, chosen = opened(repo)
+    return reference.resolve(index, str(ref), chosen)
+
+
+def _series(column: Any) -> Any:
+    """Return a column as pandas takes it; it finds out the type from the values that differ."""
+    import pandas as pd
+
+    return pd.Series(column.values).array.take(column.codes) if isinstance(column, Coded) else column
+
+
+def opened(folder: Folder | None) -> tuple[Index, settings.Settings]:
+    """Return the index and the settings of the repository that ``folder`` lies in."""
+    repo = Repo.discover(folder or ".")
+    return Index(repo), settings.load(repo.root)

@@ -1,0 +1,88 @@
+"""Many experiments recorded at once, beside every branch: what an import and a sweep need.
+
+One transaction creates the tags of a whole batch, so that a thousand experiments take five git processes for their refs
+instead of a thousand. The objects before that are written in-process. A batch is there whole or not at all; what a killed
+import had recorded stays, and the next one goes on after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from gitexp.formats import message
+from gitexp.formats.errors import GitError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.store import record as store
+from gitexp.store.index import Index
+
+SIZE = 200  # experiments in one transaction
+_TRIES = 20
+_ID = "json_extract(tag.summary, '$.id')"
+
+
+class Entry(NamedTuple):
+    """An experiment that has no name yet.
+
+    Attributes:
+        draft: what is known of it.
+        tree: the tree of the commit that is to be written; None where ``commit`` exists already and gets the tag.
+        commit: that commit.
+        parent: the commit that its run started from.
+    """
+
+    draft: store.Draft
+    tree: str | None
+    commit: str | None
+    parent: str | None
+
+
+def record(repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: bool = False) -> list[Experiment]:
+    """Record the experiments in their order, all or none. One whose id is recorded by now, by another import at the same time, is left out.
+
+    Args:
+        what: the reason for the log of refs.
+        new: nobody else can have recorded them, which need not be looked up then.
+
+    Raises:
+        GitError: git cannot write; nothing was recorded.
+    """
+    if not entries:
+        return []
+    with store.locked(repo) as fd:
+        there = set() if new else _recorded(repo, [entry.draft.id for entry in entries])
+        entries = [entry for entry in entries if entry.draft.id not in there]
+        if not entries:
+            return []
+        number = store.highest(repo) + 1
+        for attempt in range(_TRIES):
+            names = [f"exp-{number + at}" for at in range(len(entries))]
+            made = [written(repo, entry, name) for entry, name in zip(entries, names)]
+            try:
+                repo.update_refs([f"create refs/tags/{item.name} {item.tag}" for item in made], f"gitexp: {what} {len(made)}", [fd])
+                break
+            except GitError:
+                taken = {ref.removeprefix("refs/tags/") for ref in repo.refs("refs/tags")}
+                if attempt == _TRIES - 1 or not taken & {*names}:
+                    raise
+                number = store.highest(repo, scan=True) + 1
+        store.remember_highest(repo, number + len(entries) - 1)
+        store.pack(repo, fd)
+    return made
+
+
+def _recorded(repo: Repo, ids: Sequence[str]) -> set[str]:
+    found = Index(repo).rows(_ID, f"{_ID} IN (SELECT value FROM json_each(?))", [json.dumps(ids)], everybody=True)
+    return {row[0] for row in found}
+
+
+def written(repo: Repo, entry: Entry, name: str) -> Experiment:
+    """Write an experiment's objects under a name; nothing points to them yet."""
+    draft, tree, commit, parent = entry
+    if commit is None:
+        assert tree is not None
+        commit = store.write_commit(repo, draft, tree, parent, name)
+    tag, found = store.write_tag(repo, draft, commit, parent, name)
+    return message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)

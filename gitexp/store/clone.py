@@ -1,0 +1,86 @@
+"""Who this clone is on a remote: a random id that its gathering commits carry, and an owner's name for each remote.
+
+Two clones of one person have the same ``user.name``. The one that comes second finds the branch of that name on the remote
+with another id in it, and takes the next free name; from then on it keeps it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitexp.repo import Repo
+from gitexp.store.gathering import SEEN
+
+_FILE = "clone.json"
+
+
+class Clone(NamedTuple):
+    """This clone's id, and what it is called on the remotes that it pushed to: ``{remote: [wanted, given]}``."""
+
+    id: str
+    owners: dict[str, list[str]]
+
+    def owner(self, remote: str) -> str | None:
+        """Return what this clone is called on a remote, None where it never pushed."""
+        return self.owners[remote][1] if remote in self.owners else None
+
+
+def load(repo: Repo) -> Clone | None:
+    """Return who this clone is, None where it never pushed."""
+    try:
+        known: Any = json.loads((repo.state_dir / _FILE).read_bytes())
+        owners = {str(remote): [str(wanted), str(given)] for remote, (wanted, given) in known["owners"].items()}
+        return Clone(str(known["id"]), owners)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def ensure(repo: Repo, remote: str, wanted: str | None, taken: Collection[str] = (), keep: bool = True) -> tuple[Clone, str]:
+    """Return this clone and its owner's name on a remote, chosen where it has none, or one that is ``taken``.
+
+    Args:
+        wanted: the name from the settings; None takes the one that git's ``user.name`` gives.
+        keep: remember it.
+    """
+    import secrets
+
+    before = load(repo) or Clone(secrets.token_hex(8), {})
+    known = before.owners.get(remote)
+    if known and known[1] not in taken and wanted in (None, known[0]):
+        return before, known[1]
+    seen = f"{SEEN}{remote}/"
+    taken = {*taken, remote, *(ref.removeprefix(seen) for ref in repo.refs(seen))}
+    base = wanted or (known[0] if known else slug(repo.committer.partition(" <")[0]) or slug(_login()) or "clone")
+    names = (base if at == 1 else f"{base}-{at}" for at in range(1, len(taken) + 3))
+    owner = next(name for name in names if name not in taken)
+    after = Clone(before.id, {**before.owners, remote: [base, owner]})
+    if keep:
+        _save(repo.make_state_dir() / _FILE, after)
+    return after, owner
+
+
+def slug(text: str) -> str:
+    """Return text as a part of a ref's name: ``ada-lovelace``."""
+    return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")
+
+
+def _login() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _save(path: Path, known: Clone) -> None:
+    import secrets
+
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    part.write_text(json.dumps(known._asdict(), indent=1))
+    os.replace(part, path)

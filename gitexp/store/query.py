@@ -1,0 +1,245 @@
+"""What experiments can be asked for: the keys that ``--where``, ``--sort`` and ``--columns`` name, compiled to SQL for the index.
+
+What is missing matches nothing but ``is missing``, under ``not`` and ``!=`` as well, which is just what SQL's NULL does.
+A recorded NaN is not missing, but equals only ``nan``. Values and keys travel as SQL parameters, never as text. The language
+of ``--where`` is that of ``condition.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.metrics import direction
+from gitexp.store.index import Index
+
+KINDS = ("metrics", "params")
+
+
+class Sql(NamedTuple):
+    """A piece of SQL and the values of its parameters, in their order."""
+
+    text: str
+    values: tuple[Any, ...] = ()
+
+    def within(self, template: str, *more: Any) -> Sql:
+        """Return ``template`` with this piece for each ``{}``; ``more`` are the values of parameters that follow."""
+        return Sql(template.replace("{}", self.text), self.values * template.count("{}") + more)
+
+
+EVERYTHING = Sql("1")
+# Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
+ONCE = "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine DESC, name, ref LIMIT 1)"
+
+
+class _Attribute(NamedTuple):
+    kind: str  # text, number, time or set
+    sql: str
+
+
+_ATTRIBUTES = {  # by the name of the field of Experiment
+    "name": _Attribute("text", "ref.name"),
+    "id": _Attribute("text", 'tag."commit"'),
+    "status": _Attribute("text", "json_extract(tag.summary, '$.status')"),
+    "started": _Attribute("time", "tag.started"),
+    "duration": _Attribute("number", "json_extract(tag.summary, '$.duration')"),
+    "labels": _Attribute("set", "tag.labels"),
+    "group": _Attribute("text", "json_extract(tag.summary, '$.group')"),
+    "branch": _Attribute("text", "json_extract(tag.summary, '$.branch')"),
+    "author": _Attribute("text", "nullif(tag.author, '')"),
+    "email": _Attribute("text", "nullif(tag.email, '')"),
+    "subject": _Attribute("text", "tag.subject"),
+    "notes": _Attribute("set", "tag.notes"),
+    "command": _Attribute("text", "json_extract(tag.summary, '$.command')"),
+    "failure": _Attribute("text", "json_extract(tag.summary, '$.error')"),
+}
+_SHOWN = 8  # names that a message lists
+_ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "subject", "commit": "id"}
+ATTRIBUTES = tuple(_ATTRIBUTES)
+
+
+class Key(NamedTuple):
+    """Something that experiments have values of: an attribute, a param or a metric.
+
+    Attributes:
+        family: ``attribute``, ``params`` or ``metrics``.
+        kind: what its values are: ``text``, ``number``, ``time``, ``set`` or ``any``.
+    """
+
+    family: str
+    name: str
+    kind: str = "any"
+
+    @property
+    def full(self) -> str:
+        """The name that nothing else has: ``params.lr``."""
+        return self.name if self.family == "attribute" else f"{self.family}.{self.name}"
+
+    def of(self, experiment: Experiment) -> Any:
+        """Return an experiment's value, None if it has none."""
+        if self.family == "attribute":
+            return getattr(experiment, self.name)
+        values: Mapping[str, Any] = getattr(experiment, self.family)
+        return values.get(self.name)
+
+    @property
+    def value(self) -> Sql:
+        """The SQL expression of its value: NULL where it is missing, a JSON null or NaN."""
+        return Sql(_ATTRIBUTES[self.name].sql) if self.family == "attribute" else self._json("json_extract", "value")
+
+    @property
+    def missing(self) -> Sql:
+        """The SQL condition that there is no value; a recorded null or NaN is one."""
+        if self.family != "attribute":
+            return self._json("json_type", "type").within("{} IS NULL")
+        return self.value.within("{} = '[]'" if self.kind == "set" else "{} IS NULL")
+
+    @property
+    def is_null(self) -> Sql:
+        """The SQL condition that the value is a recorded null or NaN."""
+        return Sql("NULL") if self.family == "attribute" else self._json("json_type", "type").within("{} = 'null'")
+
+    def order(self, descending: bool) -> Sql:
+        """Return the SQL terms that sort by it, missing values last."""
+        way = "DESC" if descending else "ASC"
+        if self.full == "name":  # exp-9 before exp-10
+            return Sql(f"length(ref.name) {way}, ref.name {way}")
+        return self.value.within("rtrim(nullif({}, '[]'), ']')" if self.kind == "set" else "{}").within(f"{{}} IS NULL, {{}} {way}")
+
+    def _json(self, function: str, column: str) -> Sql:
+        if self.name.isascii() and self.name.isprintable() and not set('"\\') & set(self.name):
+            return Sql(f"{function}(tag.summary, ?)", (f'$.{self.family}."{self.name}"',))
+        # A JSON path cannot spell every key (quotes, escapes); this can, at twice the cost.
+        return Sql(f"(SELECT {column} FROM json_each(tag.summary, '$.{self.family}') WHERE key = ?)", (self.name,))
+
+
+class Sort(NamedTuple):
+    """One key to sort by, and which way."""
+
+    key: Key
+    descending: bool
+
+
+def attribute(name: str) -> Key:
+    """Return the key of an attribute."""
+    return Key("attribute", name, _ATTRIBUTES[name].kind)
+
+
+def find_key(index: Index, name: str) -> Key:
+    """Return what ``name`` means in this repository: an attribute, ``params.NAME``, ``metrics.NAME``, or either by its bare name.
+
+    Raises:
+        UsageError: nothing is called that, or both a param and a metric are.
+    """
+    if name in _ATTRIBUTES or name in _ALIASES:
+        return attribute(_ALIASES.get(name, name))
+    known = {family: index.keys(family) for family in KINDS}
+    family, _, rest = name.partition(".")
+    if rest in known.get(family, ()):
+        return _made(family, rest)
+    found = [family for family in KINDS if name in known[family]]
+    if len(found) > 1:
+        raise UsageError(f"'{name}' is a metric and a param; write metrics.{name} or params.{name}")
+    if not found:
+        near = did_you_mean(
+            name,
+            [*_ATTRIBUTES, *_ALIASES, *known["metrics"], *known["params"], *(f"{kind}.{key}" for kind in KINDS for key in known[kind])],
+        )
+        near = near or _there_are([*known["metrics"], *known["params"]])
+        raise UsageError(f"no experiment has a param, metric or attribute '{name}'.{near}")
+    return _made(found[0], name)
+
+
+def find_metric(index: Index, name: str) -> Key:
+    """Return a metric, with or without ``metrics.`` before its name; raise NotFoundError if no experiment has it."""
+    known = index.keys("metrics")
+    for candidate in (name, name.removeprefix("metrics.")):
+        if candidate in known:
+            return _made("metrics", candidate)
+    raise NotFoundError(f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}")
+
+
+def _there_are(names: Sequence[str]) -> str:
+    """Return what there is instead, for the end of a message."""
+    if not names:
+        return " There is none yet; to record one: gitexp log --metric rmse=18.2"
+    shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
+    return f" There are: {shown}" + (f" and {len(names) - _SHOWN} more (gitexp list --all-columns)" if len(names) > _SHOWN else "")
+
+
+def where(index: Index, text: str | None, now: datetime | None = None) -> Sql:
+    """Compile the text of ``--where``; None or blank text holds for all.
+
+    Raises:
+        UsageError: it is malformed, or names what no experiment has; the message points at the place.
+    """
+    if not text or not text.strip():
+        return EVERYTHING
+    from gitexp.store.where import parse
+
+    return parse(text, lambda name: find_key(index, name), now or datetime.now().astimezone())
+
+
+def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[Sort, ...]:
+    """Read the text of ``--sort``: ``rmse``, ``lr:desc``, or several, ``group,rmse``.
+
+    A metric whose better direction is known sorts best first, everything else upwards.
+    """
+    return tuple(_sort_key(index, item, metrics) for item in split(text))
+
+
+def order(keys: Iterable[Sort]) -> Sql:
+    """Return the SQL terms for ``ORDER BY``."""
+    pieces = [key.order(descending) for key, descending in keys]
+    return Sql(", ".join(piece.text for piece in pieces), tuple(value for piece in pieces for value in piece.values))
+
+
+def split(text: str | None) -> list[str]:
+    """Split a list of names at its commas; a name with a comma is quoted, ``"a,b",c``."""
+    if not text:
+        return []
+    import csv
+
+    return [item.strip() for item in next(csv.reader([text], skipinitialspace=True), []) if item.strip()]
+
+
+def best(
+    index: Index, metric: Key, settings: Mapping[str, str], last: bool = False, way: str | None = None, where: Sql = EVERYTHING
+) -> Experiment | None:
+    """Return the experiment with the best value of a metric (the worst, if ``last``), the newest of equals; None if there is none.
+
+    Args:
+        way: ``min`` or ``max``; by default what the settings or the metric's name say.
+
+    Raises:
+        UsageError: nobody said whether lower or higher is better.
+    """
+    better = way or direction(metric.name, settings)
+    if better is None:
+        raise UsageError(
+            f"is a lower or a higher '{metric.name}' better? Say --min or --max to `gitexp best`, "
+            f'or set "{metric.name}" = "min" (or "max") in [tool.gitexp.metrics] of pyproject.toml'
+        )
+    has = metric.value.within("{} IS NOT NULL")
+    by = metric.order(descending=(better == "max") != last)
+    found = index.select(f"{has.text} AND ({where.text})", [*has.values, *where.values, *by.values], by.text, limit=1)
+    return found[0] if found else None
+
+
+def _made(family: str, name: str) -> Key:
+    return Key(family, name, "number" if family == "metrics" else "any")
+
+
+def _sort_key(index: Index, item: str, metrics: Mapping[str, str]) -> Sort:
+    name, _, way = item.rpartition(":")
+    if way not in ("asc", "desc"):
+        if name and re.fullmatch(r"[a-z]+", way) and did_you_mean(way, ("asc", "desc")):
+            raise UsageError(f"'{way}' is no direction to sort; write {name}:asc or {name}:desc")
+        name, way = item, ""
+    key = find_key(index, name)
+    best_first = key.family == "metrics" and direction(key.name, metrics) == "max"
+    return Sort(key, way == "desc" or (not way and best_first))

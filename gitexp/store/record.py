@@ -1,0 +1,400 @@
+"""Experiments to commits and tags: the one place where something is recorded.
+
+A recording either is there whole (one commit, one annotated tag, created in one transaction that also moves the branch)
+or not at all. The branch moves only where that is a fast-forward that undoes nobody's work; else the experiment stands
+beside it, held by its tag.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import environment, message, params
+from gitexp.formats.errors import GitError, NotFoundError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo, trees
+from gitexp.repo.snapshot import Snapshot
+from gitexp.store import git_index, result_paths
+
+REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
+_TRIES = 20
+_LOOSE = 500
+_OWN_NAME = re.compile(r"exp-[0-9]+")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that is known of a run that is over, except what it will be called.
+
+    Attributes:
+        params: nested.
+        metrics: the ``metrics.csv``, on disk or as bytes.
+        last: the last value of each metric.
+        files: where params and metrics go in the tree.
+        artifacts: ``{path in the tree: file on disk, or content}``.
+        trailers: more ``Gitexp-*`` lines of the commit message.
+        extra: more of the tag's summary.
+        advance: whether the branch may move.
+        beside: a reason to stand beside the branch that only the caller knows.
+        sign: have git sign the tag.
+        author: who ran it, ``Name <email>``; the user, unless it is said.
+        recorded: the time of the tag; now, unless it is said.
+    """
+
+    params: Mapping[str, Any]
+    metrics: Path | bytes
+    last: Mapping[str, float]
+    started: datetime
+    files: result_paths.Places
+    status: str = "finished"
+    duration: float | None = None
+    title: str | None = None
+    note: str = ""
+    labels: tuple[str, ...] = ()
+    group: str | None = None
+    name: str | None = None
+    command: str | None = None
+    requirements: str = ""
+    artifacts: Mapping[str, Path | bytes] = field(default_factory=dict)
+    trailers: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    advance: bool = True
+    beside: str | None = None
+    sign: bool = False
+    author: str | None = None
+    recorded: datetime | None = None
+    id: str = field(default_factory=lambda: os.urandom(8).hex())
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An experiment that was just recorded, and where the branch went.
+
+    Attributes:
+        advanced: the branch's short name where it moved onto the experiment, else None.
+        beside: why it did not, None where it did or was not asked to.
+        warnings: what could not be kept.
+    """
+
+    experiment: Experiment
+    advanced: str | None
+    beside: str | None
+    warnings: tuple[str, ...] = ()
+
+
+def check_name(repo: Repo, name: str) -> str:
+    """Return a tag name of the user's own if it can be one and is free; else raise UsageError."""
+    if _OWN_NAME.fullmatch(name):
+        raise UsageError(f"names like '{name}' are given by gitexp; choose a word, for example --name baseline")
+    odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
+    if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):
+        raise UsageError(f"'{name}' cannot be a tag's name; use letters, digits, dots and dashes, for example baseline-2")
+    if repo.refs(f"refs/tags/{name}"):
+        raise UsageError(f"there is a tag '{name}' already; choose another name")
+    return name
+
+
+def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = None) -> Recorded:
+    """Make one commit and one tag of a snapshot and its results.
+
+    Args:
+        pending: the ref that holds the snapshot's tree until now; it is deleted.
+
+    Raises:
+        UsageError: the draft's own name is taken.
+        GitError: git cannot write; nothing was recorded.
+    """
+    contents = _contents(draft)
+    files, warnings = blobs(repo, draft, contents)
+    files = {**dict.fromkeys(snapshot.previous), **files}
+    with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
+        why = _why_beside(repo, snapshot, draft)
+        if why is None:
+            index.begin()
+        tree = trees.edited(repo, snapshot.tree, files)
+        back = result_paths.to_write(repo, draft.files, contents, snapshot)
+        number = highest(repo) + 1
+        pin = pending if pending and repo.is_pin(pending) else None  # a file that can just go, afterwards
+        if pin:
+            pending = None
+        for _ in range(_TRIES):
+            name = draft.name or f"exp-{number}"
+            with repo.transaction(f"gitexp: record {name}", [fd]) as change:
+                commit, tag, found = _objects(repo, snapshot, draft, tree, name)
+                why = why or index.why_not(tree)
+                if why is None:
+                    result_paths.owe(repo, commit, back, snapshot)
+                move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
+                try:
+                    change.prepare([f"create refs/tags/{name} {tag}", *move, *([f"delete {pending}"] if pending else [])])
+                except GitError as error:
+                    if pending and ("packed-refs" in error.stderr or pending in error.stderr):
+                        pending = None  # somebody packs refs just now; a leftover pin costs nothing, and doctor finds it
+                    elif repo.refs(f"refs/tags/{name}"):
+                        if draft.name:
+                            raise UsageError(f"there is a tag '{name}' already; choose another name") from None
+                        number = highest(repo, scan=True) + 1
+                    elif move and repo.head() != snapshot.head:
+                        why = "the branch moved meanwhile"
+                    else:
+                        raise
+                    continue
+                if move and not index.lock():
+                    continue
+                change.commit()
+                if move:
+                    index.swap()
+                if pin:
+                    repo.unpin(pin)
+            break
+        else:
+            raise GitError(f"no free name was found in {_TRIES} tries; try again")
+        pack(repo, fd)
+        if not draft.name:
+            remember_highest(repo, number)
+        if why is None:
+            warnings += result_paths.write_back(repo, back, contents, snapshot)
+        else:
+            result_paths.forgive(repo)
+    branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
+    experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
+    return Recorded(experiment, branch, why, tuple(warnings))
+
+
+def check_present(repo: Repo, commit: str) -> bytes:
+    """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
+    found = next(repo.objects([commit]))
+    if found is None:
+        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git fetch --unshallow")
+    return found.data
+
+
+def full_message(repo: Repo, commit: str) -> str:
+    """Return a commit's message."""
+    return check_present(repo, commit).decode("utf-8", "replace").partition("\n\n")[2]
+
+
+def remove(repo: Repo, experiment: Experiment) -> str:
+    """Take an experiment's tag away and return the command that brings it back; its commit stays until git collects it."""
+    ref = f"refs/tags/{experiment.name}"
+    if not repo.refs(ref):
+        raise UsageError(f"{experiment.name} lies on a remote and has no tag of its own here")
+    with locked(repo) as fd:
+        remember_highest(repo, highest(repo))
+        repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
+        with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:  # so that doctor does not take it for lost
+            file.write(f"{experiment.tag}\n")
+    return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
+
+
+@contextmanager
+def locked(repo: Repo) -> Iterator[int]:
+    """Hold the lock of all writers, after finishing what a killed one left half done."""
+    with repo.lock() as fd:
+        git_index.finish(repo)
+        result_paths.finish(repo)
+        yield fd
+
+
+def settle(repo: Repo) -> None:
+    """Finish what a killed writer left half done, where one did."""
+    if result_paths.owes(repo) or (repo.git_dir / git_index.OWNER).exists():
+        with locked(repo):
+            """Taking the lock finishes it."""
+
+
+def _contents(draft: Draft) -> dict[str, bytes | Path]:
+    """Return the experiment's own files, ``{path in the tree: content}``."""
+    contents: dict[str, bytes | Path] = {
+        draft.files.params: params.dump(draft.params),
+        draft.files.metrics: draft.metrics,
+        environment.PATH: draft.requirements.encode(),
+        **draft.artifacts,
+    }
+    return {path: content for path, content in contents.items() if path not in draft.files.as_they_are}
+
+
+def blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None = None) -> tuple[dict[str, str | None], list[str]]:
+    """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
+    files: dict[str, str | None] = {}
+    warnings: list[str] = []
+    for path, content in (_contents(draft) if contents is None else contents).items():
+        try:
+            if not trees.is_path(path):
+                raise GitError("git takes no such path")
+            files[path] = repo.write_object("blob", content) if isinstance(content, bytes) else repo.write_file(content)
+        except (GitError, OSError) as error:
+            if path not in draft.artifacts:
+                raise
+            warnings.append(f"artifact {path} was not kept: {error}")
+    return files, warnings
+
+
+def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str) -> tuple[str, str, message.Tag]:
+    """Write the commit and the tag object; nothing points to them yet."""
+    commit = write_commit(repo, draft, tree, snapshot.head.commit, name)
+    branch = snapshot.head.branch
+    tag, found = write_tag(repo, draft, commit, snapshot.head.commit, name, branch.removeprefix("refs/heads/") if branch else None)
+    return commit, tag, found
+
+
+def write_commit(repo: Repo, draft: Draft, tree: str, parent: str | None, name: str) -> str:
+    """Write an experiment's commit object and return its hash; nothing points to it yet."""
+    trailers = {
+        "Id": draft.id,
+        "Status": draft.status,
+        "Started": message.format_time(draft.started),
+        "Duration": None if draft.duration is None else f"{draft.duration:.3f} s",
+        "Command": draft.command,
+        "Group": draft.group,
+        **draft.trailers,
+    }
+    author = f"{draft.author or repo.author} {_stamp(draft.started)}"
+    above = f"parent {parent}\n" if parent else ""
+    header = f"tree {tree}\n{above}author {author}\ncommitter {repo.committer} {_stamp()}\n\n"
+    return repo.write_object(
+        "commit", (header + message.commit_message(_title(draft, name), draft.note, trailers)).encode("utf-8", "replace")
+    )
+
+
+def write_tag(repo: Repo, draft: Draft, commit: str, parent: str | None, name: str, branch: str | None = None) -> tuple[str, message.Tag]:
+    """Write an experiment's tag object; returns its hash and what it says. Nothing points to it yet."""
+    facts = {
+        "id": draft.id,
+        "status": draft.status,
+        "started": message.format_time(draft.started),
+        "duration": draft.duration,
+        "params": {key: shortened(value) for key, value in params.flatten(draft.params).items()},
+        "metrics": dict(draft.last),
+        "labels": sorted(set(draft.labels)),
+        "group": draft.group,
+        "branch": branch,
+        "parent": parent,
+        "command": draft.command,
+        "files": {"params": draft.files.params, "metrics": draft.files.metrics},
+        "artifacts": sorted(draft.artifacts),
+        **draft.extra,
+    }
+    summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
+    tagger = f"{draft.author or repo.committer} {_stamp(draft.recorded)}"
+    header = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
+    raw = (header + message.tag_message(_title(draft, name), summary)).encode("utf-8", "replace")
+    found = message.parse_tag(raw)
+    assert found is not None, "a tag that gitexp writes must be one that it reads"
+    return _signed(repo, raw) if draft.sign else repo.write_object("tag", raw), found
+
+
+def _title(draft: Draft, name: str) -> str:
+    title = message.one_line(draft.title) if draft.title else ""
+    return title or message.subject(name, params.flatten(draft.params), draft.last)
+
+
+def _stamp(moment: datetime | None = None) -> str:
+    """Return a time as git's objects have it: seconds, which git does not read below 0, and the time zone."""
+    moment = moment or datetime.now().astimezone()
+    return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
+
+
+def _signed(repo: Repo, raw: bytes) -> str:
+    """Have git itself sign a tag object, and return the hash of the signed one; no ref is made.
+
+    ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our transaction. So it works in an empty
+    repository beside, which writes into this one's objects and reads this one's configuration.
+    """
+    import tempfile
+
+    head, _, text = raw.decode().partition("\n\n")
+    headers = dict(line.split(" ", 1) for line in head.split("\n"))
+    with tempfile.TemporaryDirectory(prefix="sign-", dir=repo.make_state_dir()) as folder:
+        repo.git("init", "--quiet", "--bare", "--template=", f"--object-format={repo.object_format}", folder)
+        env = {**repo.identity, "GIT_DIR": folder, "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects")}
+        env["GIT_COMMITTER_DATE"] = headers["tagger"].rpartition("> ")[2]
+        config = ("-c", f"include.path={repo.common_dir / 'config'}", "-c", "core.bare=true")
+        name = headers["tag"]
+        try:
+            repo.git(*config, "tag", "--sign", "--cleanup=verbatim", "-F", "-", name, headers["object"], stdin=text.encode(), env=env)
+        except GitError as error:
+            why = " ".join(error.stderr.replace("error: ", "").split())
+            raise GitError(f"git could not sign the tag: {why}; see git config user.signingKey, or use --no-sign") from None
+        tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
+    made = next(repo.objects([tag]))
+    if made is None or not message.is_signed(made.data):  # git 2.39 says nothing where an SSH key is not there
+        raise GitError("git could not sign the tag; check git config user.signingKey, or use --no-sign")
+    return tag
+
+
+def shortened(value: Any) -> Any:
+    """Return a param as the summary holds it: text, lists and mappings only so long that ``list`` stays quick."""
+    text = value if isinstance(value, str) else str(value) if isinstance(value, (list, dict)) else ""
+    return text[:1000] + "..." if len(text) > 1000 else value
+
+
+def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
+    """Return the reason for which the branch must stay where it is, None where it may move."""
+    if not draft.advance:
+        return "--no-advance" if draft.beside is None else draft.beside
+    if draft.beside:
+        return draft.beside
+    if snapshot.head.branch is None:
+        return "HEAD is detached"
+    if under_way := repo.in_progress():
+        return f"{under_way} is under way"
+    if snapshot.staged_apart:
+        return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
+    if not repo.head_unmoved(snapshot.head):
+        return "another branch was checked out since the start"
+    if repo.tip(snapshot.head.branch) != snapshot.head.commit:
+        return "the branch moved since the start"
+    return None
+
+
+# -- names ---------------------------------------------------------------------------------------------------------------
+
+
+def highest_known(repo: Repo) -> int:
+    """Return the highest number given in this clone so far; it changes whenever somebody records here."""
+    try:
+        return int((repo.state_dir / "highest").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def highest(repo: Repo, scan: bool = False) -> int:
+    """Return the highest number that any experiment here ever had.
+
+    Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only where somebody changed
+    them since: their folder and ``packed-refs`` are newer than the file.
+    """
+    number, stamp = highest_known(repo), 0
+    with suppress(OSError):
+        stamp = (repo.state_dir / "highest").stat().st_mtime_ns
+    if not scan and number and stamp >= _tags_changed(repo):
+        return number
+    names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
+    return max([number, *(int(match[1]) for match in names if match)])
+
+
+def remember_highest(repo: Repo, number: int) -> None:
+    repo.write_state("highest", str(number).encode())
+
+
+def pack(repo: Repo, fd: int) -> None:
+    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to open."""
+    with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
+        if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:
+            repo.git("pack-refs", pass_fds=[fd])
+
+
+def _tags_changed(repo: Repo) -> int:
+    stamps = [0]
+    for path in (repo.common_dir / "refs" / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable"):
+        with suppress(OSError):
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps)

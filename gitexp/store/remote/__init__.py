@@ -1,0 +1,1 @@
+"""Experiments on a remote: pushed, pulled, gathered."""

@@ -1,0 +1,214 @@
+"""Share experiments through a git remote: ``push`` sends mine, ``pull`` brings everybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gitexp.formats import settings
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Progress, Repo, dvc
+from gitexp.repo.dvc_pointers import Data
+from gitexp.store import clone, gathering, notes
+from gitexp.store.gathering import SEEN, Carried
+from gitexp.store.index import Index
+from gitexp.store.ref_scan import REMOTES
+from gitexp.store.remote import pushed, transport
+from gitexp.store.remote.push import Load, Outgoing
+from gitexp.store.remote.transport import Remote
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What went to a remote.
+
+    Attributes:
+        remote: its name.
+        owner: what this clone is called there; empty where nothing ever went.
+        experiments: ``{name here: name there}`` of those that are new there; ``OWNER/exp-7`` where no tag carries it.
+        tags: ``{name here: name there}`` of the tags that went.
+        branch: the branch that went along, None where none did.
+        kept_back: why the branch did not go although it should have.
+        notes: whether labels and notes went.
+        data: how many files and folders of DVC's are on its remote for them.
+        data_missing: how many of their files are not in DVC's cache here, and could not go.
+    """
+
+    remote: str
+    owner: str = ""
+    experiments: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    branch: str | None = None
+    kept_back: str | None = None
+    notes: bool = False
+    data: int = 0
+    data_missing: int = 0
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What came from a remote.
+
+    Attributes:
+        remote: its name.
+        experiments: how many are new here.
+        notes: whether labels and notes came.
+        data: how many files and folders of DVC's are in its cache for them.
+        data_problem: why data did not come, None where it did.
+    """
+
+    remote: str
+    experiments: int = 0
+    notes: bool = False
+    data: int = 0
+    data_problem: str | None = None
+
+
+def push(
+    repo: Repo,
+    remote: str | None = None,
+    experiments: Sequence[Experiment] = (),
+    *,
+    tags: bool | None = None,
+    branch: bool = True,
+    dry_run: bool = False,
+    verify: bool = True,
+    data: bool = True,
+    progress: Progress | None = None,
+) -> Pushed:
+    """Send experiments that a remote does not have yet, with the branch that was advanced onto them, labels and notes.
+
+    Args:
+        remote: the name of a remote; None takes the one that ``git push`` would.
+        experiments: only these, and no branch; by default all of this clone.
+        tags: whether each gets a tag there; None leaves it to the settings.
+        branch: whether the branch may go.
+        dry_run: ask the remote, and change nothing.
+        verify: let the user's pre-push hook have its say.
+        data: send the data that DVC tracks first, where DVC has a remote: nobody should see an experiment whose data is not there.
+
+    Raises:
+        UsageError: there is no such remote, or an experiment is not of this clone.
+        GitError: the remote cannot be reached or refuses; nothing was changed.
+    """
+    known = settings.load(repo.root)
+    head = repo.found_at or repo.head()
+    there = transport.find(repo, remote, head)
+
+    def lacking() -> Load:
+        return _load(repo, there, experiments, tags, known.push_tags_up_to)
+
+    load = lacking()
+    named = dvc.of_experiments(repo, [item.commit for item in load.experiments]) if data and not dry_run else ()
+    missing = _send_data(repo, named)
+    going = Outgoing(
+        repo, there, load, lacking, wanted=clone.slug(known.owner) if known.owner else None,
+        branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify, progress=progress,
+    )  # fmt: skip
+    here = {**load.tags, **{item.tag: item.name for item in load.experiments}}
+    going.send()
+    if load.refs and not (experiments or dry_run):
+        pushed.settle(repo, there.name, going.owner, load.refs)
+    names = {item.name: going.names.get(item.tag, f"{going.owner}/{item.name}") for item in going.gathered}
+    went = {here[tag]: name for tag, name in going.names.items()}
+    return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes, len(named), missing)
+
+
+def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bool = True, progress: Progress | None = None) -> Pulled:
+    """Bring everybody's experiments, labels and notes from a remote; the user's own refs and branches stay as they are.
+
+    Args:
+        remote: the name of a remote; None takes the one that ``git push`` would.
+        prune: forget what is gone on the remote.
+        data: bring the data of new experiments into DVC's cache, where DVC has a remote.
+
+    Raises:
+        UsageError: there is no such remote.
+        GitError: the remote cannot be reached; nothing was changed.
+    """
+    there = transport.find(repo, remote, repo.found_at)
+    before = _seen(repo, there)
+    new = []
+    if transport.has_news(repo, there, before, prune):
+        transport.fetch(repo, there, prune=prune, progress=progress)
+        new = _arrived(repo, there, before, _seen(repo, there))
+    noted = transport.merge_notes(repo, there)
+    named = dvc.of_experiments(repo, new) if data else ()
+    problem = _bring_data(repo, named)
+    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem)
+
+
+def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int) -> Load:
+    """Return what a remote lacks."""
+    now = pushed.refs(repo)
+    carried = None if chosen or tags else pushed.since(repo, remote.name, now)
+    if carried is None:
+        index = _fresh_index(repo, remote)
+        now = pushed.refs(repo)
+        new = _only(index, remote, chosen) if chosen else index.unpushed(remote.name)
+        objects = repo.objects(item.tag for item in new)
+        carried = [Carried(item.name, item.tag, item.id, found.data) for item, found in zip(new, objects) if found]
+    noted = now.others.get(notes.REF)
+    load = Load(carried, taken=now.on(remote.name), refs=now)
+    load.notes = noted if noted != now.others.get(f"{notes.SEEN}{remote.name}/gitexp") else None
+    if tags or (tags is None and len(load.taken) + len(carried) <= up_to):
+        every = chosen or (Index(repo).select()[::-1] if tags else ())
+        asked = {item.tag: item.name for item in every} or {item.tag: item.name for item in carried}
+        there = {*load.taken.values()}
+        load.tags = {tag: name for tag, name in asked.items() if tag not in there}
+    return load
+
+
+def _fresh_index(repo: Repo, remote: Remote) -> Index:
+    """Return the index, after a look at the remote where this clone never had one, or where `git fetch` brought others' tags."""
+    index = Index(repo)
+    me = repo.committer.rpartition(" <")[2][:-1]
+    if index.knows(remote.name) and all(item.email == me for item in index.unpushed(remote.name)):
+        return index
+    transport.fetch(repo, remote)
+    return Index(repo)
+
+
+def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Experiment]:
+    """Return those of the chosen experiments that a remote lacks."""
+    mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
+    if foreign := next((item.name for item in chosen if item.tag not in mine), None):
+        raise UsageError(f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp list")
+    lacking = {item.tag for item in index.unpushed(remote.name)}
+    return [item for item in chosen if item.tag in lacking]
+
+
+def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
+    return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/")
+
+
+def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return the commits of the experiments that came and are nobody's here."""
+    if before == after:
+        return []
+    new = {oid for ref, oid in after.items() if ref.startswith(REMOTES)} - {*before.values()}
+    for ref, tip in after.items():
+        if ref.startswith(SEEN) and before.get(ref) != tip:
+            new |= {item.tag for item in gathering.read(repo, tip, before.get(ref))[1]}
+    index = Index(repo)
+    mine = {row[0] for row in index.rows("tag.id")}
+    there = dict(index.rows('tag.id, tag."commit"', "ref.remote = ?", [remote.name], everybody=True))
+    return [commit for tag, commit in there.items() if tag in new and tag not in mine]
+
+
+def _send_data(repo: Repo, named: Sequence[Data]) -> int:
+    """Send data, and return how many files of it are not here."""
+    try:
+        return dvc.push(repo, named)
+    except GitexpError as error:
+        raise GitexpError(f"{error}; nothing was pushed; to push the experiments without their data: gitexp push --no-data") from None
+
+
+def _bring_data(repo: Repo, named: Sequence[Data]) -> str | None:
+    """Bring data, and return why it did not come: the experiments are here, and a checkout tries again."""
+    try:
+        missing = dvc.fetch(repo, named)
+    except GitexpError as error:
+        return str(error)
+    return f"{missing:,} files are not on DVC's remote" if missing else None

@@ -1,0 +1,246 @@
+"""Where an experiment's own files lie in the tree, so that none of the user's is ever overwritten.
+
+``params.yml`` and ``metrics.csv`` at the top are the usual places. One that gitexp did not write is the user's: if it
+says just what is to be recorded, it is the record; else ours goes into ``.gitexp/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import environment, message
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo.snapshot import Snapshot
+
+PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
+ARTIFACTS = f"{FOLDER}/artifacts"  # where those that have no place in the work tree go
+_OWED = "gitexp-results"  # in git_dir, since each work tree has its own
+
+
+@dataclass(frozen=True)
+class Places:
+    """Paths in the tree.
+
+    Attributes:
+        as_they_are: those of them that are the user's own files and already hold the record.
+    """
+
+    params: str = PARAMS
+    metrics: str = METRICS
+    as_they_are: tuple[str, ...] = ()
+
+
+def ours(repo: Repo, outputs: frozenset[str] = frozenset()) -> frozenset[str]:
+    """Return those of the usual places that gitexp may write: nothing is there, or what it wrote itself.
+
+    Args:
+        outputs: paths that the recorded command wrote, whose content is in the record.
+    """
+    settle(repo)
+    written = _written(repo)
+    return frozenset({environment.PATH, *(path for path in (PARAMS, METRICS) if path in outputs or _is_ours(repo, path, written))})
+
+
+def of_experiment(experiment: Experiment) -> list[str]:
+    """Return the files and the folder that hold an experiment's results; all else is code."""
+    return sorted({*experiment.files.values(), FOLDER})
+
+
+def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str]:
+    """Return the git pathspecs for all, or the given paths, but not for those ``without``."""
+    wanted = [f":(top,literal){path}" for path in paths] or [":(top)"]
+    return [*wanted, *(f":(top,exclude,literal){path}" for path in sorted(set(without)))]
+
+
+def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
+    """Return where the files go.
+
+    Args:
+        free: the places that gitexp may write, from ``ours`` at the time of the snapshot.
+        same: files of the user's that say just what is to be recorded.
+    """
+    places = {path: path if path in free or path in same else f"{FOLDER}/{path}" for path in (PARAMS, METRICS)}
+    kept = tuple(path for path in (PARAMS, METRICS) if path in same and path not in free)
+    return Places(places[PARAMS], places[METRICS], kept)
+
+
+def to_write(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
+    """Return the paths of what only the commit will have: results, artifacts below ``.gitexp/``, and pointers to large ones.
+
+    The other artifacts are files of the work tree already.
+    """
+    return [
+        path
+        for path in contents
+        if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/") or _is_new_pointer(repo, snapshot, path)
+    ]
+
+
+def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
+    """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each file looks until then."""
+    gone = {path: _stamp(repo.root / path) for path in snapshot.previous if path not in paths}
+    note = {"commit": commit, "write": {path: _stamp(repo.root / path) for path in paths}, "remove": gone}
+    with suppress(OSError):
+        (repo.git_dir / _OWED).write_text(json.dumps(note))
+
+
+def owes(repo: Repo) -> bool:
+    """Whether a writer was killed, or is at work, between moving the branch and writing its results."""
+    return (repo.git_dir / _OWED).exists()
+
+
+def settle(repo: Repo) -> None:
+    """Write what a killed writer still owed the work tree; a file that anybody touched since then stays as it is."""
+    if owes(repo):
+        with repo.lock():
+            finish(repo)
+
+
+def finish(repo: Repo) -> None:
+    """Do what ``settle`` says, for one who holds the lock of all writers."""
+    note = repo.git_dir / _OWED
+    try:
+        known = json.loads(note.read_bytes())
+        commit, write, remove = str(known["commit"]), dict(known["write"]), dict(known["remove"])
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError):  # torn: killed before the branch had moved
+        forgive(repo)
+        return
+    paths = [path for path in (*write, *remove) if ".." not in Path(path).parts and (path in write or path.startswith(f"{FOLDER}/"))]
+    here = repo.objects(f"HEAD:{path}" for path in paths)
+    there = repo.objects(f"{commit}:{path}" for path in paths)
+    written = _written(repo)
+    for path, now, then in zip(paths, here, there):
+        target = repo.root / path
+        untouched = _stamp(target) == {**write, **remove}[path]
+        with suppress(OSError):
+            if untouched and path in remove and now is None:
+                target.unlink()
+            elif untouched and path in write and now is not None and then is not None and now.id == then.id:
+                _put(repo, target, now.data)
+                if path in (PARAMS, METRICS):
+                    written[path] = now.id
+    _remember(repo, written)
+    forgive(repo)
+
+
+def forgive(repo: Repo) -> None:
+    """Take the note back: all is written, or the branch stays where it is."""
+    with suppress(OSError):
+        (repo.git_dir / _OWED).unlink(missing_ok=True)
+
+
+def write_back(repo: Repo, paths: Sequence[str], contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
+    """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written."""
+    warnings = []
+    written = _written(repo)
+    for path in paths:
+        target, content = repo.root / path, contents[path]
+        try:
+            if path in (PARAMS, METRICS):
+                written[path] = blob_hash(repo, content if isinstance(content, bytes) else content.read_bytes())
+            if not isinstance(content, bytes) or not _holds(target, content):
+                _put(repo, target, content)
+        except OSError as error:
+            warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
+    for path in snapshot.previous:
+        if path not in paths:
+            with suppress(OSError):
+                (repo.root / path).unlink()
+    _remember(repo, written)
+    forgive(repo)
+    return warnings
+
+
+def _holds(target: Path, content: bytes) -> bool:
+    try:
+        return not target.is_symlink() and target.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
+    import shutil
+
+    part = repo.state_dir / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
+    if isinstance(content, Path):
+        shutil.copyfile(content, part)
+    else:
+        part.write_bytes(content)
+    try:
+        os.replace(part, target)
+    except OSError:  # its folder is not there yet, or .git lies on another file system
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(part, target)
+
+
+def _stamp(path: Path) -> list[int] | None:
+    """Return what changes whenever a file is written; None where there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
+
+
+def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
+    """Whether an artifact is a pointer to data in DVC's cache which the work tree has not, or as it was at the start."""
+    if not path.endswith(dvc_pointers.SUFFIX):
+        return False
+    try:
+        data = (repo.root / path).read_bytes()
+    except OSError:
+        return not (repo.root / path).exists()
+    found = next(repo.objects([f"{snapshot.tree}:{path}"]))
+    return found is not None and found.id == blob_hash(repo, data)
+
+
+def adopt(repo: Repo, path: str) -> None:
+    """Note that the file at a usual place, as it lies there now, is one of an experiment and may be replaced."""
+    with suppress(OSError):
+        _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
+
+
+def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
+    try:
+        data = (repo.root / path).read_bytes()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    oid = blob_hash(repo, data)
+    if written.get(path) == oid:
+        return True
+    found = next(repo.objects([f"HEAD:{path}"]))
+    if found is None or found.id != oid:
+        return False
+    text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
+    return "Id" in message.trailers(text)
+
+
+def blob_hash(repo: Repo, data: bytes) -> str:
+    """Return the hash that git gives a file with this content."""
+    import hashlib
+
+    return hashlib.new(repo.object_format, b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _written(repo: Repo) -> dict[str, Any]:
+    try:
+        known = json.loads((repo.state_dir / "written.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _remember(repo: Repo, written: Mapping[str, Any]) -> None:
+    with suppress(OSError):
+        repo.write_state("written.json", json.dumps(written).encode())

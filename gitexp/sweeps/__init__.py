@@ -1,0 +1,1 @@
+"""Many trials of one frozen snapshot, here or on a cluster."""

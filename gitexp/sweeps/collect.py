@@ -1,0 +1,164 @@
+"""The driver's side of trials that outlive it: what their workers need on the remote, and the trials that they pushed.
+
+A trial that a worker pushed becomes an experiment here by a ref of its own, ``refs/tags/<group>/<index>``, to the very objects that
+the worker made. The same objects come back with the worker's result where the driver still lives. So it does not matter who records a
+trial, how often, and in which order: it is one experiment, and the ref is created or there already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import message
+from gitexp.formats.errors import GitError, GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.runs import finish, journal
+from gitexp.store import gathering
+from gitexp.store import record as store
+from gitexp.store.gathering import HEADS, SEEN
+from gitexp.store.index import Index
+from gitexp.store.ref_scan import TAGS
+from gitexp.store.remote import transport
+from gitexp.store.remote.transport import Remote
+from gitexp.sweeps import past, worker_push
+from gitexp.sweeps.plan import Frozen
+from gitexp.sweeps.worker_push import SNAPSHOTS, Outlet
+
+
+def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
+    """Put what the workers of a sweep need on the remote that they push to; None where the plan names no remote.
+
+    Raises:
+        UsageError: there is no such remote, or the name of the sweep is taken there.
+        GitError: the remote cannot be reached, or refuses.
+    """
+    if frozen.plan.workers_push is None:
+        return None
+    remote = transport.find(repo, frozen.plan.workers_push)
+    name, _, email = repo.committer.rpartition(" <")
+    snapshot = _snapshot(repo, frozen)
+    outlet = Outlet(_address(repo, remote), frozen.group, _clone(frozen), snapshot, name, email[:-1])
+    branch = f"{HEADS}{frozen.group}"
+    going = [f"{snapshot}:{SNAPSHOTS}{frozen.group}"]
+    if not (tip := repo.tip(_seen(remote, frozen))) or gathering.clone_of(repo, tip) != outlet.clone:
+        going.append(f"{worker_push.extended(repo, None, outlet, [])}:{branch}")
+    updates, said = transport.push(repo, remote, going)
+    for item in (item for item in updates if item.flag == "!"):
+        if item.target == branch and transport.has_moved(item):
+            raise UsageError(f"there is a branch experiments/{frozen.group} on {remote.name} already; choose another --group")
+        raise GitError(f"{remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said)
+    return outlet
+
+
+def collect(repo: Repo, frozen: Frozen) -> None:
+    """Bring the trials that workers pushed, and give each a ref here.
+
+    Raises:
+        GitError: the remote cannot be reached; those that were fetched before have refs all the same.
+    """
+    if frozen.plan.workers_push is None:
+        return
+    remote = transport.find(repo, frozen.plan.workers_push)
+    try:
+        transport.fetch(repo, remote, [f"+{HEADS}{frozen.group}*:{_seen(remote, frozen)}*"])  # the star: it may not be there
+    finally:
+        _adopt(repo, frozen, repo.tip(_seen(remote, frozen)))
+
+
+def record(repo: Repo, folder: Path) -> Experiment | None:
+    """Record a trial by the objects that its worker made of it, and remove the folder; None where there are none that fit."""
+    facts = journal.facts(folder)
+    try:
+        commit, tag = (folder / worker_push.COMMIT).read_bytes(), (folder / worker_push.TAG).read_bytes()
+        entry = finish.entry(repo, folder)
+        name = _name(facts)
+    except (GitexpError, OSError, LookupError, TypeError):
+        return None
+    found = message.parse_tag(tag)
+    if found is None or found.name != name or found.summary.get("id") != facts["id"]:
+        return None
+    head = f"tree {entry.tree}\n" + (f"parent {entry.parent}\n" if entry.parent else "") + "author "
+    if not commit.startswith(head.encode()) or repo.write_object("commit", commit) != found.commit:
+        return None  # what a worker hands back is not ours
+    made = repo.write_object("tag", tag)
+    if not _create(repo, {name: made}):
+        return None
+    journal.delete(folder)
+    return message.experiment(name, made, found, tuple(sorted({*found.summary.get("labels", [])})), (), repo)
+
+
+def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
+    """Return the trial that another worker had pushed before this folder's, which is removed; None where it is not there."""
+    with suppress(GitexpError):
+        collect(repo, frozen)
+    facts = journal.facts(folder)
+    found = Index(repo).named(_name(facts))
+    mine = facts["extra"]["sweep"]
+    if found is None or any(past.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")):
+        return None
+    journal.delete(folder)
+    return found
+
+
+def _name(facts: Mapping[str, Any]) -> str:
+    sweep = facts["extra"]["sweep"]
+    return worker_push.name_of(facts["group"], sweep["index"], sweep.get("attempt") or 0)
+
+
+def _adopt(repo: Repo, frozen: Frozen, tip: str | None) -> None:
+    """Give the trials on the branch refs here, where they are this sweep's own."""
+    if tip is None or gathering.clone_of(repo, tip) != _clone(frozen):
+        return
+    there = repo.refs(f"{TAGS}{frozen.group}/")
+    names = {}
+    for item in gathering.read(repo, tip)[1]:
+        name = f"{frozen.group}/{item.name}"
+        found = message.parse_tag(item.data)
+        wanted = f"{TAGS}{name}" not in there
+        if found and wanted and found.name == name and past.is_of(found.summary.get("sweep"), frozen):
+            names[name] = repo.write_object("tag", item.data)  # a fetch brings the branch, and no tag objects
+    _create(repo, names)
+
+
+def _create(repo: Repo, names: Mapping[str, str]) -> bool:
+    """Create refs for tags, all that are not there yet; False where one is there with another tag, and nothing was created."""
+    with store.locked(repo) as fd:
+        known = repo.refs(TAGS[:-1]) if names else {}
+        new = {name: tag for name, tag in names.items() if known.get(f"{TAGS}{name}") != tag}
+        try:
+            if new:
+                repo.update_refs([f"create {TAGS}{name} {tag}" for name, tag in new.items()], "gitexp: trials of a sweep", [fd])
+        except GitError:
+            return False
+    return True
+
+
+def _clone(frozen: Frozen) -> str:
+    return frozen.commit[:16]
+
+
+def _seen(remote: Remote, frozen: Frozen) -> str:
+    return f"{SEEN}{remote.name}/{frozen.group}"
+
+
+def _snapshot(repo: Repo, frozen: Frozen) -> str:
+    """Return a commit of the snapshot on top of HEAD's, always the same one, that says nothing of this machine."""
+    parent = frozen.facts["snapshot"]["commit"]
+    who = "gitexp <gitexp> 0 +0000"
+    above = f"parent {parent}\n" if parent else ""
+    text = f"tree {frozen.tree}\n{above}author {who}\ncommitter {who}\n\nthe snapshot of the sweep {frozen.group}\n"
+    return repo.write_object("commit", text.encode("utf-8", "replace"))
+
+
+def _address(repo: Repo, remote: Remote) -> str:
+    """Return the address that workers push to: a login in it is this machine's, and a path is told from its root."""
+    url = repo.line("remote", "get-url", "--push", remote.name)
+    if "://" in url:
+        return re.sub(r"^(https?://)[^/@]*@", r"\1", url)
+    path = repo.root / url
+    return str(path.resolve()) if path.exists() else url

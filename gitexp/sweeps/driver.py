@@ -1,0 +1,296 @@
+"""The sweep's driver: asks the search, feeds the engine, and is the only one that writes git, as results stream in.
+
+An engine may run a task twice; a trial is keyed by its place in the sweep and its attempt, and the first result counts.
+"""
+
+from __future__ import annotations
+
+import io
+import queue
+import secrets
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitexp.formats import metrics
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.runs import journal, process_group
+from gitexp.store import batch
+from gitexp.sweeps import collect, engines, past, results, schedule, worker_push
+from gitexp.sweeps import plan as plans
+from gitexp.sweeps import worker as trials
+from gitexp.sweeps.driver_push import Pusher, Sent
+from gitexp.sweeps.engines import Engine, Result
+from gitexp.sweeps.plan import Frozen
+from gitexp.sweeps.progress import Progress, Standing
+from gitexp.sweeps.results import Kept
+from gitexp.sweeps.schedule import Agenda, Trial
+
+_LOOK = 0.2  # seconds
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a sweep.
+
+    Attributes:
+        experiments: the last attempt of each trial, in the order of the trials; those of earlier rounds included.
+        missing: how many trials were not run to their end.
+        problems: what could not be recorded, and why.
+        sent: what became of the pushes, where there were any.
+    """
+
+    frozen: Frozen
+    experiments: tuple[Experiment, ...]
+    missing: int
+    problems: tuple[str, ...]
+    sent: Sent | None = None
+
+
+@dataclass(eq=False)
+class _Running(Kept):
+    trial: Trial = field(kw_only=True)
+
+
+class Driver:
+    """Runs one sweep, once."""
+
+    def __init__(
+        self,
+        repo: Repo,
+        frozen: Frozen,
+        *,
+        jobs: int = 1,
+        engine: str = "loky",
+        address: str | None = None,
+        again: bool = False,
+        push: str | None = None,
+        report: Callable[[Progress], None] = lambda _: None,
+        warn: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Take up a sweep where it stands.
+
+        Args:
+            again: run failed trials again.
+            push: the remote that gets the trials while they come in.
+            report, warn: are told how far it is, and what went wrong meanwhile.
+
+        Raises:
+            UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this is gone again.
+        """
+        plan = frozen.plan
+        self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
+        self._folder = plans.folder(repo, frozen)
+        try:
+            self._alive = journal.hold(self._folder)
+        except Exception as error:
+            raise UsageError(f"the sweep '{frozen.group}' is going on in another process; wait for it, or stop it there") from error
+        self._engine: Engine | None = None
+        try:
+            if not frozen.shot:
+                self._wait_for_orphans()
+            if plan.workers_push and not frozen.shot:
+                self._collect()
+            results.recover(repo, frozen, self._folder)
+            recorded = past.recorded(repo, frozen)
+            self._agenda = Agenda(plan, recorded, again, jobs)
+            self._engine = engines.start(engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None)
+            if plan.prune and not self._engine.watches:
+                raise UsageError(f"--prune reads metrics while trials run, which engine {engine} does not allow; use loky")
+            self._outlet = collect.open_for(repo, frozen)
+        except BaseException:
+            self._alive.close()
+            if self._engine:
+                self._engine.close()
+            if frozen.shot:  # just made for this
+                plans.drop(repo, frozen)
+            raise
+        self._running: dict[str, _Running] = {}
+        self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
+        self._presses = 0
+        self._next_look = 0.0
+        self._problems: list[str] = []
+        self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
+        self._standing = Standing(plan)
+        for item in sorted(self._agenda.closed.values(), key=lambda item: item.started):
+            self._standing.note(item)
+        self._pusher = Pusher(repo, push) if push else None
+        if self._pusher:
+            self._pusher.add(recorded)
+
+    @property
+    def unused(self) -> int:
+        """How many more trials the machines that were found could run at once."""
+        return max(0, (self._engine.room or 0) - self._engine.size) if self._engine else 0
+
+    def run(self) -> Done:
+        """Run what is to run; returns early after Ctrl-C, with everything recorded that came to an end."""
+        assert self._engine is not None
+        with self._interrupts():
+            try:
+                while self._fed() or self._running:
+                    self._tell()
+                    self._wait()
+                self._tell()
+            finally:
+                for item in self._running.values():
+                    trials.ask_to_stop(item.folder, trials.INTERRUPTED[0])
+                self._engine.close()
+                for item in self._running.values():
+                    process_group.kill(item.folder)
+                self._alive.close()
+            if self._outlet:
+                self._collect()
+            sent = self._pusher.finish() if self._pusher else self._unsent_by_workers()
+        if not self._problems:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        found = sorted(self._agenda.known.values(), key=lambda item: past.said(item)["index"])
+        missing = max(0, self._agenda.total - len(self._agenda.closed)) if self._presses or self._problems else 0
+        return Done(self.frozen, tuple(found), missing, tuple(self._problems), sent)
+
+    def _collect(self) -> None:
+        """Take in what workers pushed; without the remote the sweep goes on with what is here."""
+        try:
+            collect.collect(self.repo, self.frozen)
+        except GitexpError as error:
+            self._warn(f"{error}; what workers pushed meanwhile is not known here")
+
+    def _wait_for_orphans(self) -> None:
+        """Wait for trials that outlived an earlier driver and end in its folders: they are under way, and none should run twice.
+
+        Jobs that a cluster has not begun are cancelled, and will be handed out again.
+        """
+        if cancelled := engines.cancel_queued(self._folder):
+            self._warn(f"jobs of an earlier driver were in SLURM's queue still, and are cancelled: {', '.join(cancelled)}")
+        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)  # the others end without their driver
+        told = False
+        while count := sum(trials.runs(item) and any((item / sign).exists() for sign in signs) for item in self._folder.iterdir()):
+            if not told:
+                self._warn(f"trials that an earlier driver started still run here ({count}); waiting for them")
+            told = True
+            time.sleep(_LOOK)
+
+    def _unsent_by_workers(self) -> Sent | None:
+        if not self._unsent:
+            return None
+        remote = self.frozen.plan.workers_push or ""
+        return Sent(remote, 0, "", tuple(self._unsent), next(iter(self._unsent.values())))
+
+    # -- what runs next ------------------------------------------------------------------------------------------
+
+    def _fed(self) -> bool:
+        """Start what there is room for; whether anything runs or may run yet."""
+        assert self._engine is not None
+        while not self._presses and len(self._running) < self._engine.size:
+            trial = self._agenda.next()
+            if trial is None:
+                break
+            self._start(trial)
+        return bool(self._running)
+
+    def _start(self, trial: Trial) -> None:
+        assert self._engine is not None
+        job = schedule.job(self.frozen, trial, self._outlet)
+        folder = self._folder / f"{trial.index}.{secrets.token_hex(3)}"
+        folder.mkdir()
+        self._running[job.key] = _Running(trial.index, job, folder, trial=trial)
+        done = self._engine.submit(job, folder)
+        done.add_done_callback(lambda ended: self._ended.put((job.key, ended)))
+
+    # -- what has ended ------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Wait for a trial to end, and take with it all that ended by now: recording costs the same for many as for one."""
+        ended: list[_Running] = []
+        with suppress(queue.Empty):
+            ended += self._ended_one(*self._ended.get(timeout=_LOOK))
+            while len(ended) < batch.SIZE:
+                ended += self._ended_one(*self._ended.get_nowait())
+        if ended and not self._agenda.search.learns:
+            self._fed()  # the next ones need no result of these, so they run while these are recorded
+        for item, experiment in results.record(self.repo, self.frozen, ended, self._problems):
+            if self._pusher:
+                self._pusher.add([experiment])
+            if self._agenda.take(item.trial, experiment):
+                self._standing.note(experiment)
+            self._tell()
+        if self._presses > 1:
+            for item in self._running.values():
+                self._stop(item, trials.INTERRUPTED[0])
+        elif self.frozen.plan.prune and time.monotonic() >= self._next_look:  # also where trials end all the time
+            self._next_look = time.monotonic() + _LOOK
+            for item in self._running.values():
+                self._watch(item)
+
+    def _ended_one(self, key: str, ended: Future[Result]) -> Iterator[_Running]:
+        """Yield the trial that ended, with all that is known of it in its folder."""
+        item = self._running.pop(key, None)
+        if item is None:  # an engine ran it twice
+            return
+        error = ended.exception() if not ended.cancelled() else None
+        files = ended.result() if error is None and not ended.cancelled() else None
+        if files:
+            trials.unpack(files, item.folder)
+        with suppress(OSError):
+            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text(encoding="utf-8")
+        if not trials.is_over(item.folder):
+            results.bury(item, error)
+        if self.frozen.plan.prune:  # others are judged by all that it logged, also by what came after the last look
+            self._watch(item, ended=True)
+        yield item
+
+    # -- watching ------------------------------------------------------------------------------------------------
+
+    def _watch(self, item: _Running, ended: bool = False) -> None:
+        """Tell the search what a trial logged since the last look, and stop the trial where the search gives it up."""
+        with suppress(OSError), open(item.folder / "metrics.csv", "rb") as file:
+            file.seek(item.offset)
+            rows = file.read()
+            rows = rows[: rows.rfind(b"\n") + 1]
+            header = b"" if item.offset == 0 else metrics.HEADER
+            item.offset += len(rows)
+            for point in metrics.read(io.BytesIO(header + rows)):
+                judged = point.name == self.frozen.plan.objective and not item.stopped
+                if judged and self._agenda.search.should_prune(item.trial.round.asked, point.step, point.value) and not ended:
+                    self._stop(item, trials.PRUNED)
+
+    def _stop(self, item: _Running, why: str) -> None:
+        assert self._engine is not None
+        if not item.stopped:
+            item.stopped = True
+            self._engine.stop(item.job, item.folder, why)
+
+    @contextmanager
+    def _interrupts(self) -> Iterator[None]:
+        """Ctrl-C once: start nothing more. Twice: end the running trials. A third time: leave at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def pressed(number: int, frame: Any) -> None:
+            self._presses += 1
+            if self._presses > 2:
+                raise KeyboardInterrupt
+
+        old = {number: signal.signal(number, pressed) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        size = self._engine.size if self._engine else 1
+        self._report(self._standing.progress(self._agenda.closed.values(), self._agenda.total, len(self._running), size, self._presses))
+        if self._pusher and (problem := self._pusher.news()):
+            self._warn(f"{problem}; the sweep goes on, and the push is tried again")

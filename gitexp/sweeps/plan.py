@@ -1,0 +1,200 @@
+"""What a sweep is to do, frozen: the command, the space, the search, and the snapshot that all of its trials run from.
+
+It lies in git as ``refs/gitexp/sweeps/<group>``: a commit whose tree is the snapshot and whose message holds the rest as one line of
+JSON. The ref keeps the tree from being collected, and is all that ``--resume`` needs, after a crash or weeks later.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import message, params, settings
+from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
+from gitexp.repo import Repo, dvc_status, snapshot
+from gitexp.runs import finish, journal
+from gitexp.store import result_paths
+from gitexp.sweeps import space as spaces
+from gitexp.sweeps.space import Point, Space
+
+REFS = "refs/gitexp/sweeps/"
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]*)\}")
+POINT = "{params}"  # in a command: the whole point, as JSON
+_OTHERS = ("seed", "params", "python")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What somebody asked for.
+
+    Attributes:
+        command: with placeholders like ``{lr}``.
+        append: add ``--key value`` for params without a placeholder.
+        objective, direction: the metric to go by, and ``min`` or ``max``.
+        repeat: how many seeds each point runs with; they count up from ``seed``.
+        links: ``(path in the work tree, path on this machine)``.
+        workers_push: the remote that the workers push their trials to themselves.
+    """
+
+    command: tuple[str, ...]
+    space: Space
+    search: str = "grid"
+    trials: int | None = None
+    objective: str | None = None
+    direction: str | None = None
+    repeat: int = 1
+    seed: int = 0
+    prune: bool = False
+    timeout: float | None = None
+    retries: int = 0
+    append: bool = True
+    directory: str = "."
+    links: tuple[tuple[str, str], ...] = ()
+    workers_push: str | None = None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A plan with its snapshot in git.
+
+    Attributes:
+        commit: its tree is the snapshot.
+        facts: what each trial's ``run.json`` says of the snapshot and the settings.
+        taken, left_out: what the snapshot took of untracked files (only when it was just made).
+        told: what the user should know of its data.
+    """
+
+    group: str
+    plan: Plan
+    commit: str
+    facts: Mapping[str, Any]
+    shot: snapshot.Snapshot | None = None
+    told: str | None = None
+
+    @property
+    def tree(self) -> str:
+        return str(self.facts["snapshot"]["tree"])
+
+
+def check(plan: Plan) -> Plan:
+    """Return the plan if it can be run, else raise UsageError: better now than in each trial."""
+    if plan.repeat < 1:
+        raise UsageError(f"--repeat must be 1 or more, not {plan.repeat}")
+    if plan.prune and plan.repeat > 1:
+        raise UsageError("--prune judges single trials; use it without --repeat")
+    if not plan.command:
+        raise UsageError("say what to run: gitexp sweep -p lr=0.1,0.01 -- python train.py --lr {lr}")
+    known = {*plan.space, *_OTHERS}
+    for name in (name for word in plan.command for name in _PLACEHOLDER.findall(word)):
+        if name not in known and (hint := did_you_mean(name, known)):
+            raise UsageError(f"the command has a placeholder {{{name}}}, but no param is called so.{hint}")
+    program = plan.command[0]
+    if not _PLACEHOLDER.search(program) and shutil.which(program) is None:
+        raise UsageError(f"'{program}' could not be started: there is no such program; check the spelling and that it is executable")
+    return plan
+
+
+def fill(plan: Plan, point: Point, seed: int) -> tuple[str, ...]:
+    """Return the command with a point's values in it."""
+    values = {"seed": seed, "params": point, **point}
+    used: set[str] = set()
+
+    def value(match: re.Match[str]) -> str:
+        if match[1] not in values:
+            return match[0]
+        used.add(match[1])
+        return text(values[match[1]])
+
+    words = [_PLACEHOLDER.sub(value, word) for word in plan.command]
+    rest = [name for name in point if name not in used] if plan.append and "params" not in used else []
+    return (*words, *(word for name in rest for word in (f"--{name}", text(point[name]))))
+
+
+def recorded_params(plan: Plan, point: Point, seed: int) -> dict[str, Any]:
+    """Return what is logged as params: the point, and the seed where it plays a part."""
+    seeded = plan.repeat > 1 or any("{seed}" in word for word in plan.command)
+    return params.nest([*point.items(), *([("seed", seed)] if seeded and "seed" not in point else [])])
+
+
+def text(value: Any) -> str:
+    """Return a value as a command line says it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def key(point: Point, seed: int) -> str:
+    """Return what makes two trials of one snapshot the same."""
+    return json.dumps([point, seed], sort_keys=True)
+
+
+def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
+    """Snapshot the work tree now and keep it, with the plan, under the group's name.
+
+    Raises:
+        UsageError: the name cannot be one, or a sweep has it already.
+    """
+    known = settings.load(repo.root)
+    name = group or f"sweep-{datetime.now():%m%d}-{secrets.token_hex(2)}"
+    odd = "/" in name or not name.isprintable() or name[0] == "-" or name == journal.ASIDE
+    if odd or not repo.succeeds("check-ref-format", f"{REFS}{name}"):
+        raise UsageError(f"'{name}' cannot be a group's name; use letters, digits, dots and dashes, for example wider-layers")
+    if repo.refs(f"{REFS}{name}"):
+        raise UsageError(f"there is a sweep '{name}' already; to go on with it: gitexp sweep --resume {name}; else choose another --group")
+    free = result_paths.ours(repo)
+    folder = repo.make_state_dir("sweeps", name)
+    settled = dvc_status.settle(repo, known)
+    shot = snapshot.take(repo, known, folder / "index", free, repo.found_at)
+    facts = {
+        "snapshot": {**finish.saved(replace(shot, taken=(), left_out=())), "index_stamp": ()},
+        "free": sorted(free),
+        "max_file_size": known.max_file_size,
+        "conditions": settled.conditions,
+    }
+    asked = {**vars(plan), "space": spaces.written(plan.space)}
+    stamp = datetime.now().astimezone()
+    when = f"{int(stamp.timestamp())} {stamp:%z}"
+    parent = f"parent {shot.head.commit}\n" if shot.head.commit else ""
+    title = message.one_line(f"sweep {name}: {' '.join(plan.command)}")
+    header = f"tree {shot.tree}\n{parent}author {repo.author} {when}\ncommitter {repo.committer} {when}\n\n{title}\n\n"
+    commit = repo.write_object("commit", (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"))
+    repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
+    return Frozen(name, plan, commit, facts, shot, settled.told)
+
+
+def load(repo: Repo, group: str) -> Frozen:
+    """Return what was frozen under a group's name.
+
+    Raises:
+        NotFoundError: there is no such sweep in this clone.
+    """
+    commit = repo.refs(f"{REFS}{group}").get(f"{REFS}{group}") if group else None
+    if commit is None:
+        known = [ref.removeprefix(REFS) for ref in repo.refs(REFS)]
+        hint = did_you_mean(group, known) or (f" There are {', '.join(known[-5:])}" if known else " None was started in this clone")
+        raise NotFoundError(f"there is no sweep '{group}'.{hint}")
+    found = next(repo.objects([commit]))
+    assert found is not None
+    try:
+        said = json.loads(found.data.decode().rstrip("\n").rpartition("\n")[2])
+        asked = {**said["plan"], "space": spaces.from_mapping(said["plan"]["space"])}
+        asked.update(command=tuple(asked["command"]), links=tuple((path, target) for path, target in asked["links"]))
+        return Frozen(group, Plan(**asked), commit, said["facts"])
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"the sweep '{group}' was written by another version of gitexp and cannot be resumed; start a new one") from None
+
+
+def drop(repo: Repo, frozen: Frozen) -> None:
+    """Forget a sweep that could not begin."""
+    repo.update_refs([f"delete {REFS}{frozen.group} {frozen.commit}"], f"gitexp: sweep {frozen.group} did not begin")
+    shutil.rmtree(folder(repo, frozen), ignore_errors=True)
+
+
+def folder(repo: Repo, frozen: Frozen) -> Path:
+    """Return where a sweep's trials are journaled."""
+    return repo.make_state_dir("sweeps", frozen.group)

@@ -1,0 +1,118 @@
+"""Folders of trials become experiments: together as they end, or later, where nobody could record them when they ended.
+
+What ended while nobody could record it lies in ``.git/gitexp/sweeps/<group>/`` until the sweep is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TypeVar
+
+from gitexp.formats import message
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.runs import finish, journal, outputs, process_group, run
+from gitexp.sweeps import collect, worker_push
+from gitexp.sweeps import worker as trials
+from gitexp.sweeps.plan import Frozen
+from gitexp.sweeps.worker import Job
+
+
+@dataclass(eq=False)
+class Kept:
+    """A trial that was handed out.
+
+    Attributes:
+        index: its place in the sweep.
+        folder: where its run is journaled.
+        offset: how many bytes of its metrics were looked at.
+        stopped: whether it was told to end.
+    """
+
+    index: int
+    job: Job
+    folder: Path
+    offset: int = 0
+    stopped: bool = False
+
+
+_Kept = TypeVar("_Kept", bound=Kept)
+
+
+def record(repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[str]) -> Iterator[tuple[_Kept, Experiment]]:
+    """Record trials, together where that is possible, so that what is wrong with one keeps no other away.
+
+    Args:
+        problems: gets what could not be recorded, and why.
+    """
+    rest: list[_Kept] = []
+    for item in items:
+        if made := _made_by_worker(repo, frozen, item.folder):
+            yield item, made
+        else:
+            rest.append(item)
+    if rest:
+        yield from _together(repo, rest, problems, new=True)
+
+
+def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
+    """Return the experiment that a worker made of a trial and pushed, where workers do; None where it is to be made here."""
+    if frozen.plan.workers_push is None:
+        return None
+    before = collect.pushed_before(repo, frozen, folder) if (folder / worker_push.TAKEN).exists() else None
+    return before or collect.record(repo, folder)
+
+
+def _together(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool) -> Iterator[tuple[_Kept, Experiment]]:
+    """Record trials in one transaction, or each alone where that fails.
+
+    Args:
+        new: none of them was tried before; what failed may have failed after it was recorded, and is looked up then.
+    """
+    problem: object = "it is recorded, but that did not come to its end"
+    for unknown in (new, False):  # `git gc --prune=now` beside us takes what nothing points to yet
+        try:
+            made = finish.record_beside(repo, [item.folder for item in items], new=unknown)
+        except (GitexpError, OSError) as error:
+            problem = error
+            continue
+        if len(made) == len(items):
+            yield from zip(items, made)
+            return
+        break
+    if len(items) > 1:
+        for item in items:
+            yield from _together(repo, [item], problems, new=False)
+    else:
+        problems.append(f"trial {items[0].index} could not be recorded: {problem}")
+
+
+def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
+    """Record what ended when nobody was there to record it, and clear what was killed in the middle."""
+    for folder in sorted(item for item in top.iterdir() if item.is_dir()):
+        if trials.is_over(folder):
+            if not _made_by_worker(repo, frozen, folder):
+                finish.recover(repo, folder)
+        else:
+            process_group.kill(folder)
+            journal.delete(folder)
+
+
+def bury(item: Kept, error: BaseException | None) -> None:
+    """Finish the folder of a trial whose worker could not."""
+    process_group.kill(item.folder)
+    facts = journal.facts(item.folder) or {**item.job.facts, "started": message.format_time(datetime.now(timezone.utc))}
+    live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
+    if not (item.folder / "params.yml").exists():
+        live.log_params(item.job.params)
+    if (item.folder / "output.log").exists():
+        outputs.keep_output(live)
+    died = error is None or not isinstance(error, (GitexpError, OSError))
+    why = "the worker died" if died else f"the worker could not run it: {error}"
+    if item.stopped:
+        why = trials.INTERRUPTED[0]
+    live.end("killed" if died else "failed", message.one_line(why)[:500])

@@ -1,0 +1,143 @@
+"""``gitexp.sweep``: a sweep from Python, over a function of an importable module or over a command."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitexp.formats.errors import UsageError
+from gitexp.repo import Repo
+from gitexp.runs.run import JOIN
+from gitexp.sweeps import driver_push, summary
+from gitexp.sweeps import plan as plans
+from gitexp.sweeps import space as spaces
+from gitexp.sweeps.driver import Driver
+from gitexp.sweeps.plan import Plan
+from gitexp.sweeps.worker import PYTHON
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sweep(
+    train: Callable[..., Any] | str | Sequence[str],
+    space: Mapping[str, Any],
+    *,
+    search: str = "grid",
+    trials: int | None = None,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    repeat: int = 1,
+    seed: int = 0,
+    prune: bool = False,
+    timeout: float | None = None,
+    retries: int = 0,
+    n_jobs: int = 1,
+    engine: str = "loky",
+    address: str | None = None,
+    group: str | None = None,
+    push: str | bool = False,
+    workers_push: str | bool = False,
+    repo: str | os.PathLike[str] = ".",
+) -> pd.DataFrame:
+    """Run many trials of the work tree as it is now, record each as an experiment, and return them as a DataFrame.
+
+        gitexp.sweep(train, {"lr": [0.1, 0.01], "wd": "log(1e-5,1e-2)"}, search="tpe", trials=30, minimize="rmse", n_jobs=4)
+
+    Args:
+        train: a function at the top of a module in the repository, which gets the params as arguments (and ``seed``, if it has
+            such an argument) and may return metrics; or a command like ``"python train.py --lr {lr}"``. Each trial runs in a process
+            and a work tree of its own.
+        space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``, ``"uniform(0,1)"``.
+        search: grid, random, tpe or cmaes; all but grid need ``trials``.
+        minimize, maximize: the metric to go by.
+        repeat: how many seeds each point runs with.
+        n_jobs: how many trials run at once.
+        engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler or Ray cluster.
+        push: the remote to send the trials to in batches while they come in, True for the one that ``git push`` would take. What did not
+            go is said by a RuntimeWarning, and waits for ``gitexp push``.
+        workers_push: the remote that workers push their trials to themselves, so that those outlive this process.
+
+    Raises:
+        UsageError: something cannot be done as asked; nothing was run.
+    """
+    if os.environ.get(JOIN):
+        raise UsageError("a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ == '__main__':`")
+    here = Repo.discover(repo)
+    objective, direction = aim(minimize, maximize)
+    plan = Plan(
+        command=_command(train, here, objective, space),
+        space=spaces.from_mapping(space),
+        search=search,
+        trials=trials,
+        objective=objective,
+        direction=direction,
+        repeat=repeat,
+        seed=seed,
+        prune=prune,
+        timeout=timeout,
+        retries=retries,
+        append=not callable(train),
+        directory=below(here),
+        workers_push=driver_push.remote(here, workers_push),
+    )
+    to = driver_push.remote(here, push)
+    frozen = plans.freeze(here, plans.check(plan), group)
+    done = Driver(here, frozen, jobs=n_jobs, engine=engine, address=address, push=to, warn=_warn).run()
+    if done.sent and done.sent.left:
+        _warn(f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push: gitexp push {to}")
+    return summary.frame(done)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=3)
+
+
+def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | None]:
+    """Return the objective and its direction; raise UsageError where there are two."""
+    if minimize and maximize:
+        raise UsageError("a sweep goes by one metric: give --minimize or --maximize, not both")
+    return minimize or maximize, "min" if minimize else "max" if maximize else None
+
+
+def below(repo: Repo) -> str:
+    """Return where we are, below the top of the work tree (the top itself for somebody who is elsewhere)."""
+    here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
+    return "." if here.startswith("..") else here
+
+
+def _command(
+    train: Callable[..., Any] | str | Sequence[str], repo: Repo, objective: str | None, space: Mapping[str, Any]
+) -> tuple[str, ...]:
+    if isinstance(train, str):
+        return tuple(shlex.split(train))
+    if not callable(train):
+        return tuple(train)
+    name, folder = _importable(train, repo.root)
+    seeded = "seed" in inspect.signature(train).parameters and "seed" not in space
+    start = os.path.relpath(folder, below(repo))
+    return (PYTHON, "-m", "gitexp.sweeps.call", start, name, plans.POINT, objective or "value", *(["{seed}"] if seeded else []))
+
+
+def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
+    """Return ``module:function``, and the folder below ``root`` that the module is imported from."""
+    name, module = getattr(function, "__qualname__", "<object>"), sys.modules.get(getattr(function, "__module__", ""))
+    file = getattr(module, "__file__", None)
+    if module is None or file is None or "<" in name:
+        raise UsageError(f"each trial imports its function, which '{name}' does not allow; put it at the top of a module (a .py file)")
+    path = Path(file).resolve()
+    spec = getattr(module, "__spec__", None)
+    dotted = path.stem if module.__name__ == "__main__" and spec is None else spec.name if spec else module.__name__
+    if path.stem == "__init__":
+        path = path.parent
+    try:
+        top = path.parents[dotted.count(".")].relative_to(root.resolve())
+    except (ValueError, IndexError):
+        raise UsageError(f"'{name}' lies in {path}, outside of the repository; a trial runs what the snapshot holds") from None
+    return f"{dotted}:{name}", top.as_posix()

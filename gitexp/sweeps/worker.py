@@ -1,0 +1,328 @@
+"""One trial, as a worker runs it: a job of plain values in, a run's folder out. Nothing here writes into the user's repository.
+
+On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the worker makes its own
+work tree from a git bundle, and hands the folder's files back as bytes. Either way ``gitexp.log_metric`` in the command
+joins the run through GITEXP_RUN, and the driver records the folder as it would any other run.
+
+A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what ``process_group.py`` notes of the command, for
+whoever has to clean up after a worker that died.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitexp.formats import environment, message
+from gitexp.formats.errors import GitError
+from gitexp.repo import Repo
+from gitexp.runs import command as commands
+from gitexp.runs import journal, outputs, process_group
+from gitexp.runs.journal import Journal
+from gitexp.runs.run import JOIN, Run
+from gitexp.store import conditions
+from gitexp.sweeps import homes
+from gitexp.sweeps.worktrees import Place
+
+if TYPE_CHECKING:
+    from gitexp.sweeps.worker_push import Outlet
+
+STOP = "stop"
+JOB = "job"  # in the driver's folder: the cluster, and the number that it gave the job
+INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
+PRUNED = "pruned"  # the reason, and the label of such a trial
+PYTHON = "{python}"  # in a command: the Python that the worker runs on
+PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
+GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+_LOOK = 0.1  # seconds between two looks at the clock and the stop file
+_running: dict[str, str] = {}  # the folder of each trial that this process runs
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker must know.
+
+    Attributes:
+        key: ``<group>/<index>`` and the attempt, unique for each time that something is run.
+        commit: the frozen snapshot.
+        command: with the values filled in.
+        params: nested, for the record; ``point``: flat, for the command.
+        directory: where to run it, below the top of the work tree.
+        facts: what the run's ``run.json`` says beside what only the worker knows.
+        links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
+        name, outlet: what the trial is called, and where the worker pushes it; it outlives the driver then.
+    """
+
+    key: str
+    commit: str
+    command: tuple[str, ...]
+    params: Mapping[str, Any]
+    point: Mapping[str, Any]
+    seed: int
+    facts: Mapping[str, Any]
+    directory: str = "."
+    timeout: float | None = None
+    links: tuple[tuple[str, str], ...] = ()
+    name: str = ""
+    outlet: Outlet | None = None
+
+
+def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
+    """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when this returns."""
+    root = Path(place)
+    where = Path(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    _running[job.key] = folder
+    try:
+        _run(job, root, where, slot)
+    finally:
+        del _running[job.key]
+
+
+def _run(job: Job, root: Path, where: Path, slot: int) -> None:
+    _place(str(root)).tidy(job.commit)
+    _link(job, root)
+    started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
+    owned = Journal(where, owner=True)
+    extra = {**conditions.here(), **job.facts["extra"]}
+    live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
+    try:
+        live.log_params(job.params)
+        live.set_fact("Hardware", environment.hardware())
+        (where / "requirements.txt").write_text(_requirements(job.command[0].replace(PYTHON, sys.executable)))
+        inside = root / job.directory
+        watched = outputs.watch(root, inside)
+        try:
+            code, why = _supervised(job, where, root, _environment(job, where, root, slot))
+        except OSError as error:
+            code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
+        outputs.pick_up(live, root, watched)
+        outputs.keep_output(live)
+        ended = commands.Ended(code, None, None)
+        live.set_fact("Exit-Code", code or None)
+        if why == PRUNED:
+            live.set_label(PRUNED)
+        live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
+        owned.close()
+        if job.outlet and why not in INTERRUPTED:  # while the folder is locked still, so that nobody else records it
+            from gitexp.sweeps import worker_push
+
+            worker_push.send(where, job.outlet, job.name, root.parent)
+    finally:
+        owned.close()
+        owned.release()
+
+
+def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
+    """Run a trial on a machine that has no clone of the repository, and return the files of its folder."""
+    _end_orphans()
+    with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
+        place = _take_place(job.commit, bundle)
+        try:
+            run(job, str(place), folder)
+        finally:
+            _free_places.append(place)
+        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
+
+
+def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
+    """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files go into the driver's folder, too.
+
+    So they are there for a later driver, where this one is gone by then. It sees by the lock that the trial runs.
+    """
+    where = Path(folder)
+    with journal.hold(where):
+        files = run_away(job, Path(bundle).read_bytes())
+        if where.exists():
+            unpack(files, where)
+    return files
+
+
+def stop(key: str, why: str) -> bool:
+    """End a trial that runs in this process (on whichever thread); whether it does."""
+    folder = _running.get(key)
+    if folder:
+        ask_to_stop(Path(folder), why)
+    return folder is not None
+
+
+def live_with_the_driver() -> None:
+    """Begin a worker process on the driver's machine: Ctrl-C is the driver's to judge, and without a driver there is no use in it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
+
+
+def _outlive_no_driver(driver: int) -> None:
+    while os.getppid() == driver or _running:  # a trial ends itself first, and writes down how
+        time.sleep(_LOOK)
+    os._exit(1)
+
+
+def ask_to_stop(folder: Path, why: str) -> None:
+    """Tell the worker of a trial to end it."""
+    with suppress(OSError):
+        (folder / STOP).write_text(why)
+
+
+# -- the command ---------------------------------------------------------------------------------------------------------
+
+
+def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str]:
+    env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1", SLOT: str(slot), SEED: str(job.seed), ROOT: str(root)}
+    env[PARAMS] = json.dumps(dict(job.point))
+    return env
+
+
+def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> tuple[int, str | None]:
+    """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
+    with open(folder / "output.log", "wb") as log, process_group.held(folder) as apart:
+        process = subprocess.Popen(
+            [sys.executable if word == PYTHON else word for word in job.command],
+            cwd=root / job.directory,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            **apart,
+        )
+    process_group.note(folder, process.pid)
+    over = threading.Event()
+    threading.Thread(target=_notice_end, args=(process, over), daemon=True).start()
+    try:
+        why = _watch(process.pid, job, folder, over)
+    finally:
+        _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
+        over.wait()
+        code = process.wait()
+        (folder / process_group.GROUP).unlink(missing_ok=True)
+    return code if code >= 0 else 128 - code, why
+
+
+def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
+    """Wait for the command, and end it when its time is up, when the driver asks for it, or when the driver is gone; returns why."""
+    deadline = time.monotonic() + job.timeout if job.timeout else None
+    driver = os.getppid()
+    while not over.wait(_LOOK):
+        if deadline and time.monotonic() > deadline:
+            why = f"timed out after {job.timeout:g} s"
+        elif (folder / STOP).exists():
+            why = (folder / STOP).read_text() or "stopped"
+        elif os.getppid() != driver and not job.outlet:
+            why = INTERRUPTED[1]
+        else:
+            continue
+        _signal(group, "SIGTERM")
+        over.wait(GRACE)
+        return why
+    return None
+
+
+def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
+    """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of a system call."""
+    try:
+        if sys.platform == "win32" or not hasattr(os, "waitid"):  # macOS, before Python 3.13
+            process.wait()
+        else:
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    finally:
+        over.set()
+
+
+def _signal(group: int, name: str) -> None:
+    with suppress(OSError):
+        if sys.platform == "win32":
+            os.kill(group, signal.SIGTERM)
+        else:
+            os.killpg(group, getattr(signal, name))
+
+
+def _link(job: Job, root: Path) -> None:
+    for path, target in job.links:
+        link = root / path
+        if not os.path.lexists(link):
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target)
+
+
+@functools.lru_cache
+def _requirements(program: str) -> str:
+    return environment.of_interpreter(program) or environment.requirements()
+
+
+@functools.lru_cache
+def _place(root: str) -> Place:
+    return Place(Path(root))
+
+
+# -- work trees on another machine ---------------------------------------------------------------------------------------
+
+_AWAY = "gitexp-trial-"
+_free_places: list[Path] = []
+
+
+@functools.cache
+def _end_orphans() -> None:
+    """Once in each worker: end the commands of one that died on this machine, which nobody else can, and remove their folders."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
+        with suppress(OSError, AttributeError):
+            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):  # its command was started under the lock
+                process_group.kill(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _take_place(commit: str, bundle: bytes) -> Path:
+    """Return a clone that nobody uses just now (threads of one worker take several), with the snapshot in it."""
+    try:
+        place = _free_places.pop()
+    except IndexError:
+        place = homes.make()
+        form = "sha256" if len(commit) == 64 else "sha1"
+        Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
+    repo = Repo.discover(place)
+    if repo.resolve(commit) is None:
+        file = place.with_name("bundle")
+        file.write_bytes(bundle)
+        try:
+            repo.git("fetch", "--quiet", str(file), "refs/gitexp/sweeping:refs/gitexp/sweeping", "--force")
+        finally:
+            file.unlink()
+        if repo.resolve(commit) is None:
+            raise GitError(f"the bundle does not hold the snapshot {commit[:10]}")
+    return place
+
+
+def unpack(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the files that ``run_away`` returned into a folder of the driver's."""
+    top = folder.resolve()
+    for name, data in sorted(files.items(), key=lambda item: item[0] == "run.json"):  # which says that it is over
+        if name == "alive":  # the lock of whoever ran it
+            continue
+        target = (top / name).resolve()
+        if top in target.parents:  # a worker's names are not ours
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+
+
+def is_over(folder: Path) -> bool:
+    """Whether a trial came to an end (of whatever kind) and is ready to be recorded."""
+    return bool(journal.facts(folder).get("status"))
+
+
+def runs(folder: Path) -> bool:
+    """Whether a worker that reaches the driver's folder holds it."""
+    return (folder / "alive").exists() and journal.is_alive(folder)

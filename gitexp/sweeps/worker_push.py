@@ -1,0 +1,148 @@
+"""A worker's own way to a remote, for trials that outlive the driver: the worker makes the experiment and pushes it itself.
+
+All workers of a sweep push to one branch, ``experiments/<group>``, a gathering branch as every clone has one: one ref however many
+trials, and what a ``gitexp pull`` anywhere brings. Its tree has a file ``trials`` beside the README, with a line for each trial that is
+gathered. A push that lost a race against another worker's looks at it again, so a trial that an engine ran twice arrives once: the
+branch only ever moves forward, and that is the lock.
+
+A worker has no clone of the repository. It fetches the snapshot and the commit below it, without history, from the ref that the
+driver put there, and writes the experiment on top: the remote has all the rest. The experiment's two objects go into the trial's
+folder too, so that a driver that still lives records the very same.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import shutil
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitexp.formats import message
+from gitexp.formats.errors import GitError, GitexpError
+from gitexp.repo import Repo
+from gitexp.runs import finish
+from gitexp.store import batch, gathering
+from gitexp.store.gathering import HEADS, Carried
+from gitexp.store.remote import transport
+from gitexp.store.remote.transport import Remote
+
+COMMIT, TAG = "experiment.commit", "experiment.tag"  # in a trial's folder: the raw objects
+TAKEN, UNSENT = "taken", "unsent"  # there, too: another worker had pushed the trial before; why it could not be pushed
+TRIALS = "trials"  # in the branch's tree
+SNAPSHOTS = "refs/gitexp/sweeps/"  # on the remote, with the group
+_REMOTE = Remote("origin")
+_TRIES = 200
+_FAULTS = 4  # times that the remote may be out of reach, half a minute in all
+_PAUSE = 0.05  # seconds; pauses after a lost race grow from here
+_lock = threading.Lock()  # a worker's threads push one after the other
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """Where the workers of a sweep push, as plain values.
+
+    Attributes:
+        address: of the remote, without a login: workers have their own.
+        group: the sweep's; what its branch is called.
+        clone: the id that its gathering commits carry.
+        snapshot: the commit that the driver put on the remote.
+        name, email: of who started the sweep, and who the experiments are by.
+    """
+
+    address: str
+    group: str
+    clone: str
+    snapshot: str
+    name: str
+    email: str
+
+
+def name_of(group: str, index: int, attempt: int = 0) -> str:
+    """Return what a trial is called: ``wide/3``, and ``wide/3.1`` when it is tried once more."""
+    return f"{group}/{index}" + (f".{attempt}" if attempt else "")
+
+
+def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
+    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault of the trial's.
+
+    Args:
+        home: the folder that the worker's work tree lies in; what is kept for the next trial goes when that goes.
+    """
+    try:
+        with _lock:
+            repo = _repository(outlet, home / "outbox")
+            made = batch.written(repo, finish.entry(repo, folder), name)
+            commit, tag = (item.data if item else b"" for item in repo.objects([made.id, made.tag]))
+            (folder / COMMIT).write_bytes(commit)
+            (folder / TAG).write_bytes(tag)
+            if not _push(repo, outlet, Carried(name.partition("/")[2], made.tag, made.id, tag)):
+                (folder / TAKEN).touch()
+    except (GitexpError, OSError) as error:
+        with suppress(OSError):
+            (folder / UNSENT).write_text(message.one_line(str(error)), encoding="utf-8")
+
+
+def listed(repo: Repo, tip: str) -> list[str]:
+    """Return the trials that are gathered as of a tip of the branch."""
+    item = next(repo.objects([f"{tip}:{TRIALS}"]))
+    return item.data.decode("utf-8", "replace").splitlines() if item else []
+
+
+def extended(repo: Repo, tip: str | None, outlet: Outlet, carried: list[Carried]) -> str:
+    """Write the branch's next commits and return their tip."""
+    names = [*(listed(repo, tip) if tip else []), *(item.name for item in carried)]
+    return gathering.extend(repo, tip, outlet.clone, carried, {TRIALS: "".join(f"{name}\n" for name in names).encode()})
+
+
+def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
+    """Bring an experiment onto the branch; False where another one of its name is there."""
+    branch = f"{HEADS}{outlet.group}"
+    faults = 0
+    for attempt in range(_TRIES):
+        try:
+            _fetch(repo, branch, depth=1)
+            tip = repo.tip(branch)
+            if tip is None or carried.name in listed(repo, tip):
+                return False
+            new = extended(repo, tip, outlet, [carried])
+            updates, said = transport.push(repo, _REMOTE, [f"{new}:{branch}"], atomic=False)
+        except GitError:
+            faults += 1
+            if faults > _FAULTS:
+                raise
+            time.sleep(2.0**faults)  # a remote that is away for a moment costs no trial that ran for hours
+            continue
+        refused = [item for item in updates if item.flag == "!"]
+        if not refused:
+            return True
+        if not (transport.lost_race(refused[0]) or transport.has_moved(refused[0])):
+            raise GitError(f"the remote refused {branch}: {transport.reason(refused[0], said)}")
+        time.sleep(random.uniform(0, _PAUSE * min(attempt + 1, 40)))
+    raise GitError(f"the remote changed {_TRIES} times while this was going on")
+
+
+@functools.lru_cache
+def _repository(outlet: Outlet, place: Path) -> Repo:
+    """Return a repository with the snapshot and the commit below it, made once for each work tree of a worker."""
+    shutil.rmtree(place, ignore_errors=True)  # of a worker that died
+    place.mkdir()
+    form = "sha256" if len(outlet.snapshot) == 64 else "sha1"
+    Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
+    repo = Repo.discover(place)
+    for key, value in (("user.name", outlet.name), ("user.email", outlet.email), ("remote.origin.url", outlet.address)):
+        repo.git("config", key, value)
+    _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
+    if repo.resolve(outlet.snapshot) is None:
+        raise GitError(f"{SNAPSHOTS}{outlet.group} on the remote is not this sweep's snapshot")
+    return Repo.discover(place)
+
+
+def _fetch(repo: Repo, ref: str, depth: int) -> None:
+    options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force", f"--depth={depth}"]
+    done = repo.exchange("fetch", *options, "--", _REMOTE.name, f"{ref}:{ref}")
+    if done.returncode:
+        raise transport.explained(_REMOTE, done.stderr, done.returncode)
