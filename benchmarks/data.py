@@ -1,10 +1,12 @@
-"""What data that DVC tracks costs a recording: gitexp against itself without DVC, and against asking DVC each time.
+"""What data that DVC tracks costs a recording: gitexp against itself without DVC, and against
+asking DVC each time.
 
     python benchmarks/data.py [--pointers 1,100,1000] [--files 20000]
 
-"look" is what a recording adds while nothing changed (pointers read, sizes and times compared, none of it by DVC), "of it" its share of
-the whole `gitexp log` in the same repository. "dvc" is `dvc data status`, which is asked only where something looks different. A folder of
---files files stands for a data set of pictures.
+"look" is what a recording adds while nothing changed (pointers read, sizes and times compared, none
+of it by DVC), "of it" its share of the whole `gitexp log` in the same repository. "dvc" is `dvc
+data status`, which is asked only where something looks different. A folder of --files files stands
+for a data set of pictures.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ def made(top: Path, pointers: int, files: int) -> Repo:
     (top / "pictures").mkdir()
     for at in range(files):
         (top / "pictures" / f"{at}.png").write_text(f"{at}\n")
-    subprocess.run([sys.executable, "-m", "dvc", "add", "-q", *names, "pictures"], cwd=top, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "add", "-q", *names, "pictures"], cwd=top, check=True
+    )
     subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "data"], check=True)
     return Repo.discover(top)
@@ -62,7 +66,10 @@ def measured(top: Path, pointers: int, files: int) -> str:
     look = seconds(lambda: dvc_status.settle(repo, known))
     log = seconds(lambda: started(top, "gitexp", "log"))
     dvc = seconds(lambda: started(top, "dvc", "data", "status", "--json"), 3)
-    return f"{pointers:8}  {files:17}  {look * 1000:9.1f}  {look / log:5.0%}  {dvc * 1000:8.0f}  1 : {dvc / look:.0f}"
+    return (
+        f"{pointers:8}  {files:17}  {look * 1000:9.1f}  {look / log:5.0%}  {dvc * 1000:8.0f}  1 :"
+        f" {dvc / look:.0f}"
+    )
 
 
 def started(top: Path, *words: str) -> None:
@@ -72,12 +79,17 @@ def started(top: Path, *words: str) -> None:
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pointers", default="1,100,1000")
     parser.add_argument("--files", type=int, default=20_000)
     given = parser.parse_args()
     print("pointers  files in a folder  look (ms)  of it  dvc (ms)  look : dvc")
-    for pointers, files in [*((int(count), 1) for count in given.pointers.split(",")), (1, given.files)]:
+    for pointers, files in [
+        *((int(count), 1) for count in given.pointers.split(",")),
+        (1, given.files),
+    ]:
         with tempfile.TemporaryDirectory() as folder:
             print(measured(Path(folder), pointers, files))
 

@@ -1,11 +1,14 @@
-"""What one repository costs as it grows, and many clients that push and pull at once: the figures of docs/scale.md.
+"""What one repository costs as it grows, and many clients that push and pull at once: the figures
+of docs/scale.md.
 
-    python benchmarks/hosting.py                          1,000 and 10,000 experiments, 8 clients x 3
+    python benchmarks/hosting.py                          1,000 and 10,000 experiments, 8 clients x
+        3
     python benchmarks/hosting.py --sizes 100000 --clients 0 --no-page
 
-Two ways to host the same experiments, in turn (A B A B ...) in one run: ``tags`` is plain git, one ref for each experiment, and
-``gathering`` is ``gitexp push`` with ``push_tags_up_to = 0``, one branch for all. Over file:// and over smart HTTP on loopback. Each
-figure is a median in milliseconds, with the load of the machine beside it; the ratio is what counts.
+Two ways to host the same experiments, in turn (A B A B ...) in one run: ``tags`` is plain git, one
+ref for each experiment, and ``gathering`` is ``gitexp push`` with ``push_tags_up_to = 0``, one
+branch for all. Over file:// and over smart HTTP on loopback. Each figure is a median in
+milliseconds, with the load of the machine beside it; the ratio is what counts.
 """
 
 from __future__ import annotations
@@ -63,7 +66,14 @@ class Way:
     def push(self) -> None:
         """Send what is new: the newest tag as plain git does it, or all that gitexp finds."""
         if self.name == "tags":
-            newest = git(self.source.root, "for-each-ref", "--sort=-creatordate", "--count=1", "--format=%(refname)", "refs/tags").strip()
+            newest = git(
+                self.source.root,
+                "for-each-ref",
+                "--sort=-creatordate",
+                "--count=1",
+                "--format=%(refname)",
+                "refs/tags",
+            ).strip()
             git(self.source.root, "push", "--quiet", self.remote, newest)
         else:
             sync.push(Repo.discover(self.source.root), self.remote)
@@ -106,7 +116,8 @@ def taken(work: Callable[[], object]) -> float:
 
 
 def grown(home: Path, count: int, rounds: int) -> list[str]:
-    """Measure both ways with a repository of ``count`` experiments, and return the rows of the table."""
+    """Measure both ways with a repository of ``count`` experiments, and return the rows of the
+    table."""
     rows = []
     source = Clone(build(home / "source", count))
     (source.root / ".gitexp.toml").write_text("push_tags_up_to = 0\n")
@@ -118,20 +129,34 @@ def grown(home: Path, count: int, rounds: int) -> list[str]:
             found = {"first push of all": {way.name: taken(way.push_all) for way in ways}}
             found["clone, all known"] = {way.name: taken(way.clone) for way in ways}
             for way in ways:
-                assert known(way.reader) == known(source), f"{way.name}: {known(way.reader)} of {known(source)} arrived"
-            found["push of one new"] = measured({way.name: (way.one_more, way.push) for way in ways}, rounds)
-            found["fetch, nothing new"] = measured({way.name: (way.fetch, way.fetch) for way in ways}, rounds)
-            found["fetch of one new"] = measured({way.name: (way.one_there, way.fetch) for way in ways}, rounds)
+                assert known(way.reader) == known(source), (
+                    f"{way.name}: {known(way.reader)} of {known(source)} arrived"
+                )
+            found["push of one new"] = measured(
+                {way.name: (way.one_more, way.push) for way in ways}, rounds
+            )
+            found["fetch, nothing new"] = measured(
+                {way.name: (way.fetch, way.fetch) for way in ways}, rounds
+            )
+            found["fetch of one new"] = measured(
+                {way.name: (way.one_there, way.fetch) for way in ways}, rounds
+            )
             for what, values in found.items():
                 tags, gathered = values["tags"], values["gathering"]
                 load = os.getloadavg()[0]
-                rows.append(f"| {count:,} | {title} | {what} | {tags:,.0f} | {gathered:,.0f} | {gathered / tags:.2f} | {load:.0f} |")
+                rows.append(
+                    f"| {count:,} | {title} | {what} | {tags:,.0f} | {gathered:,.0f} |"
+                    f" {gathered / tags:.2f} | {load:.0f} |"
+                )
     for name in WAYS:
         place = served / f"{name}-file.git"
         refs = len(git(place, "for-each-ref", "--format=x").split())
         git(place, "gc", "--quiet")
         size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-        rows.append(f"| {count:,} | on the remote | {name}: {refs:,} refs, {size / 1e6:.1f} MB packed | | | | |")
+        rows.append(
+            f"| {count:,} | on the remote | {name}: {refs:,} refs, {size / 1e6:.1f} MB packed | |"
+            " | | |"
+        )
     shutil.rmtree(home)
     return rows
 
@@ -146,7 +171,8 @@ def record_push_pull(clone: Clone, each: int) -> list[tuple[float, float]]:
 
 
 def crowd(home: Path, clients: int, each: int) -> str:
-    """Many clients that record, push and pull at the same time, each in processes of its own; all must know all at the end."""
+    """Many clients that record, push and pull at the same time, each in processes of its own; all
+    must know all at the end."""
     served = home / "served"
     served.mkdir(parents=True)
     hosted(served, "shared")
@@ -163,30 +189,48 @@ def crowd(home: Path, clients: int, each: int) -> str:
             made.append(clone)
         begun = time.perf_counter()
         with ThreadPoolExecutor(clients) as pool:
-            times = [pair for pairs in pool.map(record_push_pull, made, [each] * clients) for pair in pairs]
+            times = [
+                pair
+                for pairs in pool.map(record_push_pull, made, [each] * clients)
+                for pair in pairs
+            ]
         took = time.perf_counter() - begun
         for clone in made:
             clone.command("pull")
             assert known(clone) == clients * each, f"{clone.root.name} knows {known(clone)}"
-        subprocess.run(["git", "fsck", "--strict", "--no-dangling"], cwd=served / "shared.git", check=True, capture_output=True)
+        subprocess.run(
+            ["git", "fsck", "--strict", "--no-dangling"],
+            cwd=served / "shared.git",
+            check=True,
+            capture_output=True,
+        )
     pushes, pulls = (statistics.median(column) for column in zip(*times))
     return (
-        f"{clients} clients that record, push and pull {each} times each, all at once over smart HTTP: {clients * each / took:.1f} "
-        f"experiments a second; a push took {pushes:,.0f} ms, a pull {pulls:,.0f} ms (medians; load {os.getloadavg()[0]:.0f}). After that "
-        "all knew all, and `git fsck` found nothing.\n"
+        f"{clients} clients that record, push and pull {each} times each, all at once over smart"
+        f" HTTP: {clients * each / took:.1f} experiments a second; a push took {pushes:,.0f} ms, a"
+        f" pull {pulls:,.0f} ms (medians; load {os.getloadavg()[0]:.0f}). After that all knew all,"
+        " and `git fsck` found nothing.\n"
     )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--each", type=int, default=3)
     parser.add_argument("--no-page", action="store_true", help="only print")
     given = parser.parse_args()
-    head = [f"| experiments | over | median of {given.rounds} | tags, ms | gathering, ms | ratio | load |", "|--:|---|---|--:|--:|--:|--:|"]
+    head = [
+        (
+            f"| experiments | over | median of {given.rounds} | tags, ms | gathering, ms | ratio |"
+            " load |"
+        ),
+        "|--:|---|---|--:|--:|--:|--:|",
+    ]
     rows: list[str] = []
     told: list[str] = []
     made = made_by(f"python benchmarks/hosting.py {' '.join(sys.argv[1:])}".rstrip())

@@ -1,13 +1,16 @@
-"""What logging costs while a training runs, beside the loggers that people use: writes docs/logging.md.
+"""What logging costs while a training runs, beside the loggers that people use: writes
+docs/logging.md.
 
     python benchmarks/logging_cost.py             everything that is installed (about ten minutes)
     python benchmarks/logging_cost.py --ends      start and end of a run only, printed (a minute)
     python benchmarks/logging_cost.py --dry-run   print, and leave the page alone
 
-A row is one value of one metric. Each logger runs in processes of its own, in turn, and only the calls of the training are timed, not what
-happens before the first row and after the last. The floor writes the same rows as gitexp with one bare `os.write` each. To see what
-survives, a process logs a row each millisecond, says after each that it has, and is sent SIGKILL after 1 to 3 seconds; then whatever of
-it is still there (helper processes, which are left alone) has time to finish, and the rows that can be read are counted.
+A row is one value of one metric. Each logger runs in processes of its own, in turn, and only the
+calls of the training are timed, not what happens before the first row and after the last. The floor
+writes the same rows as gitexp with one bare `os.write` each. To see what survives, a process logs a
+row each millisecond, says after each that it has, and is sent SIGKILL after 1 to 3 seconds; then
+whatever of it is still there (helper processes, which are left alone) has time to finish, and the
+rows that can be read are counted.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ from gitexp.integrations.importers.found import Run
 
 PAGE = ROOT / "docs" / "logging.md"
 PEERS = ("dagshub", "tensorboardX", "trackio", "wandb", "mlflow", "dvclive")
-QUIET = 3.0  # seconds without a new row, after which a killed logger's helpers have nothing more to write
+# seconds without a new row, after which a killed logger's helpers have nothing more to write
+QUIET = 3.0
 
 
 class Logger(NamedTuple):
@@ -55,7 +59,11 @@ class Logger(NamedTuple):
 
 
 def _lines(name: str, header: int) -> Callable[[Path], int]:
-    return lambda folder: max(0, (folder / name).read_bytes().count(b"\n") - header) if (folder / name).exists() else 0
+    return lambda folder: (
+        max(0, (folder / name).read_bytes().count(b"\n") - header)
+        if (folder / name).exists()
+        else 0
+    )
 
 
 def _selected(pattern: str, query: str) -> Callable[[Path], int]:
@@ -86,13 +94,17 @@ def _recovered(folder: Path) -> int:
 
 LOGGERS = {
     "bare `os.write`": Logger(
-        "import os, time\nf = os.open('rows.csv', os.O_WRONLY | os.O_CREAT | os.O_APPEND)\n"
-        "def log(i): os.write(f, f'\"loss\",{1 / (i + 1)!r},{int(time.time() * 1000)},{i}\\r\\n'.encode())",
+        "import os, time\nf = os.open('rows.csv', os.O_WRONLY | os.O_CREAT | os.O_APPEND)\ndef"
+        ' log(i): os.write(f, f\'"loss",{1 / (i + 1)!r},{int(time.time() *'
+        " 1000)},{i}\\r\\n'.encode())",
         _lines("rows.csv", 0),
         20_000,
     ),
     "gitexp": Logger(
-        "import gitexp\nrun = gitexp.start_run()\ndef log(i): run.log_metric('loss', 1 / (i + 1), step=i)", _recovered, 20_000
+        "import gitexp\nrun = gitexp.start_run()\ndef log(i): run.log_metric('loss', 1 / (i + 1),"
+        " step=i)",
+        _recovered,
+        20_000,
     ),
     "DagsHub's logger": Logger(
         "from dagshub.logger import DAGsHubLogger\nlogger = DAGsHubLogger()\n"
@@ -101,19 +113,21 @@ LOGGERS = {
         20_000,
     ),
     "tensorboardX": Logger(
-        "import tensorboardX\nwriter = tensorboardX.SummaryWriter('tb')\ndef log(i): writer.add_scalar('loss', 1 / (i + 1), i)",
+        "import tensorboardX\nwriter = tensorboardX.SummaryWriter('tb')\ndef log(i):"
+        " writer.add_scalar('loss', 1 / (i + 1), i)",
         _imported(tensorboard.find, "tb"),
         20_000,
     ),
     "trackio": Logger(
-        "import trackio\ntrackio.init(project='bench', embed=False, auto_log_gpu=False, auto_log_cpu=False)\n"
-        "def log(i): trackio.log({'loss': 1 / (i + 1)}, step=i)",
+        "import trackio\ntrackio.init(project='bench', embed=False, auto_log_gpu=False,"
+        " auto_log_cpu=False)\ndef log(i): trackio.log({'loss': 1 / (i + 1)}, step=i)",
         _selected("trackio/bench.db", "SELECT count(*) FROM metrics"),
         5_000,
     ),
     "wandb, offline": Logger(
-        "import wandb\nrun = wandb.init(mode='offline', project='bench', settings=wandb.Settings(silent=True, x_disable_stats=True))\n"
-        "def log(i): run.log({'loss': 1 / (i + 1)}, step=i)",
+        "import wandb\nrun = wandb.init(mode='offline', project='bench',"
+        " settings=wandb.Settings(silent=True, x_disable_stats=True))\ndef log(i): run.log({'loss':"
+        " 1 / (i + 1)}, step=i)",
         _imported(wandb.find, "wandb"),
         5_000,
     ),
@@ -174,18 +188,25 @@ print(start, steps(STEPS - TENTH, STEPS), before, memory(), flush=True)
 os._exit(0)
 """
 TRAININGS = {
-    "gitexp": (10_000, "import gitexp\nrun = gitexp.start_run()\ndef row(step, values): run.log_metrics(values, step=step)"),
+    "gitexp": (
+        10_000,
+        (
+            "import gitexp\nrun = gitexp.start_run()\ndef row(step, values):"
+            " run.log_metrics(values, step=step)"
+        ),
+    ),
     "dvclive": (  # all 10,000 would take minutes
         1_000,
         (
-            "import dvclive\nlive = dvclive.Live(save_dvc_exp=False, dvcyaml=None)\ndef row(step, values):\n"
-            "    for name, value in values.items(): live.log_metric(name, value)\n    live.next_step()"
+            "import dvclive\nlive = dvclive.Live(save_dvc_exp=False, dvcyaml=None)\ndef row(step,"
+            " values):\n    for name, value in values.items(): live.log_metric(name, value)\n   "
+            " live.next_step()"
         ),
     ),
 }
 
 
-# -- rows ----------------------------------------------------------------------------------------------------------------
+# -- rows ------------------------------------------------------------------------------------------
 
 
 def repository(folder: Path, files: int = 1) -> Path:
@@ -194,7 +215,9 @@ def repository(folder: Path, files: int = 1) -> Path:
         path = folder / f"src/{at // 100}/{at}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"VALUE = {at}\n")
-    (folder / ".gitignore").write_text("/tb/\n/trackio/\n/wandb/\n/mlflow.db*\n/mlruns/\n/dvclive/\n/rows.csv\n")
+    (folder / ".gitignore").write_text(
+        "/tb/\n/trackio/\n/wandb/\n/mlflow.db*\n/mlruns/\n/dvclive/\n/rows.csv\n"
+    )
     git(folder, "init", "--quiet", "--initial-branch=main")
     for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org"), ("gc.auto", "0")):
         git(folder, "config", key, value)
@@ -205,12 +228,19 @@ def repository(folder: Path, files: int = 1) -> Path:
 
 @contextmanager
 def python(script: str, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """Run a script in a folder; yields it and the file of what it prints. What it leaves running is ended at last."""
-    said = folder.with_name(f"{folder.name}.txt")  # not a pipe, which a helper process would keep open
+    """Run a script in a folder; yields it and the file of what it prints. What it leaves running is
+    ended at last."""
+    # not a pipe, which a helper process would keep open
+    said = folder.with_name(f"{folder.name}.txt")
     env = {**ENV, "TRACKIO_DIR": str(folder / "trackio"), "WANDB_SILENT": "true"}
     with open(said, "wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", script], cwd=folder, env=env, stdout=file, stderr=subprocess.DEVNULL, start_new_session=True
+            [sys.executable, "-c", script],
+            cwd=folder,
+            env=env,
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
     try:
         yield process, said
@@ -229,7 +259,8 @@ def answer(script: str, folder: Path) -> list[float]:
 
 
 def killed(logger: Logger, folder: Path) -> tuple[int, int]:
-    """Kill a logger some seconds after its first row, and return how many it had logged and how many can be read."""
+    """Kill a logger some seconds after its first row, and return how many it had logged and how
+    many can be read."""
     with python(logger.prepare + KILLED, folder) as (process, said):
         while not said.stat().st_size and process.poll() is None:
             time.sleep(0.01)
@@ -245,7 +276,8 @@ def killed(logger: Logger, folder: Path) -> tuple[int, int]:
 
 
 def compare(folder: Path, rounds: int, kills: int) -> tuple[list[str], Iterator[Row]]:
-    """Time a row of each logger and kill each: the lines of a table, and the rows that have a goal."""
+    """Time a row of each logger and kill each: the lines of a table, and the rows that have a
+    goal."""
     times: dict[str, list[float]] = {}
     missing: list[str] = []
     for turn in range(rounds):
@@ -253,34 +285,62 @@ def compare(folder: Path, rounds: int, kills: int) -> tuple[list[str], Iterator[
             if name in missing:
                 continue
             try:
-                [taken] = answer(logger.prepare + TIMED.replace("ROWS", str(logger.rows)), repository(fresh(folder)))
+                [taken] = answer(
+                    logger.prepare + TIMED.replace("ROWS", str(logger.rows)),
+                    repository(fresh(folder)),
+                )
                 times.setdefault(name, []).append(taken)
             except ChildProcessError as error:
                 print(f"{name} is not installed or failed, and is not compared: {error}")
                 missing.append(name)
-        print(f"round {turn + 1} of {rounds}", {name: round(taken[-1] * 1e6, 1) for name, taken in times.items()}, flush=True)
+        print(
+            f"round {turn + 1} of {rounds}",
+            {name: round(taken[-1] * 1e6, 1) for name, taken in times.items()},
+            flush=True,
+        )
     medians = {name: statistics.median(taken) for name, taken in times.items()}
     floor = medians["bare `os.write`"]
-    lines = ["| logger | µs a row | against `os.write` | rows that SIGKILL lost |", "|---|--:|--:|--:|"]
+    lines = [
+        "| logger | µs a row | against `os.write` | rows that SIGKILL lost |",
+        "|---|--:|--:|--:|",
+    ]
     safe: dict[str, float] = {}
     for name, taken in medians.items():
         ends = [killed(LOGGERS[name], repository(fresh(folder))) for _ in range(kills)]
-        lost, logged = sum(max(0, logged - kept) for logged, kept in ends), sum(logged for logged, _ in ends)
-        lines.append(f"| {name} | {taken * 1e6:,.1f} | {taken / floor:,.1f} × | {lost:,} of {logged:,} |")
+        lost, logged = (
+            sum(max(0, logged - kept) for logged, kept in ends),
+            sum(logged for logged, _ in ends),
+        )
+        lines.append(
+            f"| {name} | {taken * 1e6:,.1f} | {taken / floor:,.1f} × | {lost:,} of {logged:,} |"
+        )
         print(lines[-1], flush=True)
         if not lost and name not in ("gitexp", "bare `os.write`"):
             safe[name] = taken
 
     def goals() -> Iterator[Row]:
         bare = LOGGERS["bare `os.write`"].prepare.replace("def log", "def bare")
-        ours, alone = answer(f"{bare}\n{LOGGERS['gitexp'].prepare}{SIDE_BY_SIDE}", repository(fresh(folder)))
+        ours, alone = answer(
+            f"{bare}\n{LOGGERS['gitexp'].prepare}{SIDE_BY_SIDE}", repository(fresh(folder))
+        )
         detail = f"{ours * 1e6:.2f} µs against {alone * 1e6:.2f}"
-        yield Row("`log_metric` / a bare `os.write` of the same row, in turn in one process", ours / alone, 1.5, detail)
+        yield Row(
+            "`log_metric` / a bare `os.write` of the same row, in turn in one process",
+            ours / alone,
+            1.5,
+            detail,
+        )
         ours = medians["gitexp"]
         if safe:
             best = min(safe, key=lambda name: safe[name])
             what = f"{best}, the fastest that lost no row / `log_metric`"
-            yield Row(what, safe[best] / ours, 4, f"{safe[best] * 1e6:.1f} µs against {ours * 1e6:.1f}", True)
+            yield Row(
+                what,
+                safe[best] / ours,
+                4,
+                f"{safe[best] * 1e6:.1f} µs against {ours * 1e6:.1f}",
+                True,
+            )
 
     return lines, goals()
 
@@ -290,26 +350,40 @@ def fresh(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=folder))
 
 
-# -- a long training, and starting and ending ----------------------------------------------------------------------------
+# -- a long training, and starting and ending ------------------------------------------------------
 
 
 def long(folder: Path) -> Iterator[Row]:
-    """Many steps of 10 metrics: what the last tenth of them cost, and what memory was added after the first."""
+    """Many steps of 10 metrics: what the last tenth of them cost, and what memory was added after
+    the first."""
     for name, (count, prepare) in TRAININGS.items():
         try:
-            first, last, before, after = answer(prepare + LONG.replace("STEPS", str(count)), repository(fresh(folder)))
+            first, last, before, after = answer(
+                prepare + LONG.replace("STEPS", str(count)), repository(fresh(folder))
+            )
         except ChildProcessError as error:
             print(f"{name} is not installed or failed, and is not compared: {error}")
             continue
         what, ours = f"{count:,} steps of 10 metrics, {name}", name == "gitexp"
         detail = f"{last * 1e6:,.0f} µs a step against {first * 1e6:,.0f}"
-        yield Row(f"{what}: a step of the last tenth / of the first", last / first, 1.2 if ours else None, detail)
+        yield Row(
+            f"{what}: a step of the last tenth / of the first",
+            last / first,
+            1.2 if ours else None,
+            detail,
+        )
         detail = f"{after / 1e6:.1f} MB against {before / 1e6:.1f}"
-        yield Row(f"{what}: memory at the end / after a tenth", after / before, 1.05 if ours else None, detail)
+        yield Row(
+            f"{what}: memory at the end / after a tenth",
+            after / before,
+            1.05 if ours else None,
+            detail,
+        )
 
 
 def ends(folder: Path, files: int, rounds: int) -> Iterator[Row]:
-    """Starting and ending a run of 100 points in this process, against three whole processes of git that keep the same results."""
+    """Starting and ending a run of 100 points in this process, against three whole processes of git
+    that keep the same results."""
     ours, theirs = repository(fresh(folder), files), repository(fresh(folder), files)
     turn = iter(range(1, 10**9))
 
@@ -334,15 +408,24 @@ def ends(folder: Path, files: int, rounds: int) -> Iterator[Row]:
             subprocess.run(["git", *args], cwd=theirs, check=True)
 
     times = in_turn({"ours": recorded, "git": committed}, rounds, clock=waited)
-    yield of(times, "ours", "git", 1.5, f"start and end of a run at {files:,} files / `git add -A`, `git commit`, `git tag`")
+    yield of(
+        times,
+        "ours",
+        "git",
+        1.5,
+        f"start and end of a run at {files:,} files / `git add -A`, `git commit`, `git tag`",
+    )
 
 
-# -- the page ------------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 def page(options: argparse.Namespace, load: str, lines: list[str], rows: list[Row]) -> str:
     """Return docs/logging.md."""
-    made = made_by(f"{options.under}python benchmarks/logging_cost.py --rounds {options.rounds} --kills {options.kills}")
+    made = made_by(
+        f"{options.under}python benchmarks/logging_cost.py --rounds {options.rounds} --kills"
+        f" {options.kills}"
+    )
     versions = ", ".join(f"{name} {version}" for name in PEERS if (version := version_of(name)))
     listed = "\n".join(lines)
     priority = " `chrt` gave this priority over other work." if "chrt" in options.under else ""
@@ -382,10 +465,18 @@ def version_of(name: str) -> str | None:
 
 def main() -> None:
     """Measure, print and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=3, help="of each logger")
-    parser.add_argument("--files", type=int, nargs="+", default=[300, 10_000], help="sizes of the repository for start and end")
+    parser.add_argument(
+        "--files",
+        type=int,
+        nargs="+",
+        default=[300, 10_000],
+        help="sizes of the repository for start and end",
+    )
     parser.add_argument("--under", default="", help="what this was started by, for the page")
     parser.add_argument("--ends", action="store_true", help="measure start and end only, and print")
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
@@ -400,7 +491,11 @@ def main() -> None:
             rows += ends(folder, files, 4 * options.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    load = " ".join(Path("/proc/loadavg").read_text().split()[:3]) if os.path.exists("/proc/loadavg") else "not known"
+    load = (
+        " ".join(Path("/proc/loadavg").read_text().split()[:3])
+        if os.path.exists("/proc/loadavg")
+        else "not known"
+    )
     print(table(rows))
     if not options.dry_run and not options.ends:
         PAGE.write_text(page(options, load, lines, rows), encoding="utf-8")

@@ -1,11 +1,13 @@
 """The same experiments in other trackers, asked for as a table: rows for scale.py.
 
-Each peer makes the first experiment by its own code, and all others are written as that one lies there, since making 10,000 takes hours.
-Each is asked through its own command or function, in a process of its own. What is not installed is not compared.
+Each peer makes the first experiment by its own code, and all others are written as that one lies
+there, since making 10,000 takes hours. Each is asked through its own command or function, in a
+process of its own. What is not installed is not compared.
 
 - DVC: ``dvc exp save``, listed by ``dvc exp show``; cold without its cache of them.
 - MLflow: a SQLite store, ``mlflow.search_runs``.
-- Trackio: ``trackio list runs`` gives names only; ``trackio.Api().runs()`` params too, one query each, and no metrics.
+- Trackio: ``trackio list runs`` gives names only; ``trackio.Api().runs()`` params too, one query
+  each, and no metrics.
 - Weights & Biases has no way to list offline runs with their values: a server is asked for them.
 """
 
@@ -78,7 +80,7 @@ with sqlite3.connect(SQLiteStorage.get_project_db_path("bench")) as db:
         db.executemany("INSERT INTO metrics(run_id, timestamp, run_name, step, metrics) VALUES (?, ?, ?, ?, ?)", values)
         config = (name, name, json.dumps(params).encode(), at)
         db.execute("INSERT INTO configs(run_id, run_name, config, created_at) VALUES (?, ?, ?, ?)", config)
-"""  # fmt: skip
+"""
 
 
 MANY = 5_000  # experiments from which on one run has to do
@@ -112,10 +114,16 @@ def _dvc(root: Path, folder: Path, count: int) -> Iterator[Row]:
         git(folder, "config", key, value)
     made = experiments(count)
     first = next(made)
-    _fill([sys.executable, "-c", _DVC], folder, iter([[f"exp-{first.number}", first.params, first.last]]))
+    _fill(
+        [sys.executable, "-c", _DVC],
+        folder,
+        iter([[f"exp-{first.number}", first.params, first.last]]),
+    )
     fast_import(folder, _like_the_first(folder, made))
     show = [sys.executable, "-m", "dvc", "exp", "show", "--csv"]
-    listed = subprocess.run(show, cwd=folder, env=ENV, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        show, cwd=folder, env=ENV, check=True, capture_output=True, text=True
+    ).stdout
     assert listed.count("\n") >= count, listed[-500:]
 
     def forget() -> None:
@@ -127,14 +135,18 @@ def _dvc(root: Path, folder: Path, count: int) -> Iterator[Row]:
     ways = {"theirs": process(*show, cwd=folder), "ours": ours}
     once = 0 if count >= MANY else 1
     what = f"`dvc exp show` at {count:,}, {{}} / `gitexp list`, {{}}"
-    yield _faster(in_turn(ways, once, forget), what.format("without its cache", "without its index"))
+    yield _faster(
+        in_turn(ways, once, forget), what.format("without its cache", "without its index")
+    )
     yield _faster(in_turn(ways, 2 * once), what.format("again", "again"))
     yield _leaner(peak(folder, *show), peak(root, *GITEXP, "list"))
 
 
 def _like_the_first(folder: Path, made: Iterator[Made]) -> Iterator[bytes]:
     """Yield experiments for git, as DVC saved the first one."""
-    ref, saved = git(folder, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/*/*/exp-1").split()
+    ref, saved = git(
+        folder, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps/*/*/exp-1"
+    ).split()
     said = git(folder, "show", "--no-patch", "--format=%B", saved).encode()
     cache = git(folder, "rev-parse", f"{saved}:.dvc/tmp/repro.dat").strip()
     base = git(folder, "rev-parse", f"{saved}^").strip()
@@ -148,17 +160,28 @@ def _like_the_first(folder: Path, made: Iterator[Made]) -> Iterator[bytes]:
 
 def _mlflow(root: Path, folder: Path, count: int) -> Iterator[Row]:
     store = f"sqlite:///{folder / 'mlflow.db'}"
-    lines = ([f"exp-{made.number}", made.params, made.last, made.points] for made in experiments(count))
+    lines = (
+        [f"exp-{made.number}", made.params, made.last, made.points] for made in experiments(count)
+    )
     _fill([sys.executable, "-c", _MLFLOW, store], folder, lines)
     search = (
-        f"import mlflow; mlflow.set_tracking_uri({store!r});"
-        f" assert len(mlflow.search_runs(search_all_experiments=True, max_results=100000)) == {count}"
+        f"import mlflow; mlflow.set_tracking_uri({store!r}); assert"
+        f" len(mlflow.search_runs(search_all_experiments=True, max_results=100000)) == {count}"
     )
     frame = f"import gitexp; assert len(gitexp.experiments(repo={str(root)!r})) >= {count}"
-    words = {"theirs": [sys.executable, "-c", search], "list": [*GITEXP, "list"], "frame": [sys.executable, "-c", frame]}
-    times = in_turn({name: process(*line, cwd=root) for name, line in words.items()}, 3 if count < MANY else 1)
+    words = {
+        "theirs": [sys.executable, "-c", search],
+        "list": [*GITEXP, "list"],
+        "frame": [sys.executable, "-c", frame],
+    }
+    times = in_turn(
+        {name: process(*line, cwd=root) for name, line in words.items()}, 3 if count < MANY else 1
+    )
     memory = {name: peak(root, *line) for name, line in words.items()}
-    for name, text in (("list", "`gitexp list`"), ("frame", "`gitexp.experiments()` in a process of its own")):
+    for name, text in (
+        ("list", "`gitexp list`"),
+        ("frame", "`gitexp.experiments()` in a process of its own"),
+    ):
         taken = {"theirs": times["theirs"], "ours": times[name]}
         yield _faster(taken, f"`mlflow.search_runs` (SQLite) at {count:,} / {text}")
         yield _leaner(memory["theirs"], memory[name])
@@ -167,16 +190,28 @@ def _mlflow(root: Path, folder: Path, count: int) -> Iterator[Row]:
 def _trackio(root: Path, folder: Path, count: int, python: str) -> Iterator[Row]:
     folder.mkdir()
     ENV["TRACKIO_DIR"] = str(folder)
-    lines = ([f"exp-{made.number}", made.params, made.last, made.points] for made in experiments(count))
+    lines = (
+        [f"exp-{made.number}", made.params, made.last, made.points] for made in experiments(count)
+    )
     _fill([python, "-c", _TRACKIO], folder, lines)
     show = [python, "-m", "trackio.cli", "list", "runs", "--project", "bench", "--json"]
-    listed = subprocess.run(show, cwd=folder, env=ENV, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        show, cwd=folder, env=ENV, check=True, capture_output=True, text=True
+    ).stdout
     assert listed.count('"exp-') == count, listed[-500:]
-    program = f"import trackio; assert len([run.config['lr'] for run in trackio.Api().runs('bench')]) == {count}"
-    asks = {"`trackio list runs` at {} (names only)": show, "`trackio.Api().runs()` at {} (names and params)": [python, "-c", program]}
+    program = (
+        "import trackio; assert len([run.config['lr'] for run in trackio.Api().runs('bench')]) =="
+        f" {count}"
+    )
+    asks = {
+        "`trackio list runs` at {} (names only)": show,
+        "`trackio.Api().runs()` at {} (names and params)": [python, "-c", program],
+    }
     for text, words in asks.items():
         ways = {"theirs": process(*words, cwd=folder), "ours": process(*GITEXP, "list", cwd=root)}
-        yield _faster(in_turn(ways, 3 if count < MANY else 1), f"{text.format(f'{count:,}')} / `gitexp list`")
+        yield _faster(
+            in_turn(ways, 3 if count < MANY else 1), f"{text.format(f'{count:,}')} / `gitexp list`"
+        )
         yield _leaner(peak(folder, *words), peak(root, *GITEXP, "list"))
 
 
@@ -188,8 +223,16 @@ def _fill(words: list[str], folder: Path, lines: Iterator[list[object]]) -> None
 
 def _faster(times: dict[str, float], what: str) -> Row:
     ratio = times["theirs"] / times["ours"]
-    return Row(f"{what}, time", ratio, 10, f"{times['theirs']:,.0f} ms against {times['ours']:,.0f}", True)
+    return Row(
+        f"{what}, time", ratio, 10, f"{times['theirs']:,.0f} ms against {times['ours']:,.0f}", True
+    )
 
 
 def _leaner(theirs: int, ours: int) -> Row:
-    return Row("the same, peak memory", theirs / ours, 10, f"{theirs / 1e6:.0f} MB against {ours / 1e6:.0f}", True)
+    return Row(
+        "the same, peak memory",
+        theirs / ours,
+        10,
+        f"{theirs / 1e6:.0f} MB against {ours / 1e6:.0f}",
+        True,
+    )

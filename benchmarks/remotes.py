@@ -1,11 +1,13 @@
-"""What sharing costs: a push of one new experiment, a pull with nothing new, and many clones that push at the same time.
+"""What sharing costs: a push of one new experiment, a pull with nothing new, and many clones that
+push at the same time.
 
     python benchmarks/remotes.py                  10,000 experiments, 8 clones x 10
     python benchmarks/remotes.py --count 100000
 
-The floor is a bare ``git push`` of a branch with one new commit of the same files, from the same clone to a remote of few refs,
-in the same run and in turn with ours: over file://, and over smart HTTP with basic authentication on loopback. ``in-process`` is
-what the library takes, ``command`` adds the start of Python.
+The floor is a bare ``git push`` of a branch with one new commit of the same files, from the same
+clone to a remote of few refs, in the same run and in turn with ours: over file://, and over smart
+HTTP with basic authentication on loopback. ``in-process`` is what the library takes, ``command``
+adds the start of Python.
 """
 
 from __future__ import annotations
@@ -59,18 +61,24 @@ class Clone:
 
 @contextmanager
 def sealed() -> Iterator[Path]:
-    """Yield a folder that is the home of all that is started, with a git that can log in to the server and knows one author."""
+    """Yield a folder that is the home of all that is started, with a git that can log in to the
+    server and knows one author."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         os.environ.update(HOME=folder, PYTHONPATH=str(ROOT), GIT_CONFIG_NOSYSTEM="1")
         for key, value in (
-            ("credential.helper", helper()), ("user.name", "Ada"), ("user.email", "ada@example.org"), ("gc.auto", "0"),
-        ):  # fmt: skip
+            ("credential.helper", helper()),
+            ("user.name", "Ada"),
+            ("user.email", "ada@example.org"),
+            ("gc.auto", "0"),
+        ):
             git(home, "config", "--global", key, value)
         yield home
 
 
-def measured(ways: dict[str, tuple[Callable[[], object], Callable[[], object]]], rounds: int) -> dict[str, float]:
+def measured(
+    ways: dict[str, tuple[Callable[[], object], Callable[[], object]]], rounds: int
+) -> dict[str, float]:
     """Return the median of the milliseconds of each way; each is prepared before its turn."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
@@ -92,7 +100,10 @@ def one_at_a_time(clone: Clone, title: str, many: str, few: str, rounds: int) ->
         assert len(sync.push(Repo.discover(clone.root), many).experiments) == 1
 
     ways = {
-        "git push, few refs": (clone.commit, lambda: git(clone.root, "push", "--quiet", few, "main")),
+        "git push, few refs": (
+            clone.commit,
+            lambda: git(clone.root, "push", "--quiet", few, "main"),
+        ),
         "gitexp push, in-process": (clone.one_more, push),
         "gitexp push, command": (clone.one_more, lambda: clone.command("push", many)),
         "git fetch, few refs": (nothing, lambda: git(clone.root, "fetch", "--quiet", few, "main")),
@@ -121,17 +132,27 @@ def many_clones(folder: Path, clones: int, each: int) -> None:
             clone.one_more()
         made.append(clone)
     begun, spent = time.perf_counter(), sum(os.times()[2:4])
-    started = [subprocess.Popen([*GITEXP, "push"], cwd=clone.root, stdout=subprocess.DEVNULL) for clone in made]
+    started = [
+        subprocess.Popen([*GITEXP, "push"], cwd=clone.root, stdout=subprocess.DEVNULL)
+        for clone in made
+    ]
     assert [process.wait() for process in started] == [0] * clones
     took, spent = time.perf_counter() - begun, sum(os.times()[2:4]) - spent
-    arrived = git(folder / "shared.git", "for-each-ref", "--format=%(*objectname)", "refs/tags").split()
+    arrived = git(
+        folder / "shared.git", "for-each-ref", "--format=%(*objectname)", "refs/tags"
+    ).split()
     assert len(set(arrived)) == clones * each, f"{len(set(arrived))} arrived"
-    print(f"\n{clones} clones x {each} experiments, one command each: {clones * each / took:.0f} a second, {spent:.1f} CPU seconds in all")
+    print(
+        f"\n{clones} clones x {each} experiments, one command each: {clones * each / took:.0f} a"
+        f" second, {spent:.1f} CPU seconds in all"
+    )
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--clones", type=int, default=8)
@@ -143,7 +164,10 @@ def main() -> None:
         served.mkdir()
         with serving(served) as address:
             places = {"file://": (served / "x").as_uri()[:-1], "smart HTTP": address}
-            print(f"| over | {given.count:,} experiments there; median of {given.rounds} | ms | x bare push |\n|---|---|---|---|")
+            print(
+                f"| over | {given.count:,} experiments there; median of {given.rounds} | ms | x"
+                " bare push |\n|---|---|---|---|"
+            )
             for at, (title, start) in enumerate(places.items()):
                 for name in (f"many{at}", f"few{at}"):
                     git(served, "init", "--quiet", "--bare", f"{name}.git")
@@ -152,7 +176,10 @@ def main() -> None:
                     git(clone.root, "push", "--quiet", name, "main")
                 begun = time.perf_counter()
                 sync.push(Repo.discover(clone.root), f"many{at}")
-                print(f"| {title} | first push of them all, in-process | {(time.perf_counter() - begun) * 1000:.0f} | |")
+                print(
+                    f"| {title} | first push of them all, in-process |"
+                    f" {(time.perf_counter() - begun) * 1000:.0f} | |"
+                )
                 one_at_a_time(clone, title, f"many{at}", f"few{at}", given.rounds)
         shutil.rmtree(clone.root)
         many_clones(home, given.clones, given.each)

@@ -1,6 +1,7 @@
 """How large a report gets, how long it takes to write, and how fast it is in Chromium.
 
-python benchmarks/report.py [COUNT...]     # 1,000 and 10,000 experiments, five metrics of 200 steps each
+python benchmarks/report.py [COUNT...]     # 1,000 and 10,000 experiments, five metrics of 200 steps
+each
 """
 
 from __future__ import annotations
@@ -51,8 +52,15 @@ def written(root: Path, count: int, path: Path) -> None:
     start = perf_counter()
     report = data.collect(repo, settings.load(root), experiments)
     path.write_text(page.render(report), encoding="utf-8")
-    size, kept, whole = path.stat().st_size / 1e6, report.details["curves"]["kept"], report.details["curves"]["all"]
-    print(f"{count:,} experiments: written in {perf_counter() - start:.1f} s, {size:.1f} MB, {kept:,} of {whole:,} points")
+    size, kept, whole = (
+        path.stat().st_size / 1e6,
+        report.details["curves"]["kept"],
+        report.details["curves"]["all"],
+    )
+    print(
+        f"{count:,} experiments: written in {perf_counter() - start:.1f} s, {size:.1f} MB, {kept:,}"
+        f" of {whole:,} points"
+    )
 
 
 def measured(path: Path) -> None:

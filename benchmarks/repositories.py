@@ -1,7 +1,7 @@
 """Repositories with any number of experiments, written by ``git fast-import`` in seconds.
 
-Each experiment has five params, five metrics, a ``metrics.csv`` of a hundred rows and the annotated tag that gitexp
-itself would have written; all are children of one first commit.
+Each experiment has five params, five metrics, a ``metrics.csv`` of a hundred rows and the annotated
+tag that gitexp itself would have written; all are children of one first commit.
 
     python benchmarks/repositories.py 10000 /tmp/ten-thousand
 """
@@ -58,7 +58,8 @@ def experiments(count: int) -> Iterator[Made]:
 
 
 def build(root: Path, count: int) -> Path:
-    """Make a repository of ``count`` experiments at ``root``, packed as after a clone, and return ``root``."""
+    """Make a repository of ``count`` experiments at ``root``, packed as after a clone, and return
+    ``root``."""
     root.mkdir(parents=True)
     git(root, "init", "--quiet", "--initial-branch=main")
     for key, value in (("user.name", "Ada"), ("user.email", "ada@example.org"), ("gc.auto", "0")):
@@ -69,7 +70,8 @@ def build(root: Path, count: int) -> Path:
     base = git(root, "rev-parse", "HEAD").strip()
     fast_import(root, _stream(count, base))
     git(root, "pack-refs", "--all")
-    tags = root / ".git/refs/tags"  # a folder stays as large as it was once, and no clone has one that held all tags as files
+    # a folder stays as large as it was once, and no clone has one that held all tags as files
+    tags = root / ".git/refs/tags"
     shutil.rmtree(tags)
     tags.mkdir()
     return root
@@ -77,12 +79,16 @@ def build(root: Path, count: int) -> Path:
 
 def git(root: Path, *args: str) -> str:
     """Run git and return what it prints."""
-    return subprocess.run(["git", *args], cwd=root, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", *args], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def fast_import(root: Path, stream: Iterator[bytes]) -> None:
     """Feed a stream to ``git fast-import``."""
-    with subprocess.Popen(["git", "fast-import", "--quiet"], cwd=root, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        ["git", "fast-import", "--quiet"], cwd=root, stdin=subprocess.PIPE
+    ) as process:
         assert process.stdin is not None
         for part in stream:
             process.stdin.write(part)
@@ -102,10 +108,17 @@ def _stream(count: int, base: str) -> Iterator[bytes]:
         name, when = f"exp-{made.number}", int(made.started.timestamp())
         flat = params.flatten(made.params)
         title = message.subject(name, flat, made.last)
-        trailers = {"Id": f"{made.number:016x}", "Status": "finished", "Started": message.format_time(made.started), "Duration": "12.500 s"}
+        trailers = {
+            "Id": f"{made.number:016x}",
+            "Status": "finished",
+            "Started": message.format_time(made.started),
+            "Duration": "12.500 s",
+        }
         summary = {
-            "id": f"{made.number:016x}", "status": "finished", "started": message.format_time(made.started), "duration": 12.5,
-            "params": flat, "metrics": made.last, "branch": "main", "parent": base, "command": "python train.py",
+            "id": f"{made.number:016x}", "status": "finished",
+            "started": message.format_time(made.started), "duration": 12.5,
+            "params": flat, "metrics": made.last, "branch": "main", "parent": base,
+            "command": "python train.py",
             "files": {"params": "params.yml", "metrics": "metrics.csv"},
         }  # fmt: skip
         mark = made.number + 1
@@ -114,7 +127,9 @@ def _stream(count: int, base: str) -> Iterator[bytes]:
         yield b"M 100644 inline params.yml\n" + data(params.dump(made.params))
         yield b"M 100644 inline metrics.csv\n" + data(metrics.dump(made.points))
         yield b"M 100644 :1 .gitexp/requirements.txt\n"
-        yield f"tag {name}\nfrom :{mark}\ntagger {_WHO} {when} +0000\n".encode() + data(message.tag_message(title, summary).encode())
+        yield f"tag {name}\nfrom :{mark}\ntagger {_WHO} {when} +0000\n".encode() + data(
+            message.tag_message(title, summary).encode()
+        )
     yield b"reset refs/gitexp/import\nfrom 0000000000000000000000000000000000000000\n"
 
 

@@ -1,9 +1,11 @@
 """What thousands of experiments cost: writes its section of docs/performance.md.
 
-    make bench                                    1,000 and 10,000 experiments, and peers at 50 and 500
+    make bench                                    1,000 and 10,000 experiments, and peers at 50 and
+        500
     python benchmarks/scale.py --large            100,000 too; about ten minutes more
     python benchmarks/scale.py --dry-run          print, and leave the page alone
-    python benchmarks/scale.py --keep --sizes --peers 500    one part; the others stay as the page has them
+    python benchmarks/scale.py --keep --sizes --peers 500    one part; the others stay as the page
+        has them
 
 measuring.py says how it is measured. The repositories are those of repositories.py.
 """
@@ -21,7 +23,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import peers
-from measuring import GITEXP, PAGE, ROOT, Row, command, in_turn, load, made_by, of, peak, process, publish, spent, table
+from measuring import (
+    GITEXP,
+    PAGE,
+    ROOT,
+    Row,
+    command,
+    in_turn,
+    load,
+    made_by,
+    of,
+    peak,
+    process,
+    publish,
+    spent,
+    table,
+)
 from repositories import build, data, experiments, fast_import, git
 
 sys.path.insert(0, str(ROOT))
@@ -35,12 +52,15 @@ ROWS = 1_000_000
 LARGE = 100_000
 
 
-# -- what is measured ----------------------------------------------------------------------------------------------------
+# -- what is measured ------------------------------------------------------------------------------
 
 
 def starting(root: Path) -> Iterator[Row]:
     """The price of starting at all."""
-    ways = {"pass": process(sys.executable, "-c", "pass", cwd=root), "version": command("--version", cwd=root)}
+    ways = {
+        "pass": process(sys.executable, "-c", "pass", cwd=root),
+        "version": command("--version", cwd=root),
+    }
     yield of(in_turn(ways, 15), "version", "pass", 4.5, "`gitexp --version` / `python -c pass`")
 
 
@@ -49,14 +69,28 @@ def reading(root: Path, count: int, goal: float | None) -> Iterator[Row]:
     ways = {
         "version": command("--version", cwd=root),
         "list": command("list", "-n", "20", cwd=root),
-        "where": command("list", "-n", "20", "--where", "lr < 0.01 and depth > 5", "--sort", "rmse", cwd=root),
+        "where": command(
+            "list", "-n", "20", "--where", "lr < 0.01 and depth > 5", "--sort", "rmse", cwd=root
+        ),
         "show": command("show", f"exp-{count // 2}", cwd=root),
         "best": command("best", "rmse", cwd=root),
     }
     times = in_turn(ways, 5)
-    yield of(times, "list", "version", goal, f"`gitexp list -n 20`, warm, at {count:,} / `gitexp --version`")
+    yield of(
+        times,
+        "list",
+        "version",
+        goal,
+        f"`gitexp list -n 20`, warm, at {count:,} / `gitexp --version`",
+    )
     for name, text in (("where", "list --where --sort"), ("show", "show"), ("best", "best rmse")):
-        yield of(times, name, "version", None, f"`gitexp {text}`, warm, at {count:,} / `gitexp --version`")
+        yield of(
+            times,
+            name,
+            "version",
+            None,
+            f"`gitexp {text}`, warm, at {count:,} / `gitexp --version`",
+        )
 
 
 def indexing(root: Path, count: int) -> Iterator[Row]:
@@ -66,21 +100,37 @@ def indexing(root: Path, count: int) -> Iterator[Row]:
     def floor() -> None:
         refs = git(root, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags")
         names = "".join(f"{line.split(' ')[0]}\n" for line in refs.splitlines())
-        subprocess.run(["git", "cat-file", "--batch"], cwd=root, input=names.encode(), check=True, capture_output=True)
+        subprocess.run(
+            ["git", "cat-file", "--batch"],
+            cwd=root,
+            input=names.encode(),
+            check=True,
+            capture_output=True,
+        )
 
     def forget() -> None:
         for file in repo.state_dir.glob("index.sqlite*"):
             file.unlink()
 
-    times = in_turn({"floor": floor, "index": lambda: Index(repo)}, 5 if count < LARGE else 2, forget)
+    times = in_turn(
+        {"floor": floor, "index": lambda: Index(repo)}, 5 if count < LARGE else 2, forget
+    )
     yield of(
-        times, "index", "floor", 2.5, f"cold index of {count:,}, in-process / `for-each-ref` and `cat-file --batch` of the same objects"
+        times,
+        "index",
+        "floor",
+        2.5,
+        f"cold index of {count:,}, in-process / `for-each-ref` and `cat-file --batch` of the same"
+        " objects",
     )
 
 
 def growing(small: Path, hundred: Path, large: Path, count: int) -> Iterator[Row]:
     """Recording one more, and the index that takes it up."""
-    log = {str(root): command("log", "--param", "lr=1", "--metric", "rmse=1", "--no-advance", cwd=root) for root in (small, large)}
+    log = {
+        str(root): command("log", "--param", "lr=1", "--metric", "rmse=1", "--no-advance", cwd=root)
+        for root in (small, large)
+    }
     yield of(in_turn(log, 7), str(large), str(small), 1.2, f"`gitexp log` at {count:,} / at 10")
     taken: dict[Path, list[float]] = {hundred: [], large: []}
     for root in (hundred, large) * 15:
@@ -91,7 +141,13 @@ def growing(small: Path, hundred: Path, large: Path, count: int) -> Iterator[Row
         Index(repo)
         taken[root].append(spent() - start)
     medians = {str(root): statistics.median(values) for root, values in taken.items()}
-    yield of(medians, str(large), str(hundred), 1.2, f"taking one more into a warm index at {count:,}, in-process / at 100")
+    yield of(
+        medians,
+        str(large),
+        str(hundred),
+        1.2,
+        f"taking one more into a warm index at {count:,}, in-process / at 100",
+    )
 
 
 def framing(root: Path, count: int, folder: Path) -> Iterator[Row]:
@@ -99,9 +155,18 @@ def framing(root: Path, count: int, folder: Path) -> Iterator[Row]:
     import pandas as pd
 
     gitexp.experiments(repo=root).to_csv(folder / "table.csv", index=False)
-    ways = {"ours": lambda: gitexp.experiments(repo=root), "csv": lambda: pd.read_csv(folder / "table.csv")}
+    ways = {
+        "ours": lambda: gitexp.experiments(repo=root),
+        "csv": lambda: pd.read_csv(folder / "table.csv"),
+    }
     goal = 3 if count == 10_000 else None
-    yield of(in_turn(ways, 9), "ours", "csv", goal, f"`gitexp.experiments()` at {count:,} / `pandas.read_csv` of the same table")
+    yield of(
+        in_turn(ways, 9),
+        "ours",
+        "csv",
+        goal,
+        f"`gitexp.experiments()` at {count:,} / `pandas.read_csv` of the same table",
+    )
 
 
 def large_file(folder: Path) -> Iterator[Row]:
@@ -111,12 +176,17 @@ def large_file(folder: Path) -> Iterator[Row]:
     with open(file, "wb") as target:
         target.write(metrics.HEADER)
         for step in range(ROWS):
-            target.write(metrics.format_row("loss", 1 / (step + 1), 1_767_225_600_000 + step, step).encode())
+            target.write(
+                metrics.format_row("loss", 1 / (step + 1), 1_767_225_600_000 + step, step).encode()
+            )
     size = file.stat().st_size
     calls = {
-        "log --metrics-file": ("log", "--metrics-file", str(file), "--no-advance"), "list": ("list",), "show": ("show", "@"),
-        "curve": ("curve", "@", "loss"), "diff": ("diff", "exp-1", "@"),
-    }  # fmt: skip
+        "log --metrics-file": ("log", "--metrics-file", str(file), "--no-advance"),
+        "list": ("list",),
+        "show": ("show", "@"),
+        "curve": ("curve", "@", "loss"),
+        "diff": ("diff", "exp-1", "@"),
+    }
     for name, args in calls.items():
         used = peak(root, *GITEXP, *args)
         yield Row(
@@ -132,7 +202,10 @@ def packed(root: Path, count: int, folder: Path) -> Iterator[Row]:
 
     def stream() -> Iterator[bytes]:
         for made in experiments(count):
-            yield f"commit refs/heads/plain\ncommitter Ada <ada@example.org> {int(made.started.timestamp())} +0000\n".encode()
+            yield (
+                "commit refs/heads/plain\ncommitter Ada <ada@example.org>"
+                f" {int(made.started.timestamp())} +0000\n".encode()
+            )
             yield data(f"exp-{made.number}".encode())
             yield b"M 100644 inline params.yml\n" + data(params.dump(made.params))
             yield b"M 100644 inline metrics.csv\n" + data(metrics.dump(made.points))
@@ -148,10 +221,15 @@ def packed(root: Path, count: int, folder: Path) -> Iterator[Row]:
         git(place, "repack", "-adfq")
         sizes[place] = sum(pack.stat().st_size for pack in place.rglob("*.pack"))
     shown = " against ".join(f"{sizes[place] / count:.0f}" for place in (copy, plain))
-    yield Row(f"packed size at {count:,} / plain commits of the same results", sizes[copy] / sizes[plain], 1.2, f"{shown} bytes each")
+    yield Row(
+        f"packed size at {count:,} / plain commits of the same results",
+        sizes[copy] / sizes[plain],
+        1.2,
+        f"{shown} bytes each",
+    )
 
 
-# -- the page ------------------------------------------------------------------------------------------------------------
+# -- the page --------------------------------------------------------------------------------------
 
 
 _ABOUT = """\
@@ -182,25 +260,52 @@ def at(root: Path, count: int, folder: Path) -> list[Iterator[Row]]:
 
 def kept() -> tuple[str, dict[str, list[str]]]:
     """Return what the page says: how it was made, and its parts by their titles."""
-    section = PAGE.read_text(encoding="utf-8").partition("<!-- scale.py writes from here -->\n")[2].partition("\n\n<!-- scale.py")[0]
+    section = (
+        PAGE.read_text(encoding="utf-8")
+        .partition("<!-- scale.py writes from here -->\n")[2]
+        .partition("\n\n<!-- scale.py")[0]
+    )
     head, *parts = section.split("\n\n## ")
-    titles = {re.sub(r" \(load .*\)$", "", part.partition("\n")[0]): ["", *f"## {part}".split("\n")] for part in parts}
+    titles = {
+        re.sub(r" \(load .*\)$", "", part.partition("\n")[0]): ["", *f"## {part}".split("\n")]
+        for part in parts
+    }
     return head.partition("\n")[0], titles
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--large", action="store_true", help=f"also {LARGE:,} experiments")
-    parser.add_argument("--peers", type=int, nargs="*", default=[50, 500], help="how many experiments peers are compared at")
-    parser.add_argument("--trackio", default=sys.executable, metavar="PYTHON", help="a Python that has Trackio (default: this one)")
-    parser.add_argument("--repositories", type=Path, metavar="FOLDER", help="take FOLDER/COUNT where it is there")
-    parser.add_argument("--keep", action="store_true", help="leave the parts of the page that are not measured now")
+    parser.add_argument(
+        "--peers",
+        type=int,
+        nargs="*",
+        default=[50, 500],
+        help="how many experiments peers are compared at",
+    )
+    parser.add_argument(
+        "--trackio",
+        default=sys.executable,
+        metavar="PYTHON",
+        help="a Python that has Trackio (default: this one)",
+    )
+    parser.add_argument(
+        "--repositories", type=Path, metavar="FOLDER", help="take FOLDER/COUNT where it is there"
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="leave the parts of the page that are not measured now"
+    )
     parser.add_argument("--dry-run", action="store_true", help="do not write the page")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="gitexp-bench-"))
     sizes, beside = (" ".join(map(str, counts)) for counts in (options.sizes, options.peers))
-    words = f"python benchmarks/scale.py --sizes {sizes}{' --large' if options.large else ''} --peers {beside}"
+    words = (
+        f"python benchmarks/scale.py --sizes {sizes}{' --large' if options.large else ''} --peers"
+        f" {beside}"
+    )
     made, parts = kept() if options.keep else (made_by(words), {})
 
     def take(title: str, *found: Iterator[Row]) -> None:
@@ -224,15 +329,27 @@ def main() -> None:
         for count in options.sizes:
             root = repository(count)
             size = packed(root, count, folder / f"packed-{count}")
-            take(f"{count:,} experiments", *at(root, count, folder), size, growing(small, hundred, root, count))
+            take(
+                f"{count:,} experiments",
+                *at(root, count, folder),
+                size,
+                growing(small, hundred, root, count),
+            )
         if options.large:
             root = repository(LARGE)
-            take(f"{LARGE:,} experiments", *at(root, LARGE, folder), growing(small, hundred, root, LARGE))
+            take(
+                f"{LARGE:,} experiments",
+                *at(root, LARGE, folder),
+                growing(small, hundred, root, LARGE),
+            )
         if options.sizes:
             take("A large file", large_file(folder))
         for count in sorted(options.peers):
             (folder / f"peers-{count}").mkdir()
-            take(f"Other trackers, {count:,} experiments", peers.rows(folder / f"peers-{count}", count, options.trackio))
+            take(
+                f"Other trackers, {count:,} experiments",
+                peers.rows(folder / f"peers-{count}", count, options.trackio),
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,10 +1,12 @@
-"""What a sweep costs beside the training itself: the same no-op trials through gitexp, bare joblib, Optuna and DVC.
+"""What a sweep costs beside the training itself: the same no-op trials through gitexp, bare joblib,
+Optuna and DVC.
 
     python benchmarks/sweep.py --trials 40 --jobs 2 [--dvc PATH/TO/dvc]
 
-Each trial runs `sh train.sh`, which writes params.yml and metrics.csv, in a repository of --files files. "bare joblib" runs it in one
-work tree for each worker and then records it by `git add`, `git commit` and `git tag` in the driver, which keeps no environment, no
-output and no summary; "joblib alone" and "Optuna" record nothing. Every way runs --rounds times, in turn; the least time counts.
+Each trial runs `sh train.sh`, which writes params.yml and metrics.csv, in a repository of --files
+files. "bare joblib" runs it in one work tree for each worker and then records it by `git add`, `git
+commit` and `git tag` in the driver, which keeps no environment, no output and no summary; "joblib
+alone" and "Optuna" record nothing. Every way runs --rounds times, in turn; the least time counts.
 """
 
 from __future__ import annotations
@@ -59,9 +61,25 @@ def nothing(_: str, lr: float) -> float:
 
 def with_gitexp(repo: Path, trials: int, jobs: int) -> None:
     values = ",".join(str(at / 1000) for at in range(trials))
-    command = [sys.executable, "-m", "gitexp", "sweep", "-j", str(jobs), "-p", f"lr={values}", "--minimize", "rmse", "--", "sh", "train.sh"]
+    command = [
+        sys.executable,
+        "-m",
+        "gitexp",
+        "sweep",
+        "-j",
+        str(jobs),
+        "-p",
+        f"lr={values}",
+        "--minimize",
+        "rmse",
+        "--",
+        "sh",
+        "train.sh",
+    ]
     subprocess.run(command, cwd=repo, check=True, capture_output=True)
-    tags = subprocess.run(["git", "tag"], cwd=repo, capture_output=True, text=True, check=True).stdout.split()
+    tags = subprocess.run(
+        ["git", "tag"], cwd=repo, capture_output=True, text=True, check=True
+    ).stdout.split()
     assert len(tags) == trials, f"{len(tags)} of {trials} recorded"
 
 
@@ -72,30 +90,44 @@ def with_bare_joblib(repo: Path, trials: int, jobs: int) -> None:
     for place in places:
         subprocess.run(["git", "worktree", "add", "-q", "--detach", place], cwd=repo, check=True)
     tasks = (delayed(work)(places[at % jobs], at / 1000) for at in range(trials))
-    for at, (_, params, metrics) in enumerate(Parallel(jobs, batch_size=1, return_as="generator_unordered")(tasks)):
+    for at, (_, params, metrics) in enumerate(
+        Parallel(jobs, batch_size=1, return_as="generator_unordered")(tasks)
+    ):
         (repo / "params.yml").write_bytes(params)
         (repo / "metrics.csv").write_bytes(metrics)
-        for args in (["add", "params.yml", "metrics.csv"], ["commit", "-q", "--allow-empty", "-m", f"exp-{at}"], ["tag", f"exp-{at}"]):
+        for args in (
+            ["add", "params.yml", "metrics.csv"],
+            ["commit", "-q", "--allow-empty", "-m", f"exp-{at}"],
+            ["tag", f"exp-{at}"],
+        ):
             subprocess.run(["git", *args], cwd=repo, check=True)
 
 
 def with_joblib_alone(repo: Path, trials: int, jobs: int) -> None:
     from joblib import Parallel, delayed
 
-    list(Parallel(jobs, batch_size=1, return_as="generator_unordered")(delayed(nothing)("", at / 1000) for at in range(trials)))
+    list(
+        Parallel(jobs, batch_size=1, return_as="generator_unordered")(
+            delayed(nothing)("", at / 1000) for at in range(trials)
+        )
+    )
 
 
 def with_optuna(repo: Path, trials: int, jobs: int) -> None:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    optuna.create_study().optimize(lambda trial: nothing("", trial.suggest_float("lr", 0, 1)), n_trials=trials, n_jobs=jobs)
+    optuna.create_study().optimize(
+        lambda trial: nothing("", trial.suggest_float("lr", 0, 1)), n_trials=trials, n_jobs=jobs
+    )
 
 
 def with_dvc(program: str) -> Callable[[Path, int, int], None]:
     def run(repo: Path, trials: int, jobs: int) -> None:
         def dvc(*args: str) -> str:
-            return subprocess.run([program, *args], cwd=repo, check=True, capture_output=True, text=True).stdout
+            return subprocess.run(
+                [program, *args], cwd=repo, check=True, capture_output=True, text=True
+            ).stdout
 
         (repo / "params.yaml").write_text("lr: 1\n")
         (repo / "dvc.yaml").write_text(DVC)
@@ -115,7 +147,9 @@ def with_dvc(program: str) -> Callable[[Path, int, int], None]:
 
 def main() -> None:
     """Measure and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--files", type=int, default=100)
@@ -124,7 +158,12 @@ def main() -> None:
     parser.add_argument("--dvc-trials", type=int, default=6)
     parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    os.environ.update(GIT_AUTHOR_NAME="a", GIT_AUTHOR_EMAIL="a@example.org", GIT_COMMITTER_NAME="a", GIT_COMMITTER_EMAIL="a@example.org")
+    os.environ.update(
+        GIT_AUTHOR_NAME="a",
+        GIT_AUTHOR_EMAIL="a@example.org",
+        GIT_COMMITTER_NAME="a",
+        GIT_COMMITTER_EMAIL="a@example.org",
+    )
     ways: dict[str, tuple[Callable[[Path, int, int], Any], int]] = {
         "gitexp sweep": (with_gitexp, given.trials),
         "bare joblib + git add, commit, tag": (with_bare_joblib, given.trials),
@@ -144,10 +183,24 @@ def main() -> None:
             with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
                 repo = repository(Path(folder) / "repo", given.files)
                 begun = time.perf_counter()
-                again = [sys.executable, __file__, "--only", name, str(repo), "--trials", str(trials), "--jobs", str(given.jobs)]
-                subprocess.run([*again, "--dvc", given.dvc or ""], check=True)  # a process of its own: nothing is warm from before
+                again = [
+                    sys.executable,
+                    __file__,
+                    "--only",
+                    name,
+                    str(repo),
+                    "--trials",
+                    str(trials),
+                    "--jobs",
+                    str(given.jobs),
+                ]
+                # a process of its own: nothing is warm from before
+                subprocess.run([*again, "--dvc", given.dvc or ""], check=True)
                 best[name] = min(best.get(name, 1e9), (time.perf_counter() - begun) / trials)
-    print(f"{given.trials} trials, {given.jobs} jobs, {given.files} files; ms a trial, start-up included, the least of {given.rounds}\n")
+    print(
+        f"{given.trials} trials, {given.jobs} jobs, {given.files} files; ms a trial, start-up"
+        f" included, the least of {given.rounds}\n"
+    )
     print("| way | ms a trial |\n|---|---|")
     for name, seconds in best.items():
         print(f"| {name} | {seconds * 1000:.1f} |")

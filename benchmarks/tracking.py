@@ -2,14 +2,19 @@
 
     python benchmarks/tracking.py [--experiments 1000] [--rounds 7]
 
-All calls go through MlflowClient, as scripts make them, in turn (A B A B ...); a figure is the median of the rounds. Processor time
-is that of this process and of the git processes that it started, which on a busy machine says more than the clock.
+All calls go through MlflowClient, as scripts make them, in turn (A B A B ...); a figure is the
+median of the rounds. Processor time is that of this process and of the git processes that it
+started, which on a busy machine says more than the clock.
 
-    log_metric      200 values one by one, and what is logged is then read back, so the journal's replay into the database is included
-    start and end   a run is created and set to FINISHED; for gitexp with its snapshot, commit and tag, waited for
-    search_runs     all runs of --experiments, once as they are and once filtered and sorted; MLflow's own store has a copy of the database,
+    log_metric      200 values one by one, and what is logged is then read back, so the journal's
+        replay into the database is included
+    start and end   a run is created and set to FINISHED; for gitexp with its snapshot, commit and
+        tag, waited for
+    search_runs     all runs of --experiments, once as they are and once filtered and sorted;
+                    MLflow's own store has a copy of the database,
                     so both read the same rows
-    rebuild         the database of --experiments with 100 rows each, made anew from git, the index of experiments included
+    rebuild         the database of --experiments with 100 rows each, made anew from git, the index
+        of experiments included
 """
 
 from __future__ import annotations
@@ -87,7 +92,15 @@ def search(client: Any, count: int) -> Callable[[], object]:
 
     def work() -> None:
         assert len(client.search_runs(["0"], max_results=count)) == count
-        assert 0 < len(client.search_runs(["0"], "params.depth = '5' and metrics.rmse < 1", order_by=["metrics.loss ASC"])) < count
+        assert (
+            0
+            < len(
+                client.search_runs(
+                    ["0"], "params.depth = '5' and metrics.rmse < 1", order_by=["metrics.loss ASC"]
+                )
+            )
+            < count
+        )
 
     return work
 
@@ -104,7 +117,9 @@ def rebuild(repo: Path) -> None:
 
 def main() -> None:
     """Measure and print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--experiments", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     given = parser.parse_args()
@@ -113,7 +128,10 @@ def main() -> None:
     import mlflow
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        small, large = (repositories.build(Path(folder, name), count) for name, count in (("small", 10), ("large", given.experiments)))
+        small, large = (
+            repositories.build(Path(folder, name), count)
+            for name, count in (("small", 10), ("large", given.experiments))
+        )
         theirs = mlflow.MlflowClient(f"sqlite:///{folder}/theirs.db")
         ours = mlflow.MlflowClient(f"gitexp:{small}")
         made = in_turn(min(given.rounds, 3), lambda: rebuild(large))[0]
@@ -122,21 +140,43 @@ def main() -> None:
             closing(sqlite3.connect(large / ".git/gitexp/mlflow/tracking.sqlite")) as db,
         ):
             db.backup(copy)
-        searches = [search(mlflow.MlflowClient(uri), given.experiments) for uri in (f"sqlite:///{folder}/copy.db", f"gitexp:{large}")]
+        searches = [
+            search(mlflow.MlflowClient(uri), given.experiments)
+            for uri in (f"sqlite:///{folder}/copy.db", f"gitexp:{large}")
+        ]
         logged = in_turn(given.rounds, log_values(theirs), log_values(ours))
-        mlflow.MlflowClient(f"gitexp:{small}").set_terminated(ours.search_runs(["0"], "attributes.status = 'RUNNING'")[0].info.run_id)
+        mlflow.MlflowClient(f"gitexp:{small}").set_terminated(
+            ours.search_runs(["0"], "attributes.status = 'RUNNING'")[0].info.run_id
+        )
         rows = [
             ("log_metric, calls per second", "≥ 8 × as many", *logged, VALUES),
-            ("run start and end, ms", "≤ 150 more", *in_turn(given.rounds, one_run(theirs), one_run(ours)), None),
+            (
+                "run start and end, ms",
+                "≤ 150 more",
+                *in_turn(given.rounds, one_run(theirs), one_run(ours)),
+                None,
+            ),
             ("search_runs, ms", "no slower", *in_turn(given.rounds, *searches), None),
         ]
-    print(f"{given.experiments:,} experiments, {given.rounds} rounds, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores;", end=" ")
+    print(
+        f"{given.experiments:,} experiments, {given.rounds} rounds, load {os.getloadavg()[0]:.1f}"
+        f" on {os.cpu_count()} cores;",
+        end=" ",
+    )
     print(f"MLflow {mlflow.__version__}; by the clock, and in brackets by processor time\n")
-    print("| what | MLflow's SQLite store | gitexp | goal | ratio, or difference |\n|---|--:|--:|---|--:|")
+    print(
+        "| what | MLflow's SQLite store | gitexp | goal | ratio, or difference"
+        " |\n|---|--:|--:|---|--:|"
+    )
     for what, goal, first, second, calls in rows:
-        a, b = ([calls / value if calls else value * 1000 for value in some] for some in (first, second))
+        a, b = (
+            [calls / value if calls else value * 1000 for value in some] for some in (first, second)
+        )
         told = [f"{y / x:.1f}" if "more" not in goal else f"{y - x:.0f}" for x, y in zip(a, b)]
-        print(f"| {what} | {a[0]:,.0f} ({a[1]:,.0f}) | {b[0]:,.0f} ({b[1]:,.0f}) | {goal} | {told[0]} ({told[1]}) |")
+        print(
+            f"| {what} | {a[0]:,.0f} ({a[1]:,.0f}) | {b[0]:,.0f} ({b[1]:,.0f}) | {goal} | {told[0]}"
+            f" ({told[1]}) |"
+        )
     print(f"| rebuild, s | | {made.clock:.1f} ({made.processor:.1f}) | < 10 | |")
 
 

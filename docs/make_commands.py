@@ -1,4 +1,5 @@
-"""Write docs/commands.md from the help of the commands themselves, so that the page cannot drift from them.
+"""Write docs/commands.md from the help of the commands themselves, so that the page cannot drift
+from them.
 
 python docs/make_commands.py            # write it
 python docs/make_commands.py --check    # exit code 1 where it is not up to date
@@ -28,7 +29,9 @@ def page() -> str:
     for name in COMMANDS:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
-        parts += [_section(f"gitexp {path}", found) for path, found in _with_subcommands(name, command)]
+        parts += [
+            _section(f"gitexp {path}", found) for path, found in _with_subcommands(name, command)
+        ]
     return "\n".join(parts)
 
 
@@ -44,7 +47,9 @@ def _with_subcommands(path: str, command: click.Command) -> Iterator[tuple[str, 
 
 def _section(path: str, command: click.Command) -> str:
     help_options = {"help_option_names": ["-h", "--help"]}
-    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100, **help_options)  # type: ignore[arg-type]
+    context = click.Context(
+        command, info_name=path, terminal_width=100, max_content_width=100, **help_options
+    )  # type: ignore[arg-type]
     aliases = [alias for alias, name in ALIASES.items() if path == f"gitexp {name}"]
     also = f"\nAlso: `gitexp {aliases[0]}`.\n" if aliases else ""
     return f"## {path}\n{also}\n```text\n{command.get_help(context).rstrip()}\n```\n"

@@ -1,4 +1,5 @@
-"""Write docs/modules.md, the map of modules, from the rooms of tests/test_house.py and the first sentence of each module.
+"""Write docs/modules.md, the map of modules, from the rooms of tests/test_house.py and the first
+sentence of each module.
 
 python docs/make_map.py            # write it
 python docs/make_map.py --check    # exit code 1 where it is not up to date
@@ -24,7 +25,11 @@ docstring says, and [design.md](design.md) the rest. This page is made by `make 
 def rooms() -> tuple[str, ...]:
     """Return the rooms of the house, from the top."""
     for node in ast.parse((ROOT / "tests/test_house.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "ROOMS":
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Name)
+            and node.targets[0].id == "ROOMS"
+        ):
             found: tuple[str, ...] = ast.literal_eval(node.value)
             return found
     raise LookupError("tests/test_house.py has no ROOMS")
@@ -32,7 +37,11 @@ def rooms() -> tuple[str, ...]:
 
 def purpose(path: Path) -> str:
     """Return the first sentence of a module's docstring."""
-    text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0].split())
+    text = " ".join(
+        (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
+        .partition("\n\n")[0]
+        .split()
+    )
     return re.split(r"(?<=[a-z`)\"'])\. ", text)[0].rstrip(".")
 
 
@@ -55,7 +64,11 @@ def main() -> None:
     """Write the map, or check it."""
     new = _HEAD + "\n" + "\n".join(lines()).rstrip("\n") + "\n"
     if "--check" in sys.argv[1:]:
-        sys.exit(0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == new else f"docs/{PAGE.name} is not up to date; run: make docs")
+        sys.exit(
+            0
+            if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == new
+            else f"docs/{PAGE.name} is not up to date; run: make docs"
+        )
     PAGE.write_text(new, encoding="utf-8", newline="\n")
 
 

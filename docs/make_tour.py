@@ -1,9 +1,12 @@
-"""Run the commands of the README's tour in a scratch repository and put what they print below them, so that the tour cannot lie.
+"""Run the commands of the README's tour in a scratch repository and put what they print below them,
+so that the tour cannot lie.
 
 python docs/make_tour.py            # write it
-python docs/make_tour.py --check    # exit code 1 where it shows something else than what is printed now
+python docs/make_tour.py --check    # exit code 1 where it shows something else than what is printed
+now
 
-Times, durations, hashes and measured values differ from run to run; ``--check`` leaves them out, and how columns are padded.
+Times, durations, hashes and measured values differ from run to run; ``--check`` leaves them out,
+and how columns are padded.
 """
 
 from __future__ import annotations
@@ -32,7 +35,12 @@ _VARYING = (
 
 def commands(page: str) -> list[str]:
     """Return the command lines of a page's blocks, in order."""
-    return [line[2:] for block in _BLOCK.findall(page) for line in block.splitlines() if line.startswith("$ ")]
+    return [
+        line[2:]
+        for block in _BLOCK.findall(page)
+        for line in block.splitlines()
+        if line.startswith("$ ")
+    ]
 
 
 def prepare(folder: Path) -> None:
@@ -54,9 +62,17 @@ def prepare(folder: Path) -> None:
 def printed(folder: Path, line: str) -> str:
     """Return what a command prints, as a terminal shows it: stdout and stderr as they come."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "100",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    done = subprocess.run(shlex.split(line), cwd=folder, env=environment, stdin=subprocess.DEVNULL, text=True, **both)
+    done = subprocess.run(
+        shlex.split(line), cwd=folder, env=environment, stdin=subprocess.DEVNULL, text=True, **both
+    )
     if done.returncode:
         sys.exit(f"$ {line}\n{done.stdout}ended with exit code {done.returncode}")
     return done.stdout
@@ -88,7 +104,9 @@ def differences(page: str) -> Iterator[str]:
     """Yield the lines of a diff between what the page shows and what is printed now."""
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
-        yield from difflib.unified_diff(shape(page), shape(made(page, Path(folder))), "shown", "printed", lineterm="")
+        yield from difflib.unified_diff(
+            shape(page), shape(made(page, Path(folder))), "shown", "printed", lineterm=""
+        )
 
 
 def main() -> None:
@@ -96,7 +114,12 @@ def main() -> None:
     page = PAGE.read_text(encoding="utf-8")
     if "--check" in sys.argv[1:]:
         found = "\n".join(differences(page))
-        sys.exit(f"{found}\n{PAGE.name} shows what is not printed any more; run: python docs/make_tour.py" if found else 0)
+        sys.exit(
+            f"{found}\n{PAGE.name} shows what is not printed any more; run: python"
+            " docs/make_tour.py"
+            if found
+            else 0
+        )
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         PAGE.write_text(made(page, Path(folder)), encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Log from inside a training: what is logged is on disk when the call returns, and the code is that of the start."""
+"""Log from inside a training: what is logged is on disk when the call returns, and the code is that
+of the start."""
 
 import os
 import subprocess

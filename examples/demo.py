@@ -1,4 +1,5 @@
-"""A tour in a scratch repository: train, record, change, compare, go back, and get the recorded metric again."""
+"""A tour in a scratch repository: train, record, change, compare, go back, and get the recorded
+metric again."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ def call(*command: str) -> str:
     """Show a command and what it prints; return its standard output."""
     print(f"\n$ {' '.join(command)}", flush=True)
     done = subprocess.run(
-        command, cwd=SCRATCH, env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}, capture_output=True, text=True
+        command,
+        cwd=SCRATCH,
+        env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
     )
     print(done.stderr + done.stdout, end="", flush=True)
     if done.returncode:
@@ -63,7 +68,16 @@ def main() -> None:
     call("gitexp", "run", "--", "python", "train.py", "--depth", "6")
     train.write_text(TRAIN.format(model="GradientBoostingRegressor"))
     call("gitexp", "run", "--label", "boosting", "--", "python", "train.py", "--depth", "2")
-    call("gitexp", "log", "--param", "source=paper", "--metric", "rmse=60.0", "--message", "The value in the paper")
+    call(
+        "gitexp",
+        "log",
+        "--param",
+        "source=paper",
+        "--metric",
+        "rmse=60.0",
+        "--message",
+        "The value in the paper",
+    )
     call("gitexp", "list")
     call("gitexp", "diff", "exp-1", "exp-3")
     call("gitexp", "show", "exp-1")

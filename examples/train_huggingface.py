@@ -1,4 +1,5 @@
-"""Hugging Face's Trainer with its own MLflow callback: a small BERT, made here, learns to find a word."""
+"""Hugging Face's Trainer with its own MLflow callback: a small BERT, made here, learns to find a
+word."""
 
 import torch
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
@@ -7,7 +8,14 @@ torch.manual_seed(0)
 sentences = torch.randint(2, 30, (512, 8))
 examples = [{"input_ids": words, "labels": (words == 7).any().long()} for words in sentences]
 
-config = BertConfig(vocab_size=30, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, num_labels=2)
+config = BertConfig(
+    vocab_size=30,
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=64,
+    num_labels=2,
+)
 arguments = TrainingArguments(
     output_dir="out",
     report_to="mlflow",
@@ -20,5 +28,10 @@ arguments = TrainingArguments(
     save_strategy="no",
     use_cpu=True,
 )
-trainer = Trainer(BertForSequenceClassification(config), arguments, train_dataset=examples[:384], eval_dataset=examples[384:])
+trainer = Trainer(
+    BertForSequenceClassification(config),
+    arguments,
+    train_dataset=examples[:384],
+    eval_dataset=examples[384:],
+)
 trainer.train()

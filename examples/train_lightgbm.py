@@ -1,4 +1,5 @@
-"""LightGBM with MLflow's autologger: params, the curve, early stopping, the importance of features and the model."""
+"""LightGBM with MLflow's autologger: params, the curve, early stopping, the importance of features
+and the model."""
 
 import lightgbm
 import mlflow
@@ -12,10 +13,22 @@ train_x, valid_x, train_y, valid_y = train_test_split(data, target, random_state
 train, valid = lightgbm.Dataset(train_x, train_y), lightgbm.Dataset(valid_x, valid_y)
 
 booster = lightgbm.train(
-    {"objective": "multiclass", "num_class": 3, "learning_rate": 0.3, "num_leaves": 7, "num_threads": 1, "verbose": -1},
+    {
+        "objective": "multiclass",
+        "num_class": 3,
+        "learning_rate": 0.3,
+        "num_leaves": 7,
+        "num_threads": 1,
+        "verbose": -1,
+    },
     train,
     num_boost_round=100,
     valid_sets=[valid],
     callbacks=[lightgbm.early_stopping(5), lightgbm.log_evaluation(10)],
 )
-print("best round:", booster.best_iteration, "log loss:", booster.best_score["valid_0"]["multi_logloss"])
+print(
+    "best round:",
+    booster.best_iteration,
+    "log loss:",
+    booster.best_score["valid_0"]["multi_logloss"],
+)

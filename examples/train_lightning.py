@@ -14,7 +14,9 @@ class Classifier(lightning.LightningModule):
     def __init__(self, hidden: int = 64, lr: float = 0.01) -> None:
         super().__init__()
         self.save_hyperparameters()
-        self.layers = torch.nn.Sequential(torch.nn.Linear(64, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 10))
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(64, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 10)
+        )
 
     def training_step(self, batch, _):
         loss = functional.cross_entropy(self.layers(batch[0]), batch[1])
@@ -22,7 +24,11 @@ class Classifier(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch, _):
-        self.log("val_accuracy", (self.layers(batch[0]).argmax(dim=1) == batch[1]).float().mean(), prog_bar=True)
+        self.log(
+            "val_accuracy",
+            (self.layers(batch[0]).argmax(dim=1) == batch[1]).float().mean(),
+            prog_bar=True,
+        )
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
@@ -31,6 +37,14 @@ class Classifier(lightning.LightningModule):
 mlflow.pytorch.autolog()
 lightning.seed_everything(0)
 images, digits = load_digits(return_X_y=True)
-train, valid = random_split(TensorDataset(torch.tensor(images / 16).float(), torch.tensor(digits)), [0.75, 0.25])
-trainer = lightning.Trainer(max_epochs=4, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+train, valid = random_split(
+    TensorDataset(torch.tensor(images / 16).float(), torch.tensor(digits)), [0.75, 0.25]
+)
+trainer = lightning.Trainer(
+    max_epochs=4,
+    accelerator="cpu",
+    logger=False,
+    enable_checkpointing=False,
+    enable_progress_bar=False,
+)
 trainer.fit(Classifier(), DataLoader(train, 64, shuffle=True), DataLoader(valid, 64))

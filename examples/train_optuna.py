@@ -17,7 +17,9 @@ def objective(trial: optuna.Trial) -> float:
             "max_depth": trial.suggest_int("max_depth", 1, 4),
         }
         mlflow.log_params(params)
-        scores = cross_val_score(GradientBoostingRegressor(n_estimators=40, random_state=0, **params), data, target, cv=3)
+        scores = cross_val_score(
+            GradientBoostingRegressor(n_estimators=40, random_state=0, **params), data, target, cv=3
+        )
         for fold, score in enumerate(scores):
             mlflow.log_metric("r2_fold", score, step=fold)
         mlflow.log_metric("r2", scores.mean())

@@ -1,4 +1,5 @@
-"""scikit-learn with MLflow's autologger: a grid search is one experiment, and each point of the grid a child of it."""
+"""scikit-learn with MLflow's autologger: a grid search is one experiment, and each point of the
+grid a child of it."""
 
 import mlflow
 from sklearn import metrics
@@ -13,7 +14,9 @@ mlflow.sklearn.autolog()
 data, target = load_diabetes(return_X_y=True, as_frame=True)
 train_x, test_x, train_y, test_y = train_test_split(data, target, random_state=0)
 
-search = GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [0.1, 1.0, 10.0]}, cv=3)
+search = GridSearchCV(
+    make_pipeline(StandardScaler(), Ridge()), {"ridge__alpha": [0.1, 1.0, 10.0]}, cv=3
+)
 search.fit(train_x, train_y)
 print("best:", search.best_params_)
 

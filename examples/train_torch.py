@@ -1,4 +1,5 @@
-"""A plain PyTorch loop: one line of gitexp's logs it, and nothing else of the script knows of it."""
+"""A plain PyTorch loop: one line of gitexp's logs it, and nothing else of the script knows of
+it."""
 
 import torch
 from sklearn.datasets import load_digits
@@ -9,12 +10,16 @@ import gitexp
 
 torch.manual_seed(0)
 images, digits = load_digits(return_X_y=True)
-split = train_test_split(torch.tensor(images / 16).float(), torch.tensor(digits), test_size=0.25, random_state=0)
+split = train_test_split(
+    torch.tensor(images / 16).float(), torch.tensor(digits), test_size=0.25, random_state=0
+)
 train_x, test_x, train_y, test_y = split
 
 lr, hidden, epochs = 0.1, 64, 5
 gitexp.log_params({"lr": lr, "hidden": hidden, "epochs": epochs})
-model = torch.nn.Sequential(torch.nn.Linear(64, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 10))
+model = torch.nn.Sequential(
+    torch.nn.Linear(64, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, 10)
+)
 optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
 
 for epoch in range(epochs):

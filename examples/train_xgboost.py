@@ -12,7 +12,13 @@ train_x, valid_x, train_y, valid_y = train_test_split(data, target, random_state
 train, valid = xgboost.DMatrix(train_x, train_y), xgboost.DMatrix(valid_x, valid_y)
 
 booster = xgboost.train(
-    {"objective": "binary:logistic", "eval_metric": "logloss", "eta": 0.3, "max_depth": 3, "nthread": 1},
+    {
+        "objective": "binary:logistic",
+        "eval_metric": "logloss",
+        "eta": 0.3,
+        "max_depth": 3,
+        "nthread": 1,
+    },
     train,
     num_boost_round=60,
     evals=[(train, "train"), (valid, "valid")],

@@ -45,7 +45,8 @@ _HOMES = {
     "gitexp.runs.log": ("log",),
     "gitexp.formats.experiment": ("Experiment", "MetricPoint"),
     "gitexp.runs.active": (
-        "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything", "start_run",
+        "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param",
+        "log_params", "seed_everything", "start_run",
     ),
     "gitexp.runs.run": ("Run",),
     "gitexp.store.remote.sharing": ("pull", "push"),
@@ -57,8 +58,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "import_runs",
-    "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run", "sweep",
+    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "autolog", "diff", "end_run",
+    "experiments", "get", "import_runs",
+    "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push",
+    "seed_everything", "start_run", "sweep",
     "track",
 ]  # fmt: skip
 

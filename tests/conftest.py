@@ -1,4 +1,5 @@
-"""Real repositories in sealed surroundings: no test sees the user's home, git configuration or variables."""
+"""Real repositories in sealed surroundings: no test sees the user's home, git configuration or
+variables."""
 
 from __future__ import annotations
 
@@ -17,13 +18,17 @@ from warm import Warm, warmed
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let what the tested processes leave in the temporary folder (the killed ones cannot help it) go with the last test.
+    """Let what the tested processes leave in the temporary folder (the killed ones cannot help it)
+    go with the last test.
 
-    The name stays short, since a socket's path has to fit into 107 bytes; pytest's own folders stay where they are.
+    The name stays short, since a socket's path has to fit into 107 bytes; pytest's own folders stay
+    where they are.
     """
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-        config.stash[_SCRATCH] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="t")
+        config.stash[_SCRATCH] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(
+            prefix="t"
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -42,9 +47,12 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 def seal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do so with this home: what tests of one module share is made before ``sealed``, and seals itself."""
+    """Do so with this home: what tests of one module share is made before ``sealed``, and seals
+    itself."""
     for name in list(os.environ):
-        if name.startswith(("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")) or name in (
+        if name.startswith(
+            ("GIT_", "GITEXP_", "MLFLOW_", "DAGSHUB_", "SLURM_", "OMPI_")
+        ) or name in (
             "RANK",
             "LOCAL_RANK",
             "NODE_RANK",
@@ -69,7 +77,12 @@ class Project:
     def git(self, *args: str, check: bool = True, cwd: Path | None = None) -> str:
         """Run git in it and return what it prints, stripped."""
         done = subprocess.run(
-            ["git", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape", stdin=subprocess.DEVNULL
+            ["git", *args],
+            cwd=cwd or self.root,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            stdin=subprocess.DEVNULL,
         )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout.strip()
@@ -90,22 +103,36 @@ class Project:
         return self.git("rev-parse", "HEAD")
 
     def run(
-        self, *args: str, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 600
+        self,
+        *args: str,
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        timeout: float = 600,
     ) -> subprocess.CompletedProcess[str]:
         """Run gitexp's command line as a user would, in a process of its own."""
         return subprocess.run(
-            [sys.executable, "-m", "gitexp", *args], cwd=cwd or self.root, capture_output=True, text=True, errors="surrogateescape",
-            timeout=timeout, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})}, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, "-m", "gitexp", *args],
+            cwd=cwd or self.root,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=timeout,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})},
+            stdin=subprocess.DEVNULL,
+        )
 
-    def gitexp(self, *args: str, code: int = 0, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    def gitexp(
+        self, *args: str, code: int = 0, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> str:
         """Run gitexp, require the exit code, and return its standard output."""
         done = self.run(*args, cwd=cwd, env=env)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done.stdout
 
-    def error(self, *args: str, code: int = 2, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    def error(
+        self, *args: str, code: int = 2, cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> str:
         """Run gitexp, require that it fails with the code in one line, and return the line."""
         done = self.run(*args, cwd=cwd, env=env)
         assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -120,7 +147,12 @@ class Project:
 
     def fsck(self) -> None:
         """Require that git finds nothing wrong."""
-        done = subprocess.run(["git", "fsck", "--strict", "--no-dangling"], cwd=self.root, capture_output=True, text=True)
+        done = subprocess.run(
+            ["git", "fsck", "--strict", "--no-dangling"],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         assert "error" not in done.stdout + done.stderr
 

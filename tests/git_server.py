@@ -1,4 +1,5 @@
-"""A git server over smart HTTP on loopback: ``git http-backend`` behind a small WSGI server, with basic authentication."""
+"""A git server over smart HTTP on loopback: ``git http-backend`` behind a small WSGI server, with
+basic authentication."""
 
 from __future__ import annotations
 
@@ -27,9 +28,14 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """Serve the bare repositories in a folder, and yield the address that a repository's name completes."""
-    with make_server("127.0.0.1", 0, _application(folder), server_class=_Server, handler_class=_Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    """Serve the bare repositories in a folder, and yield the address that a repository's name
+    completes."""
+    with make_server(
+        "127.0.0.1", 0, _application(folder), server_class=_Server, handler_class=_Quiet
+    ) as server:
+        thread = threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        )
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/"
@@ -39,7 +45,8 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def helper(token: str = TOKEN) -> str:
-    """Return a git credential helper that knows the token: the way that keeps it out of addresses and arguments."""
+    """Return a git credential helper that knows the token: the way that keeps it out of addresses
+    and arguments."""
     return f"!f() {{ echo username={USER}; echo password={token}; }}; f"
 
 
@@ -48,24 +55,52 @@ def _application(folder: Path) -> Callable[[dict[str, Any], Callable[..., Any]],
 
     def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("HTTP_AUTHORIZATION") != allowed:
-            start("401 Unauthorized", [("WWW-Authenticate", 'Basic realm="git"'), ("Content-Length", "0")])
+            start(
+                "401 Unauthorized",
+                [("WWW-Authenticate", 'Basic realm="git"'), ("Content-Length", "0")],
+            )
             return [b""]
         length = int(environ.get("CONTENT_LENGTH") or 0)
         cgi = {
-            "GIT_PROJECT_ROOT": str(folder), "GIT_HTTP_EXPORT_ALL": "1", "REMOTE_USER": USER, "PATH_INFO": environ["PATH_INFO"],
-            "QUERY_STRING": environ.get("QUERY_STRING", ""), "REQUEST_METHOD": environ["REQUEST_METHOD"],
-            "CONTENT_TYPE": environ.get("CONTENT_TYPE", ""), "CONTENT_LENGTH": str(length), "REMOTE_ADDR": "127.0.0.1",
+            "GIT_PROJECT_ROOT": str(folder), "GIT_HTTP_EXPORT_ALL": "1", "REMOTE_USER": USER,
+            "PATH_INFO": environ["PATH_INFO"],
+            "QUERY_STRING": environ.get("QUERY_STRING", ""),
+            "REQUEST_METHOD": environ["REQUEST_METHOD"],
+            "CONTENT_TYPE": environ.get("CONTENT_TYPE", ""), "CONTENT_LENGTH": str(length),
+            "REMOTE_ADDR": "127.0.0.1",
         }  # fmt: skip
-        for name, variable in (("HTTP_GIT_PROTOCOL", "GIT_PROTOCOL"), ("HTTP_CONTENT_ENCODING", "HTTP_CONTENT_ENCODING")):
+        for name, variable in (
+            ("HTTP_GIT_PROTOCOL", "GIT_PROTOCOL"),
+            ("HTTP_CONTENT_ENCODING", "HTTP_CONTENT_ENCODING"),
+        ):
             if name in environ:
                 cgi[variable] = environ[name]
-        body = _chunked(environ) if environ.get("HTTP_TRANSFER_ENCODING") == "chunked" else environ["wsgi.input"].read(length)
+        body = (
+            _chunked(environ)
+            if environ.get("HTTP_TRANSFER_ENCODING") == "chunked"
+            else environ["wsgi.input"].read(length)
+        )
         cgi.update({} if length else {"CONTENT_LENGTH": str(len(body))})
-        done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env={**os.environ, **cgi}, check=False)
+        done = subprocess.run(
+            ["git", "http-backend"],
+            input=body,
+            capture_output=True,
+            env={**os.environ, **cgi},
+            check=False,
+        )
         head, _, answer = done.stdout.partition(b"\r\n\r\n")
-        headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in head.decode().split("\r\n"))]
+        headers = [
+            (name, value.strip())
+            for name, _, value in (line.partition(":") for line in head.decode().split("\r\n"))
+        ]
         status = next((value for name, value in headers if name == "Status"), "200 OK")
-        start(status, [*((name, value) for name, value in headers if name != "Status"), ("Content-Length", str(len(answer)))])
+        start(
+            status,
+            [
+                *((name, value) for name, value in headers if name != "Status"),
+                ("Content-Length", str(len(answer))),
+            ],
+        )
         return [answer]
 
     return application

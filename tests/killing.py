@@ -1,9 +1,11 @@
-"""Kills real runs at random moments, in forks of one process that has everything imported: a kill costs a run or two and no more.
+"""Kills real runs at random moments, in forks of one process that has everything imported: a kill
+costs a run or two and no more.
 
     python tests/killing.py REPOSITORY SEED COUNT
 
-Prints a line of JSON for each kill: what the killed process had logged, and what was wrong afterwards. The moments are uniform over
-one and a half times what a run takes on this machine just now, so that starts, logging and ends are hit alike, also on a slow one.
+Prints a line of JSON for each kill: what the killed process had logged, and what was wrong
+afterwards. The moments are uniform over one and a half times what a run takes on this machine just
+now, so that starts, logging and ends are hit alike, also on a slow one.
 """
 
 from __future__ import annotations
@@ -98,7 +100,15 @@ def main(root: Path, seed: int, count: int) -> None:
         took = time.monotonic() - began
         if [*after.values()] != [ROWS]:
             wrong["the next run"] = str(after)
-        print(json.dumps({"logged": {**logged, **after}, "wrong": {what: text for what, text in wrong.items() if text}}), flush=True)
+        print(
+            json.dumps(
+                {
+                    "logged": {**logged, **after},
+                    "wrong": {what: text for what, text in wrong.items() if text},
+                }
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

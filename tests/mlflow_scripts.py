@@ -1,4 +1,5 @@
-"""Training scripts that log with MLflow, run in forks that have MLflow imported, in a repository of the test's own."""
+"""Training scripts that log with MLflow, run in forks that have MLflow imported, in a repository of
+the test's own."""
 
 from __future__ import annotations
 
@@ -58,11 +59,14 @@ class Training:
     def start(self, script: str, *args: str, name: str = "train.py", **environ: str) -> Script:
         """Write a script into the repository and start it there."""
         file = self.project.root / name
-        if not file.exists() or file.read_text() != dedent(script):  # one that runs already may be reading it
+        # one that runs already may be reading it
+        if not file.exists() or file.read_text() != dedent(script):
             self.project.write(name, dedent(script))
         return self._warm.start(file, *args, cwd=None, **{**self._environ, **environ})
 
-    def run(self, script: str, *args: str, name: str = "train.py", code: int = 0, **environ: str) -> Ended:
+    def run(
+        self, script: str, *args: str, name: str = "train.py", code: int = 0, **environ: str
+    ) -> Ended:
         """Run a script to its end, and require its exit code."""
         ended = self.start(script, *args, name=name, **environ).wait()
         assert ended.code == code, f"exit code {ended.code}\n{ended.out}\n{ended.err}"
@@ -70,4 +74,7 @@ class Training:
 
     def experiments(self, *options: str) -> dict[str, Any]:
         """Return the experiments as ``gitexp list --json`` says, by name."""
-        return {item["name"]: item for item in json.loads(self.project.gitexp("list", "--json", *options))}
+        return {
+            item["name"]: item
+            for item in json.loads(self.project.gitexp("list", "--json", *options))
+        }

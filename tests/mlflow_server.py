@@ -1,4 +1,5 @@
-"""A real MLflow server for tests: on a free port of this machine, with its own database, stopped with all its processes."""
+"""A real MLflow server for tests: on a free port of this machine, with its own database, stopped
+with all its processes."""
 
 from __future__ import annotations
 
@@ -28,12 +29,20 @@ def served(folder: Path) -> Iterator[str]:
     """Run ``mlflow server`` with a database in ``folder`` and yield its address."""
     port = free_port()
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--port", str(port),
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}", "--port", str(port),
         "--artifacts-destination", str(folder / "artifacts"), "--workers", "1",
     ]  # fmt: skip
-    env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    env = {
+        **os.environ,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     with open(folder / "server.log", "wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         _wait(f"http://127.0.0.1:{port}/health", process, folder / "server.log")
         yield f"http://127.0.0.1:{port}"

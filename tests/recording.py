@@ -1,4 +1,5 @@
-"""Experiments for tests to read: recorded through the library, in some 30 ms each, without the command line."""
+"""Experiments for tests to read: recorded through the library, in some 30 ms each, without the
+command line."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ def record(
         params: flat or nested; dotted names nest.
         metrics: ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps from 0.
         started: now, unless it is said.
-        draft: any other field of ``store.Draft``: labels, status, group, title, duration, name, note, command, advance...
+        draft: any other field of ``store.Draft``: labels, status, group, title, duration, name,
+            note, command, advance...
     """
     repo = Repo.discover(project.root)
     free = result_paths.ours(repo)
@@ -47,9 +49,15 @@ def record(
     try:
         taken = snapshot.take(repo, settings.load(repo.root), index, free)
         points = metric_files.from_mapping(metrics or {}, int(start.timestamp() * 1000))
-        fields: dict[str, Any] = {"files": result_paths.choose(free), "requirements": REQUIREMENTS, **draft}
+        fields: dict[str, Any] = {
+            "files": result_paths.choose(free),
+            "requirements": REQUIREMENTS,
+            **draft,
+        }
         last = metric_files.last_values(points)
-        whole = store.Draft(nest((params or {}).items()), metric_files.dump(points), last, start, **fields)
+        whole = store.Draft(
+            nest((params or {}).items()), metric_files.dump(points), last, start, **fields
+        )
         return store.record(repo, taken, whole).experiment
     finally:
         index.unlink(missing_ok=True)

@@ -29,11 +29,17 @@ class Terminal:
         self.seen = ""
         self.side, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 80, 0, 0))
-        base = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES", "LESS", "PAGER", "NO_COLOR")}
-        # a process of its own makes the terminal the controlling one, so that Ctrl-C reaches everything that runs in it
+        base = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("COLUMNS", "LINES", "LESS", "PAGER", "NO_COLOR")
+        }
+        # a process of its own makes the terminal the controlling one, so that Ctrl-C reaches
+        # everything that runs in it
         start = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", start, *command], cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs,
+            [sys.executable, "-c", start, *command], cwd=folder, stdin=theirs, stdout=theirs,
+            stderr=theirs,
             env={**base, "PYTHONPATH": str(Path(__file__).parents[1]), "TERM": "xterm", **env},
         )  # fmt: skip
         os.close(theirs)
@@ -43,7 +49,8 @@ class Terminal:
         os.write(self.side, keys.encode())
 
     def type_until(self, keys: str, text: str) -> None:
-        """Press keys, again and again as people do (less throws away what comes while it is interrupted), until a text is seen."""
+        """Press keys, again and again as people do (less throws away what comes while it is
+        interrupted), until a text is seen."""
         for _ in range(PATIENCE):
             self.type(keys)
             self._read(lambda: text in self.seen, seconds=1)

@@ -20,11 +20,16 @@ def labels(project: Project, ref: str) -> list[str]:
 def test_labels_come_and_go_and_the_commit_stays(project: Project) -> None:
     made = [record(project, labels=("old",)), record(project)]
     head = project.git("rev-parse", "HEAD")
-    assert project.gitexp("label", "exp-1", "2", "+conv", "+wide") == "exp-1: conv, old, wide\nexp-2: conv, wide\n"
+    assert (
+        project.gitexp("label", "exp-1", "2", "+conv", "+wide")
+        == "exp-1: conv, old, wide\nexp-2: conv, wide\n"
+    )
     assert project.gitexp("label", "1", "-old", "-wide", "+new") == "exp-1: conv, new\n"
     assert project.gitexp("label", "1..2") == "exp-1: conv, new\nexp-2: conv, wide\n"
     assert labels(project, "1") == ["conv", "new"]
-    assert project.gitexp("list", "--where", "label = wide", "--json") == project.gitexp("list", "2", "--json")
+    assert project.gitexp("list", "--where", "label = wide", "--json") == project.gitexp(
+        "list", "2", "--json"
+    )
     assert project.git("rev-parse", "HEAD", "exp-1^{}").split() == [head, made[0].id]
     project.fsck()
 
@@ -37,7 +42,11 @@ def test_a_label_that_starts_like_an_option_is_removed_all_the_same(project: Pro
 def test_removing_what_is_not_there_says_so_and_changes_nothing(project: Project) -> None:
     record(project, labels=("conv",))
     done = project.run("label", "1", "-nothing", "+conv")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "exp-1: conv\n", "exp-1 has no label 'nothing'\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "exp-1: conv\n",
+        "exp-1 has no label 'nothing'\n",
+    )
     assert project.git("for-each-ref", "refs/notes") == ""
 
 
@@ -55,7 +64,10 @@ def test_notes_are_kept_in_order(project: Project) -> None:
     project.gitexp("note", "1", "first", "thought")
     project.write("why.txt", "second\nthought\n")
     project.gitexp("note", "1", "-F", "why.txt")
-    assert json.loads(project.gitexp("show", "1", "--json"))["notes"] == ["first thought", "second\nthought"]
+    assert json.loads(project.gitexp("show", "1", "--json"))["notes"] == [
+        "first thought",
+        "second\nthought",
+    ]
     assert project.gitexp("list", "--where", "note ~ 'second'", "-c", "started").count("exp-1") == 1
     assert "needs a text" in project.error("note", "1")
     assert "given twice" in project.error("note", "1", "x", "-F", "why.txt")
@@ -86,10 +98,20 @@ def test_rm_takes_all_or_nothing(project: Project) -> None:
 
 def completions(project: Project, line: str) -> list[str]:
     words = line.split(" ")
-    env = {"_GITEXP_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
+    env = {
+        "_GITEXP_COMPLETE": "bash_complete",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(len(words) - 1),
+    }
     code = "from gitexp.cli import cli; cli(prog_name='gitexp')"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **env}
-    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project.root,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     return [item.split(",", 1)[1] for item in done.stdout.splitlines() if item]
 
 
@@ -97,7 +119,12 @@ def test_the_shell_completes_experiments_params_and_metrics(project: Project) ->
     record(project, {"lr": 1, "log_every": 5}, {"loss": 1.0, "rmse": 2.0})
     record(project)
     assert completions(project, "gitexp show e") == ["exp-2", "exp-1"]
-    assert completions(project, "gitexp label exp-1..") == ["exp-1..exp-2", "exp-1..exp-1", "exp-1..best:", "exp-1..worst:"]
+    assert completions(project, "gitexp label exp-1..") == [
+        "exp-1..exp-2",
+        "exp-1..exp-1",
+        "exp-1..best:",
+        "exp-1..worst:",
+    ]
     assert completions(project, "gitexp show best:l") == ["best:loss"]
     assert completions(project, "gitexp best r") == ["rmse"]
     assert completions(project, "gitexp curve r") == ["rmse"]

@@ -30,11 +30,16 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def history(project: Project, runs: Path) -> Project:
-    """Ten commits, of which the seventh made rmse worse and the fifth does not run; experiments at both ends."""
+    """Ten commits, of which the seventh made rmse worse and the fifth does not run; experiments at
+    both ends."""
     project.commit("first", train_py=TRAIN.format(runs=str(runs)), model_py="value = 10\n")
     project.gitexp("run", "--no-advance", "--", PYTHON, "train.py")
     for at in range(2, 11):
-        text = "raise SystemExit('broken')\n" if at == 5 else f"value = {10 if at < 7 else 20}\n# {at}\n"
+        text = (
+            "raise SystemExit('broken')\n"
+            if at == 5
+            else f"value = {10 if at < 7 else 20}\n# {at}\n"
+        )
         project.commit(f"change {at}", model_py=text)
     project.gitexp("run", "--no-advance", "--", PYTHON, "train.py")
     runs.unlink()
@@ -70,25 +75,40 @@ def test_recorded_experiments_answer_without_running(project: Project, runs: Pat
 
 
 def test_repeats_fill_up_with_runs_and_show_the_interval(history: Project, runs: Path) -> None:
-    done = history.run("bisect", "--metric", "rmse", "--max", "15", "--repeats", "3", "exp-1", "exp-2", "--yes")
+    done = history.run(
+        "bisect", "--metric", "rmse", "--max", "15", "--repeats", "3", "exp-1", "exp-2", "--yes"
+    )
     assert "change 7" in done.stdout
     assert "(10 to 10 in 3), run" in done.stderr
     assert len(runs.read_text().splitlines()) >= 6
 
 
 def test_a_search_that_cannot_be_says_why(history: Project) -> None:
-    assert "say what is good" in history.error("bisect", "--metric", "rmse", "exp-1", "exp-2", "--yes")
+    assert "say what is good" in history.error(
+        "bisect", "--metric", "rmse", "exp-1", "exp-2", "--yes"
+    )
     done = history.run("bisect", "--metric", "rmse", "--max", "15", "exp-2", "exp-1", "--yes")
     assert done.returncode == 2
     assert "exp-2 has rmse=20" in done.stderr
-    assert "no metric 'r2'" in history.run("bisect", "--metric", "r2", "--max", "1", "exp-1", "exp-2", "--yes").stderr
-    assert "--yes" in history.run("bisect", "--metric", "rmse", "--max", "15", "exp-1", "exp-2").stderr
+    assert (
+        "no metric 'r2'"
+        in history.run("bisect", "--metric", "r2", "--max", "1", "exp-1", "exp-2", "--yes").stderr
+    )
+    assert (
+        "--yes" in history.run("bisect", "--metric", "rmse", "--max", "15", "exp-1", "exp-2").stderr
+    )
 
 
 def test_a_change_is_taken_apart(project: Project, runs: Path) -> None:
     """Code did 5, the option 2, the params file 1.5, and one more option that does nothing 0."""
-    script = TRAIN.format(runs=str(runs)).replace("value + lr", "value + lr + yaml.safe_load(open('params.yaml'))['model']['bias']")
-    project.commit(train_py="import yaml\n" + script, model_py="value = 10\n", params_yaml="model:\n  bias: 1.0\n  name: a\n")
+    script = TRAIN.format(runs=str(runs)).replace(
+        "value + lr", "value + lr + yaml.safe_load(open('params.yaml'))['model']['bias']"
+    )
+    project.commit(
+        train_py="import yaml\n" + script,
+        model_py="value = 10\n",
+        params_yaml="model:\n  bias: 1.0\n  name: a\n",
+    )
     project.gitexp("run", "--", PYTHON, "train.py", "--lr", "1")
     project.commit(model_py="value = 15\n", params_yaml="model:\n  bias: 2.5\n  name: a\n")
     project.gitexp("run", "--", PYTHON, "train.py", "--lr", "3", "--seed", "1")
@@ -122,4 +142,7 @@ def test_a_single_difference_needs_no_run(project: Project, runs: Path) -> None:
     assert "nothing else differs" in shown
     assert not runs.exists()
     project.gitexp("run", "--", PYTHON, "train.py", "--lr", "2")
-    assert "nothing that gitexp can try differs" in project.run("why", "exp-2", "exp-3", "--yes").stderr
+    assert (
+        "nothing that gitexp can try differs"
+        in project.run("why", "exp-2", "exp-3", "--yes").stderr
+    )

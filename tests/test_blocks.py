@@ -1,4 +1,5 @@
-"""The blocks of columns in the index: whatever becomes of them or of their rows, a table holds what the experiments say."""
+"""The blocks of columns in the index: whatever becomes of them or of their rows, a table holds what
+the experiments say."""
 
 from __future__ import annotations
 
@@ -52,9 +53,15 @@ def many(project: Project) -> Project:
     commit = project.git("rev-parse", "HEAD")
     stream = b""
     for at in range(COUNT):
-        summary = {"status": "finished", "started": f"2026-01-01T00:{at // 60:02d}:{at % 60:02d}.000Z", "params": {"lr": at}}
+        summary = {
+            "status": "finished",
+            "started": f"2026-01-01T00:{at // 60:02d}:{at % 60:02d}.000Z",
+            "params": {"lr": at},
+        }
         text = message.tag_message(f"exp-{at}", summary).encode()
-        stream += f"tag exp-{at}\nfrom {commit}\ntagger Ada <ada@example.org> 1767225600 +0000\n".encode()
+        stream += (
+            f"tag exp-{at}\nfrom {commit}\ntagger Ada <ada@example.org> 1767225600 +0000\n".encode()
+        )
         stream += b"data %d\n%b\n" % (len(text), text)
     subprocess.run(["git", "fast-import", "--quiet"], cwd=project.root, input=stream, check=True)
     assert table(project) == [*reversed(range(COUNT))]
@@ -89,18 +96,28 @@ def test_what_people_and_processes_add_later_is_in_the_table(project: Project) -
 
 def test_a_filter_needs_only_the_blocks_that_it_finds(many: Project) -> None:
     change(many, "DELETE FROM block")
-    assert list(gitexp.experiments(where=f"lr < {SIZE // 2}")["params.lr"]) == [*reversed(range(SIZE // 2))]
+    assert list(gitexp.experiments(where=f"lr < {SIZE // 2}")["params.lr"]) == [
+        *reversed(range(SIZE // 2))
+    ]
     assert kept(many) == [0]
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
-        "data = substr(data, 1, length(data) - 1)", "data = substr(data, 1, length(data) / 2)", "data = substr(data, 2)", "data = NULL", "data = 5",
-        "data = x''", "data = 'text'", "data = zeroblob(length(data))", "data = (SELECT data FROM block AS other WHERE number = 0)",
-        "number = number + 5000", "number = 7 WHERE number = 1",
+        "data = substr(data, 1, length(data) - 1)",
+        "data = substr(data, 1, length(data) / 2)",
+        "data = substr(data, 2)",
+        "data = NULL",
+        "data = 5",
+        "data = x''",
+        "data = 'text'",
+        "data = zeroblob(length(data))",
+        "data = (SELECT data FROM block AS other WHERE number = 0)",
+        "number = number + 5000",
+        "number = 7 WHERE number = 1",
     ],
-)  # fmt: skip
+)
 def test_spoilt_blocks_are_made_again(many: Project, spoil: str) -> None:
     change(many, f"UPDATE block SET {spoil}")
     assert table(many) == [*reversed(range(COUNT))]
@@ -122,8 +139,11 @@ def test_where_the_table_of_blocks_is_gone_they_are_read_around(many: Project) -
     assert table(many) == [0.5, *reversed(range(COUNT))]
 
 
-def test_a_block_that_was_overtaken_while_it_was_made_is_not_kept(many: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process takes an experiment in, between the reading of the rows and the writing of the block."""
+def test_a_block_that_was_overtaken_while_it_was_made_is_not_kept(
+    many: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process takes an experiment in, between the reading of the rows and the writing of
+    the block."""
     change(many, "DELETE FROM block")
     keep = blocks._keep
 
@@ -160,7 +180,10 @@ def test_eight_processes_at_once_agree(many: Project) -> None:
     change(many, "DELETE FROM block")
     program = "import gitexp; print(int(gitexp.experiments()['params.lr'].sum()))"
     words = [sys.executable, "-c", program]
-    started = [subprocess.Popen(words, cwd=many.root, env=environment(), stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    started = [
+        subprocess.Popen(words, cwd=many.root, env=environment(), stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
     assert [process.communicate()[0] for process in started] == [f"{sum(range(COUNT))}\n"] * 8
     assert table(many) == [*reversed(range(COUNT))]
 

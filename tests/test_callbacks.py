@@ -1,4 +1,5 @@
-"""The callbacks that need no MLflow: a real training with each library becomes an experiment, or joins the run that is going on.
+"""The callbacks that need no MLflow: a real training with each library becomes an experiment, or
+joins the run that is going on.
 
 The trainings are those of docs/libraries.md, as they are written there, where the page shows one.
 """
@@ -30,7 +31,8 @@ def nothing_left_open() -> Iterator[None]:
 
 
 def shown(project: Project, library: str) -> gitexp.Experiment:
-    """Run what the page shows for a library, as it is written there, and return the experiment that it made."""
+    """Run what the page shows for a library, as it is written there, and return the experiment that
+    it made."""
     runpy.run_path(str(project.write("train.py", SHOWN[library])), run_name="__main__")
     return gitexp.get("@")
 
@@ -55,7 +57,15 @@ def falls(experiment: gitexp.Experiment, name: str) -> bool:
 
 
 def test_each_script_of_the_page_is_run_here() -> None:
-    assert SHOWN.keys() == {"Keras", "PyTorch Lightning", "XGBoost", "LightGBM", "CatBoost", "Hugging Face", "Optuna"}
+    assert SHOWN.keys() == {
+        "Keras",
+        "PyTorch Lightning",
+        "XGBoost",
+        "LightGBM",
+        "CatBoost",
+        "Hugging Face",
+        "Optuna",
+    }
     assert PAGE.count("```python") == len(SHOWN)
 
 
@@ -74,7 +84,9 @@ def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> Non
 
     x, y = data()
     noise = np.random.default_rng(1).normal(size=64)
-    model = xgboost.XGBRegressor(n_estimators=50, early_stopping_rounds=2, callbacks=[GitexpCallback()])
+    model = xgboost.XGBRegressor(
+        n_estimators=50, early_stopping_rounds=2, callbacks=[GitexpCallback()]
+    )
     model.fit(x, y, eval_set=[(x, noise)], verbose=False)
     made = gitexp.get("@")
     assert made.metrics["best_iteration"] == model.best_iteration
@@ -84,7 +96,11 @@ def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> Non
 def test_lightgbm(project: Project) -> None:
     pytest.importorskip("lightgbm")
     made = shown(project, "LightGBM")
-    assert (made.status, made.params["learning_rate"], made.params["num_iterations"]) == ("finished", 0.2, 20)
+    assert (made.status, made.params["learning_rate"], made.params["num_iterations"]) == (
+        "finished",
+        0.2,
+        20,
+    )
     assert steps(made, "training-l2") == [*range(20)]
     assert falls(made, "training-l2")
 
@@ -99,7 +115,13 @@ def test_lightgbm_that_stopped_early_is_ended_by_the_next_training(project: Proj
     for _ in range(2):
         train, valid = lightgbm.Dataset(x, y), lightgbm.Dataset(x, noise)
         stop = lightgbm.early_stopping(1, verbose=False)
-        lightgbm.train({"verbose": -1, "min_data_in_leaf": 5}, train, 50, valid_sets=[valid], callbacks=[callback, stop])
+        lightgbm.train(
+            {"verbose": -1, "min_data_in_leaf": 5},
+            train,
+            50,
+            valid_sets=[valid],
+            callbacks=[callback, stop],
+        )
     assert project.tags() == ["exp-1"]
     gitexp.end_run()
     assert project.tags() == ["exp-1", "exp-2"]
@@ -119,12 +141,16 @@ def test_catboost_logged_afterwards(project: Project) -> None:
     from gitexp.integrations import catboost as ours
 
     x, y = data()
-    model = catboost.CatBoostRegressor(iterations=4, depth=2, verbose=False, allow_writing_files=False).fit(x, y, eval_set=(x, y))
+    model = catboost.CatBoostRegressor(
+        iterations=4, depth=2, verbose=False, allow_writing_files=False
+    ).fit(x, y, eval_set=(x, y))
     with gitexp.start_run() as run:
         ours.log(model, run)
     made = gitexp.get("@")
     assert steps(made, "validation-RMSE") == [0, 1, 2, 3]
-    assert made.metrics["validation-RMSE"] == pytest.approx(model.get_evals_result()["validation"]["RMSE"][-1])
+    assert made.metrics["validation-RMSE"] == pytest.approx(
+        model.get_evals_result()["validation"]["RMSE"][-1]
+    )
     assert made.params["l2_leaf_reg"] == model.get_all_params()["l2_leaf_reg"]
 
 
@@ -172,7 +198,9 @@ def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
     from gitexp.integrations.optuna import GitexpCallback
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(study_name="plane", direction="minimize", sampler=optuna.samplers.RandomSampler(seed=1))
+    study = optuna.create_study(
+        study_name="plane", direction="minimize", sampler=optuna.samplers.RandomSampler(seed=1)
+    )
     before = project.git("rev-parse", "HEAD")
 
     def objective(trial: Any) -> float:
@@ -195,7 +223,14 @@ def test_a_training_inside_a_run_joins_it_and_leaves_it_open(project: Project) -
     x, y = data()
     with gitexp.start_run(params={"mine": 1}) as run:
         matrix = xgboost.DMatrix(x, y)
-        xgboost.train({}, matrix, 1, evals=[(matrix, "train")], verbose_eval=False, callbacks=[GitexpCallback()])
+        xgboost.train(
+            {},
+            matrix,
+            1,
+            evals=[(matrix, "train")],
+            verbose_eval=False,
+            callbacks=[GitexpCallback()],
+        )
         run.log_metric("after", 1.0)
     assert project.tags() == ["exp-1"]
     made = gitexp.get("exp-1")

@@ -1,4 +1,5 @@
-"""``gitexp checkout``: the experiment is there again, what is not in git stops it, and the printed line undoes it."""
+"""``gitexp checkout``: the experiment is there again, what is not in git stops it, and the printed
+line undoes it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from states import sources
 
 @pytest.fixture
 def two(project: Project) -> Project:
-    """Two experiments on main: exp-1 trained with one line, exp-2 with another and one file more."""
+    """Two experiments on main: exp-1 trained with one line, exp-2 with another and one file
+    more."""
     record(project, {"lr": 0.1}, {"rmse": 2})
     project.write("train.py", "print('other')\n")
     project.write("more/new.py", "x\n")
@@ -31,14 +33,20 @@ def undo_of(project: Project, *args: str) -> str:
     """Check out, and return the line that undoes it."""
     done = project.run("checkout", *args)
     assert done.returncode == 0, done.stderr
-    return next(line.removeprefix("to undo it: ") for line in done.stderr.splitlines() if line.startswith("to undo it: "))
+    return next(
+        line.removeprefix("to undo it: ")
+        for line in done.stderr.splitlines()
+        if line.startswith("to undo it: ")
+    )
 
 
 def do(project: Project, line: str) -> None:
     subprocess.run(["sh", "-c", line], cwd=project.root, check=True, capture_output=True)
 
 
-def test_the_code_and_results_of_an_experiment_are_there_again_and_its_line_undoes_it(two: Project) -> None:
+def test_the_code_and_results_of_an_experiment_are_there_again_and_its_line_undoes_it(
+    two: Project,
+) -> None:
     done = two.run("checkout", "exp-1")
     commit = two.git("rev-parse", "--short=10", "exp-1^{}")
     assert done.stdout == f"at exp-1 ({commit}), HEAD is detached\n"
@@ -79,7 +87,9 @@ def test_a_branch_can_be_begun_there(two: Project) -> None:
     [("train.py", "print('edited')\n"), ("more/new.py", "edited\n"), ("params.yml", "lr: 7\n")],
     ids=["a tracked file", "a file that the experiment lacks", "params that no experiment has"],
 )
-def test_work_that_is_not_committed_stops_it_and_nothing_changes(two: Project, path: str, text: str) -> None:
+def test_work_that_is_not_committed_stops_it_and_nothing_changes(
+    two: Project, path: str, text: str
+) -> None:
     two.write(path, text)
     before = two.git("status", "--porcelain"), two.git("rev-parse", "HEAD")
     assert f"would be lost: '{path}'" in two.error("checkout", "exp-1")
@@ -123,7 +133,10 @@ def test_other_untracked_and_ignored_files_stay(two: Project) -> None:
 
 
 def test_results_that_are_recorded_in_some_experiment_do_not_stop_it(two: Project) -> None:
-    do(two, "git cat-file blob exp-1:params.yml > params.yml; git cat-file blob exp-1:metrics.csv > metrics.csv")
+    do(
+        two,
+        "git cat-file blob exp-1:params.yml > params.yml; git cat-file blob exp-1:metrics.csv > metrics.csv",
+    )
     assert two.git("status", "--porcelain") != ""
     two.gitexp("checkout", "exp-1")
     assert two.git("status", "--porcelain") == ""
@@ -152,7 +165,9 @@ def test_nothing_is_stashed_where_git_could_not_bring_it_back(two: Project) -> N
 def test_nothing_is_stashed_beside_files_that_git_was_told_not_to_look_at(two: Project) -> None:
     two.git("update-index", "--assume-unchanged", "README.md")
     two.write("train.py", "mine\n")
-    assert "git stash fails beside assume-unchanged files: 'README.md'" in two.error("checkout", "exp-1", "--stash")
+    assert "git stash fails beside assume-unchanged files: 'README.md'" in two.error(
+        "checkout", "exp-1", "--stash"
+    )
     assert read(two, "train.py") == "mine\n"
 
 
@@ -215,10 +230,14 @@ def test_modes_links_and_odd_names_come_back_as_they_were(project: Project) -> N
 def test_options_that_exclude_each_other_are_refused(two: Project, tmp_path: Path) -> None:
     assert "choose one of" in two.error("checkout", "1", "--params-only", "--code-only")
     assert "-b creates a branch" in two.error("checkout", "1", "--params-only", "-b", "x")
-    assert "nothing to --stash" in two.error("checkout", "1", "--worktree", str(tmp_path / "x"), "--stash")
+    assert "nothing to --stash" in two.error(
+        "checkout", "1", "--worktree", str(tmp_path / "x"), "--stash"
+    )
 
 
-def test_a_tracked_folder_that_became_a_link_is_recorded_as_one_and_comes_back(two: Project, tmp_path: Path) -> None:
+def test_a_tracked_folder_that_became_a_link_is_recorded_as_one_and_comes_back(
+    two: Project, tmp_path: Path
+) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/new.py").write_text("not of this repository\n")
     (two.root / "more/new.py").unlink()
@@ -235,7 +254,9 @@ def test_a_tracked_folder_that_became_a_link_is_recorded_as_one_and_comes_back(t
 
 
 @pytest.mark.parametrize("how", [[], ["--code-only"]], ids=["whole", "code"])
-def test_what_git_does_not_track_in_a_folder_that_becomes_a_file_stops_it(two: Project, how: list[str]) -> None:
+def test_what_git_does_not_track_in_a_folder_that_becomes_a_file_stops_it(
+    two: Project, how: list[str]
+) -> None:
     (two.root / "more/new.py").unlink()
     (two.root / "more").rmdir()
     two.write("more", "a file now\n")

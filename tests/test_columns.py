@@ -1,4 +1,5 @@
-"""A DataFrame made of packed columns is the one that the summaries themselves would give, whatever values they hold."""
+"""A DataFrame made of packed columns is the one that the summaries themselves would give, whatever
+values they hold."""
 
 from __future__ import annotations
 
@@ -19,10 +20,45 @@ from gitexp.store.index import Index
 from recording import record
 
 PARAMS: list[dict[str, Any]] = [
-    {"lr": 0.1, "depth": 3, "name": "a", "on": True, "layers": [1, 2], "big": 2**63, "wide": 2**62 + 1, "gone": None},
-    {"lr": 1, "depth": 4, "name": "b", "on": False, "layers": [], "big": 1, "wide": 2**62 + 3, "gone": None},
-    {"lr": math.inf, "depth": 5, "name": "ü\u2028", "on": 1, "layers": [[1.5, None], {"k": "v"}], "big": -(2**64), "wide": 1},
-    {"lr": math.nan, "depth": 6, "name": "", "on": None, "layers": [math.inf], "big": 10**30, "wide": -(2**63), "extra": "only here"},
+    {
+        "lr": 0.1,
+        "depth": 3,
+        "name": "a",
+        "on": True,
+        "layers": [1, 2],
+        "big": 2**63,
+        "wide": 2**62 + 1,
+        "gone": None,
+    },
+    {
+        "lr": 1,
+        "depth": 4,
+        "name": "b",
+        "on": False,
+        "layers": [],
+        "big": 1,
+        "wide": 2**62 + 3,
+        "gone": None,
+    },
+    {
+        "lr": math.inf,
+        "depth": 5,
+        "name": "ü\u2028",
+        "on": 1,
+        "layers": [[1.5, None], {"k": "v"}],
+        "big": -(2**64),
+        "wide": 1,
+    },
+    {
+        "lr": math.nan,
+        "depth": 6,
+        "name": "",
+        "on": None,
+        "layers": [math.inf],
+        "big": 10**30,
+        "wide": -(2**63),
+        "extra": "only here",
+    },
     {},
     {"depth": 7, "lr": "adaptive", "wide": 5, "some": 2**60 + 1},
     {"depth": 8, "lr": 0.5, "wide": 6, "some": 0.5, "new\nline": 1, 'q"uo.te': 2},
@@ -42,26 +78,43 @@ METRICS: list[dict[str, Any]] = [
 def odd(project: Project) -> Project:
     """A repository whose experiments have values of all kinds."""
     for at, (params, metrics) in enumerate(zip(PARAMS, METRICS)):
-        last = {"status": "failed", "group": "some"} if at == 2 else {"labels": ("x", "y"), "duration": 1.5} if at == 3 else {}
-        record(project, params, {name: value for name, value in metrics.items() if value != 10**400}, **last)
+        last = (
+            {"status": "failed", "group": "some"}
+            if at == 2
+            else {"labels": ("x", "y"), "duration": 1.5}
+            if at == 3
+            else {}
+        )
+        record(
+            project,
+            params,
+            {name: value for name, value in metrics.items() if value != 10**400},
+            **last,
+        )
     return project
 
 
 def same(found: pd.DataFrame, wanted: pd.DataFrame) -> None:
-    """Require two tables to be equal; pandas 2 takes whole numbers past 64 bits for floats where it infers a table from records."""
+    """Require two tables to be equal; pandas 2 takes whole numbers past 64 bits for floats where it
+    infers a table from records."""
     pd.testing.assert_frame_equal(found, wanted, check_dtype=pd.__version__ >= "3")
 
 
 def slowly(root: Path) -> pd.DataFrame:
-    """Make the table from the summaries, one value at a time, as pandas infers it from Python's own."""
+    """Make the table from the summaries, one value at a time, as pandas infers it from Python's
+    own."""
     index = Index(Repo.discover(root))
-    rows = list(index.rows('ref.name, tag."commit", tag.author, tag.subject, tag.labels, tag.summary'))
+    rows = list(
+        index.rows('ref.name, tag."commit", tag.author, tag.subject, tag.labels, tag.summary')
+    )
     summaries = [json.loads(row[-1]) for row in rows]
     columns: dict[str, Any] = {
         "name": [row[0] for row in rows],
         "id": [row[1] for row in rows],
         "status": [item["status"] for item in summaries],
-        "started": pd.to_datetime(pd.Series([item["started"] for item in summaries]), format="ISO8601", utc=True),
+        "started": pd.to_datetime(
+            pd.Series([item["started"] for item in summaries]), format="ISO8601", utc=True
+        ),
         "duration": pd.Series([item.get("duration") for item in summaries], dtype=float),
         "author": [row[2] for row in rows],
         "branch": [item.get("branch") for item in summaries],
@@ -71,7 +124,9 @@ def slowly(root: Path) -> pd.DataFrame:
     }
     for family, kind in (("params", None), ("metrics", float)):
         for key in dict.fromkeys(key for item in summaries for key in item.get(family, {})):
-            columns[f"{family}.{key}"] = pd.Series([item.get(family, {}).get(key) for item in summaries], dtype=kind)
+            columns[f"{family}.{key}"] = pd.Series(
+                [item.get(family, {}).get(key) for item in summaries], dtype=kind
+            )
     return pd.DataFrame(columns)
 
 
@@ -82,7 +137,11 @@ def test_odd_values_come_out_as_from_the_summaries(odd: Project) -> None:
 @pytest.mark.parametrize("chosen", [[0], [4], [0, 1], [1, 6], [5, 6], [2, 3, 4]])
 def test_so_do_the_types_of_some_of_them(project: Project, chosen: list[int]) -> None:
     for at in chosen:
-        record(project, PARAMS[at], {name: value for name, value in METRICS[at].items() if value != 10**400})
+        record(
+            project,
+            PARAMS[at],
+            {name: value for name, value in METRICS[at].items() if value != 10**400},
+        )
     same(gitexp.experiments(), slowly(project.root))
 
 
@@ -102,7 +161,10 @@ def test_the_table_is_its_owners_to_change(odd: Project) -> None:
 def rows(count: int, **more: Any) -> list[Row]:
     """Return the rows of experiments that have one param and one metric each."""
     summary = {"status": "finished", "started": "2026-11-25T10:00:00.000Z", **more}
-    given = [json.dumps({**summary, "params": {"lr": at / 2}, "metrics": {"rmse": at}, **more}) for at in range(count)]
+    given = [
+        json.dumps({**summary, "params": {"lr": at / 2}, "metrics": {"rmse": at}, **more})
+        for at in range(count)
+    ]
     return [Row(at, f"{at:040x}", "Ada", "a try", "[]", text) for at, text in enumerate(given)]
 
 
@@ -118,16 +180,23 @@ def test_it_does_not_matter_in_which_blocks_experiments_lie(odd: Project) -> Non
     wanted = [row.number for row in reversed(given)]
     for size in (1, 2, 3, len(given)):
         blocks = {at: pack(given[at : at + size]) for at in range(0, len(given), size)}
-        for some in (wanted, wanted[2:4], [wanted[4], *wanted[:1] * len(wanted)]):  # an experiment has as many rows as names
+        # an experiment has as many rows as names
+        for some in (wanted, wanted[2:4], [wanted[4], *wanted[:1] * len(wanted)]):
             found = unpack(blocks, some)
             assert list(found) == list(unpack({0: pack(given)}, some))
-            same(pd.DataFrame({name: _series(column) for name, column in found.items()}), plain(given, some))
+            same(
+                pd.DataFrame({name: _series(column) for name, column in found.items()}),
+                plain(given, some),
+            )
 
 
 def plain(given: list[Row], wanted: list[int]) -> pd.DataFrame:
     """Return the columns of experiments as pandas takes them from one value each."""
     columns: dict[str, Any] = {**unpack({0: pack(given)}, wanted)}
-    values = {name: [item.values[at] for at in item.codes] if hasattr(item, "codes") else item for name, item in columns.items()}
+    values = {
+        name: [item.values[at] for at in item.codes] if hasattr(item, "codes") else item
+        for name, item in columns.items()
+    }
     return pd.DataFrame(values)
 
 
@@ -139,7 +208,10 @@ def test_a_block_that_is_torn_is_no_silent_wrong_answer(cut: int) -> None:
             unpack({0: torn}, [*range(10)])
 
 
-@pytest.mark.parametrize("head", ["5", "[5]", "[[]]", '[["", "number", "numbers", -9]]', '[["", "lr", "numbers", 9]]', "{}"])
+@pytest.mark.parametrize(
+    "head",
+    ["5", "[5]", "[[]]", '[["", "number", "numbers", -9]]', '[["", "lr", "numbers", 9]]', "{}"],
+)
 def test_a_block_with_another_head_is_no_silent_wrong_answer(head: str) -> None:
     with pytest.raises((ValueError, TypeError, LookupError)):
         unpack({0: head.encode() + b"\n" + b"q" + bytes(8)}, [0])

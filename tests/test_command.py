@@ -94,7 +94,11 @@ def test_a_stale_results_file_of_the_run_before_is_not_picked_up(project: Projec
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [("raise SystemExit(3)", "failed"), ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "killed")]
+    ("code", "status"),
+    [
+        ("raise SystemExit(3)", "failed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", "killed"),
+    ],
 )
 def test_the_exit_code_is_passed_through(project: Project, code: str, status: str) -> None:
     project.write("go.py", code)
@@ -104,10 +108,17 @@ def test_the_exit_code_is_passed_through(project: Project, code: str, status: st
 
 
 def test_signals_are_forwarded_and_the_run_is_recorded_as_killed(project: Project) -> None:
-    project.write("go.py", "import gitexp, time\ngitexp.log_metric('a', 1)\nprint('ready', flush=True)\ntime.sleep(60)\n")
+    project.write(
+        "go.py",
+        "import gitexp, time\ngitexp.log_metric('a', 1)\nprint('ready', flush=True)\ntime.sleep(60)\n",
+    )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
-        [PYTHON, "-m", "gitexp", "run", "--", PYTHON, "go.py"], env=env, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+        [PYTHON, "-m", "gitexp", "run", "--", PYTHON, "go.py"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -122,7 +133,11 @@ def test_output_is_shown_while_the_command_runs(project: Project) -> None:
     project.write("go.py", "import time\nprint('first')\ntime.sleep(60)\n")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     process = subprocess.Popen(
-        [PYTHON, "-m", "gitexp", "run", "--", PYTHON, "go.py"], env=env, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL
+        [PYTHON, "-m", "gitexp", "run", "--", PYTHON, "go.py"],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        stdin=subprocess.DEVNULL,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "first\n"
@@ -138,28 +153,51 @@ def test_a_program_that_is_not_there_records_nothing(project: Project) -> None:
 
 
 def test_a_failed_command_says_which_exception_it_was(project: Project) -> None:
-    project.write("go.py", "import sys\nprint('working')\nraise ValueError('no such column: price')\n")
+    project.write(
+        "go.py", "import sys\nprint('working')\nraise ValueError('no such column: price')\n"
+    )
     assert project.run("run", "--", PYTHON, "go.py").returncode == 1
-    project.gitexp("run", "--", PYTHON, "-c", "print('ValueError: only said'); print('the end'); raise SystemExit(3)", code=3)
+    project.gitexp(
+        "run",
+        "--",
+        PYTHON,
+        "-c",
+        "print('ValueError: only said'); print('the end'); raise SystemExit(3)",
+        code=3,
+    )
     assert gitexp.get("exp-1").extra["error"] == "exit code 1: ValueError: no such column: price"
     assert gitexp.get("exp-2").extra["error"] == "exit code 3"
 
 
 def test_params_given_win_and_arguments_can_be_left_alone(project: Project) -> None:
     project.write("p.yml", "lr: 1\na: 1\n")
-    project.gitexp("run", "--params-file", "p.yml", "-p", "a=3", "--", PYTHON, "train.py", "--lr", "2")
+    project.gitexp(
+        "run", "--params-file", "p.yml", "-p", "a=3", "--", PYTHON, "train.py", "--lr", "2"
+    )
     project.gitexp("run", "--no-args", "--", PYTHON, "train.py", "--lr", "2")
     assert dict(gitexp.get("exp-1").params) == {"lr": 2, "a": 3}
     assert dict(gitexp.get("exp-2").params) == {}
 
 
 def test_secrets_in_the_command_line_do_not_enter_history(project: Project) -> None:
-    project.gitexp("run", "--", PYTHON, "train.py", "--api-key", "hunter2hunter2", "https://me:hunter2hunter2@example.org")
-    assert "hunter2" not in project.git("log", "-1", "--format=%B") + project.git("cat-file", "tag", "exp-1")
+    project.gitexp(
+        "run",
+        "--",
+        PYTHON,
+        "train.py",
+        "--api-key",
+        "hunter2hunter2",
+        "https://me:hunter2hunter2@example.org",
+    )
+    assert "hunter2" not in project.git("log", "-1", "--format=%B") + project.git(
+        "cat-file", "tag", "exp-1"
+    )
     assert "hunter2" not in project.git("show", "exp-1:params.yml")
 
 
-def test_the_environment_of_another_interpreter_is_the_one_recorded(project: Project, tmp_path: Path) -> None:
+def test_the_environment_of_another_interpreter_is_the_one_recorded(
+    project: Project, tmp_path: Path
+) -> None:
     subprocess.run([PYTHON, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     other = tmp_path / "venv" / "bin" / "python"
     if not other.exists():

@@ -1,4 +1,5 @@
-"""A run whose process is killed at any system call of its end is recorded once and whole, and the next run works."""
+"""A run whose process is killed at any system call of its end is recorded once and whole, and the
+next run works."""
 
 from __future__ import annotations
 
@@ -22,7 +23,21 @@ from gitexp.store.index import Index
 
 KILLS = int(os.environ.get("KILL_POINTS", "200"))  # random ones in all
 PARTS = 4
-CALLS = ("write", "mkdir", "rename", "link", "unlink", "unlinkat", "rmdir", "chmod", "sendfile", "vfork", "wait4", "flock", "openat")
+CALLS = (
+    "write",
+    "mkdir",
+    "rename",
+    "link",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "chmod",
+    "sendfile",
+    "vfork",
+    "wait4",
+    "flock",
+    "openat",
+)
 EVERY = {"openat": 6}  # most of them only read
 BEGINS = "/gitexp-the-end-begins"
 SCRIPT = f"""
@@ -38,9 +53,18 @@ run.end()
 
 def _traced(project: Project, *options: str) -> str:
     """Run the script under strace and return its trace."""
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     trace = project.root / ".git" / "trace"
-    subprocess.run(["strace", "-o", str(trace), *options, sys.executable, "script.py"], cwd=project.root, env=env, capture_output=True)
+    subprocess.run(
+        ["strace", "-o", str(trace), *options, sys.executable, "script.py"],
+        cwd=project.root,
+        env=env,
+        capture_output=True,
+    )
     return trace.read_text()
 
 
@@ -51,7 +75,11 @@ def _ending(project: Project, *options: str) -> str:
 
 
 def _can_trace() -> bool:
-    return shutil.which("strace") is not None and subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode == 0
+    return (
+        shutil.which("strace") is not None
+        and subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True).returncode
+        == 0
+    )
 
 
 @pytest.mark.slow
@@ -60,7 +88,8 @@ def _can_trace() -> bool:
 def test_sigkill_at_each_system_call_of_the_end(project: Project, call: str) -> None:
     project.write("script.py", SCRIPT)
     project.commit()
-    for at in range(256):  # git's folders of objects, and what a first run makes: then each run makes as many calls
+    # git's folders of objects, and what a first run makes: then each run makes as many calls
+    for at in range(256):
         (project.root / f".git/objects/{at:02x}").mkdir(exist_ok=True)
     _traced(project)
     before, _, end = _ending(project).partition(BEGINS)
@@ -74,14 +103,20 @@ def test_sigkill_at_each_system_call_of_the_end(project: Project, call: str) -> 
         killed += "killed by SIGKILL" in done
         recovered = project.run("recover")
         assert recovered.returncode == 0, recovered.stderr
-        assert project.git("status", "--porcelain") == "", "the work tree has the results of the commit that HEAD is at"
+        assert project.git("status", "--porcelain") == "", (
+            "the work tree has the results of the commit that HEAD is at"
+        )
         project.fsck()
     assert killed, "no run was killed, so nothing was tried"
     repo = Repo.discover()
     assert dead_runs(repo) == []
     experiments = Index(repo).select()
     ids = [item.extra["id"] for item in experiments]
-    assert len(ids) == len(set(ids)) == 2 + len(range(first + 1, first + count + 1, EVERY.get(call, 1)))
+    assert (
+        len(ids)
+        == len(set(ids))
+        == 2 + len(range(first + 1, first + count + 1, EVERY.get(call, 1)))
+    )
     for item in experiments:
         assert dict(item.params) == {"a": 1}
         assert list(item.history().value) == [0, 1, 2, 3, 4]
@@ -97,11 +132,19 @@ def test_sigkill_at_each_system_call_of_the_end(project: Project, call: str) -> 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are killed in forks of one process")
 @pytest.mark.parametrize("part", range(PARTS))
-def test_sigkill_at_random_points_loses_no_row_and_leaves_no_half_experiment(project: Project, part: int) -> None:
+def test_sigkill_at_random_points_loses_no_row_and_leaves_no_half_experiment(
+    project: Project, part: int
+) -> None:
     """``KILL_POINTS=1000 pytest tests/test_crash.py`` kills more often."""
     here = Path(__file__).parent
     env = {**os.environ, "PYTHONPATH": str(here.parent)}
-    command = [sys.executable, str(here / "killing.py"), str(project.root), str(part), str(KILLS // PARTS)]
+    command = [
+        sys.executable,
+        str(here / "killing.py"),
+        str(project.root),
+        str(part),
+        str(KILLS // PARTS),
+    ]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     kills = [json.loads(line) for line in done.stdout.splitlines()]
@@ -109,16 +152,23 @@ def test_sigkill_at_random_points_loses_no_row_and_leaves_no_half_experiment(pro
     assert [kill["wrong"] for kill in kills if kill["wrong"]] == []
     repo = Repo.discover()
     deadline = time.monotonic() + 600
-    while journal.folders(repo) and time.monotonic() < deadline:  # one killed before it had its lock may be one that is being made
+    # one killed before it had its lock may be one that is being made
+    while journal.folders(repo) and time.monotonic() < deadline:
         time.sleep(0.2)
         assert project.run("recover").returncode == 0
     assert journal.folders(repo) == []
     recorded = {item.extra["id"]: item for item in Index(repo).select()}
     assert len(recorded) == len(project.tags())
     logged = {run_id: rows for kill in kills for run_id, rows in kill["logged"].items()}
-    lost = {run_id: rows for run_id, rows in logged.items() if run_id not in recorded or _rows(recorded[run_id]) < rows}
+    lost = {
+        run_id: rows
+        for run_id, rows in logged.items()
+        if run_id not in recorded or _rows(recorded[run_id]) < rows
+    }
     assert lost == {}
-    assert any(item.status == "killed" for item in recorded.values()), "no run was killed, so nothing was tried"
+    assert any(item.status == "killed" for item in recorded.values()), (
+        "no run was killed, so nothing was tried"
+    )
     with gitexp.start_run() as run:
         run.log_metric("after", 1)
     assert run.recorded is not None
@@ -151,8 +201,12 @@ def _killed_after_the_branch_moved(project: Project) -> None:
     assert "params.yml" in project.git("status", "--porcelain")
 
 
-@pytest.mark.parametrize("command", [["recover"], ["doctor", "--fix"], ["log", "-p", "lr=3"], ["run", "--", "true"]])
-def test_results_that_a_killed_writer_did_not_write_are_written_by_the_next(project: Project, command: list[str]) -> None:
+@pytest.mark.parametrize(
+    "command", [["recover"], ["doctor", "--fix"], ["log", "-p", "lr=3"], ["run", "--", "true"]]
+)
+def test_results_that_a_killed_writer_did_not_write_are_written_by_the_next(
+    project: Project, command: list[str]
+) -> None:
     _killed_after_the_branch_moved(project)
     assert "had written its results" in project.gitexp("doctor", code=1)
     project.run(*command)
@@ -165,7 +219,9 @@ def test_results_that_a_killed_writer_did_not_write_are_written_by_the_next(proj
     assert project.gitexp("doctor") == "all is well\n"
 
 
-def test_a_result_file_that_the_user_edited_or_brought_back_since_is_left_alone(project: Project) -> None:
+def test_a_result_file_that_the_user_edited_or_brought_back_since_is_left_alone(
+    project: Project,
+) -> None:
     _killed_after_the_branch_moved(project)
     project.write("params.yml", "mine: 1\n")
     project.git("checkout", "-q", "exp-1", "--", "metrics.csv")  # the old content, wanted now
@@ -175,7 +231,9 @@ def test_a_result_file_that_the_user_edited_or_brought_back_since_is_left_alone(
     assert (project.root / "metrics.csv").read_bytes() == mine
 
 
-def test_what_a_killed_writer_owed_is_forgotten_when_the_user_committed_since(project: Project) -> None:
+def test_what_a_killed_writer_owed_is_forgotten_when_the_user_committed_since(
+    project: Project,
+) -> None:
     _killed_after_the_branch_moved(project)
     project.commit("all as it is on disk")
     project.gitexp("recover")

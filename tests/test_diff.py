@@ -1,4 +1,5 @@
-"""``gitexp diff``: what differs between two experiments, or between one and the work tree, and nothing else."""
+"""``gitexp diff``: what differs between two experiments, or between one and the work tree, and
+nothing else."""
 
 from __future__ import annotations
 
@@ -33,10 +34,13 @@ def two(project: Project) -> Project:
     project.write("new/name.py", project.git("show", "HEAD:old/name.py") + "\n")
     (project.root / "old/name.py").unlink()
     record(
-        project, {"lr": 0.2, "net": {"act": "tanh", "bias": True}, "seed": 1}, {"rmse": [2.5, 1.5], "acc": 0.25, "f1": 0.125, "steps": 7},
-        command="python train.py --lr 0.2", requirements=REQUIREMENTS.replace("1.26.4", "2.1.0") + "scipy==1.14.0\n",
+        project,
+        {"lr": 0.2, "net": {"act": "tanh", "bias": True}, "seed": 1},
+        {"rmse": [2.5, 1.5], "acc": 0.25, "f1": 0.125, "steps": 7},
+        command="python train.py --lr 0.2",
+        requirements=REQUIREMENTS.replace("1.26.4", "2.1.0") + "scipy==1.14.0\n",
         artifacts={".gitexp/artifacts/roc.txt": b"curve\n", ".gitexp/output.log": b"2 s\n"},
-    )  # fmt: skip
+    )
     return project
 
 
@@ -86,8 +90,21 @@ command
 def test_json_says_the_same_for_programs(two: Project) -> None:
     found = json.loads(two.gitexp("diff", "1", "2", "--json"))
     assert found["params"][0] == {"name": "depth", "kind": "removed", "a": 3, "b": None}
-    assert {"name": "rmse", "a": 2.0, "b": 1.5, "difference": -0.5, "percent": -25.0, "better": True} in found["metrics"]
-    assert {"path": "new/name.py", "status": "renamed", "added": 0, "removed": 0, "old_path": "old/name.py"} in found["code"]
+    assert {
+        "name": "rmse",
+        "a": 2.0,
+        "b": 1.5,
+        "difference": -0.5,
+        "percent": -25.0,
+        "better": True,
+    } in found["metrics"]
+    assert {
+        "path": "new/name.py",
+        "status": "renamed",
+        "added": 0,
+        "removed": 0,
+        "old_path": "old/name.py",
+    } in found["code"]
     assert found["command"] == ["python train.py", "python train.py --lr 0.2"]
     assert "same_params" not in found
     whole = json.loads(two.gitexp("diff", "1", "2", "--json", "--all"))
@@ -109,19 +126,30 @@ def test_markdown_is_tables(two: Project) -> None:
     lines = two.gitexp("diff", "1", "2", "--md").splitlines()
     assert lines[0] == "## exp-1 -> exp-2"
     assert [line for line in lines if line.startswith("### ")] == [
-        "### Params", "### Metrics", "### Code", "### Artifacts", "### Environment", "### Command",
-    ]  # fmt: skip
+        "### Params",
+        "### Metrics",
+        "### Code",
+        "### Artifacts",
+        "### Environment",
+        "### Command",
+    ]
 
 
 def test_the_other_way_round_everything_is_reversed(two: Project) -> None:
-    there, back = (json.loads(two.gitexp("diff", *pair, "--json")) for pair in (("1", "2"), ("2", "1")))
+    there, back = (
+        json.loads(two.gitexp("diff", *pair, "--json")) for pair in (("1", "2"), ("2", "1"))
+    )
     assert [(item["name"], item["a"], item["b"]) for item in back["params"]] == [
         (item["name"], item["b"], item["a"]) for item in there["params"]
     ]
-    assert [item["difference"] for item in back["metrics"]] == [item["difference"] and -item["difference"] for item in there["metrics"]]
+    assert [item["difference"] for item in back["metrics"]] == [
+        item["difference"] and -item["difference"] for item in there["metrics"]
+    ]
 
 
-def test_a_patch_of_the_code_can_be_applied_and_holds_no_results(two: Project, tmp_path: Path) -> None:
+def test_a_patch_of_the_code_can_be_applied_and_holds_no_results(
+    two: Project, tmp_path: Path
+) -> None:
     patch = tmp_path / "code.patch"
     patch.write_text(two.gitexp("diff", "1", "2", "--code"))
     assert "metrics.csv" not in patch.read_text()
@@ -160,22 +188,41 @@ def test_the_work_tree_is_compared_as_it_is_and_stays_so(one: Project) -> None:
     before = one.git("status", "--porcelain"), one.git("stash", "list"), one.git("ls-files", "-s")
     found = json.loads(one.gitexp("diff", "--json"))
     assert found["b"] == "work tree"
-    assert {item["path"]: item["status"] for item in found["code"]} == {"train.py": "changed", "untracked.py": "added"}
+    assert {item["path"]: item["status"] for item in found["code"]} == {
+        "train.py": "changed",
+        "untracked.py": "added",
+    }
     assert {"name": "lr", "kind": "changed", "a": 0.2, "b": 0.5} in found["params"]
-    assert (one.git("status", "--porcelain"), one.git("stash", "list"), one.git("ls-files", "-s")) == before
+    assert (
+        one.git("status", "--porcelain"),
+        one.git("stash", "list"),
+        one.git("ls-files", "-s"),
+    ) == before
 
 
 def test_untracked_files_that_no_run_would_take_are_named(one: Project) -> None:
-    one.write("key.pem", "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----\n")
+    one.write(
+        "key.pem",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----\n",
+    )
     done = one.run("diff")
     assert "not compared: key.pem" in done.stderr
     assert "no difference but in files that were not compared" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "percent"), [(0.0, 1.0, None), (-2.0, -1.0, 50.0), (math.inf, 1.0, None), (math.nan, 1.0, None), (1e-300, 1e300, None)]
+    ("a", "b", "percent"),
+    [
+        (0.0, 1.0, None),
+        (-2.0, -1.0, 50.0),
+        (math.inf, 1.0, None),
+        (math.nan, 1.0, None),
+        (1e-300, 1e300, None),
+    ],
 )
-def test_metrics_of_any_value_are_compared(project: Project, a: float, b: float, percent: float | None) -> None:
+def test_metrics_of_any_value_are_compared(
+    project: Project, a: float, b: float, percent: float | None
+) -> None:
     record(project, {}, {"loss": a})
     record(project, {}, {"loss": b})
     (found,) = gitexp.diff("1", "2").metrics
@@ -186,7 +233,10 @@ def test_metrics_of_any_value_are_compared(project: Project, a: float, b: float,
 def test_values_that_say_the_same_do_not_differ(project: Project) -> None:
     record(project, {"a": 1, "b": [1, 2.0], "c": True, "d": None}, {"loss": math.nan})
     record(project, {"a": 1.0, "b": [1.0, 2], "c": 1, "d": "null"}, {"loss": math.nan})
-    assert [(item.name, item.a, item.b) for item in gitexp.diff("1", "2").params] == [("c", True, 1), ("d", None, "null")]
+    assert [(item.name, item.a, item.b) for item in gitexp.diff("1", "2").params] == [
+        ("c", True, 1),
+        ("d", None, "null"),
+    ]
     assert gitexp.diff("1", "2").metrics == ()
 
 

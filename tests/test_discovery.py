@@ -1,4 +1,5 @@
-"""The usual repository is found without git, and just as git finds it; whatever is odd is left to git."""
+"""The usual repository is found without git, and just as git finds it; whatever is odd is left to
+git."""
 
 from __future__ import annotations
 
@@ -19,7 +20,13 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="elsewhere git is alw
 
 def facts(repo: Repo) -> tuple[Any, ...]:
     """Return what discovering a repository tells of it."""
-    return repo.root, repo.git_dir, repo.common_dir, repo.object_format, repo.found_at or repo.head()
+    return (
+        repo.root,
+        repo.git_dir,
+        repo.common_dir,
+        repo.object_format,
+        repo.found_at or repo.head(),
+    )
 
 
 def by_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...] | str:
@@ -73,7 +80,9 @@ def test_a_usual_repository_is_found_as_git_finds_it(
         assert by_us(folder) == by_git(folder, monkeypatch)
 
 
-def test_a_link_to_a_folder_leads_where_git_goes(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_to_a_folder_leads_where_git_goes(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.write("deep/below/x.py", "")
     (tmp_path / "link").symlink_to(project.root / "deep")
     assert discovery.find(tmp_path / "link/below") is not None
@@ -159,18 +168,35 @@ def no_folder(project: Project) -> Path:
 @pytest.mark.parametrize(
     "make",
     [
-        linked, submodule, bare, inside_of_git, bare_by_configuration, elsewhere, newer_format, long_hashes, git_as_a_link, head_as_a_link,
-        head_somewhere_else, broken_head, no_objects, no_repository, no_folder,
+        linked,
+        submodule,
+        bare,
+        inside_of_git,
+        bare_by_configuration,
+        elsewhere,
+        newer_format,
+        long_hashes,
+        git_as_a_link,
+        head_as_a_link,
+        head_somewhere_else,
+        broken_head,
+        no_objects,
+        no_repository,
+        no_folder,
     ],
-)  # fmt: skip
-def test_what_is_odd_is_left_to_git(project: Project, make: Callable[[Project], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+)
+def test_what_is_odd_is_left_to_git(
+    project: Project, make: Callable[[Project], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = make(project)
     assert discovery.find(folder) is None
     assert by_us(folder) == by_git(folder, monkeypatch)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives folders away")
-def test_a_repository_of_somebody_else_is_not_trusted_before_git_trusts_it(project: Project) -> None:
+def test_a_repository_of_somebody_else_is_not_trusted_before_git_trusts_it(
+    project: Project,
+) -> None:
     record(project, {"lr": 0.1})
     os.chown(project.root, 54321, 54321)
     assert discovery.find(project.root) is None

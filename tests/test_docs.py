@@ -1,4 +1,5 @@
-"""What the docs show is what gitexp does: the README's tour is run, and every command line in the docs is one that is understood."""
+"""What the docs show is what gitexp does: the README's tour is run, and every command line in the
+docs is one that is understood."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from conftest import Project
 from gitexp.cli import ALIASES, COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]
+)
 WRITTEN = {"docs/commands.md"}  # made of the help itself
 COMMAND = re.compile(r"^(?:    |\$ )(gitexp .*)$|`(gitexp [^`\n]+)`", re.MULTILINE)
 ENDS = {"|", ">", ">>", "&&", ";", "..."}
@@ -40,12 +43,15 @@ def understood(command: click.Command, args: list[str], path: str = "gitexp") ->
     context = click.Context(command, info_name=path)
     _, rest, _ = command.make_parser(context).parse_args([*args])
     if isinstance(command, click.Group) and rest:
-        found = command.get_command(context, rest[0].partition("|")[0])  # `gitexp import dvc|mlflow`
+        # `gitexp import dvc|mlflow`
+        found = command.get_command(context, rest[0].partition("|")[0])
         assert found is not None, f"there is no command '{path} {rest[0]}'"
         understood(found, rest[1:], f"{path} {rest[0]}")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if written(page)], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if written(page)], ids=lambda page: page.name
+)
 def test_each_command_line_of_a_page_is_understood(page: Path) -> None:
     for line in written(page):
         try:
@@ -60,10 +66,20 @@ def test_each_next_step_that_a_message_names_is_a_command() -> None:
     unknown = []
     for path in (ROOT / "gitexp").rglob("*.py"):
         texts = [
-            node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            node.value
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
         ]
-        named = [word for text in texts for word in re.findall(r"(?:\bto [^:.]*: |`)gitexp ([a-z][a-z-]*)", text)]
-        unknown += [f"{path.name}: gitexp {word}" for word in named if word not in {*COMMANDS, *ALIASES, "dagshub-credential"}]
+        named = [
+            word
+            for text in texts
+            for word in re.findall(r"(?:\bto [^:.]*: |`)gitexp ([a-z][a-z-]*)", text)
+        ]
+        unknown += [
+            f"{path.name}: gitexp {word}"
+            for word in named
+            if word not in {*COMMANDS, *ALIASES, "dagshub-credential"}
+        ]
     assert not unknown
 
 
@@ -76,14 +92,25 @@ def test_each_link_of_a_page_leads_to_a_file(page: Path) -> None:
 @pytest.mark.slow
 def test_the_tour_in_the_readme_is_what_is_printed() -> None:
     pytest.importorskip("sklearn")
-    done = subprocess.run([sys.executable, ROOT / "docs/make_tour.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/make_tour.py", "--check"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_python_in_the_readme_runs(project: Project) -> None:
-    (block,) = re.findall(r"```python\n(import gitexp\n.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = re.findall(
+        r"```python\n(import gitexp\n.*?)```",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.DOTALL,
+    )
     project.write("script.py", f"def train():\n    return [0.5, 0.25]\n\n{block}")
     project.gitexp("log", "--metric", "rmse=18.2", "--param", "lr=0.1")
-    done = subprocess.run([sys.executable, "script.py"], cwd=project.root, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=project.root, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    assert project.gitexp("list", "@", "--columns", "loss,lr,labels", "--csv") == "loss,lr,labels\n0.25,0.01,conv\n"
+    assert (
+        project.gitexp("list", "@", "--columns", "loss,lr,labels", "--csv")
+        == "loss,lr,labels\n0.25,0.01,conv\n"
+    )

@@ -1,4 +1,5 @@
-"""``gitexp doctor`` finds what is left behind and brings back what was lost; ``gitexp init`` overwrites nothing."""
+"""``gitexp doctor`` finds what is left behind and brings back what was lost; ``gitexp init``
+overwrites nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def test_all_is_well_after_ordinary_work(project: Project) -> None:
     assert project.gitexp("doctor") == "all is well\n"
 
 
-def test_tags_that_a_prune_took_come_back_with_their_labels(project: Project, tmp_path: Path) -> None:
+def test_tags_that_a_prune_took_come_back_with_their_labels(
+    project: Project, tmp_path: Path
+) -> None:
     made = [record(project, {"lr": at}, {"a": at}, advance=False) for at in (1, 2)]
     project.gitexp("label", "exp-1", "+kept")
     project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
@@ -33,7 +36,9 @@ def test_tags_that_a_prune_took_come_back_with_their_labels(project: Project, tm
     assert project.tags() == []
     assert project.run("doctor").returncode == 1
     assert project.tags() == []
-    assert sorted(project.gitexp("doctor", "--fix").splitlines()) == [f"mended: the tag exp-{at} is gone" for at in (1, 2)]
+    assert sorted(project.gitexp("doctor", "--fix").splitlines()) == [
+        f"mended: the tag exp-{at} is gone" for at in (1, 2)
+    ]
     assert project.tags() == ["exp-1", "exp-2"]
     assert [gitexp.get(f"exp-{at + 1}").id for at in range(2)] == [item.id for item in made]
     assert gitexp.get("exp-1").labels == ("kept",)
@@ -70,11 +75,16 @@ def test_leftovers_are_removed_when_they_are_old_and_nobodys(project: Project) -
     assert young.exists()
     assert not stale.exists()
     assert not folder.exists()
-    assert project.git("for-each-ref", "--format=%(refname)", "refs/gitexp/pending") == "refs/gitexp/pending/young"
+    assert (
+        project.git("for-each-ref", "--format=%(refname)", "refs/gitexp/pending")
+        == "refs/gitexp/pending/young"
+    )
     assert gitexp.get("exp-1").params == {"lr": 1}
 
 
-def test_a_lock_of_a_killed_writer_is_finished_and_another_gits_is_not_touched(project: Project) -> None:
+def test_a_lock_of_a_killed_writer_is_finished_and_another_gits_is_not_touched(
+    project: Project,
+) -> None:
     record(project, {"lr": 1})
     lock, owner = project.root / ".git" / "index.lock", project.root / ".git" / "gitexp-index"
     lock.write_bytes(b"")
@@ -89,7 +99,11 @@ def test_a_lock_of_a_killed_writer_is_finished_and_another_gits_is_not_touched(p
 
 def test_a_dead_run_is_left_for_recover(project: Project) -> None:
     code = "import gitexp, os, signal; gitexp.start_run(params={'a': 1}); os.kill(os.getpid(), signal.SIGKILL)"
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, check=False)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+    )
     assert "gitexp recover" in project.gitexp("doctor", "--fix", code=1)
     project.gitexp("recover")
     assert project.gitexp("doctor") == "all is well\n"

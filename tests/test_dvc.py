@@ -1,6 +1,7 @@
 """Data with DVC: what a recording says of it, how it comes back, and that nobody else pays for it.
 
-Each DVC process takes a second, so one repository is prepared for all and copied, and a test asks DVC as little as it can.
+Each DVC process takes a second, so one repository is prepared for all and copied, and a test asks
+DVC as little as it can.
 """
 
 from __future__ import annotations
@@ -20,7 +21,11 @@ from conftest import Project
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo, dvc, dvc_pointers, dvc_status
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc"), pytest.mark.skipif(not find_spec("dvc"), reason="dvc is not installed")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("dvc"),
+    pytest.mark.skipif(not find_spec("dvc"), reason="dvc is not installed"),
+]
 OURS = "data/raw.csv", "data/imgs", "prep.csv"
 CONFIG = "[core]\n    analytics = false\n    check_update = false\n    remote = store\n['remote \"store\"']\n    url = ../../store\n"
 PIPELINE = """\
@@ -33,7 +38,13 @@ stages:
 
 
 def run_dvc(folder: Path, *args: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *args], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -70,7 +81,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_dvc(made.root, "add", "-q", "data/raw.csv", "data/imgs")
         run_dvc(made.root, "repro", "-q")
         made.git("add", "-A")
-        made.git("-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-q", "-m", "data")
+        made.git(
+            "-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "-q", "-m", "data"
+        )
     for path in OURS:  # old enough to be trusted
         os.utime(made.root / path, (1e9, 1e9))
     return made.root
@@ -83,12 +96,18 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
     made = Project(tmp_path / "project")
     repo = Repo.discover(made.root)
     looks = {path: dvc_status._look(made.root / path) for path in dvc_pointers.here(repo)}
-    known = {path: [item.hash, look[0], False] for path, item in dvc_pointers.here(repo).items() if (look := looks[path])}
+    known = {
+        path: [item.hash, look[0], False]
+        for path, item in dvc_pointers.here(repo).items()
+        if (look := looks[path])
+    }
     dvc_status._remember(repo, known)
     return made
 
 
-def test_a_recording_names_its_data_and_asks_dvc_nothing_while_it_is_unchanged(data: Project) -> None:
+def test_a_recording_names_its_data_and_asks_dvc_nothing_while_it_is_unchanged(
+    data: Project,
+) -> None:
     data.write(".dvc/config", "this is no configuration, so DVC would fail")
     done = data.run("log", "-M", "rmse=1")
     assert done.returncode == 0
@@ -100,7 +119,9 @@ def test_a_recording_names_its_data_and_asks_dvc_nothing_while_it_is_unchanged(d
     assert [item["files"] for item in shown if item["path"] == "data/imgs"] == [3]
     assert "md5:6ddb4095eb719e2a9f0a3f95677d24e0" in data.gitexp("show")
     data.write("data/raw.csv", "3\n")
-    assert "whether its data changed is not known" in data.run("log", "-M", "rmse=2").stderr, "DVC is asked once data looks different"
+    assert "whether its data changed is not known" in data.run("log", "-M", "rmse=2").stderr, (
+        "DVC is asked once data looks different"
+    )
 
 
 def test_changed_data_is_told_and_recorded_as_such(data: Project) -> None:
@@ -114,16 +135,23 @@ def test_changed_data_is_told_and_recorded_as_such(data: Project) -> None:
     assert 'Gitexp-Data-Stale: ["data/raw.csv"]' in data.git("log", "-1", "--format=%B", "exp-1")
     assert "not committed in DVC" in data.gitexp("show")
     data.write(".dvc/config", "this is no configuration, so DVC would fail")
-    assert "data/raw.csv changed since" in data.run("log", "-M", "rmse=2").stderr, "known, without asking DVC again"
+    assert "data/raw.csv changed since" in data.run("log", "-M", "rmse=2").stderr, (
+        "known, without asking DVC again"
+    )
 
 
-def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_old_back(data: Project) -> None:
+def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_old_back(
+    data: Project,
+) -> None:
     data.gitexp("log", "-M", "rmse=1")
     data.commit("settings", **{"_gitexp_toml": "dvc_commit = true\n"})
     data.write("data/raw.csv", "3\n")
     data.write("data/imgs/d.png", "picture d\n")
     (data.root / "data/imgs/a.png").unlink()
-    assert "not compared: data/raw.csv (looks changed since the last dvc commit)" in data.run("diff", "@").stderr
+    assert (
+        "not compared: data/raw.csv (looks changed since the last dvc commit)"
+        in data.run("diff", "@").stderr
+    )
     done = data.run("log", "-M", "rmse=2")
     assert "warning" not in done.stderr
     assert "committed in DVC: data/imgs, data/raw.csv" in done.stderr
@@ -135,14 +163,20 @@ def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_ol
 
     done = data.run("checkout", "1")
     assert (data.root / "data/raw.csv").read_text() == "1\n2\n"
-    assert sorted(path.name for path in (data.root / "data/imgs").iterdir()) == ["a.png", "b.png", "c.png"]
+    assert sorted(path.name for path in (data.root / "data/imgs").iterdir()) == [
+        "a.png",
+        "b.png",
+        "c.png",
+    ]
     assert "to undo it: git checkout main && dvc checkout" in done.stderr
     data.gitexp("checkout", "2", "--no-data")
     assert (data.root / "data/raw.csv").read_text() == "1\n2\n"
     data.gitexp("sweep", "-p", "lr=1,2", "--group", "rates", "--", "python", "train.py")
     made = gitexp.get("@")
     assert made.group == "rates"
-    assert made.extra["data"]["data/raw.csv"] == gitexp.get("1").extra["data"]["data/raw.csv"], "what lay there"
+    assert made.extra["data"]["data/raw.csv"] == gitexp.get("1").extra["data"]["data/raw.csv"], (
+        "what lay there"
+    )
 
 
 def test_a_checkout_stops_before_data_that_is_in_no_cache_is_lost(data: Project) -> None:
@@ -168,7 +202,9 @@ def test_data_that_is_nowhere_is_named_and_the_code_is_checked_out(data: Project
     assert not (data.root / "later.py").exists()
 
 
-def test_a_large_artifact_becomes_a_pointer_and_travels_through_the_remote(data: Project, tmp_path: Path) -> None:
+def test_a_large_artifact_becomes_a_pointer_and_travels_through_the_remote(
+    data: Project, tmp_path: Path
+) -> None:
     data.commit("settings", **{"_gitexp_toml": "max_file_size = '1kB'\n"})
     data.write("model.pt", os.urandom(5000))
     before = data.git("status", "--porcelain"), data.git("ls-files", "-s")
@@ -191,7 +227,9 @@ def test_a_large_artifact_becomes_a_pointer_and_travels_through_the_remote(data:
     assert (clone.root / "model.pt").read_bytes() == (data.root / "model.pt").read_bytes()
     assert (clone.root / "data/imgs/c.png").exists()
     done = clone.run("log", "-M", "rmse=2")
-    assert "kept by DVC, see model.pt.dvc" in done.stderr, "it is untracked, and for git still too large"
+    assert "kept by DVC, see model.pt.dvc" in done.stderr, (
+        "it is untracked, and for git still too large"
+    )
     assert not list((data.root / ".git/gitexp").glob("dvc-*"))
 
 
@@ -205,10 +243,14 @@ def test_a_run_keeps_a_large_artifact_as_it_was_when_it_was_logged(data: Project
         with pytest.raises(UsageError, match=r"part of what data/imgs\.dvc tracks"):
             run.log_artifact(big)
     assert run.experiment
-    assert data.git("status", "--porcelain") == "?? out/model.pt", "its pointer is there, as the branch moved"
+    assert data.git("status", "--porcelain") == "?? out/model.pt", (
+        "its pointer is there, as the branch moved"
+    )
     repo = Repo.discover(data.root)
     kept = dvc_pointers.of_commit(repo, run.experiment.id)["out/model.pt"]
-    assert (data.root / ".dvc/cache/files/md5" / kept.oid[:2] / kept.oid[2:]).read_bytes() == b"first" * 1000
+    assert (
+        data.root / ".dvc/cache/files/md5" / kept.oid[:2] / kept.oid[2:]
+    ).read_bytes() == b"first" * 1000
 
 
 def test_what_a_pipeline_made_belongs_to_the_run_that_made_it(data: Project) -> None:
@@ -222,7 +264,10 @@ def test_what_a_pipeline_made_belongs_to_the_run_that_made_it(data: Project) -> 
 
 
 def test_reproducing_brings_the_data_of_that_time(data: Project) -> None:
-    data.write("train.py", "open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nn,%d,1,0\\n' % len(open('data/raw.csv').read()))\n")
+    data.write(
+        "train.py",
+        "open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nn,%d,1,0\\n' % len(open('data/raw.csv').read()))\n",
+    )
     data.gitexp("run", "--", "python", "train.py")
     data.write("data/raw.csv", "now it is longer\n")
     before = data.git("status", "--porcelain"), (data.root / "data/raw.csv").read_text()
@@ -231,15 +276,22 @@ def test_reproducing_brings_the_data_of_that_time(data: Project) -> None:
     shutil.rmtree(data.root / ".dvc/cache")
     done = data.run("reproduce", "exp-1", "--yes")
     assert done.returncode == 125
-    assert "its data is neither in DVC's cache nor on a remote: data/imgs, data/raw.csv" in done.stderr
+    assert (
+        "its data is neither in DVC's cache nor on a remote: data/imgs, data/raw.csv" in done.stderr
+    )
     assert not list((data.root / ".git/gitexp/worktrees").iterdir())
 
 
 def test_a_drift_from_data_that_was_never_committed_is_explained(data: Project) -> None:
-    data.write("train.py", "open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nn,%d,1,0\\n' % len(open('data/raw.csv').read()))\n")
+    data.write(
+        "train.py",
+        "open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nn,%d,1,0\\n' % len(open('data/raw.csv').read()))\n",
+    )
     data.write("data/raw.csv", "only ever here\n")
     data.gitexp("run", "--", "python", "train.py")
-    assert "input data changed: data/raw.csv (was not committed in DVC)" in data.gitexp("reproduce", "exp-1", "--yes", code=1)
+    assert "input data changed: data/raw.csv (was not committed in DVC)" in data.gitexp(
+        "reproduce", "exp-1", "--yes", code=1
+    )
 
 
 def test_verify_holds_the_recorded_hashes_against_the_pointers(data: Project) -> None:
@@ -247,7 +299,12 @@ def test_verify_holds_the_recorded_hashes_against_the_pointers(data: Project) ->
     data.gitexp("verify", "exp-1")
     message = data.git("cat-file", "tag", "exp-1").replace("md5:6ddb", "md5:7ddb")
     forged = subprocess.run(
-        ["git", "mktag"], input=message + "\n", cwd=data.root, capture_output=True, text=True, check=True
+        ["git", "mktag"],
+        input=message + "\n",
+        cwd=data.root,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     data.git("update-ref", "refs/tags/exp-1", forged)
     assert "data data/raw.csv is md5:7ddb" in data.gitexp("verify", "exp-1", code=1)
@@ -257,10 +314,16 @@ def test_dvc_itself_reads_what_gitexp_wrote(data: Project) -> None:
     data.write("metrics.json", '{"rmse": 1.5}')
     data.gitexp("log", "-p", "lr=0.1", "-p", "model.depth=3", "--metrics-file", "metrics.json")
     data.gitexp("log", "-p", "lr=1e-3", "-p", "model.depth=3", "-M", "rmse=2@0", "-M", "rmse=1@1")
-    found = json.loads(run_dvc(data.root, "params", "diff", "exp-1", "exp-2", "--targets", "params.yml", "--json"))
+    found = json.loads(
+        run_dvc(data.root, "params", "diff", "exp-1", "exp-2", "--targets", "params.yml", "--json")
+    )
     assert found["params.yml"]["lr"] == {"old": 0.1, "new": 0.001, "diff": -0.099}
-    assert json.loads(run_dvc(data.root, "metrics", "show", "metrics.json", "--json"))[""]["data"]["metrics.json"]["data"] == {"rmse": 1.5}
-    drawn = json.loads(run_dvc(data.root, "plots", "show", "metrics.csv", "--json", "-x", "Step", "-y", "Value"))
+    assert json.loads(run_dvc(data.root, "metrics", "show", "metrics.json", "--json"))[""]["data"][
+        "metrics.json"
+    ]["data"] == {"rmse": 1.5}
+    drawn = json.loads(
+        run_dvc(data.root, "plots", "show", "metrics.csv", "--json", "-x", "Step", "-y", "Value")
+    )
     values = drawn["data"]["metrics.csv"][0]["content"]["data"]["values"]
     assert [(row["Name"], row["Value"]) for row in values] == [("rmse", "2"), ("rmse", "1")]
 
@@ -272,7 +335,14 @@ def test_on_a_terminal_it_asks_once(data: Project) -> None:
     def answered(*args: str) -> str:
         reader, writer = pty.openpty()
         program = [sys.executable, "-m", "gitexp", *args]
-        with subprocess.Popen(program, stdin=writer, stdout=writer, stderr=writer, cwd=data.root, start_new_session=True) as process:
+        with subprocess.Popen(
+            program,
+            stdin=writer,
+            stdout=writer,
+            stderr=writer,
+            cwd=data.root,
+            start_new_session=True,
+        ) as process:
             os.write(reader, b"n\n")
             os.close(writer)
             said = b""
@@ -294,13 +364,18 @@ def test_on_a_terminal_it_asks_once(data: Project) -> None:
     assert gitexp.get("@").extra["data_stale"] == ["data/raw.csv"]
 
 
-def test_a_remote_that_is_away_stops_a_push_and_a_link_out_of_the_repository_a_checkout(data: Project, tmp_path: Path) -> None:
+def test_a_remote_that_is_away_stops_a_push_and_a_link_out_of_the_repository_a_checkout(
+    data: Project, tmp_path: Path
+) -> None:
     data.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
     data.git("remote", "add", "origin", str(tmp_path / "origin.git"))
     (tmp_path / "store").write_text("a file, where the remote's folder should be")
     data.gitexp("log", "-M", "rmse=1", "--no-advance")
     said = data.error("push")
-    assert "nothing was pushed; to push the experiments without their data: gitexp push --no-data" in said
+    assert (
+        "nothing was pushed; to push the experiments without their data: gitexp push --no-data"
+        in said
+    )
     assert data.git("ls-remote", "origin") == ""
     assert "pushed 1 experiment" in data.gitexp("push", "--no-data")
 

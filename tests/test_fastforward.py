@@ -1,4 +1,5 @@
-"""What is written in-process is what git itself would have written, and the user's index is swapped only as it was looked at."""
+"""What is written in-process is what git itself would have written, and the user's index is swapped
+only as it was looked at."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ EDITS: dict[str, dict[str, str | None]] = {
 
 @contextmanager
 def prepared(project: Project, folder: Path) -> Iterator[tuple[Repo, git_index.NextIndex, str]]:
-    """Snapshot a committed ``code.py``, and have the next index ready for a tree with a ``params.yml`` more."""
+    """Snapshot a committed ``code.py``, and have the next index ready for a tree with a
+    ``params.yml`` more."""
     project.write("code.py", "1")
     project.commit()
     repo = Repo.discover()
@@ -44,7 +46,9 @@ def prepared(project: Project, folder: Path) -> Iterator[tuple[Repo, git_index.N
 
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
 @pytest.mark.parametrize("packed", [False, True], ids=["loose", "packed"])
-def test_an_edited_tree_is_the_one_that_an_index_would_have_given(project: Project, edit: dict[str, str | None], packed: bool) -> None:
+def test_an_edited_tree_is_the_one_that_an_index_would_have_given(
+    project: Project, edit: dict[str, str | None], packed: bool
+) -> None:
     for path in ("top.txt", "a/b/c.txt", "a/d.txt", "run.sh"):
         project.write(path, path)
     (project.root / "run.sh").chmod(0o755)
@@ -55,7 +59,10 @@ def test_an_edited_tree_is_the_one_that_an_index_would_have_given(project: Proje
     repo = Repo.discover()
     base, blob = project.git("rev-parse", "HEAD^{tree}").strip(), repo.write_object("blob", b"new")
     files = {path: text and blob for path, text in edit.items()}
-    lines = "".join(f"100644 {oid}\t{path}\n" if oid else f"0 {repo.zero}\t{path}\n" for path, oid in files.items())
+    lines = "".join(
+        f"100644 {oid}\t{path}\n" if oid else f"0 {repo.zero}\t{path}\n"
+        for path, oid in files.items()
+    )
     repo.git("update-index", "--add", "--replace", "--index-info", stdin=lines.encode())
     assert trees.edited(repo, base, files) == project.git("write-tree").strip()
     project.fsck()
@@ -75,7 +82,9 @@ def test_what_git_takes_for_no_path_enters_no_tree(project: Project) -> None:
     project.fsck()
 
 
-def test_what_is_staged_in_the_last_moment_is_not_overwritten(project: Project, tmp_path: Path) -> None:
+def test_what_is_staged_in_the_last_moment_is_not_overwritten(
+    project: Project, tmp_path: Path
+) -> None:
     with prepared(project, tmp_path) as (repo, index, tree):
         project.write("code.py", "2")
         project.git("add", "code.py")  # after it was looked at, and before it is locked
@@ -86,7 +95,9 @@ def test_what_is_staged_in_the_last_moment_is_not_overwritten(project: Project, 
     assert not list(repo.git_dir.glob("gitexp-index*"))
 
 
-def test_an_index_that_was_only_refreshed_meanwhile_is_made_anew(project: Project, tmp_path: Path) -> None:
+def test_an_index_that_was_only_refreshed_meanwhile_is_made_anew(
+    project: Project, tmp_path: Path
+) -> None:
     with prepared(project, tmp_path) as (repo, index, tree):
         os.utime(project.root / "code.py", (1, 1))
         project.git("update-index", "--refresh")

@@ -1,4 +1,5 @@
-"""The machine fails in mid-run: the training goes on to its own end, one warning says so, and what could be saved is saved."""
+"""The machine fails in mid-run: the training goes on to its own end, one warning says so, and what
+could be saved is saved."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ from gitexp.repo import Repo
 from gitexp.runs import fallback, journal
 from gitexp.runs.finish import dead_runs
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts and limits are set up as on Linux")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="mounts and limits are set up as on Linux"
+)
 HERE = str(Path(__file__).parents[1])
 ROWS = 2000
 BEFORE = 50
@@ -70,7 +73,9 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     """A project on a disk of its own, of 3 MB; the user's home lies elsewhere."""
     root = tmp_path / "disk"
     root.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(root)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(root)], capture_output=True
+    ).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         made = Project(root / "project")
@@ -85,41 +90,66 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 
 
 def train(
-    project: Project, fault: str, *, through_command: bool, alone: bool = False, end: str = "run.end()"
+    project: Project,
+    fault: str,
+    *,
+    through_command: bool,
+    alone: bool = False,
+    end: str = "run.end()",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a training in which ``fault`` happens, by itself or through ``gitexp run``; with ``alone``, in a mount namespace of its own."""
+    """Run a training in which ``fault`` happens, by itself or through ``gitexp run``; with
+    ``alone``, in a mount namespace of its own."""
     project.write(".git/faults.py", FAULTS)
-    project.write("train.py", TRAINING % {"before": BEFORE, "rows": ROWS, "fault": fault, "end": end})
+    project.write(
+        "train.py", TRAINING % {"before": BEFORE, "rows": ROWS, "fault": fault, "end": end}
+    )
     command = [sys.executable, "train.py"]
     if through_command:
         command = [sys.executable, "-m", "gitexp", "run", "--", *command]
     if alone and os.geteuid() == 0:
-        if shutil.which("unshare") is None or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode:
+        if (
+            shutil.which("unshare") is None
+            or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode
+        ):
             pytest.skip("a mount namespace of one's own is not allowed here")
         command = ["unshare", "-m", *command]
-    env = {**os.environ, "PYTHONPATH": f"{HERE}:{project.root / '.git'}", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True, timeout=600)
+    env = {
+        **os.environ,
+        "PYTHONPATH": f"{HERE}:{project.root / '.git'}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    return subprocess.run(
+        command, cwd=project.root, env=env, capture_output=True, text=True, timeout=600
+    )
 
 
 def said(done: subprocess.CompletedProcess[str]) -> tuple[list[str], list[str]]:
-    """Return the warnings in mid-run, and what the end said; require that the training came to its own end."""
+    """Return the warnings in mid-run, and what the end said; require that the training came to its
+    own end."""
     assert "trained to the end" in done.stdout, done.stderr
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "gitexp: " in line]
-    return [line for line in lines if "the run goes on" in line], [line for line in lines if "the run goes on" not in line]
+    return [line for line in lines if "the run goes on" in line], [
+        line for line in lines if "the run goes on" not in line
+    ]
 
 
 through = pytest.mark.parametrize("through_command", [False, True], ids=["in Python", "gitexp run"])
 
 
 @through
-def test_a_full_disk_loses_nothing_where_another_has_room(disk: Project, through_command: bool) -> None:
+def test_a_full_disk_loses_nothing_where_another_has_room(
+    disk: Project, through_command: bool
+) -> None:
     warned, end = said(train(disk, "fill_the_disk()", through_command=through_command))
     assert len(warned) == 1
     assert "metrics could not be written: No space left on device" in warned[0]
     assert len(end) == 1
-    assert re.search(r"could not be recorded: .* No space left on device.*; it waits on disk for `gitexp recover`$", end[0])
+    assert re.search(
+        r"could not be recorded: .* No space left on device.*; it waits on disk for `gitexp recover`$",
+        end[0],
+    )
     assert disk.tags() == []
     refused = disk.run("recover")
     assert refused.returncode == 2
@@ -129,20 +159,27 @@ def test_a_full_disk_loses_nothing_where_another_has_room(disk: Project, through
 
 
 @through
-def test_a_git_folder_that_becomes_read_only_loses_nothing(project: Project, through_command: bool) -> None:
-    warned, end = said(train(project, "make_read_only()", through_command=through_command, alone=True))
+def test_a_git_folder_that_becomes_read_only_loses_nothing(
+    project: Project, through_command: bool
+) -> None:
+    warned, end = said(
+        train(project, "make_read_only()", through_command=through_command, alone=True)
+    )
     assert len(warned) == 1
     assert "params.yml could not be written: Read-only file system" in warned[0] or os.geteuid()
     assert len(end) == 1
     assert end[0].endswith("it waits on disk for `gitexp recover`")
-    for path in [project.root / ".git", *(project.root / ".git").rglob("*")]:  # as it was, where chmod was the way
+    # as it was, where chmod was the way
+    for path in [project.root / ".git", *(project.root / ".git").rglob("*")]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     recover(project, through_command)
 
 
 @through
 def test_a_memory_limit_loses_nothing(project: Project, through_command: bool) -> None:
-    warned, end = said(train(project, "limit('RLIMIT_AS', 1_000_000)", through_command=through_command))
+    warned, end = said(
+        train(project, "limit('RLIMIT_AS', 1_000_000)", through_command=through_command)
+    )
     assert not warned, "the journal needs no memory of which a megabyte would not be enough"
     assert len(end) == 1
     assert end[0].endswith("it waits on disk for `gitexp recover`")
@@ -150,7 +187,9 @@ def test_a_memory_limit_loses_nothing(project: Project, through_command: bool) -
 
 
 @through
-def test_where_no_file_can_be_opened_the_rows_are_kept_and_the_end_says_what_is_not(project: Project, through_command: bool) -> None:
+def test_where_no_file_can_be_opened_the_rows_are_kept_and_the_end_says_what_is_not(
+    project: Project, through_command: bool
+) -> None:
     warned, end = said(train(project, "limit('RLIMIT_NOFILE', 3)", through_command=through_command))
     assert len(warned) == 1
     assert "params.yml could not be written: Too many open files" in warned[0]
@@ -167,7 +206,8 @@ def test_where_no_file_can_be_opened_the_rows_are_kept_and_the_end_says_what_is_
 
 
 def test_a_training_that_leaks_open_files_ends_as_what_it_was(project: Project) -> None:
-    """The journal gives back the file that its rows went into, and that one is enough for saying how the run ended."""
+    """The journal gives back the file that its rows went into, and that one is enough for saying
+    how the run ended."""
     leak = "limit('RLIMIT_NOFILE', 64)\nwhile True:\n    try: os.dup(0)\n    except OSError: break"
     _, end = said(train(project, leak, through_command=False))
     assert "it waits on disk for `gitexp recover`" in end[-1]
@@ -178,7 +218,9 @@ def test_a_training_that_leaks_open_files_ends_as_what_it_was(project: Project) 
 
 
 @through
-def test_where_no_place_takes_more_the_end_says_how_many_rows_are_missing(project: Project, through_command: bool) -> None:
+def test_where_no_place_takes_more_the_end_says_how_many_rows_are_missing(
+    project: Project, through_command: bool
+) -> None:
     """A limit for the size of files holds everywhere, and git cannot write either."""
     done = train(project, "limit('RLIMIT_FSIZE', 3000)", through_command=through_command)
     warned, end = said(done)
@@ -189,7 +231,9 @@ def test_where_no_place_takes_more_the_end_says_how_many_rows_are_missing(projec
     project.gitexp("recover")
     found = gitexp.get("exp-1")
     assert len(found.history()) + int(missing[1].replace(",", "")) == ROWS
-    assert f"{missing[1]} metric rows" in project.git("log", "-1", "--format=%(trailers:key=Gitexp-Not-Kept)", "exp-1")
+    assert f"{missing[1]} metric rows" in project.git(
+        "log", "-1", "--format=%(trailers:key=Gitexp-Not-Kept)", "exp-1"
+    )
     project.fsck()
 
 
@@ -204,8 +248,17 @@ def test_sigkill_on_a_full_disk_loses_no_row(disk: Project) -> None:
     disk.fsck()
 
 
-def test_a_disk_that_has_room_again_before_the_end_makes_it_an_experiment_like_any_other(disk: Project) -> None:
-    warned, end = said(train(disk, "fill_the_disk()", through_command=False, end="os.unlink('.git/ballast')\nrun.end()"))
+def test_a_disk_that_has_room_again_before_the_end_makes_it_an_experiment_like_any_other(
+    disk: Project,
+) -> None:
+    warned, end = said(
+        train(
+            disk,
+            "fill_the_disk()",
+            through_command=False,
+            end="os.unlink('.git/ballast')\nrun.end()",
+        )
+    )
     assert len(warned) == 1
     assert end == []
     found = gitexp.get("exp-1")
@@ -217,7 +270,11 @@ def test_a_disk_that_has_room_again_before_the_end_makes_it_an_experiment_like_a
 
 def test_no_run_begins_on_a_full_disk_and_nothing_is_left_behind(disk: Project) -> None:
     disk.write(".git/faults.py", FAULTS)
-    subprocess.run([sys.executable, "-c", "import faults; faults.fill_the_disk()"], env={**os.environ, "PYTHONPATH": ".git"}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import faults; faults.fill_the_disk()"],
+        env={**os.environ, "PYTHONPATH": ".git"},
+        check=True,
+    )
     assert "No space left on device" in disk.error("run", "--", sys.executable, "train.py")
     assert "No space left on device" in disk.error("log", "-p", "a=1")
     with pytest.raises(gitexp.errors.RepositoryError, match="No space left on device"):
@@ -226,7 +283,8 @@ def test_no_run_begins_on_a_full_disk_and_nothing_is_left_behind(disk: Project) 
 
 
 def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
-    """Also where the process that did it was killed in between, so that the spare rows are there still."""
+    """Also where the process that did it was killed in between, so that the spare rows are there
+    still."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "metrics.csv").write_bytes(b'Name,Value,Timestamp,Step\n"a",1,1,0\r\n"a",2')
@@ -242,10 +300,13 @@ def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
     assert journal.read_params(folder) == {"new": 1}
 
 
-def test_a_spare_place_that_another_user_made_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spare_place_that_another_user_made_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if os.geteuid():
         pytest.skip("only root can give a folder away")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")  # so that the folder for temporary files is what remains
+    # so that the folder for temporary files is what remains
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     folder = tmp_path / "run"
     folder.mkdir()
     place = fallback.place(folder)

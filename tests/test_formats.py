@@ -1,4 +1,5 @@
-"""params.yml and metrics.csv: typed as people expect, the bytes of DagsHub's client, and safe to read from anybody."""
+"""params.yml and metrics.csv: typed as people expect, the bytes of DagsHub's client, and safe to
+read from anybody."""
 
 from __future__ import annotations
 
@@ -18,14 +19,44 @@ from gitexp.formats.experiment import MetricPoint
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1e-3", 0.001), ("1E5", 1e5), (".5", 0.5), ("-1", -1), ("+3", 3), ("0x1f", 31), ("0o17", 15), ("0", 0), ("5.", 5.0),
-        ("true", True), ("False", False), ("null", None), ("~", None), ("", None), (".inf", math.inf),
-        ("007", "007"), ("1_000", "1_000"), ("yes", "yes"), ("nan", "nan"), ("12e4567", "12e4567"), ("2020-01-01", "2020-01-01"),
-        ("'true'", "true"), ('"1"', "1"), ("[1, 2e3, a]", [1, 2000.0, "a"]), ("{a: 1}", {"a": 1}),
-        ("a: b", "a: b"), ("@home", "@home"), ("-", "-"), ("a b", "a b"), ("http://x:80/?q=1", "http://x:80/?q=1"), ("#1", "#1"),
-        ("*.py", "*.py"), ("&x", "&x"), ("!x", "!x"), ("%d", "%d"), ("1:30", "1:30"),
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        (".5", 0.5),
+        ("-1", -1),
+        ("+3", 3),
+        ("0x1f", 31),
+        ("0o17", 15),
+        ("0", 0),
+        ("5.", 5.0),
+        ("true", True),
+        ("False", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        (".inf", math.inf),
+        ("007", "007"),
+        ("1_000", "1_000"),
+        ("yes", "yes"),
+        ("nan", "nan"),
+        ("12e4567", "12e4567"),
+        ("2020-01-01", "2020-01-01"),
+        ("'true'", "true"),
+        ('"1"', "1"),
+        ("[1, 2e3, a]", [1, 2000.0, "a"]),
+        ("{a: 1}", {"a": 1}),
+        ("a: b", "a: b"),
+        ("@home", "@home"),
+        ("-", "-"),
+        ("a b", "a b"),
+        ("http://x:80/?q=1", "http://x:80/?q=1"),
+        ("#1", "#1"),
+        ("*.py", "*.py"),
+        ("&x", "&x"),
+        ("!x", "!x"),
+        ("%d", "%d"),
+        ("1:30", "1:30"),
     ],
-)  # fmt: skip
+)
 def test_a_value_on_the_command_line_is_typed_as_yaml_1_2_would(text: str, value: object) -> None:
     found = params.parse_value(text)
     assert found == value
@@ -56,17 +87,38 @@ def test_text_that_looks_like_another_type_survives_a_round_trip() -> None:
 
 
 def test_typed_values_survive_a_round_trip() -> None:
-    values = {"lr": 1e-5, "n": 3, "on": True, "none": None, "list": [1, 2.5, "x", {"q": 1}], "deep": {"er": {"x": -0.0}}, "big": 1e22}
+    values = {
+        "lr": 1e-5,
+        "n": 3,
+        "on": True,
+        "none": None,
+        "list": [1, 2.5, "x", {"q": 1}],
+        "deep": {"er": {"x": -0.0}},
+        "big": 1e22,
+    }
     assert params.load(params.dump(values)) == values
 
 
 def test_plain_values_give_the_bytes_of_dagshubs_own_client(tmp_path: Path) -> None:
     from dagshub.logger import DAGsHubLogger
 
-    values = {"lr": 0.001, "layers": 3, "name": "wide net", "on": True, "none": None, "opt": {"beta": 0.9, "eps": 1e-8}, "text": "yes"}
-    logger: Any = DAGsHubLogger(str(tmp_path / "metrics.csv"), hparams_path=str(tmp_path / "params.yml"))
+    values = {
+        "lr": 0.001,
+        "layers": 3,
+        "name": "wide net",
+        "on": True,
+        "none": None,
+        "opt": {"beta": 0.9, "eps": 1e-8},
+        "text": "yes",
+    }
+    logger: Any = DAGsHubLogger(
+        str(tmp_path / "metrics.csv"), hparams_path=str(tmp_path / "params.yml")
+    )
     logger.log_hyperparams(values)
-    logger.log_metrics({"loss": 0.25, 'odd "name", really': 3, "tiny": 1e-09, "nan": math.nan, "inf": -math.inf}, step_num=7)
+    logger.log_metrics(
+        {"loss": 0.25, 'odd "name", really': 3, "tiny": 1e-09, "nan": math.nan, "inf": -math.inf},
+        step_num=7,
+    )
     logger.log_metrics(loss=0.125, step_num=8)
     logger.close()
     assert params.dump(values) == (tmp_path / "params.yml").read_bytes()
@@ -87,11 +139,20 @@ def test_lists_stay_lists_where_dagshubs_client_makes_text_of_them() -> None:
         "path": Path("a/b"),
         "s": {"b", "a"},
     }
-    assert params.plain(given) == {"layers": [64, 32], "size": 3, "rate": 0.5, "weights": [1, 2], "path": "a/b", "s": ["a", "b"]}
+    assert params.plain(given) == {
+        "layers": [64, 32],
+        "size": 3,
+        "rate": 0.5,
+        "weights": [1, 2],
+        "path": "a/b",
+        "s": ["a", "b"],
+    }
 
 
 def test_a_yaml_bomb_is_refused_in_milliseconds() -> None:
-    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [
+        f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)
+    ]
     start = time.perf_counter()
     with pytest.raises(FormatError, match="aliases that multiply"):
         params.load("\n".join(lines).encode())
@@ -101,10 +162,15 @@ def test_a_yaml_bomb_is_refused_in_milliseconds() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"[" * 100_000, "nested more than"), (b"a: &a [*a]", "contains itself"), (b"- 1\n- 2", "must hold a mapping"), (b"a: [", "cannot be read"),
-        (b"\xff\xfe\x00", "cannot be read"), (b"x" * (params.MAX_BYTES + 1), "larger than"), (b"a: !!python/object/apply:os.system [x]", "cannot be read"),
+        (b"[" * 100_000, "nested more than"),
+        (b"a: &a [*a]", "contains itself"),
+        (b"- 1\n- 2", "must hold a mapping"),
+        (b"a: [", "cannot be read"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"x" * (params.MAX_BYTES + 1), "larger than"),
+        (b"a: !!python/object/apply:os.system [x]", "cannot be read"),
     ],
-)  # fmt: skip
+)
 def test_a_params_file_that_is_none_is_refused_in_one_line(data: bytes, says: str) -> None:
     with pytest.raises(FormatError, match=says) as caught:
         params.load(data)
@@ -139,7 +205,9 @@ def test_nesting_and_its_conflicts() -> None:
         (b"Name,Value,Timestamp,Step\nx,abc,1,1\nx,,1,1\ny,2,1.0,1.0\n", [("y", 2, 1, 1)]),
     ],
 )
-def test_metrics_files_of_all_kinds_are_read(data: bytes, points: list[tuple[str, float, int, int]]) -> None:
+def test_metrics_files_of_all_kinds_are_read(
+    data: bytes, points: list[tuple[str, float, int, int]]
+) -> None:
     found = list(metrics.read(io.BytesIO(data)))
     assert str(found) == str([MetricPoint(*point) for point in points])
 
@@ -163,7 +231,13 @@ def test_a_metric_must_be_one_real_number_and_the_error_names_it() -> None:
 
 
 def test_the_last_value_is_that_of_the_highest_step() -> None:
-    rows = [("a", 1.0, 0, 1), ("a", 9.0, 0, 5), ("a", 2.0, 0, 2), ("b", 1.0, 0, 0), ("b", 2.0, 0, 0)]
+    rows = [
+        ("a", 1.0, 0, 1),
+        ("a", 9.0, 0, 5),
+        ("a", 2.0, 0, 2),
+        ("b", 1.0, 0, 0),
+        ("b", 2.0, 0, 0),
+    ]
     assert metrics.last_values(MetricPoint(*row) for row in rows) == {"a": 9.0, "b": 2.0}
 
 
@@ -181,8 +255,15 @@ def test_the_last_value_is_that_of_the_highest_step() -> None:
         b'"a",123456789012345678901234567890,1,9\r\n',
     ],
 )
-def test_the_last_values_of_a_file_are_found_quickly_and_are_the_same(tmp_path: Path, more: bytes) -> None:
-    data = metrics.dump(MetricPoint(name, at * 0.5, 0, at % 70) for at in range(100) for name in ("a", "b")) + more
+def test_the_last_values_of_a_file_are_found_quickly_and_are_the_same(
+    tmp_path: Path, more: bytes
+) -> None:
+    data = (
+        metrics.dump(
+            MetricPoint(name, at * 0.5, 0, at % 70) for at in range(100) for name in ("a", "b")
+        )
+        + more
+    )
     file = tmp_path / "metrics.csv"
     file.write_bytes(data)
     found = metrics.last_in(file)
@@ -211,16 +292,26 @@ def test_the_summary_is_plain_json_and_keeps_infinities() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        '{"gitexp":1}', '{"gitexp":99,"status":"finished","started":"2026-01-01T00:00:00.000Z"}', '{"gitexp":1,"status":"odd","started":"x"}', "{" * 99999,
+        '{"gitexp":1}',
+        '{"gitexp":99,"status":"finished","started":"2026-01-01T00:00:00.000Z"}',
+        '{"gitexp":1,"status":"odd","started":"x"}',
+        "{" * 99999,
         '{"gitexp":1,"status":"finished","started":"2026-01-01T00:00:00.000Z","metrics":{"a":"text"}}',
         '{"gitexp":1,"status":"finished","started":"2026-01-01T00:00:00.000Z","params":[]}',
     ],
-)  # fmt: skip
+)
 def test_a_tag_that_says_odd_things_is_no_experiment(line: str) -> None:
-    assert message.parse_tag(f"object x\ntype commit\ntag t\ntagger A <a> 1 +0000\n\ntitle\n\n{line}\n".encode()) is None
+    assert (
+        message.parse_tag(
+            f"object x\ntype commit\ntag t\ntagger A <a> 1 +0000\n\ntitle\n\n{line}\n".encode()
+        )
+        is None
+    )
 
 
 def test_a_message_keeps_note_and_trailers_apart() -> None:
-    text = message.commit_message("title", "first\n\nsecond", {"Id": "7", "None": None, "Command": "a\nb"})
+    text = message.commit_message(
+        "title", "first\n\nsecond", {"Id": "7", "None": None, "Command": "a\nb"}
+    )
     assert message.body(text) == "first\n\nsecond"
     assert message.trailers(text) == {"Id": "7", "Command": "a b"}

@@ -1,4 +1,5 @@
-"""What a sweep's worker makes in the folder for temporary files goes when it ends, also where it was killed."""
+"""What a sweep's worker makes in the folder for temporary files goes when it ends, also where it
+was killed."""
 
 from __future__ import annotations
 
@@ -14,7 +15,13 @@ MAKE = "from gitexp.sweeps import homes\nplace = homes.make()\n(place / 'big.bin
 
 def _worker(folder: Path, then: str) -> subprocess.Popen[str]:
     env = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.Popen([sys.executable, "-c", MAKE + then], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKE + then],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _place(worker: subprocess.Popen[str]) -> Path:

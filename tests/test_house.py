@@ -1,4 +1,5 @@
-"""The house stands as docs/design.md draws it: what lies low knows nothing of what lies above, and starting up is cheap."""
+"""The house stands as docs/design.md draws it: what lies low knows nothing of what lies above, and
+starting up is cheap."""
 
 from __future__ import annotations
 
@@ -16,19 +17,33 @@ from gitexp.cli import ALIASES, COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gitexp"
-MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".") for path in PACKAGE.rglob("*.py"))
+MODULES = sorted(
+    path.relative_to(PACKAGE).with_suffix("").as_posix().replace("/", ".")
+    for path in PACKAGE.rglob("*.py")
+)
 ROOMS = (  # from the top; a module imports from its own room and from the rooms below
-    "cli", "report", "integrations", "sweeps", "compare", "runs", "store", "repo", "formats",
-)  # fmt: skip
+    "cli",
+    "report",
+    "integrations",
+    "sweeps",
+    "compare",
+    "runs",
+    "store",
+    "repo",
+    "formats",
+)
 STRANGERS = {("integrations", "sweeps")}  # rooms that do not know each other though one lies below
 SLOW = (
-    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "configparser", "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
-    "jinja2", "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "wandb", "tensorboard", "dvc",
+    "pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker", "configparser",
+    "detect_secrets", "sqlite3", "mlflow", "requests", "httpx",
+    "jinja2", "plotly", "matplotlib", "pygments", "sklearn", "nbdime", "wandb", "tensorboard",
+    "dvc",
 )  # fmt: skip
 
 
 def imports(module: str, everywhere: bool = True) -> Iterator[str]:
-    """Yield the modules that ``module`` imports when it runs; with ``everywhere``, inside its functions too."""
+    """Yield the modules that ``module`` imports when it runs; with ``everywhere``, inside its
+    functions too."""
     path = PACKAGE / f"{module.replace('.', '/')}.py"
     todo: list[ast.AST] = [ast.parse(path.read_text())]
     while todo:
@@ -41,7 +56,9 @@ def imports(module: str, everywhere: bool = True) -> Iterator[str]:
             yield from (f"gitexp.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-        elif everywhere or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+        elif everywhere or not isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        ):
             todo += ast.iter_child_nodes(node)
 
 
@@ -89,36 +106,65 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     assert not todo, f"these import each other: {sorted(todo)}"
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if name not in ("repo.process", "store.checkout")])
-def test_only_the_repo_package_imports_gitpython_and_only_its_process_module_starts_git(module: str) -> None:
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if name not in ("repo.process", "store.checkout")]
+)
+def test_only_the_repo_package_imports_gitpython_and_only_its_process_module_starts_git(
+    module: str,
+) -> None:
     assert module.startswith("repo.") or not {
-        name for name in imports(module) if name.partition(".")[0] == "git" and module != "formats.experiment"
+        name
+        for name in imports(module)
+        if name.partition(".")[0] == "git" and module != "formats.experiment"
     }
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
-    started = [node for node in ast.walk(tree) if isinstance(node, ast.List) and node.elts and _is_text(node.elts[0], "git")]
-    assert not started, f"{module}, line {started[0].lineno if started else 0}: git is started through gitexp.repo.Repo"
+    started = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.List) and node.elts and _is_text(node.elts[0], "git")
+    ]
+    assert not started, (
+        f"{module}, line {started[0].lineno if started else 0}: git is started through gitexp.repo.Repo"
+    )
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("integrations.")])
+@pytest.mark.parametrize(
+    "module", [name for name in MODULES if not name.startswith("integrations.")]
+)
 def test_what_is_slow_to_import_is_imported_where_it_is_used(module: str) -> None:
     at_once = {name.partition(".")[0] for name in imports(module, everywhere=False)}
-    allowed = {"sqlite3"} if module in ("store.index", "store.index_update", "store.index_schema", "store.blocks") else set()
+    allowed = (
+        {"sqlite3"}
+        if module in ("store.index", "store.index_update", "store.index_schema", "store.blocks")
+        else set()
+    )
     assert not at_once & {*SLOW} - allowed
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("cli")])
 def test_only_the_command_line_prints(module: str) -> None:
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
-    prints = [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Call) and _is_name(node.func, "print")]
+    prints = [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _is_name(node.func, "print")
+    ]
     assert not prints, f"{module} prints on the lines {prints}; let it return the text"
 
 
 @pytest.mark.parametrize(
-    "statement", ["import gitexp", "from gitexp.cli import main; main(['--version'])", "from gitexp.cli import main; main(['--help'])"]
+    "statement",
+    [
+        "import gitexp",
+        "from gitexp.cli import main; main(['--version'])",
+        "from gitexp.cli import main; main(['--help'])",
+    ],
 )
 def test_starting_up_loads_nothing_slow(statement: str) -> None:
     program = f"import sys\ntry:\n    {statement}\nexcept SystemExit: pass\nprint([name for name in {SLOW} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -128,7 +174,11 @@ def test_each_command_is_documented(name: str) -> None:
     assert command is not None
     assert command.help, f"gitexp {name} has no docstring"
     assert f"\n## gitexp {name}\n" in (ROOT / "docs/commands.md").read_text(), "run: make docs"
-    unexplained = [option.name for option in command.params if isinstance(option, click.Option) and not option.help]
+    unexplained = [
+        option.name
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
     assert not unexplained, f"gitexp {name} has options without help"
 
 
@@ -143,8 +193,18 @@ def _helps(path: str, command: click.Command) -> Iterator[tuple[str, str]]:
 
 
 def test_the_help_fits_a_terminal_of_80_columns_and_nothing_in_it_is_cut() -> None:
-    bad = [(path, line) for path, text in _helps("gitexp", cli) for line in text.splitlines() if len(line) > 80 or line.endswith(" ...")]
-    cut = [(path, line) for path, text in _helps("gitexp", cli) for line in text.splitlines() if re.search(r"\w\.\.\.$", line)]
+    bad = [
+        (path, line)
+        for path, text in _helps("gitexp", cli)
+        for line in text.splitlines()
+        if len(line) > 80 or line.endswith(" ...")
+    ]
+    cut = [
+        (path, line)
+        for path, text in _helps("gitexp", cli)
+        for line in text.splitlines()
+        if re.search(r"\w\.\.\.$", line)
+    ]
     assert not bad + [item for item in cut if not item[1].startswith(("Usage", "      "))]
 
 
@@ -153,17 +213,25 @@ def test_aliases_lead_to_commands() -> None:
 
 
 def test_the_page_of_commands_is_what_the_commands_say() -> None:
-    done = subprocess.run([sys.executable, ROOT / "docs/make_commands.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/make_commands.py", "--check"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_the_map_of_modules_names_each_module_with_what_it_is_for() -> None:
-    named = re.findall(r"^- `(.+?)`: .+", (ROOT / "docs/modules.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(named) == sorted(f"{module.replace('.', '/')}.py" for module in MODULES), "run: make docs"
+    named = re.findall(
+        r"^- `(.+?)`: .+", (ROOT / "docs/modules.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(named) == sorted(f"{module.replace('.', '/')}.py" for module in MODULES), (
+        "run: make docs"
+    )
 
 
 def test_the_map_of_modules_says_what_the_modules_say() -> None:
-    done = subprocess.run([sys.executable, ROOT / "docs/make_map.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/make_map.py", "--check"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -1,4 +1,5 @@
-"""Adopting history: what is there is found and read, what is odd is named, and nothing of the repository changes."""
+"""Adopting history: what is there is found and read, what is odd is named, and nothing of the
+repository changes."""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ def history(project: Project, count: int = 3) -> list[str]:
     commits: list[str] = []
     logger: Any
     for at in range(count):
-        with dagshub_logger(metrics_path=str(project.root / "metrics.csv"), hparams_path=str(project.root / "params.yml")) as logger:
+        with dagshub_logger(
+            metrics_path=str(project.root / "metrics.csv"),
+            hparams_path=str(project.root / "params.yml"),
+        ) as logger:
             logger.log_hyperparams(lr=0.1 * (at + 1), model={"depth": at})
             for step in range(3):
                 logger.log_metrics(loss=1 / (step + at + 1), step_num=step)
@@ -45,8 +49,15 @@ def same(value: Any, wanted: Any) -> bool:
 
 def state(project: Project) -> tuple[str, ...]:
     """Return all that an import must leave alone: refs but exp-N, work tree, index and HEAD."""
-    refs = [line for line in project.git("for-each-ref").splitlines() if "refs/tags/exp-" not in line]
-    return (*refs, project.git("status", "--porcelain", "--ignored"), project.git("ls-files", "-s"), project.git("rev-parse", "HEAD"))
+    refs = [
+        line for line in project.git("for-each-ref").splitlines() if "refs/tags/exp-" not in line
+    ]
+    return (
+        *refs,
+        project.git("status", "--porcelain", "--ignored"),
+        project.git("ls-files", "-s"),
+        project.git("rev-parse", "HEAD"),
+    )
 
 
 def test_commits_by_dagshubs_logger_become_experiments_where_they_are(project: Project) -> None:
@@ -115,10 +126,14 @@ def test_only_what_changed_is_a_run_a_rename_or_a_new_mode_is_none(project: Proj
     project.commit("mode")
     project.git("rm", "-q", "old_metrics.csv")
     project.commit("delete")
-    assert [line.split()[1] for line in project.gitexp("import", "git").splitlines()] == [first[:10]]
+    assert [line.split()[1] for line in project.gitexp("import", "git").splitlines()] == [
+        first[:10]
+    ]
 
 
-def test_params_that_a_commit_did_not_change_are_those_beside_or_above_its_metrics(project: Project) -> None:
+def test_params_that_a_commit_did_not_change_are_those_beside_or_above_its_metrics(
+    project: Project,
+) -> None:
     project.write("a/params.yml", "lr: 1\n")
     project.commit("params", params_yml="lr: 0\n")
     project.write("a/b/metrics.csv", HEAD + "loss,1,1,1\n")
@@ -139,7 +154,9 @@ def test_params_that_are_said_twice_are_one_where_they_agree(project: Project) -
     project.gitexp("verify", "exp-1")
 
 
-def test_a_commit_of_which_nothing_could_be_read_is_no_experiment_for_the_params_above_it(project: Project) -> None:
+def test_a_commit_of_which_nothing_could_be_read_is_no_experiment_for_the_params_above_it(
+    project: Project,
+) -> None:
     project.commit("params", params_yml="lr: 1\n")
     project.commit("bad", metrics_csv="epoch,loss\n1,2\n")
     assert len(project.gitexp("import", "git").splitlines()) == 1
@@ -155,8 +172,16 @@ def test_path_and_since_choose(project: Project) -> None:
             check=True,
             env={**os.environ, "GIT_COMMITTER_DATE": f"202{at}-01-02T00:00:00Z"},
         )
-    assert project.gitexp("import", "git", "--path", "b/*", "--dry-run").splitlines()[-1].split()[-1] == "b"
-    assert project.gitexp("import", "git", "--since", "2020-06-01", "--dry-run").splitlines()[-1].split()[-1] == "b"
+    assert (
+        project.gitexp("import", "git", "--path", "b/*", "--dry-run").splitlines()[-1].split()[-1]
+        == "b"
+    )
+    assert (
+        project.gitexp("import", "git", "--since", "2020-06-01", "--dry-run")
+        .splitlines()[-1]
+        .split()[-1]
+        == "b"
+    )
     assert len(project.gitexp("import", "git", "--dry-run").splitlines()) == 3
 
 
@@ -181,7 +206,9 @@ def test_an_oddity_is_read(project: Project, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_what_cannot_be_read_is_named_with_commit_and_reason_and_the_rest_is_imported(project: Project, name: str) -> None:
+def test_what_cannot_be_read_is_named_with_commit_and_reason_and_the_rest_is_imported(
+    project: Project, name: str
+) -> None:
     odd = UNREADABLE[name]
     for path, content in odd.files.items():
         project.write(path, content)
@@ -193,7 +220,9 @@ def test_what_cannot_be_read_is_named_with_commit_and_reason_and_the_rest_is_imp
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == "exp-1"
     assert len(done.stdout.splitlines()) == 1
-    line = next(line for line in done.stderr.splitlines() if line.startswith(f"not read: {bad[:10]}"))
+    line = next(
+        line for line in done.stderr.splitlines() if line.startswith(f"not read: {bad[:10]}")
+    )
     assert odd.told in line
     assert next(iter(odd.files)) in line
     assert gitexp.get("exp-1", repo=project.root).metrics == {"loss": 0.5}
@@ -203,9 +232,16 @@ def test_what_cannot_be_read_is_named_with_commit_and_reason_and_the_rest_is_imp
 @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
 def test_links_submodules_and_odd_paths_are_named(project: Project) -> None:
     (project.root / "metrics.csv").symlink_to("/etc/passwd")
-    project.git("update-index", "--add", "--cacheinfo", f"160000,{project.git('rev-parse', 'HEAD')},sub_metrics.csv")
+    project.git(
+        "update-index",
+        "--add",
+        "--cacheinfo",
+        f"160000,{project.git('rev-parse', 'HEAD')},sub_metrics.csv",
+    )
     project.write("odd\nmetrics.csv", HEAD + "loss,1,1,1\n")
-    (Path(os.fsdecode(bytes(project.root) + b"/caf\xe9_metrics.csv"))).write_text(HEAD + "loss,1,1,1\n")
+    (Path(os.fsdecode(bytes(project.root) + b"/caf\xe9_metrics.csv"))).write_text(
+        HEAD + "loss,1,1,1\n"
+    )
     project.git("add", "metrics.csv", "odd\nmetrics.csv", os.fsdecode(b"caf\xe9_metrics.csv"))
     project.git("commit", "-qm", "odd")
     done = project.run("import", "git")
@@ -224,7 +260,10 @@ def test_a_repository_without_results_or_commits_says_so(project: Project, empty
 def test_imports_at_the_same_time_record_each_commit_once(project: Project) -> None:
     history(project, 12)
     words = [sys.executable, "-m", "gitexp", "import", "git"]
-    running = [subprocess.Popen(words, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) for _ in range(4)]
+    running = [
+        subprocess.Popen(words, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        for _ in range(4)
+    ]
     assert sum(process.communicate()[0].count(b"exp-") for process in running) == 12
     assert project.tags() == [f"exp-{at}" for at in range(1, 13)]
     assert len({*project.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}) == 12
@@ -274,7 +313,9 @@ def partial(project: Project, tmp_path: Path) -> Project:
     """A clone without the blobs of old commits."""
     history(project, 3)
     project.git("config", "uploadpack.allowFilter", "true")
-    project.git("clone", "-q", "--filter=blob:none", f"file://{project.root}", str(tmp_path / "partial"))
+    project.git(
+        "clone", "-q", "--filter=blob:none", f"file://{project.root}", str(tmp_path / "partial")
+    )
     return Project(tmp_path / "partial")
 
 
@@ -288,11 +329,17 @@ def test_a_partial_clone_imports_what_it_has_and_fetches_nothing(partial: Projec
     assert partial.git("rev-list", "--objects", "--all", "--missing=print").count("?") == missing
 
 
-def test_a_clone_without_folders_or_parents_says_what_to_do(project: Project, tmp_path: Path) -> None:
+def test_a_clone_without_folders_or_parents_says_what_to_do(
+    project: Project, tmp_path: Path
+) -> None:
     history(project, 3)
     project.git("config", "uploadpack.allowFilter", "true")
-    project.git("clone", "-q", "--filter=tree:0", f"file://{project.root}", str(tmp_path / "treeless"))
-    assert "git fetch --refetch --filter=blob:none origin" in Project(tmp_path / "treeless").error("import", "git")
+    project.git(
+        "clone", "-q", "--filter=tree:0", f"file://{project.root}", str(tmp_path / "treeless")
+    )
+    assert "git fetch --refetch --filter=blob:none origin" in Project(tmp_path / "treeless").error(
+        "import", "git"
+    )
     project.git("clone", "-q", "--depth=2", f"file://{project.root}", str(tmp_path / "shallow"))
     done = Project(tmp_path / "shallow").run("import", "git")
     assert len(done.stdout.splitlines()) == 1
@@ -302,7 +349,16 @@ def test_a_clone_without_folders_or_parents_says_what_to_do(project: Project, tm
 def test_the_author_and_the_time_are_those_of_the_commit(project: Project) -> None:
     project.write("metrics.json", '{"f1": 1}')
     project.git("add", "-A")
-    project.git("-c", "user.name=Bob", "-c", "user.email=bob@x.org", "commit", "-qm", "bob's", "--date=2021-05-06T07:08:09+0200")
+    project.git(
+        "-c",
+        "user.name=Bob",
+        "-c",
+        "user.email=bob@x.org",
+        "commit",
+        "-qm",
+        "bob's",
+        "--date=2021-05-06T07:08:09+0200",
+    )
     project.gitexp("import", "git")
     facts = json.loads(project.gitexp("list", "--json"))[0]
     assert (facts["author"], facts["email"], facts["subject"]) == ("Bob", "bob@x.org", "bob's")
@@ -317,7 +373,15 @@ def test_nothing_of_the_repository_is_run(project: Project, tmp_path: Path) -> N
     for hook in ("reference-transaction", "post-commit", "pre-commit", "post-index-change"):
         (project.root / ".git/hooks").mkdir(exist_ok=True)
         (project.root / ".git/hooks" / hook).symlink_to(script)
-    for name in ("diff.x.textconv", "filter.x.smudge", "filter.x.clean", "core.fsmonitor", "core.pager", "diff.external", "log.format"):
+    for name in (
+        "diff.x.textconv",
+        "filter.x.smudge",
+        "filter.x.clean",
+        "core.fsmonitor",
+        "core.pager",
+        "diff.external",
+        "log.format",
+    ):
         project.git("config", name, str(script))
     project.write(".gitattributes", "* diff=x filter=x\n")
     project.gitexp("import", "git")
@@ -326,8 +390,12 @@ def test_nothing_of_the_repository_is_run(project: Project, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_thousands_of_commits_and_rows_take_seconds_and_an_import_killed_half_way_is_finished_by_the_next(project: Project) -> None:
-    rows = HEAD + "".join(f'"loss",{1 / (at + 1)},{1_600_000_000_000 + at},{at}\n' for at in range(30_000))
+def test_thousands_of_commits_and_rows_take_seconds_and_an_import_killed_half_way_is_finished_by_the_next(
+    project: Project,
+) -> None:
+    rows = HEAD + "".join(
+        f'"loss",{1 / (at + 1)},{1_600_000_000_000 + at},{at}\n' for at in range(30_000)
+    )
     stream = [f"reset refs/heads/many\nfrom {project.git('rev-parse', 'HEAD')}\n\n"]
     for at in range(1_500):
         text = f"loss,{at},1600000000000,1\n"
@@ -336,10 +404,20 @@ def test_thousands_of_commits_and_rows_take_seconds_and_an_import_killed_half_wa
             if at % 3 == 0
             else f"M 100644 inline f{at}\ndata 1\nx\n"
         )
-        stream.append(f"commit refs/heads/many\ncommitter A <a@b> {1_600_000_000 + at} +0000\ndata 1\nx\n{file}\n")
-    subprocess.run(["git", "fast-import", "--quiet"], cwd=project.root, input="".join(stream).encode(), check=True)
+        stream.append(
+            f"commit refs/heads/many\ncommitter A <a@b> {1_600_000_000 + at} +0000\ndata 1\nx\n{file}\n"
+        )
+    subprocess.run(
+        ["git", "fast-import", "--quiet"],
+        cwd=project.root,
+        input="".join(stream).encode(),
+        check=True,
+    )
     killed = subprocess.Popen(
-        [sys.executable, "-m", "gitexp", "import", "git"], cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "gitexp", "import", "git"],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     assert killed.stdout is not None
     killed.stdout.readline()
@@ -350,5 +428,7 @@ def test_thousands_of_commits_and_rows_take_seconds_and_an_import_killed_half_wa
     assert 0 < before < 500
     project.gitexp("import", "git")
     assert project.tags() == [f"exp-{at}" for at in range(1, 501)]
-    assert len({*project.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}) == 500
+    assert (
+        len({*project.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}) == 500
+    )
     project.fsck()

@@ -1,4 +1,5 @@
-"""Runs of other tools, written by those tools themselves, become experiments: with their own times, and each only once."""
+"""Runs of other tools, written by those tools themselves, become experiments: with their own times,
+and each only once."""
 
 from __future__ import annotations
 
@@ -31,20 +32,39 @@ def script(folder: Path, text: str, *args: str, env: dict[str, str] | None = Non
     """Run a Python program in a folder, as its user would."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [PYTHON, "-c", text, *args], cwd=folder, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})}
+        [PYTHON, "-c", text, *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(env or {})},
     )
     assert done.returncode == 0, done.stderr
 
 
 def everything(project: Project) -> tuple[object, ...]:
-    """Return all that an import must leave alone: work tree, index, HEAD, and all refs but exp-N."""
-    refs = [line for line in project.git("for-each-ref").splitlines() if "refs/tags/exp-" not in line]
-    files = {str(path): path.stat().st_mtime_ns for path in project.root.rglob("*") if ".git/" not in f"{path}/"}
-    return refs, files, project.git("status", "--porcelain", "--ignored"), project.git("ls-files", "-s"), project.git("rev-parse", "HEAD")
+    """Return all that an import must leave alone: work tree, index, HEAD, and all refs but
+    exp-N."""
+    refs = [
+        line for line in project.git("for-each-ref").splitlines() if "refs/tags/exp-" not in line
+    ]
+    files = {
+        str(path): path.stat().st_mtime_ns
+        for path in project.root.rglob("*")
+        if ".git/" not in f"{path}/"
+    }
+    return (
+        refs,
+        files,
+        project.git("status", "--porcelain", "--ignored"),
+        project.git("ls-files", "-s"),
+        project.git("rev-parse", "HEAD"),
+    )
 
 
 def imported(project: Project, *args: str) -> list[str]:
-    """Import twice: the first adds, the second must add nothing, and nothing else may have changed."""
+    """Import twice: the first adds, the second must add nothing, and nothing else may have
+    changed."""
     before = everything(project)
     lines = project.gitexp("import", *args).splitlines()
     assert project.gitexp("import", *args) == ""
@@ -54,7 +74,7 @@ def imported(project: Project, *args: str) -> list[str]:
     return [line.partition(" ")[0] for line in lines]
 
 
-# -- MLflow -----------------------------------------------------------------------------------------------------------------
+# -- MLflow ----------------------------------------------------------------------------------------
 
 MLFLOW = """
 import mlflow, sys, os
@@ -81,9 +101,20 @@ def check_mlflow(project: Project, uri: str) -> None:
     project.write(".gitexp.toml", 'max_file_size = "10kB"\n')
     assert imported(project, "mlflow", uri, "--artifacts") == ["exp-1", "exp-2", "exp-3"]
     sweep, trial, broken = (gitexp.get(f"exp-{at}") for at in (1, 2, 3))
-    assert (sweep.subject, trial.subject, broken.subject, broken.status) == ("sweep", "trial", "broken", "failed")
+    assert (sweep.subject, trial.subject, broken.subject, broken.status) == (
+        "sweep",
+        "trial",
+        "broken",
+        "failed",
+    )
     assert (sweep.group, trial.group, broken.group) == ("sweep", "sweep", "housing")
-    assert sweep.params == {"lr": 0.1, "model.depth": 3, "layers": [1, 2], "version": "01", "none": None}
+    assert sweep.params == {
+        "lr": 0.1,
+        "model.depth": 3,
+        "layers": [1, 2],
+        "version": "01",
+        "none": None,
+    }
     assert sweep.history()["value"].tolist() == [1.0, 0.5, 1 / 3]
     assert int(sweep.history()["timestamp"].iloc[0].timestamp()) == 1_700_000_000
     assert trial.metrics["r2"] == float("inf")
@@ -112,7 +143,9 @@ def test_runs_of_mlflow_in_sqlite(project: Project, tmp_path: Path) -> None:
     check_mlflow(project, f"sqlite:///{database}")
     assert database.read_bytes() == before
     assert not (project.root / "mlruns").exists()
-    assert "housing" in project.error("import", "mlflow", str(database), "--experiment", "housin", code=3)
+    assert "housing" in project.error(
+        "import", "mlflow", str(database), "--experiment", "housin", code=3
+    )
     done = project.run("import", "mlflow", str(database), "--artifacts")
     assert "3 runs recorded already" in done.stderr
     for tag in project.tags():
@@ -124,10 +157,19 @@ def test_runs_of_mlflow_in_sqlite(project: Project, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_runs_of_mlflow_in_a_folder(project: Project, tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed")
-    script(tmp_path / "m", MLFLOW, "mlruns", project.git("rev-parse", "HEAD"), env={"MLFLOW_ALLOW_FILE_STORE": "true"})
+    script(
+        tmp_path / "m",
+        MLFLOW,
+        "mlruns",
+        project.git("rev-parse", "HEAD"),
+        env={"MLFLOW_ALLOW_FILE_STORE": "true"},
+    )
     before = sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "m").rglob("*"))
     check_mlflow(project, str(tmp_path / "m/mlruns"))
-    assert sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "m").rglob("*")) == before
+    assert (
+        sorted((str(path), path.stat().st_mtime_ns) for path in (tmp_path / "m").rglob("*"))
+        == before
+    )
 
 
 @contextmanager
@@ -151,7 +193,9 @@ def served(folder: Path) -> Iterator[str]:
     ]
     env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     null = subprocess.DEVNULL
-    process = subprocess.Popen([PYTHON, *words], cwd=folder, env=env, start_new_session=True, stdout=null, stderr=null)
+    process = subprocess.Popen(
+        [PYTHON, *words], cwd=folder, env=env, start_new_session=True, stdout=null, stderr=null
+    )
     try:
         for _ in range(300):
             try:
@@ -167,12 +211,21 @@ def served(folder: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="ends a server by its process group")
-def test_runs_of_an_mlflow_server_are_those_of_its_database(project: Project, tmp_path: Path) -> None:
+def test_runs_of_an_mlflow_server_are_those_of_its_database(
+    project: Project, tmp_path: Path
+) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed")
     script(tmp_path / "m", MLFLOW, "sqlite:///mlflow.db", project.git("rev-parse", "HEAD"))
     with served(tmp_path / "m") as address, Server(address) as server:
-        run, artifacts = server.create_run(server.create_experiment("other"), "remote", int(time.time() * 1000), {"mlflow.user": "bob"})
-        server.log(run, {"lr": "1e-3"}, [MetricPoint("loss", float("nan"), 1_700_000_000_000, 2)], {})
+        run, artifacts = server.create_run(
+            server.create_experiment("other"),
+            "remote",
+            int(time.time() * 1000),
+            {"mlflow.user": "bob"},
+        )
+        server.log(
+            run, {"lr": "1e-3"}, [MetricPoint("loss", float("nan"), 1_700_000_000_000, 2)], {}
+        )
         server.upload(artifacts, "a/b.txt", b"over the wire")
         server.upload(artifacts, "big.bin", bytes(20_000))
         server.end_run(run, "KILLED", int(time.time() * 1000) + 5000)
@@ -181,7 +234,12 @@ def test_runs_of_an_mlflow_server_are_those_of_its_database(project: Project, tm
         assert done.returncode == 0, done.stderr
         assert project.gitexp("import", "mlflow", env={"MLFLOW_TRACKING_URI": address}) == ""
     remote = gitexp.get("exp-4")
-    assert (remote.status, remote.author, remote.group, remote.params) == ("killed", "bob", "other", {"lr": 0.001})
+    assert (remote.status, remote.author, remote.group, remote.params) == (
+        "killed",
+        "bob",
+        "other",
+        {"lr": 0.001},
+    )
     assert remote.read(".gitexp/artifacts/a/b.txt") == b"over the wire"
     assert "remote big.bin: 20.0 kB, over the limit of 10.0 kB" in done.stderr
     sweep, trial, _ = (gitexp.get(f"exp-{at}") for at in (1, 2, 3))
@@ -190,7 +248,10 @@ def test_runs_of_an_mlflow_server_are_those_of_its_database(project: Project, tm
     assert sweep.history()["value"].tolist() == [1.0, 0.5, 1 / 3]
     assert sweep.read(".gitexp/artifacts/out/a.txt") == b"hello"
     assert (trial.group, trial.metrics["r2"]) == ("sweep", float("inf"))
-    assert "4 runs recorded already" in project.run("import", "mlflow", str(tmp_path / "m/mlflow.db")).stderr
+    assert (
+        "4 runs recorded already"
+        in project.run("import", "mlflow", str(tmp_path / "m/mlflow.db")).stderr
+    )
 
 
 def test_a_store_that_is_not_there_is_one_line(project: Project, tmp_path: Path) -> None:
@@ -202,11 +263,20 @@ def test_a_store_that_is_not_there_is_one_line(project: Project, tmp_path: Path)
     assert "there is no run-ID.wandb below" in project.error("import", "wandb", ".")
     assert "there is no event file" in project.error("import", "tensorboard", ".")
     other = tmp_path / "x.db"
-    subprocess.run([PYTHON, "-c", f"import sqlite3; sqlite3.connect({str(other)!r}).execute('create table t(x)')"], check=True)
+    subprocess.run(
+        [
+            PYTHON,
+            "-c",
+            f"import sqlite3; sqlite3.connect({str(other)!r}).execute('create table t(x)')",
+        ],
+        check=True,
+    )
     assert "cannot be read as MLflow's database" in project.error("import", "mlflow", str(other))
 
 
-def test_a_folder_of_runs_is_read_without_mlflow_and_a_run_that_was_here_before_is_known(project: Project) -> None:
+def test_a_folder_of_runs_is_read_without_mlflow_and_a_run_that_was_here_before_is_known(
+    project: Project,
+) -> None:
     """Written by hand in MLflow's form, with the marks that gitexp's own export leaves."""
     ours = record(project, {"lr": 1}, {"loss": 2})
     run = project.root / "mlruns/1/abc"
@@ -226,7 +296,9 @@ def test_a_folder_of_runs_is_read_without_mlflow_and_a_run_that_was_here_before_
     done = project.run("import", "mlflow", "mlruns")
     assert done.returncode == 0, done.stderr
     assert "1 run recorded already" in done.stderr
-    assert f"not read: {run.parent / 'bad'}" in done.stderr.replace("mlruns/1/bad", f"{run.parent / 'bad'}", 1)
+    assert f"not read: {run.parent / 'bad'}" in done.stderr.replace(
+        "mlruns/1/bad", f"{run.parent / 'bad'}", 1
+    )
     found = gitexp.get("exp-2")
     assert found.params == {"a/b": "x", "a.b.": 0.001}
     assert found.duration == 5.0
@@ -237,13 +309,18 @@ def test_a_folder_of_runs_is_read_without_mlflow_and_a_run_that_was_here_before_
 
 
 @pytest.mark.parametrize("owner", ["user", "gitexp"])
-def test_params_of_the_users_stay_and_those_of_an_experiment_before_are_replaced(project: Project, owner: str) -> None:
+def test_params_of_the_users_stay_and_those_of_an_experiment_before_are_replaced(
+    project: Project, owner: str
+) -> None:
     if owner == "user":
         start = project.commit("mine", params_yml="mine: 1\n")
     else:
         start = record(project, {"lr": 1}, {"loss": 2}, requirements="# old\n").id
     project.write("mlruns/1/meta.yaml", "name: Default\n")
-    project.write("mlruns/1/abc/meta.yaml", f"run_id: abc\nstatus: 3\nstart_time: 1600000000000\nend_time: {10**17}\n")
+    project.write(
+        "mlruns/1/abc/meta.yaml",
+        f"run_id: abc\nstatus: 3\nstart_time: 1600000000000\nend_time: {10**17}\n",
+    )
     project.write("mlruns/1/abc/params/lr", "5")
     project.write("mlruns/1/abc/tags/mlflow.source.git.commit", start)
     project.gitexp("import", "mlflow", "mlruns")
@@ -260,7 +337,7 @@ def test_params_of_the_users_stay_and_those_of_an_experiment_before_are_replaced
     project.gitexp("verify", found.name)
 
 
-# -- Weights & Biases ---------------------------------------------------------------------------------------------------------
+# -- Weights & Biases ------------------------------------------------------------------------------
 
 WANDB = """
 import wandb
@@ -286,12 +363,19 @@ def offline(project: Project) -> Project:
 
 
 @pytest.mark.slow
-def test_offline_runs_of_wandb_with_their_uncommitted_changes(offline: Project, tmp_path: Path) -> None:
+def test_offline_runs_of_wandb_with_their_uncommitted_changes(
+    offline: Project, tmp_path: Path
+) -> None:
     start = offline.git("rev-parse", "HEAD")
     assert imported(offline, "wandb", "wandb") == ["exp-1", "exp-2"]
     good, bad = gitexp.get("exp-1"), gitexp.get("exp-2")
     assert (good.status, bad.status) == ("finished", "failed")
-    assert (good.subject, good.group, good.labels, good.parent) == ("brave", "g", ("a-b", "c"), start)
+    assert (good.subject, good.group, good.labels, good.parent) == (
+        "brave",
+        "g",
+        ("a-b", "c"),
+        start,
+    )
     assert good.params == {"lr": 0.1, "m.d": 3, "late": [1, 2]}
     assert {*good.metrics} == {"loss", "val.acc", "best", "bad"}
     assert good.metrics["loss"] == pytest.approx(1 / 3)
@@ -329,7 +413,7 @@ def test_offline_runs_of_wandb_with_their_uncommitted_changes(offline: Project, 
     assert gitexp.get("@", repo=other.root).status == "killed"
 
 
-# -- TensorBoard --------------------------------------------------------------------------------------------------------------
+# -- TensorBoard -----------------------------------------------------------------------------------
 
 TENSORBOARD = """
 from tensorboardX import SummaryWriter
@@ -356,7 +440,11 @@ def test_event_files(project: Project, tmp_path: Path) -> None:
     assert (a.subject, b.subject) == ("a", "b")
     assert a.params == {"lr": 0.1, "opt": "adam", "flag": True, "depth": 3}
     assert a.metrics == {"train/loss": 0.5, "hp/acc": 0.9}
-    assert [value for name, value in zip(a.history()["name"], a.history()["value"]) if name == "train/loss"] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert [
+        value
+        for name, value in zip(a.history()["name"], a.history()["value"])
+        if name == "train/loss"
+    ] == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert abs(time.time() - a.started.timestamp()) < 120
     assert b.params == {"batch": 32}
     assert "unknown: tensorboard noted no commit" in project.gitexp("show", "exp-1")
@@ -372,7 +460,9 @@ def test_event_files(project: Project, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "module"), [("wandb", "wandb"), ("tensorboard", "tensorboard")])
-def test_a_missing_package_is_named_with_the_way_to_install_it(project: Project, tmp_path: Path, kind: str, module: str) -> None:
+def test_a_missing_package_is_named_with_the_way_to_install_it(
+    project: Project, tmp_path: Path, kind: str, module: str
+) -> None:
     (tmp_path / "block" / module).mkdir(parents=True)
     (tmp_path / "block" / module / "__init__.py").write_text("raise ImportError\n")
     project.write("run-1.wandb", b":W&B\xe1\xbe\x00")
@@ -385,10 +475,12 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(project: Project,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
-    assert (done.returncode, f"pip install 'gitexp[{kind}]'" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, f"pip install 'gitexp[{kind}]'" in done.stderr) == (2, True), (
+        done.stderr
+    )
 
 
-# -- DVC ----------------------------------------------------------------------------------------------------------------------
+# -- DVC -------------------------------------------------------------------------------------------
 
 PIPELINE = """\
 stages:
@@ -418,7 +510,13 @@ def test_experiments_of_dvc_and_dvclive(project: Project, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}")
 
     def dvc(*args: str) -> None:
-        done = subprocess.run([PYTHON, "-m", "dvc", *args, "-q"], cwd=project.root, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            [PYTHON, "-m", "dvc", *args, "-q"],
+            cwd=project.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr
 
     dvc("init")
@@ -436,10 +534,19 @@ def test_experiments_of_dvc_and_dvclive(project: Project, monkeypatch: pytest.Mo
     assert "not read: try-2 hidden.json: it is not in git; DVC's cache may have it" in hidden
     assert imported(project, "dvc") == ["exp-1", "exp-2"]
     two, live = gitexp.get("exp-1"), gitexp.get("exp-2")
-    assert (two.subject, two.parent, two.params, two.metrics) == ("try-2", base, {"lr": 2}, {"rmse": 20})
+    assert (two.subject, two.parent, two.params, two.metrics) == (
+        "try-2",
+        base,
+        {"lr": 2},
+        {"rmse": 20},
+    )
     assert two.id == project.git("for-each-ref", "--format=%(objectname)", "refs/exps/*/*/try-2")
     assert live.metrics["train/loss"] == pytest.approx(1 / 3)
-    assert [value for name, value in zip(live.history()["name"], live.history()["value"]) if name == "train/loss"] == [
+    assert [
+        value
+        for name, value in zip(live.history()["name"], live.history()["value"])
+        if name == "train/loss"
+    ] == [
         1.0,
         0.5,
         pytest.approx(1 / 3),
@@ -448,4 +555,7 @@ def test_experiments_of_dvc_and_dvclive(project: Project, monkeypatch: pytest.Mo
 
 
 def test_without_experiments_of_dvc_it_says_so(project: Project) -> None:
-    assert "nothing to import: there is no experiment below refs/exps" in project.run("import", "dvc").stderr
+    assert (
+        "nothing to import: there is no experiment below refs/exps"
+        in project.run("import", "dvc").stderr
+    )

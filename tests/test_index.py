@@ -61,7 +61,9 @@ def test_an_index_full_of_garbage_is_built_again(recorded: Project, start: int) 
 
 def test_an_index_of_a_newer_schema_is_built_again(recorded: Project) -> None:
     with sqlite3.connect(file(recorded)) as db:
-        db.executescript(f"DROP TABLE tag; CREATE TABLE tag(other); CREATE VIEW more AS SELECT 1; PRAGMA user_version = {VERSION + 1}")
+        db.executescript(
+            f"DROP TABLE tag; CREATE TABLE tag(other); CREATE VIEW more AS SELECT 1; PRAGMA user_version = {VERSION + 1}"
+        )
     assert names(recorded) == ["exp-3", "exp-2", "exp-1"]
 
 
@@ -73,8 +75,11 @@ def test_an_index_that_lacks_its_tables_is_built_again(recorded: Project) -> Non
 
 @pytest.mark.parametrize("column", ["summary", "labels", "notes", "marks"])
 @pytest.mark.parametrize("garbage", [b"\xa5\xa5", "{", "{}", 5])
-def test_garbage_in_a_readable_index_is_no_answer(recorded: Project, column: str, garbage: object) -> None:
-    """SQLite finds nothing wrong with it, nor does the list of refs: only who reads the cell can."""
+def test_garbage_in_a_readable_index_is_no_answer(
+    recorded: Project, column: str, garbage: object
+) -> None:
+    """SQLite finds nothing wrong with it, nor does the list of refs: only who reads the cell
+    can."""
     with sqlite3.connect(file(recorded)) as db:
         db.execute(f"UPDATE tag SET {column} = ?", [garbage])
     repo = Repo.discover(recorded.root)
@@ -86,7 +91,9 @@ def test_garbage_in_a_readable_index_is_no_answer(recorded: Project, column: str
 def test_a_condition_on_garbage_is_asked_again(recorded: Project) -> None:
     with sqlite3.connect(file(recorded)) as db:
         db.execute("UPDATE tag SET summary = substr(summary, 1, 40)")
-    found = recorded.gitexp("list", "--where", "lr > 0.1", "--sort", "lr", "--columns", "lr", "--csv")
+    found = recorded.gitexp(
+        "list", "--where", "lr > 0.1", "--sort", "lr", "--columns", "lr", "--csv"
+    )
     assert found.split() == ["lr", "0.2", "0.3"]
 
 
@@ -111,8 +118,12 @@ def test_where_no_index_can_be_written_it_is_read_without_one(recorded: Project)
     assert names(recorded) == ["exp-3", "exp-2", "exp-1"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_an_index_that_may_only_be_read_still_answers_when_it_is_out_of_date(recorded: Project) -> None:
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
+def test_an_index_that_may_only_be_read_still_answers_when_it_is_out_of_date(
+    recorded: Project,
+) -> None:
     record(recorded, {"lr": 0.4})
     file(recorded).chmod(0o444)
     file(recorded).parent.chmod(0o555)
@@ -122,7 +133,9 @@ def test_an_index_that_may_only_be_read_still_answers_when_it_is_out_of_date(rec
         file(recorded).parent.chmod(0o755)
 
 
-def test_an_index_that_somebody_holds_is_not_thrown_away(recorded: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_somebody_holds_is_not_thrown_away(
+    recorded: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record(recorded, {"lr": 0.4})
     before = file(recorded).stat().st_ino
     holder = sqlite3.connect(file(recorded), isolation_level=None)
@@ -140,13 +153,22 @@ def test_eight_processes_at_once_agree(recorded: Project) -> None:
     program = "from gitexp.store.index import Index; from gitexp.repo import Repo; print(Index(Repo.discover()).count())"
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     started = [
-        subprocess.Popen([sys.executable, "-c", program], cwd=recorded.root, env=env, stdout=subprocess.PIPE, text=True) for _ in range(8)
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=recorded.root,
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
     ]
     assert [process.communicate()[0] for process in started] == ["23\n"] * 8
     assert not list(file(recorded).parent.glob("index.sqlite-*"))
 
 
-def test_an_update_with_an_old_list_takes_nothing_back(recorded: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_with_an_old_list_takes_nothing_back(
+    recorded: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Two processes update at once, and the one that looked first writes last."""
     look = ref_scan.look
 
@@ -181,12 +203,18 @@ def test_other_tags_are_no_experiments(recorded: Project) -> None:
     recorded.git("tag", "light")
     recorded.git("tag", "-a", "v1.0", "-m", "a release")
     recorded.git(
-        "tag", "-a", "odd", "-m", 'odd\n\n{"gitexp":1,"status":"finished","started":"2026-01-01T00:00:00.000Z","metrics":{"x":NaN}}'
+        "tag",
+        "-a",
+        "odd",
+        "-m",
+        'odd\n\n{"gitexp":1,"status":"finished","started":"2026-01-01T00:00:00.000Z","metrics":{"x":NaN}}',
     )
     assert names(recorded) == ["exp-3", "exp-2", "exp-1"]
 
 
-def test_loose_tags_are_packed_when_they_pile_up(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loose_tags_are_packed_when_they_pile_up(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gitexp.store.record._LOOSE", 3)
     for lr in range(5):
         record(project, {"lr": lr})

@@ -1,4 +1,5 @@
-"""``gitexp list`` and ``gitexp.experiments()``: what they show, in which form, and how little they load for it."""
+"""``gitexp list`` and ``gitexp.experiments()``: what they show, in which form, and how little they
+load for it."""
 
 from __future__ import annotations
 
@@ -22,20 +23,50 @@ HEAVY = {"pandas", "numpy", "dagshub", "git", "yaml", "tabulate", "portalocker",
 
 
 def three(project: Project) -> None:
-    """Record three experiments that differ in lr, depth and rmse, and agree in seed; their ages are those at the call."""
+    """Record three experiments that differ in lr, depth and rmse, and agree in seed; their ages are
+    those at the call."""
     now = datetime.now(timezone.utc)
-    record(project, {"lr": 0.1, "model.depth": 3, "seed": 1}, {"rmse": 20.123456789}, now - timedelta(hours=3))
-    record(project, {"lr": 0.01, "model.depth": 3, "seed": 1}, {"rmse": 18.5}, now - timedelta(hours=2, minutes=1), labels=("conv",))
-    record(project, {"lr": 0.001, "model.depth": 10, "seed": 1}, {"rmse": 17}, now - timedelta(minutes=5), duration=75, title="A third try")
+    record(
+        project,
+        {"lr": 0.1, "model.depth": 3, "seed": 1},
+        {"rmse": 20.123456789},
+        now - timedelta(hours=3),
+    )
+    record(
+        project,
+        {"lr": 0.01, "model.depth": 3, "seed": 1},
+        {"rmse": 18.5},
+        now - timedelta(hours=2, minutes=1),
+        labels=("conv",),
+    )
+    record(
+        project,
+        {"lr": 0.001, "model.depth": 10, "seed": 1},
+        {"rmse": 17},
+        now - timedelta(minutes=5),
+        duration=75,
+        title="A third try",
+    )
 
 
 def on_terminal(project: Project, *args: str, columns: int = 100) -> str:
-    """Run gitexp on a pseudo-terminal of that width and return all that it prints, stderr included."""
+    """Run gitexp on a pseudo-terminal of that width and return all that it prints, stderr
+    included."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "COLUMNS": str(columns), "LINES": "50"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "COLUMNS": str(columns),
+        "LINES": "50",
+    }
     process = subprocess.Popen(
-        [sys.executable, "-m", "gitexp", *args], cwd=project.root, stdout=theirs, stderr=theirs, stdin=theirs, env=env
+        [sys.executable, "-m", "gitexp", *args],
+        cwd=project.root,
+        stdout=theirs,
+        stderr=theirs,
+        stdin=theirs,
+        env=env,
     )
     os.close(theirs)
     output = b""
@@ -98,30 +129,54 @@ def test_where_sort_limit_and_refs(project: Project) -> None:
 
 def test_json_and_csv_have_full_precision(project: Project) -> None:
     three(project)
-    record(project, {"layers": [1, 2], "x": None}, {"rmse": float("nan"), "up": float("inf")}, advance=False)
+    record(
+        project,
+        {"layers": [1, 2], "x": None},
+        {"rmse": float("nan"), "up": float("inf")},
+        advance=False,
+    )
     first, *_, last = json.loads(project.gitexp("list", "--json"))
     assert last["metrics"] == {"rmse": 20.123456789}
     assert last["params"] == {"lr": 0.1, "model.depth": 3, "seed": 1}
     assert (last["status"], last["labels"], last["author"]) == ("finished", [], "Ada")
-    assert (first["metrics"], first["params"]) == ({"rmse": "nan", "up": "inf"}, {"layers": [1, 2], "x": None})
+    assert (first["metrics"], first["params"]) == (
+        {"rmse": "nan", "up": "inf"},
+        {"layers": [1, 2], "x": None},
+    )
     rows = list(csv.DictReader(io.StringIO(project.gitexp("list", "--csv"))))
     assert rows[-1]["metrics.rmse"] == "20.123456789"
-    assert (rows[0]["params.layers"], rows[0]["metrics.up"], rows[2]["labels"]) == ("[1, 2]", "inf", "conv")
+    assert (rows[0]["params.layers"], rows[0]["metrics.up"], rows[2]["labels"]) == (
+        "[1, 2]",
+        "inf",
+        "conv",
+    )
     assert "| exp-1  |" in project.gitexp("list", "--md")
 
 
 def test_columns_are_picked(project: Project) -> None:
     three(project)
-    assert project.gitexp("list", "-n", "1", "--columns", "lr,name,lr").splitlines()[0].split() == ["name", "lr"]
-    assert project.gitexp("list", "-n", "1", "--columns", "rmse,lr", "--csv") == "rmse,lr\n17,0.001\n"
-    assert json.loads(project.gitexp("list", "1", "-c", "params.lr", "--json")) == [{"name": "exp-1", "lr": 0.1}]
+    assert project.gitexp("list", "-n", "1", "--columns", "lr,name,lr").splitlines()[0].split() == [
+        "name",
+        "lr",
+    ]
+    assert (
+        project.gitexp("list", "-n", "1", "--columns", "rmse,lr", "--csv") == "rmse,lr\n17,0.001\n"
+    )
+    assert json.loads(project.gitexp("list", "1", "-c", "params.lr", "--json")) == [
+        {"name": "exp-1", "lr": 0.1}
+    ]
     assert project.gitexp("list", "1", "-c", "branch") == "name   branch\nexp-1  main\n"
     assert "Did you mean 'rmse'" in project.error("list", "--columns", "rmsee")
 
 
 def test_a_metric_and_a_param_of_one_name_are_told_apart(project: Project) -> None:
     record(project, {"loss": "mse"}, {"loss": 0.5})
-    assert project.gitexp("list").splitlines()[0].split() == ["name", "started", "metrics.loss", "params.loss"]
+    assert project.gitexp("list").splitlines()[0].split() == [
+        "name",
+        "started",
+        "metrics.loss",
+        "params.loss",
+    ]
     assert "write metrics.loss or params.loss" in project.error("list", "--where", "loss < 1")
 
 
@@ -140,10 +195,15 @@ def test_groups(project: Project) -> None:
         "    5  1  4\n"
         "    3  2  11 ± 1.4  1 (1)\n"
     )  # fmt: skip
-    best, _ = json.loads(project.gitexp("list", "--group-by", "depth", "--sort", "rmse:desc", "--json"))
+    best, _ = json.loads(
+        project.gitexp("list", "--group-by", "depth", "--sort", "rmse:desc", "--json")
+    )
     assert best["group"] == {"depth": 3}
     assert best["metrics"]["rmse"] == {"mean": 11.0, "std": pytest.approx(2**0.5), "n": 2}
-    assert project.gitexp("list", "-g", "depth", "-c", "acc", "--csv") == "depth,n,acc.mean,acc.std,acc.n\n5,1,,,\n3,2,1.0,,1\n"
+    assert (
+        project.gitexp("list", "-g", "depth", "-c", "acc", "--csv")
+        == "depth,n,acc.mean,acc.std,acc.n\n5,1,,,\n3,2,1.0,,1\n"
+    )
     assert "groups can be sorted by" in project.error("list", "-g", "depth", "--sort", "started")
 
 
@@ -160,10 +220,19 @@ def test_experiments_of_others_are_listed_on_demand(project: Project) -> None:
 
 def test_what_was_pushed_is_listed_once(project: Project) -> None:
     for remote in ("origin", "backup"):
-        project.git("update-ref", f"refs/gitexp/remotes/{remote}/exp-1", record(project, name=f"for-{remote}").tag)
+        project.git(
+            "update-ref",
+            f"refs/gitexp/remotes/{remote}/exp-1",
+            record(project, name=f"for-{remote}").tag,
+        )
     project.git("tag", "-d", "for-backup")
-    project.git("update-ref", "refs/gitexp/remotes/mirror/exp-1", "refs/gitexp/remotes/backup/exp-1")
-    assert [item["name"] for item in json.loads(project.gitexp("list", "--all", "--json"))] == ["backup/exp-1", "for-origin"]
+    project.git(
+        "update-ref", "refs/gitexp/remotes/mirror/exp-1", "refs/gitexp/remotes/backup/exp-1"
+    )
+    assert [item["name"] for item in json.loads(project.gitexp("list", "--all", "--json"))] == [
+        "backup/exp-1",
+        "for-origin",
+    ]
     assert list(gitexp.experiments(everybody=True)["name"]) == ["backup/exp-1", "for-origin"]
 
 
@@ -188,7 +257,8 @@ def test_a_tag_name_that_is_not_utf8_harms_nobody(project: Project) -> None:
 
 
 def test_a_tag_that_is_no_clean_json_is_no_experiment(project: Project) -> None:
-    """Tags come from anybody's remote: NaN as a literal, and half a surrogate pair, are more than SQLite and a terminal can take."""
+    """Tags come from anybody's remote: NaN as a literal, and half a surrogate pair, are more than
+    SQLite and a terminal can take."""
     record(project, {"path": "C:\\udata", "text": "Infinity"}, {"rmse": float("inf")})
     for at, value in enumerate(('"\\ud800"', "NaN", "Infinity", "1}{")):
         line = f'{{"gitexp":1,"status":"finished","started":"2026-01-01T00:00:00.000Z","params":{{"x":{value}}}}}'
@@ -202,7 +272,10 @@ def test_listing_loads_nothing_heavy(project: Project) -> None:
     arguments = ["list", "-n", "20", "--where", "lr < 1", "--sort", "rmse"]
     code = f"import sys, gitexp.cli\ntry: gitexp.cli.main({arguments})\nexcept SystemExit: pass\n"
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}print(*sys.modules, file=sys.stderr)"], capture_output=True, text=True, env=_path()
+        [sys.executable, "-c", f"{code}print(*sys.modules, file=sys.stderr)"],
+        capture_output=True,
+        text=True,
+        env=_path(),
     )
     assert "exp-3" in done.stdout
     assert not HEAVY & set(done.stderr.split())
@@ -210,11 +283,19 @@ def test_listing_loads_nothing_heavy(project: Project) -> None:
 
 def test_a_dataframe_has_one_row_for_each(project: Project) -> None:
     three(project)
-    record(project, {"layers": [1, 2]}, {"rmse": float("nan"), "acc": float("inf")}, advance=False, group="g")
+    record(
+        project,
+        {"layers": [1, 2]},
+        {"rmse": float("nan"), "acc": float("inf")},
+        advance=False,
+        group="g",
+    )
     frame = gitexp.experiments()
     assert list(frame) == [
-        "name", "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject",
-        "params.layers", "params.lr", "params.model.depth", "params.seed", "metrics.rmse", "metrics.acc",
+        "name", "id", "status", "started", "duration", "author", "branch", "group", "labels",
+        "subject",
+        "params.layers", "params.lr", "params.model.depth", "params.seed", "metrics.rmse",
+        "metrics.acc",
     ]  # fmt: skip
     assert list(frame["name"]) == ["exp-4", "exp-3", "exp-2", "exp-1"]
     assert list(frame["metrics.rmse"])[1:] == [17.0, 18.5, 20.123456789]
@@ -223,7 +304,9 @@ def test_a_dataframe_has_one_row_for_each(project: Project) -> None:
     assert frame["params.layers"][0] == [1, 2]
     assert str(frame["started"].dtype).endswith("UTC]")
     assert frame["labels"][2] == ("conv",)
-    assert list(gitexp.experiments(where="lr < 0.1", sort="lr", repo=project.root / ".")["name"]) == ["exp-3", "exp-2"]
+    assert list(
+        gitexp.experiments(where="lr < 0.1", sort="lr", repo=project.root / ".")["name"]
+    ) == ["exp-3", "exp-2"]
     with pytest.raises(UsageError):
         gitexp.experiments(where="lr <")
 
@@ -249,14 +332,26 @@ def test_what_reproduce_found_is_marked_and_data_stays_data(project: Project) ->
     notes.add(Repo.discover(), [made[0].id], [{"verified": {"verdict": "same"}}])
     notes.add(Repo.discover(), [made[1].id], [{"verified": {"verdict": "drifted"}}])
     lines = project.gitexp("list").splitlines()
-    assert [line.split("  ")[0] for line in lines[1:]] == ["exp-3", "exp-2 (drifted)", "exp-1 (verified)"]
-    assert [item["name"] for item in json.loads(project.gitexp("list", "--json"))] == ["exp-3", "exp-2", "exp-1"]
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "exp-3",
+        "exp-2 (drifted)",
+        "exp-1 (verified)",
+    ]
+    assert [item["name"] for item in json.loads(project.gitexp("list", "--json"))] == [
+        "exp-3",
+        "exp-2",
+        "exp-1",
+    ]
 
 
 def test_dead_runs_are_mentioned_beside_the_data(project: Project) -> None:
     record(project, {"lr": 1})
     code = "import gitexp, os, signal; gitexp.start_run(); os.kill(os.getpid(), signal.SIGKILL)"
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}, check=False)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        check=False,
+    )
     done = project.run("list", "--json")
     assert done.stderr == "1 dead run; to record it: gitexp recover\n"
     assert len(json.loads(done.stdout)) == 1

@@ -1,4 +1,5 @@
-"""Looking at the refs without git sees what git sees: whatever happened to them, a warm index says what a new one would."""
+"""Looking at the refs without git sees what git sees: whatever happened to them, a warm index says
+what a new one would."""
 
 from __future__ import annotations
 
@@ -107,22 +108,47 @@ _NOTE = ("notes", "--ref", "gitexp")
         [("update-ref", "-d", "refs/tags/exp-3")],  # a small file goes
         [("update-ref", "-d", "refs/tags/exp-1")],  # out of the packed file
         [("update-ref", "refs/tags/exp-3", "exp-1")],  # moves
-        [("update-ref", "refs/tags/exp-1", "exp-2"), ("update-ref", "-d", "refs/tags/exp-1")],  # moves over a packed one, and goes
-        [("update-ref", "refs/tags/exp-1", "exp-2"), ("pack-refs", "--all"), ("update-ref", "refs/tags/exp-1", "exp-3")],
-        [("pack-refs", "--all", "--no-prune"), ("update-ref", "refs/tags/exp-3", "exp-1"), ("update-ref", "-d", "refs/tags/exp-3")],
-        [("update-ref", "refs/tags/bob/exp-1", "exp-1"), ("update-ref", "-d", "refs/tags/exp-1"), ("pack-refs",)],
+        # moves over a packed one, and goes
+        [("update-ref", "refs/tags/exp-1", "exp-2"), ("update-ref", "-d", "refs/tags/exp-1")],
+        [
+            ("update-ref", "refs/tags/exp-1", "exp-2"),
+            ("pack-refs", "--all"),
+            ("update-ref", "refs/tags/exp-1", "exp-3"),
+        ],
+        [
+            ("pack-refs", "--all", "--no-prune"),
+            ("update-ref", "refs/tags/exp-3", "exp-1"),
+            ("update-ref", "-d", "refs/tags/exp-3"),
+        ],
+        [
+            ("update-ref", "refs/tags/bob/exp-1", "exp-1"),
+            ("update-ref", "-d", "refs/tags/exp-1"),
+            ("pack-refs",),
+        ],
         [("tag", "light"), ("tag", "-a", "v1", "-m", "one"), ("tag", "-d", "light"), ("gc", "-q")],
-        [("update-ref", "refs/gitexp/remotes/origin/exp-1", "exp-2"), ("update-ref", "-d", "refs/gitexp/remotes/origin/exp-1")],
+        [
+            ("update-ref", "refs/gitexp/remotes/origin/exp-1", "exp-2"),
+            ("update-ref", "-d", "refs/gitexp/remotes/origin/exp-1"),
+        ],
         [
             (*_NOTE, "add", "-m", '{"label":"+a"}', "exp-1^{}"),
             (*_NOTE, "append", "-m", '{"label":"+b"}', "exp-1^{}"),
             ("pack-refs", "--all"),
         ],
-        [(*_NOTE, "add", "-m", '{"label":"+a"}', "exp-2^{}"), ("pack-refs", "--all"), (*_NOTE, "remove", "exp-2^{}")],
-        [(*_NOTE, "add", "-m", '{"label":"+a"}', "exp-2^{}"), ("update-ref", "-d", "refs/notes/gitexp")],
+        [
+            (*_NOTE, "add", "-m", '{"label":"+a"}', "exp-2^{}"),
+            ("pack-refs", "--all"),
+            (*_NOTE, "remove", "exp-2^{}"),
+        ],
+        [
+            (*_NOTE, "add", "-m", '{"label":"+a"}', "exp-2^{}"),
+            ("update-ref", "-d", "refs/notes/gitexp"),
+        ],
     ],
 )
-def test_after_whatever_happens_to_refs_a_warm_index_says_what_a_new_one_would(recorded: Project, happens: list[tuple[str, ...]]) -> None:
+def test_after_whatever_happens_to_refs_a_warm_index_says_what_a_new_one_would(
+    recorded: Project, happens: list[tuple[str, ...]]
+) -> None:
     for args in happens:
         recorded.git(*args)
         settle(recorded)
@@ -132,7 +158,9 @@ def test_after_whatever_happens_to_refs_a_warm_index_says_what_a_new_one_would(r
         shutil.move(recorded.root / "kept", recorded.root / ".git/gitexp/index.sqlite")
 
 
-def test_an_experiment_recorded_while_git_lists_is_seen_by_the_next_reader(recorded: Project) -> None:
+def test_an_experiment_recorded_while_git_lists_is_seen_by_the_next_reader(
+    recorded: Project,
+) -> None:
     class Slow(Repo):
         def git(self, *args: str, **options: Any) -> bytes:
             found = super().git(*args, **options)
@@ -155,8 +183,11 @@ def test_a_linked_work_tree_sees_the_same(recorded: Project, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["exp-größer", "a@b", "exp-1~"])
 def test_an_odd_name_is_for_git_to_judge(recorded: Project, name: str) -> None:
-    """It may be spelled in two ways on one file system, or be no ref at all, like an editor's backup."""
-    (recorded.root / ".git/refs/tags" / name).write_bytes((recorded.root / ".git/refs/tags/exp-3").read_bytes())
+    """It may be spelled in two ways on one file system, or be no ref at all, like an editor's
+    backup."""
+    (recorded.root / ".git/refs/tags" / name).write_bytes(
+        (recorded.root / ".git/refs/tags/exp-3").read_bytes()
+    )
     found = Index(Repo.discover(recorded.root)).names()
     assert sorted(found) == sorted({"exp-1", "exp-2", "exp-3", *([] if "~" in name else [name])})
     record(recorded, {"lr": 0.5})
@@ -165,7 +196,12 @@ def test_an_odd_name_is_for_git_to_judge(recorded: Project, name: str) -> None:
 
 def test_a_symbolic_ref_is_for_git_to_judge(recorded: Project) -> None:
     recorded.git("symbolic-ref", "refs/tags/latest", "refs/tags/exp-1")
-    assert sorted(Index(Repo.discover(recorded.root)).names()) == ["exp-1", "exp-2", "exp-3", "latest"]
+    assert sorted(Index(Repo.discover(recorded.root)).names()) == [
+        "exp-1",
+        "exp-2",
+        "exp-3",
+        "latest",
+    ]
     recorded.git("symbolic-ref", "refs/tags/latest", "refs/tags/exp-2")
     known = Index(Repo.discover(recorded.root)).named("latest")
     assert known is not None

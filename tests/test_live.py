@@ -18,7 +18,8 @@ HERE = str(Path(__file__).parents[1])
 
 
 def watched(project: Project, run: gitexp.Run, columns: int, lines: int) -> list[str]:
-    """Watch a run on a terminal of that size until two pictures were drawn, end it, and return the pictures."""
+    """Watch a run on a terminal of that size until two pictures were drawn, end it, and return the
+    pictures."""
     import fcntl
     import struct
     import termios
@@ -29,7 +30,9 @@ def watched(project: Project, run: gitexp.Run, columns: int, lines: int) -> list
     for name in ("COLUMNS", "LINES"):
         env.pop(name, None)
     command = [sys.executable, "-m", "gitexp", "watch", "--every", "0.1"]
-    process = subprocess.Popen(command, cwd=project.root, env=env, stdin=writer, stdout=writer, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        command, cwd=project.root, env=env, stdin=writer, stdout=writer, stderr=subprocess.STDOUT
+    )
     os.close(writer)
     shown = b""
     while True:
@@ -50,7 +53,10 @@ def watched(project: Project, run: gitexp.Run, columns: int, lines: int) -> list
 def test_watch_draws_in_place_whatever_the_size_of_the_terminal(project: Project) -> None:
     run = gitexp.start_run()
     for at in range(40):
-        for name in ("loss", "a name of a metric that is so long that no terminal has room for it at all"):
+        for name in (
+            "loss",
+            "a name of a metric that is so long that no terminal has room for it at all",
+        ):
             run.log_metric(name, at)
     pictures = watched(project, run, 60, 24)
     for picture in pictures:
@@ -69,7 +75,8 @@ def test_watch_shows_as_many_metrics_as_the_terminal_has_lines_for(project: Proj
 
 
 def test_system_metrics_look_at_a_stretch_of_time(project: Project) -> None:
-    """The processor's use is that since the last look; a first look at once would always see none."""
+    """The processor's use is that since the last look; a first look at once would always see
+    none."""
     pytest.importorskip("psutil")
     with gitexp.start_run(system_metrics=True) as run:
         sum(at * at for at in range(3_000_000))

@@ -22,7 +22,19 @@ def test_one_experiment_is_one_commit_with_one_annotated_tag(project: Project) -
     project.write("train.py", "print('changed')\n")
     project.write("new.py", "x = 1\n")
     done = project.run(
-        "log", "-p", "lr=1e-2", "-p", "model.depth=3", "-M", "rmse=18.2", "-M", "loss=0.5@10", "-l", "conv", "--note", "a note"
+        "log",
+        "-p",
+        "lr=1e-2",
+        "-p",
+        "model.depth=3",
+        "-M",
+        "rmse=18.2",
+        "-M",
+        "loss=0.5@10",
+        "-l",
+        "conv",
+        "--note",
+        "a note",
     )
     assert done.stdout == f"exp-1 {project.git('rev-parse', 'HEAD')[:10]}\n"
     assert done.stderr == "untracked files taken: new.py\nbranch main moved onto it\n"
@@ -31,7 +43,9 @@ def test_one_experiment_is_one_commit_with_one_annotated_tag(project: Project) -
     assert project.git("rev-parse", "HEAD^") == parent
     assert summary(project) == "exp-1: rmse=18.2, loss=0.5 (lr=0.01, model.depth=3)"
     assert project.git("show", "HEAD:params.yml") == "lr: 0.01\nmodel:\n  depth: 3"
-    assert project.git("show", "HEAD:metrics.csv").startswith('Name,Value,Timestamp,Step\n"rmse",18.2,')
+    assert project.git("show", "HEAD:metrics.csv").startswith(
+        'Name,Value,Timestamp,Step\n"rmse",18.2,'
+    )
     assert "# Python 3" in project.git("show", "HEAD:.gitexp/requirements.txt")
     assert project.git("show", "HEAD:train.py") == "print('changed')"
     body = project.git("log", "-1", "--format=%b")
@@ -123,7 +137,9 @@ def test_the_users_own_params_file_given_as_input_is_the_record(project: Project
     assert dict(gitexp.get("exp-1").params) == {"theirs": 0.001}
 
 
-def test_what_gitexp_wrote_it_replaces_also_in_a_fresh_clone(project: Project, tmp_path: Path) -> None:
+def test_what_gitexp_wrote_it_replaces_also_in_a_fresh_clone(
+    project: Project, tmp_path: Path
+) -> None:
     project.gitexp("log", "-p", "lr=1", "-M", "a=1")
     clone = Project(tmp_path / "clone")
     project.git("clone", "-q", str(project.root), str(clone.root))
@@ -145,11 +161,14 @@ def test_the_results_of_the_experiment_before_do_not_linger(project: Project) ->
     project.gitexp("log", "-p", "lr=1", "-M", "a=1")
     (project.root / "params.yml").unlink()
     project.gitexp("log", "-p", "lr=2", "-M", "a=1")
-    assert project.git("ls-tree", "-r", "--name-only", "exp-2", ".gitexp/") == ".gitexp/requirements.txt"
+    assert (
+        project.git("ls-tree", "-r", "--name-only", "exp-2", ".gitexp/")
+        == ".gitexp/requirements.txt"
+    )
     assert project.git("status", "--porcelain") == ""
 
 
-# -- what enters a snapshot ----------------------------------------------------------------------------------------------
+# -- what enters a snapshot ------------------------------------------------------------------------
 
 
 def test_secrets_large_files_and_ignored_ones_stay_out_and_are_named(project: Project) -> None:
@@ -167,11 +186,15 @@ def test_secrets_large_files_and_ignored_ones_stay_out_and_are_named(project: Pr
     assert "left out: aws.py (looks like a secret (line 1: AWS Access Key))" in done.stderr
     assert "left out: big.bin (10.0 MB, over the limit of 10.0 MB)" in done.stderr
     assert "include" in done.stderr
-    assert project.git("cat-file", "--batch-check", "--batch-all-objects").count("blob 10000001") == 0
+    assert (
+        project.git("cat-file", "--batch-check", "--batch-all-objects").count("blob 10000001") == 0
+    )
 
 
 def test_settings_change_what_enters(project: Project) -> None:
-    project.write(".gitexp.toml", 'max_file_size = "5 kB"\ninclude = ["keep/*"]\nexclude = ["drop"]\n')
+    project.write(
+        ".gitexp.toml", 'max_file_size = "5 kB"\ninclude = ["keep/*"]\nexclude = ["drop"]\n'
+    )
     project.write("keep/big.bin", b"x" * 9000)
     project.write("drop/small.py", "x")
     project.write("large.txt", b"x" * 9000)
@@ -215,7 +238,9 @@ def test_an_edit_in_the_same_tick_as_the_commit_is_recorded(project: Project) ->
         assert project.git("show", f"exp-{at + 1}:train.py") == f"bbbb{at}"
 
 
-def test_an_embedded_repository_and_a_submodule_are_left_and_named(project: Project, tmp_path: Path) -> None:
+def test_an_embedded_repository_and_a_submodule_are_left_and_named(
+    project: Project, tmp_path: Path
+) -> None:
     inner = Project(project.root / "inner")
     inner.root.mkdir()
     inner.git("init", "-q")
@@ -239,7 +264,9 @@ def test_odd_file_names_enter(project: Project) -> None:
     for name in names:
         Path(os.fsdecode(os.fsencode(project.root) + b"/" + name)).write_text("x")
     project.gitexp("log", "-M", "a=1")
-    listed = subprocess.run(["git", "ls-tree", "-rz", "--name-only", "exp-1"], capture_output=True, check=True).stdout.split(b"\0")
+    listed = subprocess.run(
+        ["git", "ls-tree", "-rz", "--name-only", "exp-1"], capture_output=True, check=True
+    ).stdout.split(b"\0")
     assert set(names) <= set(listed)
 
 
@@ -251,7 +278,7 @@ def test_artifacts_are_kept_even_where_they_are_ignored(project: Project) -> Non
     assert "model.pkl" in gitexp.get("exp-1").extra["artifacts"]
 
 
-# -- repositories of all kinds -------------------------------------------------------------------------------------------
+# -- repositories of all kinds ---------------------------------------------------------------------
 
 
 def test_in_a_subdirectory_and_a_linked_worktree(project: Project, tmp_path: Path) -> None:
@@ -295,9 +322,22 @@ def test_in_shallow_and_sparse_clones(project: Project, tmp_path: Path) -> None:
 
 
 def test_with_failing_hooks_signing_and_line_end_conversion_configured(project: Project) -> None:
-    for hook in ("pre-commit", "commit-msg", "post-checkout", "reference-transaction", "post-index-change"):
-        project.write(f".git/hooks/{hook}", "#!/bin/sh\necho ran >> hook-ran\nexit 1\n").chmod(0o755)
-    for key, value in (("commit.gpgSign", "true"), ("tag.gpgSign", "true"), ("user.signingKey", "none"), ("core.autocrlf", "true")):
+    for hook in (
+        "pre-commit",
+        "commit-msg",
+        "post-checkout",
+        "reference-transaction",
+        "post-index-change",
+    ):
+        project.write(f".git/hooks/{hook}", "#!/bin/sh\necho ran >> hook-ran\nexit 1\n").chmod(
+            0o755
+        )
+    for key, value in (
+        ("commit.gpgSign", "true"),
+        ("tag.gpgSign", "true"),
+        ("user.signingKey", "none"),
+        ("core.autocrlf", "true"),
+    ):
         project.git("config", key, value)
     project.write("windows.py", "a\r\nb\r\n")
     project.gitexp("log", "-M", "a=1")
@@ -312,13 +352,21 @@ def test_without_any_identity(project: Project) -> None:
     assert "@" in project.git("log", "-1", "--format=%ae")
 
 
-def test_inside_a_git_hook_the_callers_variables_do_not_leak_in(project: Project, tmp_path: Path) -> None:
-    env = {"GIT_DIR": str(tmp_path / "elsewhere"), "GIT_INDEX_FILE": str(tmp_path / "index"), "GIT_WORK_TREE": str(tmp_path)}
+def test_inside_a_git_hook_the_callers_variables_do_not_leak_in(
+    project: Project, tmp_path: Path
+) -> None:
+    env = {
+        "GIT_DIR": str(tmp_path / "elsewhere"),
+        "GIT_INDEX_FILE": str(tmp_path / "index"),
+        "GIT_WORK_TREE": str(tmp_path),
+    }
     project.gitexp("log", "-M", "a=1", env=env)
     assert project.tags() == ["exp-1"]
 
 
-def test_one_clear_line_where_there_is_no_usable_repository(project: Project, tmp_path: Path) -> None:
+def test_one_clear_line_where_there_is_no_usable_repository(
+    project: Project, tmp_path: Path
+) -> None:
     nowhere = tmp_path / "nowhere"
     nowhere.mkdir()
     assert "git init" in project.error("log", "-M", "a=1", cwd=nowhere)
@@ -338,7 +386,7 @@ def test_a_read_only_repository(project: Project) -> None:
         (project.root / ".git").chmod(0o755)
 
 
-# -- bad input -----------------------------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -368,7 +416,9 @@ def test_a_read_only_repository(project: Project) -> None:
         (["--nonsense"], "No such option"),
     ],
 )
-def test_bad_input_is_one_clear_line_and_changes_nothing(project: Project, arguments: list[str], says: str) -> None:
+def test_bad_input_is_one_clear_line_and_changes_nothing(
+    project: Project, arguments: list[str], says: str
+) -> None:
     project.git("tag", "taken")
     before = project.git("for-each-ref")
     assert says in project.error("log", "-M", "ok=1", *arguments)
@@ -407,7 +457,16 @@ def test_metrics_from_json_and_csv(project: Project) -> None:
 
 
 def test_starting_the_command_line_imports_nothing_slow(project: Project) -> None:
-    slow = {"pandas", "git", "dagshub", "tabulate", "yaml", "numpy", "portalocker", "detect_secrets"}
+    slow = {
+        "pandas",
+        "git",
+        "dagshub",
+        "tabulate",
+        "yaml",
+        "numpy",
+        "portalocker",
+        "detect_secrets",
+    }
     code = f"import sys; from gitexp.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass\nprint({slow!r} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
@@ -415,6 +474,11 @@ def test_starting_the_command_line_imports_nothing_slow(project: Project) -> Non
 
 def test_log_from_python_records_inputs(project: Project) -> None:
     project.write("data.csv", "a,b\n1,2\n")
-    made = gitexp.log(params={"lr": 0.1}, metrics={"rmse": 18.2, "loss": [0.9, 0.5]}, inputs=["data.csv"], labels=["x"])
+    made = gitexp.log(
+        params={"lr": 0.1},
+        metrics={"rmse": 18.2, "loss": [0.9, 0.5]},
+        inputs=["data.csv"],
+        labels=["x"],
+    )
     assert dict(made.metrics) == {"rmse": 18.2, "loss": 0.5}
     assert "data.csv" in str(made.extra["inputs"])

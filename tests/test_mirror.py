@@ -46,7 +46,10 @@ def mlflow(address: str) -> Iterator[Server]:
     with Server(address) as found:
         for name, place in found.experiments().items():
             if name != "Default":
-                found._call("experiments/update", {"experiment_id": place, "new_name": f"{name}-{time.time_ns()}"})
+                found._call(
+                    "experiments/update",
+                    {"experiment_id": place, "new_name": f"{name}-{time.time_ns()}"},
+                )
                 found._call("experiments/delete", {"experiment_id": place})
         yield found
 
@@ -68,21 +71,36 @@ def settled(mlflow: Server) -> None:
 
 
 def values(mlflow: Server, run: Run, key: str) -> list[float]:
-    return [convert.metric_value(value) for value, _, _ in sorted(mlflow.history(run.id, key), key=lambda point: point[2])]
+    return [
+        convert.metric_value(value)
+        for value, _, _ in sorted(mlflow.history(run.id, key), key=lambda point: point[2])
+    ]
 
 
-# -- on a server -----------------------------------------------------------------------------------------------------------
+# -- on a server -----------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_mlflows_own_client_finds_everything_that_was_recorded(project: Project, mlflow: Server, address: str) -> None:
+def test_mlflows_own_client_finds_everything_that_was_recorded(
+    project: Project, mlflow: Server, address: str
+) -> None:
     import mlflow as library
 
     loss = [1 / (step + 1) for step in range(2500)]
-    odd = {"big": "x" * 7000, "net": {"depth": 3, "sizes": [1, 2], "on": True, "none": None}, "a%b": 1}
+    odd = {
+        "big": "x" * 7000,
+        "net": {"depth": 3, "sizes": [1, 2], "on": True, "none": None},
+        "a%b": 1,
+    }
     made = record(
-        project, odd, {"loss": loss, "val%": [math.nan, math.inf, -math.inf]}, STARTED, duration=12.5, labels=("conv",), note="why"
+        project,
+        odd,
+        {"loss": loss, "val%": [math.nan, math.inf, -math.inf]},
+        STARTED,
+        duration=12.5,
+        labels=("conv",),
+        note="why",
     )
     project.git("remote", "add", "origin", "https://ada:hunter2@example.org/team/nets.git")
     project.gitexp("export", "mlflow", address)
@@ -91,14 +109,28 @@ def test_mlflows_own_client_finds_everything_that_was_recorded(project: Project,
     assert place is not None
     (run,) = client.search_runs([place.experiment_id])
     assert (run.info.run_name, run.info.status) == ("exp-1", "FINISHED")
-    assert (run.info.start_time, run.info.end_time) == (int(STARTED.timestamp() * 1000), int(STARTED.timestamp() * 1000) + 12_500)
+    assert (run.info.start_time, run.info.end_time) == (
+        int(STARTED.timestamp() * 1000),
+        int(STARTED.timestamp() * 1000) + 12_500,
+    )
     assert run.data.tags["mlflow.source.git.commit"] == made.id
     assert run.data.tags["mlflow.source.git.repoURL"] == "https://example.org/team/nets.git"
-    assert (run.data.tags["mlflow.note.content"], run.data.tags["gitexp.labels"]) == ("why", '["conv"]')
+    assert (run.data.tags["mlflow.note.content"], run.data.tags["gitexp.labels"]) == (
+        "why",
+        '["conv"]',
+    )
     big = run.data.params.pop("big")
     assert (len(big), big[-5:]) == (6000, "xx...")
-    assert run.data.params == {"net.depth": "3", "net.sizes": "[1, 2]", "net.on": "True", "net.none": "None", "a_x0025_b": "1"}
-    history = sorted(client.get_metric_history(run.info.run_id, "loss"), key=lambda metric: metric.step)
+    assert run.data.params == {
+        "net.depth": "3",
+        "net.sizes": "[1, 2]",
+        "net.on": "True",
+        "net.none": "None",
+        "a_x0025_b": "1",
+    }
+    history = sorted(
+        client.get_metric_history(run.info.run_id, "loss"), key=lambda metric: metric.step
+    )
     assert [metric.value for metric in history] == loss
     assert [metric.timestamp for metric in history] == [int(STARTED.timestamp() * 1000)] * 2500
     strange = values(mlflow, runs(mlflow)["exp-1"], "val_x0025_")
@@ -108,19 +140,27 @@ def test_mlflows_own_client_finds_everything_that_was_recorded(project: Project,
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_a_second_mirror_changes_nothing_and_later_labels_and_notes_arrive(project: Project, mlflow: Server, address: str) -> None:
+def test_a_second_mirror_changes_nothing_and_later_labels_and_notes_arrive(
+    project: Project, mlflow: Server, address: str
+) -> None:
     record(project, {"lr": 1}, {"rmse": 2}, group="sweep-a", status="failed")
     record(project, {"lr": 2}, {"rmse": 3})
     assert "2 new" in project.run("export", "mlflow", address).stderr
     before = runs(mlflow)
     assert {"sweep-a", "project"} <= {*mlflow.experiments()}
     assert (before["exp-1"].status, before["exp-2"].status) == ("FAILED", "FINISHED")
-    assert project.run("export", "mlflow", address).stderr == f"mirrored to {address}: 2 there already\n"
+    assert (
+        project.run("export", "mlflow", address).stderr
+        == f"mirrored to {address}: 2 there already\n"
+    )
     assert runs(mlflow) == before
     project.gitexp("label", "exp-1", "+good")
     project.gitexp("note", "exp-1", "a thought")
     assert "1 updated, 1 there already" in project.run("export", "mlflow", address).stderr
-    assert (runs(mlflow)["exp-1"].tags["gitexp.labels"], runs(mlflow)["exp-1"].tags["mlflow.note.content"]) == ('["good"]', "a thought")
+    assert (
+        runs(mlflow)["exp-1"].tags["gitexp.labels"],
+        runs(mlflow)["exp-1"].tags["mlflow.note.content"],
+    ) == ('["good"]', "a thought")
     project.gitexp("label", "exp-1", "-good")
     project.gitexp("export", "mlflow", address, "exp-1")
     assert "gitexp.labels" not in runs(mlflow)["exp-1"].tags
@@ -128,7 +168,9 @@ def test_a_second_mirror_changes_nothing_and_later_labels_and_notes_arrive(proje
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_a_description_that_somebody_edited_in_mlflow_stays_theirs(project: Project, mlflow: Server, address: str) -> None:
+def test_a_description_that_somebody_edited_in_mlflow_stays_theirs(
+    project: Project, mlflow: Server, address: str
+) -> None:
     record(project, metrics={"rmse": 2}, note="ours")
     project.gitexp("export", "mlflow", address)
     mlflow.log(runs(mlflow)["exp-1"].id, {}, (), {"mlflow.note.content": "theirs"})
@@ -139,11 +181,17 @@ def test_a_description_that_somebody_edited_in_mlflow_stays_theirs(project: Proj
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_a_run_that_was_interrupted_is_given_what_it_lacks_and_nothing_twice(project: Project, mlflow: Server, address: str) -> None:
+def test_a_run_that_was_interrupted_is_given_what_it_lacks_and_nothing_twice(
+    project: Project, mlflow: Server, address: str
+) -> None:
     made = record(project, {"lr": 1, "depth": 3}, {"loss": [3, 2, 1, math.nan]}, STARTED)
     stamp = int(STARTED.timestamp() * 1000)
-    run, _ = mlflow.create_run(mlflow.create_experiment("elsewhere"), "exp-1", stamp, convert.tags(made))
-    mlflow.log(run, {"lr": "1"}, [MetricPoint("loss", 3, stamp, 0), MetricPoint("loss", 2, stamp, 1)], {})
+    run, _ = mlflow.create_run(
+        mlflow.create_experiment("elsewhere"), "exp-1", stamp, convert.tags(made)
+    )
+    mlflow.log(
+        run, {"lr": "1"}, [MetricPoint("loss", 3, stamp, 0), MetricPoint("loss", 2, stamp, 1)], {}
+    )
     assert "1 completed" in project.run("export", "mlflow", address).stderr
     found = runs(mlflow)["exp-1"]
     assert (found.id, found.status, found.end) == (run, "FINISHED", stamp)
@@ -156,16 +204,21 @@ def test_a_run_that_was_interrupted_is_given_what_it_lacks_and_nothing_twice(pro
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_a_killed_mirror_is_finished_by_the_next(project: Project, mlflow: Server, address: str) -> None:
+def test_a_killed_mirror_is_finished_by_the_next(
+    project: Project, mlflow: Server, address: str
+) -> None:
     for at in range(25):
         record(project, {"at": at}, {"loss": [at, at + 1, at + 2]})
-    process = subprocess.Popen([sys.executable, "-m", "gitexp", "export", "mlflow", address], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gitexp", "export", "mlflow", address], stderr=subprocess.DEVNULL
+    )
     end = time.monotonic() + 60
     while len([*mlflow.runs([*mlflow.experiments().values()], "")]) < 4 and time.monotonic() < end:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    project.gitexp("export", "mlflow", address)  # while the server may still be at what the killed one asked for last
+    # while the server may still be at what the killed one asked for last
+    project.gitexp("export", "mlflow", address)
     settled(mlflow)
     project.gitexp("export", "mlflow", address)  # so one that came of that is taken away here
     found = runs(mlflow)
@@ -177,12 +230,16 @@ def test_a_killed_mirror_is_finished_by_the_next(project: Project, mlflow: Serve
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(project: Project, mlflow: Server, address: str) -> None:
+def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(
+    project: Project, mlflow: Server, address: str
+) -> None:
     name = record(project, metrics={"loss": 1}).name
     project.gitexp("export", "mlflow", address)
     whole = runs(mlflow)[name]
     mlflow.create_run(whole.experiment, "half", 1, {convert.ID: whole.tags[convert.ID]})
-    again, _ = mlflow.create_run(whole.experiment, "again", 1, {convert.ID: whole.tags[convert.ID], WHOLE: "yes"})
+    again, _ = mlflow.create_run(
+        whole.experiment, "again", 1, {convert.ID: whole.tags[convert.ID], WHOLE: "yes"}
+    )
     other, _ = mlflow.create_run(whole.experiment, "another's", 1, {convert.ID: "f" * 40})
     project.gitexp("export", "mlflow", address)
     assert {run.id for run in runs(mlflow).values()} == {whole.id, again, other}
@@ -190,7 +247,9 @@ def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(project:
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_what_was_imported_from_a_server_does_not_go_back_to_it_a_second_time(project: Project, mlflow: Server, address: str) -> None:
+def test_what_was_imported_from_a_server_does_not_go_back_to_it_a_second_time(
+    project: Project, mlflow: Server, address: str
+) -> None:
     run, _ = mlflow.create_run(mlflow.create_experiment("theirs"), "theirs", 1, {})
     for source in (run, "0" * 32):
         record(project, metrics={"rmse": 1}, extra={"source": {"kind": "mlflow", "id": source}})
@@ -200,7 +259,9 @@ def test_what_was_imported_from_a_server_does_not_go_back_to_it_a_second_time(pr
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_adopted_history_goes_there_in_whichever_form_it_lies(project: Project, mlflow: Server, address: str) -> None:
+def test_adopted_history_goes_there_in_whichever_form_it_lies(
+    project: Project, mlflow: Server, address: str
+) -> None:
     project.write("metrics.json", '{"rmse": 2.5, "eval": {"auc": 0.5}}')
     project.write("params.yaml", "lr: 0.1\n")
     commit = project.commit("history")
@@ -213,7 +274,9 @@ def test_adopted_history_goes_there_in_whichever_form_it_lies(project: Project, 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_artifacts_go_along_when_asked_for_and_once(project: Project, mlflow: Server, address: str) -> None:
+def test_artifacts_go_along_when_asked_for_and_once(
+    project: Project, mlflow: Server, address: str
+) -> None:
     import mlflow as library
 
     file = project.write("out/näme x.bin", b"\0\1model")
@@ -223,13 +286,20 @@ def test_artifacts_go_along_when_asked_for_and_once(project: Project, mlflow: Se
     client = library.MlflowClient(address)
     assert client.list_artifacts(run.id) == []
     assert "1 updated" in project.run("export", "mlflow", address, "--artifacts").stderr
-    assert Path(client.download_artifacts(run.id, "models/näme x.bin", str(project.root.parent))).read_bytes() == b"\0\1model"
+    assert (
+        Path(
+            client.download_artifacts(run.id, "models/näme x.bin", str(project.root.parent))
+        ).read_bytes()
+        == b"\0\1model"
+    )
     assert "1 there already" in project.run("export", "mlflow", address, "--artifacts").stderr
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_one_that_cannot_be_read_does_not_stop_the_others(project: Project, mlflow: Server, address: str) -> None:
+def test_one_that_cannot_be_read_does_not_stop_the_others(
+    project: Project, mlflow: Server, address: str
+) -> None:
     record(project, metrics={"rmse": 1})
     broken = record(project, metrics={"rmse": 2})
     blob = project.git("rev-parse", f"{broken.id}:metrics.csv")
@@ -240,7 +310,7 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(project: Project, mlfl
     assert {*runs(mlflow)} == {"exp-1"}
 
 
-# -- where something is wrong ----------------------------------------------------------------------------------------------
+# -- where something is wrong ----------------------------------------------------------------------
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -252,7 +322,9 @@ class _Answers(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization")
         self.seen.append(given)
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.send_response(401 if self.path.startswith("/closed") and given != "Bearer right" else 200)
+        self.send_response(
+            401 if self.path.startswith("/closed") and given != "Bearer right" else 200
+        )
         self.end_headers()
         self.wfile.write(b"{}" if self.path.startswith("/json") else b"<html>hello</html>")
 
@@ -277,40 +349,57 @@ def test_a_server_that_is_not_there_is_one_line(project: Project) -> None:
     assert said.endswith("check the address, and that it runs")
 
 
-def test_a_wrong_password_is_one_line_that_does_not_tell_it(project: Project, stranger: str) -> None:
+def test_a_wrong_password_is_one_line_that_does_not_tell_it(
+    project: Project, stranger: str
+) -> None:
     record(project, metrics={"rmse": 1})
     said = project.error("export", "mlflow", f"{stranger.replace('//', '//ada:hunter2@')}/closed")
     assert said == (
         f"{stranger}/closed does not let us in (401); check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     )
-    assert "MLFLOW_TRACKING_TOKEN" in project.error("export", "mlflow", f"{stranger}/closed", env={"MLFLOW_TRACKING_TOKEN": "wrong"})
+    assert "MLFLOW_TRACKING_TOKEN" in project.error(
+        "export", "mlflow", f"{stranger}/closed", env={"MLFLOW_TRACKING_TOKEN": "wrong"}
+    )
 
 
 def test_what_is_no_mlflow_server_is_one_line(project: Project, stranger: str) -> None:
     record(project, metrics={"rmse": 1})
     for path in ("", "closed", "json"):
-        said = project.error("export", "mlflow", f"{stranger}/{path}", env={"MLFLOW_TRACKING_TOKEN": "right"})
+        said = project.error(
+            "export", "mlflow", f"{stranger}/{path}", env={"MLFLOW_TRACKING_TOKEN": "right"}
+        )
         assert "is no MLflow server: it answers with something else; check the address" in said
 
 
-@pytest.mark.parametrize("uri", ["", "localhost:5000", "ftp://x", "http://", "http://[::1", "http://x:port"])
+@pytest.mark.parametrize(
+    "uri", ["", "localhost:5000", "ftp://x", "http://", "http://[::1", "http://x:port"]
+)
 def test_what_is_no_address_is_said(uri: str) -> None:
     with pytest.raises(UsageError, match="is no address of an MLflow server"):
         servers.address(uri)
 
 
 def test_an_address_is_taken_as_the_browser_shows_it() -> None:
-    assert servers.address("https://ada:pw@example.org:8443/team.mlflow/#/experiments/0?x=1") == "https://example.org:8443/team.mlflow"
+    assert (
+        servers.address("https://ada:pw@example.org:8443/team.mlflow/#/experiments/0?x=1")
+        == "https://example.org:8443/team.mlflow"
+    )
 
 
-def test_mlflows_own_ways_to_log_in_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflows_own_ways_to_log_in_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert servers.login("http://x", {}) is None
     (tmp_path / ".mlflow").mkdir()
-    (tmp_path / ".mlflow/credentials").write_text("[mlflow]\nmlflow_tracking_username = ada\nmlflow_tracking_password = %a\n")
+    (tmp_path / ".mlflow/credentials").write_text(
+        "[mlflow]\nmlflow_tracking_username = ada\nmlflow_tracking_password = %a\n"
+    )
     assert servers.login("http://x", {}) == Login("ada", "%a")
     assert servers.login("http://b%40b:p%3Aw@x", {}) == Login("b@b", "p:w")
-    assert servers.login("http://b:c@x", {"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}) == Login("u", "p")
+    assert servers.login(
+        "http://b:c@x", {"MLFLOW_TRACKING_USERNAME": "u", "MLFLOW_TRACKING_PASSWORD": "p"}
+    ) == Login("u", "p")
     assert servers.login("http://b:c@x", {"MLFLOW_TRACKING_TOKEN": "t"}) == Login(token="t")
 
 
@@ -332,16 +421,23 @@ def test_batches_keep_mlflows_limits_and_lose_nothing() -> None:
 @pytest.mark.parametrize(
     ("remote", "shown"),
     [
-        ("https://ada:pw@example.org/t/n.git", "https://example.org/t/n.git"), ("git@example.org:t/n.git", "https://example.org/t/n.git"),
-        ("ssh://git@example.org:22/t/n.git", "https://example.org/t/n.git"), ("/srv/git/n.git", None), ("file:///srv/n.git", None),
+        ("https://ada:pw@example.org/t/n.git", "https://example.org/t/n.git"),
+        ("git@example.org:t/n.git", "https://example.org/t/n.git"),
+        ("ssh://git@example.org:22/t/n.git", "https://example.org/t/n.git"),
+        ("/srv/git/n.git", None),
+        ("file:///srv/n.git", None),
     ],
-)  # fmt: skip
-def test_the_link_to_the_code_has_no_credentials(project: Project, remote: str, shown: str | None) -> None:
+)
+def test_the_link_to_the_code_has_no_credentials(
+    project: Project, remote: str, shown: str | None
+) -> None:
     project.git("remote", "add", "origin", remote)
     assert repository(Repo.discover()) == shown
 
 
-def test_the_server_is_the_one_named_else_mlflows_own_setting_else_dagshubs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_is_the_one_named_else_mlflows_own_setting_else_dagshubs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from gitexp.cli import mirror
 
     project.git("remote", "add", "origin", "git@dagshub.com:ada/nets.git")
@@ -363,12 +459,21 @@ def test_ctrl_c_says_how_to_go_on(project: Project) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        process = subprocess.Popen([sys.executable, "-m", "gitexp", "export", "mlflow", uri], stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gitexp", "export", "mlflow", uri],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         silent.accept()
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert said.split("\n") == ["what is missing goes there when the same command is run again", "", "gitexp: interrupted", ""]
+    assert said.split("\n") == [
+        "what is missing goes there when the same command is run again",
+        "",
+        "gitexp: interrupted",
+        "",
+    ]
 
 
 def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> None:
@@ -380,12 +485,16 @@ def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
-def test_push_sends_to_the_git_remote_and_then_mirrors(project: Project, mlflow: Server, address: str, tmp_path: Path) -> None:
+def test_push_sends_to_the_git_remote_and_then_mirrors(
+    project: Project, mlflow: Server, address: str, tmp_path: Path
+) -> None:
     project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
     made = record(project, metrics={"rmse": 1})
     assert "there is no git remote" in project.run("push", "--mlflow", address, "--dry-run").stderr
     project.git("remote", "add", "origin", str(tmp_path / "remote.git"))
-    assert "would mirror 1 experiment to" in project.gitexp("push", "--mlflow", address, "--dry-run")
+    assert "would mirror 1 experiment to" in project.gitexp(
+        "push", "--mlflow", address, "--dry-run"
+    )
     assert runs(mlflow) == {}
     done = project.run("push", "--mlflow", "origin", "exp-1", env={"MLFLOW_TRACKING_URI": address})
     assert done.returncode == 0, done.stderr
@@ -395,16 +504,25 @@ def test_push_sends_to_the_git_remote_and_then_mirrors(project: Project, mlflow:
     assert runs(mlflow)["exp-1"].tags["mlflow.source.git.commit"] == made.id
 
 
-def test_dagshubs_server_and_token_are_filled_in_by_themselves(project: Project, stranger: str) -> None:
+def test_dagshubs_server_and_token_are_filled_in_by_themselves(
+    project: Project, stranger: str
+) -> None:
     record(project, metrics={"rmse": 1})
     _Answers.seen.clear()
-    hub = {"DAGSHUB_CLIENT_HOST": stranger, "DAGSHUB_USER_TOKEN": "t0ken", "DAGSHUB_CLIENT_TOKENS_CACHE": "/nowhere"}
+    hub = {
+        "DAGSHUB_CLIENT_HOST": stranger,
+        "DAGSHUB_USER_TOKEN": "t0ken",
+        "DAGSHUB_CLIENT_TOKENS_CACHE": "/nowhere",
+    }
     project.gitexp("remote", "dagshub", "ada/nets", env=hub)
-    said = project.error("push", "--mlflow", "--dry-run", env=hub)  # git finds no repository there, and goes first
+    # git finds no repository there, and goes first
+    said = project.error("push", "--mlflow", "--dry-run", env=hub)
     assert "origin" in said
     to = project.error("export", "mlflow", f"{stranger}/ada/nets.mlflow", env=hub)
     assert to.startswith(f"{stranger}/ada/nets.mlflow is no MLflow server")
     assert _Answers.seen == ["Basic " + base64.b64encode(b"t0ken:t0ken").decode()]
     _Answers.seen.clear()
-    project.error("export", "mlflow", f"{stranger.replace('127.0.0.1', 'localhost')}/ada/nets.mlflow", env=hub)
+    project.error(
+        "export", "mlflow", f"{stranger.replace('127.0.0.1', 'localhost')}/ada/nets.mlflow", env=hub
+    )
     assert _Answers.seen == [None], "the token went to another host"

@@ -34,9 +34,15 @@ def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(training: Trai
     project = training.project
     done = training.run(SCRIPT)
     (shown,) = training.experiments().values()
-    assert done.out.split()[0] == project.git("rev-parse", "exp-1^{commit}") == project.git("rev-parse", "HEAD")
+    assert (
+        done.out.split()[0]
+        == project.git("rev-parse", "exp-1^{commit}")
+        == project.git("rev-parse", "HEAD")
+    )
     assert shown["params"] == {"lr": 0.1, "zip": "01234", "rate": 0.0001}
-    assert shown["metrics"] == {"loss": 1 / 3, "late": 5.0}, "what came after the end is in the experiment"
+    assert shown["metrics"] == {"loss": 1 / 3, "late": 5.0}, (
+        "what came after the end is in the experiment"
+    )
     assert "'rate': '1e-4'" in done.out
     assert project.git("show", "exp-1:.gitexp/artifacts/notes/a.txt") == "hello"
     project.fsck()
@@ -44,9 +50,17 @@ def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(training: Trai
 
 def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(project: Project) -> None:
     project.write(
-        "train.py", "import mlflow\nwith mlflow.start_run():\n    mlflow.log_param('lr', 0.1)\n    mlflow.log_metric('loss', 0.5)\n"
+        "train.py",
+        "import mlflow\nwith mlflow.start_run():\n    mlflow.log_param('lr', 0.1)\n    mlflow.log_metric('loss', 0.5)\n",
     )
-    done = project.run("run", "--", sys.executable, "train.py", env={"MLFLOW_DISABLE_TELEMETRY": "true"}, timeout=DEADLINE)
+    done = project.run(
+        "run",
+        "--",
+        sys.executable,
+        "train.py",
+        env={"MLFLOW_DISABLE_TELEMETRY": "true"},
+        timeout=DEADLINE,
+    )
     assert done.returncode == 0, done.stderr
     (shown,) = json.loads(project.gitexp("list", "--json"))
     assert (shown["params"], shown["metrics"]) == ({"lr": 0.1}, {"loss": 0.5})
@@ -62,7 +76,9 @@ Ridge(alpha=0.5).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
 """
 
 
-def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(training: Training) -> None:
+def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(
+    training: Training,
+) -> None:
     pytest.importorskip("sklearn")
     project = training.project
     project.write("mlruns/0/meta.yaml", "plain: MLflow\n")

@@ -1,4 +1,5 @@
-"""What scripts call of MLflow's API, against ``gitexp:.``: it answers as with MLflow's own store, and git has what was said."""
+"""What scripts call of MLflow's API, against ``gitexp:.``: it answers as with MLflow's own store,
+and git has what was said."""
 
 from __future__ import annotations
 
@@ -12,7 +13,9 @@ from recording import record
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("mlflow")]
 
 
-def test_nested_runs_stand_beside_as_a_group_and_the_branch_gets_the_whole(training: Training) -> None:
+def test_nested_runs_stand_beside_as_a_group_and_the_branch_gets_the_whole(
+    training: Training,
+) -> None:
     done = training.run("""
         import mlflow
         with mlflow.start_run(run_name="whole") as whole:
@@ -35,7 +38,9 @@ def test_nested_runs_stand_beside_as_a_group_and_the_branch_gets_the_whole(train
     assert len([item for item in found.values() if "inner" in item["metrics"]]) == 2
 
 
-def test_a_finished_run_that_is_taken_up_again_becomes_one_more_experiment_with_all_that_it_had(training: Training) -> None:
+def test_a_finished_run_that_is_taken_up_again_becomes_one_more_experiment_with_all_that_it_had(
+    training: Training,
+) -> None:
     training.project.commit("ignore", _gitignore="*.pyc\n")
     training.run("""
         import mlflow
@@ -57,11 +62,17 @@ def test_a_finished_run_that_is_taken_up_again_becomes_one_more_experiment_with_
         print(found.info.status, found.info.run_name, found.data.params, found.data.metrics)
         print([item.value for item in mlflow.MlflowClient().get_metric_history(run_id, "loss")], len(mlflow.search_runs()))
     """)
-    assert done.out.splitlines() == ["RUNNING", "FINISHED long {'lr': '0.1'} {'loss': 1.0}", "[2.0, 1.0] 1"]
+    assert done.out.splitlines() == [
+        "RUNNING",
+        "FINISHED long {'lr': '0.1'} {'loss': 1.0}",
+        "[2.0, 1.0] 1",
+    ]
     assert training.project.git("rev-parse", "refs/tags/exp-1") == before
     found = training.experiments()
     assert (found["exp-2"]["params"], found["exp-2"]["metrics"]) == ({"lr": 0.1}, {"loss": 1.0})
-    files = training.project.git("ls-tree", "-r", "--name-only", "exp-2", ".gitexp/artifacts").split()
+    files = training.project.git(
+        "ls-tree", "-r", "--name-only", "exp-2", ".gitexp/artifacts"
+    ).split()
     assert files == [".gitexp/artifacts/a.txt", ".gitexp/artifacts/b.txt"]
 
 
@@ -87,8 +98,12 @@ def test_a_model_is_logged_and_loaded_again_by_another_process(training: Trainin
         """,
         MLFLOW_ALLOW_PICKLE_DESERIALIZATION="true",
     )
-    assert done.out.splitlines() == ["5.0", "5.0", "5.0", "5.0", "model READY"], "by its id, its run, its registered version and alias"
-    assert "MLmodel" in training.project.git("ls-tree", "-r", "--name-only", "exp-1", ".gitexp/models")
+    assert done.out.splitlines() == ["5.0", "5.0", "5.0", "5.0", "model READY"], (
+        "by its id, its run, its registered version and alias"
+    )
+    assert "MLmodel" in training.project.git(
+        "ls-tree", "-r", "--name-only", "exp-1", ".gitexp/models"
+    )
 
 
 def test_traces_go_along_with_a_run_and_another_process_reads_them(training: Training) -> None:
@@ -142,10 +157,16 @@ def test_artifacts_of_every_kind_are_in_the_commit_and_come_back(training: Train
         "['b.txt', 'deep/c.txt']",
         "[('all', True), ('config', True), ('one', True), ('table.json', False)]",
     ]
-    files = training.project.git("ls-tree", "-r", "--name-only", "exp-1", ".gitexp/artifacts").split()
+    files = training.project.git(
+        "ls-tree", "-r", "--name-only", "exp-1", ".gitexp/artifacts"
+    ).split()
     assert [path.removeprefix(".gitexp/artifacts/") for path in files] == [
-        "all/b.txt", "all/deep/c.txt", "config/c.json", "one/b.txt", "table.json",
-    ]  # fmt: skip
+        "all/b.txt",
+        "all/deep/c.txt",
+        "config/c.json",
+        "one/b.txt",
+        "table.json",
+    ]
 
 
 def test_figures_and_datasets_are_kept_with_the_run(training: Training) -> None:
@@ -173,7 +194,9 @@ def test_figures_and_datasets_are_kept_with_the_run(training: Training) -> None:
             """,
             name="look.py",
         )
-        assert done.out.strip() == "houses {'mlflow.data.context': 'training', 'split': 'a'}", database
+        assert done.out.strip() == "houses {'mlflow.data.context': 'training', 'split': 'a'}", (
+            database
+        )
         (training.project.root / ".git/gitexp/mlflow/tracking.sqlite").unlink()
 
 
@@ -206,7 +229,9 @@ SEARCHES = """
 """
 
 
-def test_searches_filter_and_sort_and_edits_become_labels_and_notes_at_once(training: Training) -> None:
+def test_searches_filter_and_sort_and_edits_become_labels_and_notes_at_once(
+    training: Training,
+) -> None:
     done = training.run(SEARCHES)
     assert done.out.splitlines() == [
         "['lr 0.3', 'lr 0.2']",
@@ -220,18 +245,32 @@ def test_searches_filter_and_sort_and_edits_become_labels_and_notes_at_once(trai
     shown = training.experiments()["exp-1"]
     assert (shown["labels"], shown["notes"]) == (["good"], ["changed my mind"])
     training.project.git("clone", "-q", str(training.project.root), "../clone")
-    training.project.git("fetch", "-q", "origin", "refs/notes/gitexp:refs/notes/gitexp", cwd=training.project.root.parent / "clone")
+    training.project.git(
+        "fetch",
+        "-q",
+        "origin",
+        "refs/notes/gitexp:refs/notes/gitexp",
+        cwd=training.project.root.parent / "clone",
+    )
     look = """
         import mlflow
         (run,) = mlflow.search_runs(filter_string="params.lr = '0.1'", output_format="list")
         tags = run.data.tags
         print(run.info.run_name, tags["verdict"], "team" in tags, tags["mlflow.note.content"], tags["gitexp.labels"])
     """
-    there = training.elsewhere(training.project.root.parent / "clone").run(look, name="look.py").out.strip()
-    assert there == 'the first keep False changed my mind ["good"]', "notes carry the edits to another clone"
+    there = (
+        training.elsewhere(training.project.root.parent / "clone")
+        .run(look, name="look.py")
+        .out.strip()
+    )
+    assert there == 'the first keep False changed my mind ["good"]', (
+        "notes carry the edits to another clone"
+    )
 
 
-def test_a_run_deleted_while_it_goes_on_is_deleted_takes_nothing_more_and_is_recorded_as_deleted(training: Training) -> None:
+def test_a_run_deleted_while_it_goes_on_is_deleted_takes_nothing_more_and_is_recorded_as_deleted(
+    training: Training,
+) -> None:
     done = training.run("""
         import os, sqlite3, time
         import mlflow
@@ -260,11 +299,15 @@ def test_a_run_deleted_while_it_goes_on_is_deleted_takes_nothing_more_and_is_rec
         open(".git/gitexp/runs/" + os.listdir(".git/gitexp/runs")[0] + "/touched.json", "w").write("{}")
         print(client.get_run(run).info.lifecycle_stage, deleted() == before)
     """)
-    assert done.out.splitlines() == ["deleted", "True True", "deleted True"], "mlflow gc asks how long ago it was"
+    assert done.out.splitlines() == ["deleted", "True True", "deleted True"], (
+        "mlflow gc asks how long ago it was"
+    )
     again = 'import mlflow\nprint(len(mlflow.search_runs(experiment_ids=["0"])), len(mlflow.search_runs(experiment_ids=["0"], run_view_type=2)))\n'
     training.project.git("clone", "-q", str(training.project.root), "../clone")
     there = training.elsewhere(training.project.root.parent / "clone")
-    assert there.run(again, name="look.py").out.split() == ["0", "1"], "git has it, so another clone knows"
+    assert there.run(again, name="look.py").out.split() == ["0", "1"], (
+        "git has it, so another clone knows"
+    )
 
 
 def test_a_run_may_have_ended_before_1970(training: Training) -> None:
@@ -279,7 +322,9 @@ def test_a_run_may_have_ended_before_1970(training: Training) -> None:
     assert done.out.strip() == "-5000 -123"
 
 
-def test_groups_are_mlflow_experiments_and_mlflows_own_commands_list_them(training: Training) -> None:
+def test_groups_are_mlflow_experiments_and_mlflows_own_commands_list_them(
+    training: Training,
+) -> None:
     record(training.project, {"lr": 0.5}, {"loss": 0.1}, group="sweep")
     training.run("""
         import mlflow
@@ -297,7 +342,9 @@ def test_groups_are_mlflow_experiments_and_mlflows_own_commands_list_them(traini
             cli(["runs", "list", "--experiment-id", mlflow.get_experiment_by_name(name).experiment_id], standalone_mode=False)
             print(mlflow.search_runs(experiment_names=[name])["params.lr"].tolist())
     """)
-    assert all(word in done.out for word in ("Default", "sweep", "nets", "exp-1", "['0.5']", "['0.1']"))
+    assert all(
+        word in done.out for word in ("Default", "sweep", "nets", "exp-1", "['0.5']", "['0.1']")
+    )
 
 
 SAME = """

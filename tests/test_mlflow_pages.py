@@ -1,4 +1,5 @@
-"""``gitexp ui``: MLflow's pages over all experiments of a repository, by the API that they use and in a real browser."""
+"""``gitexp ui``: MLflow's pages over all experiments of a repository, by the API that they use and
+in a real browser."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ with mlflow.start_run(run_name="search"):
 
 @dataclass
 class Pages:
-    """The pages of a repository: exp-1 and exp-2 were recorded without MLflow, the others with it."""
+    """The pages of a repository: exp-1 and exp-2 were recorded without MLflow, the others with
+    it."""
 
     project: Project
     address: str
@@ -48,17 +50,25 @@ class Pages:
     def ask(self, what: str, **body: Any) -> Any:
         """Call MLflow's REST API."""
         address = f"{self.address}/api/2.0/mlflow/{what}"
-        ask = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        ask = urllib.request.Request(
+            address, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(ask, timeout=DEADLINE) as answer:
             return json.load(answer)
 
     def groups(self) -> dict[str, str]:
         """Return the ids of MLflow's experiments by their names."""
-        return {item["name"]: item["experiment_id"] for item in self.ask("experiments/search", max_results=10)["experiments"]}
+        return {
+            item["name"]: item["experiment_id"]
+            for item in self.ask("experiments/search", max_results=10)["experiments"]
+        }
 
     def runs(self) -> dict[str, Any]:
-        """Return all runs by the names of their experiments in git: with dicts of params, metrics and tags."""
-        found = self.ask("runs/search", experiment_ids=[*self.groups().values()], max_results=10)["runs"]
+        """Return all runs by the names of their experiments in git: with dicts of params, metrics
+        and tags."""
+        found = self.ask("runs/search", experiment_ids=[*self.groups().values()], max_results=10)[
+            "runs"
+        ]
         for run in found:
             for family in ("params", "metrics", "tags"):
                 run[family] = {item["key"]: item["value"] for item in run["data"].get(family, ())}
@@ -67,17 +77,29 @@ class Pages:
 
 @pytest.fixture(scope="module")
 def pages(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
-    """One server for all tests of this module. It has to go when its terminal does, and with it what it started."""
+    """One server for all tests of this module. It has to go when its terminal does, and with it
+    what it started."""
     with pytest.MonkeyPatch.context() as patch:
         seal(tmp_path_factory.mktemp("home"), patch)
         project = Project(tmp_path_factory.mktemp("pages"))
         project.git("init", "-q")
         project.commit("start", train_py="x = 1\n")
-        record(project, {"lr": 0.1, "model": {"depth": 3}}, {"rmse": [3.0, 2.0, 2.5]}, group="small", note="a first try", labels=["blue"])
+        record(
+            project,
+            {"lr": 0.1, "model": {"depth": 3}},
+            {"rmse": [3.0, 2.0, 2.5]},
+            group="small",
+            note="a first try",
+            labels=["blue"],
+        )
         record(project, {"lr": 0.2}, {"rmse": 1.5})
-        Training(project, warm, tmp_path_factory.getbasetemp() / "cache").run(NESTED, name="search.py")
+        Training(project, warm, tmp_path_factory.getbasetemp() / "cache").run(
+            NESTED, name="search.py"
+        )
         command = [sys.executable, "-m", "gitexp", "ui", "--no-browser"]
-        with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        with subprocess.Popen(
+            command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
             try:
                 assert server.stdout is not None
                 assert server.stderr is not None
@@ -112,9 +134,15 @@ def test_experiments_are_runs_and_groups_are_mlflows_experiments(pages: Pages) -
     assert runs["exp-1"]["info"]["experiment_id"] == pages.groups()["small"]
     assert (runs["exp-2"]["params"], runs["exp-2"]["metrics"]) == ({"lr": "0.2"}, {"rmse": 1.5})
     commits = {name: run["tags"]["mlflow.source.git.commit"] for name, run in runs.items()}
-    assert commits == {name: pages.project.git("rev-parse", f"{name}^{{commit}}") for name in pages.project.tags()}
+    assert commits == {
+        name: pages.project.git("rev-parse", f"{name}^{{commit}}") for name in pages.project.tags()
+    }
     (search,) = (run for run in runs.values() if run["info"]["run_name"] == "search")
-    children = {run["info"]["run_name"] for run in runs.values() if run["tags"].get("mlflow.parentRunId") == search["info"]["run_id"]}
+    children = {
+        run["info"]["run_name"]
+        for run in runs.values()
+        if run["tags"].get("mlflow.parentRunId") == search["info"]["run_id"]
+    }
     assert children == {"depth 1", "depth 2"}
 
 
@@ -129,7 +157,9 @@ def test_what_is_edited_in_the_pages_is_in_git_at_once(pages: Pages) -> None:
     assert made.notes == ("better than it looks",)
     assert made.labels == ("keep",)
     assert "better than it looks" in pages.project.gitexp("show", "exp-2")
-    assert pages.project.git("rev-parse", "exp-2") == before, "the tag and its commit are what they were"
+    assert pages.project.git("rev-parse", "exp-2") == before, (
+        "the tag and its commit are what they were"
+    )
     pages.ask("runs/set-tag", run_id=run, key="gitexp.labels", value="[]")
     assert gitexp.get("exp-2", pages.project.root).labels == ()
     shown = pages.runs()["exp-2"]
@@ -153,12 +183,15 @@ def test_a_port_that_is_taken_is_refused_for_another_server_would_answer(pages: 
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-def test_a_browser_shows_the_runs_their_params_charts_and_files_and_asks_nobody_else(pages: Pages) -> None:
+def test_a_browser_shows_the_runs_their_params_charts_and_files_and_asks_nobody_else(
+    pages: Pages,
+) -> None:
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
     asked: list[str] = []
     runs, groups = pages.runs(), pages.groups()
     page = {
-        name: f"{pages.address}/#/experiments/{run['info']['experiment_id']}/runs/{run['info']['run_id']}" for name, run in runs.items()
+        name: f"{pages.address}/#/experiments/{run['info']['experiment_id']}/runs/{run['info']['run_id']}"
+        for name, run in runs.items()
     }
     (search,) = (name for name, run in runs.items() if run["info"]["run_name"] == "search")
     with sync_api.sync_playwright() as play:

@@ -1,4 +1,5 @@
-"""What goes wrong between MLflow and git unless somebody minds it: a test for each trap, with the real MLflow."""
+"""What goes wrong between MLflow and git unless somebody minds it: a test for each trap, with the
+real MLflow."""
 
 from __future__ import annotations
 
@@ -41,13 +42,17 @@ SEARCH = """
 """
 
 
-def test_a_grid_search_is_one_experiment_and_its_trials_are_grouped_children(training: Training) -> None:
+def test_a_grid_search_is_one_experiment_and_its_trials_are_grouped_children(
+    training: Training,
+) -> None:
     pytest.importorskip("sklearn")
     training.run(SEARCH)
     found = training.experiments()
     (whole,) = [item for item in found.values() if "best_C" in item["params"]]
     assert training.project.git("rev-parse", "HEAD") == whole["id"]
-    assert "accuracy_score_X_val" in whole["metrics"], "what is computed after fit belongs to the search"
+    assert "accuracy_score_X_val" in whole["metrics"], (
+        "what is computed after fit belongs to the search"
+    )
     trials = [item for item in found.values() if item is not whole]
     assert sorted(item["params"]["C"] for item in trials) == [0.1, 1.0]
     assert len({item["group"] for item in trials}) == 1
@@ -83,16 +88,27 @@ LATE = """
 """
 
 
-def test_what_comes_after_the_recording_is_in_the_experiment_and_its_tag_stays(training: Training) -> None:
+def test_what_comes_after_the_recording_is_in_the_experiment_and_its_tag_stays(
+    training: Training,
+) -> None:
     project = training.project
     before = training.run(LATE).out.strip()
-    assert project.git("rev-parse", "refs/tags/exp-1") == before, "a tag that may have been pushed is never rewritten"
+    assert project.git("rev-parse", "refs/tags/exp-1") == before, (
+        "a tag that may have been pushed is never rewritten"
+    )
     shown = training.experiments()["exp-1"]
-    assert shown["metrics"] == {"loss": 1.0, "test_score": 0.75}, "the last value is that of the highest step"
+    assert shown["metrics"] == {"loss": 1.0, "test_score": 0.75}, (
+        "the last value is that of the highest step"
+    )
     assert shown["params"] == {"threshold": "0.50"}
     assert "test_score" in project.gitexp("show", "exp-1")
-    assert project.gitexp("list", "--where", "test_score > 0.7", "--columns", "name").split()[-1] == "exp-1"
-    assert project.gitexp("export", "csv", "--metrics").count("\n") == 6, "a header, three rows, and the two that came late"
+    assert (
+        project.gitexp("list", "--where", "test_score > 0.7", "--columns", "name").split()[-1]
+        == "exp-1"
+    )
+    assert project.gitexp("export", "csv", "--metrics").count("\n") == 6, (
+        "a header, three rows, and the two that came late"
+    )
     assert "differ" not in project.gitexp("verify", "exp-1")
     again = training.run(
         "import mlflow\nfound = mlflow.search_runs().iloc[0]\nprint(found['metrics.test_score'], found['params.threshold'])"
@@ -102,14 +118,23 @@ def test_what_comes_after_the_recording_is_in_the_experiment_and_its_tag_stays(t
 
 def test_late_values_that_nobody_can_have_logged_are_passed_over(project: Project) -> None:
     record(project, {}, {"loss": 1.0})
-    events = ['{"metrics": 7}', '{"metrics": [["a"], ["b", "x", 0, 0], ["c", 1.0, 0, 1e400], ["d\\n", 1, 0, 0], ["\\ud800", 1, 0, 0], 5]}',
-              '{"params": [1]}', '{"params": {"p": {"q": 1}, "r": 2}}', '{"metrics": [["ok", 2.0, 0, 0]]}']  # fmt: skip
-    project.git("notes", "--ref", "refs/notes/gitexp", "add", "-m", "\n".join(events), "exp-1^{commit}")
+    events = [
+        '{"metrics": 7}',
+        '{"metrics": [["a"], ["b", "x", 0, 0], ["c", 1.0, 0, 1e400], ["d\\n", 1, 0, 0], ["\\ud800", 1, 0, 0], 5]}',
+        '{"params": [1]}',
+        '{"params": {"p": {"q": 1}, "r": 2}}',
+        '{"metrics": [["ok", 2.0, 0, 0]]}',
+    ]
+    project.git(
+        "notes", "--ref", "refs/notes/gitexp", "add", "-m", "\n".join(events), "exp-1^{commit}"
+    )
     (shown,) = json.loads(project.gitexp("list", "--json"))
     assert (shown["metrics"], shown["params"]) == ({"loss": 1.0, "ok": 2.0}, {"r": 2})
     project.git("update-ref", "-d", "refs/notes/gitexp")
     (shown,) = json.loads(project.gitexp("list", "--json"))
-    assert (shown["metrics"], shown["params"]) == ({"loss": 1.0}, {}), "with the note goes what it added"
+    assert (shown["metrics"], shown["params"]) == ({"loss": 1.0}, {}), (
+        "with the note goes what it added"
+    )
 
 
 ONE_RUN = """
@@ -121,10 +146,14 @@ ONE_RUN = """
 """
 
 
-def test_processes_that_race_to_make_the_database_all_record(training: Training, tmp_path: Path) -> None:
+def test_processes_that_race_to_make_the_database_all_record(
+    training: Training, tmp_path: Path
+) -> None:
     training.project.commit("script", train_py=dedent(ONE_RUN))
     start = training.project.git("rev-parse", "HEAD")
-    scripts = [training.start(ONE_RUN, f"p{at}", XDG_CACHE_HOME=str(tmp_path / "cache")) for at in range(4)]
+    scripts = [
+        training.start(ONE_RUN, f"p{at}", XDG_CACHE_HOME=str(tmp_path / "cache")) for at in range(4)
+    ]
     ends = [script.wait() for script in scripts]
     assert [ended.code for ended in ends] == [0] * 4, ends
     found = training.experiments()
@@ -151,9 +180,16 @@ def test_processes_that_race_to_make_the_database_all_record(training: Training,
 def test_an_exception_that_ends_the_script_makes_its_open_run_a_failed_one(
     training: Training, ending: str, status: str, error: str | None
 ) -> None:
-    training.run(f"import mlflow\nmlflow.start_run()\nmlflow.log_metric('loss', 0.5)\n{ending}\n", code=1 if ending else 0)
+    training.run(
+        f"import mlflow\nmlflow.start_run()\nmlflow.log_metric('loss', 0.5)\n{ending}\n",
+        code=1 if ending else 0,
+    )
     (shown,) = json.loads(training.project.gitexp("export", "json"))
-    assert (shown["status"], shown["metrics"], shown["extra"].get("error")) == (status, {"loss": 0.5}, error)
+    assert (shown["status"], shown["metrics"], shown["extra"].get("error")) == (
+        status,
+        {"loss": 0.5},
+        error,
+    )
 
 
 def test_ctrl_c_outside_of_with_makes_a_killed_run(training: Training) -> None:
@@ -169,7 +205,9 @@ def test_ctrl_c_outside_of_with_makes_a_killed_run(training: Training) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
 @pytest.mark.parametrize("number", ["SIGTERM", "SIGKILL"])
-def test_a_run_whose_process_was_killed_is_recovered_with_all_that_it_logged(training: Training, number: str) -> None:
+def test_a_run_whose_process_was_killed_is_recovered_with_all_that_it_logged(
+    training: Training, number: str
+) -> None:
     script = training.start("""
         import time
         import mlflow
@@ -187,10 +225,16 @@ def test_a_run_whose_process_was_killed_is_recovered_with_all_that_it_logged(tra
     assert training.run(look, name="look.py").out.strip() == "RUNNING long {'loss': 1.0}"
     script.send(getattr(signal, number))
     assert script.wait().code == -getattr(signal, number)
-    assert training.run(look, name="look.py").out.strip() == "KILLED long {'loss': 1.0}", "before anybody recovered it, too"
+    assert training.run(look, name="look.py").out.strip() == "KILLED long {'loss': 1.0}", (
+        "before anybody recovered it, too"
+    )
     training.project.gitexp("recover")
     (shown,) = training.experiments().values()
-    assert (shown["status"], shown["params"], shown["metrics"]) == ("killed", {"lr": 0.1}, {"loss": 1.0})
+    assert (shown["status"], shown["params"], shown["metrics"]) == (
+        "killed",
+        {"lr": 0.1},
+        {"loss": 1.0},
+    )
     assert training.project.git("show", "exp-1:.gitexp/artifacts/a.txt") == "kept"
     assert training.run(look, name="look.py").out.strip() == "KILLED long {'loss': 1.0}"
 
@@ -210,7 +254,9 @@ def test_a_run_during_which_head_moved_stands_beside(training: Training) -> None
 
 
 @pytest.mark.parametrize("variable", ["RANK", "LOCAL_RANK", "SLURM_PROCID"])
-def test_a_run_on_another_rank_makes_no_experiment_and_works_all_the_same(training: Training, variable: str) -> None:
+def test_a_run_on_another_rank_makes_no_experiment_and_works_all_the_same(
+    training: Training, variable: str
+) -> None:
     done = training.run(
         """
         import mlflow
@@ -229,7 +275,9 @@ def test_a_run_on_another_rank_makes_no_experiment_and_works_all_the_same(traini
     assert training.project.git("for-each-ref", "refs/gitexp") == ""
 
 
-def test_artifacts_and_plain_mlflows_folders_are_not_swallowed_by_the_next_snapshot(training: Training) -> None:
+def test_artifacts_and_plain_mlflows_folders_are_not_swallowed_by_the_next_snapshot(
+    training: Training,
+) -> None:
     project = training.project
     project.write("mlruns/0/abc/artifacts/model.bin", b"\0" * 1000)
     project.write("mlflow.db", b"SQLite format 3\0" + b"\0" * 1000)
@@ -241,8 +289,12 @@ def test_artifacts_and_plain_mlflows_folders_are_not_swallowed_by_the_next_snaps
     """)
     for name, text in (("exp-1", "first"), ("exp-2", "second")):
         tree = project.git("ls-tree", "-r", "--name-only", name).split()
-        assert [path for path in tree if path.startswith(("mlruns", "mlflow.db", ".gitexp/artifacts"))] == [f".gitexp/artifacts/{text}.txt"]
-    assert project.git("rev-parse", "exp-2^") == project.git("rev-parse", "exp-1^{commit}"), "the second stands on the first"
+        assert [
+            path for path in tree if path.startswith(("mlruns", "mlflow.db", ".gitexp/artifacts"))
+        ] == [f".gitexp/artifacts/{text}.txt"]
+    assert project.git("rev-parse", "exp-2^") == project.git("rev-parse", "exp-1^{commit}"), (
+        "the second stands on the first"
+    )
     assert project.git("status", "--porcelain").split("\n") == ["?? mlflow.db", "?? mlruns/"]
 
 
@@ -264,8 +316,16 @@ def test_params_keep_their_text_and_odd_metric_values_come_back(training: Traini
     """)
     texts, numbers, longer = done.out.strip().split("\n")
     assert json.loads(texts) == {
-        "zip": "01234", "rate": "1e-4", "depth": "3", "on": "True", "none": "None", "sizes": "[1, 2]", "f": "3.10", "h": "0x10", "long": 6000,
-    }  # fmt: skip
+        "zip": "01234",
+        "rate": "1e-4",
+        "depth": "3",
+        "on": "True",
+        "none": "None",
+        "sizes": "[1, 2]",
+        "f": "3.10",
+        "h": "0x10",
+        "long": 6000,
+    }
     assert json.loads(numbers) == {
         "up": "1.7976931348623157e+308",
         "down": "-1.7976931348623157e+308",
@@ -274,17 +334,35 @@ def test_params_keep_their_text_and_odd_metric_values_come_back(training: Traini
     }
     found = load((training.project.git("show", "exp-1:params.yml") + "\n").encode())
     long = found.pop("long")
-    assert found == {"zip": "01234", "rate": 1e-4, "depth": 3, "on": True, "none": None, "sizes": [1, 2], "f": "3.10", "h": "0x10"}
+    assert found == {
+        "zip": "01234",
+        "rate": 1e-4,
+        "depth": 3,
+        "on": True,
+        "none": None,
+        "sizes": [1, 2],
+        "f": "3.10",
+        "h": "0x10",
+    }
     assert len(long) == 6000
-    rows = dict(line.split(",")[:2] for line in training.project.git("show", "exp-1:metrics.csv").splitlines()[1:])
+    rows = dict(
+        line.split(",")[:2]
+        for line in training.project.git("show", "exp-1:metrics.csv").splitlines()[1:]
+    )
     assert {name.strip('"'): float(value) for name, value in rows.items() if "odd" not in name} == {
-        "up": math.inf, "down": -math.inf, "big": 1.7976931348623157e308,
-    }  # fmt: skip
-    assert len(training.experiments()["exp-2"]["params"]["longer"]) <= int(longer) == 6000, "MLflow cuts it, and so it is recorded"
+        "up": math.inf,
+        "down": -math.inf,
+        "big": 1.7976931348623157e308,
+    }
+    assert len(training.experiments()["exp-2"]["params"]["longer"]) <= int(longer) == 6000, (
+        "MLflow cuts it, and so it is recorded"
+    )
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
-def test_children_of_forked_processes_are_experiments_of_the_parents_group(training: Training) -> None:
+def test_children_of_forked_processes_are_experiments_of_the_parents_group(
+    training: Training,
+) -> None:
     done = training.run("""
         import multiprocessing, os
         import mlflow
@@ -342,12 +420,18 @@ def test_a_process_that_begins_anew_logs_into_the_run_of_its_parent(training: Tr
     """)
     assert done.out.strip() == "FINISHED {'child': '2'} [('after', 0.0), ('from_child', 2.0)]"
     (made,) = training.experiments().values()
-    assert (made["status"], made["params"], made["metrics"]) == ("finished", {"child": 2}, {"after": 0.0, "from_child": 2.0})
+    assert (made["status"], made["params"], made["metrics"]) == (
+        "finished",
+        {"child": 2},
+        {"after": 0.0, "from_child": 2.0},
+    )
     assert training.project.git("rev-parse", "HEAD") == made["id"]
 
 
 @pytest.mark.parametrize("damage", ["another version", "no database"])
-def test_a_database_that_is_not_ours_of_now_is_made_anew_from_git(training: Training, damage: str) -> None:
+def test_a_database_that_is_not_ours_of_now_is_made_anew_from_git(
+    training: Training, damage: str
+) -> None:
     training.run(ONE_RUN, "first")
     path = training.project.root / ".git/gitexp/mlflow/tracking.sqlite"
     if damage == "another version":
@@ -361,7 +445,9 @@ def test_a_database_that_is_not_ours_of_now_is_made_anew_from_git(training: Trai
     assert training.run(look, name="look.py").out.strip() == "first {'who': 'first'} {'loss': 0.5}"
 
 
-def test_artifacts_are_found_in_a_clone_and_where_the_repository_was_moved_to(training: Training, tmp_path: Path) -> None:
+def test_artifacts_are_found_in_a_clone_and_where_the_repository_was_moved_to(
+    training: Training, tmp_path: Path
+) -> None:
     project = training.project
     project.write(".gitexp.toml", "max_file_size = 1000\n")
     training.run("""
@@ -380,8 +466,14 @@ def test_artifacts_are_found_in_a_clone_and_where_the_repository_was_moved_to(tr
     moved = project.root.with_name("moved")
     project.git("clone", "-q", str(project.root), str(tmp_path / "clone"))
     project.root.rename(moved)
-    assert training.elsewhere(tmp_path / "clone").run(look, name="look.py").out.strip() == "['notes'] small", "a large one stayed at home"
-    assert training.elsewhere(moved).run(look, name="look.py").out.strip() == "['b.txt', 'notes'] small"
+    assert (
+        training.elsewhere(tmp_path / "clone").run(look, name="look.py").out.strip()
+        == "['notes'] small"
+    ), "a large one stayed at home"
+    assert (
+        training.elsewhere(moved).run(look, name="look.py").out.strip()
+        == "['b.txt', 'notes'] small"
+    )
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

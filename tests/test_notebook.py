@@ -1,4 +1,5 @@
-"""Runs in a notebook, through a real kernel: the notebook is recorded as it is on disk at the start, and an unsaved one is named."""
+"""Runs in a notebook, through a real kernel: the notebook is recorded as it is on disk at the
+start, and an unsaved one is named."""
 
 from __future__ import annotations
 
@@ -30,25 +31,40 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def notebook(*cells: str) -> Any:
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     return made
 
 
 def execute(project: Project, book: Any) -> str:
     """Run all cells in a kernel of their own, and return what came on stderr."""
-    patience = {"timeout": 600, "iopub_timeout": 600, "startup_timeout": 600}  # an output that comes later is dropped without a word
-    nbclient.NotebookClient(book, **patience, resources={"metadata": {"path": str(project.root)}}).execute()
+    # an output that comes later is dropped without a word
+    patience = {"timeout": 600, "iopub_timeout": 600, "startup_timeout": 600}
+    nbclient.NotebookClient(
+        book, **patience, resources={"metadata": {"path": str(project.root)}}
+    ).execute()
     outputs = [output for cell in book.cells if cell.cell_type == "code" for output in cell.outputs]
-    return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stderr")
+    return "".join(
+        output.text
+        for output in outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    )
 
 
-def test_the_example_notebook_records_itself_its_figures_and_shows_a_table(project: Project) -> None:
+def test_the_example_notebook_records_itself_its_figures_and_shows_a_table(
+    project: Project,
+) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")
     shutil.copy(ROOT / "examples/notebook.ipynb", project.root)
     on_disk = (project.root / "notebook.ipynb").read_bytes()
     book = nbformat.reads(on_disk.decode(), 4)
-    assert not any(cell.outputs for cell in book.cells if cell.cell_type == "code"), "the example lies in git without outputs"
+    assert not any(cell.outputs for cell in book.cells if cell.cell_type == "code"), (
+        "the example lies in git without outputs"
+    )
     said = execute(project, book)
     assert "gitexp" not in said, said
     assert project.tags() == ["exp-1", "exp-2", "exp-3"]
@@ -58,14 +74,22 @@ def test_the_example_notebook_records_itself_its_figures_and_shows_a_table(proje
         assert found.read(".gitexp/artifacts/learning.png").startswith(b"\x89PNG")
         assert len(found.history()) == 60
         assert found.command == "jupyter notebook notebook.ipynb"
-    shown = [output["data"] for cell in book.cells if cell.cell_type == "code" for output in cell.outputs if "data" in output]
+    shown = [
+        output["data"]
+        for cell in book.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "data" in output
+    ]
     tables = [data["text/html"] for data in shown if "<table" in data.get("text/html", "")]
     assert any("params.depth" in table and "metrics.rmse" in table for table in tables)
     assert project.git("status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["named by Jupyter", "found by its cells"])
-def test_a_saved_notebook_is_recorded_without_a_word(project: Project, known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_saved_notebook_is_recorded_without_a_word(
+    project: Project, known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     book = notebook("import gitexp", "%time x = 1\n" + RUN)  # IPython's own history has no magics
     file = project.write("book.ipynb", nbformat.writes(book))
     project.write("other.ipynb", nbformat.writes(notebook("other = 1")))
@@ -76,16 +100,27 @@ def test_a_saved_notebook_is_recorded_without_a_word(project: Project, known: bo
     assert gitexp.get("exp-1").command == "jupyter notebook book.ipynb"
 
 
-def test_a_notebook_that_was_not_saved_is_named_and_recorded_as_it_is_on_disk(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = project.write("book.ipynb", nbformat.writes(notebook("import gitexp", "# the run comes here")))
+def test_a_notebook_that_was_not_saved_is_named_and_recorded_as_it_is_on_disk(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = project.write(
+        "book.ipynb", nbformat.writes(notebook("import gitexp", "# the run comes here"))
+    )
     monkeypatch.setenv("JPY_SESSION_NAME", str(file))
     said = execute(project, notebook("import gitexp", RUN))
-    assert "gitexp: book.ipynb was not saved since its cell changed; the run records it as it is on disk" in said
+    assert (
+        "gitexp: book.ipynb was not saved since its cell changed; the run records it as it is on disk"
+        in said
+    )
     assert gitexp.get("exp-1").read("book.ipynb") == file.read_bytes()
-    assert "book.ipynb was not saved" in project.git("log", "-1", "--format=%(trailers:key=Gitexp-Notebook)", "exp-1")
+    assert "book.ipynb was not saved" in project.git(
+        "log", "-1", "--format=%(trailers:key=Gitexp-Notebook)", "exp-1"
+    )
 
 
-def test_vs_codes_variable_names_the_notebook_also_outside_the_kernels_folder(project: Project) -> None:
+def test_vs_codes_variable_names_the_notebook_also_outside_the_kernels_folder(
+    project: Project,
+) -> None:
     file = project.write("deep/book.ipynb", nbformat.writes(notebook("nothing = 1")))
     said = execute(project, notebook(f"import gitexp\n__vsc_ipynb_file__ = {str(file)!r}", RUN))
     assert "gitexp: book.ipynb was not saved" in said
@@ -97,7 +132,9 @@ def test_a_notebook_whose_file_nobody_names_is_asked_to_be_saved(project: Projec
     assert gitexp.get("exp-1").status == "finished"
 
 
-def test_a_notebook_kept_as_text_counts_as_saved_where_it_holds_the_cell(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_kept_as_text_counts_as_saved_where_it_holds_the_cell(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = project.write("book.py", f"# %%\nimport gitexp\n\n# %%\n{RUN}\n")
     monkeypatch.setenv("JPY_SESSION_NAME", str(file))
     assert "gitexp" not in execute(project, notebook("import gitexp", RUN))

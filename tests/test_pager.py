@@ -24,7 +24,9 @@ def terminal(project: Project) -> Iterator[Callable[..., Terminal]]:
     opened: list[Terminal] = []
 
     def run(*command: str, **env: str) -> Terminal:
-        opened.append(Terminal(project.root, sys.executable, "-m", "gitexp", *command, lines=LINES, **env))
+        opened.append(
+            Terminal(project.root, sys.executable, "-m", "gitexp", *command, lines=LINES, **env)
+        )
         return opened[-1]
 
     for at in range(LINES + 3):
@@ -42,7 +44,9 @@ def paged(seen: str) -> list[str]:
     return [line.removeprefix("paged:") for line in seen.splitlines() if line.startswith("paged:")]
 
 
-def test_a_table_longer_than_the_terminal_goes_through_the_pager_whole_and_in_colour(terminal: Run) -> None:
+def test_a_table_longer_than_the_terminal_goes_through_the_pager_whole_and_in_colour(
+    terminal: Run,
+) -> None:
     seen = terminal("list", GITEXP_PAGER=SHOUT).done()
     lines = paged(seen)
     assert len(lines) == LINES + 4
@@ -58,19 +62,31 @@ def test_what_fits_is_printed_without_a_pager(terminal: Run) -> None:
 
 
 def test_lines_that_wrap_count_as_the_rows_that_they_take(terminal: Run, project: Project) -> None:
-    recording.record(project, {f"{'x' * 70}{at}": "long " * 30 for at in range(4)}, name="wide", advance=False)
+    recording.record(
+        project, {f"{'x' * 70}{at}": "long " * 30 for at in range(4)}, name="wide", advance=False
+    )
     assert paged(terminal("diff", "exp-1", "wide", GITEXP_PAGER=SHOUT).done())
 
 
 @pytest.mark.parametrize(
     "command",
-    ["list --json", "list --csv", "show exp-1", "best rmse", "curve rmse", "compare exp-1 exp-2 --same", "leaderboard -n 30 --metric rmse"],
+    [
+        "list --json",
+        "list --csv",
+        "show exp-1",
+        "best rmse",
+        "curve rmse",
+        "compare exp-1 exp-2 --same",
+        "leaderboard -n 30 --metric rmse",
+    ],
 )
 def test_each_reading_command_is_paged(terminal: Run, command: str) -> None:
     assert len(paged(terminal(*command.split(), GITEXP_PAGER=SHOUT).done())) >= LINES - 1
 
 
-def test_a_patch_is_paged_in_colour_and_keeps_the_exit_code(terminal: Run, project: Project) -> None:
+def test_a_patch_is_paged_in_colour_and_keeps_the_exit_code(
+    terminal: Run, project: Project
+) -> None:
     project.write("train.py", "".join(f"step({at})\n" for at in range(LINES)))
     seen = terminal("diff", "exp-1", "--code", "--exit-code", GITEXP_PAGER=SHOUT).done(code=1)
     assert "\x1b[32m+step(0)" in paged(seen)[-LINES]
@@ -80,7 +96,16 @@ def test_into_a_pipe_nothing_is_paged(terminal: Run, project: Project) -> None:
     assert "paged:" not in project.gitexp("list", env={"GITEXP_PAGER": SHOUT, "LINES": "3"})
 
 
-@pytest.mark.parametrize("env", [{"GITEXP_PAGER": "cat"}, {"GITEXP_PAGER": ""}, {"GIT_PAGER": "cat"}, {"PAGER": "cat"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize(
+    "env",
+    [
+        {"GITEXP_PAGER": "cat"},
+        {"GITEXP_PAGER": ""},
+        {"GIT_PAGER": "cat"},
+        {"PAGER": "cat"},
+        {"TERM": "dumb"},
+    ],
+)
 def test_a_pager_can_be_switched_off_by_a_variable(terminal: Run, env: dict[str, str]) -> None:
     assert len(terminal("list", **{"PAGER": SHOUT, **env}).done().splitlines()) == LINES + 4
     assert not paged(terminal("list", **{"PAGER": SHOUT, **env}).done())
@@ -105,7 +130,9 @@ def test_the_pagers_come_in_gits_order(terminal: Run, project: Project) -> None:
 
 
 @pytest.mark.parametrize("scope", ["--local", "--worktree"])
-def test_the_pager_of_the_repositorys_own_configuration_is_never_run(terminal: Run, project: Project, scope: str) -> None:
+def test_the_pager_of_the_repositorys_own_configuration_is_never_run(
+    terminal: Run, project: Project, scope: str
+) -> None:
     project.git("config", "extensions.worktreeConfig", "true")
     project.git("config", scope, "core.pager", "touch hostile; cat")
     project.git("config", scope, "pager.list", "touch hostile; cat")

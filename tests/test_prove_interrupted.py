@@ -1,4 +1,5 @@
-"""Ctrl-C, SIGTERM and SIGKILL in the middle of what runs a recorded command: the user's files, index, branch and own bisect stay."""
+"""Ctrl-C, SIGTERM and SIGKILL in the middle of what runs a recorded command: the user's files,
+index, branch and own bisect stay."""
 
 from __future__ import annotations
 
@@ -40,12 +41,17 @@ open("metrics.csv", "w").write(f"Name,Value,Timestamp,Step\\nrmse,{{value}},0,0\
 
 
 class Trained:
-    """A repository with two experiments and commits between them, whose user is in the middle of other work."""
+    """A repository with two experiments and commits between them, whose user is in the middle of
+    other work."""
 
     def __init__(self, project: Project, place: Path, *options: str) -> None:
         self.project = project
         self.held, self.slow = place / "held", place / "slow"
-        project.commit("first", train_py=TRAINING.format(held=str(self.held), slow=str(self.slow)), model_py="value = 10\n")
+        project.commit(
+            "first",
+            train_py=TRAINING.format(held=str(self.held), slow=str(self.slow)),
+            model_py="value = 10\n",
+        )
         project.gitexp("run", "--no-advance", "--", PYTHON, "train.py", *options)
         for at in range(2, 6):
             project.commit(f"change {at}", model_py=f"value = {10 if at < 4 else 20}\n# {at}\n")
@@ -60,15 +66,31 @@ class Trained:
     def state(self) -> dict[str, bytes | str]:
         """Return all that must stay as it is."""
         root = self.project.root
-        files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.iterdir() if path.is_file()}
-        for name in ("index", "HEAD", "ORIG_HEAD", "config", *(path.name for path in (root / ".git").glob("BISECT_*"))):
+        files = {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in root.iterdir()
+            if path.is_file()
+        }
+        for name in (
+            "index",
+            "HEAD",
+            "ORIG_HEAD",
+            "config",
+            *(path.name for path in (root / ".git").glob("BISECT_*")),
+        ):
             file = root / ".git" / name
             files[f".git/{name}"] = file.read_bytes() if file.exists() else b""
-        return {**files, "refs": self.project.git("for-each-ref"), "status": self.project.git("status", "--porcelain")}
+        return {
+            **files,
+            "refs": self.project.git("for-each-ref"),
+            "status": self.project.git("status", "--porcelain"),
+        }
 
     def started(self, *words: str) -> subprocess.Popen[bytes]:
         """Start a command and wait until the training in it runs."""
-        process = subprocess.Popen([PYTHON, "-m", "gitexp", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [PYTHON, "-m", "gitexp", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         assert process.stderr is not None
         said = []
         for line in process.stderr:
@@ -127,8 +149,11 @@ def test_after_an_interrupt_nothing_is_left_and_nothing_touched(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_after_sigkill_doctor_ends_what_still_runs_and_removes_what_is_left(project: Project, tmp_path: Path, command: str) -> None:
-    """The killed process could clean up nothing: its training runs on in a work tree, and only doctor --fix ends that."""
+def test_after_sigkill_doctor_ends_what_still_runs_and_removes_what_is_left(
+    project: Project, tmp_path: Path, command: str
+) -> None:
+    """The killed process could clean up nothing: its training runs on in a work tree, and only
+    doctor --fix ends that."""
     trained = Trained(project, tmp_path)
     before = trained.state()
     process = trained.started(*COMMANDS[command])
@@ -148,8 +173,11 @@ def test_after_sigkill_doctor_ends_what_still_runs_and_removes_what_is_left(proj
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_training_that_makes_a_good_end_of_ctrl_c_is_no_result(project: Project, tmp_path: Path, command: str) -> None:
-    """Many save what they have and exit with 0: half a training must neither answer nor let the search go on."""
+def test_a_training_that_makes_a_good_end_of_ctrl_c_is_no_result(
+    project: Project, tmp_path: Path, command: str
+) -> None:
+    """Many save what they have and exit with 0: half a training must neither answer nor let the
+    search go on."""
     trained = Trained(project, tmp_path, "--graceful")
     process = trained.started(*COMMANDS[command])
     process.send_signal(signal.SIGINT)

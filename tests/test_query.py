@@ -1,4 +1,5 @@
-"""The language of --where and --sort: what it selects, what it refuses, and that nothing in it is ever taken for SQL."""
+"""The language of --where and --sort: what it selects, what it refuses, and that nothing in it is
+ever taken for SQL."""
 
 from __future__ import annotations
 
@@ -18,7 +19,18 @@ from gitexp.store.query import Key
 from recording import record
 
 NOW = datetime.now(timezone.utc)
-ODD = ("it's", 'a "quoted" one', "with.dot and space", "grün/β", "a,b", "$.x", "back\\slash", "x') OR 1 --", "100%", "and")
+ODD = (
+    "it's",
+    'a "quoted" one',
+    "with.dot and space",
+    "grün/β",
+    "a,b",
+    "$.x",
+    "back\\slash",
+    "x') OR 1 --",
+    "100%",
+    "and",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +53,27 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
             duration=5,
         )
         record(
-            project, {"lr": 0.01, "opt": "sgd", "depth": 10}, {"rmse": 18.0}, NOW - timedelta(days=3), labels=("conv", "wide"), duration=300
+            project,
+            {"lr": 0.01, "opt": "sgd", "depth": 10},
+            {"rmse": 18.0},
+            NOW - timedelta(days=3),
+            labels=("conv", "wide"),
+            duration=300,
         )
         record(
-            project, {"lr": 1, "opt": "Adam W", "flag": True}, {"rmse": float("nan")}, NOW - timedelta(days=1), group="b", status="failed"
+            project,
+            {"lr": 1, "opt": "Adam W", "flag": True},
+            {"rmse": float("nan")},
+            NOW - timedelta(days=1),
+            group="b",
+            status="failed",
         )
-        record(project, {"lr": "auto", "version": "007", "layers": [1, 2]}, {"rmse": float("inf"), "loss": 1}, NOW - timedelta(hours=5))
+        record(
+            project,
+            {"lr": "auto", "version": "007", "layers": [1, 2]},
+            {"rmse": float("inf"), "loss": 1},
+            NOW - timedelta(hours=5),
+        )
         record(
             project,
             {"loss": "mse", "empty": None},
@@ -55,15 +82,29 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
             title="Try the β-net",
             name="baseline",
         )
-        record(project, dict.fromkeys((), 0), {name: float(at) for at, name in enumerate(ODD)}, NOW - timedelta(hours=3))
-        record(project, {"lr": 0.5, "version": 1.1}, {}, NOW - timedelta(hours=2), status="killed", command="python train.py")
+        record(
+            project,
+            dict.fromkeys((), 0),
+            {name: float(at) for at, name in enumerate(ODD)},
+            NOW - timedelta(hours=3),
+        )
+        record(
+            project,
+            {"lr": 0.5, "version": 1.1},
+            {},
+            NOW - timedelta(hours=2),
+            status="killed",
+            command="python train.py",
+        )
         record(project, {}, {"acc": 0.75}, NOW - timedelta(hours=1), advance=False)
         yield Index(Repo.discover(project.root))
 
 
 def names(index: Index, where: str, order: str | None = None) -> list[str]:
     condition, by = query.where(index, where), query.order(query.sort(index, order, {}))
-    return [item.name for item in index.select(condition.text, [*condition.values, *by.values], by.text)]
+    return [
+        item.name for item in index.select(condition.text, [*condition.values, *by.values], by.text)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +186,9 @@ def test_a_date_is_the_whole_day(index: Index) -> None:
     assert names(index, f"started = {day}") == ["exp-1"]
     assert names(index, f"started <= {day}") == ["exp-1"]
     assert names(index, f"started >= {day} and started < 5d") == ["exp-1"]
-    assert names(index, f"started > {day} and started < 5d") == names(index, f"started < {day}") == []
+    assert (
+        names(index, f"started > {day} and started < 5d") == names(index, f"started < {day}") == []
+    )
     assert len(names(index, f"started != {day}")) == 7
 
 
@@ -158,7 +201,9 @@ def test_any_name_can_be_asked_for(index: Index, name: str) -> None:
     assert len(names(index, f"{quoted} is missing")) == 7
 
 
-@pytest.mark.parametrize("value", ["' OR 1 --", "'; DROP TABLE tag; --", '"', "\\", "%", "{}", "{0}", "?"])
+@pytest.mark.parametrize(
+    "value", ["' OR 1 --", "'; DROP TABLE tag; --", '"', "\\", "%", "{}", "{0}", "?"]
+)
 def test_a_value_is_never_taken_for_sql(index: Index, value: str) -> None:
     quoted = "'" + value.replace("'", "''") + "'"
     assert names(index, f"opt = {quoted}") == []
@@ -173,7 +218,10 @@ def test_a_value_is_never_taken_for_sql(index: Index, value: str) -> None:
         ("lr", "where 'lr', at the end: expected an operator (= != < <= > >= ~ in, is missing)"),
         ("lr <> 3", "where 'lr <> 3', at '> 3' (character 5): expected a value"),
         ("< 3", "where '< 3', at '< 3' (character 1): expected a name"),
-        ("lr = 1 rmse = 2", "where 'lr = 1 rmse = 2', at 'rmse = 2' (character 8): expected 'and', 'or' or the end"),
+        (
+            "lr = 1 rmse = 2",
+            "where 'lr = 1 rmse = 2', at 'rmse = 2' (character 8): expected 'and', 'or' or the end",
+        ),
         ("lr = 1 and", "where 'lr = 1 and', at the end: expected a name"),
         ("(lr = 1", "where '(lr = 1', at the end: expected ')'"),
         ("lr = 1)", "where 'lr = 1)', at ')' (character 7): expected 'and', 'or' or the end"),
@@ -183,16 +231,28 @@ def test_a_value_is_never_taken_for_sql(index: Index, value: str) -> None:
         ("lr is 3", "where 'lr is 3', at '3' (character 7): expected 'missing'"),
         ("lr = 'x", "where 'lr = 'x', at ''x' (character 6): this quote is not closed"),
         ("lr ! 3", "where 'lr ! 3', at '! 3' (character 4): '!' means nothing here; write !="),
-        ("rmse < big", "where 'rmse < big', at 'big' (character 8): 'rmse' is a number, and big is none"),
+        (
+            "rmse < big",
+            "where 'rmse < big', at 'big' (character 8): 'rmse' is a number, and big is none",
+        ),
         (
             "started > soon",
             "where 'started > soon', at 'soon' (character 11): expected a time like 2d, 3h, today, 2026-01-31 or 2026-01-31T10:00",
         ),
         ("started > 99999999999999w", "expected a time like"),
-        ("label < a", "where 'label < a', at '< a' (character 7): 'labels' is a set and has no order; use = or ~"),
-        ("status = finishd", "there is no status 'finishd', only finished, failed, killed. Did you mean 'finished'?"),
+        (
+            "label < a",
+            "where 'label < a', at '< a' (character 7): 'labels' is a set and has no order; use = or ~",
+        ),
+        (
+            "status = finishd",
+            "there is no status 'finishd', only finished, failed, killed. Did you mean 'finished'?",
+        ),
         ("opt ~ '('", "not a regular expression"),
-        ("rmsee < 3", "no experiment has a param, metric or attribute 'rmsee'. Did you mean 'rmse'?"),
+        (
+            "rmsee < 3",
+            "no experiment has a param, metric or attribute 'rmsee'. Did you mean 'rmse'?",
+        ),
         ("loss = 3", "'loss' is a metric and a param; write metrics.loss or params.loss"),
         ("metrics.nothing = 3", "no experiment has a param, metric or attribute 'metrics.nothing'"),
         ("(" * 500 + "lr = 1" + ")" * 500, "more than 50 levels deep"),
@@ -209,7 +269,8 @@ def test_a_malformed_condition_says_where(index: Index, where: str, said: str) -
 
 
 def test_a_long_chain_of_conditions_works(index: Index) -> None:
-    """SQLite refuses expressions deeper than 1,000: what the parser lets through must pass there too."""
+    """SQLite refuses expressions deeper than 1,000: what the parser lets through must pass there
+    too."""
     assert names(index, " or ".join(["lr = 1"] * 490)) == ["exp-3"]
     assert names(index, f"lr in ({', '.join(map(str, range(900)))})") == ["exp-3"]
 
@@ -227,12 +288,16 @@ def test_a_long_chain_of_conditions_works(index: Index) -> None:
         ("labels", "1 2 7 6 5 baseline 4 3"),
     ],
 )
-def test_sorting_puts_the_best_first_and_the_missing_last(index: Index, order: str, expected: str) -> None:
+def test_sorting_puts_the_best_first_and_the_missing_last(
+    index: Index, order: str, expected: str
+) -> None:
     assert [name.removeprefix("exp-") for name in names(index, "", order)] == expected.split()
 
 
 def test_settings_say_which_way_a_metric_sorts(index: Index) -> None:
-    assert query.sort(index, "rmse", {"rmse": "max"}) == (query.Sort(Key("metrics", "rmse", "number"), True),)
+    assert query.sort(index, "rmse", {"rmse": "max"}) == (
+        query.Sort(Key("metrics", "rmse", "number"), True),
+    )
 
 
 @pytest.mark.parametrize("order", ["nothing", "loss", "rmse:dsc", "rmse:up:asc"])
@@ -247,7 +312,11 @@ def test_a_list_of_names_may_quote_a_comma() -> None:
 
 
 def test_a_metric_can_be_named_in_full(index: Index) -> None:
-    assert query.find_metric(index, "metrics.loss") == query.find_metric(index, "loss") == Key("metrics", "loss", "number")
+    assert (
+        query.find_metric(index, "metrics.loss")
+        == query.find_metric(index, "loss")
+        == Key("metrics", "loss", "number")
+    )
     with pytest.raises(NotFoundError, match="Did you mean 'rmse'"):
         query.find_metric(index, "rmsee")
 
@@ -256,11 +325,19 @@ def test_groups_have_mean_and_sample_deviation(tmp_path: Path) -> None:
     project = Project(tmp_path)
     project.git("init", "-q")
     for seed, rmse in enumerate((1.0, 2.0, 3.0)):
-        record(project, {"depth": 2 if seed else 2.0, "seed": seed}, {"rmse": rmse, **({"acc": 1} if seed else {})})
+        record(
+            project,
+            {"depth": 2 if seed else 2.0, "seed": seed},
+            {"rmse": rmse, **({"acc": 1} if seed else {})},
+        )
     record(project, {"depth": 5}, {"rmse": 7.0})
     index = Index(Repo.discover(tmp_path))
     five, two = groups.group(index.select(), [query.find_key(index, "depth")])
     assert (five.values, five.n, five.metrics) == ((5,), 1, {"rmse": Spread(7.0, None, 1)})
-    assert (two.values, two.n, two.metrics) == ((2,), 3, {"rmse": Spread(2.0, 1.0, 3), "acc": Spread(1.0, 0.0, 2)})
+    assert (two.values, two.n, two.metrics) == (
+        (2,),
+        3,
+        {"rmse": Spread(2.0, 1.0, 3), "acc": Spread(1.0, 0.0, 2)},
+    )
     whole = groups.group(index.select(), [query.find_key(index, "seed")])
     assert [group.values for group in whole] == [(None,), (2,), (1,), (0,)]

@@ -1,4 +1,5 @@
-"""Distributed training: rank 0 logs, others only on purpose; workers of a data loader log into the run of their process."""
+"""Distributed training: rank 0 logs, others only on purpose; workers of a data loader log into the
+run of their process."""
 
 from __future__ import annotations
 
@@ -17,8 +18,12 @@ from gitexp.runs.ranks import is_other_rank
 HERE = str(Path(__file__).parents[1])
 
 
-@pytest.mark.parametrize("variable", ["RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK"])
-def test_only_rank_0_logs_unless_asked(project: Project, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+@pytest.mark.parametrize(
+    "variable", ["RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK"]
+)
+def test_only_rank_0_logs_unless_asked(
+    project: Project, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
     monkeypatch.setenv(variable, "1")
     with gitexp.start_run(params={"a": 1}) as run:
         run.log_metric("a", 1)
@@ -37,8 +42,10 @@ def test_only_rank_0_logs_unless_asked(project: Project, monkeypatch: pytest.Mon
         ({"RANK": "0", "LOCAL_RANK": "0"}, False),
         ({"RANK": "4", "LOCAL_RANK": "0"}, True),  # the first process of the second machine
         ({"RANK": "0", "LOCAL_RANK": "3"}, False),
-        ({"RANK": "0", "SLURM_PROCID": "2"}, False),  # a torchrun of its own in each task of Slurm's
-        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, True),  # Lightning's own processes in one task of Slurm's
+        # a torchrun of its own in each task of Slurm's
+        ({"RANK": "0", "SLURM_PROCID": "2"}, False),
+        # Lightning's own processes in one task of Slurm's
+        ({"SLURM_PROCID": "0", "LOCAL_RANK": "1"}, True),
         ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, True),
         ({"RANK": "", "LOCAL_RANK": "1"}, True),
         ({"RANK": "sergeant"}, False),
@@ -74,7 +81,9 @@ def _work(at: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_a_worker_that_knows_of_no_run_logs_into_that_of_its_parent(project: Project, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_knows_of_no_run_logs_into_that_of_its_parent(
+    project: Project, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     monkeypatch.setenv("PYTHONPATH", HERE)
@@ -123,7 +132,15 @@ def test_torchrun_with_two_processes_is_one_experiment_by_rank_0(project: Projec
         pytest.skip("this torch has no gloo")
     project.write("train.py", TORCH)
     project.commit()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "train.py",
+    ]
     env = {**os.environ, "PYTHONPATH": HERE, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -131,6 +148,10 @@ def test_torchrun_with_two_processes_is_one_experiment_by_rank_0(project: Projec
     found = gitexp.get("exp-1")
     assert (found.status, dict(found.params)) == ("finished", {"world": 2})
     history = found.history()
-    assert {name: len(rows) for name, rows in history.groupby("name")} == {"loss": 12, "rank0.loss": 12, "rank1.loss": 12}
+    assert {name: len(rows) for name, rows in history.groupby("name")} == {
+        "loss": 12,
+        "rank0.loss": 12,
+        "rank1.loss": 12,
+    }
     assert list(history[history.name == "loss"].step) == [*range(12)]
     assert project.git("status", "--porcelain") == ""

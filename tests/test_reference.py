@@ -70,17 +70,31 @@ def test_names_numbers_and_positions(world: World) -> None:
     assert world.name("origin/exp-1") == "origin/exp-1"
 
 
-def test_the_latest_is_the_search_that_a_user_began_and_none_of_its_trials(project: Project) -> None:
+def test_the_latest_is_the_search_that_a_user_began_and_none_of_its_trials(
+    project: Project,
+) -> None:
     project.commit("start", train_py="1\n")
     record(project, started=NOW - timedelta(hours=4), name="before")
-    record(project, started=NOW - timedelta(hours=3), name="search", extra={"mlflow": {"run": "a1"}})
-    record(project, started=NOW - timedelta(hours=2), name="trial", extra={"mlflow": {"run": "b2", "parent": "a1"}})
+    record(
+        project, started=NOW - timedelta(hours=3), name="search", extra={"mlflow": {"run": "a1"}}
+    )
+    record(
+        project,
+        started=NOW - timedelta(hours=2),
+        name="trial",
+        extra={"mlflow": {"run": "b2", "parent": "a1"}},
+    )
 
     def found(ref: str) -> str:
         return reference.resolve(Index(Repo.discover(project.root)), ref, Settings()).name
 
     assert [found(ref) for ref in ("@", "@~1", "trial")] == ["search", "before", "trial"]
-    record(project, started=NOW - timedelta(hours=1), name="orphan", extra={"mlflow": {"run": "c3", "parent": "never recorded"}})
+    record(
+        project,
+        started=NOW - timedelta(hours=1),
+        name="orphan",
+        extra={"mlflow": {"run": "c3", "parent": "never recorded"}},
+    )
     assert found("@") == "orphan", "what has no run around it here is somebody's latest"
 
 
@@ -89,7 +103,8 @@ def test_commits_by_prefix_and_by_whatever_git_resolves(world: World) -> None:
     assert world.name(two) == world.name(two[:7]) == world.name(two[:12].upper()) == "exp-2"
     assert world.name("exp-2~0") == world.name("baseline^") == "exp-2"
     assert world.name("HEAD") == "origin/exp-4"
-    assert world.name(world.made["exp-1"].id[:10]) == "exp-1"  # and not origin/exp-1, the same commit
+    # and not origin/exp-1, the same commit
+    assert world.name(world.made["exp-1"].id[:10]) == "exp-1"
 
 
 def test_the_best_and_the_worst(world: World) -> None:
@@ -107,7 +122,11 @@ def test_an_unknown_direction_says_how_to_set_it(world: World) -> None:
 
 
 def test_ranges_go_by_time_and_include_both_ends(world: World) -> None:
-    assert world.names("exp-1..exp-3") == world.names("3..1") == ["exp-1", "exp-2", "baseline", "exp-3"]
+    assert (
+        world.names("exp-1..exp-3")
+        == world.names("3..1")
+        == ["exp-1", "exp-2", "baseline", "exp-3"]
+    )
     assert world.names("baseline..") == ["baseline", "exp-3"]
     assert world.names("..2") == ["exp-1", "exp-2"]
     assert world.names("@", "2..baseline", "2") == ["exp-3", "exp-2", "baseline"]
@@ -121,7 +140,11 @@ def test_ranges_go_by_time_and_include_both_ends(world: World) -> None:
         ("77", NotFoundError, "there is no experiment 'exp-77'."),
         ("basline", NotFoundError, "there is no experiment 'basline'. Did you mean 'baseline'?"),
         ("main~5", NotFoundError, "is a commit, "),
-        ("@~99", NotFoundError, "there is no experiment @~99: there are only 4; to see them: gitexp list"),
+        (
+            "@~99",
+            NotFoundError,
+            "there is no experiment @~99: there are only 4; to see them: gitexp list",
+        ),
         ("best:rmsee", NotFoundError, "no experiment has a metric 'rmsee'. Did you mean 'rmse'?"),
         ("best:", NotFoundError, "no experiment has a metric ''."),
         ("..", UsageError, "'..' has no end; write exp-3..exp-7"),
@@ -133,7 +156,9 @@ def test_ranges_go_by_time_and_include_both_ends(world: World) -> None:
         ("\udcff", NotFoundError, "there is no experiment"),
     ],
 )
-def test_what_is_not_there_is_one_clear_error(world: World, ref: str, kind: type[GitexpError], said: str) -> None:
+def test_what_is_not_there_is_one_clear_error(
+    world: World, ref: str, kind: type[GitexpError], said: str
+) -> None:
     error = world.refused(ref)
     assert type(error) is kind
     assert said in str(error)
@@ -145,12 +170,19 @@ def test_one_experiment_is_not_a_range(world: World) -> None:
 
 
 def test_a_prefix_that_fits_several_names_them(project: Project) -> None:
-    """Commit hashes cannot be chosen, so a tag each for many commits makes some share four digits sooner or later; here a short cut."""
+    """Commit hashes cannot be chosen, so a tag each for many commits makes some share four digits
+    sooner or later; here a short cut."""
     made = [record(project, {"n": at}, advance=False) for at in range(3)]
     index = Index(Repo.discover(project.root))
-    index._db.execute('UPDATE tag SET "commit" = ? WHERE id = ?', ["beef1" + made[0].id[5:], made[0].tag])
-    index._db.execute('UPDATE tag SET "commit" = ? WHERE id = ?', ["beef2" + made[1].id[5:], made[1].tag])
-    with pytest.raises(NotFoundError, match=r"'beef' fits 2 commits: (exp-1, exp-2|exp-2, exp-1); write more of it"):
+    index._db.execute(
+        'UPDATE tag SET "commit" = ? WHERE id = ?', ["beef1" + made[0].id[5:], made[0].tag]
+    )
+    index._db.execute(
+        'UPDATE tag SET "commit" = ? WHERE id = ?', ["beef2" + made[1].id[5:], made[1].tag]
+    )
+    with pytest.raises(
+        NotFoundError, match=r"'beef' fits 2 commits: (exp-1, exp-2|exp-2, exp-1); write more of it"
+    ):
         reference.resolve(index, "beef", Settings())
     assert reference.resolve(index, "beef2", Settings()).name == "exp-2"
 

@@ -1,4 +1,5 @@
-"""What a report holds, and the commands around it: plot, compare, leaderboard, gate, and the difference of two as HTML."""
+"""What a report holds, and the commands around it: plot, compare, leaderboard, gate, and the
+difference of two as HTML."""
 
 from __future__ import annotations
 
@@ -52,7 +53,9 @@ def collected(project: Project) -> data.Report:
         (None, None),
     ],
 )  # fmt: skip
-def test_a_commit_links_to_its_page_on_the_host_and_no_password_gets_into_it(remote: str | None, page: str | None) -> None:
+def test_a_commit_links_to_its_page_on_the_host_and_no_password_gets_into_it(
+    remote: str | None, page: str | None
+) -> None:
     assert hosting.commit_page(remote) == page
 
 
@@ -89,7 +92,10 @@ def test_files_are_told_by_their_difference_from_the_newest(project: Project) ->
     made = collected(project).details["files"]
     assert made["paths"] == ["train.py"]
     assert [len(tree) for tree in made["trees"]] == [0, 0, 1]
-    assert [made["blobs"][number]["text"] for number in (made["base"][0], made["trees"][2][0])] == ["lr = 2\n", "lr = 1\n"]
+    assert [made["blobs"][number]["text"] for number in (made["base"][0], made["trees"][2][0])] == [
+        "lr = 2\n",
+        "lr = 1\n",
+    ]
 
 
 def test_a_large_file_and_a_binary_one_are_named_with_their_size(project: Project) -> None:
@@ -119,7 +125,11 @@ def test_importance_finds_the_param_that_matters(project: Project) -> None:
 
 def test_a_page_keeps_numbers_that_json_has_no_word_for(project: Project) -> None:
     pytest.importorskip("plotly")
-    record(project, {"lr": math.inf, "list": [1, "a"], "none": None}, {"rmse": math.nan, "loss": -math.inf})
+    record(
+        project,
+        {"lr": math.inf, "list": [1, "a"], "none": None},
+        {"rmse": math.nan, "loss": -math.inf},
+    )
     project.gitexp("report", "-o", "r.html")
     html = (project.root / "r.html").read_text()
     table = json.loads(re.search(r'id="data">(.*?)</script>', html)[1])  # type: ignore[index]
@@ -129,7 +139,12 @@ def test_a_page_keeps_numbers_that_json_has_no_word_for(project: Project) -> Non
 
 def test_a_page_allows_just_its_own_two_scripts(project: Project) -> None:
     pytest.importorskip("plotly")
-    record(project, {"x": "</script><script>alert(1)</script>\u2028\u202e"}, {"rmse": 1.0}, title="<b>\u202e")
+    record(
+        project,
+        {"x": "</script><script>alert(1)</script>\u2028\u202e"},
+        {"rmse": 1.0},
+        title="<b>\u202e",
+    )
     project.gitexp("report", "-o", "r.html", "--title", "<i>\u202e")
     html = (project.root / "r.html").read_text()
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1]  # type: ignore[index]
@@ -173,7 +188,9 @@ def test_compare_shows_what_differs_with_the_best_marked(project: Project) -> No
     lines = project.gitexp("compare", "1", "2").splitlines()
     assert lines[0].split() == ["exp-1", "exp-2"]
     assert [line.split() for line in lines if line.startswith(("lr", "rmse", "accuracy"))] == [
-        ["lr", "0.1", "0.2"], ["rmse", "2.0", "1.0", "★"] if "2.0" in lines[-2] else ["rmse", "2", "1", "★"], ["accuracy", "0.5", "★", "0.4"],
+        ["lr", "0.1", "0.2"],
+        ["rmse", "2.0", "1.0", "★"] if "2.0" in lines[-2] else ["rmse", "2", "1", "★"],
+        ["accuracy", "0.5", "★", "0.4"],
     ]  # fmt: skip
     assert "seed" not in "".join(lines)
     assert "seed" in project.gitexp("compare", "1", "2", "--same")
@@ -197,18 +214,27 @@ def test_a_chart_that_cannot_be_drawn_says_why(project: Project) -> None:
     record(project, {"lr": 1}, {"rmse": 1.0})
     assert "must end with" in project.error("plot", "bars", "-m", "rmse", "-o", "chart.txt")
     assert "needs an x axis" in project.error("plot", "scatter", "-m", "rmse", "-o", "chart.png")
-    assert "need two experiments" in project.error("plot", "parallel", "-m", "rmse", "-o", "chart.png")
-    assert "'rsme'. Did you mean 'rmse'?" in project.error("plot", "bars", "-m", "rsme", "-o", "chart.png", code=3)
+    assert "need two experiments" in project.error(
+        "plot", "parallel", "-m", "rmse", "-o", "chart.png"
+    )
+    assert "'rsme'. Did you mean 'rmse'?" in project.error(
+        "plot", "bars", "-m", "rsme", "-o", "chart.png", code=3
+    )
     assert not (project.root / "chart.png").exists()
 
 
 def test_a_leaderboard_is_replaced_in_place(project: Project) -> None:
     record(project, {"lr": 0.1, "opt": "<!-- /gitexp:leaderboard -->"}, {"rmse": 2.0})
-    project.write("BOARD.md", "before\n\n<!-- gitexp:leaderboard rmse -->\nold\n<!-- /gitexp:leaderboard -->\n\nafter\n")
+    project.write(
+        "BOARD.md",
+        "before\n\n<!-- gitexp:leaderboard rmse -->\nold\n<!-- /gitexp:leaderboard -->\n\nafter\n",
+    )
     project.gitexp("leaderboard", "-m", "rmse", "BOARD.md")
     project.gitexp("leaderboard", "-m", "rmse", "BOARD.md", "--check")
     record(project, {"lr": 0.2, "opt": "x"}, {"rmse": 1.0})
-    assert "out of date" in project.error("leaderboard", "-m", "rmse", "BOARD.md", "--check", code=1)
+    assert "out of date" in project.error(
+        "leaderboard", "-m", "rmse", "BOARD.md", "--check", code=1
+    )
     project.gitexp("leaderboard", "-m", "rmse", "BOARD.md")
     text = (project.root / "BOARD.md").read_text()
     assert text.startswith("before\n\n<!-- gitexp:leaderboard rmse -->\n| #")
@@ -219,7 +245,8 @@ def test_a_leaderboard_is_replaced_in_place(project: Project) -> None:
 
 def test_a_file_without_a_leaderboard_gets_it_at_the_end() -> None:
     assert (
-        leaderboard.replaced("# Title\n", "a-->b", "T") == "# Title\n\n<!-- gitexp:leaderboard a--b -->\nT\n<!-- /gitexp:leaderboard -->\n"
+        leaderboard.replaced("# Title\n", "a-->b", "T")
+        == "# Title\n\n<!-- gitexp:leaderboard a--b -->\nT\n<!-- /gitexp:leaderboard -->\n"
     )
 
 
@@ -230,11 +257,15 @@ def test_a_gate_lets_through_what_is_no_worse_than_allowed(project: Project) -> 
         project.gitexp("gate", "2", "-m", "rmse", "--against", "1", "--max-regression", "1%")
         == "passed: exp-2 has rmse=101, exp-1 has 100\n"
     )
-    said = project.error("gate", "2", "-m", "rmse", "--against", "1", "--max-regression", "0.5%", code=1)
+    said = project.error(
+        "gate", "2", "-m", "rmse", "--against", "1", "--max-regression", "0.5%", code=1
+    )
     assert said == "exp-2 has rmse=101: it is worse than exp-1 (100) by 1 (1%), and 0.5% is allowed"
     assert "it is above 100.5" in project.error("gate", "2", "-m", "rmse", "--max", "100.5", code=1)
     assert "something to hold against" in project.error("gate", "-m", "rmse")
-    assert "is no allowance" in project.error("gate", "-m", "rmse", "--max", "1", "--max-regression", "lots")
+    assert "is no allowance" in project.error(
+        "gate", "-m", "rmse", "--max", "1", "--max-regression", "lots"
+    )
     shown = json.loads(project.run("gate", "2", "-m", "rmse", "--against", "1", "--json").stdout)
     assert shown[0]["passed"] is False
     assert shown[0]["worse_by"] == 1.0
@@ -244,7 +275,9 @@ def test_a_gate_finds_the_branch_s_own_experiment_and_the_base_s(project: Projec
     record(project, {}, {"rmse": 1.0})
     project.git("checkout", "-qb", "try")
     record(project, {}, {"rmse": 2.0})
-    assert "exp-2 has rmse=2: it is worse than exp-1 (1)" in project.error("gate", "-m", "rmse", "--against", "main", code=1)
+    assert "exp-2 has rmse=2: it is worse than exp-1 (1)" in project.error(
+        "gate", "-m", "rmse", "--against", "main", code=1
+    )
     record(project, {}, {"rmse": 0.5}, advance=False)  # stands beside the branch
     assert project.gitexp("gate", "-m", "rmse", "--against", "main").startswith("passed: exp-3")
     project.git("checkout", "-q", "main")
@@ -254,15 +287,21 @@ def test_a_gate_finds_the_branch_s_own_experiment_and_the_base_s(project: Projec
 def test_nan_passes_no_gate(project: Project) -> None:
     record(project, {}, {"rmse": 1.0})
     record(project, {}, {"rmse": math.nan})
-    assert "it is not a number" in project.error("gate", "2", "-m", "rmse", "--against", "1", code=1)
-    assert "nothing can be measured against" in project.error("gate", "1", "-m", "rmse", "--against", "2")
+    assert "it is not a number" in project.error(
+        "gate", "2", "-m", "rmse", "--against", "1", code=1
+    )
+    assert "nothing can be measured against" in project.error(
+        "gate", "1", "-m", "rmse", "--against", "2"
+    )
 
 
 def test_an_unknown_direction_is_asked_for(project: Project) -> None:
     for value in (1.0, 2.0):
         record(project, {}, {"thing": value})
     assert "--direction" in project.error("gate", "2", "-m", "thing", "--against", "1")
-    assert project.gitexp("gate", "2", "-m", "thing", "--against", "1", "--direction", "max").startswith("passed")
+    assert project.gitexp(
+        "gate", "2", "-m", "thing", "--against", "1", "--direction", "max"
+    ).startswith("passed")
 
 
 def test_allowances() -> None:
@@ -276,9 +315,22 @@ def test_diff_tells_notebooks_by_cell_tables_by_row_and_binaries_by_size(project
     pytest.importorskip("nbdime")
 
     def write(at: int) -> None:
-        cell = {"cell_type": "code", "id": "a", "source": f"x = {at}", "outputs": [], "metadata": {}, "execution_count": at}
-        project.write("look.ipynb", json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-        project.write("scores.csv", "name,score\nann,1\n" + (f"bob,{at}\n" if at == 1 else f"bob,{at}\ncy,3\n"))
+        cell = {
+            "cell_type": "code",
+            "id": "a",
+            "source": f"x = {at}",
+            "outputs": [],
+            "metadata": {},
+            "execution_count": at,
+        }
+        project.write(
+            "look.ipynb",
+            json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}),
+        )
+        project.write(
+            "scores.csv",
+            "name,score\nann,1\n" + (f"bob,{at}\n" if at == 1 else f"bob,{at}\ncy,3\n"),
+        )
         project.write("weights.bin", bytes(at * 1000))
         record(project, {"at": at})
 
@@ -312,7 +364,9 @@ def test_an_experiment_and_a_run_show_as_cards_in_a_notebook(project: Project) -
     assert "exp-2" in run._repr_html_()
 
 
-def test_many_experiments_are_read_with_few_processes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_experiments_are_read_with_few_processes(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for at in range(12):
         record(project, {"lr": at}, {"loss": [1.0, 0.5]})
     repo = Repo.discover(project.root)
@@ -332,5 +386,8 @@ def test_many_experiments_are_read_with_few_processes(project: Project, monkeypa
 def test_the_page_s_files_are_part_of_the_package() -> None:
     from importlib.resources import files
 
-    assert all((files("gitexp.report") / "assets" / name).is_file() for name in ("report.html", "report.css", "report.js"))
+    assert all(
+        (files("gitexp.report") / "assets" / name).is_file()
+        for name in ("report.html", "report.css", "report.js")
+    )
     assert Path(str(files("gitexp.report") / "assets" / "report.js")).stat().st_size < 100_000

@@ -1,4 +1,5 @@
-"""The page of a report in a real browser: what people do with it, and what a hostile repository cannot do with it."""
+"""The page of a report in a real browser: what people do with it, and what a hostile repository
+cannot do with it."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def browser() -> Iterator[Any]:
 
 
 class Page:
-    """A report that is open in the browser, with what it asked the network for and what it complained about."""
+    """A report that is open in the browser, with what it asked the network for and what it
+    complained about."""
 
     def __init__(self, browser: Any, path: Path, address: str = "", **options: Any) -> None:
         context = browser.new_context(permissions=["clipboard-read", "clipboard-write"], **options)
@@ -45,16 +47,23 @@ class Page:
         self.refused: list[str] = []
         self.complaints: list[str] = []
         self.tab.on("request", lambda request: self.requests.append(request.url))
-        self.tab.on("requestfailed", lambda request: self.refused.extend([request.url] * (request.failure == "csp")))
+        self.tab.on(
+            "requestfailed",
+            lambda request: self.refused.extend([request.url] * (request.failure == "csp")),
+        )
         self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.tab.on("console", lambda said: self.complaints.extend([said.text] * (said.type == "error")))
+        self.tab.on(
+            "console", lambda said: self.complaints.extend([said.text] * (said.type == "error"))
+        )
         self.url = path.as_uri()
         self.tab.goto(f"{self.url}{address}")
         self.tab.wait_for_selector("#view > *")
 
     def names(self) -> list[str]:
         """Return the names in the table, from the top."""
-        found: list[str] = self.tab.eval_on_selector_all("tr[data-name]", "rows => rows.map(row => row.dataset.name)")
+        found: list[str] = self.tab.eval_on_selector_all(
+            "tr[data-name]", "rows => rows.map(row => row.dataset.name)"
+        )
         return found
 
     def wait(self, script: str) -> None:
@@ -64,23 +73,36 @@ class Page:
 def written(project: Project, start: str = "") -> Path:
     repo = Repo.discover(project.root)
     path = project.root.parent / "report.html"
-    path.write_text(page.render(data.collect(repo, settings.load(repo.root), Index(repo).select(), start=start)), encoding="utf-8")
+    path.write_text(
+        page.render(
+            data.collect(repo, settings.load(repo.root), Index(repo).select(), start=start)
+        ),
+        encoding="utf-8",
+    )
     return path
 
 
 @pytest.fixture
 def six(project: Project) -> Path:
-    """A report of six experiments that differ in code, params, a notebook, a table, a picture and curves."""
+    """A report of six experiments that differ in code, params, a notebook, a table, a picture and
+    curves."""
     project.git("remote", "add", "origin", "git@github.com:ada/house.git")
     for at in range(1, 7):
-        cells = [{"cell_type": "code", "source": f"x = {at}", "outputs": [{"text": f"{at}"}]}, {"cell_type": "markdown", "source": "same"}]
+        cells = [
+            {"cell_type": "code", "source": f"x = {at}", "outputs": [{"text": f"{at}"}]},
+            {"cell_type": "markdown", "source": "same"},
+        ]
         project.write("look.ipynb", json.dumps({"cells": cells}))
         project.write("train.py", f"import math\n\ndef rate():\n    return {at}\n")
         project.write("scores.csv", f"name,score\nann,{at}\nbob,7\n")
-        project.write("plot.svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="{at}0" height="10"/>')
+        project.write(
+            "plot.svg", f'<svg xmlns="http://www.w3.org/2000/svg" width="{at}0" height="10"/>'
+        )
         record(
-            project, {"lr": at / 10, "opt": "adam" if at % 2 else "sgd", "seed": 1}, {"loss": [1.0, 0.8, at / 10], "rmse": 20 - at},
-            labels=("good",) if at > 4 else ("hidden",) if at == 1 else (), extra={"artifacts": ["plot.svg"]},
+            project, {"lr": at / 10, "opt": "adam" if at % 2 else "sgd", "seed": 1},
+            {"loss": [1.0, 0.8, at / 10], "rmse": 20 - at},
+            labels=("good",) if at > 4 else ("hidden",) if at == 1 else (),
+            extra={"artifacts": ["plot.svg"]},
             requirements=f"# Python 3.11.7 (CPython)\nnumpy==1.2{at}.0\n",
         )  # fmt: skip
     return written(project)
@@ -88,7 +110,8 @@ def six(project: Project) -> Path:
 
 def test_the_table_filters_by_search_column_and_label(browser: Any, six: Path) -> None:
     opened = Page(browser, six)
-    assert opened.names() == ["exp-6", "exp-5", "exp-4", "exp-3", "exp-2"]  # exp-1 is hidden until asked for
+    # exp-1 is hidden until asked for
+    assert opened.names() == ["exp-6", "exp-5", "exp-4", "exp-3", "exp-2"]
     opened.tab.fill("#search", "lr>0.3 -exp-4")
     assert opened.names() == ["exp-6", "exp-5"]
     opened.tab.fill("#search", "")
@@ -168,7 +191,9 @@ def test_the_keyboard_does_it_all(browser: Any, six: Path) -> None:
     press("ArrowDown")
     press("ArrowDown")
     press(" ")
-    assert opened.tab.eval_on_selector_all('tr[aria-selected="true"]', "rows => rows.map(row => row.dataset.name)") == ["exp-6", "exp-4"]
+    assert opened.tab.eval_on_selector_all(
+        'tr[aria-selected="true"]', "rows => rows.map(row => row.dataset.name)"
+    ) == ["exp-6", "exp-4"]
     press("c")
     opened.wait("document.querySelector('tr[data-key=\"m.rmse\"]')")
     press("Escape")
@@ -218,7 +243,9 @@ def test_brushing_an_axis_filters_everything(browser: Any, six: Path) -> None:
     assert re.fullmatch(r"0\.4\d*\.\.0\.6", opened.tab.input_value('input[data-key="p.lr"]'))
 
 
-def test_two_experiments_differ_in_code_cells_rows_pictures_and_packages(browser: Any, six: Path) -> None:
+def test_two_experiments_differ_in_code_cells_rows_pictures_and_packages(
+    browser: Any, six: Path
+) -> None:
     opened = Page(browser, six, "#view=diff&sel=exp-2,exp-5")
     opened.tab.wait_for_selector('details[data-path="train.py"]')
     code = opened.tab.text_content('details[data-path="train.py"]')
@@ -237,7 +264,9 @@ def test_two_experiments_differ_in_code_cells_rows_pictures_and_packages(browser
     assert not opened.complaints
 
 
-def test_one_experiment_tells_everything_and_its_commands_are_copied(browser: Any, six: Path) -> None:
+def test_one_experiment_tells_everything_and_its_commands_are_copied(
+    browser: Any, six: Path
+) -> None:
     opened = Page(browser, six, "#view=one&one=exp-5")
     opened.tab.wait_for_selector(".figures img")
     opened.tab.click(".command:has-text('reproduce') button")
@@ -248,7 +277,9 @@ def test_one_experiment_tells_everything_and_its_commands_are_copied(browser: An
     assert "numpy 1.25.0" in opened.tab.text_content("#view")
 
 
-def test_hostile_texts_stay_texts_and_no_request_leaves_the_page(browser: Any, project: Project) -> None:
+def test_hostile_texts_stay_texts_and_no_request_leaves_the_page(
+    browser: Any, project: Project
+) -> None:
     project.write("<img src=x onerror=window.attacked=5>.py", f"# {ATTACK}\n")
     record(
         project,
@@ -260,7 +291,12 @@ def test_hostile_texts_stay_texts_and_no_request_leaves_the_page(browser: Any, p
         command=ATTACK,
     )
     project.write("<img src=x onerror=window.attacked=5>.py", f"# {ATTACK} {BIDI}\n")
-    record(project, {"x": "plain", ATTACK: 2, "y": "z"}, {ATTACK: [1.0, 3.0], "loss": [2.0, 1.5]}, name="x;$(touch${IFS}hacked)")
+    record(
+        project,
+        {"x": "plain", ATTACK: 2, "y": "z"},
+        {ATTACK: [1.0, 3.0], "loss": [2.0, 1.5]},
+        name="x;$(touch${IFS}hacked)",
+    )
     path = written(project)
     opened = Page(browser, path)
     seen = opened.tab.text_content("body")
@@ -290,7 +326,9 @@ def test_the_policy_stops_scripts_and_requests_that_get_in_anyway(browser: Any, 
         const image = new Image(); image.src = 'http://evil.example/x'; document.body.append(image);
         const button = document.createElement('p'); button.setAttribute('onclick', 'window.attacked = 2'); document.body.append(button); button.click();
     }""")
-    refused = opened.tab.evaluate("fetch('http://evil.example').then(() => 'sent', () => 'refused')")
+    refused = opened.tab.evaluate(
+        "fetch('http://evil.example').then(() => 'sent', () => 'refused')"
+    )
     assert refused == "refused"
     assert opened.tab.evaluate("window.attacked") is None
     opened.tab.wait_for_timeout(200)
@@ -301,7 +339,9 @@ def test_ten_thousand_rows_make_few_elements(browser: Any, project: Project) -> 
     record(project, {"lr": 0.1}, {"loss": 1.0})
     repo = Repo.discover(project.root)
     made = data.collect(repo, settings.load(repo.root), Index(repo).select())
-    many = {key: values * 10_000 for key, values in made.table["experiments"].items()} | {"name": [f"exp-{at}" for at in range(10_000)]}
+    many = {key: values * 10_000 for key, values in made.table["experiments"].items()} | {
+        "name": [f"exp-{at}" for at in range(10_000)]
+    }
     table = {
         **made.table,
         "experiments": many,
@@ -323,7 +363,9 @@ def test_ten_thousand_rows_make_few_elements(browser: Any, project: Project) -> 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_follows_the_system_and_fits_a_phone(browser: Any, six: Path, scheme: str) -> None:
     opened = Page(browser, six, color_scheme=scheme, viewport={"width": 390, "height": 800})
-    dark = opened.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 21, 28)"
+    dark = (
+        opened.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 21, 28)"
+    )
     assert dark == (scheme == "dark")
     for view in ("table", "compare", "curves", "diff"):
         opened.tab.click(f"#tab-{view}")
@@ -331,7 +373,9 @@ def test_it_follows_the_system_and_fits_a_phone(browser: Any, six: Path, scheme:
         assert opened.tab.evaluate("document.documentElement.scrollWidth") <= 390, view
 
 
-def test_a_page_can_begin_with_the_difference_of_two(browser: Any, six: Path, project: Project) -> None:
+def test_a_page_can_begin_with_the_difference_of_two(
+    browser: Any, six: Path, project: Project
+) -> None:
     project.gitexp("diff", "exp-2", "exp-3", "--html", "../two.html")
     opened = Page(browser, project.root.parent / "two.html")
     opened.tab.wait_for_selector('details[data-path="train.py"]')

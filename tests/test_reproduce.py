@@ -1,4 +1,5 @@
-"""Reproducing: the same comes out the same, what changed is named, and nothing of the user's is touched."""
+"""Reproducing: the same comes out the same, what changed is named, and nothing of the user's is
+touched."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ def trained(project: Project) -> Project:
 
 
 def test_a_real_training_comes_out_bit_for_bit(trained: Project) -> None:
-    """Seeded through gitexp, its data a declared input outside of git; `list` can show the mark from the note."""
+    """Seeded through gitexp, its data a declared input outside of git; `list` can show the mark
+    from the note."""
     trained.write("train.py", "the user's present work")
     before = (trained.root / ".git" / "index").read_bytes()
     shown = json.loads(trained.gitexp("reproduce", "exp-1", "--yes", "--json"))
@@ -84,17 +86,28 @@ def test_a_seed_that_is_not_fixed_is_told_from_change(project: Project) -> None:
 
 
 def test_a_changed_package_version_is_named(project: Project, tmp_path: Path) -> None:
-    """The package is on the path as an installed one is, with its version in the name of its folder."""
+    """The package is on the path as an installed one is, with its version in the name of its
+    folder."""
     for version, value in (("1.0", 1), ("2.0", 2)):
         site = tmp_path / f"site{value}"
         (site / f"tiny-{version}.dist-info").mkdir(parents=True)
         (site / "tiny.py").write_text(f"value = {value}\n")
     path = os.environ.get("PYTHONPATH", str(Path(__file__).parents[1]))
     project.commit(train_py="import gitexp, tiny\ngitexp.log_metric('rmse', tiny.value)\n")
-    assert project.run("run", "--", PYTHON, "train.py", env={"PYTHONPATH": f"{tmp_path}/site1:{path}"}).returncode == 0
-    done = project.run("reproduce", "exp-1", "--yes", env={"PYTHONPATH": f"{tmp_path}/site2:{path}"})
+    assert (
+        project.run(
+            "run", "--", PYTHON, "train.py", env={"PYTHONPATH": f"{tmp_path}/site1:{path}"}
+        ).returncode
+        == 0
+    )
+    done = project.run(
+        "reproduce", "exp-1", "--yes", env={"PYTHONPATH": f"{tmp_path}/site2:{path}"}
+    )
     assert done.returncode == 1
-    assert "other package versions: tiny 1.0 -> 2.0; to run with those recorded: --env recorded" in done.stdout
+    assert (
+        "other package versions: tiny 1.0 -> 2.0; to run with those recorded: --env recorded"
+        in done.stdout
+    )
     assert "differ" not in done.stdout
 
 
@@ -103,14 +116,22 @@ def wheel(folder: Path, name: str, version: str, code: str = "") -> None:
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
         file.writestr(f"{name}.py", code)
-        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        file.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         file.writestr(f"{info}/RECORD", "")
 
 
 @pytest.mark.slow
-def test_the_recorded_environment_is_built_again(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's environment has moved on to version 2; the one that is built has version 1, and the user's stays."""
+def test_the_recorded_environment_is_built_again(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's environment has moved on to version 2; the one that is built has version 1, and
+    the user's stays."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # without uv
@@ -123,9 +144,16 @@ def test_the_recorded_environment_is_built_again(project: Project, tmp_path: Pat
     project.commit(train_py=writes("tiny.value", "import tiny"))
     project.gitexp("run", "--", str(python), "train.py")
     subprocess.run([*install, "tiny==2.0"], check=True)
-    assert "other package versions: tiny 1.0 -> 2.0" in project.gitexp("reproduce", "exp-1", "--yes", code=1)
+    assert "other package versions: tiny 1.0 -> 2.0" in project.gitexp(
+        "reproduce", "exp-1", "--yes", code=1
+    )
     assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes", "--env", "recorded")
-    assert subprocess.run([str(python), "-c", "import tiny; print(tiny.value)"], capture_output=True, text=True).stdout == "2.0\n"
+    assert (
+        subprocess.run(
+            [str(python), "-c", "import tiny; print(tiny.value)"], capture_output=True, text=True
+        ).stdout
+        == "2.0\n"
+    )
     (tmp_path / "tiny-1.0-py3-none-any.whl").unlink()
     done = project.run("reproduce", "exp-1", "--yes", "--env", "recorded")
     assert done.returncode == 125
@@ -176,10 +204,14 @@ def test_a_tolerance_makes_near_enough_the_same(project: Project) -> None:
     project.commit(train_py=writes("1 + random.random() / 1e6"))
     project.gitexp("run", "--", PYTHON, "train.py")
     assert "drifted" in project.gitexp("reproduce", "@", "--yes", code=1)
-    assert "drifted" in project.gitexp("reproduce", "@", "--yes", "--tolerance", "rmse=1e-9", code=1)
+    assert "drifted" in project.gitexp(
+        "reproduce", "@", "--yes", "--tolerance", "rmse=1e-9", code=1
+    )
     assert "same" in project.gitexp("reproduce", "@", "--yes", "--tolerance", "rmse=1%")
     assert "same" in project.gitexp("reproduce", "@", "--yes", "--tolerance", "1e-3")
-    assert "no metric 'rsme'" in project.run("reproduce", "@", "--yes", "--tolerance", "rsme=1").stderr
+    assert (
+        "no metric 'rsme'" in project.run("reproduce", "@", "--yes", "--tolerance", "rsme=1").stderr
+    )
     assert "is no tolerance" in project.error("reproduce", "@", "--yes", "--tolerance", "rmse=much")
 
 
@@ -202,7 +234,9 @@ def test_record_keeps_the_new_run_and_its_link(project: Project) -> None:
 
 def test_recorded_variables_are_set_and_others_of_the_list_are_not(project: Project) -> None:
     project.commit(train_py=writes("int(os.environ.get('OMP_NUM_THREADS', 0))", "import os"))
-    assert project.run("run", "--", PYTHON, "train.py", env={"OMP_NUM_THREADS": "3"}).returncode == 0
+    assert (
+        project.run("run", "--", PYTHON, "train.py", env={"OMP_NUM_THREADS": "3"}).returncode == 0
+    )
     done = project.run("reproduce", "@", "--yes", env={"OMP_NUM_THREADS": "8"})
     assert done.returncode == 0, done.stderr
 
@@ -240,7 +274,8 @@ def test_an_input_that_is_not_here_is_named_before_anything_runs(trained: Projec
 
 
 def test_what_nobody_declared_can_be_brought_now(project: Project) -> None:
-    """Else an experiment whose data git ignores could never be run again; the verdict says what is not known of it."""
+    """Else an experiment whose data git ignores could never be run again; the verdict says what is
+    not known of it."""
     project.write("data/x", "1")
     project.commit(train_py=writes("open('data/x').read()", "import os"), _gitignore="data/\n")
     project.gitexp("run", "--", PYTHON, "train.py")
@@ -248,7 +283,9 @@ def test_what_nobody_declared_can_be_brought_now(project: Project) -> None:
     assert done.returncode == 125
     assert "or now: --input PATH" in done.stderr
     (project.root / "sub").mkdir()
-    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes", "--input", "../data", cwd=project.root / "sub")
+    assert "same: exp-1" in project.gitexp(
+        "reproduce", "exp-1", "--yes", "--input", "../data", cwd=project.root / "sub"
+    )
     project.write("data/x", "2")
     shown = project.gitexp("reproduce", "exp-1", "--yes", "--input", "data", code=1)
     assert "whether data is what it was is not known" in shown
@@ -256,7 +293,8 @@ def test_what_nobody_declared_can_be_brought_now(project: Project) -> None:
 
 
 def test_the_outcome_stands_in_list_and_show_with_its_tolerance(project: Project) -> None:
-    """A mark for what was verified; who reads on sees how near is near enough, and why the last one drifted."""
+    """A mark for what was verified; who reads on sees how near is near enough, and why the last one
+    drifted."""
     project.commit(train_py=writes("1 + random.random()"))
     project.gitexp("run", "--", PYTHON, "train.py")
     done = project.run("reproduce", "exp-1", "--yes")
@@ -276,7 +314,9 @@ def test_an_experiment_without_metrics_is_not_called_the_same(project: Project) 
     assert "has no metric, so there is nothing to compare" in done.stderr
 
 
-def test_what_was_fetched_from_another_clone_runs_only_after_a_yes(project: Project, tmp_path: Path) -> None:
+def test_what_was_fetched_from_another_clone_runs_only_after_a_yes(
+    project: Project, tmp_path: Path
+) -> None:
     """Nothing of it runs by itself, and whose command it is is said."""
     canary = tmp_path / "canary"
     project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
@@ -288,7 +328,12 @@ def test_what_was_fetched_from_another_clone_runs_only_after_a_yes(project: Proj
     bob = Project(tmp_path / "bob")
     bob.gitexp("pull")
     canary.unlink()
-    for words in (["reproduce", "exp-1"], ["list", "--all"], ["show", "exp-1"], ["verify", "--all"]):
+    for words in (
+        ["reproduce", "exp-1"],
+        ["list", "--all"],
+        ["show", "exp-1"],
+        ["verify", "--all"],
+    ):
         done = bob.run(*words)
         assert not canary.exists(), words
     done = bob.run("reproduce", "exp-1")
@@ -319,7 +364,8 @@ gitexp.log_metric("loss", loss.item())
 
 @pytest.mark.slow
 def test_a_seeded_torch_training_comes_out_bit_for_bit(project: Project) -> None:
-    """Weights, dropout and the order of the batches are all drawn from the seed; without it the two differ."""
+    """Weights, dropout and the order of the batches are all drawn from the seed; without it the two
+    differ."""
     pytest.importorskip("torch")
     project.commit(train_py=TORCH)
     project.gitexp("run", "--", PYTHON, "train.py")

@@ -1,4 +1,5 @@
-"""Live runs: what is logged is journaled at once, the tree is that of the start, and the end is one experiment."""
+"""Live runs: what is logged is journaled at once, the tree is that of the start, and the end is one
+experiment."""
 
 from __future__ import annotations
 
@@ -43,7 +44,9 @@ def script(
 
 
 def test_a_run_is_recorded_with_all_that_was_logged(project: Project) -> None:
-    with gitexp.start_run(params={"lr": 0.1, "model": {"depth": 3}}, note="why", labels=["a"], group="g") as run:
+    with gitexp.start_run(
+        params={"lr": 0.1, "model": {"depth": 3}}, note="why", labels=["a"], group="g"
+    ) as run:
         run.log_param("model.width", 8)
         run.log_params({"layers": [1, 2]})
         for at in range(3):
@@ -164,9 +167,15 @@ def test_an_exception_is_recorded_and_goes_on(project: Project) -> None:
         ("import threading; threading.Thread(target=sys.exit, args=[3]).start()", "finished", None),
     ],
 )
-@pytest.mark.parametrize("begun", ["run = gitexp.start_run()", "with gitexp.start_run():"], ids=["open", "with"])
-def test_how_python_exits_says_how_the_run_ended(project: Project, begun: str, ending: str, status: str, failure: str | None) -> None:
-    helpers = "def main(): return 5\ndef caught():\n    try: sys.exit(3)\n    except SystemExit: pass\n"
+@pytest.mark.parametrize(
+    "begun", ["run = gitexp.start_run()", "with gitexp.start_run():"], ids=["open", "with"]
+)
+def test_how_python_exits_says_how_the_run_ended(
+    project: Project, begun: str, ending: str, status: str, failure: str | None
+) -> None:
+    helpers = (
+        "def main(): return 5\ndef caught():\n    try: sys.exit(3)\n    except SystemExit: pass\n"
+    )
     last = ending if begun.startswith("run") else textwrap.indent(ending, "    ")
     project.write("script.py", f"import gitexp, sys\n{helpers}{begun}\n{last}\n")
     subprocess.run([sys.executable, "script.py"], cwd=project.root, capture_output=True)
@@ -192,14 +201,20 @@ def test_start_and_end_without_with_and_the_module_level_functions(project: Proj
 def test_a_run_left_open_ends_with_the_script(project: Project) -> None:
     script(project, "import gitexp\ngitexp.log_metric('a', 1)\n")
     assert gitexp.get("exp-1").status == "finished"
-    done = script(project, "import gitexp\ngitexp.log_metric('a', 1)\nraise ValueError('bad data')\n", check=False)
+    done = script(
+        project,
+        "import gitexp\ngitexp.log_metric('a', 1)\nraise ValueError('bad data')\n",
+        check=False,
+    )
     assert done.returncode == 1
     assert gitexp.get("exp-2").status == "failed"
     assert gitexp.get("exp-2").extra["error"] == "ValueError: bad data"
     assert "script.py" in (gitexp.get("exp-2").command or "")
 
 
-def test_the_users_own_warnings_are_shown_also_when_the_scan_for_secrets_ran(project: Project) -> None:
+def test_the_users_own_warnings_are_shown_also_when_the_scan_for_secrets_ran(
+    project: Project,
+) -> None:
     text = """
 import gitexp, warnings
 open("untracked.py", "w").write("x = 1")
@@ -207,7 +222,9 @@ with gitexp.start_run():
     warnings.warn("mine")
 """
     assert "UserWarning: mine" in script(project, text).stderr
-    assert (project.root / ".git/gitexp/scanned.json").exists(), "nothing was scanned, so nothing was tried"
+    assert (project.root / ".git/gitexp/scanned.json").exists(), (
+        "nothing was scanned, so nothing was tried"
+    )
 
 
 @pytest.mark.parametrize("value", [None, "0.5", [1], b"x", {}, 1j])
@@ -260,7 +277,7 @@ def test_figures_and_large_artifacts(project: Project) -> None:
     assert gitexp.get("exp-1").read(".gitexp/artifacts/roc.png") == b"a png"
 
 
-# -- processes -----------------------------------------------------------------------------------------------------------
+# -- processes -------------------------------------------------------------------------------------
 
 
 def _log_in_child(run: Run, at: int) -> None:
@@ -269,7 +286,9 @@ def _log_in_child(run: Run, at: int) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_log_into_the_run_and_only_the_owner_ends_it(project: Project, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_log_into_the_run_and_only_the_owner_ends_it(
+    project: Project, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     monkeypatch.setenv("PYTHONPATH", HERE)
@@ -299,7 +318,8 @@ def test_a_pickled_run_joins(project: Project) -> None:
 
 @pytest.mark.slow
 def test_32_processes_with_several_runs_each_beside_a_user_at_work(project: Project) -> None:
-    """All recorded, names distinct, and neither index, work tree nor the user's own git calls suffer."""
+    """All recorded, names distinct, and neither index, work tree nor the user's own git calls
+    suffer."""
     text = (
         "import gitexp, sys\nfor at in range(3):\n    with gitexp.start_run(params={'p': int(sys.argv[1]), 'at': at}) as run:\n"
         "        for step in range(5): run.log_metric('a', step)\n"
@@ -308,7 +328,10 @@ def test_32_processes_with_several_runs_each_beside_a_user_at_work(project: Proj
     project.commit()
     env = {**os.environ, "PYTHONPATH": HERE}
     running = [
-        subprocess.Popen([sys.executable, "many.py", str(at)], cwd=project.root, env=env, stderr=subprocess.PIPE) for at in range(32)
+        subprocess.Popen(
+            [sys.executable, "many.py", str(at)], cwd=project.root, env=env, stderr=subprocess.PIPE
+        )
+        for at in range(32)
     ]
     own = 0
     while any(process.poll() is None for process in running):
@@ -327,7 +350,7 @@ def test_32_processes_with_several_runs_each_beside_a_user_at_work(project: Proj
     project.fsck()
 
 
-# -- death ---------------------------------------------------------------------------------------------------------------
+# -- death -----------------------------------------------------------------------------------------
 
 
 def test_a_killed_run_is_seen_and_recovered_with_every_row(project: Project) -> None:
@@ -370,7 +393,9 @@ def test_a_live_run_is_shown_and_watched(project: Project) -> None:
         assert run.id in shown
         assert "loss" in shown
         assert "█" in shown
-        assert json.loads(project.gitexp("status", "--json"))["live"][0]["metrics"] == {"loss": 0.02}
+        assert json.loads(project.gitexp("status", "--json"))["live"][0]["metrics"] == {
+            "loss": 0.02
+        }
         assert live_runs(Repo.discover()) == [run.folder]
         watcher = subprocess.Popen(
             [sys.executable, "-m", "gitexp", "watch", "--every", "0.1"],
@@ -404,7 +429,9 @@ def test_a_full_disk_warns_once_and_the_training_goes_on(project: Project) -> No
     assert len(found.history()) == 251
 
 
-def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recover(project: Project) -> None:
+def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recover(
+    project: Project,
+) -> None:
     objects = project.root / ".git" / "objects"
     with pytest.warns(RuntimeWarning, match="gitexp recover"), gitexp.start_run() as run:
         run.log_metric("a", 1)

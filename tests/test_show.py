@@ -20,7 +20,8 @@ def test_show_tells_everything(project: Project) -> None:
     parent = project.git("rev-parse", "HEAD")
     project.write("train.py", "print('better')\n")
     made = record(
-        project, {"lr": 0.1, "opt": "adam"}, {"rmse": [20.0, 18.0, 19.0], "n": 5}, START, labels=("conv",), duration=75.2, title="Wider",
+        project, {"lr": 0.1, "opt": "adam"}, {"rmse": [20.0, 18.0, 19.0], "n": 5}, START,
+        labels=("conv",), duration=75.2, title="Wider",
         note="First look.", group="g", command="python train.py", trailers={"Host": "box"},
     )  # fmt: skip
     project.gitexp("note", "1", "looks good")
@@ -66,7 +67,9 @@ def test_show_as_json(project: Project) -> None:
     shown = json.loads(project.gitexp("show", "--json"))
     assert shown["params"] == {"model.depth": 3}
     assert shown["metrics"] == {"rmse": "nan"}
-    assert shown["history"] == {"rmse": {"points": 2, "last": "nan", "last_step": 1, "best": 2.0, "best_step": 0}}
+    assert shown["history"] == {
+        "rmse": {"points": 2, "last": "nan", "last_step": 1, "best": 2.0, "best_step": 0}
+    }
     assert {"change": "A", "path": "params.yml"} in shown["files"]
     assert "params.model.depth,3" in project.gitexp("show", "--csv")
 
@@ -78,9 +81,15 @@ def test_show_of_a_root_commit(empty: Project) -> None:
 
 
 def test_show_of_nothing(project: Project) -> None:
-    assert project.error("show", code=3) == "there is no experiment yet; record one: gitexp run -- COMMAND"
+    assert (
+        project.error("show", code=3)
+        == "there is no experiment yet; record one: gitexp run -- COMMAND"
+    )
     record(project)
-    assert project.error("show", "exp-2", code=3) == "there is no experiment 'exp-2'. Did you mean 'exp-1'?"
+    assert (
+        project.error("show", "exp-2", code=3)
+        == "there is no experiment 'exp-2'. Did you mean 'exp-1'?"
+    )
 
 
 def test_best_goes_by_name_settings_and_options(project: Project) -> None:
@@ -94,7 +103,9 @@ def test_best_goes_by_name_settings_and_options(project: Project) -> None:
     project.write(".gitexp.toml", '[metrics]\nsize = "max"\n')
     assert project.gitexp("best", "size").startswith("exp-2 ")
     assert "Did you mean 'rmse'" in project.error("best", "rmsee", code=3)
-    assert "no experiment that fits" in project.error("best", "rmse", "--where", "size > 99", code=3)
+    assert "no experiment that fits" in project.error(
+        "best", "rmse", "--where", "size > 99", code=3
+    )
 
 
 def test_curve_plots_without_any_library(project: Project) -> None:
@@ -119,7 +130,9 @@ def test_curve_says_what_is_missing(project: Project) -> None:
     assert "Did you mean 'loss'" in project.error("curve", "1", "los", code=3)
 
 
-@pytest.mark.parametrize("values", [[], [5.0], [5.0, 5.0], [math.inf, 1.0, math.nan], [1e308, -1e308]])
+@pytest.mark.parametrize(
+    "values", [[], [5.0], [5.0, 5.0], [math.inf, 1.0, math.nan], [1e308, -1e308]]
+)
 def test_any_curve_can_be_drawn(values: list[float]) -> None:
     drawn = list(plot.lines({"x": list(enumerate(values)), "y": []}, 20, 4))
     assert [len(cells) for _, cells in drawn] == [20] * 4

@@ -1,4 +1,5 @@
-"""Trials that outlive their driver: the workers push them, and a trial is one experiment whoever recorded it."""
+"""Trials that outlive their driver: the workers push them, and a trial is one experiment whoever
+recorded it."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ __all__ = ["address", "cloned", "remote"]  # fixtures
 
 @pytest.fixture
 def ada(cloned: Clones, address: str, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A clone whose remote is a server over HTTP that wants a login, and the test working inside it."""
+    """A clone whose remote is a server over HTTP that wants a login, and the test working inside
+    it."""
     clone = cloned("ada")
     clone.git("remote", "set-url", "origin", address)
     clone.git("config", "--global", "credential.helper", helper())  # workers log in by themselves
@@ -45,7 +47,8 @@ def marks(tmp_path: Path) -> Path:
 
 
 def train(project: Project, marks: Path) -> None:
-    """Commit a training script that waits for ``go`` (and for none but this machine's end of patience)."""
+    """Commit a training script that waits for ``go`` (and for none but this machine's end of
+    patience)."""
     project.commit(
         train_py=f"""
 import os, sys, time
@@ -76,11 +79,14 @@ def ran(marks: Path) -> list[str]:
 
 def pushed(remote: Project, group: str) -> list[str]:
     """Return the trials that lie on the remote's branch."""
-    return sorted(remote.git("show", f"experiments/{group}:{worker_push.TRIALS}", check=False).split())
+    return sorted(
+        remote.git("show", f"experiments/{group}:{worker_push.TRIALS}", check=False).split()
+    )
 
 
 def all_of(project: Project) -> list[str]:
-    """Return the names of all experiments that a clone knows, mine and others', as ``list --all`` shows them."""
+    """Return the names of all experiments that a clone knows, mine and others', as ``list --all``
+    shows them."""
     return names(project, "--all")
 
 
@@ -91,7 +97,19 @@ def test_what_driver_and_worker_both_recorded_is_one_experiment_here_and_for_eve
     marks.parent.joinpath("go").touch()
     train(ada, marks)
     ada.write("train.py", (ada.root / "train.py").read_text() + "# not committed\n")
-    done = ada.run("sweep", "--workers-push", "--group", "g", "-j", "2", "-p", "lr=1,2,3", "--", "python", "train.py")
+    done = ada.run(
+        "sweep",
+        "--workers-push",
+        "--group",
+        "g",
+        "-j",
+        "2",
+        "-p",
+        "lr=1,2,3",
+        "--",
+        "python",
+        "train.py",
+    )
     assert done.returncode == 0, done.stderr
     assert names(ada) == all_of(ada) == ["g/0", "g/1", "g/2"]
     assert pushed(remote, "g") == ["0", "1", "2"]
@@ -133,7 +151,9 @@ def test_a_driver_killed_outlives_nothing_that_its_workers_had_begun_and_resume_
     ada.fsck()
 
 
-def test_resume_waits_for_trials_that_still_run_without_their_driver(ada: Project, remote: Project, marks: Path) -> None:
+def test_resume_waits_for_trials_that_still_run_without_their_driver(
+    ada: Project, remote: Project, marks: Path
+) -> None:
     train(ada, marks)
     driver = started(ada, "--workers-push", "--group", "g", "-p", "lr=1,2")
     wait_for(lambda: ran(marks) == ["1"])
@@ -152,30 +172,62 @@ def test_resume_waits_for_trials_that_still_run_without_their_driver(ada: Projec
 
 
 @pytest.mark.slow
-def test_resume_takes_the_results_of_jobs_that_a_killed_driver_had_submitted(project: Project, marks: Path) -> None:
+def test_resume_takes_the_results_of_jobs_that_a_killed_driver_had_submitted(
+    project: Project, marks: Path
+) -> None:
     pytest.importorskip("submitit")
     train(project, marks)
-    driver = started(project, "--group", "g", "--engine", "slurm", "--address", "local", "-j", "2", "-p", "lr=1,2,3")
+    driver = started(
+        project,
+        "--group",
+        "g",
+        "--engine",
+        "slurm",
+        "--address",
+        "local",
+        "-j",
+        "2",
+        "-p",
+        "lr=1,2,3",
+    )
     wait_for(lambda: ran(marks) == ["1", "2"])
     kill(driver)
     again = subprocess.Popen(
-        [sys.executable, "-m", "gitexp", "sweep", "--resume", "g", "--engine", "slurm", "--address", "local"],
-        env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "gitexp",
+            "sweep",
+            "--resume",
+            "g",
+            "--engine",
+            "slurm",
+            "--address",
+            "local",
+        ],
+        env={**os.environ, "PYTHONPATH": HERE},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     assert again.stderr is not None
     assert b"trials that an earlier driver started still run here (2)" in again.stderr.readline()
     (marks.parent / "go").touch()
     again.communicate(timeout=300)
     assert again.returncode == 0
     assert ran(marks) == ["1", "2", "3"]
-    assert [(item.params["lr"], item.status) for item in found(project)] == [(1, "finished"), (2, "finished"), (3, "finished")]
+    assert [(item.params["lr"], item.status) for item in found(project)] == [
+        (1, "finished"),
+        (2, "finished"),
+        (3, "finished"),
+    ]
     assert not list((project.root / ".git/gitexp/submitit").iterdir())
 
 
 def test_jobs_that_wait_in_the_queue_of_a_killed_driver_are_cancelled_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is no SLURM here: this only sees to it that its ``scancel`` is called for the right jobs."""
+    """There is no SLURM here: this only sees to it that its ``scancel`` is called for the right
+    jobs."""
     program = tmp_path / "bin/scancel"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/cancelled\n')
@@ -201,7 +253,9 @@ def pushed_names(remote: Project) -> list[str]:
     return [f"g/{name}" for name in pushed(remote, "g")]
 
 
-def test_a_trial_that_an_engine_ran_twice_arrives_once(ada: Project, remote: Project, marks: Path, tmp_path: Path) -> None:
+def test_a_trial_that_an_engine_ran_twice_arrives_once(
+    ada: Project, remote: Project, marks: Path, tmp_path: Path
+) -> None:
     (marks.parent / "go").touch()
     train(ada, marks)
     repo = Repo.discover(ada.root)
@@ -221,7 +275,10 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(ada: Project, remote: Pro
         problems: list[str] = []
         kept = keeping.Kept(0, job, tmp_path / f"back-{at}")
         ((_, made),) = keeping.record(repo, frozen, [kept], problems)
-        assert (made.name, made.tag) == ("g/0", repo.write_object("tag", results[0][worker_push.TAG]))
+        assert (made.name, made.tag) == (
+            "g/0",
+            repo.write_object("tag", results[0][worker_push.TAG]),
+        )
         assert not problems
         assert not kept.folder.exists()
     assert pushed(remote, "g") == ["0"]
@@ -229,10 +286,14 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(ada: Project, remote: Pro
     ada.fsck()
 
 
-def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(ada: Project, marks: Path, tmp_path: Path) -> None:
+def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(
+    ada: Project, marks: Path, tmp_path: Path
+) -> None:
     (marks.parent / "go").touch()
     train(ada, marks)
-    ada.gitexp("sweep", "--workers-push", "--group", "g", "-p", "lr=1", "--", sys.executable, "train.py")
+    ada.gitexp(
+        "sweep", "--workers-push", "--group", "g", "-p", "lr=1", "--", sys.executable, "train.py"
+    )
     repo = Repo.discover(ada.root)
     frozen = plans.load(repo, "g")
     first = schedule.Agenda(frozen.plan, [], False, 1).next()
@@ -244,17 +305,25 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(ada: Pr
     commit = next(repo.objects([ada.git("rev-parse", "g/0^{commit}")]))
     assert commit is not None
     ada.git("tag", "-d", "g/0")
-    worker.unpack({**files, worker_push.TAG: real.data, worker_push.COMMIT: commit.data}, tmp_path / "back")
+    worker.unpack(
+        {**files, worker_push.TAG: real.data, worker_push.COMMIT: commit.data}, tmp_path / "back"
+    )
     ((_, made),) = keeping.record(repo, frozen, [keeping.Kept(0, job, tmp_path / "back")], [])
     assert made.name == "exp-1", "another trial's experiment was taken for it"
     assert made.extra["sweep"]["point"] == {"lr": 1}
 
 
-def test_a_worker_that_may_not_push_hands_its_trial_to_the_driver_which_says_so(ada: Project, remote: Project, marks: Path) -> None:
+def test_a_worker_that_may_not_push_hands_its_trial_to_the_driver_which_says_so(
+    ada: Project, remote: Project, marks: Path
+) -> None:
     (marks.parent / "go").touch()
     train(ada, marks)
-    hook(remote, "pre-receive", f"[ -z \"$(ls {marks})\" ] || {{ echo 'no workers here'; exit 1; }}")
-    done = ada.run("sweep", "--workers-push", "--group", "g", "-p", "lr=1,2", "--", "python", "train.py")
+    hook(
+        remote, "pre-receive", f"[ -z \"$(ls {marks})\" ] || {{ echo 'no workers here'; exit 1; }}"
+    )
+    done = ada.run(
+        "sweep", "--workers-push", "--group", "g", "-p", "lr=1,2", "--", "python", "train.py"
+    )
     assert done.returncode == 1
     assert "2 experiments did not go to origin" in done.stderr
     assert "no workers here" in done.stderr
@@ -264,26 +333,48 @@ def test_a_worker_that_may_not_push_hands_its_trial_to_the_driver_which_says_so(
     assert "pushed 2 experiments" in ada.gitexp("push")
 
 
-def test_a_group_whose_name_is_taken_on_the_remote_is_refused_and_nothing_is_frozen(ada: Project, marks: Path) -> None:
+def test_a_group_whose_name_is_taken_on_the_remote_is_refused_and_nothing_is_frozen(
+    ada: Project, marks: Path
+) -> None:
     train(ada, marks)
     ada.gitexp("log", "-p", "lr=9")
     ada.gitexp("push")
-    said = ada.error("sweep", "--workers-push", "--group", "ada", "-p", "lr=1", "--", "python", "train.py")
+    said = ada.error(
+        "sweep", "--workers-push", "--group", "ada", "-p", "lr=1", "--", "python", "train.py"
+    )
     assert said == "there is a branch experiments/ada on origin already; choose another --group"
     assert not ada.git("for-each-ref", "refs/gitexp/sweeps")
     assert ran(marks) == []
 
 
 # How many trials a scheduler knows; of no module, so that it travels by value.
-SUBMITTED = eval("lambda dask_scheduler: sum(str(key).startswith('gitexp-g/') for key in dask_scheduler.tasks)", {})
+SUBMITTED = eval(
+    "lambda dask_scheduler: sum(str(key).startswith('gitexp-g/') for key in dask_scheduler.tasks)",
+    {},
+)
 
 
 @pytest.mark.slow
-def test_trials_queued_on_dask_run_and_arrive_without_their_driver(ada: Project, remote: Project, marks: Path, tmp_path: Path) -> None:
+def test_trials_queued_on_dask_run_and_arrive_without_their_driver(
+    ada: Project, remote: Project, marks: Path, tmp_path: Path
+) -> None:
     distributed = pytest.importorskip("distributed")
     train(ada, marks)
     with dask_cluster(tmp_path) as where:
-        driver = started(ada, "--workers-push", "--group", "g", "--engine", "dask", "--address", where, "-j", "5", "-p", "lr=1,2,3,4,5")
+        driver = started(
+            ada,
+            "--workers-push",
+            "--group",
+            "g",
+            "--engine",
+            "dask",
+            "--address",
+            where,
+            "-j",
+            "5",
+            "-p",
+            "lr=1,2,3,4,5",
+        )
         wait_for(lambda: len(ran(marks)) == 2)
         with distributed.Client(where, timeout=300, set_as_default=False) as client:
             wait_for(lambda: client.run_on_scheduler(SUBMITTED) == 5)
@@ -296,5 +387,7 @@ def test_trials_queued_on_dask_run_and_arrive_without_their_driver(ada: Project,
         ada.gitexp("sweep", "--resume", "g", "--engine", "dask", "--address", where)
     assert ran(marks) == [*"12345"], "something ran twice"
     assert names(ada) == all_of(ada) == [f"g/{at}" for at in range(5)]
-    assert [(item.params["lr"], item.status) for item in found(ada)] == [(lr, "finished") for lr in (1, 2, 3, 4, 5)]
+    assert [(item.params["lr"], item.status) for item in found(ada)] == [
+        (lr, "finished") for lr in (1, 2, 3, 4, 5)
+    ]
     ada.fsck()

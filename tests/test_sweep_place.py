@@ -1,4 +1,5 @@
-"""The work tree that a worker's trials share: each finds it as if it were new, whatever the last one did to it."""
+"""The work tree that a worker's trials share: each finds it as if it were new, whatever the last
+one did to it."""
 
 from __future__ import annotations
 
@@ -32,11 +33,16 @@ def place(project: Project) -> Iterator[Place]:
 def state(place: Place) -> dict[str, str | None]:
     """Return all that lies in it: files with their content, folders without."""
     found = sorted(path for path in place.root.rglob("*") if path.name != ".git")
-    return {path.relative_to(place.root).as_posix(): None if path.is_dir() else path.read_text() for path in found}
+    return {
+        path.relative_to(place.root).as_posix(): None if path.is_dir() else path.read_text()
+        for path in found
+    }
 
 
 def git(place: Place, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=place.root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", *args], cwd=place.root, capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 
@@ -122,7 +128,9 @@ def leave_a_lock(place: Place) -> None:
         leave_a_lock,
     ],
 )
-def test_a_work_tree_is_as_new_after_a_trial(project: Project, place: Place, trial: Callable[[Place], None]) -> None:
+def test_a_work_tree_is_as_new_after_a_trial(
+    project: Project, place: Place, trial: Callable[[Place], None]
+) -> None:
     commit_id = project.git("rev-parse", "HEAD")
     before = state(place)
     for _ in range(2):  # also from the state that the first repair leaves
@@ -135,7 +143,9 @@ def test_a_work_tree_is_as_new_after_a_trial(project: Project, place: Place, tri
         assert {line[0] for line in git(place, "ls-files", "-v").splitlines()} == {"H"}
 
 
-def test_a_new_worker_does_not_believe_the_index_that_the_last_one_left(project: Project, place: Place) -> None:
+def test_a_new_worker_does_not_believe_the_index_that_the_last_one_left(
+    project: Project, place: Place
+) -> None:
     before = state(place)
     edit_behind_gits_back("--skip-worktree")(place)
     again = Place(place.root)
@@ -146,4 +156,9 @@ def test_a_new_worker_does_not_believe_the_index_that_the_last_one_left(project:
 def test_it_goes_to_another_commit(project: Project, place: Place) -> None:
     project.git("rm", "-q", "train.py")
     place.tidy(project.commit(README_md="# other\n"))
-    assert state(place) == {".gitignore": "cache\n*.log\n", "README.md": "# other\n", "src": None, "src/model.py": "DEPTH = 3\n"}
+    assert state(place) == {
+        ".gitignore": "cache\n*.log\n",
+        "README.md": "# other\n",
+        "src": None,
+        "src/model.py": "DEPTH = 3\n",
+    }

@@ -1,4 +1,5 @@
-"""A sweep's trials reach a remote while it runs, in few pushes, and a remote that fails takes nothing away."""
+"""A sweep's trials reach a remote while it runs, in few pushes, and a remote that fails takes
+nothing away."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ open("metrics.csv", "w").write(f"Name,Value\\nrmse,{{lr}}\\n")
 
 @pytest.fixture
 def ada(cloned: Clones, address: str, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A clone whose remote is a server over HTTP that wants a login, and the test working inside it."""
+    """A clone whose remote is a server over HTTP that wants a login, and the test working inside
+    it."""
     clone = cloned("ada")
     clone.git("remote", "set-url", "origin", address)
     clone.git("config", "credential.helper", helper())
@@ -60,7 +62,9 @@ def group(project: Project) -> str:
 
 
 @pytest.mark.slow
-def test_a_short_sweep_is_one_push_of_its_own_trials_and_of_nothing_else(ada: Project, remote: Project) -> None:
+def test_a_short_sweep_is_one_push_of_its_own_trials_and_of_nothing_else(
+    ada: Project, remote: Project
+) -> None:
     pushes = remote.root.parent / "pushes"
     hook(remote, "post-receive", f"echo >> {pushes}")
     train(ada)
@@ -71,7 +75,9 @@ def test_a_short_sweep_is_one_push_of_its_own_trials_and_of_nothing_else(ada: Pr
     assert pushes.read_text() == "\n"
     assert there(ada, remote) == [1, 2, 3, 4]
     assert "main" not in done.stderr
-    assert remote.git("rev-parse", "main") != ada.git("rev-parse", "main"), "the branch is the user's to push"
+    assert remote.git("rev-parse", "main") != ada.git("rev-parse", "main"), (
+        "the branch is the user's to push"
+    )
     ada.git("tag", "-d", "exp-3")
     done = ada.run("sweep", "--push", "origin", "--resume", group(ada))
     assert "pushed 1 experiment to origin" in done.stderr
@@ -83,9 +89,16 @@ def test_trials_go_while_others_run_and_a_push_that_fails_is_one_warning_and_tri
     ada: Project, remote: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = remote.root.parent
-    hook(remote, "pre-receive", f"[ -e {place}/go ] || {{ : > {place}/declined; echo 'closed for lunch'; exit 1; }}")
+    hook(
+        remote,
+        "pre-receive",
+        f"[ -e {place}/go ] || {{ : > {place}/declined; echo 'closed for lunch'; exit 1; }}",
+    )
     hook(remote, "post-receive", f": > {place}/pushed")
-    train(ada, f"if lr == '2':\n    wait_for('{place}/declined')\n    open('{place}/go', 'w')\n    wait_for('{place}/pushed')")
+    train(
+        ada,
+        f"if lr == '2':\n    wait_for('{place}/declined')\n    open('{place}/go', 'w')\n    wait_for('{place}/pushed')",
+    )
     monkeypatch.setattr(driver_push, "PAUSE", 0.05)
     with pytest.warns(RuntimeWarning) as said:
         frame = gitexp.sweep("python train.py", {"lr": [1, 2, 3]}, minimize="rmse", push=True)
@@ -96,7 +109,9 @@ def test_trials_go_while_others_run_and_a_push_that_fails_is_one_warning_and_tri
     assert there(ada, remote) == [1, 2, 3]
 
 
-def test_what_did_not_go_is_said_at_the_end_with_the_command_that_sends_it(ada: Project, remote: Project) -> None:
+def test_what_did_not_go_is_said_at_the_end_with_the_command_that_sends_it(
+    ada: Project, remote: Project
+) -> None:
     train(ada)
     lock = hook(remote, "pre-receive", "echo closed for good; exit 1")
     before = refs(remote)
@@ -114,11 +129,15 @@ def test_what_did_not_go_is_said_at_the_end_with_the_command_that_sends_it(ada: 
 
 def test_a_remote_that_is_not_known_is_said_before_anything_is_frozen(ada: Project) -> None:
     train(ada)
-    assert "there is no remote 'orign'" in ada.error("sweep", "--push", "orign", "-p", "lr=1", "--", "python", "train.py")
+    assert "there is no remote 'orign'" in ada.error(
+        "sweep", "--push", "orign", "-p", "lr=1", "--", "python", "train.py"
+    )
     ada.write("sweep.yml", "command: python train.py\nparams: {lr: [1]}\npush: 3\n")
     assert "'push' must be the name of a remote, or true, not 3" in ada.error("sweep", "sweep.yml")
     ada.git("remote", "remove", "origin")
-    assert "there is no remote" in ada.error("sweep", "-p", "lr=1", "--push", "--", "python", "train.py")
+    assert "there is no remote" in ada.error(
+        "sweep", "-p", "lr=1", "--push", "--", "python", "train.py"
+    )
     assert not ada.git("for-each-ref", "refs/gitexp", "refs/tags")
 
 
@@ -132,12 +151,16 @@ def test_a_file_says_where_to_push(ada: Project, remote: Project) -> None:
     assert "pushed 1 experiment" in ada.run("sweep", "--push", "sweep.yml").stderr
 
 
-def test_an_experiment_that_was_removed_meanwhile_keeps_no_other_away(ada: Project, remote: Project) -> None:
+def test_an_experiment_that_was_removed_meanwhile_keeps_no_other_away(
+    ada: Project, remote: Project
+) -> None:
     train(
         ada,
         "if lr == '3':\n    import subprocess\n    subprocess.run([sys.executable, '-m', 'gitexp', '-C', TOP, 'rm', 'exp-1'], check=True)",
     )
-    ada.write("train.py", ada.root.joinpath("train.py").read_text().replace("TOP", repr(str(ada.root))))
+    ada.write(
+        "train.py", ada.root.joinpath("train.py").read_text().replace("TOP", repr(str(ada.root)))
+    )
     done = ada.run("sweep", "-p", "lr=1,2,3", "--push", "--", "python", "train.py")
     assert done.returncode == 0, done.stderr
     assert "pushed 2 experiments to origin" in done.stderr

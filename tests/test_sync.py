@@ -1,4 +1,5 @@
-"""``gitexp push`` and ``gitexp pull``: experiments of several clones on one remote, over file://."""
+"""``gitexp push`` and ``gitexp pull``: experiments of several clones on one remote, over
+file://."""
 
 from __future__ import annotations
 
@@ -45,10 +46,15 @@ def cloned(remote: Project, tmp_path: Path) -> Clones:
 
 def names(project: Project, *args: str) -> list[str]:
     """Return the names that ``gitexp list`` shows."""
-    return sorted(line.split(",")[0] for line in project.gitexp("list", "-c", "name", "--csv", *args).splitlines()[1:])
+    return sorted(
+        line.split(",")[0]
+        for line in project.gitexp("list", "-c", "name", "--csv", *args).splitlines()[1:]
+    )
 
 
-def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(cloned: Clones, remote: Project) -> None:
+def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(
+    cloned: Clones, remote: Project
+) -> None:
     ada, bob = cloned("ada"), cloned("bob")
     for clone in (ada, bob):
         for lr in (1, 2):
@@ -67,12 +73,16 @@ def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(clo
         clone.fsck()
 
 
-def test_two_clones_of_one_person_have_distinct_names_on_the_remote(cloned: Clones, remote: Project) -> None:
+def test_two_clones_of_one_person_have_distinct_names_on_the_remote(
+    cloned: Clones, remote: Project
+) -> None:
     clones = [cloned("ada"), cloned("ada-too"), cloned("ada-three")]
     for clone in clones:
         record(clone, {"lr": 1}, advance=False)
         clone.gitexp("push")
-    branches = remote.git("for-each-ref", "--format=%(refname:short)", "refs/heads/experiments").split()
+    branches = remote.git(
+        "for-each-ref", "--format=%(refname:short)", "refs/heads/experiments"
+    ).split()
     assert branches == ["experiments/ada", "experiments/ada-2", "experiments/ada-3"]
     assert remote.tags() == ["ada-2/exp-1", "ada-3/exp-1", "exp-1"]
     record(clones[1], {"lr": 2}, advance=False)
@@ -91,7 +101,9 @@ def test_the_branch_goes_along_where_it_was_advanced(cloned: Clones, remote: Pro
     assert bob.gitexp("push") == "origin has all experiments of this clone\n"
 
 
-def test_past_the_threshold_one_branch_carries_all_and_tags_come_when_asked_for(cloned: Clones, remote: Project) -> None:
+def test_past_the_threshold_one_branch_carries_all_and_tags_come_when_asked_for(
+    cloned: Clones, remote: Project
+) -> None:
     ada, bob = cloned("ada"), cloned("bob")
     ada.write(".gitexp.toml", "push_tags_up_to = 2\n")
     for lr in range(40):
@@ -102,7 +114,12 @@ def test_past_the_threshold_one_branch_carries_all_and_tags_come_when_asked_for(
     assert len(names(bob, "--all")) == 40
     for name in ("exp-1", "exp-40"):
         mine, theirs = gitexp.get(name, ada.root), gitexp.get(f"ada/{name}", bob.root)
-        assert (mine.id, mine.tag, mine.metrics, mine.params) == (theirs.id, theirs.tag, theirs.metrics, theirs.params)
+        assert (mine.id, mine.tag, mine.metrics, mine.params) == (
+            theirs.id,
+            theirs.tag,
+            theirs.metrics,
+            theirs.params,
+        )
     assert "ada/exp-7" in bob.gitexp("show", "ada/exp-7")
     bob.gitexp("diff", "ada/exp-7", "ada/exp-8")
     bob.gitexp("verify", "ada/exp-7")
@@ -115,7 +132,9 @@ def test_past_the_threshold_one_branch_carries_all_and_tags_come_when_asked_for(
     remote.fsck()
 
 
-def test_only_what_is_named_goes_and_others_experiments_do_not(cloned: Clones, remote: Project) -> None:
+def test_only_what_is_named_goes_and_others_experiments_do_not(
+    cloned: Clones, remote: Project
+) -> None:
     ada, bob = cloned("ada"), cloned("bob")
     record(ada, {"lr": 0})
     for lr in (1, 2):
@@ -139,15 +158,23 @@ def test_a_dry_run_says_what_would_go_and_changes_nothing(cloned: Clones, remote
         record(clone, {"lr": 1}, advance=False)
         clone.gitexp("label", "exp-1", "+mine")
     ada.gitexp("push")
-    there, here = remote.git("for-each-ref"), bob.git("for-each-ref", "refs/tags", "refs/heads", "refs/notes")
+    there, here = (
+        remote.git("for-each-ref"),
+        bob.git("for-each-ref", "refs/tags", "refs/heads", "refs/notes"),
+    )
     said = bob.gitexp("push", "--dry-run")
-    assert said == "would push 1 experiment, labels and notes to origin as bob\n  exp-1 is bob/exp-1 on origin\n"
+    assert (
+        said
+        == "would push 1 experiment, labels and notes to origin as bob\n  exp-1 is bob/exp-1 on origin\n"
+    )
     assert remote.git("for-each-ref") == there
     assert bob.git("for-each-ref", "refs/tags", "refs/heads", "refs/notes") == here
     assert said == bob.gitexp("push").replace("pushed", "would push")
 
 
-def test_labels_and_notes_of_two_people_on_one_experiment_come_together(cloned: Clones, remote: Project) -> None:
+def test_labels_and_notes_of_two_people_on_one_experiment_come_together(
+    cloned: Clones, remote: Project
+) -> None:
     ada, bob = cloned("ada"), cloned("bob")
     record(ada, {"lr": 1}, advance=False)
     ada.gitexp("push")
@@ -186,7 +213,9 @@ def test_a_new_clone_of_a_team_pushes_only_what_is_its_own(cloned: Clones, remot
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2", "ada/exp-3", "exp-4"]
 
 
-def test_the_owner_of_the_settings_is_what_the_clone_is_called(cloned: Clones, remote: Project) -> None:
+def test_the_owner_of_the_settings_is_what_the_clone_is_called(
+    cloned: Clones, remote: Project
+) -> None:
     ada = cloned("ada")
     ada.write(".gitexp.toml", 'owner = "Team Blue"\n')
     record(ada, {"lr": 1}, advance=False)
@@ -210,7 +239,9 @@ def test_what_is_no_gathering_on_the_remote_is_passed_over(cloned: Clones, remot
     assert "as bob" in bob.gitexp("push")
 
 
-def test_names_that_are_in_the_way_of_ours_on_the_remote_cost_the_tags_only(cloned: Clones, remote: Project) -> None:
+def test_names_that_are_in_the_way_of_ours_on_the_remote_cost_the_tags_only(
+    cloned: Clones, remote: Project
+) -> None:
     ada, bob = cloned("ada"), cloned("bob")
     for clone in (ada, bob):
         record(clone, {"lr": 1}, advance=False)
@@ -240,5 +271,7 @@ def test_the_gathering_branch_is_what_a_host_can_show(cloned: Clones, remote: Pr
     ada.gitexp("push")
     assert remote.git("ls-tree", "--name-only", "experiments/ada") == "README.md"
     assert "- exp-2 (lr=1)" in remote.git("log", "-1", "--format=%B", "experiments/ada")
-    assert remote.git("log", "-1", "--format=%P", "experiments/ada").split()[1:] == [item.id for item in made]
+    assert remote.git("log", "-1", "--format=%P", "experiments/ada").split()[1:] == [
+        item.id for item in made
+    ]
     assert "mergetag" in remote.git("cat-file", "commit", "experiments/ada")

@@ -1,4 +1,5 @@
-"""Remotes that refuse, pushes that are cut off, and what the user's own git does meanwhile: nothing here is lost or half done."""
+"""Remotes that refuse, pushes that are cut off, and what the user's own git does meanwhile: nothing
+here is lost or half done."""
 
 from __future__ import annotations
 
@@ -19,7 +20,15 @@ from recording import record
 from test_sync import Clones, cloned, names, remote
 
 __all__ = ["cloned", "remote"]  # fixtures
-BRANCHES = ("refs/heads", "refs/tags", "refs/remotes", "refs/notes", "refs/gitexp/gathered", "refs/gitexp/remotes", "refs/gitexp/noted")
+BRANCHES = (
+    "refs/heads",
+    "refs/tags",
+    "refs/remotes",
+    "refs/notes",
+    "refs/gitexp/gathered",
+    "refs/gitexp/remotes",
+    "refs/gitexp/noted",
+)
 
 
 @pytest.fixture
@@ -51,7 +60,9 @@ def hook(remote: Project, name: str, text: str) -> Path:
     return file
 
 
-def test_over_http_with_a_login_all_goes_and_comes(ada: Project, cloned: Clones, address: str, remote: Project) -> None:
+def test_over_http_with_a_login_all_goes_and_comes(
+    ada: Project, cloned: Clones, address: str, remote: Project
+) -> None:
     bob = cloned("bob")
     for clone in (ada, bob):
         clone.git("remote", "set-url", "origin", address)
@@ -64,7 +75,9 @@ def test_over_http_with_a_login_all_goes_and_comes(ada: Project, cloned: Clones,
 
 
 @pytest.mark.parametrize("login", [helper("wrong"), ""])
-def test_a_wrong_or_missing_token_is_one_line_and_changes_nothing(ada: Project, address: str, login: str) -> None:
+def test_a_wrong_or_missing_token_is_one_line_and_changes_nothing(
+    ada: Project, address: str, login: str
+) -> None:
     ada.git("remote", "set-url", "origin", address)
     ada.git("config", "credential.helper", login)
     before = refs(ada)
@@ -82,7 +95,9 @@ def test_a_wrong_or_missing_token_is_one_line_and_changes_nothing(ada: Project, 
         ("ext::sh -c 'touch hacked'", "does not use"),
     ],
 )
-def test_a_remote_that_is_not_there_is_one_line_without_secrets(ada: Project, url: str, said: str) -> None:
+def test_a_remote_that_is_not_there_is_one_line_without_secrets(
+    ada: Project, url: str, said: str
+) -> None:
     ada.git("remote", "set-url", "origin", url)
     before = refs(ada)
     for command in ("push", "pull"):
@@ -93,7 +108,9 @@ def test_a_remote_that_is_not_there_is_one_line_without_secrets(ada: Project, ur
     assert not (ada.root / "hacked").exists()
 
 
-def test_a_hook_that_declines_all_is_one_line_with_its_words_and_changes_nothing(ada: Project, remote: Project) -> None:
+def test_a_hook_that_declines_all_is_one_line_with_its_words_and_changes_nothing(
+    ada: Project, remote: Project
+) -> None:
     there = refs(remote)
     ada.gitexp("pull")
     before = refs(ada)
@@ -107,7 +124,9 @@ def test_a_hook_that_declines_all_is_one_line_with_its_words_and_changes_nothing
     assert "pushed 2 experiments" in ada.gitexp("push")
 
 
-def test_a_protected_branch_stays_behind_and_the_experiments_go(ada: Project, remote: Project) -> None:
+def test_a_protected_branch_stays_behind_and_the_experiments_go(
+    ada: Project, remote: Project
+) -> None:
     hook(remote, "update", '[ "$1" != refs/heads/main ] || { echo "main is protected"; exit 1; }')
     main = remote.git("rev-parse", "main")
     done = ada.run("push")
@@ -115,12 +134,16 @@ def test_a_protected_branch_stays_behind_and_the_experiments_go(ada: Project, re
     assert "main is protected" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert remote.git("rev-parse", "main") == main
-    assert {*ada.git("rev-list", "-1", "exp-1", "exp-2").split()} <= {*remote.git("rev-list", "experiments/ada").split()}
+    assert {*ada.git("rev-list", "-1", "exp-1", "exp-2").split()} <= {
+        *remote.git("rev-list", "experiments/ada").split()
+    }
     assert remote.tags() == ["exp-1", "exp-2"]
     assert "all experiments" in ada.gitexp("push")
 
 
-def test_the_users_own_pre_push_hook_has_its_say_and_can_be_passed_by(ada: Project, remote: Project) -> None:
+def test_the_users_own_pre_push_hook_has_its_say_and_can_be_passed_by(
+    ada: Project, remote: Project
+) -> None:
     there = refs(remote)
     hook(Project(ada.root / ".git"), "pre-push", "exit 1")
     assert "--no-verify" in ada.error("push")
@@ -138,19 +161,28 @@ def test_a_push_that_was_cut_off_goes_on(ada: Project, remote: Project) -> None:
     record(ada, {"lr": 3}, advance=False)
     assert "as ada\n" in ada.gitexp("push")
     assert remote.tags() == ["exp-1", "exp-2", "exp-3"]
-    assert remote.git("for-each-ref", "--format=%(refname)", "refs/heads/experiments") == "refs/heads/experiments/ada"
+    assert (
+        remote.git("for-each-ref", "--format=%(refname)", "refs/heads/experiments")
+        == "refs/heads/experiments/ada"
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_a_push_killed_at_any_moment_leaves_nothing_that_the_next_cannot_finish(ada: Project, remote: Project) -> None:
+def test_a_push_killed_at_any_moment_leaves_nothing_that_the_next_cannot_finish(
+    ada: Project, remote: Project
+) -> None:
     env = {**os.environ, "PYTHONPATH": str(Path(gitexp.__file__).parents[1])}
     for at in range(12):
         record(ada, {"lr": 10 + at}, advance=at % 2 == 0)
         with subprocess.Popen(
-            [sys.executable, "-m", "gitexp", "push"], cwd=ada.root, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "gitexp", "push"],
+            cwd=ada.root,
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
-        ) as process:  # fmt: skip
+        ) as process:
             time.sleep(0.12 + at * 0.02)
             os.killpg(process.pid, signal.SIGKILL)
         ada.fsck()
@@ -158,14 +190,16 @@ def test_a_push_killed_at_any_moment_leaves_nothing_that_the_next_cannot_finish(
     while (done := ada.run("push")).returncode and time.monotonic() < deadline:
         time.sleep(0.2)  # what was killed may not have let go of the remote's lock yet
     assert done.returncode == 0, done.stderr
-    assert sorted(remote.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()) == sorted(
-        ada.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()
-    )
+    assert sorted(
+        remote.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()
+    ) == sorted(ada.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split())
     assert remote.git("rev-parse", "main") == ada.git("rev-parse", "main")
     remote.fsck()
 
 
-def test_what_the_users_prune_took_comes_back_from_the_gathering_branch(ada: Project, remote: Project) -> None:
+def test_what_the_users_prune_took_comes_back_from_the_gathering_branch(
+    ada: Project, remote: Project
+) -> None:
     ada.gitexp("push")
     remote.git("tag", "-d", "exp-1", "exp-2")
     made = {name: gitexp.get(name, ada.root).tag for name in ("exp-1", "exp-2")}
@@ -174,14 +208,19 @@ def test_what_the_users_prune_took_comes_back_from_the_gathering_branch(ada: Pro
     ada.git("reflog", "expire", "--expire=all", "--all")
     ada.git("gc", "-q", "--prune=now")
     assert ada.tags() == []
-    assert sorted(ada.gitexp("doctor", "--fix").splitlines()) == ["mended: the tag exp-1 is gone", "mended: the tag exp-2 is gone"]
+    assert sorted(ada.gitexp("doctor", "--fix").splitlines()) == [
+        "mended: the tag exp-1 is gone",
+        "mended: the tag exp-2 is gone",
+    ]
     assert {name: gitexp.get(name, ada.root).tag for name in made} == made
     assert ada.gitexp("doctor") == "all is well\n"
     ada.gitexp("rm", "exp-2")
     assert ada.gitexp("doctor", "--fix") == "all is well\n"
 
 
-def test_the_users_own_fetches_and_pulls_make_others_experiments_nobody_elses(ada: Project, cloned: Clones) -> None:
+def test_the_users_own_fetches_and_pulls_make_others_experiments_nobody_elses(
+    ada: Project, cloned: Clones
+) -> None:
     bob = cloned("bob")
     for lr in range(3):
         record(bob, {"lr": lr}, advance=False)
@@ -198,7 +237,9 @@ def test_the_users_own_fetches_and_pulls_make_others_experiments_nobody_elses(ad
 
 
 @pytest.mark.parametrize("options", [["--depth=1"], ["--filter=blob:none"]])
-def test_shallow_and_partial_clones_push_and_pull(ada: Project, remote: Project, tmp_path: Path, options: list[str]) -> None:
+def test_shallow_and_partial_clones_push_and_pull(
+    ada: Project, remote: Project, tmp_path: Path, options: list[str]
+) -> None:
     ada.gitexp("push")
     remote.git("config", "uploadpack.allowFilter", "true")
     thin = Project(tmp_path / "thin")
@@ -229,7 +270,9 @@ def test_a_remote_of_the_other_hash_takes_all(tmp_path: Path) -> None:
     there.fsck()
 
 
-def test_a_remote_that_knows_no_atomic_push_takes_all_the_same(ada: Project, cloned: Clones, remote: Project) -> None:
+def test_a_remote_that_knows_no_atomic_push_takes_all_the_same(
+    ada: Project, cloned: Clones, remote: Project
+) -> None:
     remote.git("config", "receive.advertiseAtomic", "false")
     bob = cloned("bob")
     record(bob, {"lr": 7}, advance=False)
@@ -239,14 +282,18 @@ def test_a_remote_that_knows_no_atomic_push_takes_all_the_same(ada: Project, clo
     assert "all experiments" in bob.gitexp("push")
 
 
-def test_a_branch_that_is_checked_out_on_the_remote_stays_behind(ada: Project, cloned: Clones) -> None:
+def test_a_branch_that_is_checked_out_on_the_remote_stays_behind(
+    ada: Project, cloned: Clones
+) -> None:
     work = cloned("work")
     ada.git("remote", "set-url", "origin", work.root.as_uri())
     assert "checked out" in ada.error("push")
     assert len(names(work)) == 2
 
 
-def test_jobs_that_share_a_name_one_after_the_other_lose_nothing(cloned: Clones, remote: Project, tmp_path: Path) -> None:
+def test_jobs_that_share_a_name_one_after_the_other_lose_nothing(
+    cloned: Clones, remote: Project, tmp_path: Path
+) -> None:
     kept = ""
     for job in range(3):
         clone = Project(tmp_path / f"job{job}")
@@ -262,13 +309,20 @@ def test_jobs_that_share_a_name_one_after_the_other_lose_nothing(cloned: Clones,
     everybody = ada.gitexp("list", "--all", "-c", "name,lr", "--csv").splitlines()[1:]
     assert sorted(line.split(",")[1] for line in everybody) == ["0", "1", "2"]
     assert len({line.split(",")[0] for line in everybody}) == 3
-    assert [gitexp.get(line.split(",")[0], ada.root).params["lr"] for line in everybody] == [int(line.split(",")[1]) for line in everybody]
-    assert remote.git("for-each-ref", "--format=%(refname)", "refs/heads/experiments") == "refs/heads/experiments/ci"
+    assert [gitexp.get(line.split(",")[0], ada.root).params["lr"] for line in everybody] == [
+        int(line.split(",")[1]) for line in everybody
+    ]
+    assert (
+        remote.git("for-each-ref", "--format=%(refname)", "refs/heads/experiments")
+        == "refs/heads/experiments/ci"
+    )
 
 
 def test_a_remote_that_was_made_anew_gets_all_again(ada: Project, remote: Project) -> None:
     ada.gitexp("push")
-    for ref in remote.git("for-each-ref", "--format=%(refname)", "refs/tags", "refs/heads/experiments").split():
+    for ref in remote.git(
+        "for-each-ref", "--format=%(refname)", "refs/tags", "refs/heads/experiments"
+    ).split():
         remote.git("update-ref", "-d", ref)
     ada.gitexp("pull", "--prune")
     assert "not on origin" in ada.gitexp("status")
@@ -276,7 +330,9 @@ def test_a_remote_that_was_made_anew_gets_all_again(ada: Project, remote: Projec
     assert remote.tags() == ["exp-1", "exp-2"]
 
 
-def test_a_tag_that_became_a_folder_of_tags_takes_nothing_else_along(ada: Project, cloned: Clones, remote: Project) -> None:
+def test_a_tag_that_became_a_folder_of_tags_takes_nothing_else_along(
+    ada: Project, cloned: Clones, remote: Project
+) -> None:
     bob = cloned("bob")
     remote.git("tag", "old", "main")
     ada.gitexp("push")
@@ -286,7 +342,10 @@ def test_a_tag_that_became_a_folder_of_tags_takes_nothing_else_along(ada: Projec
     remote.git("tag", "old/new", "main")
     bob.gitexp("pull")
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2"]
-    assert bob.git("for-each-ref", "--format=%(refname)", "refs/gitexp/remotes/origin/old") == "refs/gitexp/remotes/origin/old/new"
+    assert (
+        bob.git("for-each-ref", "--format=%(refname)", "refs/gitexp/remotes/origin/old")
+        == "refs/gitexp/remotes/origin/old/new"
+    )
 
 
 def test_what_a_remote_says_cannot_write_over_the_terminal(ada: Project, remote: Project) -> None:

@@ -19,7 +19,9 @@ CLONES, EACH, ROUNDS = 8, 20, 4
 
 
 @pytest.mark.slow
-def test_eight_clones_push_twenty_each_at_the_same_time_and_all_arrive_once(cloned: Clones, remote: Project) -> None:
+def test_eight_clones_push_twenty_each_at_the_same_time_and_all_arrive_once(
+    cloned: Clones, remote: Project
+) -> None:
     clones = [cloned(f"ada-{at}" if at < 3 else f"person{at}") for at in range(CLONES)]
     for _ in range(ROUNDS):
         for clone in clones:
@@ -29,14 +31,22 @@ def test_eight_clones_push_twenty_each_at_the_same_time_and_all_arrive_once(clon
         env = {**os.environ, "PYTHONPATH": str(Path(gitexp.__file__).parents[1])}
         started = [
             subprocess.Popen(
-                [sys.executable, "-m", "gitexp", "push"], cwd=clone.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                [sys.executable, "-m", "gitexp", "push"],
+                cwd=clone.root,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
             for clone in clones
         ]
         for process in started:
             _, said = process.communicate(timeout=120)
             assert process.returncode == 0, said
-    made = {line for clone in clones for line in clone.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}
+    made = {
+        line
+        for clone in clones
+        for line in clone.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()
+    }
     assert len(made) == CLONES * EACH
     tagged = remote.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()
     assert sorted(tagged) == sorted(made)

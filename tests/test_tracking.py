@@ -1,4 +1,5 @@
-"""``@gitexp.track``: a call is a run, its arguments are params that people can compare, its result the metrics."""
+"""``@gitexp.track``: a call is a run, its arguments are params that people can compare, its result
+the metrics."""
 
 from __future__ import annotations
 
@@ -23,16 +24,28 @@ def test_track_records_arguments_and_returned_metrics(project: Project) -> None:
     assert dict(gitexp.get("exp-1").metrics) == {"rmse": 1.5}
 
 
-def test_data_and_objects_among_the_arguments_are_named_and_not_written_out(project: Project) -> None:
+def test_data_and_objects_among_the_arguments_are_named_and_not_written_out(
+    project: Project,
+) -> None:
     import numpy as np
     import pandas as pd
 
     class Model:
         @gitexp.track
-        def fit(self, x: Any, table: Any, rows: Any, loss: Any, few: Any, *more: Any, **options: Any) -> None:
+        def fit(
+            self, x: Any, table: Any, rows: Any, loss: Any, few: Any, *more: Any, **options: Any
+        ) -> None:
             """A method's own object is no param."""
 
-    Model().fit(np.zeros((200, 10)), pd.DataFrame({"a": [1]}), [0] * 5000, max, np.arange(3), Model(), seed=np.int64(7))
+    Model().fit(
+        np.zeros((200, 10)),
+        pd.DataFrame({"a": [1]}),
+        [0] * 5000,
+        max,
+        np.arange(3),
+        Model(),
+        seed=np.int64(7),
+    )
     assert dict(gitexp.get("exp-1").params) == {
         "x": "ndarray of shape (200, 10)",
         "table": "DataFrame of shape (1, 1)",

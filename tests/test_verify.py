@@ -1,4 +1,5 @@
-"""Verifying: a good signature is good, tampering is named, and nothing of a hostile repository runs."""
+"""Verifying: a good signature is good, tampering is named, and nothing of a hostile repository
+runs."""
 
 from __future__ import annotations
 
@@ -20,8 +21,14 @@ def ssh(project: Project, tmp_path: Path) -> Project:
     """The project, with git set up to sign with an SSH key that it trusts."""
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    (tmp_path / "allowed").write_text(f'ada@example.org namespaces="git" {key.with_suffix(".pub").read_text()}')
-    for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key)), ("gpg.ssh.allowedSignersFile", str(tmp_path / "allowed"))):
+    (tmp_path / "allowed").write_text(
+        f'ada@example.org namespaces="git" {key.with_suffix(".pub").read_text()}'
+    )
+    for name, value in (
+        ("gpg.format", "ssh"),
+        ("user.signingKey", str(key)),
+        ("gpg.ssh.allowedSignersFile", str(tmp_path / "allowed")),
+    ):
         project.git("config", "--global", name, value)
     return project
 
@@ -30,14 +37,19 @@ def rewritten(project: Project, name: str, old: str, new: str) -> None:
     """Replace a tag by one that says something else, as somebody with access to a remote could."""
     text = project.git("cat-file", "tag", name).replace(old, new) + "\n"
     made = subprocess.run(
-        ["git", "hash-object", "-t", "tag", "-w", "--stdin"], cwd=project.root, input=text, text=True, capture_output=True
+        ["git", "hash-object", "-t", "tag", "-w", "--stdin"],
+        cwd=project.root,
+        input=text,
+        text=True,
+        capture_output=True,
     )
     project.git("update-ref", f"refs/tags/{name}", made.stdout.strip())
 
 
 @pytest.mark.parametrize("way", ["log", "run", "setting"])
 def test_a_signed_experiment_is_good_for_git_and_for_us(ssh: Project, way: str) -> None:
-    """Signed by git's own machinery, in our transaction: the branch moved, and no other ref was made."""
+    """Signed by git's own machinery, in our transaction: the branch moved, and no other ref was
+    made."""
     if way == "log":
         ssh.gitexp("log", "--metric", "rmse=1", "--sign")
     elif way == "run":
@@ -59,7 +71,17 @@ def test_gpg_signs_too(project: Project, tmp_path: Path, monkeypatch: pytest.Mon
     home = tmp_path / "g"
     home.mkdir(mode=0o700)
     monkeypatch.setenv("GNUPGHOME", str(home))
-    make = ["gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "Ada <ada@example.org>", "ed25519", "sign"]
+    make = [
+        "gpg",
+        "--batch",
+        "--quiet",
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "Ada <ada@example.org>",
+        "ed25519",
+        "sign",
+    ]
     subprocess.run(make, check=True, capture_output=True)
     try:
         project.gitexp("log", "--metric", "rmse=1", "--sign")
@@ -88,14 +110,18 @@ def canary(place: Path) -> Path:
 
 @pytest.fixture
 def forged(project: Project, tmp_path: Path) -> Project:
-    """A repository whose experiment a stranger signed, and whose own settings call the stranger trusted and name programs."""
+    """A repository whose experiment a stranger signed, and whose own settings call the stranger
+    trusted and name programs."""
     key, program = tmp_path / "stranger", canary(tmp_path)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     project.write("allowed", f"ada@example.org {key.with_suffix('.pub').read_text()}")
     project.git("config", "gpg.format", "ssh")
     project.git("config", "user.signingKey", str(key))
     project.gitexp("log", "--metric", "rmse=1", "--sign")
-    project.write("included", f'[gpg]\n\tminTrustLevel = never\n\tprogram = {program}\n[gpg "ssh"]\n\tprogram = {program}\n')
+    project.write(
+        "included",
+        f'[gpg]\n\tminTrustLevel = never\n\tprogram = {program}\n[gpg "ssh"]\n\tprogram = {program}\n',
+    )
     project.git("config", "include.path", str(project.root / "included"))
     project.git("config", "gpg.ssh.allowedSignersFile", str(project.root / "allowed"))
     for name in ("gpg.openpgp.program", "gpg.x509.program", "gpg.ssh.program"):
@@ -104,8 +130,14 @@ def forged(project: Project, tmp_path: Path) -> Project:
 
 
 def test_a_repository_cannot_make_itself_trusted(forged: Project, tmp_path: Path) -> None:
-    """git itself believes it: its own list of signers, its own programs, an include. The user's global settings alone count."""
-    assert subprocess.run(["git", "verify-tag", "exp-1"], cwd=forged.root, capture_output=True).returncode == 0
+    """git itself believes it: its own list of signers, its own programs, an include. The user's
+    global settings alone count."""
+    assert (
+        subprocess.run(
+            ["git", "verify-tag", "exp-1"], cwd=forged.root, capture_output=True
+        ).returncode
+        == 0
+    )
     assert (tmp_path / "ran").exists()
     (tmp_path / "ran").unlink()
     shown = forged.gitexp("verify", "exp-1", code=1)
@@ -117,11 +149,14 @@ def test_a_repository_cannot_make_itself_trusted(forged: Project, tmp_path: Path
 
 @pytest.mark.parametrize("place", ["worktree", "relative"])
 def test_no_other_way_into_the_users_trust(forged: Project, tmp_path: Path, place: str) -> None:
-    """Settings of one work tree are the repository's too; a relative path of the user's would lead into the repository."""
+    """Settings of one work tree are the repository's too; a relative path of the user's would lead
+    into the repository."""
     forged.git("config", "--unset", "gpg.ssh.allowedSignersFile")
     if place == "worktree":
         forged.git("config", "extensions.worktreeConfig", "true")
-        forged.git("config", "--worktree", "gpg.ssh.allowedSignersFile", str(forged.root / "allowed"))
+        forged.git(
+            "config", "--worktree", "gpg.ssh.allowedSignersFile", str(forged.root / "allowed")
+        )
     else:
         forged.git("config", "--global", "gpg.ssh.allowedSignersFile", "allowed")
         forged.git("config", "--global", "gpg.ssh.program", "./evil")
@@ -131,9 +166,12 @@ def test_no_other_way_into_the_users_trust(forged: Project, tmp_path: Path, plac
 
 
 def test_the_users_own_word_is_taken(forged: Project, tmp_path: Path) -> None:
-    """By an option, from a folder below too, or by the global settings; the repository's programs are not run for it either."""
+    """By an option, from a folder below too, or by the global settings; the repository's programs
+    are not run for it either."""
     (forged.root / "below").mkdir()
-    shown = forged.gitexp("verify", "exp-1", "--signed", "--allowed-signers", "../allowed", cwd=forged.root / "below")
+    shown = forged.gitexp(
+        "verify", "exp-1", "--signed", "--allowed-signers", "../allowed", cwd=forged.root / "below"
+    )
     assert "signature good" in shown
     forged.git("config", "--global", "gpg.ssh.allowedSignersFile", str(forged.root / "allowed"))
     assert "signature good" in forged.gitexp("verify", "exp-1", "--signed")
@@ -141,7 +179,9 @@ def test_the_users_own_word_is_taken(forged: Project, tmp_path: Path) -> None:
     assert "does not exist" in forged.error("verify", "exp-1", "--allowed-signers", "nowhere")
 
 
-def test_a_revoked_key_of_the_users_list_is_bad_whatever_the_repository_says(ssh: Project, tmp_path: Path) -> None:
+def test_a_revoked_key_of_the_users_list_is_bad_whatever_the_repository_says(
+    ssh: Project, tmp_path: Path
+) -> None:
     ssh.gitexp("log", "--metric", "rmse=1", "--sign")
     ssh.git("config", "--global", "gpg.ssh.revocationFile", str(tmp_path / "key.pub"))
     ssh.git("config", "gpg.ssh.revocationFile", "/dev/null")
@@ -157,7 +197,11 @@ def test_a_changed_number_breaks_the_signature_and_the_summary(ssh: Project) -> 
 
 
 def test_an_unsigned_one_is_fine_unless_signatures_are_wanted(project: Project) -> None:
-    record(project, {"lr": 0.1, "layers": [1, 2], "x": float("inf")}, {"rmse": [2.5, 1.5], "nan": float("nan"), "big": float("-inf")})
+    record(
+        project,
+        {"lr": 0.1, "layers": [1, 2], "x": float("inf")},
+        {"rmse": [2.5, 1.5], "nan": float("nan"), "big": float("-inf")},
+    )
     assert project.gitexp("verify", "exp-1") == "exp-1  ok  unsigned\n"
     assert "FAILED" in project.gitexp("verify", "exp-1", "--signed", code=1)
 
@@ -168,7 +212,9 @@ def test_each_tampering_is_named(project: Project) -> None:
     project.commit("other", train_py="print('other')\n")
     other = project.git("rev-parse", "HEAD")
     rewritten(project, "exp-1", '"lr":0.1', '"lr":0.2')
-    assert "param lr is 0.2 in the tag and 0.1 in the file" in project.gitexp("verify", "exp-1", code=1)
+    assert "param lr is 0.2 in the tag and 0.1 in the file" in project.gitexp(
+        "verify", "exp-1", code=1
+    )
     rewritten(project, "exp-1", '"lr":0.2', '"lr":0.1')
     assert project.gitexp("verify", "exp-1") == "exp-1  ok  unsigned\n"
     rewritten(project, "exp-1", f"object {first.id}", f"object {other}")
@@ -188,11 +234,24 @@ def test_a_tag_that_names_odd_files_is_a_problem_and_no_crash(project: Project) 
 
 
 def test_inputs_are_checked_where_they_are(project: Project) -> None:
-    """A tracked one in the commit, an ignored one on disk; one that is not here is said to be unchecked."""
+    """A tracked one in the commit, an ignored one on disk; one that is not here is said to be
+    unchecked."""
     project.commit(_gitignore="data/\n", table_csv="1,2\n")
     project.write("data/a.csv", "1")
     project.write("data/b.csv", "1")
-    project.gitexp("log", "--metric", "rmse=1", "--input", "table.csv", "--input", "data/a.csv", "--input", "data/b.csv", "--input", "data")
+    project.gitexp(
+        "log",
+        "--metric",
+        "rmse=1",
+        "--input",
+        "table.csv",
+        "--input",
+        "data/a.csv",
+        "--input",
+        "data/b.csv",
+        "--input",
+        "data",
+    )
     project.write("table.csv", "changed, and the commit still has it")
     assert project.gitexp("verify", "@") == "exp-1  ok  unsigned\n"
     project.write("data/a.csv", "2")
@@ -209,5 +268,7 @@ def test_all_and_json(project: Project) -> None:
     for at in range(3):
         record(project, {"at": at}, {"rmse": at})
     rows = json.loads(project.gitexp("verify", "--all", "--json"))
-    assert [(row["name"], row["ok"], row["signature"]) for row in rows] == [(f"exp-{n}", True, "unsigned") for n in (3, 2, 1)]
+    assert [(row["name"], row["ok"], row["signature"]) for row in rows] == [
+        (f"exp-{n}", True, "unsigned") for n in (3, 2, 1)
+    ]
     assert "or use --all" in project.error("verify")

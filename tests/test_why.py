@@ -1,4 +1,5 @@
-"""Attributing: packages from the real index, data of both kinds, and what two changes do only together."""
+"""Attributing: packages from the real index, data of both kinds, and what two changes do only
+together."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ OLD, NEW = ("six==1.15.0", "idna==2.10"), ("six==1.16.0", "idna==3.4")
 
 
 def writes(expression: str, first: str = "import sys") -> str:
-    """Return a script that writes one metric and a line into ``.git/runs`` for each time that it really ran."""
+    """Return a script that writes one metric and a line into ``.git/runs`` for each time that it
+    really ran."""
     count = 'import os, subprocess\ntop = subprocess.check_output(["git", "rev-parse", "--path-format=absolute", "--git-common-dir"], text=True)\n'
     count += 'open(os.path.join(top.strip(), "runs"), "a").write("run\\n")\n'
     return f'{count}{first}\nvalue = {expression}\nopen("metrics.csv", "w").write(f"Name,Value,Timestamp,Step\\nrmse,{{value}},0,0\\n")\n'
@@ -42,7 +44,9 @@ def runs(project: Project) -> int:
 
 def index_url() -> str:
     """Return the package index that pip asks here."""
-    said = subprocess.run([PYTHON, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True)
+    said = subprocess.run(
+        [PYTHON, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True
+    )
     return os.environ.get("PIP_INDEX_URL") or said.stdout.strip() or "https://pypi.org/simple"
 
 
@@ -59,7 +63,8 @@ def index() -> str:
 
 @pytest.fixture
 def built(project: Project, tmp_path: Path, index: str) -> Project:
-    """Two experiments between which two packages, a param and the code changed, run with the Python of a real environment."""
+    """Two experiments between which two packages, a param and the code changed, run with the Python
+    of a real environment."""
     place = tmp_path / "venv"
     subprocess.run([PYTHON, "-m", "venv", str(place)], check=True)
     python = str(place / "bin" / "python")
@@ -80,7 +85,8 @@ def built(project: Project, tmp_path: Path, index: str) -> Project:
 def test_packages_of_the_real_index_are_taken_apart_from_code_and_params(
     built: Project, tmp_path: Path, tool: str, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both environments are built, by uv where it is installed and else by venv and pip; the user's own stays as it is."""
+    """Both environments are built, by uv where it is installed and else by venv and pip; the user's
+    own stays as it is."""
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(PYTHON).parent))
     if tool == "uv" and not uv:
         pytest.skip("uv is not installed")
@@ -119,7 +125,8 @@ def with_input(project: Project) -> Project:
 
 
 def test_data_that_lies_here_is_taken_apart_from_the_code(with_input: Project) -> None:
-    """The second's data is here, as after two runs in a row: the first is run with it, and the rest on top of that."""
+    """The second's data is here, as after two runs in a row: the first is run with it, and the rest
+    on top of that."""
     assert changes(with_input) == {
         "exp-1": (None, "recorded"),
         "data: data.csv": (3, "exp-1 run with it; all below too"),
@@ -132,9 +139,12 @@ def test_data_that_lies_here_is_taken_apart_from_the_code(with_input: Project) -
 
 
 @pytest.mark.parametrize(
-    ("present", "base", "says"), [("1", 1, "exp-2's is not here"), ("2", 2, "neither's is here: all was run with what is")]
+    ("present", "base", "says"),
+    [("1", 1, "exp-2's is not here"), ("2", 2, "neither's is here: all was run with what is")],
 )
-def test_data_that_is_not_here_is_said_to_be_untried(with_input: Project, present: str, base: float, says: str) -> None:
+def test_data_that_is_not_here_is_said_to_be_untried(
+    with_input: Project, present: str, base: float, says: str
+) -> None:
     """Then what it did is in the rest, whose name says so."""
     with_input.write("data.csv", present)
     found = changes(with_input)
@@ -156,7 +166,9 @@ def test_data_alone_is_the_reason_without_a_run(project: Project) -> None:
 @pytest.mark.slow
 @pytest.mark.xdist_group("dvc")
 @pytest.mark.skipif(not find_spec("dvc"), reason="dvc is not installed")
-def test_data_in_dvc_is_laid_over_by_its_pointer(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_in_dvc_is_laid_over_by_its_pointer(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DVC brings either data, whatever lies here; a declared input that DVC tracks counts once."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
@@ -184,7 +196,8 @@ def test_data_in_dvc_is_laid_over_by_its_pointer(project: Project, tmp_path: Pat
 
 @pytest.fixture
 def interacting(project: Project) -> Project:
-    """The new code multiplies by the param instead of adding it, knows an option more, and another param does nothing."""
+    """The new code multiplies by the param instead of adding it, knows an option more, and another
+    param does nothing."""
     options = "import sys\ngiven = dict(zip(sys.argv[1::2], map(float, sys.argv[2::2])))\n"
     strict = "set(given) <= {'--lr', '--seed'} or sys.exit('unrecognized arguments')"
     project.commit(train_py=writes("10 + given['--lr']", options + strict))
@@ -196,7 +209,8 @@ def interacting(project: Project) -> Project:
 
 
 def test_what_changes_do_only_together_is_named(interacting: Project) -> None:
-    """12 -> 57. An option that the old code does not know is explained by the pair with the code, which is tried first."""
+    """12 -> 57. An option that the old code does not know is explained by the pair with the code,
+    which is tried first."""
     found = changes(interacting)
     assert found["code: train.py"] == (8, "")
     assert found["lr: 2 -> 5"] == (3, "")
@@ -210,11 +224,15 @@ def test_what_changes_do_only_together_is_named(interacting: Project) -> None:
 
 
 @pytest.mark.parametrize("budget", [2, 4, 6])
-def test_a_budget_is_never_overrun_and_what_was_left_is_said(interacting: Project, budget: int) -> None:
+def test_a_budget_is_never_overrun_and_what_was_left_is_said(
+    interacting: Project, budget: int
+) -> None:
     """Params are taken together where they would not fit; pairs come last."""
     found = changes(interacting, "--budget", str(budget))
     assert runs(interacting) == budget
     if budget == 2:
         assert found["code: train.py"] == (8, "")
-        assert [remark for what, (_, remark) in found.items() if what.startswith("params: ")] == ["not tried: over the budget"]
+        assert [remark for what, (_, remark) in found.items() if what.startswith("params: ")] == [
+            "not tried: over the budget"
+        ]
         assert found["not tried, together, and noise"] == (37, "")

@@ -32,14 +32,18 @@ def test_a_work_tree_has_the_commits_files_and_is_gone_afterwards(project: Proje
 
 def test_it_is_removed_after_an_interrupt(project: Project) -> None:
     """Ctrl-C inside leaves neither folder nor entry."""
-    with pytest.raises(KeyboardInterrupt), worktree.checkout(Repo.discover(), "HEAD", "test") as path:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        worktree.checkout(Repo.discover(), "HEAD", "test") as path,
+    ):
         raise KeyboardInterrupt
     assert not path.exists()
     assert len(project.git("worktree", "list").splitlines()) == 1
 
 
 def test_reset_takes_away_what_a_run_left(project: Project) -> None:
-    """Changed, untracked and ignored files are gone, so that the next run starts as if in a new one."""
+    """Changed, untracked and ignored files are gone, so that the next run starts as if in a new
+    one."""
     first = project.git("rev-parse", "HEAD")
     project.commit(train_py="print('other')\n", _gitignore="cache/\n")
     repo = Repo.discover()
@@ -83,7 +87,9 @@ def test_that_of_a_killed_process_is_a_leftover(project: Project) -> None:
         "with worktree.checkout(Repo.discover(), 'HEAD', 'test') as path:\n"
         "    print(path, flush=True); input()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     path = Path(process.stdout.readline().strip())
     repo = Repo.discover()

@@ -1,14 +1,16 @@
-"""MLflow's own tests on ``gitexp:``, for whoever has a checkout of MLflow: its distributions hold no tests.
+"""MLflow's own tests on ``gitexp:``, for whoever has a checkout of MLflow: its distributions hold
+no tests.
 
     python tests/upstream_mlflow.py ~/src/mlflow tests/tracking/fluent/test_fluent.py
     python tests/upstream_mlflow.py ~/src/mlflow --control tests/store/tracking/sqlalchemy_store
 
-The MLflow under test is the installed one: take the checkout of its version. With ``--control`` the same tests run on
-MLflow's SQLite store, to tell what fails there too. All else goes to pytest.
+The MLflow under test is the installed one: take the checkout of its version. With ``--control`` the
+same tests run on MLflow's SQLite store, to tell what fails there too. All else goes to pytest.
 
-MLflow's tests take their store from fixtures of a few names, and make addresses of SQLite files themselves. A fixture in the
-module of a test goes before one in a conftest.py, so each module gets ours, and ``mlflow.set_tracking_uri`` takes an SQLite
-address for the repository that stands for it. Nothing of MLflow's tests is changed, and none is left out.
+MLflow's tests take their store from fixtures of a few names, and make addresses of SQLite files
+themselves. A fixture in the module of a test goes before one in a conftest.py, so each module gets
+ours, and ``mlflow.set_tracking_uri`` takes an SQLite address for the repository that stands for it.
+Nothing of MLflow's tests is changed, and none is left out.
 """
 
 from __future__ import annotations
@@ -31,7 +33,13 @@ def repository(root: Path) -> str:
     """Make a repository with one commit and return its address for MLflow."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "train.py").write_text("print('training')\n")
-    for line in ("init -q", "config user.name Ada", "config user.email ada@example.org", "add -A", "commit -q -m Begin"):
+    for line in (
+        "init -q",
+        "config user.name Ada",
+        "config user.email ada@example.org",
+        "add -A",
+        "commit -q -m Begin",
+    ):
         subprocess.run(["git", *line.split()], cwd=root, check=True)
     return f"gitexp:{root}"
 
@@ -63,8 +71,11 @@ def store(db_uri: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def sqlite_addresses_are_repositories(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Take the SQLite files that a test names itself for repositories; record what waits before the test's folder goes."""
+def sqlite_addresses_are_repositories(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Take the SQLite files that a test names itself for repositories; record what waits before the
+    test's folder goes."""
     import mlflow
 
     from gitexp.runs import deferred
@@ -87,7 +98,12 @@ def pytest_collectstart(collector: Any) -> None:
     """Give a module of MLflow's our fixtures."""
     if os.environ.get(_CONTROL) or not isinstance(collector, pytest.Module):
         return
-    ours: list[Any] = [db_uri, tmp_sqlite_uri, workspaces_enabled, sqlite_addresses_are_repositories]
+    ours: list[Any] = [
+        db_uri,
+        tmp_sqlite_uri,
+        workspaces_enabled,
+        sqlite_addresses_are_repositories,
+    ]
     if collector.path.name.startswith(STORES) or "store" in vars(collector.obj):
         ours.append(store)
     for fixture in ours:
@@ -96,13 +112,25 @@ def pytest_collectstart(collector: Any) -> None:
 
 def main(args: list[str]) -> int:
     """Run pytest on a checkout and return its exit code."""
-    if not args or not (checkout := Path(args[0]).expanduser().resolve()).joinpath("tests").is_dir():
-        print(f"usage: python {sys.argv[0]} CHECKOUT_OF_MLFLOW [--control] [what pytest takes]", file=sys.stderr)
+    if (
+        not args
+        or not (checkout := Path(args[0]).expanduser().resolve()).joinpath("tests").is_dir()
+    ):
+        print(
+            f"usage: python {sys.argv[0]} CHECKOUT_OF_MLFLOW [--control] [what pytest takes]",
+            file=sys.stderr,
+        )
         return 2
     import mlflow  # before pytest puts the checkout in front: the installed one is under test
 
     rest = [arg for arg in args[1:] if arg != "--control"]
-    os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", _CONTROL: "1" if "--control" in args else ""})
+    os.environ.update(
+        {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+            _CONTROL: "1" if "--control" in args else "",
+        }
+    )
     with tempfile.TemporaryDirectory() as home:
         os.environ["HOME"] = home
         os.chdir(checkout)

@@ -1,8 +1,10 @@
-"""Scripts that would take seconds to import MLflow, run in forks of one process that has imported it already.
+"""Scripts that would take seconds to import MLflow, run in forks of one process that has imported
+it already.
 
-Run as a program it is that process: it reads one JSON line for each script, forks, and the fork runs it as ``python FILE``
-would, to the end of its interpreter: exit handlers, uncaught exceptions and exit codes are real. Nothing of gitexp is
-imported before the fork but what ``import mlflow`` itself loads (the plugin). Where forking is not safe, each script has a process of its own.
+Run as a program it is that process: it reads one JSON line for each script, forks, and the fork
+runs it as ``python FILE`` would, to the end of its interpreter: exit handlers, uncaught exceptions
+and exit codes are real. Nothing of gitexp is imported before the fork but what ``import mlflow``
+itself loads (the plugin). Where forking is not safe, each script has a process of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class Ended(NamedTuple):
 class Script:
     """A script that goes on."""
 
-    def __init__(self, pid: int, out: Path, err: Path, process: subprocess.Popen[bytes] | None, warm: Warm) -> None:
+    def __init__(
+        self, pid: int, out: Path, err: Path, process: subprocess.Popen[bytes] | None, warm: Warm
+    ) -> None:
         self.pid = pid
         self._out, self._err = out, err
         self._process, self._warm = process, warm
@@ -47,7 +51,11 @@ class Script:
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        code = self._process.wait(DEADLINE) if self._process else int(self._warm.ask({"wait": self.pid}))
+        code = (
+            self._process.wait(DEADLINE)
+            if self._process
+            else int(self._warm.ask({"wait": self.pid}))
+        )
         return Ended(code, self._out.read_text(), self._err.read_text())
 
 
@@ -66,23 +74,46 @@ class Warm:
                 "DO_NOT_TRACK": "true",
             }
             command = [sys.executable, __file__, *modules]
-            self._parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder, env=environ)
+            self._parent = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                cwd=folder,
+                env=environ,
+            )
             assert self._answer() == "ready"
 
     def start(self, file: Path, *args: str, cwd: Path | None = None, **environ: str) -> Script:
-        """Start a script with the environment of now and more variables, in its own folder unless another is said."""
+        """Start a script with the environment of now and more variables, in its own folder unless
+        another is said."""
         self._count += 1
         out, err = (self.folder / f"{self._count}.{kind}" for kind in ("out", "err"))
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environ}
         if self._parent is None:
             command = [sys.executable, str(file), *args]
             with open(out, "wb") as first, open(err, "wb") as second:
-                own = subprocess.Popen(command, cwd=cwd or file.parent, env=env, stdin=subprocess.DEVNULL, stdout=first, stderr=second)
+                own = subprocess.Popen(
+                    command,
+                    cwd=cwd or file.parent,
+                    env=env,
+                    stdin=subprocess.DEVNULL,
+                    stdout=first,
+                    stderr=second,
+                )
             return Script(own.pid, out, err, own, self)
-        task = {"argv": [str(file), *args], "cwd": str(cwd or file.parent), "env": env, "out": str(out), "err": str(err)}
+        task = {
+            "argv": [str(file), *args],
+            "cwd": str(cwd or file.parent),
+            "env": env,
+            "out": str(out),
+            "err": str(err),
+        }
         return Script(int(self.ask(task)), out, err, None, self)
 
-    def run(self, file: Path, *args: str, cwd: Path | None = None, code: int = 0, **environ: str) -> Ended:
+    def run(
+        self, file: Path, *args: str, cwd: Path | None = None, code: int = 0, **environ: str
+    ) -> Ended:
         """Run a script to its end, and require its exit code."""
         ended = self.start(file, *args, cwd=cwd, **environ).wait()
         assert ended.code == code, f"exit code {ended.code}\n{ended.out}\n{ended.err}"
@@ -117,14 +148,17 @@ def warmed(folder: Path, *modules: str) -> Iterator[Warm]:
 
 
 def _serve() -> list[str]:
-    """Answer the tests until they close the pipe; returns only in a fork, with the words of its command line."""
+    """Answer the tests until they close the pipe; returns only in a fork, with the words of its
+    command line."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         task = json.loads(line)
         if "wait" in task:
-            print(os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), file=answers, flush=True)
+            print(
+                os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), file=answers, flush=True
+            )
             continue
         child = os.fork()
         if child:

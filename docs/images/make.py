@@ -1,4 +1,5 @@
-"""Make the pictures of a report: a repository with a small, believable history, its report, and Chromium.
+"""Make the pictures of a report: a repository with a small, believable history, its report, and
+Chromium.
 
 python docs/images/make.py            # needs gitexp[report], playwright and a chromium on the PATH
 """
@@ -63,41 +64,83 @@ CHOICES = {
 
 
 def experiments(folder: Path, count: int = 48) -> Repo:
-    """Record a history in ``folder``: three optimizers, rates and depths, with curves that follow from them."""
+    """Record a history in ``folder``: three optimizers, rates and depths, with curves that follow
+    from them."""
     chance = random.Random(4)
     project = SimpleNamespace(root=folder)
     git(folder, "init", "-q", "-b", "main")
     git(folder, "remote", "add", "origin", "https://github.com/example/ten-kinds.git")
     (folder / "train.py").write_text(TRAIN.format(optimizer=CHOICES["sgd"], more=""))
-    (folder / "data.dvc").write_text("outs:\n- md5: 8d5f0a7e4c2b9d31\n  size: 170498071\n  path: data\n")
+    (folder / "data.dvc").write_text(
+        "outs:\n- md5: 8d5f0a7e4c2b9d31\n  size: 170498071\n  path: data\n"
+    )
     git(folder, "add", "-A")
     git(folder, "commit", "-q", "-m", "Start")
     moment = datetime(2026, 11, 2, 9, 0, tzinfo=timezone.utc)
     for at in range(count):
-        name, depth, lr = chance.choice([*CHOICES]), chance.choice([2, 3, 4, 6]), round(10 ** chance.uniform(-4, -0.7), 5)
+        name, depth, lr = (
+            chance.choice([*CHOICES]),
+            chance.choice([2, 3, 4, 6]),
+            round(10 ** chance.uniform(-4, -0.7), 5),
+        )
         schedule = at > count // 2
-        (folder / "train.py").write_text(TRAIN.format(optimizer=CHOICES[name], more="\n            schedule.step()" if schedule else ""))
+        (folder / "train.py").write_text(
+            TRAIN.format(
+                optimizer=CHOICES[name], more="\n            schedule.step()" if schedule else ""
+            )
+        )
         ideal = {"sgd": -1.5, "adam": -2.8, "adamw": -2.6}[name]
-        top = 0.93 - 0.035 * (math.log10(lr) - ideal) ** 2 - 0.012 * abs(depth - 4) + 0.012 * schedule + chance.gauss(0, 0.006)
+        top = (
+            0.93
+            - 0.035 * (math.log10(lr) - ideal) ** 2
+            - 0.012 * abs(depth - 4)
+            + 0.012 * schedule
+            + chance.gauss(0, 0.006)
+        )
         pace = 0.06 + 0.05 * (math.log10(lr) + 4)
-        accuracy = [round(max(0.1, top - (top - 0.1) * math.exp(-pace * epoch) + chance.gauss(0, 0.007)), 4) for epoch in range(40)]
-        loss = [round(max(0.02, 2.3 * (1 - value) ** 1.3 + chance.gauss(0, 0.012)), 4) for value in accuracy]
+        accuracy = [
+            round(max(0.1, top - (top - 0.1) * math.exp(-pace * epoch) + chance.gauss(0, 0.007)), 4)
+            for epoch in range(40)
+        ]
+        loss = [
+            round(max(0.02, 2.3 * (1 - value) ** 1.3 + chance.gauss(0, 0.012)), 4)
+            for value in accuracy
+        ]
         bad = lr > 0.12 and name != "sgd"
         figure(folder / "confusion.svg", top, chance)
         moment += timedelta(minutes=chance.randint(12, 300))
         record(
             project,
-            {"lr": lr, "model": {"depth": depth, "optimizer": name}, "batch_size": 128, "schedule": schedule},
+            {
+                "lr": lr,
+                "model": {"depth": depth, "optimizer": name},
+                "batch_size": 128,
+                "schedule": schedule,
+            },
             {"accuracy": accuracy[: 6 if bad else 40], "loss": loss[: 6 if bad else 40]},
-            moment, status="failed" if bad else "finished", duration=60.0 + depth * chance.uniform(20, 40),
-            labels=tuple(word for word, on in (("conv", True), ("cosine", schedule), ("paper", top > 0.93)) if on),
-            command=f"python train.py --lr {lr} --depth {depth}", group="rates" if at % 3 else None,
-            requirements=f"# Python 3.11.7 (CPython, linux, x86_64)\nnumpy==1.26.4\ntorch==2.{2 + schedule}.0\n",
+            moment,
+            status="failed" if bad else "finished",
+            duration=60.0 + depth * chance.uniform(20, 40),
+            labels=tuple(
+                word
+                for word, on in (("conv", True), ("cosine", schedule), ("paper", top > 0.93))
+                if on
+            ),
+            command=f"python train.py --lr {lr} --depth {depth}",
+            group="rates" if at % 3 else None,
+            requirements=(
+                "# Python 3.11.7 (CPython, linux,"
+                f" x86_64)\nnumpy==1.26.4\ntorch==2.{2 + schedule}.0\n"
+            ),
             extra={"artifacts": ["confusion.svg"]},
-        )  # fmt: skip
+        )
     repo = Repo.discover(folder)
     best = max(Index(repo).select(), key=lambda item: item.metrics["accuracy"])
-    notes.add(repo, [best.id], [{"note": "The schedule is what made the difference; see the last ten epochs."}])
+    notes.add(
+        repo,
+        [best.id],
+        [{"note": "The schedule is what made the difference; see the last ten epochs."}],
+    )
     return repo
 
 
@@ -106,20 +149,36 @@ def figure(path: Path, top: float, chance: random.Random) -> None:
     cells = []
     for row in range(10):
         for column in range(10):
-            share = top + chance.uniform(-0.06, 0.03) if row == column else chance.uniform(0, 2 * (1 - top) / 9)
+            share = (
+                top + chance.uniform(-0.06, 0.03)
+                if row == column
+                else chance.uniform(0, 2 * (1 - top) / 9)
+            )
             shade = 255 - int(230 * min(1, share * (1 if row == column else 4)))
-            cells.append(f'<rect x="{column * 20}" y="{row * 20}" width="20" height="20" fill="rgb({shade},{shade},255)"/>')
-    path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200" width="400" height="400">{"".join(cells)}</svg>')
+            cells.append(
+                f'<rect x="{column * 20}" y="{row * 20}" width="20" height="20"'
+                f' fill="rgb({shade},{shade},255)"/>'
+            )
+    path.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 200" width="400"'
+        f' height="400">{"".join(cells)}</svg>'
+    )
 
 
 def git(folder: Path, *args: str) -> None:
-    subprocess.run(["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *args], cwd=folder, check=True)
+    subprocess.run(
+        ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.org", *args],
+        cwd=folder,
+        check=True,
+    )
 
 
 def report(repo: Repo) -> Path:
     """Write the report of all experiments beside the repository and return its path."""
     path = repo.root.parent / "report.html"
-    path.write_text(page.render(data.collect(repo, settings.load(repo.root), Index(repo).select(), "ten-kinds")))
+    path.write_text(
+        page.render(data.collect(repo, settings.load(repo.root), Index(repo).select(), "ten-kinds"))
+    )
     return path
 
 
@@ -131,7 +190,9 @@ def shoot(url: str, path: Path, width: int = 1360, height: int = 800, dark: bool
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=shutil.which("chromium"), args=flags)
-        context: Any = browser.new_context(viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light")
+        context: Any = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+        )
         shown = context.new_page()
         shown.on("console", lambda said: print("console:", said.text))
         shown.on("pageerror", lambda error: print("error:", error))
@@ -148,10 +209,20 @@ def main() -> None:
         root = Path(folder, "ten-kinds")
         root.mkdir()
         repo = experiments(root)
-        names = [item.name for item in sorted(Index(repo).select(), key=lambda item: -item.metrics["accuracy"])[:4]]
+        names = [
+            item.name
+            for item in sorted(Index(repo).select(), key=lambda item: -item.metrics["accuracy"])[:4]
+        ]
         url = report(repo).as_uri()
-        shoot(f"{url}#view=table&sort=-m.accuracy&sel={','.join(names)}", ROOT / "docs/images/report-table.png")
-        shoot(f"{url}#view=parallel&color=m.accuracy&f.m.accuracy=0.88..0.96", ROOT / "docs/images/report-parallel.png", dark=True)
+        shoot(
+            f"{url}#view=table&sort=-m.accuracy&sel={','.join(names)}",
+            ROOT / "docs/images/report-table.png",
+        )
+        shoot(
+            f"{url}#view=parallel&color=m.accuracy&f.m.accuracy=0.88..0.96",
+            ROOT / "docs/images/report-parallel.png",
+            dark=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""A training to sweep: fit a line to noisy points by gradient descent, with a learning rate, weight decay and batch size to choose.
+"""A training to sweep: fit a line to noisy points by gradient descent, with a learning rate, weight
+decay and batch size to choose.
 
 python train.py --lr 0.1 --decay 0.001 --batch 16
 """

@@ -1,7 +1,7 @@
 """Commands parse, call and print; nothing else prints.
 
-One small file for each family of commands, loaded when it is called. Data goes to stdout, talk to stderr.
-One boundary (``main``) turns errors into exit codes.
+One small file for each family of commands, loaded when it is called. Data goes to stdout, talk to
+stderr. One boundary (``main``) turns errors into exit codes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ _HIDDEN = {"dagshub-credential": "remote"}  # what git calls, not people
 
 
 class Commands(click.Group):
-    """Loads a command's module only when the command is called, and suggests a name for a misspelt one."""
+    """Loads a command's module only when the command is called, and suggests a name for a misspelt
+    one."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*COMMANDS]  # not list(): the module of that name lies in this package
@@ -82,9 +83,18 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and ALIASES.get(args[0], args[0]) not in (*COMMANDS, *_HIDDEN):
-            ctx.fail(f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} All commands: gitexp --help")
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if (
+            args
+            and not args[0].startswith("-")
+            and ALIASES.get(args[0], args[0]) not in (*COMMANDS, *_HIDDEN)
+        ):
+            ctx.fail(
+                f"there is no command '{args[0]}'.{did_you_mean(args[0], COMMANDS)} All commands:"
+                " gitexp --help"
+            )
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -100,12 +110,24 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(gitexp.__version__, "-V", "--version", message="gitexp %(version)s")
-@click.option("-C", "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False), help="Work as if started in DIR.")
-@click.option("--no-pager", "-P", is_flag=True, help="Print long output without a pager (else GITEXP_PAGER, or git's).")
+@click.option(
+    "-C",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False),
+    help="Work as if started in DIR.",
+)
+@click.option(
+    "--no-pager",
+    "-P",
+    is_flag=True,
+    help="Print long output without a pager (else GITEXP_PAGER, or git's).",
+)
 def cli(folder: str | None, no_pager: bool) -> None:
     """Track experiments in git: each training run is one commit with one tag.
 
-    REF is an experiment: exp-5, 5, a commit prefix, @ (the latest), @~1 (the one before), best:rmse, worst:rmse.
+    REF is an experiment: exp-5, 5, a commit prefix, @ (the latest), @~1 (the one before),
+    best:rmse, worst:rmse.
 
     \b
     To begin, in any git repository:
@@ -117,20 +139,24 @@ def cli(folder: str | None, no_pager: bool) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such experiment."""
+    """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such
+    experiment."""
     warnings.showwarning = _warned
     if "_GITEXP_COMPLETE" in os.environ:
         from gitexp.cli import shells
 
         shells.register()
     try:
-        result = cli.main(args=None if args is None else [*args], prog_name="gitexp", standalone_mode=False)
+        result = cli.main(
+            args=None if args is None else [*args], prog_name="gitexp", standalone_mode=False
+        )
         code = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except click.exceptions.Exit as done:
         code = done.exit_code
     except click.ClickException as error:
-        if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command, as click 8.2 says it: the help of many lines
+        # a group without a command, as click 8.2 says it: the help of many lines
+        if type(error).__name__ == "NoArgsIsHelpError":
             click.echo(error.format_message(), err=True)
             code = error.exit_code
         else:
@@ -147,17 +173,32 @@ def main(args: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _warned(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: str | None = None) -> None:
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
     """Show a warning of ours as a line, without the place in our code that it comes from."""
     text = str(message)
-    shown = f"{text}\n" if text.startswith("gitexp: ") else warnings.formatwarning(message, category, filename, lineno, line)
+    shown = (
+        f"{text}\n"
+        if text.startswith("gitexp: ")
+        else warnings.formatwarning(message, category, filename, lineno, line)
+    )
     (file or sys.stderr).write(shown)
 
 
 def _help_of(error: click.ClickException) -> str:
     """Return where to read on, for what click says without a next step."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return f" Help: {context.command_path} --help" if context and context.parent and "--help" not in error.format_message() else ""
+    return (
+        f" Help: {context.command_path} --help"
+        if context and context.parent and "--help" not in error.format_message()
+        else ""
+    )
 
 
 def _said(text: str, code: int) -> int:
@@ -171,4 +212,6 @@ def _unexpected(error: Exception) -> int:
 
         traceback.print_exc()
     kind: Any = type(error).__name__
-    return _said(f"internal error, please report it: {kind}: {error} (GITEXP_DEBUG=1 shows where)", 70)
+    return _said(
+        f"internal error, please report it: {kind}: {error} (GITEXP_DEBUG=1 shows where)", 70
+    )

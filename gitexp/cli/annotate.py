@@ -1,4 +1,5 @@
-"""``gitexp label``, ``note`` and ``rm``: what people do to an experiment afterwards. Its commit never changes."""
+"""``gitexp label``, ``note`` and ``rm``: what people do to an experiment afterwards. Its commit
+never changes."""
 
 from __future__ import annotations
 
@@ -16,12 +17,25 @@ class _Signed(click.Command):
     """Lets ``-word`` stand among the arguments, which click would read as a cluster of options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        signed = [f"--remove={word[1:]}" if word[:1] == "-" and word not in ("-h", "-") and word[:2] != "--" else word for word in args]
+        signed = [
+            (
+                f"--remove={word[1:]}"
+                if word[:1] == "-" and word not in ("-h", "-") and word[:2] != "--"
+                else word
+            )
+            for word in args
+        ]
         return super().parse_args(ctx, signed)
 
 
 @click.command("label", cls=_Signed)
-@click.argument("words", nargs=-1, required=True, metavar="REF... [+LABEL]... [-LABEL]...", shell_complete=completion.refs)
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="REF... [+LABEL]... [-LABEL]...",
+    shell_complete=completion.refs,
+)
 @click.option("--remove", multiple=True, metavar="LABEL", help="The same as -LABEL.")
 def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
     """Add labels (+LABEL) to experiments, or remove them (-LABEL).
@@ -47,16 +61,24 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
         found = reference.resolve_many(index, refs, settings)
     except NotFoundError as error:
         if len(refs) > 1 and not add and not drop:  # a label, most likely
-            raise NotFoundError(f"{str(error).partition('. ')[0]}; to add a label: gitexp label {refs[0]} +{refs[-1]}") from None
+            raise NotFoundError(
+                f"{str(error).partition('. ')[0]}; to add a label: gitexp label {refs[0]}"
+                f" +{refs[-1]}"
+            ) from None
         raise
     for item in found:
         for word in drop:
             if word not in item.labels:
                 output.say(f"{item.name} has no label '{word}'")
-        changes = (*(f"+{word}" for word in add if word not in item.labels), *(f"-{word}" for word in drop if word in item.labels))
+        changes = (
+            *(f"+{word}" for word in add if word not in item.labels),
+            *(f"-{word}" for word in drop if word in item.labels),
+        )
         if changes:
             todo.setdefault(changes, []).append(item.id)
-        lines.append(f"{item.name}: {', '.join(notes.Notes(changes).labels(item.labels)) or '(no labels)'}")
+        lines.append(
+            f"{item.name}: {', '.join(notes.Notes(changes).labels(item.labels)) or '(no labels)'}"
+        )
     for changes, commits in todo.items():
         notes.add(repo, commits, [{"label": change} for change in changes])
     click.echo("\n".join(map(output.clean, lines)))
@@ -65,7 +87,13 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
 @click.command("note")
 @click.argument("ref", shell_complete=completion.refs)
 @click.argument("text", nargs=-1)
-@click.option("--file", "-F", "file", type=click.File("rb"), help="Read the text from this file; - is standard input.")
+@click.option(
+    "--file",
+    "-F",
+    "file",
+    type=click.File("rb"),
+    help="Read the text from this file; - is standard input.",
+)
 def note_command(ref: str, text: tuple[str, ...], file: BinaryIO | None) -> None:
     """Add a note to the experiment REF.
 
@@ -90,8 +118,8 @@ def note_command(ref: str, text: tuple[str, ...], file: BinaryIO | None) -> None
 def rm_command(refs: tuple[str, ...]) -> None:
     """Take the tags of experiments away, so that they are listed no more.
 
-    Their commits stay: for ever where a branch holds them, else until git collects them (weeks). Prints the commands that
-    bring the tags back. Other clones and remotes keep theirs.
+    Their commits stay: for ever where a branch holds them, else until git collects them (weeks).
+    Prints the commands that bring the tags back. Other clones and remotes keep theirs.
 
     \b
     Example:
@@ -102,7 +130,9 @@ def rm_command(refs: tuple[str, ...]) -> None:
     mine = repo.refs(*(f"refs/tags/{item.name}" for item in found))
     for item in found:
         if f"refs/tags/{item.name}" not in mine:
-            raise UsageError(f"{item.name} lies on a remote and has no tag of its own here; nothing was removed")
+            raise UsageError(
+                f"{item.name} lies on a remote and has no tag of its own here; nothing was removed"
+            )
     for item in found:
         undo = record.remove(repo, item)
         output.say(f"removed {item.name}; to bring it back:")

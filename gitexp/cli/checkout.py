@@ -14,21 +14,38 @@ from gitexp.store import checkout, reference
 
 @click.command("checkout")
 @click.argument("ref", shell_complete=completion.refs)
-@click.option("-b", "branch", metavar="BRANCH", help="Create a branch there; else HEAD is detached.")
-@click.option("--stash", is_flag=True, help="Put work that is in the way aside with git stash, and say how to get it back.")
 @click.option(
-    "--worktree", type=click.Path(path_type=Path), metavar="DIR", help="Check out into a folder of its own; this one stays as it is."
+    "-b", "branch", metavar="BRANCH", help="Create a branch there; else HEAD is detached."
+)
+@click.option(
+    "--stash",
+    is_flag=True,
+    help="Put work that is in the way aside with git stash, and say how to get it back.",
+)
+@click.option(
+    "--worktree",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Check out into a folder of its own; this one stays as it is.",
 )
 @click.option("--params-only", is_flag=True, help="Take its params file, and nothing else.")
-@click.option("--code-only", is_flag=True, help="Take its code without the results; HEAD stays where it is.")
+@click.option(
+    "--code-only", is_flag=True, help="Take its code without the results; HEAD stays where it is."
+)
 @click.option("--no-data", is_flag=True, help="Leave data that DVC tracks as it is.")
 def checkout_command(
-    ref: str, branch: str | None, stash: bool, worktree: Path | None, params_only: bool, code_only: bool, no_data: bool
+    ref: str,
+    branch: str | None,
+    stash: bool,
+    worktree: Path | None,
+    params_only: bool,
+    code_only: bool,
+    no_data: bool,
 ) -> None:
     """Be at the experiment REF again: its code, params and results, and the data that DVC tracks.
 
-    Never loses work: changes that are not committed stop it. Params and metrics that are recorded in some experiment do
-    not count as such. Prints the line that undoes it.
+    Never loses work: changes that are not committed stop it. Params and metrics that are recorded
+    in some experiment do not count as such. Prints the line that undoes it.
 
     \b
     Examples:
@@ -40,7 +57,10 @@ def checkout_command(
     if params_only + code_only + bool(worktree) > 1:
         raise UsageError("choose one of --worktree, --params-only and --code-only")
     if branch and (params_only or code_only):
-        raise UsageError("-b creates a branch at the whole experiment; leave it or --params-only and --code-only out")
+        raise UsageError(
+            "-b creates a branch at the whole experiment; leave it or --params-only and"
+            " --code-only out"
+        )
     if stash and worktree:
         raise UsageError("--worktree leaves this work tree as it is; there is nothing to --stash")
     repo, settings, index = opened()

@@ -1,4 +1,5 @@
-"""Experiments measured against each other: ``gitexp compare``, ``gitexp leaderboard`` and ``gitexp gate``."""
+"""Experiments measured against each other: ``gitexp compare``, ``gitexp leaderboard`` and ``gitexp
+gate``."""
 
 from __future__ import annotations
 
@@ -22,15 +23,17 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 
 
 @click.command("compare")
-@click.argument("refs", nargs=-1, required=True, metavar="REF REF...", shell_complete=completion.refs)
+@click.argument(
+    "refs", nargs=-1, required=True, metavar="REF REF...", shell_complete=completion.refs
+)
 @click.option("--same", is_flag=True, help="Show what is the same in all, too.")
 @output.output_options
 @pager.paged
 def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None:
     """Show experiments side by side: what differs between them, one column each.
 
-    The best value of each metric is marked with a star where it is known which way is better. For the code, see gitexp diff;
-    for more of everything, gitexp report.
+    The best value of each metric is marked with a star where it is known which way is better. For
+    the code, see gitexp diff; for more of everything, gitexp report.
 
     \b
     Examples:
@@ -43,12 +46,18 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
         raise UsageError("to compare takes two experiments or more: gitexp compare exp-3 exp-7")
     keys = [query.attribute(name) for name in _ABOUT]
     keys += [
-        Key(kind, name) for kind in ("params", "metrics") for name in dict.fromkeys(name for item in found for name in getattr(item, kind))
+        Key(kind, name)
+        for kind in ("params", "metrics")
+        for name in dict.fromkeys(name for item in found for name in getattr(item, kind))
     ]
     differing = [key for key in keys if same or len({repr(key.of(item)) for item in found}) > 1]
     names = [item.name for item in found]
     if form in ("json", "csv"):
-        output.print_records(form, ["key", *names], [[key.full, *(_plain(key.of(item)) for item in found)] for key in differing])
+        output.print_records(
+            form,
+            ["key", *names],
+            [[key.full, *(_plain(key.of(item)) for item in found)] for key in differing],
+        )
         return
     rows = [[key.name, *_shown(key, found, settings)] for key in differing]
     if form == "md":
@@ -57,7 +66,8 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
         click.echo(
             "\n".join(
                 output.text_table(
-                    ["", *map(output.clean, names)], _with_titles(differing, [[output.clean(cell) for cell in row] for row in rows])
+                    ["", *map(output.clean, names)],
+                    _with_titles(differing, [[output.clean(cell) for cell in row] for row in rows]),
                 )
             )
         )
@@ -67,17 +77,47 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
 
 @click.command("leaderboard")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--metric", "-m", metavar="METRIC", required=True, shell_complete=completion.metrics, help="The metric to rank by.")
-@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many places there are.")
-@click.option("--all", "-a", "everybody", is_flag=True, help="Everybody's experiments, those on remotes included.")
-@click.option("--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date.")
+@click.option(
+    "--metric",
+    "-m",
+    metavar="METRIC",
+    required=True,
+    shell_complete=completion.metrics,
+    help="The metric to rank by.",
+)
+@click.option(
+    "--where",
+    "-w",
+    metavar="CONDITION",
+    shell_complete=completion.keys,
+    help="Only those for which it holds.",
+)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="How many places there are.",
+)
+@click.option(
+    "--all",
+    "-a",
+    "everybody",
+    is_flag=True,
+    help="Everybody's experiments, those on remotes included.",
+)
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
+)
 @pager.paged
-def leaderboard_command(file: Path | None, metric: str, where: str | None, limit: int, everybody: bool, check: bool) -> None:
+def leaderboard_command(
+    file: Path | None, metric: str, where: str | None, limit: int, everybody: bool, check: bool
+) -> None:
     """Keep a table of the best experiments up to date in FILE, or print it.
 
-    The table stands between two comments, <!-- gitexp:leaderboard METRIC --> and <!-- /gitexp:leaderboard -->. Put them
-    where it should be; a file without them gets it at its end.
+    The table stands between two comments, <!-- gitexp:leaderboard METRIC --> and <!--
+    /gitexp:leaderboard -->. Put them where it should be; a file without them gets it at its end.
 
     \b
     Examples:
@@ -91,7 +131,8 @@ def leaderboard_command(file: Path | None, metric: str, where: str | None, limit
     way = metrics.direction(name, settings.metrics)
     if way is None:
         raise UsageError(
-            f'is a higher or a lower \'{name}\' better? Set it: [tool.gitexp.metrics] in pyproject.toml, "{name}" = "min" or "max"'
+            f"is a higher or a lower '{name}' better? Set it: [tool.gitexp.metrics] in"
+            f' pyproject.toml, "{name}" = "min" or "max"'
         )
     having = [
         item
@@ -109,23 +150,47 @@ def leaderboard_command(file: Path | None, metric: str, where: str | None, limit
     new = leaderboard.replaced(text, name, board)
     if check:
         if new != text:
-            raise GateError(f"the leaderboard in {file} is out of date; to bring it up to date: gitexp leaderboard --metric {name} {file}")
+            raise GateError(
+                f"the leaderboard in {file} is out of date; to bring it up to date: gitexp"
+                f" leaderboard --metric {name} {file}"
+            )
         return
     if new != text:
         write_file(file, new.encode())
-    output.say(f"{file} is up to date" if new == text else f"wrote the leaderboard of {name} into {file}")
+    output.say(
+        f"{file} is up to date" if new == text else f"wrote the leaderboard of {name} into {file}"
+    )
 
 
 @click.command("gate")
 @click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
-@click.option("--metric", "-m", metavar="METRIC", required=True, shell_complete=completion.metrics, help="The metric that counts.")
-@click.option("--against", metavar="REF|BRANCH", help="What it is measured against: an experiment, or the newest in a branch's history.")
 @click.option(
-    "--max-regression", metavar="AMOUNT", default="0", show_default=True, help="How much worse it may be: 1%, or an amount like 0.02."
+    "--metric",
+    "-m",
+    metavar="METRIC",
+    required=True,
+    shell_complete=completion.metrics,
+    help="The metric that counts.",
+)
+@click.option(
+    "--against",
+    metavar="REF|BRANCH",
+    help="What it is measured against: an experiment, or the newest in a branch's history.",
+)
+@click.option(
+    "--max-regression",
+    metavar="AMOUNT",
+    default="0",
+    show_default=True,
+    help="How much worse it may be: 1%, or an amount like 0.02.",
 )
 @click.option("--min", "low", type=float, metavar="VALUE", help="Fail below this value.")
 @click.option("--max", "high", type=float, metavar="VALUE", help="Fail above this value.")
-@click.option("--direction", type=click.Choice(["min", "max"]), help="Which way is better, where neither settings nor name say it.")
+@click.option(
+    "--direction",
+    type=click.Choice(["min", "max"]),
+    help="Which way is better, where neither settings nor name say it.",
+)
 @output.output_options
 def gate_command(
     ref: str | None,
@@ -149,11 +214,15 @@ def gate_command(
     from gitexp.compare import gate
 
     if against is None and low is None and high is None:
-        raise UsageError("a gate needs something to hold against: --against REF, --min VALUE or --max VALUE")
+        raise UsageError(
+            "a gate needs something to hold against: --against REF, --min VALUE or --max VALUE"
+        )
     allowance = gate.parse_allowance(max_regression)
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
-    candidate = reference.resolve(index, ref, settings) if ref else gate.candidate_of(index, name, against)
+    candidate = (
+        reference.resolve(index, ref, settings) if ref else gate.candidate_of(index, name, against)
+    )
     baseline = gate.baseline_of(index, against, name, candidate, settings) if against else None
     way = direction or metrics.direction(name, settings.metrics)
     verdict = gate.check(name, way, candidate, baseline, allowance, low, high)
@@ -162,9 +231,15 @@ def gate_command(
         output.print_records(form, headers, [(*verdict[:6], not verdict.failures)])
     elif not verdict.failures:
         against_text = f", {verdict.baseline} has {verdict.before:.6g}" if baseline else ""
-        click.echo(output.clean(f"passed: {verdict.name} has {name}={verdict.value:.6g}{against_text}"))
+        click.echo(
+            output.clean(f"passed: {verdict.name} has {name}={verdict.value:.6g}{against_text}")
+        )
     if verdict.failures:
-        raise GateError(output.clean(f"{verdict.name} has {name}={verdict.value:.6g}: {'; '.join(verdict.failures)}"))
+        raise GateError(
+            output.clean(
+                f"{verdict.name} has {name}={verdict.value:.6g}: {'; '.join(verdict.failures)}"
+            )
+        )
 
 
 def _board(experiments: Sequence[Experiment], metric: str) -> str:
@@ -201,7 +276,10 @@ def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> l
     way = metrics.direction(key.name, settings.metrics) if key.family == "metrics" else None
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
-    return [f"{output.number(value)} ★" if best is not None and value == best else output.number(value) for value in values]
+    return [
+        f"{output.number(value)} ★" if best is not None and value == best else output.number(value)
+        for value in values
+    ]
 
 
 def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -215,4 +293,10 @@ def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[lis
 
 
 def _plain(value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else list(value) if isinstance(value, tuple) else value
+    return (
+        value.isoformat()
+        if hasattr(value, "isoformat")
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+    )

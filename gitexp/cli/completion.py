@@ -1,4 +1,5 @@
-"""What the shell offers at TAB: names of experiments, params and metrics, read from the index. Errors offer nothing."""
+"""What the shell offers at TAB: names of experiments, params and metrics, read from the index.
+Errors offer nothing."""
 
 from __future__ import annotations
 
@@ -29,19 +30,30 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     if match := re.match(r"(best|worst):", word):
         found = [_item(f"{match[0]}{name}") for name in index.keys("metrics")]
     else:
-        named = index.select("substr(ref.name, 1, ?) = ?", [len(word), word], limit=_NEWEST, everybody="/" in word)
+        named = index.select(
+            "substr(ref.name, 1, ?) = ?", [len(word), word], limit=_NEWEST, everybody="/" in word
+        )
         found = [_item(item.name, help=_about(item)) for item in named]
         heads = ("best:", "worst:")
         if word and any(head.startswith(word) for head in heads):
             found += [_item(f"{head}{name}") for head in heads for name in index.keys("metrics")]
         else:
             found += map(_item, heads)
-    return [_item(f"{head}{dots}{item.value}", help=item.help) for item in found if item.value.startswith(word)]
+    return [
+        _item(f"{head}{dots}{item.value}", help=item.help)
+        for item in found
+        if item.value.startswith(word)
+    ]
 
 
 def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the last name of a ``--where``, ``--sort`` or list of columns: attributes, metrics and params."""
-    return _names(ctx, incomplete, lambda index: [*query.ATTRIBUTES, *index.keys("metrics"), *index.keys("params")])
+    """Complete the last name of a ``--where``, ``--sort`` or list of columns: attributes, metrics
+    and params."""
+    return _names(
+        ctx,
+        incomplete,
+        lambda index: [*query.ATTRIBUTES, *index.keys("metrics"), *index.keys("params")],
+    )
 
 
 def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -49,12 +61,19 @@ def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return _names(ctx, incomplete, lambda index: index.keys("metrics"))
 
 
-def given_params(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def given_params(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Complete the name in K=V with the params of former experiments."""
-    return [_item(f"{item.value}=") for item in _names(ctx, incomplete, lambda index: index.keys("params"))]
+    return [
+        _item(f"{item.value}=")
+        for item in _names(ctx, incomplete, lambda index: index.keys("params"))
+    ]
 
 
-def given_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def given_metrics(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Complete the name in K=V with the metrics of former experiments."""
     return [_item(f"{item.value}=") for item in metrics(ctx, param, incomplete)]
 
@@ -68,7 +87,9 @@ def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return [_item(name) for name in names if name.startswith(incomplete)]
 
 
-def remotes_or_refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def remotes_or_refs(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Complete where the remote may be left out: [REMOTE] [REF]..."""
     return remotes(ctx, param, incomplete) + refs(ctx, param, incomplete)
 
@@ -78,12 +99,16 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [_item(incomplete, type="file")]
 
 
-def refs_or_metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def refs_or_metrics(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
     """Complete where both can stand: REF... METRIC."""
     return metrics(ctx, param, incomplete) + refs(ctx, param, incomplete)
 
 
-def _names(ctx: click.Context, incomplete: str, known: Callable[[Index], list[str]]) -> list[CompletionItem]:
+def _names(
+    ctx: click.Context, incomplete: str, known: Callable[[Index], list[str]]
+) -> list[CompletionItem]:
     index = _index(ctx)
     start = re.match(r"(.*[\s,(])?", incomplete, re.DOTALL)
     head = start[0] if start else ""
@@ -103,7 +128,11 @@ def _folder(ctx: click.Context) -> str:
 
 
 def _about(experiment: Experiment) -> str:
-    return " ".join(char for char in experiment.subject.removeprefix(f"{experiment.name}: ").split() if char.isprintable())[:60]
+    return " ".join(
+        char
+        for char in experiment.subject.removeprefix(f"{experiment.name}: ").split()
+        if char.isprintable()
+    )[:60]
 
 
 def _item(value: str, **more: Any) -> CompletionItem[Any]:

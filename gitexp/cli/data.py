@@ -14,11 +14,23 @@ from gitexp.repo.dvc_status import Stale, Talk
 
 def talk() -> Talk:
     """Return how to talk with the user, who is asked only at a terminal."""
-    return Talk(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None, lambda text: output.say(output.clean(text)))
+    return Talk(
+        _ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
+        lambda text: output.say(output.clean(text)),
+    )
 
 
 def _ask(found: Sequence[Stale]) -> bool:
-    output.say(f"changed since the last dvc commit: {output.clean(listed(item.path for item in found))}")
-    said = click.confirm("Run `dvc commit` for changed data before each recording? (asked once)", default=True, err=True)
-    output.say(f"kept for this clone; to say it for everybody, or otherwise: dvc_commit = {'true' if said else 'false'} in .gitexp.toml")
+    output.say(
+        f"changed since the last dvc commit: {output.clean(listed(item.path for item in found))}"
+    )
+    said = click.confirm(
+        "Run `dvc commit` for changed data before each recording? (asked once)",
+        default=True,
+        err=True,
+    )
+    output.say(
+        "kept for this clone; to say it for everybody, or otherwise: dvc_commit ="
+        f" {'true' if said else 'false'} in .gitexp.toml"
+    )
     return said

@@ -32,15 +32,32 @@ Row = tuple[str, ...]
 @click.command("diff")
 @click.argument("a", default="@", required=False, metavar="[A]", shell_complete=completion.refs)
 @click.argument("b", required=False, metavar="[B]", shell_complete=completion.refs)
-@click.option("--code", is_flag=True, help="Print the code's difference as a patch, and nothing else.")
 @click.option(
-    "--path", "paths", multiple=True, metavar="PATH", help="Limit the code to this file or folder, from the top of the repository."
+    "--code", is_flag=True, help="Print the code's difference as a patch, and nothing else."
 )
-@click.option("--all", "everything", is_flag=True, help="Show the params and metrics that are equal, too.")
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
-@click.option("--cells", is_flag=True, help="Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size).")
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write it as an HTML page (a report of the two)."
+    "--path",
+    "paths",
+    multiple=True,
+    metavar="PATH",
+    help="Limit the code to this file or folder, from the top of the repository.",
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Show the params and metrics that are equal, too."
+)
+@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
+@click.option(
+    "--cells",
+    is_flag=True,
+    help=(
+        "Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size)."
+    ),
+)
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write it as an HTML page (a report of the two).",
 )
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 @click.option("--md", "form", flag_value="md", help="Print Markdown.")
@@ -56,9 +73,11 @@ def diff_command(
     html: Path | None,
     form: str | None,
 ) -> int:
-    """Show what differs between the experiments A and B: params, metrics, code, packages, data and command.
+    """Show what differs between the experiments A and B: params, metrics, code, packages, data and
+    command.
 
-    Without B the other side is the work tree as it is now; without A, too, it is compared with the latest experiment.
+    Without B the other side is the work tree as it is now; without A, too, it is compared with the
+    latest experiment.
 
     \b
     Examples:
@@ -79,9 +98,21 @@ def diff_command(
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":
-        output.print_json({name: value for name, value in asdict(found).items() if everything or not name.startswith("same_")})
+        output.print_json(
+            {
+                name: value
+                for name, value in asdict(found).items()
+                if everything or not name.startswith("same_")
+            }
+        )
     else:
-        click.echo("\n".join(_markdown(found, everything) if form == "md" else _text(found, one, other, everything)))
+        click.echo(
+            "\n".join(
+                _markdown(found, everything)
+                if form == "md"
+                else _text(found, one, other, everything)
+            )
+        )
     if cells and other and not form:
         _print_cells(repo, one, other, found)
     for path, why in found.left_out:
@@ -89,20 +120,37 @@ def diff_command(
     return int(exit_code and found.differs)
 
 
-def _write_html(repo: Repo, settings: Settings, one: Experiment, other: Experiment | None, path: Path) -> None:
+def _write_html(
+    repo: Repo, settings: Settings, one: Experiment, other: Experiment | None, path: Path
+) -> None:
     from gitexp.cli.report import pair_address, write_page
 
     if other is None:
-        raise UsageError("--html compares two experiments, and the work tree is none; name both: gitexp diff exp-3 exp-7 --html FILE")
-    write_page(repo, settings, [one, other], path, f"{one.name} → {other.name}", pair_address(one, other))
+        raise UsageError(
+            "--html compares two experiments, and the work tree is none; name both: gitexp diff"
+            " exp-3 exp-7 --html FILE"
+        )
+    write_page(
+        repo, settings, [one, other], path, f"{one.name} → {other.name}", pair_address(one, other)
+    )
     output.say(f"wrote {path}")
 
 
 def _print_cells(repo: Repo, one: Experiment, other: Experiment, found: Diff) -> None:
     from gitexp.report import file_diffs as cells
 
-    for path, lines in cells.described(repo, one.id, other.id, [item.path for item in (*found.code, *found.artifacts)]):
-        click.echo("\n".join(["", output.styled(output.clean(path), bold=True), *(f"  {output.clean(line)}" for line in lines)]))
+    for path, lines in cells.described(
+        repo, one.id, other.id, [item.path for item in (*found.code, *found.artifacts)]
+    ):
+        click.echo(
+            "\n".join(
+                [
+                    "",
+                    output.styled(output.clean(path), bold=True),
+                    *(f"  {output.clean(line)}" for line in lines),
+                ]
+            )
+        )
 
 
 def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
@@ -113,7 +161,9 @@ def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
     return first or "@", second or None
 
 
-def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bool) -> Iterator[str]:
+def _text(
+    found: Diff, one: Experiment, other: Experiment | None, everything: bool
+) -> Iterator[str]:
     names = [f"{side.name} ({side.short})" if side else diff.WORK_TREE for side in (one, other)]
     yield output.clean(" -> ".join(names))
     if not found.differs:
@@ -122,7 +172,10 @@ def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bo
         from tabulate import tabulate
 
         cells = [[output.clean(cell) for cell in row] for row in rows]
-        right = [(title == "metrics" and 0 < at < 5) or header in ("+", "-") for at, header in enumerate(headers)]
+        right = [
+            (title == "metrics" and 0 < at < 5) or header in ("+", "-")
+            for at, header in enumerate(headers)
+        ]
         yield ""
         yield output.styled(title, bold=True)
         table = tabulate(
@@ -132,14 +185,21 @@ def _text(found: Diff, one: Experiment, other: Experiment | None, everything: bo
             disable_numparse=True,
             colalign=["right" if side else "left" for side in right],
         )
-        yield from (f"  {_judged(line) if title == 'metrics' else line}".rstrip() for line in table.splitlines())
+        yield from (
+            f"  {_judged(line) if title == 'metrics' else line}".rstrip()
+            for line in table.splitlines()
+        )
 
 
 def _judged(line: str) -> str:
     """Colour the last word of a metric's line."""
     head, word = line.rsplit(None, 1)[0], line.rsplit(None, 1)[-1]
     colour = {"better": "green", "worse": "red"}.get(word)
-    return line[: len(head)] + line[len(head) :].replace(word, output.styled(word, fg=colour)) if colour else line
+    return (
+        line[: len(head)] + line[len(head) :].replace(word, output.styled(word, fg=colour))
+        if colour
+        else line
+    )
 
 
 def _markdown(found: Diff, everything: bool) -> Iterator[str]:
@@ -147,65 +207,134 @@ def _markdown(found: Diff, everything: bool) -> Iterator[str]:
     if not found.differs:
         yield from ("", "No difference.")
     for title, headers, rows in _sections(found, everything, full=True):
-        yield from ("", f"### {title.capitalize()}", "", output.markdown(headers, [[_escaped(cell) for cell in row] for row in rows]))
+        yield from (
+            "",
+            f"### {title.capitalize()}",
+            "",
+            output.markdown(headers, [[_escaped(cell) for cell in row] for row in rows]),
+        )
 
 
 def _escaped(text: str) -> str:
     return output.clean(text).replace("<", "&lt;")
 
 
-def _sections(found: Diff, everything: bool, full: bool = False) -> Iterator[tuple[str, Row, list[Row]]]:
+def _sections(
+    found: Diff, everything: bool, full: bool = False
+) -> Iterator[tuple[str, Row, list[Row]]]:
     """Yield ``(title, headers, rows)`` of what differs."""
     sides = (found.a, found.b)
-    same_params = [(name, value, value) for name, value in found.same_params.items()] if everything else []
-    same_metrics = [MetricChange(name, value, value, 0, None, None) for name, value in found.same_metrics.items()] if everything else []
-    params = [(item.name, item.a, item.b, item.kind) for item in found.params] + [(*item, "same") for item in same_params]
+    same_params = (
+        [(name, value, value) for name, value in found.same_params.items()] if everything else []
+    )
+    same_metrics = (
+        [
+            MetricChange(name, value, value, 0, None, None)
+            for name, value in found.same_metrics.items()
+        ]
+        if everything
+        else []
+    )
+    params = [(item.name, item.a, item.b, item.kind) for item in found.params] + [
+        (*item, "same") for item in same_params
+    ]
     packages = [(item.name, item.a, item.b, item.kind) for item in found.environment]
     if params:
         yield "params", ("", *sides, ""), [_change_row(*item, full) for item in params]
     if found.metrics or same_metrics:
-        yield "metrics", ("", *sides, "difference", "%", ""), [_metric_row(item, full) for item in (*found.metrics, *same_metrics)]
+        yield (
+            "metrics",
+            ("", *sides, "difference", "%", ""),
+            [_metric_row(item, full) for item in (*found.metrics, *same_metrics)],
+        )
     for title, files in (("code", found.code), ("artifacts", found.artifacts)):
         if files:
             yield title, ("", "file", "+", "-"), [_file_row(item) for item in files]
     if found.data:
-        yield "data", ("", "file or folder", *sides, "", ""), [_data_row(item) for item in found.data]
+        yield (
+            "data",
+            ("", "file or folder", *sides, "", ""),
+            [_data_row(item) for item in found.data],
+        )
     if packages:
         yield "environment", ("", *sides, ""), [_change_row(*item, full) for item in packages]
     if found.command:
-        yield "command", ("", ""), [(name, command or "(none)") for name, command in zip(sides, found.command)]
+        yield (
+            "command",
+            ("", ""),
+            [(name, command or "(none)") for name, command in zip(sides, found.command)],
+        )
 
 
 def _change_row(name: str, a: Any, b: Any, kind: str, full: bool) -> Row:
     old, new = _distinct(a, b, full or kind != "changed")
-    return name, "" if kind == "added" else old, "" if kind == "removed" else new, "" if kind == "changed" else kind
+    return (
+        name,
+        "" if kind == "added" else old,
+        "" if kind == "removed" else new,
+        "" if kind == "changed" else kind,
+    )
 
 
 def _metric_row(item: MetricChange, full: bool) -> Row:
     old, new = _distinct(item.a, item.b, full)
-    missing = "added" if item.a is None else "removed" if item.b is None else "same" if diff.same(item.a, item.b) else ""
+    missing = (
+        "added"
+        if item.a is None
+        else "removed"
+        if item.b is None
+        else "same"
+        if diff.same(item.a, item.b)
+        else ""
+    )
     judged = {True: "better", False: "worse", None: missing}[item.better]
-    by = "" if item.difference is None or missing else f"{item.difference:+}" if full else f"{item.difference:+.4g}"
-    percent = "" if item.percent is None else f"{item.percent:+.2f}%" if abs(item.percent) < 1000 else f"{item.percent:+.2g}%"
-    return item.name, "" if item.a is None else old, "" if item.b is None else new, by, percent, judged
+    by = (
+        ""
+        if item.difference is None or missing
+        else f"{item.difference:+}"
+        if full
+        else f"{item.difference:+.4g}"
+    )
+    percent = (
+        ""
+        if item.percent is None
+        else f"{item.percent:+.2f}%"
+        if abs(item.percent) < 1000
+        else f"{item.percent:+.2g}%"
+    )
+    return (
+        item.name,
+        "" if item.a is None else old,
+        "" if item.b is None else new,
+        by,
+        percent,
+        judged,
+    )
 
 
 def _distinct(a: Any, b: Any, full: bool) -> tuple[str, str]:
     """Return two values for people: rounded where that does not make them look alike."""
     if full:
         return _spelt(a), _spelt(b)
-    old, new = ((output.number(value) if type(value) is float else _cut(_spelt(value))) for value in (a, b))
+    old, new = (
+        (output.number(value) if type(value) is float else _cut(_spelt(value))) for value in (a, b)
+    )
     return (old, new) if old != new else (_spelt(a), _spelt(b))
 
 
 def _spelt(value: Any) -> str:
-    """Return a param as YAML would have it: null and true, and text in quotes where it would read as something else."""
+    """Return a param as YAML would have it: null and true, and text in quotes where it would read
+    as something else."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, str):
         from gitexp.formats import params
 
-        return value if isinstance(params.parse_value(value), str) and value.strip() == value else repr(value)
+        return (
+            value
+            if isinstance(params.parse_value(value), str) and value.strip() == value
+            else repr(value)
+        )
     return output.exact(value)
 
 
@@ -222,15 +351,24 @@ def _file_row(item: FileChange) -> Row:
 
 def _data_row(item: DataChange) -> Row:
     sides = [
-        "" if oid is None else ", ".join(filter(None, [_amount(size, files), oid.removeprefix("md5:")[:8]]))
-        for oid, size, files in ((item.a, item.size_a, item.files_a), (item.b, item.size_b, item.files_b))
+        (
+            ""
+            if oid is None
+            else ", ".join(filter(None, [_amount(size, files), oid.removeprefix("md5:")[:8]]))
+        )
+        for oid, size, files in (
+            (item.a, item.size_a, item.files_a),
+            (item.b, item.size_b, item.files_b),
+        )
     ]
     named = [
         *(f"+{path}" for path in item.added or ()),
         *(f"-{path}" for path in item.removed or ()),
         *(f"~{path}" for path in item.changed or ()),
     ]
-    inside = ", ".join(named[:_MOST_FILES]) + (f" and {len(named) - _MOST_FILES:,} more files" if len(named) > _MOST_FILES else "")
+    inside = ", ".join(named[:_MOST_FILES]) + (
+        f" and {len(named) - _MOST_FILES:,} more files" if len(named) > _MOST_FILES else ""
+    )
     by = (
         f"{(item.size_b or 0) - (item.size_a or 0):+,} bytes"
         if item.a and item.b and item.size_a is not None and item.size_b is not None
@@ -251,11 +389,28 @@ def _print_patch(patch: bytes) -> None:
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(patch)
     elif patch:
-        click.echo("\n".join(_coloured(patch.decode("utf-8", "replace").removesuffix("\n").split("\n"))))
+        click.echo(
+            "\n".join(_coloured(patch.decode("utf-8", "replace").removesuffix("\n").split("\n")))
+        )
 
 
 def _coloured(lines: Sequence[str]) -> Iterable[str]:
     for line in lines:
         text = output.clean(line.replace("\t", "    "))
-        headline = line.startswith(("diff ", "index ", "--- ", "+++ ", "new file", "deleted file", "rename ", "similarity "))
-        yield (output.styled(text, bold=True) if headline else output.styled(text, fg=_COLOURS.get(line[:1])))
+        headline = line.startswith(
+            (
+                "diff ",
+                "index ",
+                "--- ",
+                "+++ ",
+                "new file",
+                "deleted file",
+                "rename ",
+                "similarity ",
+            )
+        )
+        yield (
+            output.styled(text, bold=True)
+            if headline
+            else output.styled(text, fg=_COLOURS.get(line[:1]))
+        )

@@ -43,9 +43,23 @@ def export_command() -> None:
 def _file_options(function: Command) -> Command:
     """Give a command ``--metrics``, ``--output`` and ``--force``."""
     for option in (
-        click.option("--force", "-f", is_flag=True, help="Write over a file that is there already."),
-        click.option("--output", "-o", "target", type=click.Path(path_type=Path), help="The file to write (default: standard output)."),
-        click.option("--metrics", "-m", "points", is_flag=True, help="Every value that was ever logged, not the last ones alone."),
+        click.option(
+            "--force", "-f", is_flag=True, help="Write over a file that is there already."
+        ),
+        click.option(
+            "--output",
+            "-o",
+            "target",
+            type=click.Path(path_type=Path),
+            help="The file to write (default: standard output).",
+        ),
+        click.option(
+            "--metrics",
+            "-m",
+            "points",
+            is_flag=True,
+            help="Every value that was ever logged, not the last ones alone.",
+        ),
     ):
         function = option(function)
     return function
@@ -55,12 +69,18 @@ def _file_options(function: Command) -> Command:
 @selection
 @_file_options
 def export_csv(
-    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool, points: bool, target: Path | None, force: bool
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    points: bool,
+    target: Path | None,
+    force: bool,
 ) -> int:
     """Write CSV: a row for each experiment, or with --metrics one for each logged value.
 
-    The columns are those of gitexp.experiments(), or name, id, metric, value, timestamp and step. Numbers keep their full
-    precision; times are UTC; lists are JSON.
+    The columns are those of gitexp.experiments(), or name, id, metric, value, timestamp and step.
+    Numbers keep their full precision; times are UTC; lists are JSON.
 
     \b
     Examples:
@@ -74,11 +94,15 @@ def export_csv(
         if points:
             writer.writerow(export.POINT)
             for item, (name, value, at, step) in export.points(repo, found, unread):
-                writer.writerow((item.name, item.id, name, repr(value), export.text(export.moment(at)), step))
+                writer.writerow(
+                    (item.name, item.id, name, repr(value), export.text(export.moment(at)), step)
+                )
         else:
             headers = export.columns(found)
             writer.writerow(headers)
-            writer.writerows([export.text(export.value(item, name)) for name in headers] for item in found)
+            writer.writerows(
+                [export.text(export.value(item, name)) for name in headers] for item in found
+            )
     return _said(found, target, unread)
 
 
@@ -86,12 +110,19 @@ def export_csv(
 @selection
 @_file_options
 def export_json(
-    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool, points: bool, target: Path | None, force: bool
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    points: bool,
+    target: Path | None,
+    force: bool,
 ) -> int:
     """Write JSON: a list with everything about each experiment, one on each line.
 
-    Params are nested as they were logged; labels, notes and files are there. With --metrics each has its whole history.
-    Numbers keep their full precision; NaN and infinities are the strings "nan", "inf" and "-inf".
+    Params are nested as they were logged; labels, notes and files are there. With --metrics each
+    has its whole history. Numbers keep their full precision; NaN and infinities are the strings
+    "nan", "inf" and "-inf".
 
     \b
     Example:
@@ -112,12 +143,18 @@ def export_json(
 @selection
 @_file_options
 def export_parquet(
-    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool, points: bool, target: Path | None, force: bool
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    points: bool,
+    target: Path | None,
+    force: bool,
 ) -> int:
     """Write Parquet, for DuckDB, pandas and the like: columns and rows as in CSV, with types.
 
-    Numbers are numbers, times are times, labels are lists. A param that is a number here and a text there is text. Needs
-    pip install 'gitexp[parquet]'.
+    Numbers are numbers, times are times, labels are lists. A param that is a number here and a text
+    there is text. Needs pip install 'gitexp[parquet]'.
 
     \b
     Examples:
@@ -125,7 +162,10 @@ def export_parquet(
       gitexp export parquet --metrics -o history.parquet
     """
     if target is None:
-        raise UsageError("Parquet is nothing for a terminal; say where to: gitexp export parquet -o experiments.parquet")
+        raise UsageError(
+            "Parquet is nothing for a terminal; say where to: gitexp export parquet -o"
+            " experiments.parquet"
+        )
     repo, found = _chosen(refs, where, sort, everybody)
     unread: export.Unread = []
     with _written(target, force) as part:
@@ -140,18 +180,29 @@ def export_parquet(
 @click.argument("uri")
 @selection
 @click.option("--artifacts", is_flag=True, help="Store the artifacts that were logged, too.")
-@click.option("--experiment", "place", metavar="NAME", help="MLflow's experiment for those without a group (default: the repository).")
+@click.option(
+    "--experiment",
+    "place",
+    metavar="NAME",
+    help="MLflow's experiment for those without a group (default: the repository).",
+)
 def export_mlflow(
-    uri: str, refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool, artifacts: bool, place: str | None
+    uri: str,
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    artifacts: bool,
+    place: str | None,
 ) -> int:
     """Mirror experiments to the MLflow server at URI, as runs.
 
-    Params, every value of every metric, status, start and end, labels and notes go there, and as the code link the
-    experiment's own commit. A group is an MLflow experiment. Doing it twice changes nothing; labels and notes are brought up
-    to date; what was interrupted is completed.
+    Params, every value of every metric, status, start and end, labels and notes go there, and as
+    the code link the experiment's own commit. A group is an MLflow experiment. Doing it twice
+    changes nothing; labels and notes are brought up to date; what was interrupted is completed.
 
-    To log in, what MLflow itself reads: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, MLFLOW_TRACKING_TOKEN, or
-    ~/.mlflow/credentials.
+    To log in, what MLflow itself reads: MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,
+    MLFLOW_TRACKING_TOKEN, or ~/.mlflow/credentials.
 
     \b
     Examples:
@@ -162,15 +213,20 @@ def export_mlflow(
     return mirror.mirror(repo, found, mirror.target(repo, uri), artifacts, place)
 
 
-def _chosen(refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool) -> tuple[Repo, Sequence[Experiment]]:
+def _chosen(
+    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool
+) -> tuple[Repo, Sequence[Experiment]]:
     repo, settings, index = opened()
     return repo, chosen(index, settings, refs, where, sort, everybody)
 
 
 def _said(experiments: Sequence[Experiment], target: Path | None, unread: export.Unread) -> int:
-    """Tell what was written and what could not be read, and return the exit code: 1 where something is missing."""
+    """Tell what was written and what could not be read, and return the exit code: 1 where something
+    is missing."""
     if target:
-        output.say(f"wrote {target}: {len(experiments):,} experiment{'s' if len(experiments) != 1 else ''}")
+        output.say(
+            f"wrote {target}: {len(experiments):,} experiment{'s' if len(experiments) != 1 else ''}"
+        )
     for name, why in unread:
         output.say(f"the values of {name} are missing: {output.clean(why)}")
     return 1 if unread else 0
@@ -184,7 +240,10 @@ def _opened(target: Path | None, force: bool) -> Iterator[TextIO]:
             sys.stdout.reconfigure(encoding="utf-8", errors="replace", newline="\n")
         yield sys.stdout
         return
-    with _written(target, force) as part, open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+    with (
+        _written(target, force) as part,
+        open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file,
+    ):
         yield file
 
 
@@ -197,13 +256,17 @@ def _written(target: Path, force: bool) -> Iterator[Path]:
     """
     if target.exists() and (not force or target.is_dir()):
         raise UsageError(
-            f"{target} is there already; to write over it: --force" if target.is_file() else f"{target} is a folder; name a file"
+            f"{target} is there already; to write over it: --force"
+            if target.is_file()
+            else f"{target} is a folder; name a file"
         )
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         yield part
         os.replace(part, target)
     except OSError as error:
-        raise GitexpError(f"{target} cannot be written: {error.strerror}; check the folder and the disk") from None
+        raise GitexpError(
+            f"{target} cannot be written: {error.strerror}; check the folder and the disk"
+        ) from None
     finally:
         part.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
-"""``gitexp list --group-by``: one row for each group of experiments, with the mean and the spread of its metrics."""
+"""``gitexp list --group-by``: one row for each group of experiments, with the mean and the spread
+of its metrics."""
 
 from __future__ import annotations
 
@@ -16,22 +17,35 @@ from gitexp.store.query import Key, Sort
 
 
 def show(
-    experiments: Sequence[Experiment], by: Sequence[Key], keys: Sequence[Sort], limit: int | None, chosen: Sequence[Key] | None,
-    whole: bool, form: str | None,
-) -> None:  # fmt: skip
+    experiments: Sequence[Experiment],
+    by: Sequence[Key],
+    keys: Sequence[Sort],
+    limit: int | None,
+    chosen: Sequence[Key] | None,
+    whole: bool,
+    form: str | None,
+) -> None:
     """Print the groups of experiments that agree in the keys ``by``, sorted by ``keys``."""
-    _print_groups(_sorted(grouping.group(experiments, by), by, keys)[:limit], by, chosen, whole, form)
+    _print_groups(
+        _sorted(grouping.group(experiments, by), by, keys)[:limit], by, chosen, whole, form
+    )
 
 
 def _sorted(groups: list[Group], by: Sequence[Key], keys: Sequence[Sort]) -> list[Group]:
-    """Return the groups sorted by their keys or by the means of metrics, missing values and NaN last."""
+    """Return the groups sorted by their keys or by the means of metrics, missing values and NaN
+    last."""
     for key, descending in reversed(keys):
         if key not in by and key.family != "metrics":
-            raise UsageError(f"groups can be sorted by metrics and by what they are grouped by, not by '{key.full}'")
+            raise UsageError(
+                "groups can be sorted by metrics and by what they are grouped by, not by"
+                f" '{key.full}'"
+            )
         values = {id(group): _group_value(group, by, key) for group in groups}
         known = [group for group in groups if values[id(group)] is not None]
         rest = [group for group in groups if values[id(group)] is None]
-        groups = sorted(known, key=lambda group: _rank(values[id(group)]), reverse=descending) + rest
+        groups = (
+            sorted(known, key=lambda group: _rank(values[id(group)]), reverse=descending) + rest
+        )
     return groups
 
 
@@ -46,7 +60,13 @@ def _rank(value: Any) -> tuple[bool, Any]:
     return (False, value) if isinstance(value, (int, float)) else (True, str(value))
 
 
-def _print_groups(groups: list[Group], by: Sequence[Key], chosen: Sequence[Key] | None, whole: bool, form: str | None) -> None:
+def _print_groups(
+    groups: list[Group],
+    by: Sequence[Key],
+    chosen: Sequence[Key] | None,
+    whole: bool,
+    form: str | None,
+) -> None:
     names = [key.name for key in chosen or () if key.family == "metrics"] or list(
         dict.fromkeys(name for group in groups for name in group.metrics)
     )
@@ -55,15 +75,26 @@ def _print_groups(groups: list[Group], by: Sequence[Key], chosen: Sequence[Key] 
         output.print_json([_group_record(group, headers, names) for group in groups])
     elif form is not None:
         parts = [f"{name}.{part}" for name in names for part in Spread._fields]
-        rows = [[*map(flat, group.values), group.n, *_numbers(group.metrics, names)] for group in groups]
+        rows = [
+            [*map(flat, group.values), group.n, *_numbers(group.metrics, names)] for group in groups
+        ]
         output.print_records(form, [*headers, "n", *parts], rows)
     elif groups:
         keyed = [
-            Column(header, [output.number(_text(group.values[at])) for group in groups], _numeric(groups, at))
+            Column(
+                header,
+                [output.number(_text(group.values[at])) for group in groups],
+                _numeric(groups, at),
+            )
             for at, header in enumerate(headers)
         ]
-        spreads = [Column(output.clean(name), [_spread_text(group, name) for group in groups]) for name in names]
-        print_columns([*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], ["n"], whole)
+        spreads = [
+            Column(output.clean(name), [_spread_text(group, name) for group in groups])
+            for name in names
+        ]
+        print_columns(
+            [*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], ["n"], whole
+        )
     else:
         output.say("no experiment fits; to see them all: gitexp list")
 
@@ -97,4 +128,6 @@ def _spread_text(group: Group, name: str) -> str:
     if spread is None:
         return ""
     std = "" if spread.std is None else f" ± {spread.std:.2g}"
-    return f"{output.number(float(spread.mean))}{std}" + (f" ({spread.n})" if spread.n != group.n else "")
+    return f"{output.number(float(spread.mean))}{std}" + (
+        f" ({spread.n})" if spread.n != group.n else ""
+    )

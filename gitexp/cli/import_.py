@@ -25,25 +25,41 @@ Search = Callable[[Repo, record.Known, Progress], Iterable[Found]]
 def import_command() -> None:
     """Make experiments of old commits, or of the runs of other tools.
 
-    Importing again adds only what is new. Branches, files and tags stay as they are; nothing of what is read is run.
-    What cannot be read is listed at the end, and the rest is imported.
+    Importing again adds only what is new. Branches, files and tags stay as they are; nothing of
+    what is read is run. What cannot be read is listed at the end, and the rest is imported.
     """
 
 
-_dry_run = click.option("--dry-run", is_flag=True, help="Print what would be imported, and record nothing.")
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Print what would be imported, and record nothing."
+)
 
 
 @import_command.command("git", short_help="Commits that hold results.")
-@click.option("--path", "paths", multiple=True, metavar="GLOB", help="Only files whose path fits, such as 'models/*' (repeatable).")
-@click.option("--since", metavar="DATE", help="Only commits after it, in git's words: 2025-01-31, '3 weeks ago'.")
-@click.option("--remotes", is_flag=True, help="Look at the branches of remotes too, not at the local ones alone.")
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    metavar="GLOB",
+    help="Only files whose path fits, such as 'models/*' (repeatable).",
+)
+@click.option(
+    "--since",
+    metavar="DATE",
+    help="Only commits after it, in git's words: 2025-01-31, '3 weeks ago'.",
+)
+@click.option(
+    "--remotes",
+    is_flag=True,
+    help="Look at the branches of remotes too, not at the local ones alone.",
+)
 @_dry_run
 def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_run: bool) -> None:
     """Give each commit that holds results a tag: history by DagsHub's logger, DVC or dvclive.
 
-    Those are the commits of any local branch that changed a file whose name ends in metrics.csv (columns Name, Value,
-    Timestamp, Step), metrics.json or .yaml, params.yml, .yaml or .json, or dvclive's plots/metrics/*.tsv. The commits stay
-    as they are.
+    Those are the commits of any local branch that changed a file whose name ends in metrics.csv
+    (columns Name, Value, Timestamp, Step), metrics.json or .yaml, params.yml, .yaml or .json, or
+    dvclive's plots/metrics/*.tsv. The commits stay as they are.
 
     \b
     Examples:
@@ -53,7 +69,9 @@ def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_ru
     from gitexp.integrations.importers import git_history
 
     _import(
-        lambda repo, known, progress: git_history.find(repo, known.commits, paths=paths, since=since, remotes=remotes, progress=progress),
+        lambda repo, known, progress: git_history.find(
+            repo, known.commits, paths=paths, since=since, remotes=remotes, progress=progress
+        ),
         dry_run,
         "no commit of any branch changed a file like metrics.csv or params.yml",
     )
@@ -64,7 +82,8 @@ def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_ru
 def dvc_command(dry_run: bool) -> None:
     """Give each experiment of DVC (dvc exp) a tag, on the commit that DVC made for it.
 
-    Params and metrics are those that dvc.yaml names, and dvclive's. DVC need not be installed, and its own experiments stay.
+    Params and metrics are those that dvc.yaml names, and dvclive's. DVC need not be installed, and
+    its own experiments stay.
 
     \b
     Example:
@@ -73,22 +92,27 @@ def dvc_command(dry_run: bool) -> None:
     from gitexp.integrations.importers import dvc_experiments
 
     _import(
-        lambda repo, known, progress: dvc_experiments.find(repo, known.commits, progress), dry_run, "there is no experiment below refs/exps"
+        lambda repo, known, progress: dvc_experiments.find(repo, known.commits, progress),
+        dry_run,
+        "there is no experiment below refs/exps",
     )
 
 
 @import_command.command("mlflow", short_help="Runs of an MLflow server, database or folder.")
 @click.argument("uri", required=False)
 @click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
-@click.option("--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size.")
+@click.option(
+    "--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size."
+)
 @_dry_run
 def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
     """Import the runs of MLflow at URI: a server, a database file or a folder of runs.
 
-    Without URI it is the server of MLFLOW_TRACKING_URI, or of a remote on DagsHub. MLflow need not be installed.
+    Without URI it is the server of MLFLOW_TRACKING_URI, or of a remote on DagsHub. MLflow need not
+    be installed.
 
-    A run becomes a child of the commit that MLflow noted for it, where that is in this repository. Nested runs share a
-    group. Runs that still go on are left for another time.
+    A run becomes a child of the commit that MLflow noted for it, where that is in this repository.
+    Nested runs share a group. Runs that still go on are left for another time.
 
     \b
     Examples:
@@ -105,11 +129,22 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
             from gitexp.integrations.mlflow.client import Server
 
             to = target(repo, uri)
-            store = mlflow.on_server(stack.enter_context(Server(to.uri, to.who, to.advice)), settings.load(repo.root).max_file_size)
+            store = mlflow.on_server(
+                stack.enter_context(Server(to.uri, to.who, to.advice)),
+                settings.load(repo.root).max_file_size,
+            )
         else:
             store = mlflow.on_disk(uri)
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-"))) if artifacts and not dry_run else None
-        _import(lambda repo, known, progress: mlflow.find(store, experiment, place, progress), dry_run, f"{store.where} has no runs")
+        place = (
+            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-")))
+            if artifacts and not dry_run
+            else None
+        )
+        _import(
+            lambda repo, known, progress: mlflow.find(store, experiment, place, progress),
+            dry_run,
+            f"{store.where} has no runs",
+        )
 
 
 _FOLDER = click.Path(exists=True, path_type=Path)
@@ -121,8 +156,8 @@ _FOLDER = click.Path(exists=True, path_type=Path)
 def wandb_command(folder: Path, dry_run: bool) -> None:
     """Import the runs that Weights & Biases keeps in DIR, the folder `wandb` beside a script.
 
-    A run becomes a child of its git commit, with its diff.patch applied, where that commit is in this repository. Metrics,
-    config, summary, tags, notes and group come along; media do not.
+    A run becomes a child of its git commit, with its diff.patch applied, where that commit is in
+    this repository. Metrics, config, summary, tags, notes and group come along; media do not.
 
     \b
     Example:
@@ -130,7 +165,9 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
     """
     from gitexp.integrations.importers import wandb
 
-    _import(lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs")
+    _import(
+        lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs"
+    )
 
 
 @import_command.command("tensorboard", short_help="Event files of TensorBoard.")
@@ -139,7 +176,8 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
 def tensorboard_command(folder: Path, dry_run: bool) -> None:
     """Import the runs of TensorBoard's event files in DIR: scalars and hparams.
 
-    Each folder with event files is a run. They know nothing of the code, so each stands on its own, without a parent.
+    Each folder with event files is a run. They know nothing of the code, so each stands on its own,
+    without a parent.
 
     \b
     Example:
@@ -147,7 +185,11 @@ def tensorboard_command(folder: Path, dry_run: bool) -> None:
     """
     from gitexp.integrations.importers import tensorboard
 
-    _import(lambda repo, known, progress: tensorboard.find(folder, progress), dry_run, f"{folder} has no runs")
+    _import(
+        lambda repo, known, progress: tensorboard.find(folder, progress),
+        dry_run,
+        f"{folder} has no runs",
+    )
 
 
 def _import(search: Search, dry_run: bool, nothing: str) -> None:
@@ -166,31 +208,53 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
             first = last = ""
             for experiment in record.record(repo, found, outcome, limit, bar.count):
                 bar.clear()
-                click.echo(f"{experiment.name} {experiment.short} {output.clean(experiment.subject)}".rstrip())
+                click.echo(
+                    f"{experiment.name} {experiment.short} {output.clean(experiment.subject)}".rstrip()
+                )
                 first, last, count = first or experiment.name, experiment.name, count + 1
     finally:
         bar.clear()
     _say_unread(outcome.unread)
     if outcome.known:
-        output.say(f"{_counted(outcome.known, 'run')} recorded already" + ("" if count else ", nothing new"))
+        output.say(
+            f"{_counted(outcome.known, 'run')} recorded already"
+            + ("" if count else ", nothing new")
+        )
     if not count:
         if not outcome.known and not outcome.unread:
             output.say(f"nothing to import: {nothing}")
     elif dry_run:
-        output.say(f"{_counted(count, 'experiment')} would be imported; nothing was recorded (--dry-run)")
+        output.say(
+            f"{_counted(count, 'experiment')} would be imported; nothing was recorded (--dry-run)"
+        )
     else:
-        output.say(f"{_counted(count, 'experiment')} imported" + (f", {first} to {last}" if count > 1 else ""))
+        output.say(
+            f"{_counted(count, 'experiment')} imported"
+            + (f", {first} to {last}" if count > 1 else "")
+        )
 
 
 def _print_plan(found: Iterator[Commit | Run], bar: _Bar) -> int:
     rows = []
     for item in found:
         values = item.last if isinstance(item, Commit) else metrics.last_values(item.points())
-        shown = ", ".join(f"{name}={output.number(value)}" for name, value in list(values.items())[:4])
-        rows.append([item.id[:10], f"{item.started:%Y-%m-%d %H:%M}", str(len(item.params)), shown, output.clean(item.title)])
+        shown = ", ".join(
+            f"{name}={output.number(value)}" for name, value in list(values.items())[:4]
+        )
+        rows.append(
+            [
+                item.id[:10],
+                f"{item.started:%Y-%m-%d %H:%M}",
+                str(len(item.params)),
+                shown,
+                output.clean(item.title),
+            ]
+        )
     bar.clear()
     if rows:
-        click.echo("\n".join(output.text_table(["source", "started", "params", "metrics", "title"], rows)))
+        click.echo(
+            "\n".join(output.text_table(["source", "started", "params", "metrics", "title"], rows))
+        )
     return len(rows)
 
 

@@ -1,6 +1,7 @@
 """``gitexp list``: all experiments, or those that are asked for, as a table.
 
-On a terminal it shows what fits and what tells them apart, and says what it left out. Into a pipe goes everything.
+On a terminal it shows what fits and what tells them apart, and says what it left out. Into a pipe
+goes everything.
 """
 
 from __future__ import annotations
@@ -36,15 +37,33 @@ class Column(NamedTuple):
 
 @click.command("list")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds; see above.")
 @click.option(
-    "--sort", "-s", metavar="KEY[:asc|desc],...", shell_complete=completion.keys, help="Sort by these; a metric sorts best first."
+    "--where",
+    "-w",
+    metavar="CONDITION",
+    shell_complete=completion.keys,
+    help="Only those for which it holds; see above.",
+)
+@click.option(
+    "--sort",
+    "-s",
+    metavar="KEY[:asc|desc],...",
+    shell_complete=completion.keys,
+    help="Sort by these; a metric sorts best first.",
 )
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
-@click.option("--columns", "-c", metavar="KEY,...", shell_complete=completion.keys, help="Show the name and these columns.")
+@click.option(
+    "--columns",
+    "-c",
+    metavar="KEY,...",
+    shell_complete=completion.keys,
+    help="Show the name and these columns.",
+)
 @click.option("--all-columns", is_flag=True, help="Show every column, however wide.")
 @click.option(
-    "--only-varying/--no-only-varying", default=None, help="Hide params and metrics that are the same in all (default: on a terminal)."
+    "--only-varying/--no-only-varying",
+    default=None,
+    help="Hide params and metrics that are the same in all (default: on a terminal).",
 )
 @click.option(
     "--group-by",
@@ -53,13 +72,27 @@ class Column(NamedTuple):
     shell_complete=completion.keys,
     help="One row for each group: n, and mean ± sample std of its metrics.",
 )
-@click.option("--all", "-a", "everybody", is_flag=True, help="Everybody's experiments, those on remotes included.")
+@click.option(
+    "--all",
+    "-a",
+    "everybody",
+    is_flag=True,
+    help="Everybody's experiments, those on remotes included.",
+)
 @output.output_options
 @pager.paged
 def list_command(
-    refs: tuple[str, ...], where: str | None, sort: str | None, limit: int | None, columns: str | None, all_columns: bool,
-    only_varying: bool | None, group_by: str | None, everybody: bool, form: str | None,
-) -> None:  # fmt: skip
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    limit: int | None,
+    columns: str | None,
+    all_columns: bool,
+    only_varying: bool | None,
+    group_by: str | None,
+    everybody: bool,
+    form: str | None,
+) -> None:
     """List experiments, newest first.
 
     REF is an experiment or a range: exp-5, 5, @, best:rmse, exp-3..exp-7.
@@ -92,12 +125,18 @@ def list_command(
         from gitexp.store import reference
 
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
+        condition = condition.within(
+            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
+        )
         everybody = True
     elif everybody:
         condition = condition.within(query.ONCE)
     keys = query.sort(index, sort, settings.metrics)
-    chosen = [query.find_key(index, name) for name in query.split(columns)] if columns is not None else None
+    chosen = (
+        [query.find_key(index, name) for name in query.split(columns)]
+        if columns is not None
+        else None
+    )
     if group_by is not None:
         from gitexp.cli import groups
 
@@ -106,7 +145,9 @@ def list_command(
         groups.show(found, by, keys, limit, chosen, all_columns, form)
         return
     order = query.order(keys)
-    found = index.select(condition.text, [*condition.values, *order.values], order.text, limit, everybody)
+    found = index.select(
+        condition.text, [*condition.values, *order.values], order.text, limit, everybody
+    )
     if form == "json":
         output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
     elif form == "csv":
@@ -115,26 +156,39 @@ def list_command(
         output.say(_nothing(index, where is not None or bool(refs), everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
-        shown = list(dict.fromkeys([query.attribute("name"), *chosen])) if chosen else _usual(found, all_columns)
+        shown = (
+            list(dict.fromkeys([query.attribute("name"), *chosen]))
+            if chosen
+            else _usual(found, all_columns)
+        )
         if varying and not chosen and not all_columns:
             shown = _only_varying(found, shown)
         _print_table(found, shown, [key for key, _ in keys], all_columns, form)
 
 
 def _mention_dead_runs(repo: Repo) -> None:
-    """Say on stderr that runs wait to be recovered; what looks at runs is loaded only where there are some."""
+    """Say on stderr that runs wait to be recovered; what looks at runs is loaded only where there
+    are some."""
     runs = repo.state_dir / "runs"
     if runs.is_dir() and any(runs.iterdir()):
         from gitexp.runs.finish import dead_runs
 
         if count := len(dead_runs(repo)):
-            output.say(f"{count} dead run{'s' if count > 1 else ''}; to record {'them' if count > 1 else 'it'}: gitexp recover")
+            output.say(
+                f"{count} dead run{'s' if count > 1 else ''}; to record"
+                f" {'them' if count > 1 else 'it'}: gitexp recover"
+            )
 
 
 def record(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
     facts = {name: plain(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
-    return {**facts, "parent": experiment.parent, "params": dict(experiment.params), "metrics": dict(experiment.metrics)}
+    return {
+        **facts,
+        "parent": experiment.parent,
+        "params": dict(experiment.params),
+        "metrics": dict(experiment.metrics),
+    }
 
 
 def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
@@ -156,11 +210,12 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
     return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
 
 
-# -- which columns ---------------------------------------------------------------------------------------------------------
+# -- which columns ---------------------------------------------------------------------------------
 
 
 def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
-    """Return the columns that have something to say: name and time, metrics, params, and the message if it is the user's own.
+    """Return the columns that have something to say: name and time, metrics, params, and the
+    message if it is the user's own.
 
     Why they failed is a column where none of them finished.
     """
@@ -168,7 +223,10 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         "status": any(item.status != "finished" for item in experiments),
         "started": True,
         "subject": any(own_subject(item) for item in experiments),
-        **{name: any(query.attribute(name).of(item) for item in experiments) for name in ("duration", "labels", "group")},
+        **{
+            name: any(query.attribute(name).of(item) for item in experiments)
+            for name in ("duration", "labels", "group")
+        },
     }
     names = (
         [name for name in query.ATTRIBUTES if name not in ("failure", "subject")]
@@ -176,7 +234,9 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         else ["status", "started", "duration", "labels", "group"]
     )
     before = [query.attribute(name) for name in names if everything or has[name]]
-    has["failure"] = any(item.failure for item in experiments) and all(item.status != "finished" for item in experiments)
+    has["failure"] = any(item.failure for item in experiments) and all(
+        item.status != "finished" for item in experiments
+    )
     last = [query.attribute(name) for name in ("failure", "subject") if everything or has[name]]
     return [
         *([] if everything else [query.attribute("name")]),
@@ -188,17 +248,29 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
 
 
 def _values(experiments: Iterable[Experiment], family: str) -> list[Key]:
-    """Return the params or metrics that the experiments have, in the order of their first appearance."""
-    return [Key(family, name) for name in dict.fromkeys(name for item in experiments for name in getattr(item, family))]
+    """Return the params or metrics that the experiments have, in the order of their first
+    appearance."""
+    return [
+        Key(family, name)
+        for name in dict.fromkeys(name for item in experiments for name in getattr(item, family))
+    ]
 
 
 def _only_varying(experiments: Sequence[Experiment], keys: Sequence[Key]) -> list[Key]:
-    """Leave out the params and metrics that are the same in all experiments, and say so on stderr."""
+    """Leave out the params and metrics that are the same in all experiments, and say so on
+    stderr."""
     if len(experiments) < 2:
         return list(keys)
-    same = [key for key in keys if key.family != "attribute" and len({repr(key.of(item)) for item in experiments}) == 1]
+    same = [
+        key
+        for key in keys
+        if key.family != "attribute" and len({repr(key.of(item)) for item in experiments}) == 1
+    ]
     if same:
-        known = [f"{output.clean(key.name)}={output.number(key.of(experiments[0]))[:_WIDEST]}" for key in same]
+        known = [
+            f"{output.clean(key.name)}={output.number(key.of(experiments[0]))[:_WIDEST]}"
+            for key in same
+        ]
         output.say(f"the same in all: {_some(known)} (--no-only-varying shows them)")
     return [key for key in keys if key not in same]
 
@@ -209,36 +281,63 @@ def headers_of(keys: Sequence[Key]) -> list[str]:
     return [output.clean(key.full if names.count(key.name) > 1 else key.name) for key in keys]
 
 
-# -- printing --------------------------------------------------------------------------------------------------------------
+# -- printing --------------------------------------------------------------------------------------
 
 
-def _print_table(experiments: Sequence[Experiment], keys: Sequence[Key], pinned: Sequence[Key], whole: bool, form: str | None) -> None:
+def _print_table(
+    experiments: Sequence[Experiment],
+    keys: Sequence[Key],
+    pinned: Sequence[Key],
+    whole: bool,
+    form: str | None,
+) -> None:
     headers = headers_of(keys)
     if form == "md":
-        output.print_records(form, headers, [[output.clean(output.exact(flat(key.of(item)))) for key in keys] for item in experiments])
+        output.print_records(
+            form,
+            headers,
+            [
+                [output.clean(output.exact(flat(key.of(item)))) for key in keys]
+                for item in experiments
+            ],
+        )
         return
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
-        numeric = key.full == "duration" or {type(key.of(item)) for item in experiments} <= {int, float, bool, type(None)}
-        columns.append(Column(header, [value_text(key, item, now) for item in experiments], numeric))
+        numeric = key.full == "duration" or {type(key.of(item)) for item in experiments} <= {
+            int,
+            float,
+            bool,
+            type(None),
+        }
+        columns.append(
+            Column(header, [value_text(key, item, now) for item in experiments], numeric)
+        )
     print_columns(columns, [headers[keys.index(key)] for key in pinned if key in keys], whole)
 
 
 def print_columns(columns: list[Column], pinned: Sequence[str], whole: bool) -> None:
-    """Print the columns that fit, the first and the ``pinned`` before all others, and name on stderr those that do not."""
+    """Print the columns that fit, the first and the ``pinned`` before all others, and name on
+    stderr those that do not."""
     room = output.terminal_width()
     if room is not None and not whole:
-        columns = [column._replace(cells=[_clipped(cell) for cell in column.cells]) for column in columns]
+        columns = [
+            column._replace(cells=[_clipped(cell) for cell in column.cells]) for column in columns
+        ]
         columns, dropped = _fitting(columns, pinned, room)
         if dropped:
             output.say(f"no room for: {_some(dropped)} (--columns picks, --all-columns shows all)")
     rows = list(zip(*(column.cells for column in columns)))
-    lines = output.text_table([column.header for column in columns], rows, [column.right for column in columns])
+    lines = output.text_table(
+        [column.header for column in columns], rows, [column.right for column in columns]
+    )
     click.echo("\n".join([output.styled(lines[0], bold=True), *lines[1:]]))
 
 
-def _fitting(columns: list[Column], pinned: Sequence[str], room: int) -> tuple[list[Column], list[str]]:
+def _fitting(
+    columns: list[Column], pinned: Sequence[str], room: int
+) -> tuple[list[Column], list[str]]:
     sizes = [max(map(output.width, (column.header, *column.cells))) + 2 for column in columns]
     first = sorted(range(len(columns)), key=lambda at: (at > 0, columns[at].header not in pinned))
     kept, left = set(), room + 2
@@ -246,21 +345,38 @@ def _fitting(columns: list[Column], pinned: Sequence[str], room: int) -> tuple[l
         if at == 0 or sizes[at] <= left:
             kept.add(at)
             left -= sizes[at]
-    return [columns[at] for at in sorted(kept)], [column.header for at, column in enumerate(columns) if at not in kept]
+    return [columns[at] for at in sorted(kept)], [
+        column.header for at, column in enumerate(columns) if at not in kept
+    ]
 
 
 def _print_csv(experiments: Sequence[Experiment], chosen: Sequence[Key] | None) -> None:
-    given = chosen or [*map(query.attribute, query.ATTRIBUTES), *_values(experiments, "params"), *_values(experiments, "metrics")]
+    given = chosen or [
+        *map(query.attribute, query.ATTRIBUTES),
+        *_values(experiments, "params"),
+        *_values(experiments, "metrics"),
+    ]
     headers = [key.full for key in given] if chosen is None else headers_of(given)
-    output.print_records("csv", headers, [[flat(key.of(item)) for key in given] for item in experiments])
+    output.print_records(
+        "csv", headers, [[flat(key.of(item)) for key in given] for item in experiments]
+    )
 
 
 def _picked(experiment: Experiment, keys: Sequence[Key]) -> dict[str, Any]:
-    return {"name": experiment.name, **{header: plain(key.of(experiment)) for key, header in zip(keys, headers_of(keys))}}
+    return {
+        "name": experiment.name,
+        **{header: plain(key.of(experiment)) for key, header in zip(keys, headers_of(keys))},
+    }
 
 
 def plain(value: Any) -> Any:
-    return format_time(value) if isinstance(value, datetime) else list(value) if isinstance(value, tuple) else value
+    return (
+        format_time(value)
+        if isinstance(value, datetime)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+    )
 
 
 def flat(value: Any) -> Any:
@@ -272,7 +388,10 @@ def _nothing(index: Index, asked: bool, everybody: bool) -> str:
         return "no experiment fits; to see them all: gitexp list"
     if not everybody and index.count(everybody=True):
         return "no experiment of yours yet; to see those on remotes: gitexp list --all"
-    return "no experiment yet; to record one: gitexp run -- COMMAND, or gitexp log --param lr=0.1 --metric rmse=18.2"
+    return (
+        "no experiment yet; to record one: gitexp run -- COMMAND, or gitexp log --param lr=0.1"
+        " --metric rmse=18.2"
+    )
 
 
 def _clipped(text: str) -> str:
@@ -280,4 +399,6 @@ def _clipped(text: str) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return ", ".join(names[:_NAMED]) + (
+        f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    )

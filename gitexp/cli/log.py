@@ -32,12 +32,40 @@ _FILE = click.Path(path_type=Path)
     shell_complete=completion.given_metrics,
     help="A metric, nan and inf included.",
 )
-@click.option("--metrics-file", multiple=True, type=_FILE, metavar="FILE", help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.")
-@click.option("-m", "--message", metavar="TEXT", help="The subject; by itself it says the name, metrics and params.")
+@click.option(
+    "--metrics-file",
+    multiple=True,
+    type=_FILE,
+    metavar="FILE",
+    help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.",
+)
+@click.option(
+    "-m",
+    "--message",
+    metavar="TEXT",
+    help="The subject; by itself it says the name, metrics and params.",
+)
 @recording.options
-@click.option("--artifact", "artifacts", multiple=True, type=_FILE, metavar="PATH", help="A file to keep, ignored or not.")
-@click.option("--status", type=click.Choice(STATUSES), default="finished", show_default=True, help="How the run ended.")
-@click.option("--dry-run", is_flag=True, help="Print what would be committed, and what would be left out and why.")
+@click.option(
+    "--artifact",
+    "artifacts",
+    multiple=True,
+    type=_FILE,
+    metavar="PATH",
+    help="A file to keep, ignored or not.",
+)
+@click.option(
+    "--status",
+    type=click.Choice(STATUSES),
+    default="finished",
+    show_default=True,
+    help="How the run ended.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print what would be committed, and what would be left out and why.",
+)
 def log_command(
     given: tuple[str, ...],
     params_file: tuple[Path, ...],
@@ -54,7 +82,8 @@ def log_command(
     gitexp log --param lr=0.01 --metric rmse=18.2
     gitexp log --params-file params.yaml --metrics-file metrics.csv -m "Wider"
 
-    Tracked files enter as they are on disk, and untracked ones that are not ignored, too large or secret-looking.
+    Tracked files enter as they are on disk, and untracked ones that are not ignored, too large or
+    secret-looking.
     """
     repo = Repo.discover()
     known = settings.load(repo.root)
@@ -73,28 +102,43 @@ def log_command(
     if dry_run:
         _show_plan(repo, known, entry)
         return
-    recorded, shot = log.record_work_tree(repo, entry, known=known, advance=advance, talk=data.talk(), **options)
+    recorded, shot = log.record_work_tree(
+        repo, entry, known=known, advance=advance, talk=data.talk(), **options
+    )
     report(recorded, shot)
     files = recorded.experiment.files.values()
-    for path, option in ((result_paths.PARAMS, "--params-file"), (result_paths.METRICS, "--metrics-file")):
+    for path, option in (
+        (result_paths.PARAMS, "--params-file"),
+        (result_paths.METRICS, "--metrics-file"),
+    ):
         if path not in files:
-            output.say(f"{path} is yours and stays as it is; to record what it says: {option} {path}")
+            output.say(
+                f"{path} is yours and stays as it is; to record what it says: {option} {path}"
+            )
 
 
 def parse_metric(text: str) -> MetricPoint:
     """Read ``name=value`` or ``name=value@step``; raise UsageError."""
     name, sign, rest = text.rpartition("=") if text.count("=") > 1 else text.partition("=")
     if not sign or not name.strip():
-        raise UsageError(f"'{text}' is not metric=value; write for example rmse=18.2 or loss=0.5@100")
+        raise UsageError(
+            f"'{text}' is not metric=value; write for example rmse=18.2 or loss=0.5@100"
+        )
     value, at, step = rest.partition("@")
     if at and not step.lstrip("-").isdigit():
         raise UsageError(f"the step of metric '{name}' must be a whole number, not '{step}'")
     checked = metrics.check_name(name.strip())
-    return MetricPoint(checked, metrics.parse_number(checked, value), int(time.time() * 1000), int(step) if at else 0)
+    return MetricPoint(
+        checked,
+        metrics.parse_number(checked, value),
+        int(time.time() * 1000),
+        int(step) if at else 0,
+    )
 
 
 def report(recorded: store.Recorded, shot: Snapshot) -> None:
-    """Print the name and commit on stdout; on stderr what entered, what did not, and where the branch went."""
+    """Print the name and commit on stdout; on stderr what entered, what did not, and where the
+    branch went."""
     if shot.taken:
         output.say(f"untracked files taken: {_listed(shot.taken)}")
     left: dict[str, list[str]] = {}
@@ -103,7 +147,10 @@ def report(recorded: store.Recorded, shot: Snapshot) -> None:
     for why, paths in left.items():
         output.say(f"left out: {_listed(paths)} ({why})")
     if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
-        output.say("to take such files all the same: git add them, or name them in the setting 'include' ([tool.gitexp])")
+        output.say(
+            "to take such files all the same: git add them, or name them in the setting 'include'"
+            " ([tool.gitexp])"
+        )
     for warning in recorded.warnings:
         output.say(f"warning: {warning}")
     if recorded.advanced:
@@ -125,7 +172,10 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
         ):
             for path in paths:
                 click.echo(f"  {kind:<10} {output.clean(path)}")
-        for path, content in ((places.params, params.dump(entry.params)), (places.metrics, entry.metrics)):
+        for path, content in (
+            (places.params, params.dump(entry.params)),
+            (places.metrics, entry.metrics),
+        ):
             click.echo(f"  {'result':<10} {path}")
             for line in content.decode().splitlines()[:20]:
                 click.echo(f"             {output.clean(line)}")

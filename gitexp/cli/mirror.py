@@ -1,4 +1,5 @@
-"""Experiments onto an MLflow server: what ``gitexp push --mlflow`` and ``gitexp export mlflow`` have in common."""
+"""Experiments onto an MLflow server: what ``gitexp push --mlflow`` and ``gitexp export mlflow``
+have in common."""
 
 from __future__ import annotations
 
@@ -29,7 +30,13 @@ class Target(NamedTuple):
     advice: str = ""
 
 
-def mirror(repo: Repo, experiments: Sequence[Experiment], to: Target, artifacts: bool, place: str | None = None) -> int:
+def mirror(
+    repo: Repo,
+    experiments: Sequence[Experiment],
+    to: Target,
+    artifacts: bool,
+    place: str | None = None,
+) -> int:
     """Mirror experiments to a server, and say what was done.
 
     Returns:
@@ -40,11 +47,23 @@ def mirror(repo: Repo, experiments: Sequence[Experiment], to: Target, artifacts:
 
     try:
         with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
-            done = mirrored(repo, server, experiments, artifacts=artifacts, otherwise=place, progress=lambda _, __: bar.update(1))
+            done = mirrored(
+                repo,
+                server,
+                experiments,
+                artifacts=artifacts,
+                otherwise=place,
+                progress=lambda _, __: bar.update(1),
+            )
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")
         raise
-    counts = [(done.created, "new"), (done.completed, "completed"), (done.updated, "updated"), (done.unchanged, "there already")]
+    counts = [
+        (done.created, "new"),
+        (done.completed, "completed"),
+        (done.updated, "updated"),
+        (done.unchanged, "there already"),
+    ]
     told = ", ".join(f"{len(names):,} {what}" for names, what in counts if names) or "nothing"
     output.say(f"mirrored to {to.uri}: {told}")
     for name, why in done.failed[:_NAMED]:
@@ -55,7 +74,8 @@ def mirror(repo: Repo, experiments: Sequence[Experiment], to: Target, artifacts:
 
 
 def target(repo: Repo, uri: str | None) -> Target:
-    """Return the MLflow server to mirror to: the one named, that of MLFLOW_TRACKING_URI, or that of a DagsHub remote.
+    """Return the MLflow server to mirror to: the one named, that of MLFLOW_TRACKING_URI, or that of
+    a DagsHub remote.
 
     Raises:
         UsageError: none is known.
@@ -65,25 +85,36 @@ def target(repo: Repo, uri: str | None) -> Target:
 
     host = dagshub_remote.usable_host(os.environ)
     usual = os.environ.get("MLFLOW_TRACKING_URI", "")
-    usual = usual if usual.startswith(("http://", "https://")) else ""  # a local store of MLflow's is no server
+    # a local store of MLflow's is no server
+    usual = usual if usual.startswith(("http://", "https://")) else ""
     home = dagshub_remote.find(repo, host) if host and not (uri or usual) else None
     named = uri or usual or (home.mlflow if home else None)
     if not named:
         raise UsageError(
-            "which MLflow server? Write its address, for example http://localhost:5000, set MLFLOW_TRACKING_URI, "
-            "or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
+            "which MLflow server? Write its address, for example http://localhost:5000, set"
+            " MLFLOW_TRACKING_URI, or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
         )
     address, who = server.address(named), server.login(named, os.environ)
     if who is None and host and f"{address}/".startswith(f"{host}/"):
         token = dagshub_remote.token(host, os.environ)
         if token is None:
             return Target(address, None, dagshub_remote.NO_TOKEN)
-        return Target(address, server.Login(dagshub_remote.username(token, os.environ), token), "the token may have expired: dagshub login")
+        return Target(
+            address,
+            server.Login(dagshub_remote.username(token, os.environ), token),
+            "the token may have expired: dagshub login",
+        )
     return Target(address, who)
 
 
 @contextmanager
 def _bar(length: int) -> Iterator[click._termui_impl.ProgressBar[int]]:
     """Yield a progress bar on stderr, which draws nothing where that is no terminal."""
-    with click.progressbar(length=length, label="mirroring", file=sys.stderr, show_pos=True, hidden=not sys.stderr.isatty()) as bar:
+    with click.progressbar(
+        length=length,
+        label="mirroring",
+        file=sys.stderr,
+        show_pos=True,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
         yield bar

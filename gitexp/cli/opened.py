@@ -1,4 +1,5 @@
-"""What reading commands begin with: the repository here, its settings and the index of its experiments."""
+"""What reading commands begin with: the repository here, its settings and the index of its
+experiments."""
 
 from __future__ import annotations
 
@@ -23,4 +24,8 @@ def opened() -> tuple[Repo, Settings, Index]:
 def _progress(done: int, total: int) -> None:
     terminal = sys.__stderr__  # now, where talk for people waits for the pager
     if total >= _WORTH_TELLING and terminal and terminal.isatty():
-        click.echo(f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K", terminal, nl=False)
+        click.echo(
+            f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K",
+            terminal,
+            nl=False,
+        )

@@ -1,4 +1,5 @@
-"""How commands print: tables for people, JSON, CSV and Markdown with full precision for programs, talk on stderr."""
+"""How commands print: tables for people, JSON, CSV and Markdown with full precision for programs,
+talk on stderr."""
 
 from __future__ import annotations
 
@@ -16,8 +17,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def output_options(function: Command) -> Command:
-    """Give a reading command ``--json``, ``--csv`` and ``--md``; it gets ``form``: text, json, csv or md."""
-    for form, text in (("md", "Print a Markdown table."), ("csv", "Print CSV."), ("json", "Print JSON.")):
+    """Give a reading command ``--json``, ``--csv`` and ``--md``; it gets ``form``: text, json, csv
+    or md."""
+    for form, text in (
+        ("md", "Print a Markdown table."),
+        ("csv", "Print CSV."),
+        ("json", "Print JSON."),
+    ):
         function = click.option(f"--{form}", "form", flag_value=form, help=text)(function)
     return function
 
@@ -29,11 +35,16 @@ def say(text: str) -> None:
 
 def styled(text: str, **style: Any) -> str:
     """Return text in colour where stdout is a terminal and NO_COLOR is not set."""
-    return click.style(text, **style) if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else text
+    return (
+        click.style(text, **style)
+        if sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        else text
+    )
 
 
 def print_json(value: Any) -> None:
-    """Print JSON that every reader takes: NaN and infinities as the strings "nan", "inf" and "-inf"."""
+    """Print JSON that every reader takes: NaN and infinities as the strings "nan", "inf" and
+    "-inf"."""
     click.echo(json.dumps(_portable(value), indent=2, ensure_ascii=False))
 
 
@@ -59,29 +70,39 @@ def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return tabulate(safe, headers=[*headers], tablefmt="pipe", disable_numparse=True)
 
 
-def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] | None = None) -> list[str]:
-    """Return the lines of a plain table: columns two spaces apart, those marked in ``right`` aligned to the right.
+def text_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] | None = None
+) -> list[str]:
+    """Return the lines of a plain table: columns two spaces apart, those marked in ``right``
+    aligned to the right.
 
-    Not through tabulate: `list` would take half as long again to start (its import reads package metadata).
+    Not through tabulate: `list` would take half as long again to start (its import reads package
+    metadata).
     """
     columns = []
     for cells, at_right in zip(zip(headers, *rows), right or [False] * len(headers)):
         sizes = [*map(width, cells)]
         widest = max(sizes)
         room = [" " * (widest - size) for size in sizes]
-        columns.append([space + cell if at_right else cell + space for cell, space in zip(cells, room)])
+        columns.append(
+            [space + cell if at_right else cell + space for cell, space in zip(cells, room)]
+        )
     return ["  ".join(row).rstrip() for row in zip(*columns)]
 
 
 def width(text: str) -> int:
-    """Return how many columns a terminal needs for text: colours none, wide East Asian characters two."""
+    """Return how many columns a terminal needs for text: colours none, wide East Asian characters
+    two."""
     if "\x1b" in text:
         text = click.unstyle(text)
     if text.isascii():
         return len(text)
     import unicodedata
 
-    return sum(0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
 
 
 def terminal_width() -> int | None:
@@ -108,8 +129,13 @@ def exact(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """Return text without control characters, which a repository of somebody else's may hold to write over the screen."""
-    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    """Return text without control characters, which a repository of somebody else's may hold to
+    write over the screen."""
+    return (
+        text
+        if text.isprintable()
+        else "".join(char if char.isprintable() else " " for char in text)
+    )
 
 
 def duration(seconds: float | None) -> str:
@@ -124,7 +150,8 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(moment: datetime, now: datetime) -> str:
-    """Return how long ago a moment is, for people: ``3h ago``; the date where that is more than some weeks."""
+    """Return how long ago a moment is, for people: ``3h ago``; the date where that is more than
+    some weeks."""
     seconds = (now - moment).total_seconds()
     if seconds >= 30 * 86_400 or seconds < -60:
         return moment.astimezone().date().isoformat()

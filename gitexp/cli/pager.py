@@ -1,9 +1,10 @@
 """Long output through a pager, as git does it: on a terminal only, and only where it does not fit.
 
-What a command prints is held until it is done, and then either printed or piped into the pager: so a table that fits never starts a
-program, and a command that fails half way shows what it had. click's own ``echo_via_pager`` knows neither git's settings nor whether
-the text fits, and Ctrl-C in it kills the pager that should have got it. The repository's ``core.pager`` is never read: whoever wrote
-the repository would have his program run.
+What a command prints is held until it is done, and then either printed or piped into the pager: so
+a table that fits never starts a program, and a command that fails half way shows what it had.
+click's own ``echo_via_pager`` knows neither git's settings nor whether the text fits, and Ctrl-C in
+it kills the pager that should have got it. The repository's ``core.pager`` is never read: whoever
+wrote the repository would have his program run.
 """
 
 from __future__ import annotations
@@ -44,21 +45,31 @@ class _Noted(io.BytesIO):
 
 
 class _Held(io.TextIOWrapper):
-    """Notes what is printed while it is not known yet where to; it looks like the terminal that it may go to."""
+    """Notes what is printed while it is not known yet where to; it looks like the terminal that it
+    may go to."""
 
     def __init__(self, terminal: TextIO, said: Said) -> None:
-        super().__init__(_Noted(terminal, said), encoding=terminal.encoding, errors=terminal.errors, newline="", write_through=True)
+        super().__init__(
+            _Noted(terminal, said),
+            encoding=terminal.encoding,
+            errors=terminal.errors,
+            newline="",
+            write_through=True,
+        )
 
     def isatty(self) -> bool:
         return True
 
 
 def paged(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let a command's output go through the pager where stdout is a terminal; goes below click's own decorators."""
+    """Let a command's output go through the pager where stdout is a terminal; goes below click's
+    own decorators."""
 
     @functools.wraps(function)
     def command(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if not sys.stdout.isatty() or click.get_current_context().find_root().params.get("no_pager"):
+        if not sys.stdout.isatty() or click.get_current_context().find_root().params.get(
+            "no_pager"
+        ):
             return function(*args, **kwargs)
         with _held():
             return function(*args, **kwargs)
@@ -72,7 +83,10 @@ def _held() -> Iterator[None]:
     said: Said = []
     out, talk = sys.stdout, sys.stderr
     try:
-        with redirect_stdout(_Held(out, said)), redirect_stderr(_Held(talk, said) if talk.isatty() else talk):
+        with (
+            redirect_stdout(_Held(out, said)),
+            redirect_stderr(_Held(talk, said) if talk.isatty() else talk),
+        ):
             yield
     except BaseException:
         _print(said)
@@ -84,11 +98,15 @@ def _show(said: Said, out: TextIO) -> None:
     content = b"".join(data for stream, data in said if stream is out)
     command = "" if _fits(content.decode(out.encoding, "replace")) else _chosen()
     if command and _piped(command, content):
-        _print([(stream, data) for stream, data in said if stream is not out])  # after the pager, which would hide it
+        # after the pager, which would hide it
+        _print([(stream, data) for stream, data in said if stream is not out])
         return
     _print(said)
     if command not in ("", _DEFAULT):  # somebody asked for it
-        output.say(f"the pager '{output.clean(command)}' could not be started; to choose another, or none: GITEXP_PAGER=cat")
+        output.say(
+            f"the pager '{output.clean(command)}' could not be started; to choose another, or none:"
+            " GITEXP_PAGER=cat"
+        )
 
 
 def _fits(text: str) -> bool:
@@ -105,7 +123,8 @@ def _fits(text: str) -> bool:
 
 
 def _chosen() -> str:
-    """Return the pager's command: gitexp's own variable, then what git would take, but for the repository's own setting; "" for none."""
+    """Return the pager's command: gitexp's own variable, then what git would take, but for the
+    repository's own setting; "" for none."""
     if os.environ.get("TERM") == "dumb":
         return ""
     for name in ("GITEXP_PAGER", "GIT_PAGER"):
@@ -124,11 +143,16 @@ def _wanted(command: str) -> str:
 
 
 def _piped(command: str, content: bytes) -> bool:
-    """Run the pager with the content; whether it could be started. One that ends early has shown enough."""
+    """Run the pager with the content; whether it could be started. One that ends early has shown
+    enough."""
     import subprocess
 
     arguments = ["sh", "-c", command] if re.search(_FOR_A_SHELL, command) else command.split()
-    environment = {**os.environ, "LESS": os.environ.get("LESS", _LESS), "LV": os.environ.get("LV", "-c")}
+    environment = {
+        **os.environ,
+        "LESS": os.environ.get("LESS", _LESS),
+        "LV": os.environ.get("LV", "-c"),
+    }
     with _interrupts_left_to_the_pager():
         try:
             process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env=environment)
@@ -144,7 +168,8 @@ def _piped(command: str, content: bytes) -> bool:
 
 @contextmanager
 def _interrupts_left_to_the_pager() -> Iterator[None]:
-    """Have Ctrl-C mean what the pager takes it for: a handler, not SIG_IGN, which the pager would inherit."""
+    """Have Ctrl-C mean what the pager takes it for: a handler, not SIG_IGN, which the pager would
+    inherit."""
     import signal
     import threading
 

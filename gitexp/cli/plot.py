@@ -1,4 +1,5 @@
-"""A plot of curves in braille dots, two by four to a character: small enough to need no library, and it works over ssh."""
+"""A plot of curves in braille dots, two by four to a character: small enough to need no library,
+and it works over ssh."""
 
 from __future__ import annotations
 
@@ -6,12 +7,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from string import ascii_letters
 
-_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # Unicode, "Braille Patterns": bit by column and row
+# Unicode, "Braille Patterns": bit by column and row
+_DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 Point = tuple[float, float]
 
 
 def thinned(points: Iterable[Point], keep: int = 2_000) -> list[Point]:
-    """Return some thousands of the points, whatever their number: the first, the last, and the extremes of equal stretches."""
+    """Return some thousands of the points, whatever their number: the first, the last, and the
+    extremes of equal stretches."""
     kept: list[Point] = []
     stretch: list[Point] = []
     ends: list[Point] = []
@@ -23,34 +26,53 @@ def thinned(points: Iterable[Point], keep: int = 2_000) -> list[Point]:
             kept += _extremes(stretch)
             stretch = []
         if len(kept) >= 2 * keep:
-            kept = [extreme for at in range(0, len(kept), 4) for extreme in _extremes(kept[at : at + 4])]
+            kept = [
+                extreme for at in range(0, len(kept), 4) for extreme in _extremes(kept[at : at + 4])
+            ]
             length *= 2
     return sorted({*ends, *kept, *stretch})
 
 
-def lines(curves: Mapping[str, Sequence[Point]], columns: int, rows: int) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
-    """Yield for each line of the plot the label of its y axis, and its characters with the name of the curve that each is of.
+def lines(
+    curves: Mapping[str, Sequence[Point]], columns: int, rows: int
+) -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """Yield for each line of the plot the label of its y axis, and its characters with the name of
+    the curve that each is of.
 
     Points that are no finite numbers are gaps.
     """
-    finite = {name: [point for point in points if all(map(math.isfinite, point))] for name, points in curves.items()}
-    xs, ys = ([point[axis] for points in finite.values() for point in points] or [0.0] for axis in (0, 1))
+    finite = {
+        name: [point for point in points if all(map(math.isfinite, point))]
+        for name, points in curves.items()
+    }
+    xs, ys = (
+        [point[axis] for points in finite.values() for point in points] or [0.0] for axis in (0, 1)
+    )
     (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
     cells: dict[tuple[int, int], tuple[int, str]] = {}
     letters: dict[tuple[int, int], tuple[str, str]] = {}
     for (name, points), mark in zip(finite.items(), marks(curves)):
-        for x, y in _joined([(_scaled(x, left, right, columns * 2), _scaled(y, low, high, rows * 4)) for x, y in points]):
+        for x, y in _joined(
+            [
+                (_scaled(x, left, right, columns * 2), _scaled(y, low, high, rows * 4))
+                for x, y in points
+            ]
+        ):
             at = (x // 2, rows - 1 - y // 4)
             cells[at] = (cells.get(at, (0, ""))[0] | _DOTS[x % 2][3 - y % 4], name)
         if points and len(curves) > 1:
             letters[at] = (mark, name)
     for row in range(rows):
         label = high if row == 0 else low if row == rows - 1 else None
-        yield "" if label is None else f"{label:.5g}", [letters.get((x, row)) or _drawn(cells.get((x, row))) for x in range(columns)]
+        yield (
+            "" if label is None else f"{label:.5g}",
+            [letters.get((x, row)) or _drawn(cells.get((x, row))) for x in range(columns)],
+        )
 
 
 def marks(names: Iterable[str]) -> list[str]:
-    """Return the letter that stands at the end of each curve, so that colour is not all that tells them apart."""
+    """Return the letter that stands at the end of each curve, so that colour is not all that tells
+    them apart."""
     return [ascii_letters[at % len(ascii_letters)] for at, _ in enumerate(names)]
 
 
@@ -64,7 +86,11 @@ def _extremes(points: Sequence[Point]) -> list[Point]:
 
 
 def _scaled(value: float, low: float, high: float, size: int) -> int:
-    return round((value / 2 - low / 2) / (high / 2 - low / 2) * (size - 1)) if high > low else (size - 1) // 2
+    return (
+        round((value / 2 - low / 2) / (high / 2 - low / 2) * (size - 1))
+        if high > low
+        else (size - 1) // 2
+    )
 
 
 def _joined(points: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -27,25 +27,55 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
 @click.command("reproduce")
 @click.argument("ref", shell_complete=completion.refs)
 @click.option(
-    "-t", "--tolerance", "tolerances", multiple=True, metavar="METRIC=AMOUNT", help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%."
+    "-t",
+    "--tolerance",
+    "tolerances",
+    multiple=True,
+    metavar="METRIC=AMOUNT",
+    help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
 )
-@click.option("--env", type=click.Choice(reproducing.ENVIRONMENTS), default="current", show_default=True, help="The environment to run in.")
-@click.option("--input", "inputs", multiple=True, metavar="PATH", help="Bring a file of yours that it reads and nobody declared.")
-@click.option("--record", is_flag=True, help="Record the new run as an experiment that says what it reproduces.")
+@click.option(
+    "--env",
+    type=click.Choice(reproducing.ENVIRONMENTS),
+    default="current",
+    show_default=True,
+    help="The environment to run in.",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="PATH",
+    help="Bring a file of yours that it reads and nobody declared.",
+)
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Record the new run as an experiment that says what it reproduces.",
+)
 @click.option("--keep", is_flag=True, help="Keep the work tree that it ran in.")
 @_YES
 @output.output_options
 def reproduce_command(
-    ref: str, tolerances: tuple[str, ...], env: str, inputs: tuple[str, ...], record: bool, keep: bool, yes: bool, form: str | None
+    ref: str,
+    tolerances: tuple[str, ...],
+    env: str,
+    inputs: tuple[str, ...],
+    record: bool,
+    keep: bool,
+    yes: bool,
+    form: str | None,
 ) -> int:
-    """Run an experiment's command again, in a work tree of its own at its commit, and compare every metric.
+    """Run an experiment's command again, in a work tree of its own at its commit, and compare every
+    metric.
 
     \b
     gitexp reproduce exp-5
     gitexp reproduce exp-5 --env recorded --tolerance rmse=1e-6
 
-    Shows the command and asks first. Data comes through DVC, and declared inputs (--input) as copies. Exit code 0: the same
-    within the tolerance. 1: drifted, and what differs is said; a second run tells noise from change. 125: could not be run.
+    Shows the command and asks first. Data comes through DVC, and declared inputs (--input) as
+    copies. Exit code 0: the same within the tolerance. 1: drifted, and what differs is said; a
+    second run tells noise from change. 125: could not be run.
     """
     repo, known, index = opened()
     experiment = reference.resolve(index, ref, known)
@@ -53,7 +83,15 @@ def reproduce_command(
     brought = [*conditions.hash_inputs(repo.root, inputs)]
     _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp reproduce {ref}")
     verdict = reproducing.reproduce(
-        repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought, shown=sys.stderr, told=output.say
+        repo,
+        experiment,
+        parsed,
+        env=env,
+        record=record,
+        keep=keep,
+        brought=brought,
+        shown=sys.stderr,
+        told=output.say,
     )
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
@@ -61,38 +99,67 @@ def reproduce_command(
 
 @click.command("verify")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option("--all", "everything", is_flag=True, help="Check all experiments, those of remotes too.")
-@click.option("--signed", is_flag=True, help="Count an experiment without a signature as a failure.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Check all experiments, those of remotes too."
+)
+@click.option(
+    "--signed", is_flag=True, help="Count an experiment without a signature as a failure."
+)
 @click.option(
     "--allowed-signers",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git configuration).",
+    help=(
+        "Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git"
+        " configuration)."
+    ),
 )
 @output.output_options
-def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowed_signers: Path | None, form: str | None) -> int:
+def verify_command(
+    refs: tuple[str, ...],
+    everything: bool,
+    signed: bool,
+    allowed_signers: Path | None,
+    form: str | None,
+) -> int:
     """Check that experiments are whole and untampered, and that their signatures are good.
 
     \b
     gitexp verify exp-5
     gitexp verify --all --signed
 
-    The tag must point to a commit that is there with all its files, tag and files must say the same, declared inputs must have
-    the hashes that were recorded. Nothing of the repository is run, and its own settings say nothing of whom you trust. Exit code 1:
-    something is wrong, and it is named.
+    The tag must point to a commit that is there with all its files, tag and files must say the
+    same, declared inputs must have the hashes that were recorded. Nothing of the repository is run,
+    and its own settings say nothing of whom you trust. Exit code 1: something is wrong, and it is
+    named.
     """
     if bool(refs) == everything:
         raise UsageError("name experiments to check, or use --all")
     repo, known, index = opened()
-    experiments = index.select(everybody=True) if everything else reference.resolve_many(index, refs, known)
+    experiments = (
+        index.select(everybody=True) if everything else reference.resolve_many(index, refs, known)
+    )
     checked = list(verifying.verify(repo, experiments, allowed_signers))
-    failed = [item for item in checked if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)]
+    failed = [
+        item
+        for item in checked
+        if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)
+    ]
     if form:
         rows = [
-            [item.experiment.name, item not in failed, item.signature, item.signed, list(item.problems), list(item.unchecked)]
+            [
+                item.experiment.name,
+                item not in failed,
+                item.signature,
+                item.signed,
+                list(item.problems),
+                list(item.unchecked),
+            ]
             for item in checked
         ]
-        output.print_records(form, ["name", "ok", "signature", "signed", "problems", "unchecked"], rows)
+        output.print_records(
+            form, ["name", "ok", "signature", "signed", "problems", "unchecked"], rows
+        )
         return 1 if failed else 0
     for item in checked:
         _show_checked(item, item in failed)
@@ -102,37 +169,90 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowe
 @click.command("bisect")
 @click.argument("good", shell_complete=completion.refs)
 @click.argument("bad", shell_complete=completion.refs)
-@click.option("--metric", required=True, metavar="NAME", shell_complete=completion.metrics, help="The metric that got worse.")
+@click.option(
+    "--metric",
+    required=True,
+    metavar="NAME",
+    shell_complete=completion.metrics,
+    help="The metric that got worse.",
+)
 @click.option("--max", "most", type=float, metavar="N", help="It is good up to N.")
 @click.option("--min", "least", type=float, metavar="N", help="It is good from N on.")
-@click.option("--repeats", type=click.IntRange(1), default=1, show_default=True, help="Values to have of each commit; the median counts.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Values to have of each commit; the median counts.",
+)
 @_YES
-def bisect_command(good: str, bad: str, metric: str, most: float | None, least: float | None, repeats: int, yes: bool) -> int:
+def bisect_command(
+    good: str,
+    bad: str,
+    metric: str,
+    most: float | None,
+    least: float | None,
+    repeats: int,
+    yes: bool,
+) -> int:
     """Find the commit between the experiments GOOD and BAD that made a metric worse.
 
     \b
     gitexp bisect --metric rmse --max 18.5 exp-3 exp-9
 
-    git bisect searches, in a work tree of its own. Commits whose experiment was recorded, by the same command as BAD, answer without
-    running; others are run. One that cannot be run is skipped. The commit is printed with its difference.
+    git bisect searches, in a work tree of its own. Commits whose experiment was recorded, by the
+    same command as BAD, answer without running; others are run. One that cannot be run is skipped.
+    The commit is printed with its difference.
     """
     if most is None and least is None:
-        raise UsageError("say what is good: --max for a metric that should be low, --min for one that should be high")
+        raise UsageError(
+            "say what is good: --max for a metric that should be low, --min for one that should be"
+            " high"
+        )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
-    _agreed(last, rerun.task(repo, last), yes, f"gitexp bisect ... {good} {bad}", "Run it at the commits in between?")
+    _agreed(
+        last,
+        rerun.task(repo, last),
+        yes,
+        f"gitexp bisect ... {good} {bad}",
+        "Run it at the commits in between?",
+    )
     limit = bisecting.Limit(metric, most, least)
     found = bisecting.bisect(
-        index, limit, first, last, repeats=repeats, shown=sys.stderr, told=lambda step: output.say(_step(step, metric))
+        index,
+        limit,
+        first,
+        last,
+        repeats=repeats,
+        shown=sys.stderr,
+        told=lambda step: output.say(_step(step, metric)),
     )
     if len(found.commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
         for commit in found.commits:
-            click.echo(f"  {commit[:10]} {output.clean(store.full_message(repo, commit).partition(chr(10))[0])}")
+            click.echo(
+                f"  {commit[:10]}"
+                f" {output.clean(store.full_message(repo, commit).partition(chr(10))[0])}"
+            )
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")
-    arguments = ("show", "--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes", found.commits[0], "--")
-    for line in repo.git(*arguments, *result_paths.code_pathspec([environment.PATH])).decode("utf-8", "replace").splitlines():
+    arguments = (
+        "show",
+        "--stat",
+        "--patch",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--no-notes",
+        found.commits[0],
+        "--",
+    )
+    for line in (
+        repo.git(*arguments, *result_paths.code_pathspec([environment.PATH]))
+        .decode("utf-8", "replace")
+        .splitlines()
+    ):
         click.echo(output.clean(line.replace("\t", "    ")))
     return 0
 
@@ -140,56 +260,109 @@ def bisect_command(good: str, bad: str, metric: str, most: float | None, least: 
 @click.command("why")
 @click.argument("a", shell_complete=completion.refs)
 @click.argument("b", shell_complete=completion.refs)
-@click.option("--metric", metavar="NAME", shell_complete=completion.metrics, help="The metric; needed where they share more than one.")
-@click.option("--budget", type=click.IntRange(2), default=10, show_default=True, help="The most runs to make.")
+@click.option(
+    "--metric",
+    metavar="NAME",
+    shell_complete=completion.metrics,
+    help="The metric; needed where they share more than one.",
+)
+@click.option(
+    "--budget", type=click.IntRange(2), default=10, show_default=True, help="The most runs to make."
+)
 @_YES
 @output.output_options
-def why_command(a: str, b: str, metric: str | None, budget: int, yes: bool, form: str | None) -> None:
-    """Attribute the change of a metric from A to B to what differs, by trying the differences one at a time.
+def why_command(
+    a: str, b: str, metric: str | None, budget: int, yes: bool, form: str | None
+) -> None:
+    """Attribute the change of a metric from A to B to what differs, by trying the differences one
+    at a time.
 
     \b
     gitexp why exp-3 exp-7 --metric rmse
 
-    Each param, the code, the data in DVC and the packages of B are laid over A alone, in a work tree of its own, and A's command is run.
-    What the parts do not add up to, they do together: then pairs are tried, as far as the budget goes.
+    Each param, the code, the data in DVC and the packages of B are laid over A alone, in a work
+    tree of its own, and A's command is run. What the parts do not add up to, they do together: then
+    pairs are tried, as far as the budget goes.
     """
     repo, known, index = opened()
     first, second = (reference.resolve(index, ref, known) for ref in (a, b))
-    shared = [name for name in first.metrics if name in second.metrics and not name.startswith("system.")]
+    shared = [
+        name for name in first.metrics if name in second.metrics and not name.startswith("system.")
+    ]
     if metric is None and len(shared) != 1:
-        raise UsageError(f"which metric? --metric NAME, one of: {', '.join(shared) or 'none is in both'}")
+        raise UsageError(
+            f"which metric? --metric NAME, one of: {', '.join(shared) or 'none is in both'}"
+        )
     for experiment in (first, second):
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
     name = metric or shared[0]
-    found = why.attribute(repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say)
-    rows: list[list[Any]] = [[first.name, found.base, None, "recorded" if found.base == found.before else f"recorded: {found.before}"]]
+    found = why.attribute(
+        repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
+    )
+    rows: list[list[Any]] = [
+        [
+            first.name,
+            found.base,
+            None,
+            "recorded" if found.base == found.before else f"recorded: {found.before}",
+        ]
+    ]
     rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:
         untried = any(part.value is None for part in found.parts)
-        rows.append(["not tried, together, and noise" if untried else "together, and noise", None, found.rest, ""])
+        rows.append(
+            [
+                "not tried, together, and noise" if untried else "together, and noise",
+                None,
+                found.rest,
+                "",
+            ]
+        )
     rows.append([second.name, found.after, found.after - found.base, "recorded"])
     headers = ["what", name, "change", "remark"]
     if form:
         output.print_records(form, headers, rows)
         return
-    shown = [[output.clean(str(row[0])), output.number(row[1]), output.number(row[2]), output.clean(str(row[3]))] for row in rows]
-    for line in output.text_table([output.clean(word) for word in headers], shown, [False, True, True, False]):
+    shown = [
+        [
+            output.clean(str(row[0])),
+            output.number(row[1]),
+            output.number(row[2]),
+            output.clean(str(row[3])),
+        ]
+        for row in rows
+    ]
+    for line in output.text_table(
+        [output.clean(word) for word in headers], shown, [False, True, True, False]
+    ):
         click.echo(line)
 
 
 def _step(step: bisecting.Step, metric: str) -> str:
     if step.value is None:
         return f"{step.commit[:10]} skipped: {output.clean(step.why)}"
-    spread = f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})" if len(step.values) > 1 else ""
+    spread = (
+        f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})"
+        if len(step.values) > 1
+        else ""
+    )
     origin = "recorded" if step.recorded else "run"
-    return f"{step.commit[:10]} {'good' if step.good else 'bad'}: {metric}={output.number(step.value)}{spread}, {origin}"
+    return (
+        f"{step.commit[:10]} {'good' if step.good else 'bad'}:"
+        f" {metric}={output.number(step.value)}{spread}, {origin}"
+    )
 
 
-def _agreed(experiment: Experiment, todo: rerun.Task, yes: bool, call: str, question: str = "") -> None:
-    """Show what would be run, and have the user agree; nothing from a repository is ever run by itself."""
+def _agreed(
+    experiment: Experiment, todo: rerun.Task, yes: bool, call: str, question: str = ""
+) -> None:
+    """Show what would be run, and have the user agree; nothing from a repository is ever run by
+    itself."""
     origin = experiment.extra.get("source")
     by = f"recorded by {output.clean(experiment.author)} <{output.clean(experiment.email)}>"
-    known = output.clean(f"{origin.get('kind')} {origin.get('id')}" if isinstance(origin, dict) else str(origin))
+    known = output.clean(
+        f"{origin.get('kind')} {origin.get('id')}" if isinstance(origin, dict) else str(origin)
+    )
     where = f"{by}, imported from {known}" if origin else by
     output.say(f"{experiment.name} ({where}) was made by this command:")
     output.say(f"  {output.clean(todo.shown)}")
@@ -203,7 +376,10 @@ def _agreed(experiment: Experiment, todo: rerun.Task, yes: bool, call: str, ques
 
 def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: str | None) -> None:
     headers = ["metric", "recorded", "now", "verdict"]
-    rows: list[list[Any]] = [[item.name, item.recorded, item.now, "same" if item.same else "drifted"] for item in verdict.metrics]
+    rows: list[list[Any]] = [
+        [item.name, item.recorded, item.now, "same" if item.same else "drifted"]
+        for item in verdict.metrics
+    ]
     drifted = [item.name for item in verdict.metrics if not item.same]
     if form == "json":
         output.print_json(
@@ -223,20 +399,27 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         output.print_records(form, headers, rows)
         return
     if rows:
-        for line in output.text_table(headers, [[output.clean(output.exact(cell)) for cell in row] for row in rows]):
+        for line in output.text_table(
+            headers, [[output.clean(output.exact(cell)) for cell in row] for row in rows]
+        ):
             click.echo(line)
     if verdict.same:
         how = "as it was recorded" if verdict.exact else "within the tolerance of what was recorded"
         metrics = "1 metric" if len(rows) == 1 else f"{len(rows)} metrics"
         click.echo(output.styled(f"same: {experiment.name} came out {how} ({metrics})", fg="green"))
     else:
-        click.echo(output.styled(f"drifted: {', '.join(output.clean(name) for name in drifted)}", fg="red"))
+        click.echo(
+            output.styled(f"drifted: {', '.join(output.clean(name) for name in drifted)}", fg="red")
+        )
     for reason in verdict.reasons:
         click.echo(f"  {output.clean(reason)}")
     if verdict.experiment:
         output.say(f"recorded as {verdict.experiment.name}")
     if verdict.kept:
-        output.say(f"the work tree was kept: {verdict.kept}; to remove it: git worktree remove --force '{verdict.kept}'")
+        output.say(
+            f"the work tree was kept: {verdict.kept}; to remove it: git worktree remove --force"
+            f" '{verdict.kept}'"
+        )
 
 
 def _show_checked(item: Checked, failed: bool) -> None:

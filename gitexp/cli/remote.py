@@ -21,15 +21,31 @@ def remote_command() -> None:
 
 @remote_command.command("dagshub", short_help="Make a repository on DagsHub a remote.")
 @click.argument("where", metavar="OWNER/REPO")
-@click.option("--name", metavar="NAME", help="The git remote's name (default: origin where there is none yet, else dagshub).")
-@click.option("--dvc-name", metavar="NAME", default="dagshub", show_default=True, help="The DVC remote's name, where DVC is used.")
-@click.option("--save-dvc-token", is_flag=True, help="Keep the token in .dvc/config.local, since DVC has no other way to know it.")
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="The git remote's name (default: origin where there is none yet, else dagshub).",
+)
+@click.option(
+    "--dvc-name",
+    metavar="NAME",
+    default="dagshub",
+    show_default=True,
+    help="The DVC remote's name, where DVC is used.",
+)
+@click.option(
+    "--save-dvc-token",
+    is_flag=True,
+    help="Keep the token in .dvc/config.local, since DVC has no other way to know it.",
+)
 def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token: bool) -> None:
-    """Make a repository on DagsHub the remote for git, for MLflow runs, and for DVC where it is used.
+    """Make a repository on DagsHub the remote for git, for MLflow runs, and for DVC where it is
+    used.
 
-    git asks gitexp for the token at each use: that of `dagshub login`, or DAGSHUB_USER_TOKEN. `gitexp push` and `pull` hand
-    it to DVC for as long as they run. DVC alone can ask nobody, so `dvc push` by hand needs --save-dvc-token, which keeps the
-    token in a file that git ignores and only you can read. DAGSHUB_CLIENT_HOST names another host than dagshub.com.
+    git asks gitexp for the token at each use: that of `dagshub login`, or DAGSHUB_USER_TOKEN.
+    `gitexp push` and `pull` hand it to DVC for as long as they run. DVC alone can ask nobody, so
+    `dvc push` by hand needs --save-dvc-token, which keeps the token in a file that git ignores and
+    only you can read. DAGSHUB_CLIENT_HOST names another host than dagshub.com.
 
     \b
     Examples:
@@ -43,21 +59,32 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
     home = dagshub_remote.parse(where, host)
     token = dagshub_remote.token(host, os.environ) or _logged_in(host)
     if dvc_config.in_use(repo.root):
-        dvc_config.has_remote(repo.root, dvc_name, home.dvc)  # what is wrong is said before anything changes
+        # what is wrong is said before anything changes
+        dvc_config.has_remote(repo.root, dvc_name, home.dvc)
         if save_dvc_token:
             dvc_config.check_ignored(repo)
     remote, is_new = dagshub_remote.add(repo, home, name)
     click.echo(f"git: {'added' if is_new else 'there is already'} the remote {remote}, {home.git}")
     if dvc_config.in_use(repo.root):
         changed = dvc_config.add_remote(repo.root, dvc_name, home.dvc)
-        click.echo(f"DVC: {'added' if changed else 'there is already'} the remote {dvc_name}, {home.dvc}")
+        click.echo(
+            f"DVC: {'added' if changed else 'there is already'} the remote {dvc_name}, {home.dvc}"
+        )
         if changed:
-            output.say(f"{dvc_config.CONFIG} changed; commit it, so that others find the data: git add {dvc_config.CONFIG}")
+            output.say(
+                f"{dvc_config.CONFIG} changed; commit it, so that others find the data: git add"
+                f" {dvc_config.CONFIG}"
+            )
         if save_dvc_token and token:
             dvc_config.keep_login(repo, dvc_name, dagshub_remote.username(token, os.environ), token)
-            output.say(f"the token is kept in {dvc_config.LOCAL}, which git ignores and only you can read")
+            output.say(
+                f"the token is kept in {dvc_config.LOCAL}, which git ignores and only you can read"
+            )
         elif not save_dvc_token:
-            output.say("gitexp push and pull log in to it; DVC alone cannot ask for the token, see --save-dvc-token")
+            output.say(
+                "gitexp push and pull log in to it; DVC alone cannot ask for the token, see"
+                " --save-dvc-token"
+            )
     click.echo(f"MLflow: gitexp push --mlflow mirrors to {home.mlflow}")
     if not token:
         output.say(dagshub_remote.NO_TOKEN)
@@ -67,7 +94,8 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
 @click.argument("host")
 @click.argument("action")
 def dagshub_credential_command(host: str, action: str) -> None:
-    """Answer git, which asks for the credentials of HOST. What it wants to have stored or erased is nothing to us."""
+    """Answer git, which asks for the credentials of HOST. What it wants to have stored or erased is
+    nothing to us."""
     from gitexp.integrations import dagshub_remote
 
     request = sys.stdin.read()
@@ -76,13 +104,15 @@ def dagshub_credential_command(host: str, action: str) -> None:
 
 
 def _logged_in(host: str) -> str | None:
-    """Have the ``dagshub`` package log in, where somebody sits before a terminal; return the token, None where that fails."""
+    """Have the ``dagshub`` package log in, where somebody sits before a terminal; return the token,
+    None where that fails."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     from dagshub.auth.tokens import get_token
 
     try:
         return str(get_token(host=host))
-    except Exception as error:  # its own errors, those of its HTTP library, and a port that is taken: all end the same way
+    # its own errors, those of its HTTP library, and a port that is taken: all end the same way
+    except Exception as error:
         output.say(f"logging in did not work: {output.clean(str(error))[:200]}")
         return None

@@ -1,4 +1,5 @@
-"""``gitexp report``, one HTML file that compares experiments, and ``gitexp plot``, one chart of them."""
+"""``gitexp report``, one HTML file that compares experiments, and ``gitexp plot``, one chart of
+them."""
 
 from __future__ import annotations
 
@@ -28,11 +29,29 @@ _ROWS = 20  # of a Markdown report
 def selection(function: Command) -> Command:
     """Give a command REF..., ``--where``, ``--sort`` and ``--all``."""
     for option in (
-        click.option("--all", "-a", "everybody", is_flag=True, help="Everybody's experiments, those on remotes included."),
-        click.option("--sort", "-s", metavar="KEY,...", shell_complete=completion.keys, help="Sort by these; a metric sorts best first."),
-        click.option("--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Only those for which it holds."),
+        click.option(
+            "--all",
+            "-a",
+            "everybody",
+            is_flag=True,
+            help="Everybody's experiments, those on remotes included.",
+        ),
+        click.option(
+            "--sort",
+            "-s",
+            metavar="KEY,...",
+            shell_complete=completion.keys,
+            help="Sort by these; a metric sorts best first.",
+        ),
+        click.option(
+            "--where",
+            "-w",
+            metavar="CONDITION",
+            shell_complete=completion.keys,
+            help="Only those for which it holds.",
+        ),
         click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
-    ):  # fmt: skip
+    ):
         function = option(function)
     return function
 
@@ -47,19 +66,36 @@ def selection(function: Command) -> Command:
     default=None,
     help="The file to write (default: report.html).",
 )
-@click.option("--title", default="", help="The page's title (default: the name of the repository's folder).")
+@click.option(
+    "--title", default="", help="The page's title (default: the name of the repository's folder)."
+)
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
-@click.option("--md", "markdown", is_flag=True, help="Print a Markdown table instead, for a pull request.")
-@click.option("--against", metavar="REF", shell_complete=completion.refs, help="With --md: how far each metric is from this experiment's.")
+@click.option(
+    "--md", "markdown", is_flag=True, help="Print a Markdown table instead, for a pull request."
+)
+@click.option(
+    "--against",
+    metavar="REF",
+    shell_complete=completion.refs,
+    help="With --md: how far each metric is from this experiment's.",
+)
 def report_command(
-    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool,
-    target: Path | None, title: str, show: bool, markdown: bool, against: str | None,
-) -> None:  # fmt: skip
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    target: Path | None,
+    title: str,
+    show: bool,
+    markdown: bool,
+    against: str | None,
+) -> None:
     """Write one HTML file that compares experiments: all, or those named.
 
-    It works offline, from a disk, a mail or a web server, and asks nobody for anything: a table to filter and sort,
-    experiments side by side, curves, parallel coordinates, scatter, importance of params, and the difference between
-    two in code, notebooks, data and packages. A link copied from it reproduces the view.
+    It works offline, from a disk, a mail or a web server, and asks nobody for anything: a table to
+    filter and sort, experiments side by side, curves, parallel coordinates, scatter, importance of
+    params, and the difference between two in code, notebooks, data and packages. A link copied from
+    it reproduces the view.
 
     \b
     Examples:
@@ -71,7 +107,10 @@ def report_command(
     found = chosen(index, settings, refs, where, sort, everybody)
     if markdown:
         if target or show:
-            raise UsageError("--md prints to stdout, so it goes without -o and --open; to keep it: gitexp report --md > report.md")
+            raise UsageError(
+                "--md prints to stdout, so it goes without -o and --open; to keep it: gitexp report"
+                " --md > report.md"
+            )
         base = reference.resolve(index, against, settings) if against else None
         click.echo(_markdown(found, base, settings))
         return
@@ -79,7 +118,10 @@ def report_command(
         raise UsageError("--against belongs to --md; the page compares whatever is selected in it")
     path = target or Path("report.html")
     size = write_page(repo, settings, found, path, title)
-    output.say(f"wrote {path}: {len(found):,} experiment{'s' if len(found) != 1 else ''}, {size / 1e6:.1f} MB")
+    output.say(
+        f"wrote {path}: {len(found):,} experiment{'s' if len(found) != 1 else ''},"
+        f" {size / 1e6:.1f} MB"
+    )
     if show:
         click.launch(str(path.resolve()))
 
@@ -87,8 +129,21 @@ def report_command(
 @click.command("plot")
 @click.argument("kind", type=click.Choice(_KINDS))
 @selection
-@click.option("--metric", "-m", metavar="METRIC", required=True, shell_complete=completion.metrics, help="The metric to draw.")
-@click.option("-x", "x", metavar="KEY", shell_complete=completion.keys, help="The param or metric on the x axis of a scatter.")
+@click.option(
+    "--metric",
+    "-m",
+    metavar="METRIC",
+    required=True,
+    shell_complete=completion.metrics,
+    help="The metric to draw.",
+)
+@click.option(
+    "-x",
+    "x",
+    metavar="KEY",
+    shell_complete=completion.keys,
+    help="The param or metric on the x axis of a scatter.",
+)
 @click.option("--log", is_flag=True, help="Draw the metric on a logarithmic axis.")
 @click.option(
     "--output",
@@ -111,8 +166,9 @@ def plot_command(
 ) -> None:
     """Write one chart of experiments: all, or those named.
 
-    KIND is curves (the metric's history, a line each), scatter (against -x), parallel (coordinates: all params that
-    vary), importance (of the params for the metric) or bars. As .html it is a report that opens at the chart.
+    KIND is curves (the metric's history, a line each), scatter (against -x), parallel (coordinates:
+    all params that vary), importance (of the params for the metric) or bars. As .html it is a
+    report that opens at the chart.
 
     \b
     Examples:
@@ -122,7 +178,9 @@ def plot_command(
     repo, settings, index = opened()
     form = target.suffix.lower()
     if form not in _FORMS:
-        raise UsageError(f"'{target.name}' must end with one of {', '.join(_FORMS)}, which says the form")
+        raise UsageError(
+            f"'{target.name}' must end with one of {', '.join(_FORMS)}, which says the form"
+        )
     name = query.find_metric(index, metric).name
     axis = query.find_key(index, x) if x else None
     if axis and axis.family == "attribute":
@@ -136,16 +194,33 @@ def plot_command(
             "color": f"m.{name}" if kind == "parallel" else "",
             "log": "1" if log else "",
         }
-        write_page(repo, settings, found, target, "", urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""}))
+        write_page(
+            repo,
+            settings,
+            found,
+            target,
+            "",
+            urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""}),
+        )
     else:
         from gitexp.report import chart
 
-        write_file(target, chart.draw(kind, found, name, axis.name if axis else None, form[1:], log))
+        write_file(
+            target, chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)
+        )
     output.say(f"wrote {target}")
 
 
-def chosen(index: Index, settings: Settings, refs: Sequence[str], where: str | None, sort: str | None, everybody: bool) -> list[Experiment]:
-    """Return the experiments that a command is about: those named, for which the condition holds; newest first, or sorted.
+def chosen(
+    index: Index,
+    settings: Settings,
+    refs: Sequence[str],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+) -> list[Experiment]:
+    """Return the experiments that a command is about: those named, for which the condition holds;
+    newest first, or sorted.
 
     Raises:
         NotFoundError: there is none.
@@ -153,9 +228,16 @@ def chosen(index: Index, settings: Settings, refs: Sequence[str], where: str | N
     condition = query.where(index, where)
     if refs:
         names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within("({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names))
+        condition = condition.within(
+            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
+        )
     order = query.order(query.sort(index, sort, settings.metrics))
-    found = index.select(condition.text, [*condition.values, *order.values], order.text, everybody=everybody or bool(refs))
+    found = index.select(
+        condition.text,
+        [*condition.values, *order.values],
+        order.text,
+        everybody=everybody or bool(refs),
+    )
     if not found:
         raise NotFoundError("no experiment fits; to see what there is: gitexp list")
     if refs and not sort:
@@ -163,7 +245,14 @@ def chosen(index: Index, settings: Settings, refs: Sequence[str], where: str | N
     return found
 
 
-def write_page(repo: Repo, settings: Settings, experiments: Sequence[Experiment], path: Path, title: str, start: str = "") -> int:
+def write_page(
+    repo: Repo,
+    settings: Settings,
+    experiments: Sequence[Experiment],
+    path: Path,
+    title: str,
+    start: str = "",
+) -> int:
     """Write a report and return its size in bytes."""
     from gitexp.report import data, page
 
@@ -177,19 +266,25 @@ def pair_address(a: Experiment, b: Experiment) -> str:
 
 
 def write_file(path: Path, data: bytes) -> int:
-    """Write a file whole or not at all and return its size; raise UsageError where that is not possible."""
+    """Write a file whole or not at all and return its size; raise UsageError where that is not
+    possible."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise UsageError(f"{path} cannot be written: {error.strerror}; choose another place with -o") from None
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}; choose another place with -o"
+        ) from None
     return len(data)
 
 
-def _markdown(experiments: Sequence[Experiment], base: Experiment | None, settings: Settings) -> str:
-    """Return the report as Markdown: a table of the first experiments, and how far their metrics are from the base's."""
+def _markdown(
+    experiments: Sequence[Experiment], base: Experiment | None, settings: Settings
+) -> str:
+    """Return the report as Markdown: a table of the first experiments, and how far their metrics
+    are from the base's."""
     shown = experiments[:_ROWS]
     metrics = list(dict.fromkeys(name for item in shown for name in item.metrics))
     params = [
@@ -202,17 +297,28 @@ def _markdown(experiments: Sequence[Experiment], base: Experiment | None, settin
     for item in shown:
         values = [measured(item, name, base, settings) for name in metrics]
         rows.append(
-            [item.name, item.status, *values, *(output.number(item.params.get(name)) for name in params), output.duration(item.duration)]
+            [
+                item.name,
+                item.status,
+                *values,
+                *(output.number(item.params.get(name)) for name in params),
+                output.duration(item.duration),
+            ]
         )
     count = f"{len(experiments):,} experiment{'s' if len(experiments) != 1 else ''}"
-    lines = [f"### {count}" + (f", against {escaped(base.name)}" if base else ""), "", table(headers, rows)]
+    lines = [
+        f"### {count}" + (f", against {escaped(base.name)}" if base else ""),
+        "",
+        table(headers, rows),
+    ]
     if len(experiments) > len(shown):
         lines += ["", f"The first {len(shown)} of them; all are in `gitexp report`."]
     return "\n".join(lines)
 
 
 def measured(item: Experiment, metric: str, base: Experiment | None, settings: Settings) -> str:
-    """Return a metric's value, with its distance from the base's and a mark for better or worse where that is known."""
+    """Return a metric's value, with its distance from the base's and a mark for better or worse
+    where that is known."""
     from gitexp.formats.metrics import direction, is_better
 
     value = item.metrics.get(metric)
@@ -227,7 +333,9 @@ def measured(item: Experiment, metric: str, base: Experiment | None, settings: S
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table whose cells are text, whatever they hold."""
-    return output.markdown([escaped(cell) for cell in headers], [[escaped(cell) for cell in row] for row in rows])
+    return output.markdown(
+        [escaped(cell) for cell in headers], [[escaped(cell) for cell in row] for row in rows]
+    )
 
 
 def escaped(text: str) -> str:

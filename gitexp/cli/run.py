@@ -16,23 +16,40 @@ from gitexp.runs import arguments, start
 from gitexp.runs import command as commands
 
 
-@click.command("run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@click.command(
+    "run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
+)
 @recording.params_options("A param; wins over those from files and from the command.")
-@click.option("--args/--no-args", "from_args", default=True, help="Take --key value and key=value of the command as params (default: yes).")
+@click.option(
+    "--args/--no-args",
+    "from_args",
+    default=True,
+    help="Take --key value and key=value of the command as params (default: yes).",
+)
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @recording.options
-@click.option("--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics.")
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files)
+@click.option(
+    "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
+)
+@click.argument(
+    "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
+)
 def run_command(
-    given: tuple[str, ...], params_file: tuple[Path, ...], from_args: bool, system_metrics: bool, command: tuple[str, ...], **options: Any
+    given: tuple[str, ...],
+    params_file: tuple[Path, ...],
+    from_args: bool,
+    system_metrics: bool,
+    command: tuple[str, ...],
+    **options: Any,
 ) -> int:
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 
     \b
     gitexp run -- python train.py --lr 0.01
 
-    Params come from --param, --params-file and the command's own arguments; metrics from what the command logs with gitexp, or
-    writes into metrics.csv and params.yml with any logger. Its output is shown and kept, its exit code is passed on.
+    Params come from --param, --params-file and the command's own arguments; metrics from what the
+    command logs with gitexp, or writes into metrics.csv and params.yml with any logger. Its output
+    is shown and kept, its exit code is passed on.
     """
     repo = Repo.discover()
     values: dict[str, Any] = {}

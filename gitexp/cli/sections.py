@@ -1,4 +1,5 @@
-"""Help for a command with many options: listed in sections, by what they are for, with examples at the end."""
+"""Help for a command with many options: listed in sections, by what they are for, with examples at
+the end."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ class Sectioned(click.Command):
         examples: shown last, a line each.
     """
 
-    def __init__(self, *args: Any, sections: Mapping[str, str], examples: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, sections: Mapping[str, str], examples: str, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._sections, self._examples = sections, examples
 

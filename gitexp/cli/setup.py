@@ -33,7 +33,10 @@ _SETTINGS = """\
 _COMPLETION = {
     "bash": ("~/.bashrc", 'eval "$(_GITEXP_COMPLETE=bash_source gitexp)"'),
     "zsh": ("~/.zshrc", 'eval "$(_GITEXP_COMPLETE=zsh_source gitexp)"'),
-    "fish": ("~/.config/fish/completions/gitexp.fish", "_GITEXP_COMPLETE=fish_source gitexp | source"),
+    "fish": (
+        "~/.config/fish/completions/gitexp.fish",
+        "_GITEXP_COMPLETE=fish_source gitexp | source",
+    ),
 }
 
 
@@ -41,7 +44,8 @@ _COMPLETION = {
 def init_command() -> None:
     """Write a settings file with everything commented out, and say how to complete names on Tab.
 
-    Nothing needs it: gitexp works in any git repository. A settings file that is there already stays as it is.
+    Nothing needs it: gitexp works in any git repository. A settings file that is there already
+    stays as it is.
     """
     repo = Repo.discover()
     try:
@@ -51,11 +55,16 @@ def init_command() -> None:
     except FileExistsError:
         click.echo(f"{FILE_NAME} is there already and stays as it is")
     except OSError as error:
-        raise GitexpError(f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions") from None
+        raise GitexpError(
+            f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions"
+        ) from None
     shell = Path(os.environ.get("SHELL", "")).name
     for name in [shell] if shell in _COMPLETION else _COMPLETION:
         file_name, line = _COMPLETION[name]
-        output.say(f"to complete experiments, params and metrics on Tab in {name}, add to {file_name}:\n  {line}")
+        output.say(
+            f"to complete experiments, params and metrics on Tab in {name}, add to {file_name}:\n "
+            f" {line}"
+        )
 
 
 @click.command("doctor")
@@ -63,7 +72,8 @@ def init_command() -> None:
 def doctor_command(fix: bool) -> int:
     """Look for leftovers of killed processes, lost tags and damage, and with --fix mend them.
 
-    Nothing that is still of use is taken away. Exit code 0 where all is well, 1 where something is left to do.
+    Nothing that is still of use is taken away. Exit code 0 where all is well, 1 where something is
+    left to do.
 
     \b
     gitexp doctor --fix

@@ -1,10 +1,13 @@
 """How bash, zsh and fish ask what to offer at TAB, and how they are answered.
 
-click has scripts for these shells, which fall short here: in bash a name with a colon (``best:rmse``) completes to nothing, since bash
-cuts words there; in fish a comma ends a value (``--columns rmse,lr``); ``--sort=rm`` loses its option. And names come from the repository,
-which may be somebody else's: what bash would run as a command must be quoted before it is on the user's line.
+click has scripts for these shells, which fall short here: in bash a name with a colon
+(``best:rmse``) completes to nothing, since bash cuts words there; in fish a comma ends a value
+(``--columns rmse,lr``); ``--sort=rm`` loses its option. And names come from the repository, which
+may be somebody else's: what bash would run as a command must be quoted before it is on the user's
+line.
 
-Each shell sends the line up to the cursor, and for each offer gets three fields: its kind (plain, file or dir), the value, and a help text.
+Each shell sends the line up to the cursor, and for each offer gets three fields: its kind (plain,
+file or dir), the value, and a help text.
 """
 
 from __future__ import annotations
@@ -14,7 +17,12 @@ import re
 import shlex
 from typing import Any
 
-from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
+from click.shell_completion import (
+    CompletionItem,
+    ShellComplete,
+    add_completion_class,
+    split_arg_string,
+)
 
 _CURSOR = "\x00"
 _SAFE = re.compile(r"[\w@%+=:,./-]*")
@@ -84,17 +92,23 @@ class _Shell(ShellComplete):
     """What the shells have in common."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        *words, last = split_arg_string(os.environ["COMP_WORDS"] + _CURSOR)  # so that the word at the cursor is there, if only empty
+        # so that the word at the cursor is there, if only empty
+        *words, last = split_arg_string(os.environ["COMP_WORDS"] + _CURSOR)
         return words[1:], last.removesuffix(_CURSOR)
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         option, equals, _ = incomplete.partition("=")
         head = f"{option}=" if equals and option.startswith("-") else ""
         found = super().get_completions(args, incomplete)
-        return [self.offer(item, head if item.type == "plain" else "") for item in found if str(item.value).isprintable()]
+        return [
+            self.offer(item, head if item.type == "plain" else "")
+            for item in found
+            if str(item.value).isprintable()
+        ]
 
     def offer(self, item: CompletionItem[Any], head: str) -> CompletionItem[Any]:
-        """Return an offer for the whole word at the cursor; ``head`` is its option with the equals sign."""
+        """Return an offer for the whole word at the cursor; ``head`` is its option with the equals
+        sign."""
         return CompletionItem(f"{head}{str(item.value).removeprefix(head)}", item.type, item.help)
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
@@ -110,7 +124,11 @@ class Bash(_Shell):
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         word = os.environ.get("COMP_WORD", incomplete)  # what bash takes for the word at the cursor
         quoted = word.startswith(("'", '"'))
-        cut = 0 if quoted or word == incomplete else max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
+        cut = (
+            0
+            if quoted or word == incomplete
+            else max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
+        )
         found = []
         for item in super().get_completions(args, incomplete):
             value = str(item.value)

@@ -1,4 +1,5 @@
-"""``gitexp show``, ``best`` and ``curve``: one experiment whole, the best one, and how a metric went."""
+"""``gitexp show``, ``best`` and ``curve``: one experiment whole, the best one, and how a metric
+went."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _ROWS = 15
 
 @dataclass
 class Course:
-    """How one metric went: the number of its points, its last value and the best one with its step."""
+    """How one metric went: the number of its points, its last value and the best one with its
+    step."""
 
     points: int = 0
     last: float | None = None
@@ -42,7 +44,11 @@ class Course:
         self.points += 1
         if self.last is None or point.step >= self.last_step:
             self.last, self.last_step = point.value, point.step
-        if direction and point.value == point.value and (self.best is None or metrics.is_better(direction, point.value, self.best)):
+        if (
+            direction
+            and point.value == point.value
+            and (self.best is None or metrics.is_better(direction, point.value, self.best))
+        ):
             self.best, self.best_step = point.value, point.step
 
 
@@ -67,15 +73,19 @@ def show_command(ref: str, form: str | None) -> None:
 @click.option("--max", "way", flag_value="max", help="Higher is better.")
 @click.option("--min", "way", flag_value="min", help="Lower is better.")
 @click.option(
-    "--where", "-w", metavar="CONDITION", shell_complete=completion.keys, help="Among those for which it holds; see gitexp list --help."
+    "--where",
+    "-w",
+    metavar="CONDITION",
+    shell_complete=completion.keys,
+    help="Among those for which it holds; see gitexp list --help.",
 )
 @output.output_options
 @pager.paged
 def best_command(metric: str, way: str | None, where: str | None, form: str | None) -> None:
     """Show the experiment with the best last value of METRIC.
 
-    Whether lower or higher is better is told by --min or --max, by [tool.gitexp.metrics] in pyproject.toml, or by the
-    metric's name (loss, rmse, accuracy, auc, ...).
+    Whether lower or higher is better is told by --min or --max, by [tool.gitexp.metrics] in
+    pyproject.toml, or by the metric's name (loss, rmse, accuracy, auc, ...).
 
     \b
     Example:
@@ -85,13 +95,28 @@ def best_command(metric: str, way: str | None, where: str | None, form: str | No
     key = query.find_metric(index, metric)
     found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
     if found is None:
-        raise NotFoundError(f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp list")
+        raise NotFoundError(
+            f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"
+            " list"
+        )
     _show(repo, settings, found, form)
 
 
 @click.command("curve")
-@click.argument("refs", nargs=-1, required=True, metavar="[REF]... METRIC", shell_complete=completion.refs_or_metrics)
-@click.option("--rows", type=click.IntRange(min=3, max=200), default=_ROWS, show_default=True, help="Height of the plot in lines.")
+@click.argument(
+    "refs",
+    nargs=-1,
+    required=True,
+    metavar="[REF]... METRIC",
+    shell_complete=completion.refs_or_metrics,
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(min=3, max=200),
+    default=_ROWS,
+    show_default=True,
+    help="Height of the plot in lines.",
+)
 @output.output_options
 @pager.paged
 def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
@@ -108,20 +133,31 @@ def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
     experiments = reference.resolve_many(index, given or ["@"], settings)
     metric = query.find_metric(index, name).name
     if form:
-        points = ((item.name, *point[1:]) for item in experiments for point in _points(repo, item) if point.name == metric)
+        points = (
+            (item.name, *point[1:])
+            for item in experiments
+            for point in _points(repo, item)
+            if point.name == metric
+        )
         output.print_records(form, ("name", "value", "timestamp", "step"), list(points))
         return
     curves = {item.name: _curve(repo, item, metric) for item in experiments}
     for item in experiments:
         if not curves[item.name]:
-            hint = did_you_mean(metric, item.metrics) or f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
+            hint = (
+                did_you_mean(metric, item.metrics)
+                or f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
+            )
             output.say(f"{item.name} has no metric '{output.clean(metric)}'.{output.clean(hint)}")
     if not any(curves.values()):
-        raise NotFoundError(f"there is nothing to plot: none of {len(experiments)} experiments has a metric '{metric}'")
+        raise NotFoundError(
+            f"there is nothing to plot: none of {len(experiments)} experiments has a metric"
+            f" '{metric}'"
+        )
     _plot(metric, {name: points for name, points in curves.items() if points}, rows)
 
 
-# -- show ------------------------------------------------------------------------------------------------------------------
+# -- show ------------------------------------------------------------------------------------------
 
 
 def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | None) -> None:
@@ -138,26 +174,51 @@ def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | No
     }
     courses = _courses(repo, experiment, settings)
     if form == "json":
-        output.print_json({**facts, "history": {name: vars(course) for name, course in courses.items()}})
+        output.print_json(
+            {**facts, "history": {name: vars(course) for name, course in courses.items()}}
+        )
     elif form:
         flat = {name: value for name, value in facts.items() if name not in ("params", "metrics")}
-        values = {f"{family}.{name}": value for family in query.KINDS for name, value in facts[family].items()}
-        output.print_records(form, ("field", "value"), [[name, output.exact(value)] for name, value in {**flat, **values}.items()])
+        values = {
+            f"{family}.{name}": value
+            for family in query.KINDS
+            for name, value in facts[family].items()
+        }
+        output.print_records(
+            form,
+            ("field", "value"),
+            [[name, output.exact(value)] for name, value in {**flat, **values}.items()],
+        )
     else:
         click.echo("\n".join(_page(experiment, facts, courses, settings)))
 
 
-def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str, Course], settings: Settings) -> Iterator[str]:
+def _page(
+    experiment: Experiment,
+    facts: Mapping[str, Any],
+    courses: Mapping[str, Course],
+    settings: Settings,
+) -> Iterator[str]:
     """Yield the lines of what ``show`` tells people."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
-    yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {output.styled(experiment.status, fg=colour)}"
+    yield (
+        f"{output.styled(experiment.name, bold=True)}  {experiment.short} "
+        f" {output.styled(experiment.status, fg=colour)}"
+    )
     if title := message.own_subject(experiment):
         yield output.clean(title)
-    took = f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
-    when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
+    took = (
+        f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
+    )
+    when = (
+        f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z}"
+        f" ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
+    )
     shown = {
         "started": when,
-        "author": f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author,
+        "author": (
+            f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
+        ),
         "commit": experiment.id,
         "parent": experiment.parent,
         "branch": experiment.branch,
@@ -174,20 +235,36 @@ def _page(experiment: Experiment, facts: Mapping[str, Any], courses: Mapping[str
     yield ""
     yield from _pairs({name: value for name, value in shown.items() if value})
     if experiment.params:
-        yield from _titled("params", _pairs({key: output.number(value) for key, value in experiment.params.items()}))
+        yield from _titled(
+            "params",
+            _pairs({key: output.number(value) for key, value in experiment.params.items()}),
+        )
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
     if rows := _input_rows(facts):
-        yield from _titled("inputs and data", output.text_table(["", "hash", "size", ""], rows, [False, False, True, False]))
+        yield from _titled(
+            "inputs and data",
+            output.text_table(["", "hash", "size", ""], rows, [False, False, True, False]),
+        )
     for name in ("files", "artifacts"):
         if facts[name]:
             title = "files changed since the parent" if name == "files" else name
             yield from _titled(
-                title, [f"{item['change']} {output.clean(item['path'])}" if name == "files" else output.clean(item) for item in facts[name]]
+                title,
+                [
+                    (
+                        f"{item['change']} {output.clean(item['path'])}"
+                        if name == "files"
+                        else output.clean(item)
+                    )
+                    for item in facts[name]
+                ],
             )
     texts = [text for text in (facts["note"], *experiment.notes) if text]
     if texts:
-        yield from _titled("notes", [output.clean(line) for text in texts for line in text.splitlines()])
+        yield from _titled(
+            "notes", [output.clean(line) for text in texts for line in text.splitlines()]
+        )
 
 
 def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
@@ -195,23 +272,51 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
     stale = experiment.extra.get("data_stale")
     apart = set(map(str, stale)) if isinstance(stale, list) else set()
     return [
-        {"path": path, "hash": item.hash, "size": item.size, "files": item.files, "pointer": item.pointer, "stale": path in apart}
+        {
+            "path": path,
+            "hash": item.hash,
+            "size": item.size,
+            "files": item.files,
+            "pointer": item.pointer,
+            "stale": path in apart,
+        }
         for path, item in dvc_pointers.of_experiment(repo, experiment).items()
     ]
 
 
 def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
-    rows = [[output.clean(path), output.clean(hashed), "", ""] for path, hashed in facts["inputs"].items()]
+    rows = [
+        [output.clean(path), output.clean(hashed), "", ""]
+        for path, hashed in facts["inputs"].items()
+    ]
     for item in facts["data"]:
         size = "" if item["size"] is None else readable(item["size"])
         files = "" if item["files"] is None else f" in {item['files']:,} files"
         rows.append(
-            [output.clean(item["path"]), item["hash"], size + files, "changed since, not committed in DVC" if item["stale"] else ""]
+            [
+                output.clean(item["path"]),
+                item["hash"],
+                size + files,
+                "changed since, not committed in DVC" if item["stale"] else "",
+            ]
         )
     return rows
 
 
-_SAID = {"Inputs", "Data", "Data-Stale", "Id", "Status", "Started", "Duration", "Command", "Group", "Source", "Source-Store", "Code"}
+_SAID = {
+    "Inputs",
+    "Data",
+    "Data-Stale",
+    "Id",
+    "Status",
+    "Started",
+    "Duration",
+    "Command",
+    "Group",
+    "Source",
+    "Source-Store",
+    "Code",
+}
 
 
 def _source(experiment: Experiment) -> str | None:
@@ -228,16 +333,33 @@ def _source(experiment: Experiment) -> str | None:
 def _tags(experiment: Experiment) -> str | None:
     """Return what another tool said of an imported experiment."""
     tags = experiment.extra.get("tags")
-    return ", ".join(f"{name}={value}" for name, value in tags.items()) if isinstance(tags, Mapping) else None
+    return (
+        ", ".join(f"{name}={value}" for name, value in tags.items())
+        if isinstance(tags, Mapping)
+        else None
+    )
 
 
-def _metric_lines(experiment: Experiment, courses: Mapping[str, Course], settings: Settings) -> list[str]:
+def _metric_lines(
+    experiment: Experiment, courses: Mapping[str, Course], settings: Settings
+) -> list[str]:
     rows = []
     for name in experiment.metrics or courses:
         course = courses.get(name, Course())
         way = metrics.direction(name, settings.metrics)
-        best = f"{output.number(course.best)} ({way}, step {course.best_step})" if course.best is not None and course.points > 1 else ""
-        rows.append([output.clean(name), output.number(experiment.metrics.get(name, course.last)), best, str(course.points)])
+        best = (
+            f"{output.number(course.best)} ({way}, step {course.best_step})"
+            if course.best is not None and course.points > 1
+            else ""
+        )
+        rows.append(
+            [
+                output.clean(name),
+                output.number(experiment.metrics.get(name, course.last)),
+                best,
+                str(course.points),
+            ]
+        )
     return output.text_table(["", "last", "best", "points"], rows, [False, True, False, True])
 
 
@@ -250,13 +372,29 @@ def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:
 def _pairs(values: Mapping[str, Any]) -> list[str]:
     names = [output.clean(name) for name in values]
     size = max(map(output.width, names))
-    return [f"{name}{' ' * (size - output.width(name))}  {output.clean(str(value))}" for name, value in zip(names, values.values())]
+    return [
+        f"{name}{' ' * (size - output.width(name))}  {output.clean(str(value))}"
+        for name, value in zip(names, values.values())
+    ]
 
 
 def _changed(repo: Repo, experiment: Experiment) -> list[dict[str, str]]:
-    """Return the files that differ from the commit that the run started from, and how: A, M, D or T."""
-    fields = repo.git("diff-tree", "--root", "-r", "--no-commit-id", "--no-renames", "--name-status", "-z", experiment.id).split(b"\0")
-    return [{"change": change.decode(), "path": os.fsdecode(path)} for change, path in zip(fields[0::2], fields[1::2])]
+    """Return the files that differ from the commit that the run started from, and how: A, M, D or
+    T."""
+    fields = repo.git(
+        "diff-tree",
+        "--root",
+        "-r",
+        "--no-commit-id",
+        "--no-renames",
+        "--name-status",
+        "-z",
+        experiment.id,
+    ).split(b"\0")
+    return [
+        {"change": change.decode(), "path": os.fsdecode(path)}
+        for change, path in zip(fields[0::2], fields[1::2])
+    ]
 
 
 def _reproduced(experiment: Experiment) -> str | None:
@@ -268,17 +406,24 @@ def _reproduced(experiment: Experiment) -> str | None:
     tolerance = f" within {said['tolerance']}" if said.get("tolerance") else ""
     reasons = said.get("reasons")
     why = f": {reasons[0]}" if isinstance(reasons, list) and reasons else ""
-    return f"{said['verdict']}{tolerance}{why} ({event.get('at', '')} by {event.get('by', '')} on {said.get('host', 'unknown')})"
+    return (
+        f"{said['verdict']}{tolerance}{why} ({event.get('at', '')} by {event.get('by', '')} on"
+        f" {said.get('host', 'unknown')})"
+    )
 
 
 def _environment(experiment: Experiment) -> str | None:
     """Return one line about what it ran on: the Python version, and the number of packages."""
     try:
-        versions = environment.parse_requirements(experiment.read(environment.PATH).decode("utf-8", "replace"))
+        versions = environment.parse_requirements(
+            experiment.read(environment.PATH).decode("utf-8", "replace")
+        )
     except NotFoundError:
         return None
     python = f"Python {versions.pop('python')}, " if "python" in versions else ""
-    return f"{python}{len(versions)} package{'' if len(versions) == 1 else 's'} ({environment.PATH})"
+    return (
+        f"{python}{len(versions)} package{'' if len(versions) == 1 else 's'} ({environment.PATH})"
+    )
 
 
 def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str, Course]:
@@ -293,11 +438,12 @@ def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str
     return courses
 
 
-# -- curve -----------------------------------------------------------------------------------------------------------------
+# -- curve -----------------------------------------------------------------------------------------
 
 
 def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
-    """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs little memory."""
+    """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs
+    little memory."""
     paths = result_files.paths(experiment.files)
     warnings: list[str] = []
     if paths in ([result_paths.METRICS], [f"{result_paths.FOLDER}/{result_paths.METRICS}"]):
@@ -312,10 +458,14 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
 
 def _curve(repo: Repo, experiment: Experiment, metric: str) -> list[plot.Point]:
     """Return (step, value); where nobody counted steps, (row, value)."""
-    by_step = plot.thinned((point.step, point.value) for point in _points(repo, experiment) if point.name == metric)
+    by_step = plot.thinned(
+        (point.step, point.value) for point in _points(repo, experiment) if point.name == metric
+    )
     if by_step and by_step[0][0] < by_step[-1][0]:
         return by_step
-    return plot.thinned(enumerate(point.value for point in _points(repo, experiment) if point.name == metric))
+    return plot.thinned(
+        enumerate(point.value for point in _points(repo, experiment) if point.name == metric)
+    )
 
 
 def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) -> None:
@@ -323,11 +473,18 @@ def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) ->
     columns = (output.terminal_width() or 80) - 12
     click.echo(output.styled(output.clean(metric), bold=True))
     for label, cells in plot.lines(curves, max(columns, 10), rows):
-        runs = (("".join(char for char, _ in run), name) for name, run in groupby(cells, key=itemgetter(1)))
-        drawn = "".join(text if name is None else output.styled(text, fg=colours[name]) for text, name in runs)
+        runs = (
+            ("".join(char for char, _ in run), name)
+            for name, run in groupby(cells, key=itemgetter(1))
+        )
+        drawn = "".join(
+            text if name is None else output.styled(text, fg=colours[name]) for text, name in runs
+        )
         click.echo(f"{label:>10} {drawn}".rstrip())
     steps = [point[0] for points in curves.values() for point in points]
-    click.echo(f"{'':>10} {min(steps):<{max(columns, 10) // 2}g}{max(steps):>{max(columns, 10) // 2}g}")
+    click.echo(
+        f"{'':>10} {min(steps):<{max(columns, 10) // 2}g}{max(steps):>{max(columns, 10) // 2}g}"
+    )
     for (name, points), mark in zip(curves.items(), plot.marks(curves)):
         course = f"{output.number(points[0][1])} → {output.number(points[-1][1])}"
         click.echo(f"{output.styled(mark, fg=colours[name])}  {output.clean(name)}: {course}")

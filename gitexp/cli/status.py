@@ -34,7 +34,10 @@ def status_command(form: str | None) -> None:
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
     remote, waiting = _unpushed(repo)
     if form:
-        described = {name: [_described(folder) for folder in folders] for name, folders in (("live", live), ("dead", dead))}
+        described = {
+            name: [_described(folder) for folder in folders]
+            for name, folders in (("live", live), ("dead", dead))
+        }
         output.print_json({**described, "remote": remote, "not_pushed": waiting})
         return
     for line in (line for folder in live for line in _lines(folder, _terminal())):
@@ -43,16 +46,26 @@ def status_command(form: str | None) -> None:
         click.echo("no run is going on")
     for folder in dead:
         known = _described(folder)
-        click.echo(f"dead: {known['id']}, started {known['started']}, {output.clean(known['command'] or 'no command')}")
+        click.echo(
+            f"dead: {known['id']}, started {known['started']},"
+            f" {output.clean(known['command'] or 'no command')}"
+        )
     if dead:
         click.echo("to record dead runs with what they had logged: gitexp recover")
     if remote and waiting:
-        some = ", ".join(waiting[:_NAMED]) + (f" and {len(waiting) - _NAMED:,} more" if len(waiting) > _NAMED else "")
-        click.echo(output.clean(f"not on {remote}, as far as is known here: {some}; to send them: gitexp push"))
+        some = ", ".join(waiting[:_NAMED]) + (
+            f" and {len(waiting) - _NAMED:,} more" if len(waiting) > _NAMED else ""
+        )
+        click.echo(
+            output.clean(
+                f"not on {remote}, as far as is known here: {some}; to send them: gitexp push"
+            )
+        )
 
 
 def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
-    """Return the remote that a push would go to, and the names of the experiments that it lacks; no remote is asked."""
+    """Return the remote that a push would go to, and the names of the experiments that it lacks; no
+    remote is asked."""
     from gitexp.store.index import Index
     from gitexp.store.remote import transport
 
@@ -65,9 +78,12 @@ def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
 
 @click.command("watch")
 @click.argument("wanted", metavar="[RUN]", required=False)
-@click.option("--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look.")
+@click.option(
+    "--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look."
+)
 def watch_command(wanted: str | None, every: float) -> None:
-    """Follow a run until it ends: its latest values and curves. RUN is the start of its id; without, the latest one."""
+    """Follow a run until it ends: its latest values and curves. RUN is the start of its id;
+    without, the latest one."""
     repo = Repo.discover()
     folder = _chosen(finish.live_runs(repo), wanted)
     drawn = 0
@@ -77,13 +93,16 @@ def watch_command(wanted: str | None, every: float) -> None:
         click.echo(back + "\n".join(lines))
         drawn = len(lines)
         time.sleep(max(every, 0.1))
-    click.echo("the run ended; gitexp show @" if not folder.exists() else "the run died; gitexp recover")
+    click.echo(
+        "the run ended; gitexp show @" if not folder.exists() else "the run died; gitexp recover"
+    )
 
 
 @click.command("recover")
 @click.argument("wanted", metavar="[RUN]...", nargs=-1)
 def recover_command(wanted: Sequence[str]) -> int:
-    """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is the start of an id."""
+    """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
+    the start of an id."""
     repo = Repo.discover()
     record.settle(repo)
     dead = finish.dead_runs(repo)
@@ -99,40 +118,65 @@ def recover_command(wanted: Sequence[str]) -> int:
             failed = 2
             continue
         if recorded is None:
-            output.say(f"{folder.name} needed nothing: it was recorded already, or died before it had started")
+            output.say(
+                f"{folder.name} needed nothing: it was recorded already, or died before it had"
+                " started"
+            )
             continue
         for warning in recorded.warnings:
             output.say(f"warning: {warning}")
-        click.echo(f"{recorded.experiment.name} {recorded.experiment.short} ({recorded.experiment.status})")
+        click.echo(
+            f"{recorded.experiment.name} {recorded.experiment.short} ({recorded.experiment.status})"
+        )
     return failed
 
 
 def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
     found = [folder for folder in folders if folder.name.startswith(wanted or "")]
     if not found:
-        raise NotFoundError(f"there is no such run '{wanted}'; to see them: gitexp status" if wanted else "no run is going on")
+        raise NotFoundError(
+            f"there is no such run '{wanted}'; to see them: gitexp status"
+            if wanted
+            else "no run is going on"
+        )
     return found[-1]
 
 
 def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
-    """Return what there is to see of a run; with the terminal's size, no line is wrapped there and nothing scrolls away."""
+    """Return what there is to see of a run; with the terminal's size, no line is wrapped there and
+    nothing scrolls away."""
     columns, height = size or (10_000, 10_000)
     known = _described(folder)
     lasted = output.duration(known["seconds"])
-    command = _shortened(output.clean(known["command"] or ""), columns - len(folder.name) - len(lasted) - 4)
+    command = _shortened(
+        output.clean(known["command"] or ""), columns - len(folder.name) - len(lasted) - 4
+    )
     head = f"{output.styled(known['id'], bold=True)}  {lasted}  {command}".rstrip()
     latest = [*_latest(folder).items()]
     shown = latest if len(latest) <= height - 2 else latest[: max(1, height - 3)]
-    cells = [(output.number(values[-1]), str(step), curve(values, min(_CURVE, columns // 4))) for _, (values, step) in shown]
-    beside = sum(max((output.width(row[at]) for row in cells), default=0) for at in range(3)) + 2 + 3 * 2
-    rows = [[_shortened(output.clean(name), columns - beside), *row] for (name, _), row in zip(shown, cells)]
-    lines = output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:] if rows else ["nothing logged yet"]
+    cells = [
+        (output.number(values[-1]), str(step), curve(values, min(_CURVE, columns // 4)))
+        for _, (values, step) in shown
+    ]
+    beside = (
+        sum(max((output.width(row[at]) for row in cells), default=0) for at in range(3)) + 2 + 3 * 2
+    )
+    rows = [
+        [_shortened(output.clean(name), columns - beside), *row]
+        for (name, _), row in zip(shown, cells)
+    ]
+    lines = (
+        output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:]
+        if rows
+        else ["nothing logged yet"]
+    )
     more = [f"and {len(latest) - len(shown)} metrics more"] if len(shown) < len(latest) else []
     return [head, *(f"  {line}" for line in (*lines, *more))]
 
 
 def _shortened(text: str, columns: int) -> str:
-    """Return a text without its middle where it is too wide: names of metrics differ at their beginnings and ends."""
+    """Return a text without its middle where it is too wide: names of metrics differ at their
+    beginnings and ends."""
     columns = max(columns, 8)
     if output.width(text) <= columns:
         return text
@@ -144,7 +188,8 @@ def _shortened(text: str, columns: int) -> str:
 
 def _terminal(height: int = 10_000) -> tuple[int, int] | None:
     columns = output.terminal_width()
-    return (columns - 1, height) if columns else None  # the last column stays free: some terminals wrap when it is filled
+    # the last column stays free: some terminals wrap when it is filled
+    return (columns - 1, height) if columns else None
 
 
 def _described(folder: Path) -> dict[str, Any]:

@@ -34,41 +34,118 @@ gitexp sweep --resume sweep-1124-7c3a
 """
 
 
-@click.command("sweep", cls=Sectioned, sections=_SECTIONS, examples=_EXAMPLES, context_settings={"allow_interspersed_args": False})
+@click.command(
+    "sweep",
+    cls=Sectioned,
+    sections=_SECTIONS,
+    examples=_EXAMPLES,
+    context_settings={"allow_interspersed_args": False},
+)
 @click.option(
-    "-p", "--param", "given", multiple=True, metavar="K=VALUES", shell_complete=completion.given_params,
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=VALUES",
+    shell_complete=completion.given_params,
     help="A param and its values, as above; once for each param.",
-)  # fmt: skip
-@click.option(
-    "-s", "--search", type=click.Choice(search.SEARCHES), help="How points are chosen: every combination (grid, the default) or -n of them."
 )
-@click.option("-n", "--trials", type=click.IntRange(1), metavar="N", help="How many points; for all searches but grid.")
-@click.option("--minimize", metavar="METRIC", shell_complete=completion.metrics, help="The metric to go by; the table is sorted by it.")
-@click.option("--maximize", metavar="METRIC", shell_complete=completion.metrics, help="The same, where more is better.")
-@click.option("--repeat", type=click.IntRange(1), metavar="N", help="Run each point with so many seeds ({seed}, or GITEXP_SEED).")
-@click.option("--seed", type=int, metavar="N", help="The first seed, also of the search (default: 0).")
-@click.option("--prune", is_flag=True, default=None, help="Stop a trial whose metric so far is worse than the median's.")
+@click.option(
+    "-s",
+    "--search",
+    type=click.Choice(search.SEARCHES),
+    help="How points are chosen: every combination (grid, the default) or -n of them.",
+)
+@click.option(
+    "-n",
+    "--trials",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many points; for all searches but grid.",
+)
+@click.option(
+    "--minimize",
+    metavar="METRIC",
+    shell_complete=completion.metrics,
+    help="The metric to go by; the table is sorted by it.",
+)
+@click.option(
+    "--maximize",
+    metavar="METRIC",
+    shell_complete=completion.metrics,
+    help="The same, where more is better.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Run each point with so many seeds ({seed}, or GITEXP_SEED).",
+)
+@click.option(
+    "--seed", type=int, metavar="N", help="The first seed, also of the search (default: 0)."
+)
+@click.option(
+    "--prune",
+    is_flag=True,
+    default=None,
+    help="Stop a trial whose metric so far is worse than the median's.",
+)
 @click.option("--timeout", metavar="TIME", help="Kill a trial after 90s, 10m or 2h.")
-@click.option("--retries", type=click.IntRange(0), metavar="N", help="Run a failed trial again, so many times (default: 0).")
 @click.option(
-    "--link", "links", multiple=True, metavar="PATH", help="Data that git does not hold: a path of the work tree to link into the trials'."
+    "--retries",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Run a failed trial again, so many times (default: 0).",
 )
-@click.option("--append/--no-append", default=None, help="Add --key value for params without a placeholder (default: yes).")
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="How many trials run at once, on every engine (default: 1).")
-@click.option("--engine", type=click.Choice(list(ENGINES)), help="Where trials run (default: loky, this machine).")
+@click.option(
+    "--link",
+    "links",
+    multiple=True,
+    metavar="PATH",
+    help="Data that git does not hold: a path of the work tree to link into the trials'.",
+)
+@click.option(
+    "--append/--no-append",
+    default=None,
+    help="Add --key value for params without a placeholder (default: yes).",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="How many trials run at once, on every engine (default: 1).",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(list(ENGINES)),
+    help="Where trials run (default: loky, this machine).",
+)
 @click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
 @click.option("--group", metavar="NAME", help="What the sweep is called.")
-@click.option("--dry-run", is_flag=True, help="Print the commands of the trials that are known beforehand, and run nothing.")
-@click.option("--resume", metavar="GROUP", help="Go on with a sweep: run what is missing, from its own snapshot.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Print the commands of the trials that are known beforehand, and run nothing.",
+)
+@click.option(
+    "--resume",
+    metavar="GROUP",
+    help="Go on with a sweep: run what is missing, from its own snapshot.",
+)
 @click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
 @click.option(
     "--push", is_flag=False, flag_value="", metavar="[REMOTE]", shell_complete=completion.remotes,
     help="Send the trials to REMOTE (or git push's own), in batches, while they come in.",
 )  # fmt: skip
 @click.option(
-    "--workers-push", is_flag=False, flag_value="", metavar="[REMOTE]", shell_complete=completion.remotes,
+    "--workers-push",
+    is_flag=False,
+    flag_value="",
+    metavar="[REMOTE]",
+    shell_complete=completion.remotes,
     help="Workers push their trials to REMOTE themselves, so that those outlive this process.",
-)  # fmt: skip
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
 @output.output_options
 def sweep_command(
@@ -81,7 +158,8 @@ def sweep_command(
     command: tuple[str, ...],
     **options: Any,
 ) -> int:
-    """Run a command with many params, each trial from the same snapshot, and record each as an experiment.
+    """Run a command with many params, each trial from the same snapshot, and record each as an
+    experiment.
 
     COMMAND may also be a file, sweep.yml, which holds all of this. What a param's values may be:
 
@@ -92,17 +170,24 @@ def sweep_command(
       'wd=log(1e-5,1e-2,4)'   4 points of that, which a grid needs
       'drop=uniform(0,0.5)'   anything between; with ,4 as above
 
-    A trial gets its values in placeholders like {lr}; a param without one is appended as --lr 0.1. They are in the environment,
-    too, as JSON in GITEXP_PARAMS. Metrics are what the command logs with gitexp, or writes into metrics.csv.
+    A trial gets its values in placeholders like {lr}; a param without one is appended as --lr 0.1.
+    They are in the environment, too, as JSON in GITEXP_PARAMS. Metrics are what the command logs
+    with gitexp, or writes into metrics.csv.
 
-    The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so you can go on working. Ctrl-C lets
-    the running trials end, Ctrl-C twice stops them; --resume runs what is missing.
+    The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so
+    you can go on working. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume
+    runs what is missing.
     """
     repo = Repo.discover()
     for name in ("push", "workers_push"):
-        if not command and _is_file((options[name] or "",)):  # the option without a remote, and what stands after it
+        # the option without a remote, and what stands after it
+        if not command and _is_file((options[name] or "",)):
             command, options[name] = (options[name],), ""
-    told = _from_file(command[0], given) if _is_file(command) else {"command": command, "space": spaces.parse(given) if given else {}}
+    told = (
+        _from_file(command[0], given)
+        if _is_file(command)
+        else {"command": command, "space": spaces.parse(given) if given else {}}
+    )
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
     running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
     push = driver_push.remote(repo, options.pop("push", None))
@@ -120,10 +205,15 @@ def sweep_command(
         _check_search(plan)
         frozen = plans.freeze(repo, plan, group)
     line = sweep_progress.Line(frozen)
-    ready = driver.Driver(repo, frozen, again=again, push=push, report=line.show, warn=line.warn, **running)
+    ready = driver.Driver(
+        repo, frozen, again=again, push=push, report=line.show, warn=line.warn, **running
+    )
     _say_snapshot(frozen)
     if ready.unused and "jobs" not in running:
-        output.say(f"there is room for {ready.unused + 1} trials at once; one runs at a time without --jobs")
+        output.say(
+            f"there is room for {ready.unused + 1} trials at once; one runs at a time without"
+            " --jobs"
+        )
     done = ready.run()
     line.end()
     return sweep_progress.print_result(done, form)
@@ -136,28 +226,49 @@ def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
     if "timeout" in options:
         options["timeout"] = parse_time(str(options["timeout"]))
     return Plan(
-        objective=objective, direction=direction, directory=below(repo), links=tuple(_link(repo, path) for path in links), **options
+        objective=objective,
+        direction=direction,
+        directory=below(repo),
+        links=tuple(_link(repo, path) for path in links),
+        **options,
     )
 
 
 def _check_search(plan: Plan) -> None:
     """Say what is wrong with a search before anything is frozen."""
-    search.make(plan.search, plan.space, trials=plan.trials, seed=plan.seed, direction=plan.direction, prune=plan.prune)
+    search.make(
+        plan.search,
+        plan.space,
+        trials=plan.trials,
+        seed=plan.seed,
+        direction=plan.direction,
+        prune=plan.prune,
+    )
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
     allowed = {"command", "space", "trials", "timeout", "retries"}
     changed = {name: value for name, value in options.items() if value}
     if odd := sorted({*changed} - allowed | {*changed} & {"command", "space"}):
-        names = ", ".join({"space": "--param", "command": "a command"}.get(name, f"--{name}") for name in odd)
-        raise UsageError(f"--resume goes on with the plan of '{group}', which {names} would change; start a new sweep for that")
+        names = ", ".join(
+            {"space": "--param", "command": "a command"}.get(name, f"--{name}") for name in odd
+        )
+        raise UsageError(
+            f"--resume goes on with the plan of '{group}', which {names} would change; start a new"
+            " sweep for that"
+        )
     frozen = plans.load(repo, group)
-    changed = {name: parse_time(str(value)) if name == "timeout" else value for name, value in changed.items()}
+    changed = {
+        name: parse_time(str(value)) if name == "timeout" else value
+        for name, value in changed.items()
+    }
     return replace(frozen, plan=replace(frozen.plan, **changed))
 
 
 def _is_file(command: tuple[str, ...]) -> bool:
-    return len(command) == 1 and command[0].endswith((".yml", ".yaml")) and Path(command[0]).is_file()
+    return (
+        len(command) == 1 and command[0].endswith((".yml", ".yaml")) and Path(command[0]).is_file()
+    )
 
 
 def _from_file(file: str, given: tuple[str, ...]) -> dict[str, Any]:
@@ -189,7 +300,9 @@ def _print_commands(plan: Plan) -> int:
     elif plan.search == "random":
         points = list(spaces.at_random(plan.space, plan.trials or 0, plan.seed))
     else:
-        raise UsageError(f"search {plan.search} chooses its points from results, so none is known beforehand")
+        raise UsageError(
+            f"search {plan.search} chooses its points from results, so none is known beforehand"
+        )
     for point in points:
         for seed in range(plan.seed, plan.seed + plan.repeat):
             click.echo(output.clean(shlex.join(plans.fill(plan, point, seed))))
@@ -202,10 +315,16 @@ def _say_snapshot(frozen: Frozen) -> None:
     if frozen.told:
         output.say(f"warning: {output.clean(frozen.told)}")
     if shot and shot.taken:
-        output.say(f"untracked files taken: {', '.join(map(output.clean, shot.taken[:8]))}{' ...' if len(shot.taken) > 8 else ''}")
+        output.say(
+            "untracked files taken:"
+            f" {', '.join(map(output.clean, shot.taken[:8]))}{' ...' if len(shot.taken) > 8 else ''}"
+        )
     if shot and shot.left_out:
         paths = [output.clean(path) for path, _ in shot.left_out]
         output.say(
-            f"left out: {', '.join(paths[:8])}{' ...' if len(paths) > 8 else ''}; ignored files are not in the trials either: --link PATH"
+            f"left out: {', '.join(paths[:8])}{' ...' if len(paths) > 8 else ''}; ignored files are"
+            " not in the trials either: --link PATH"
         )
-    output.say(f"sweep {frozen.group}; to go on with it later: gitexp sweep --resume {frozen.group}")
+    output.say(
+        f"sweep {frozen.group}; to go on with it later: gitexp sweep --resume {frozen.group}"
+    )

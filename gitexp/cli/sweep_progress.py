@@ -1,4 +1,5 @@
-"""What a sweep shows: how far it is while it runs, and at its end the table of the best, and what to do next."""
+"""What a sweep shows: how far it is while it runs, and at its end the table of the best, and what
+to do next."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ from gitexp.sweeps.progress import Progress
 
 _SHOWN = 10
 _MOST_TOLD = 4  # metrics, where none is the one to go by
-_STOPPING = ("stopping after the running trials; Ctrl-C again stops them", "stopping the running trials")
+_STOPPING = (
+    "stopping after the running trials; Ctrl-C again stops them",
+    "stopping the running trials",
+)
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -52,7 +56,9 @@ class Line:
 def _described(plan: Plan, now: Progress) -> str:
     item = now.last
     assert item is not None
-    point = ", ".join(f"{name}={output.number(value)}" for name, value in item.extra["sweep"]["point"].items())
+    point = ", ".join(
+        f"{name}={output.number(value)}" for name, value in item.extra["sweep"]["point"].items()
+    )
     value = item.metrics.get(plan.objective) if plan.objective else None
     result = f"{plan.objective}={output.number(value)}" if value is not None else ""
     why = "" if item.status == "finished" else f"{item.status}: {item.extra.get('error', '')}"
@@ -64,7 +70,10 @@ def _progress(plan: Plan, now: Progress) -> str:
     if now.failed:
         parts.append(f"{now.failed} failed")
     if now.best and plan.objective:
-        parts.append(f"best {plan.objective}={output.number(now.best.metrics[plan.objective])} ({now.best.name}) {_curve(now.bests)}")
+        parts.append(
+            f"best {plan.objective}={output.number(now.best.metrics[plan.objective])}"
+            f" ({now.best.name}) {_curve(now.bests)}"
+        )
     if now.stopping:
         parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
@@ -73,15 +82,23 @@ def _progress(plan: Plan, now: Progress) -> str:
 
 
 def _curve(values: tuple[float, ...], size: int = 12) -> str:
-    shown = [values[at * len(values) // size] for at in range(size)] if len(values) > size else list(values)
+    shown = (
+        [values[at * len(values) // size] for at in range(size)]
+        if len(values) > size
+        else list(values)
+    )
     low, high = min(shown), max(shown)
-    return "".join(_BARS[round((value - low) / (high - low) * 7) if high > low else 0] for value in shown)
+    return "".join(
+        _BARS[round((value - low) / (high - low) * 7) if high > low else 0] for value in shown
+    )
 
 
 def print_result(done: Done, form: str | None) -> int:
     plan = done.frozen.plan
     rows = summary.ranked(plan, done.experiments)
-    names = [name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1] or list(plan.space)
+    names = [
+        name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1
+    ] or list(plan.space)
     aimed = [plan.objective, *(["std"] if plan.repeat > 1 else [])] if plan.objective else []
     told = [] if aimed else [name for name in summary.metrics(rows) if name not in names]
     headers = ["experiment", *aimed, *told, *names, "status"]
@@ -101,7 +118,9 @@ def print_result(done: Done, form: str | None) -> int:
         told = told[:_MOST_TOLD]
         cells = [
             [
-                f"{row.experiments[0].name}{f' +{len(row.experiments) - 1}' if len(row.experiments) > 1 else ''}",
+                (
+                    f"{row.experiments[0].name}{f' +{len(row.experiments) - 1}' if len(row.experiments) > 1 else ''}"
+                ),
                 *([_mean(row)] if aimed else []),
                 *(output.number(summary.mean(row, name)) for name in told),
                 *(output.number(row.point.get(name)) for name in names),
@@ -113,10 +132,15 @@ def print_result(done: Done, form: str | None) -> int:
         for line in output.text_table(shown, cells, [False, *[True] * (len(shown) - 2), False]):
             click.echo(line)
         if len(rows) > _SHOWN:
-            output.say(f"{len(rows) - _SHOWN} more; all of them: gitexp list --where 'group = {done.frozen.group}'")
+            output.say(
+                f"{len(rows) - _SHOWN} more; all of them: gitexp list --where 'group ="
+                f" {done.frozen.group}'"
+            )
         shares = summary.importance(plan, rows)
         if shares:
-            click.echo("importance: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
+            click.echo(
+                "importance: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+            )
     return _say_problems(done, rows)
 
 
@@ -124,18 +148,31 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
     plan, group = done.frozen.plan, done.frozen.group
     for problem in done.problems:
         output.say(f"warning: {problem}; it waits on disk for gitexp sweep --resume {group}")
-    silent = [item for item in done.experiments if item.status == "finished" and plan.objective and plan.objective not in item.metrics]
+    silent = [
+        item
+        for item in done.experiments
+        if item.status == "finished" and plan.objective and plan.objective not in item.metrics
+    ]
     if silent and plan.objective:
         known = {name for item in silent for name in item.metrics}
-        hint = did_you_mean(plan.objective, known) or (f" It gave {', '.join(sorted(known)[:5])}" if known else " It gave none at all")
+        hint = did_you_mean(plan.objective, known) or (
+            f" It gave {', '.join(sorted(known)[:5])}" if known else " It gave none at all"
+        )
         output.say(f"warning: {len(silent)} trials gave no metric '{plan.objective}'.{hint}")
-    failed = [item for item in done.experiments if item.status == "failed" or item.extra.get("error", "").startswith("timed out")]
+    failed = [
+        item
+        for item in done.experiments
+        if item.status == "failed" or item.extra.get("error", "").startswith("timed out")
+    ]
     if failed:
         output.say(
-            f"{len(failed)} failed; to see why: gitexp show {failed[-1].name}; to run them again: gitexp sweep --resume {group} --again"
+            f"{len(failed)} failed; to see why: gitexp show {failed[-1].name}; to run them again:"
+            f" gitexp sweep --resume {group} --again"
         )
     if done.missing:
-        output.say(f"{done.missing} trials were not run; to run them: gitexp sweep --resume {group}")
+        output.say(
+            f"{done.missing} trials were not run; to run them: gitexp sweep --resume {group}"
+        )
     unsent = _say_sent(done.sent) if done.sent else False
     if done.missing and not done.problems:
         return 130
@@ -148,7 +185,10 @@ def _say_sent(sent: Sent) -> bool:
         output.say(f"pushed {_counted(sent.experiments)} to {sent.remote} as {sent.owner}")
     if sent.left:
         why = output.clean(sent.problem or "")
-        output.say(f"warning: {_counted(len(sent.left))} did not go to {sent.remote}: {why}; to push: gitexp push {sent.remote}")
+        output.say(
+            f"warning: {_counted(len(sent.left))} did not go to {sent.remote}: {why}; to push:"
+            f" gitexp push {sent.remote}"
+        )
     return bool(sent.left)
 
 
@@ -159,7 +199,9 @@ def _mean(row: summary.Row) -> str:
 
 
 def _status(row: summary.Row) -> str:
-    return ", ".join(sorted({"pruned" if "pruned" in item.labels else item.status for item in row.experiments}))
+    return ", ".join(
+        sorted({"pruned" if "pruned" in item.labels else item.status for item in row.experiments})
+    )
 
 
 def _counted(count: int) -> str:

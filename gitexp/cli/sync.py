@@ -21,30 +21,53 @@ _SHOWN = 20  # names that are spelt out
 
 
 @click.command("push")
-@click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes_or_refs)
+@click.argument(
+    "remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes_or_refs
+)
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option("--tags", is_flag=True, default=None, help="Give every experiment a tag there, past push_tags_up_to as well.")
+@click.option(
+    "--tags",
+    is_flag=True,
+    default=None,
+    help="Give every experiment a tag there, past push_tags_up_to as well.",
+)
 @click.option("--no-branch", is_flag=True, help="Leave the branch that was advanced here.")
 @click.option("--no-verify", is_flag=True, help="Pass the pre-push hook by.")
-@click.option("--dry-run", "-n", is_flag=True, help="Ask the remote and say what would go; change nothing.")
+@click.option(
+    "--dry-run", "-n", is_flag=True, help="Ask the remote and say what would go; change nothing."
+)
 @click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks here.")
 @click.option(
     "--mlflow",
     is_flag=False,
     flag_value="",
     metavar="[URI]",
-    help="Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub.",
+    help=(
+        "Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub."
+    ),
 )
-@click.option("--artifacts", is_flag=True, help="With --mlflow: store the artifacts that were logged there, too.")
+@click.option(
+    "--artifacts",
+    is_flag=True,
+    help="With --mlflow: store the artifacts that were logged there, too.",
+)
 def push_command(
-    remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, mlflow: str | None,
-    artifacts: bool, no_data: bool,
-) -> int:  # fmt: skip
-    """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to DVC's remote).
+    remote: str | None,
+    refs: tuple[str, ...],
+    tags: bool | None,
+    no_branch: bool,
+    no_verify: bool,
+    dry_run: bool,
+    mlflow: str | None,
+    artifacts: bool,
+    no_data: bool,
+) -> int:
+    """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to
+    DVC's remote).
 
-    Without REMOTE, the one that git push would take. With REFs, only these experiments, and no branch. Names here never
-    change, and nothing is forced: where REMOTE has another exp-7, mine is called OWNER/exp-7 there. The branch
-    experiments/OWNER on REMOTE holds them all.
+    Without REMOTE, the one that git push would take. With REFs, only these experiments, and no
+    branch. Names here never change, and nothing is forced: where REMOTE has another exp-7, mine is
+    called OWNER/exp-7 there. The branch experiments/OWNER on REMOTE holds them all.
 
     \b
     Examples:
@@ -55,12 +78,15 @@ def push_command(
     """
     if mlflow is None:
         if artifacts:
-            raise UsageError("--artifacts belongs to --mlflow; git takes what is in an experiment in any case")
+            raise UsageError(
+                "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
+            )
         return _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
     if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
-    to = mirror.target(repo, mlflow or None)  # what is wrong with it is said before anything goes anywhere
+    # what is wrong with it is said before anything goes anywhere
+    to = mirror.target(repo, mlflow or None)
     chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
     if remote or repo.git("remote"):
         _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
@@ -73,26 +99,48 @@ def push_command(
 
 
 def _push(
-    remote: str | None, refs: tuple[str, ...], tags: bool | None, no_branch: bool, no_verify: bool, dry_run: bool, no_data: bool
+    remote: str | None,
+    refs: tuple[str, ...],
+    tags: bool | None,
+    no_branch: bool,
+    no_verify: bool,
+    dry_run: bool,
+    no_data: bool,
 ) -> int:
     repo, chosen = Repo.discover(), []
-    if remote and not transport.exists(repo, remote):  # an experiment, then: the remote may be left out
+    # an experiment, then: the remote may be left out
+    if remote and not transport.exists(repo, remote):
         refs, remote = (remote, *refs), None
     if refs:
         repo, settings, index = opened()
         try:
             chosen = reference.resolve_many(index, refs, settings)
         except NotFoundError as error:
-            raise error if remote else NotFoundError(f"'{refs[0]}' is no remote, and {error}") from None
-    options = {"tags": tags, "branch": not no_branch, "dry_run": dry_run, "verify": not no_verify, "data": not no_data}
-    pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **options, progress=progress))  # type: ignore[arg-type]
+            raise (
+                error if remote else NotFoundError(f"'{refs[0]}' is no remote, and {error}")
+            ) from None
+    options = {
+        "tags": tags,
+        "branch": not no_branch,
+        "dry_run": dry_run,
+        "verify": not no_verify,
+        "data": not no_data,
+    }
+    pushed = _followed(
+        lambda progress: sync.push(repo, remote, chosen, **options, progress=progress)
+    )  # type: ignore[arg-type]
     _print_pushed(pushed, "would push" if dry_run else "pushed")
     if pushed.data:
         output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")
     if pushed.data_missing:
-        output.say(f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go")
+        output.say(
+            f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go"
+        )
     if pushed.kept_back:
-        raise GitexpError(f"the branch did not go to {pushed.remote}, the experiments did: {output.clean(pushed.kept_back)}")
+        raise GitexpError(
+            f"the branch did not go to {pushed.remote}, the experiments did:"
+            f" {output.clean(pushed.kept_back)}"
+        )
     return 0
 
 
@@ -101,24 +149,33 @@ def _push(
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
 @click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks there.")
 def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
-    """Bring everybody's experiments, labels and notes from REMOTE, and their data (into DVC's cache).
+    """Bring everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
+    cache).
 
-    They come under names of their own, origin/exp-7 and bob/exp-7, which every command takes; gitexp list --all shows
-    them. Branches, tags and files here stay as they are.
+    They come under names of their own, origin/exp-7 and bob/exp-7, which every command takes;
+    gitexp list --all shows them. Branches, tags and files here stay as they are.
 
     \b
     Example:
       gitexp pull && gitexp list --all
     """
     repo = Repo.discover()
-    pulled = _followed(lambda progress: sync.pull(repo, remote, prune=prune, data=not no_data, progress=progress))
+    pulled = _followed(
+        lambda progress: sync.pull(repo, remote, prune=prune, data=not no_data, progress=progress)
+    )
     parts = [_counted(pulled.experiments)] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
-    click.echo(f"pulled {' and '.join(parts)} from {pulled.remote}" if parts else f"nothing new on {pulled.remote}")
+    click.echo(
+        f"pulled {' and '.join(parts)} from {pulled.remote}"
+        if parts
+        else f"nothing new on {pulled.remote}"
+    )
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:
-        output.say(f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again")
+        output.say(
+            f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again"
+        )
     if pulled.experiments:
         output.say("to see them: gitexp list --all")
 
@@ -132,8 +189,15 @@ def _print_pushed(pushed: Pushed, verb: str) -> None:
     if not parts:
         click.echo(f"{pushed.remote} has all experiments of this clone")
         return
-    click.echo(f"{verb} {', '.join(parts)} to {pushed.remote}" + (f" as {pushed.owner}" if pushed.experiments else ""))
-    renamed = [(here, there) for here, there in {**pushed.experiments, **pushed.tags}.items() if here != there]
+    click.echo(
+        f"{verb} {', '.join(parts)} to {pushed.remote}"
+        + (f" as {pushed.owner}" if pushed.experiments else "")
+    )
+    renamed = [
+        (here, there)
+        for here, there in {**pushed.experiments, **pushed.tags}.items()
+        if here != there
+    ]
     for here, there in renamed[:_SHOWN]:
         click.echo(output.clean(f"  {here} is {there} on {pushed.remote}"))
     if len(renamed) > _SHOWN:

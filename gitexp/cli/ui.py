@@ -11,7 +11,9 @@ from gitexp.repo import Repo
 
 
 @click.command("ui")
-@click.option("--port", type=click.IntRange(1, 65535), help="Listen there; a free port unless it is said.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Listen there; a free port unless it is said."
+)
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def ui_command(port: int | None, no_browser: bool) -> None:
     """Show all experiments in MLflow's pages, on this machine only, until Ctrl-C.
@@ -36,4 +38,6 @@ def ui_command(port: int | None, no_browser: bool) -> None:
     except KeyboardInterrupt:  # the way to stop it, and no failure
         output.say("stopped")
         return
-    raise GitexpError(f"MLflow's server ended with exit code {code}; .git/gitexp/mlflow/server.log says why")
+    raise GitexpError(
+        f"MLflow's server ended with exit code {code}; .git/gitexp/mlflow/server.log says why"
+    )

@@ -1,8 +1,9 @@
 """Parts of one experiment laid over another, in a work tree: what ``why`` runs.
 
-A param is changed where it stands, in the command line and in YAML files called params; data is what DVC's pointers name; code is
-all other files at once; packages are the two recorded environments, built anew. Declared inputs that git does not hold cannot be laid
-over: there is only what lies here now.
+A param is changed where it stands, in the command line and in YAML files called params; data is
+what DVC's pointers name; code is all other files at once; packages are the two recorded
+environments, built anew. Declared inputs that git does not hold cannot be laid over: there is only
+what lies here now.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
 
 @dataclass(frozen=True)
 class Factor:
-    """Something that differs: ``kind`` is param, params (several at once), command, code, packages, data or inputs."""
+    """Something that differs: ``kind`` is param, params (several at once), command, code, packages,
+    data or inputs."""
 
     kind: str
     names: tuple[str, ...]
@@ -48,8 +50,14 @@ class Graft:
         self.diff = diff.compare(repo, settings, a, b)
         self.todo, self.other = rerun.task(repo, a), rerun.task(repo, b)
         self.pythons: dict[str, Path] = {}
-        files = {file.path for file in self.diff.code if _PARAMS_FILE.fullmatch(file.path) and file.status == "changed"}
-        self.params_files = sorted({*files, *{a.files.get("params", "")} & {b.files.get("params", "")}} - {""})
+        files = {
+            file.path
+            for file in self.diff.code
+            if _PARAMS_FILE.fullmatch(file.path) and file.status == "changed"
+        }
+        self.params_files = sorted(
+            {*files, *{a.files.get("params", "")} & {b.files.get("params", "")}} - {""}
+        )
         others = [file for file in self.diff.code if file.path not in self.params_files]
         self.code = [file for file in others if not dvc_pointers.is_pointer(file.path)]
         self.pointers = [file for file in others if dvc_pointers.is_pointer(file.path)]
@@ -58,37 +66,68 @@ class Graft:
     def factors(self) -> Iterator[Factor]:
         """Yield what differs."""
         if self.diff.environment:
-            changes = [f"{change.name} {change.a or 'none'} -> {change.b or 'none'}" for change in self.diff.environment]
-            yield Factor("packages", tuple(change.name for change in self.diff.environment), f"packages: {some(changes)}")
+            changes = [
+                f"{change.name} {change.a or 'none'} -> {change.b or 'none'}"
+                for change in self.diff.environment
+            ]
+            yield Factor(
+                "packages",
+                tuple(change.name for change in self.diff.environment),
+                f"packages: {some(changes)}",
+            )
         if self.code:
             paths = tuple(file.path for file in self.code)
             yield Factor("code", paths, f"code: {some(paths)}")
         values_a, values_b = (self._values(experiment) for experiment in (self.a, self.b))
         for name in dict.fromkeys([*values_a, *values_b]):
-            if not diff.same(values_a.get(name), values_b.get(name)) or (name in values_a) != (name in values_b):
-                yield Factor("param", (name,), f"{name}: {values_a.get(name, 'none')} -> {values_b.get(name, 'none')}")
+            if not diff.same(values_a.get(name), values_b.get(name)) or (name in values_a) != (
+                name in values_b
+            ):
+                yield Factor(
+                    "param",
+                    (name,),
+                    f"{name}: {values_a.get(name, 'none')} -> {values_b.get(name, 'none')}",
+                )
         if self._positional(self.options_a) != self._positional(self.options_b):
             yield Factor("command", (), f"command: {self.other.shown}")
         if self.pointers:
-            paths = tuple(change.path for change in self.diff.data) or tuple(file.path for file in self.pointers)
+            paths = tuple(change.path for change in self.diff.data) or tuple(
+                file.path for file in self.pointers
+            )
             yield Factor("data", paths, f"data: {some(paths)}")
 
     def inputs(self) -> Factor | None:
         """Return the declared inputs that differ and lie neither in git nor in DVC."""
-        inputs_a, inputs_b = (conditions.texts(experiment.extra, "inputs") for experiment in (self.a, self.b))
+        inputs_a, inputs_b = (
+            conditions.texts(experiment.extra, "inputs") for experiment in (self.a, self.b)
+        )
         held = {file.path for file in self.diff.code}
         tracked = {change.path: change for change in self.diff.data}
-        changed = [name for name in inputs_a if inputs_b.get(name, inputs_a[name]) != inputs_a[name] and name not in held]
-        loose = tuple(name for name in changed if not any(name == path or name.startswith(f"{path}/") for path in tracked))
+        changed = [
+            name
+            for name in inputs_a
+            if inputs_b.get(name, inputs_a[name]) != inputs_a[name] and name not in held
+        ]
+        loose = tuple(
+            name
+            for name in changed
+            if not any(name == path or name.startswith(f"{path}/") for path in tracked)
+        )
         return Factor("inputs", loose, f"data: {some(loose)}") if loose else None
 
     def whose_inputs(self, names: Sequence[str]) -> Experiment | None:
         """Return the experiment whose inputs lie here now, None where it is neither."""
         here = {name: conditions.hash_input(self.repo.root / name) for name in names}
-        fitting = (item for item in (self.a, self.b) if all(conditions.texts(item.extra, "inputs")[name] == here[name] for name in names))
+        fitting = (
+            item
+            for item in (self.a, self.b)
+            if all(conditions.texts(item.extra, "inputs")[name] == here[name] for name in names)
+        )
         return next(fitting, None)
 
-    def measured(self, tree: Path, factors: Sequence[Factor], metric: str, shown: TextIO | None) -> float:
+    def measured(
+        self, tree: Path, factors: Sequence[Factor], metric: str, shown: TextIO | None
+    ) -> float:
         """Run the first experiment with some factors taken from the second, and return the metric.
 
         Raises:
@@ -96,23 +135,41 @@ class Graft:
         """
         worktree.reset(self.repo, tree, self.a.id)
         kinds = {factor.kind for factor in factors}
-        names = [name for factor in factors if factor.kind in ("param", "params") for name in factor.names]
-        todo = self.other if "command" in kinds else replace(self.todo, words=self._mixed(set(names)))
+        names = [
+            name
+            for factor in factors
+            if factor.kind in ("param", "params")
+            for name in factor.names
+        ]
+        todo = (
+            self.other if "command" in kinds else replace(self.todo, words=self._mixed(set(names)))
+        )
         self._write_params(tree, names)
-        self._take(tree, [*(self.code if "code" in kinds else ()), *(self.pointers if "data" in kinds else ())])
-        python = self._python(tree, self.other if "packages" in kinds else self.todo, shown) if self.diff.environment else None
+        self._take(
+            tree,
+            [*(self.code if "code" in kinds else ()), *(self.pointers if "data" in kinds else ())],
+        )
+        python = (
+            self._python(tree, self.other if "packages" in kinds else self.todo, shown)
+            if self.diff.environment
+            else None
+        )
         value = rerun.execute(self.repo, tree, todo, python=python, shown=shown).metrics.get(metric)
         if value is None:
             raise CannotRunError(f"it logs no metric '{metric}'")
         return value
 
     def _values(self, experiment: Experiment) -> dict[str, Any]:
-        """Return the params that can be changed: the options of the command, and those in files that the run reads."""
+        """Return the params that can be changed: the options of the command, and those in files
+        that the run reads."""
         words = self.todo.words if experiment is self.a else self.other.words
         values: dict[str, Any] = {}
         for path in self.params_files:
             values.update(params.flatten(_loaded(self.repo, experiment, path)))
-        return {**values, **{name: value for name, value, _ in arguments.options(words[1:]) if name is not None}}
+        return {
+            **values,
+            **{name: value for name, value, _ in arguments.options(words[1:]) if name is not None},
+        }
 
     def _mixed(self, names: set[str]) -> tuple[str, ...]:
         """Return the first command with the words of the second for some options."""
@@ -126,20 +183,38 @@ class Graft:
             flat = params.flatten(theirs)
             if not any(name in flat or name in params.flatten(mine) for name in names):
                 continue
-            kept = {name: value for name, value in params.flatten(mine).items() if name not in names}
-            (tree / path).write_bytes(params.dump(params.nest([*kept.items(), *((name, flat[name]) for name in names if name in flat)])))
+            kept = {
+                name: value for name, value in params.flatten(mine).items() if name not in names
+            }
+            (tree / path).write_bytes(
+                params.dump(
+                    params.nest(
+                        [*kept.items(), *((name, flat[name]) for name in names if name in flat)]
+                    )
+                )
+            )
 
     def _take(self, tree: Path, files: Sequence[FileChange]) -> None:
-        gone = [path for file in files for path in (file.old_path, file.path if file.status == "removed" else None) if path]
+        gone = [
+            path
+            for file in files
+            for path in (file.old_path, file.path if file.status == "removed" else None)
+            if path
+        ]
         there = [file.path for file in files if file.status != "removed"]
-        for words, paths in ((("rm", "-q", "-f", "--ignore-unmatch"), gone), (("checkout", "--quiet", self.b.id), there)):
+        for words, paths in (
+            (("rm", "-q", "-f", "--ignore-unmatch"), gone),
+            (("checkout", "--quiet", self.b.id), there),
+        ):
             if paths:
                 self.repo.git("--literal-pathspecs", *words, "--", *paths, cwd=tree)
 
     def _python(self, tree: Path, todo: rerun.Task, shown: TextIO | None) -> Path:
         if todo.name not in self.pythons:
             place = tree.parent / f"env-{len(self.pythons)}"
-            self.pythons[todo.name] = venv.build(todo.requirements, place, self.repo.root, tree, shown)
+            self.pythons[todo.name] = venv.build(
+                todo.requirements, place, self.repo.root, tree, shown
+            )
         return self.pythons[todo.name]
 
     @staticmethod
@@ -148,7 +223,10 @@ class Graft:
 
 
 def _options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
-    return [(None, (words[0],)), *((name, written) for name, _, written in arguments.options(words[1:]))]
+    return [
+        (None, (words[0],)),
+        *((name, written) for name, _, written in arguments.options(words[1:])),
+    ]
 
 
 def _loaded(repo: Repo, experiment: Experiment, path: str) -> Mapping[str, Any]:

@@ -1,7 +1,9 @@
-"""Find the commit that made a metric worse: ``git bisect`` in a work tree of its own, asking recorded experiments first.
+"""Find the commit that made a metric worse: ``git bisect`` in a work tree of its own, asking
+recorded experiments first.
 
-The command is that of the bad experiment. A commit counts as measured where an experiment is that commit, or was run from
-it without a change, by the same command; only the others are run. A commit that cannot be run is skipped, as git does it.
+The command is that of the bad experiment. A commit counts as measured where an experiment is that
+commit, or was run from it without a change, by the same command; only the others are run. A commit
+that cannot be run is skipped, as git does it.
 """
 
 from __future__ import annotations
@@ -32,12 +34,17 @@ class Limit:
 
     def holds(self, value: float) -> bool:
         """Whether a value is good; NaN is not."""
-        return (self.most is None or value <= self.most) and (self.least is None or value >= self.least) and value == value
+        return (
+            (self.most is None or value <= self.most)
+            and (self.least is None or value >= self.least)
+            and value == value
+        )
 
 
 @dataclass(frozen=True)
 class Step:
-    """A commit that was looked at: its values (none where it could not be run), and whether they were all recorded already."""
+    """A commit that was looked at: its values (none where it could not be run), and whether they
+    were all recorded already."""
 
     commit: str
     values: tuple[float, ...]
@@ -53,7 +60,8 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a search: the first bad commit, or those among which it is where the rest could not be run."""
+    """The end of a search: the first bad commit, or those among which it is where the rest could
+    not be run."""
 
     commits: tuple[str, ...]
     steps: tuple[Step, ...] = field(default=())
@@ -84,10 +92,14 @@ def bisect(
     for experiment, wanted in ((good, True), (bad, False)):
         value = experiment.metrics.get(limit.metric)
         if value is None:
-            raise UsageError(f"{experiment.name} has no metric '{limit.metric}'; it has {', '.join(experiment.metrics) or 'none'}")
+            raise UsageError(
+                f"{experiment.name} has no metric '{limit.metric}'; it has"
+                f" {', '.join(experiment.metrics) or 'none'}"
+            )
         if limit.holds(value) != wanted:
             raise UsageError(
-                f"{experiment.name} has {limit.metric}={value}, which is {'bad' if wanted else 'good'}; the good one comes first"
+                f"{experiment.name} has {limit.metric}={value}, which is"
+                f" {'bad' if wanted else 'good'}; the good one comes first"
             )
     steps: dict[str, Step] = {}
     with worktree.checkout(repo, bad.id, "bisect") as tree:
@@ -111,7 +123,15 @@ def _ends(said: str) -> tuple[str, ...]:
     return ()
 
 
-def _measured(index: Index, tree: Path, commit: str, todo: rerun.Task, limit: Limit, repeats: int, shown: TextIO | None) -> Step:
+def _measured(
+    index: Index,
+    tree: Path,
+    commit: str,
+    todo: rerun.Task,
+    limit: Limit,
+    repeats: int,
+    shown: TextIO | None,
+) -> Step:
     values = _recorded(index, commit, todo, limit.metric)[:repeats]
     known = len(values)
     why = ""
@@ -129,13 +149,33 @@ def _measured(index: Index, tree: Path, commit: str, todo: rerun.Task, limit: Li
 
 
 def _recorded(index: Index, commit: str, todo: rerun.Task, metric: str) -> list[float]:
-    """Return the values of the metric in experiments with this commit's code, by the same command."""
+    """Return the values of the metric in experiments with this commit's code, by the same
+    command."""
     where = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
     found = index.select(where, [commit, commit], everybody=True)
-    fitting = [item for item in found if item.status == "finished" and metric in item.metrics and item.command == todo.shown]
-    return [item.metrics[metric] for item in fitting if item.id == commit or _same_code(index.repo, commit, item)]
+    fitting = [
+        item
+        for item in found
+        if item.status == "finished" and metric in item.metrics and item.command == todo.shown
+    ]
+    return [
+        item.metrics[metric]
+        for item in fitting
+        if item.id == commit or _same_code(index.repo, commit, item)
+    ]
 
 
 def _same_code(repo: Repo, commit: str, experiment: Experiment) -> bool:
-    own = [*result_paths.of_experiment(experiment), *(str(path) for path in experiment.extra.get("artifacts", ()))]
-    return not repo.git("diff-tree", "-r", "--name-only", commit, experiment.id, "--", *result_paths.code_pathspec(own))
+    own = [
+        *result_paths.of_experiment(experiment),
+        *(str(path) for path in experiment.extra.get("artifacts", ())),
+    ]
+    return not repo.git(
+        "diff-tree",
+        "-r",
+        "--name-only",
+        commit,
+        experiment.id,
+        "--",
+        *result_paths.code_pathspec(own),
+    )

@@ -1,8 +1,9 @@
 """What changed between two experiments, or between one and the work tree, and why the numbers did.
 
-Params and metrics come from the tag summaries, so a metrics file of any size costs nothing; the code is compared as
-two trees. The work tree becomes a tree through a private index (snapshot.py): untracked sources count, and the user's
-index stays as it is. No program that a repository names (external diff, textconv, filter) is started.
+Params and metrics come from the tag summaries, so a metrics file of any size costs nothing; the
+code is compared as two trees. The work tree becomes a tree through a private index (snapshot.py):
+untracked sources count, and the user's index stays as it is. No program that a repository names
+(external diff, textconv, filter) is started.
 """
 
 from __future__ import annotations
@@ -26,13 +27,21 @@ from gitexp.store import result_paths as results
 from gitexp.store.api import Folder, opened
 
 WORK_TREE = "work tree"
-_STATUS = {"A": "added", "D": "removed", "M": "changed", "R": "renamed", "C": "copied", "T": "type changed"}
+_STATUS = {
+    "A": "added",
+    "D": "removed",
+    "M": "changed",
+    "R": "renamed",
+    "C": "copied",
+    "T": "type changed",
+}
 _DIFF = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
 @dataclass(frozen=True)
 class Change:
-    """A param or package that differs: ``kind`` is added (``a`` is None), removed (``b`` is None) or changed."""
+    """A param or package that differs: ``kind`` is added (``a`` is None), removed (``b`` is None)
+    or changed."""
 
     name: str
     kind: str
@@ -112,23 +121,41 @@ class Diff:
     @property
     def differs(self) -> bool:
         """Whether anything differs."""
-        return any((self.params, self.metrics, self.code, self.artifacts, self.environment, self.data, self.command))
+        return any(
+            (
+                self.params,
+                self.metrics,
+                self.code,
+                self.artifacts,
+                self.environment,
+                self.data,
+                self.command,
+            )
+        )
 
 
-def diff(a: str | Experiment, b: str | Experiment | None = None, repo: Folder | None = None) -> Diff:
-    """Return what differs between two experiments, or between one and the work tree where ``b`` is left out.
+def diff(
+    a: str | Experiment, b: str | Experiment | None = None, repo: Folder | None = None
+) -> Diff:
+    """Return what differs between two experiments, or between one and the work tree where ``b`` is
+    left out.
 
     Raises:
         NotFoundError: there is no such experiment.
     """
     index, chosen = opened(repo)
-    first, second = (reference.resolve(index, item, chosen) if isinstance(item, str) else item for item in (a, b))
+    first, second = (
+        reference.resolve(index, item, chosen) if isinstance(item, str) else item for item in (a, b)
+    )
     assert first is not None
     return compare(index.repo, chosen, first, second)
 
 
-def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()) -> Diff:
-    """Return what differs between two experiments, or (``b`` is None) between one and the work tree.
+def compare(
+    repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
+) -> Diff:
+    """Return what differs between two experiments, or (``b`` is None) between one and the work
+    tree.
 
     Args:
         paths: limits the code to these files and folders, given from the top of the repository.
@@ -140,10 +167,17 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    files = [file for file in _files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False)) if not _is_own(file.path)]
+    files = [
+        file
+        for file in _files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False))
+        if not _is_own(file.path)
+    ]
     data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
     if b is None:
-        left_out += tuple((path, "looks changed since the last dvc commit") for path in dvc_status.suspects(repo, data_b))
+        left_out += tuple(
+            (path, "looks changed since the last dvc commit")
+            for path in dvc_status.suspects(repo, data_b)
+        )
     return Diff(
         a=a.name,
         b=b.name if b else WORK_TREE,
@@ -160,13 +194,19 @@ def compare(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None,
     )
 
 
-def patch(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()) -> bytes:
+def patch(
+    repo: Repo, settings: Settings, a: Experiment, b: Experiment | None, paths: Iterable[str] = ()
+) -> bytes:
     """Return the code's difference as a patch that ``git apply`` takes."""
     tree_a, tree_b, _ = _trees(repo, settings, a, b)
-    return repo.git(*_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_code_of(a, b, paths))
+    return repo.git(
+        *_DIFF, "-p", "--binary", "--full-index", tree_a, tree_b, "--", *_code_of(a, b, paths)
+    )
 
 
-def _trees(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+def _trees(
+    repo: Repo, settings: Settings, a: Experiment, b: Experiment | None
+) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """Return what git calls the two sides, and what of the work tree is in neither."""
     for side in (a, b):
         if side:
@@ -178,20 +218,27 @@ def _trees(repo: Repo, settings: Settings, a: Experiment, b: Experiment | None) 
     return a.id, taken.tree, taken.left_out
 
 
-def _code_of(a: Experiment, b: Experiment | None, paths: Iterable[str], folder: bool = True) -> list[str]:
-    """Return the pathspecs without the results of both; ``folder``: without the artifacts in the folder of results, too."""
+def _code_of(
+    a: Experiment, b: Experiment | None, paths: Iterable[str], folder: bool = True
+) -> list[str]:
+    """Return the pathspecs without the results of both; ``folder``: without the artifacts in the
+    folder of results, too."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
     return results.code_pathspec(own if folder else own - {results.FOLDER}, paths)
 
 
 def _is_own(path: str) -> bool:
-    """Whether gitexp itself wrote a file, as it does what a command printed; two runs hardly ever print the same."""
+    """Whether gitexp itself wrote a file, as it does what a command printed; two runs hardly ever
+    print the same."""
     return path.startswith(f"{results.FOLDER}/") and not path.startswith(f"{results.ARTIFACTS}/")
 
 
 def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterator[FileChange]:
-    """Yield the files that differ, from the ``--raw`` records (status) and the ``--numstat`` records (lines) of one call."""
-    fields = iter(repo.git(*_DIFF, "--raw", "--numstat", "-z", tree_a, tree_b, "--", *pathspec).split(b"\0"))
+    """Yield the files that differ, from the ``--raw`` records (status) and the ``--numstat``
+    records (lines) of one call."""
+    fields = iter(
+        repo.git(*_DIFF, "--raw", "--numstat", "-z", tree_a, tree_b, "--", *pathspec).split(b"\0")
+    )
     status: dict[str, str] = {}
     for item in fields:
         if item.startswith(b":"):
@@ -200,14 +247,22 @@ def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterato
             status[path] = _STATUS.get(letter, "changed")
         elif item:
             added, removed, name = item.split(b"\t", 2)
-            old, path = (None, os.fsdecode(name)) if name else (os.fsdecode(next(fields)), os.fsdecode(next(fields)))
+            old, path = (
+                (None, os.fsdecode(name))
+                if name
+                else (os.fsdecode(next(fields)), os.fsdecode(next(fields)))
+            )
             more, fewer = (None, None) if added == b"-" else (int(added), int(removed))
             yield FileChange(path, status.get(path, "changed"), more, fewer, old)
 
 
 def _params(experiment: Experiment) -> Mapping[str, Any]:
-    """Return an experiment's params: from its summary, or from the file where the summary shortens one or cannot tell NaN from null."""
-    if not any(value is None or (isinstance(value, str) and len(value) > 1000) for value in experiment.params.values()):
+    """Return an experiment's params: from its summary, or from the file where the summary shortens
+    one or cannot tell NaN from null."""
+    if not any(
+        value is None or (isinstance(value, str) and len(value) > 1000)
+        for value in experiment.params.values()
+    ):
         return experiment.params
     path = experiment.files.get("params")
     return params.flatten(params.load(experiment.read(path), path)) if path else experiment.params
@@ -230,7 +285,8 @@ def _metrics_on_disk(repo: Repo) -> Mapping[str, float]:
 
 
 def _on_disk(repo: Repo, name: str) -> Path:
-    """Return where the last experiment's results lie: below ``.gitexp/`` where the usual place is a file of the user's."""
+    """Return where the last experiment's results lie: below ``.gitexp/`` where the usual place is a
+    file of the user's."""
     aside = repo.root / results.FOLDER / name
     return aside if aside.exists() else repo.root / name
 
@@ -255,7 +311,9 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]
             yield Change(name, "changed", old[name], new[name])
 
 
-def _metric_changes(old: Mapping[str, float], new: Mapping[str, float], settings: Settings) -> Iterator[MetricChange]:
+def _metric_changes(
+    old: Mapping[str, float], new: Mapping[str, float], settings: Settings
+) -> Iterator[MetricChange]:
     for name in sorted({*old, *new}):
         a, b = old.get(name), new.get(name)
         if a is None or b is None:
@@ -264,11 +322,15 @@ def _metric_changes(old: Mapping[str, float], new: Mapping[str, float], settings
             by = b - a
             percent = 100 * by / abs(a) if a and math.isfinite(by) else None
             direction = metrics.direction(name, settings.metrics)
-            yield MetricChange(name, a, b, by, percent, metrics.is_better(direction, b, a) if direction else None)
+            yield MetricChange(
+                name, a, b, by, percent, metrics.is_better(direction, b, a) if direction else None
+            )
 
 
 def _same_in(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in sorted(new.items()) if name in old and same(old[name], value)}
+    return {
+        name: value for name, value in sorted(new.items()) if name in old and same(old[name], value)
+    }
 
 
 def same(a: Any, b: Any) -> bool:

@@ -1,4 +1,5 @@
-"""Whether an experiment is good enough: against another one, or against fixed bounds. For CI, where the answer is an exit code."""
+"""Whether an experiment is good enough: against another one, or against fixed bounds. For CI, where
+the answer is an exit code."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Verdict(NamedTuple):
     """What a gate found.
 
     Attributes:
-        worse_by: how much worse the value is than ``before``; negative where it is better, None without a baseline.
+        worse_by: how much worse the value is than ``before``; negative where it is better, None
+            without a baseline.
         failures: why it does not pass, empty where it does.
     """
 
@@ -72,21 +74,37 @@ def check(
     before = worse_by = None
     if baseline:
         if way is None:
-            raise UsageError(f"is a higher or a lower '{metric}' better? Say --direction min or max, or set it: [tool.gitexp.metrics]")
+            raise UsageError(
+                f"is a higher or a lower '{metric}' better? Say --direction min or max, or set it:"
+                " [tool.gitexp.metrics]"
+            )
         before = _value(baseline, metric)
         if not math.isfinite(before):
-            raise UsageError(f"{baseline.name} has {metric}={before}, which nothing can be measured against; choose another with --against")
+            raise UsageError(
+                f"{baseline.name} has {metric}={before}, which nothing can be measured against;"
+                " choose another with --against"
+            )
         worse_by = value - before if way == "min" else before - value
         allowed = allowance.amount * abs(before) if allowance.relative else allowance.amount
         if worse_by > allowed + 1e-12 * abs(before):  # 1% of 100 is 1, whatever the last bit says
             failures.append(
-                f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)}, and {_allowed(allowance)} is allowed"
+                f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)},"
+                f" and {_allowed(allowance)} is allowed"
             )
-    return Verdict(metric, candidate.name, value, baseline.name if baseline else None, before, worse_by, tuple(failures))
+    return Verdict(
+        metric,
+        candidate.name,
+        value,
+        baseline.name if baseline else None,
+        before,
+        worse_by,
+        tuple(failures),
+    )
 
 
 def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
-    """Return the newest experiment with the metric that HEAD's history has, or that started there, and ``against`` has not.
+    """Return the newest experiment with the metric that HEAD's history has, or that started there,
+    and ``against`` has not.
 
     Raises:
         NotFoundError: there is none.
@@ -103,20 +121,28 @@ def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
     return found
 
 
-def baseline_of(index: Index, ref: str, metric: str, candidate: Experiment, settings: Settings) -> Experiment:
-    """Return what ``ref`` means: an experiment, or for a branch or commit the newest experiment with the metric in its history.
+def baseline_of(
+    index: Index, ref: str, metric: str, candidate: Experiment, settings: Settings
+) -> Experiment:
+    """Return what ``ref`` means: an experiment, or for a branch or commit the newest experiment
+    with the metric in its history.
 
     Raises:
         NotFoundError: there is no such thing, or no experiment in its history.
     """
-    commit = index.repo.resolve(ref) if index.named(ref) is None and not re.match(r"@|(best|worst):", ref) else None
+    commit = (
+        index.repo.resolve(ref)
+        if index.named(ref) is None and not re.match(r"@|(best|worst):", ref)
+        else None
+    )
     if commit is None:
         return reference.resolve(index, ref, settings)
     commits = _history(index, commit)
     found = _newest(index, metric, lambda item: item.id in commits and item.id != candidate.id)
     if found is None:
         raise NotFoundError(
-            f"no experiment with '{metric}' in the history of '{ref}'; in CI, fetch all of it and its tags (fetch-depth: 0)"
+            f"no experiment with '{metric}' in the history of '{ref}'; in CI, fetch all of it and"
+            " its tags (fetch-depth: 0)"
         )
     return found
 
@@ -126,12 +152,18 @@ def _history(index: Index, *revisions: str) -> frozenset[str]:
 
 
 def _newest(index: Index, metric: str, fits: Callable[[Experiment], bool]) -> Experiment | None:
-    return next((item for item in index.select(everybody=True) if metric in item.metrics and fits(item)), None)
+    return next(
+        (item for item in index.select(everybody=True) if metric in item.metrics and fits(item)),
+        None,
+    )
 
 
 def _value(experiment: Experiment, metric: str) -> float:
     if metric not in experiment.metrics:
-        raise NotFoundError(f"{experiment.name} has no metric '{metric}'; it has: {', '.join(experiment.metrics) or 'none'}")
+        raise NotFoundError(
+            f"{experiment.name} has no metric '{metric}'; it has:"
+            f" {', '.join(experiment.metrics) or 'none'}"
+        )
     return float(experiment.metrics[metric])
 
 

@@ -1,7 +1,9 @@
-"""How much each param seems to matter for a metric: its correlation, and its share in a random forest.
+"""How much each param seems to matter for a metric: its correlation, and its share in a random
+forest.
 
-Both are hints, not proof: they see only the values that were tried. The correlation is Spearman's (ranks) for numbers and
-the correlation ratio, without a sign, for words. The forest needs scikit-learn, and is left out without it.
+Both are hints, not proof: they see only the values that were tried. The correlation is Spearman's
+(ranks) for numbers and the correlation ratio, without a sign, for words. The forest needs
+scikit-learn, and is left out without it.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ _MOST = 2_000
 
 
 class Importance(NamedTuple):
-    """What one param says about the metric: ``correlation`` from -1 to 1, ``forest`` a share of 1."""
+    """What one param says about the metric: ``correlation`` from -1 to 1, ``forest`` a share of
+    1."""
 
     param: str
     correlation: float
@@ -27,20 +30,29 @@ class Importance(NamedTuple):
 
 
 def importance(experiments: Sequence[Experiment], metric: str) -> list[Importance]:
-    """Return the params that vary, the most important first; empty where too few experiments have the metric."""
-    usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))][:_MOST]
+    """Return the params that vary, the most important first; empty where too few experiments have
+    the metric."""
+    usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))][
+        :_MOST
+    ]
     if len(usable) < _FEWEST:
         return []
     import pandas as pd
 
     target = pd.Series([float(item.metrics[metric]) for item in usable])
     columns = {
-        name: [_plain(item.params.get(name)) for item in usable] for name in dict.fromkeys(name for item in usable for name in item.params)
+        name: [_plain(item.params.get(name)) for item in usable]
+        for name in dict.fromkeys(name for item in usable for name in item.params)
     }
     varying = {name: values for name, values in columns.items() if len(set(values)) > 1}
     shares = _forest(varying, target)
-    found = [Importance(name, _correlation(values, target), shares.get(name)) for name, values in varying.items()]
-    return sorted(found, key=lambda item: -(item.forest if item.forest is not None else abs(item.correlation)))
+    found = [
+        Importance(name, _correlation(values, target), shares.get(name))
+        for name, values in varying.items()
+    ]
+    return sorted(
+        found, key=lambda item: -(item.forest if item.forest is not None else abs(item.correlation))
+    )
 
 
 def _plain(value: Any) -> float | str | None:
@@ -65,7 +77,11 @@ def _correlation(values: Sequence[float | str | None], target: Any) -> float:
     groups = target.groupby(pd.Series([str(value) for value in values]))
     spread = float(((target - target.mean()) ** 2).sum())
     between = float((groups.size() * (groups.mean() - target.mean()) ** 2).sum())
-    return _finite(math.sqrt(max(0.0, between / spread))) if spread and len(groups) < len(values) else 0.0
+    return (
+        _finite(math.sqrt(max(0.0, between / spread)))
+        if spread and len(groups) < len(values)
+        else 0.0
+    )
 
 
 def _finite(value: float) -> float:
@@ -73,21 +89,33 @@ def _finite(value: float) -> float:
 
 
 def _forest(columns: Mapping[str, Sequence[float | str | None]], target: Any) -> dict[str, float]:
-    if len(target) < _FOR_A_FOREST or target.nunique() < 2 or not columns or importlib.util.find_spec("sklearn") is None:
+    if (
+        len(target) < _FOR_A_FOREST
+        or target.nunique() < 2
+        or not columns
+        or importlib.util.find_spec("sklearn") is None
+    ):
         return {}
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor
 
     matrix = np.column_stack([_numbers(values) for values in columns.values()])
-    forest = RandomForestRegressor(n_estimators=50, max_depth=8, random_state=0).fit(matrix, target.to_numpy())
-    return {name: round(float(share), 4) for name, share in zip(columns, forest.feature_importances_)}
+    forest = RandomForestRegressor(n_estimators=50, max_depth=8, random_state=0).fit(
+        matrix, target.to_numpy()
+    )
+    return {
+        name: round(float(share), 4) for name, share in zip(columns, forest.feature_importances_)
+    }
 
 
 def _numbers(values: Sequence[float | str | None]) -> list[float]:
-    """Return values as numbers that a tree can split at: words by their order, what is missing below all."""
+    """Return values as numbers that a tree can split at: words by their order, what is missing
+    below all."""
     known = sorted({str(value) for value in values})
     numbers = (
-        [float(known.index(str(value))) if isinstance(value, str) else value for value in values] if not _numeric(values) else list(values)
+        [float(known.index(str(value))) if isinstance(value, str) else value for value in values]
+        if not _numeric(values)
+        else list(values)
     )
     lowest = min((number for number in numbers if isinstance(number, float)), default=0.0)
     return [number if isinstance(number, float) else lowest - 1 for number in numbers]

@@ -6,7 +6,8 @@ import re
 
 
 def replaced(text: str, metric: str, table: str) -> str:
-    """Return a file's text with the leaderboard of a metric brought up to date; one that has none gets it at the end."""
+    """Return a file's text with the leaderboard of a metric brought up to date; one that has none
+    gets it at the end."""
     name = re.sub(r"-{2,}|[<>]", "-", metric)  # what would end the comment
     start, end = f"<!-- gitexp:leaderboard {name} -->", "<!-- /gitexp:leaderboard -->"
     block = f"{start}\n{table}\n{end}"

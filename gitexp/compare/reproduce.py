@@ -1,4 +1,5 @@
-"""Run an experiment again and say whether it comes out the same; where it does not, say what differs.
+"""Run an experiment again and say whether it comes out the same; where it does not, say what
+differs.
 
 A second run tells noise from change: a result that differs from itself was never fixed by a seed.
 """
@@ -52,7 +53,8 @@ class Compared:
 
 
 class Difference(NamedTuple):
-    """Something that is not as it was recorded: ``kind`` is python, package, hardware, gpu or data."""
+    """Something that is not as it was recorded: ``kind`` is python, package, hardware, gpu or
+    data."""
 
     kind: str
     name: str
@@ -85,16 +87,27 @@ class Verdict:
     def exact(self) -> bool:
         """Whether every metric is the very same number, without any tolerance."""
         exactly = Tolerance()
-        return all(item.recorded is not None and item.now is not None and exactly.allows(item.recorded, item.now) for item in self.metrics)
+        return all(
+            item.recorded is not None
+            and item.now is not None
+            and exactly.allows(item.recorded, item.now)
+            for item in self.metrics
+        )
 
 
 def parse_tolerance(text: str) -> tuple[str | None, Tolerance]:
     """Read ``rmse=1e-6``, ``rmse=1%``, or one for all metrics, ``1%``; raise UsageError."""
     name, sign, amount = text.rpartition("=")
-    match = re.fullmatch(r"\s*(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)\s*(%?)\s*", amount, re.IGNORECASE)
+    match = re.fullmatch(
+        r"\s*(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)\s*(%?)\s*", amount, re.IGNORECASE
+    )
     if not match or (sign and not name.strip()):
-        raise UsageError(f"'{text}' is no tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics")
-    return name.strip() or None, Tolerance(float(match[1]) / (100 if match[2] else 1), bool(match[2]))
+        raise UsageError(
+            f"'{text}' is no tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics"
+        )
+    return name.strip() or None, Tolerance(
+        float(match[1]) / (100 if match[2] else 1), bool(match[2])
+    )
 
 
 def reproduce(
@@ -109,10 +122,12 @@ def reproduce(
     shown: TextIO | None = None,
     told: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """Run an experiment's command at its commit and compare every metric; the outcome is kept as a note on it.
+    """Run an experiment's command at its commit and compare every metric; the outcome is kept as a
+    note on it.
 
     Args:
-        brought: files of the user's work tree, from its top, that it reads and nobody declared: copied as declared ones are.
+        brought: files of the user's work tree, from its top, that it reads and nobody declared:
+            copied as declared ones are.
         told: takes what is being done, where that is not to be expected.
 
     Raises:
@@ -121,15 +136,27 @@ def reproduce(
     """
     todo = replace(rerun.task(repo, experiment), brought=tuple(brought))
     if all(name.startswith("system.") for name in experiment.metrics):
-        raise CannotRunError(f"{experiment.name} has no metric, so there is nothing to compare; by hand: gitexp checkout {experiment.name}")
+        raise CannotRunError(
+            f"{experiment.name} has no metric, so there is nothing to compare; by hand: gitexp"
+            f" checkout {experiment.name}"
+        )
     unknown = [name for name in tolerances if name is not None and name not in experiment.metrics]
     if unknown:
-        raise UsageError(f"{experiment.name} has no metric '{unknown[0]}'; it has {', '.join(experiment.metrics) or 'none'}")
+        raise UsageError(
+            f"{experiment.name} has no metric '{unknown[0]}'; it has"
+            f" {', '.join(experiment.metrics) or 'none'}"
+        )
     with worktree.checkout(repo, experiment.id, "reproduce", keep) as tree:
         if env == "recorded":
             told("building the recorded environment")
-        python = venv.build(todo.requirements, tree.parent / "env", repo.root, tree, shown) if env == "recorded" else None
-        first = rerun.execute(repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None)
+        python = (
+            venv.build(todo.requirements, tree.parent / "env", repo.root, tree, shown)
+            if env == "recorded"
+            else None
+        )
+        first = rerun.execute(
+            repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None
+        )
         compared = compare(experiment.metrics, first.metrics, tolerances)
         same = all(item.same for item in compared)
         differences = tuple(differing(repo, experiment, todo, first))
@@ -140,13 +167,21 @@ def reproduce(
             worktree.reset(repo, tree, experiment.id)
             again = rerun.execute(repo, tree, todo, python=python, shown=shown)
             noise = distances(first.metrics, again.metrics)
-            reasons = tuple(explained(compared, noise, differences, experiment.extra.get("seed"), env, brought))
-    verdict = Verdict(same, compared, differences, reasons, noise, first.experiment, tree if keep else None)
+            reasons = tuple(
+                explained(compared, noise, differences, experiment.extra.get("seed"), env, brought)
+            )
+    verdict = Verdict(
+        same, compared, differences, reasons, noise, first.experiment, tree if keep else None
+    )
     notes.add(repo, [experiment.id], [{"verified": _event(verdict, env, tolerances)}])
     return verdict
 
 
-def compare(recorded: Mapping[str, float], now: Mapping[str, float], tolerances: Mapping[str | None, Tolerance]) -> tuple[Compared, ...]:
+def compare(
+    recorded: Mapping[str, float],
+    now: Mapping[str, float],
+    tolerances: Mapping[str | None, Tolerance],
+) -> tuple[Compared, ...]:
     """Compare every metric but ``system.*``; one that is only on one side is not the same."""
     everywhere = tolerances.get(None, Tolerance())
     found = []
@@ -159,19 +194,27 @@ def compare(recorded: Mapping[str, float], now: Mapping[str, float], tolerances:
     return tuple(found)
 
 
-def differing(repo: Repo, experiment: Experiment, todo: rerun.Task, ran: rerun.Ran) -> Iterable[Difference]:
+def differing(
+    repo: Repo, experiment: Experiment, todo: rerun.Task, ran: rerun.Ran
+) -> Iterable[Difference]:
     """Yield what was not as it was recorded."""
-    before, now = (environment.parse_requirements(text) for text in (todo.requirements, ran.requirements))
+    before, now = (
+        environment.parse_requirements(text) for text in (todo.requirements, ran.requirements)
+    )
     for name in sorted({*before, *now}) if before else ():
         if before.get(name) != now.get(name):
-            yield Difference("python" if name == "python" else "package", name, before.get(name), now.get(name))
+            yield Difference(
+                "python" if name == "python" else "package", name, before.get(name), now.get(name)
+            )
     for name, hashed in todo.inputs.items():
         if ran.inputs.get(name) != hashed:
             yield Difference("data", name, hashed, ran.inputs.get(name))
     said = message.trailers(store.full_message(repo, experiment.id))
     stale = experiment.extra.get("data_stale")
     for path in stale if isinstance(stale, list) else ():
-        yield Difference("data", f"{path} (was not committed in DVC)", None, "what its pointer says")
+        yield Difference(
+            "data", f"{path} (was not committed in DVC)", None, "what its pointer says"
+        )
     here = {"hardware": environment.hardware(), "gpu": conditions.here().get("gpu")}
     for kind, recorded in (("hardware", said.get("Hardware")), ("gpu", said.get("GPU"))):
         if recorded != here[kind] and (recorded or kind == "gpu"):
@@ -202,7 +245,8 @@ def explained(
     if noisy:
         worst = noisy[0]
         how = (
-            "although a seed was set: something else is random (threads, GPU kernels, hash order: PYTHONHASHSEED)"
+            "although a seed was set: something else is random (threads, GPU kernels, hash order:"
+            " PYTHONHASHSEED)"
             if seed
             else "a seed is not fixed; call gitexp.seed_everything(0) at the start"
         )
@@ -211,12 +255,23 @@ def explained(
         return
     if noisy:
         yield "but that noise is smaller than the drift, so something else changed too"
-    groups = {"data": "input data changed", "python": "another Python", "package": "other package versions", "gpu": "another GPU or driver"}
+    groups = {
+        "data": "input data changed",
+        "python": "another Python",
+        "package": "other package versions",
+        "gpu": "another GPU or driver",
+    }
     for kind, text in groups.items():
         found = [item for item in differences if item.kind == kind]
         if found:
-            shown = ", ".join(_shown(item) for item in found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-            hint = "; to run with those recorded: --env recorded" if kind == "package" and env == "current" else ""
+            shown = ", ".join(_shown(item) for item in found[:5]) + (
+                f" and {len(found) - 5} more" if len(found) > 5 else ""
+            )
+            hint = (
+                "; to run with those recorded: --env recorded"
+                if kind == "package" and env == "current"
+                else ""
+            )
             yield f"{text}: {shown}{hint}"
     rest = [item for item in differences if item.kind == "hardware"]
     if rest:
@@ -224,7 +279,10 @@ def explained(
     if brought:
         yield f"whether {', '.join(brought)} is what it was is not known: it was not declared then"
     elif not differences:
-        yield "nothing that was recorded differs: an input that is not declared (--input), the network or the clock plays a part"
+        yield (
+            "nothing that was recorded differs: an input that is not declared (--input), the"
+            " network or the clock plays a part"
+        )
 
 
 def _only_noise(item: Compared, noise: Mapping[str, float]) -> bool:
@@ -240,12 +298,28 @@ def _shown(item: Difference) -> str:
     return f"{name}{item.recorded or 'none'} -> {item.now or 'none'}"
 
 
-def _event(verdict: Verdict, env: str, tolerances: Mapping[str | None, Tolerance]) -> dict[str, Any]:
-    drifted = {item.name: [_finite(item.recorded), _finite(item.now)] for item in verdict.metrics if not item.same}
-    facts = {"verdict": "same" if verdict.same else "drifted", "env": env, "host": environment.host(), "drifted": drifted}
+def _event(
+    verdict: Verdict, env: str, tolerances: Mapping[str | None, Tolerance]
+) -> dict[str, Any]:
+    drifted = {
+        item.name: [_finite(item.recorded), _finite(item.now)]
+        for item in verdict.metrics
+        if not item.same
+    }
+    facts = {
+        "verdict": "same" if verdict.same else "drifted",
+        "env": env,
+        "host": environment.host(),
+        "drifted": drifted,
+    }
     if verdict.same and not verdict.exact:
-        facts["tolerance"] = ", ".join(f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items())
-    return {**{key: value for key, value in facts.items() if value}, **({"reasons": list(verdict.reasons)} if verdict.reasons else {})}
+        facts["tolerance"] = ", ".join(
+            f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items()
+        )
+    return {
+        **{key: value for key, value in facts.items() if value},
+        **({"reasons": list(verdict.reasons)} if verdict.reasons else {}),
+    }
 
 
 def _finite(value: float | None) -> float | str | None:

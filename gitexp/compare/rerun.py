@@ -1,7 +1,9 @@
-"""An experiment's command again, in a work tree of its own: what reproducing, bisecting and attributing share.
+"""An experiment's command again, in a work tree of its own: what reproducing, bisecting and
+attributing share.
 
-Data that git does not hold comes along: through DVC, and declared inputs (``--input``) as copies of the user's files, so
-that a run can change nothing of the user's. Nothing in here asks whether the command may be run: the caller does.
+Data that git does not hold comes along: through DVC, and declared inputs (``--input``) as copies of
+the user's files, so that a run can change nothing of the user's. Nothing in here asks whether the
+command may be run: the caller does.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from gitexp.repo import Repo, dvc, dvc_pointers
 from gitexp.runs import arguments, command, journal, start, worktree
 from gitexp.store import conditions, record, result_paths
 
-_ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {None}
+_ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {
+    None
+}
 _EDITABLE = re.compile(r"# [\w.-]+==\S+ \(editable, from file://(.+)\)")
 
 
@@ -87,9 +91,15 @@ def task(repo: Repo, experiment: Experiment) -> Task:
     text, directory = said.get("Command", ""), said.get("Directory", ".")
     by_hand = f"by hand: gitexp checkout {experiment.name}"
     if not text:
-        raise CannotRunError(f"{experiment.name} has no command to run (recorded by `gitexp log`, or imported); {by_hand}")
+        raise CannotRunError(
+            f"{experiment.name} has no command to run (recorded by `gitexp log`, or imported);"
+            f" {by_hand}"
+        )
     if "***" in text:
-        raise CannotRunError(f"the command of {experiment.name} held a secret, which was not recorded ({text}); {by_hand}")
+        raise CannotRunError(
+            f"the command of {experiment.name} held a secret, which was not recorded ({text});"
+            f" {by_hand}"
+        )
     try:
         words = tuple(shlex.split(text))
     except ValueError:
@@ -97,7 +107,10 @@ def task(repo: Repo, experiment: Experiment) -> Task:
     if not words or not _inside(directory):
         raise CannotRunError(f"the command of {experiment.name} cannot be read: {text}; {by_hand}")
     if words[:2] == ("jupyter", "notebook"):
-        raise CannotRunError(f"{experiment.name} was recorded from the notebook {words[-1]}, which only you can run; {by_hand}")
+        raise CannotRunError(
+            f"{experiment.name} was recorded from the notebook {words[-1]}, which only you can run;"
+            f" {by_hand}"
+        )
     requirements = next(repo.objects([f"{experiment.id}:{environment.PATH}"]))
     return Task(
         experiment.name,
@@ -123,7 +136,8 @@ def execute(
 
     Args:
         repo: the user's repository, which data comes from.
-        python: the interpreter of an environment that was built for it; by itself the one that the command names.
+        python: the interpreter of an environment that was built for it; by itself the one that the
+            command names.
         shown: takes the command's output.
         reproduces: record it as a new experiment that says it reproduces this one.
 
@@ -140,7 +154,12 @@ def execute(
     folder = worktree.place_of_run(tree)
     if reproduces:
         folder.mkdir()
-        live = start.begin(inside, command=list(todo.words), directory=todo.directory, beside="it reproduces another experiment")
+        live = start.begin(
+            inside,
+            command=list(todo.words),
+            directory=todo.directory,
+            beside="it reproduces another experiment",
+        )
         live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
         live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
@@ -149,12 +168,22 @@ def execute(
         live = start.unrecorded(inside, folder)
     try:
         ended = command.execute(
-            live, inside, words, directory=tree / todo.directory, environ=_environ(repo, tree, todo, python), shown=shown, apart=folder
+            live,
+            inside,
+            words,
+            directory=tree / todo.directory,
+            environ=_environ(repo, tree, todo, python),
+            shown=shown,
+            apart=folder,
         )
-        if ended.code == 130 or ended.told in _ENDING:  # also where the command made a good end of it: half a training is no result
+        # also where the command made a good end of it: half a training is no result
+        if ended.code == 130 or ended.told in _ENDING:
             raise KeyboardInterrupt
         if ended.code:
-            raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{_last_line(live.folder)}")
+            raise CannotRunError(
+                f"the command of {todo.name} failed with exit code"
+                f" {ended.code}{_last_line(live.folder)}"
+            )
         values = metrics.last_values(journal.points(live.folder))
         requirements = _read(live.folder / "requirements.txt") or environment.requirements()
         return Ran(values, requirements, hashes, live.end() if reproduces else None)
@@ -166,7 +195,8 @@ def execute(
 
 
 def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
-    """Bring what git does not hold into the work tree, and return the hashes of the declared inputs as they are there."""
+    """Bring what git does not hold into the work tree, and return the hashes of the declared inputs
+    as they are there."""
     _dvc_checkout(repo, tree)
     hashes = {}
     for name in (*todo.inputs, *todo.brought):
@@ -174,15 +204,21 @@ def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
         source = repo.root / name
         if _inside(name) and not target.exists():
             if not source.exists():
-                raise CannotRunError(f"the input {message.one_line(name)} of {todo.name} is not here; put it there, or pull it with DVC")
+                raise CannotRunError(
+                    f"the input {message.one_line(name)} of {todo.name} is not here; put it there,"
+                    " or pull it with DVC"
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
-        hashes[name] = conditions.hash_input(target) if _inside(name) or os.path.isabs(name) else None
+        hashes[name] = (
+            conditions.hash_input(target) if _inside(name) or os.path.isabs(name) else None
+        )
     return hashes
 
 
 def _dvc_checkout(repo: Repo, tree: Path) -> None:
-    """Let DVC bring its data, from the user's own cache and with the user's own configuration; else from its remote."""
+    """Let DVC bring its data, from the user's own cache and with the user's own configuration; else
+    from its remote."""
     if not dvc_pointers.in_use(tree):
         return
     try:
@@ -191,12 +227,14 @@ def _dvc_checkout(repo: Repo, tree: Path) -> None:
         raise CannotRunError(f"its data could not be brought: {error}") from None
     if missing:
         raise CannotRunError(
-            f"its data is neither in DVC's cache nor on a remote: {dvc.listed(missing)}; where you have it: dvc push, then here dvc fetch"
+            f"its data is neither in DVC's cache nor on a remote: {dvc.listed(missing)}; where you"
+            " have it: dvc push, then here dvc fetch"
         )
 
 
 def _program(repo: Repo, tree: Path, todo: Task, python: Path | None) -> str:
-    """Return the program to start: a relative path may name what git does not hold (``.venv/bin/python``)."""
+    """Return the program to start: a relative path may name what git does not hold
+    (``.venv/bin/python``)."""
     word = todo.words[0]
     if environment.is_python(word):
         if python:
@@ -210,21 +248,38 @@ def _program(repo: Repo, tree: Path, todo: Task, python: Path | None) -> str:
 
 
 def _environ(repo: Repo, tree: Path, todo: Task, python: Path | None) -> dict[str, str]:
-    """Return the environment: ours, with the recorded variables, and with the project's modules found in the work tree.
+    """Return the environment: ours, with the recorded variables, and with the project's modules
+    found in the work tree.
 
-    A PYTHONPATH or an editable install that points into the user's work tree would have the user's present code run.
+    A PYTHONPATH or an editable install that points into the user's work tree would have the user's
+    present code run.
     """
     env = {name: value for name, value in os.environ.items() if name not in conditions.VARIABLES}
-    env.update({name: value for name, value in todo.variables.items() if name in conditions.VARIABLES})
+    env.update(
+        {name: value for name, value in todo.variables.items() if name in conditions.VARIABLES}
+    )
     env["PYTHONDONTWRITEBYTECODE"] = (
-        "1"  # one work tree gets several codes in a second, and Python tells those of one size apart by the second
+        # one work tree gets several codes in a second, and Python tells those of one size apart by
+        # the second
+        "1"
     )
     if python:
-        env.update(PATH=f"{python.parent}{os.pathsep}{env.get('PATH', '')}", VIRTUAL_ENV=str(python.parent.parent))
-    editable = [Path(match[1]) for line in todo.requirements.splitlines() if (match := _EDITABLE.match(line))]
-    moved = [tree / place.relative_to(repo.root) for place in editable if place.is_relative_to(repo.root)]
+        env.update(
+            PATH=f"{python.parent}{os.pathsep}{env.get('PATH', '')}",
+            VIRTUAL_ENV=str(python.parent.parent),
+        )
+    editable = [
+        Path(match[1])
+        for line in todo.requirements.splitlines()
+        if (match := _EDITABLE.match(line))
+    ]
+    moved = [
+        tree / place.relative_to(repo.root) for place in editable if place.is_relative_to(repo.root)
+    ]
     ours = [str(place) for top in moved for place in (top / "src", top) if place.is_dir()]
-    given = [_moved(repo, tree, entry) for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    given = [
+        _moved(repo, tree, entry) for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry
+    ]
     if ours or given:
         env["PYTHONPATH"] = os.pathsep.join([*ours, *given])
     return env
@@ -232,19 +287,34 @@ def _environ(repo: Repo, tree: Path, todo: Task, python: Path | None) -> dict[st
 
 def _moved(repo: Repo, tree: Path, entry: str) -> str:
     path = Path(entry)
-    return str(tree / path.relative_to(repo.root)) if path.is_absolute() and path.is_relative_to(repo.root) else entry
+    return (
+        str(tree / path.relative_to(repo.root))
+        if path.is_absolute() and path.is_relative_to(repo.root)
+        else entry
+    )
 
 
 def _inside(path: str) -> bool:
     """Whether a path from a repository stays in the work tree."""
     parts = PurePosixPath(path).parts
-    return not PurePosixPath(path).is_absolute() and ".." not in parts and ".git" not in parts and path.isprintable()
+    return (
+        not PurePosixPath(path).is_absolute()
+        and ".." not in parts
+        and ".git" not in parts
+        and path.isprintable()
+    )
 
 
 def _last_line(folder: Path) -> str:
-    lines = [message.one_line(line) for line in _read(folder / "output.log").splitlines() if line.strip()]
+    lines = [
+        message.one_line(line) for line in _read(folder / "output.log").splitlines() if line.strip()
+    ]
     missing = lines and re.search("FileNotFoundError|No such file", lines[-1])
-    hint = "; what it reads must be in git, in DVC, or declared, by gitexp run or now: --input PATH" if missing else ""
+    hint = (
+        "; what it reads must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
+        if missing
+        else ""
+    )
     return f": {lines[-1][:200]}{hint}" if lines else ""
 
 

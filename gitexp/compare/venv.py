@@ -1,7 +1,8 @@
-"""A recorded environment again: its Python and its packages, each at its version, in a folder of its own.
+"""A recorded environment again: its Python and its packages, each at its version, in a folder of
+its own.
 
-With uv where that is installed (it fetches a missing Python too), else with venv and pip. Every distribution was recorded,
-so nothing is resolved: the list is installed as it is.
+With uv where that is installed (it fetches a missing Python too), else with venv and pip. Every
+distribution was recorded, so nothing is resolved: the list is installed as it is.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ from typing import TextIO
 from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError
 
-_FOLDER = re.compile(r"# (?P<name>[\w.-]+)==\S+ \((?P<editable>editable, )?from file://(?P<path>.+)\)")
+_FOLDER = re.compile(
+    r"# (?P<name>[\w.-]+)==\S+ \((?P<editable>editable, )?from file://(?P<path>.+)\)"
+)
 
 
-def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO | None = None) -> Path:
+def build(
+    requirements: str, place: Path, root: Path, tree: Path, shown: TextIO | None = None
+) -> Path:
     """Build an environment in the new folder ``place`` and return its interpreter.
 
     Args:
         requirements: what ``environment.requirements`` wrote.
-        root, tree: the user's work tree, and the one that stands for it: a project installed from the one is from the other.
+        root, tree: the user's work tree, and the one that stands for it: a project installed from
+            the one is from the other.
         shown: takes what the installer says.
 
     Raises:
@@ -37,7 +43,11 @@ def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO 
     if not version:
         raise CannotRunError("the experiment has no recorded environment; use --env current")
     wanted = [line for line in requirements.splitlines() if line and not line.startswith("#")]
-    folders = [_moved(match["path"], root, tree) for line in requirements.splitlines() if (match := _FOLDER.match(line))]
+    folders = [
+        _moved(match["path"], root, tree)
+        for line in requirements.splitlines()
+        if (match := _FOLDER.match(line))
+    ]
     (place.parent / f"{place.name}.txt").write_text("\n".join(wanted) + "\n")
     listed = ["-r", str(place.parent / f"{place.name}.txt")]
     editable = [word for folder in folders if Path(folder).exists() for word in ("-e", folder)]
@@ -47,7 +57,15 @@ def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO 
         install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps"]
     else:
         _run([_python(version), "-m", "venv", str(place)], shown)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+        ]
     if wanted:
         _run([*install, *listed], shown)
     if editable:
@@ -56,9 +74,11 @@ def build(requirements: str, place: Path, root: Path, tree: Path, shown: TextIO 
 
 
 def _venv_by_uv(uv: str, version: str, place: Path, shown: TextIO | None) -> None:
-    """Make an environment of the very version: ours, one that uv knows or can fetch, else another of the same minor version.
+    """Make an environment of the very version: ours, one that uv knows or can fetch, else another
+    of the same minor version.
 
-    uv does not look for the Python that we run on, and fetches what it does not know from another place than packages.
+    uv does not look for the Python that we run on, and fetches what it does not know from another
+    place than packages.
     """
     words = [uv, "venv", "--quiet", "--python"]
     if version == platform.python_version():
@@ -71,13 +91,17 @@ def _venv_by_uv(uv: str, version: str, place: Path, shown: TextIO | None) -> Non
 
 
 def _python(version: str) -> str:
-    """Return a Python of the recorded minor version; packages are bound to that, not to the patch version."""
+    """Return a Python of the recorded minor version; packages are bound to that, not to the patch
+    version."""
     minor = ".".join(version.split(".")[:2])
     if minor == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
     found = shutil.which(f"python{minor}")
     if found is None:
-        raise CannotRunError(f"Python {minor} is not installed here, and cannot be fetched; install it, or uv, which can: pip install uv")
+        raise CannotRunError(
+            f"Python {minor} is not installed here, and cannot be fetched; install it, or uv, which"
+            " can: pip install uv"
+        )
     return found
 
 
@@ -87,10 +111,23 @@ def _moved(path: str, root: Path, tree: Path) -> str:
 
 
 def _run(words: Sequence[str], shown: TextIO | None) -> None:
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    done = subprocess.run(
+        words,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
     if shown and done.stdout:
         shown.write(done.stdout)
     if done.returncode:
         said = [line for line in done.stdout.splitlines() if line.strip()]
-        why = next((line.strip() for line in said if re.match(r"(?i)\s*(error|×)", line)), said[-1] if said else "no reason given")
-        raise CannotRunError(f"the recorded environment could not be built: {why}; use --env current, or check the package index")
+        why = next(
+            (line.strip() for line in said if re.match(r"(?i)\s*(error|×)", line)),
+            said[-1] if said else "no reason given",
+        )
+        raise CannotRunError(
+            f"the recorded environment could not be built: {why}; use --env current, or check the"
+            " package index"
+        )

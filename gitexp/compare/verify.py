@@ -1,7 +1,9 @@
-"""Whether an experiment is what it says: whole, the same in its tag, commit and files, its inputs unchanged, its signature good.
+"""Whether an experiment is what it says: whole, the same in its tag, commit and files, its inputs
+unchanged, its signature good.
 
-Nothing of the repository is run for that, and nothing is fetched. A signature is checked by git beside the repository, where none of
-its settings holds, with the signers and programs that the user's own configuration names (``trust.py``).
+Nothing of the repository is run for that, and nothing is fetched. A signature is checked by git
+beside the repository, where none of its settings holds, with the signers and programs that the
+user's own configuration names (``trust.py``).
 """
 
 from __future__ import annotations
@@ -42,21 +44,32 @@ class Checked:
     unchecked: tuple[str, ...] = ()
 
 
-def verify(repo: Repo, experiments: Sequence[Experiment], allowed_signers: Path | None = None) -> Iterator[Checked]:
+def verify(
+    repo: Repo, experiments: Sequence[Experiment], allowed_signers: Path | None = None
+) -> Iterator[Checked]:
     """Check each experiment.
 
     Args:
-        allowed_signers: a file of the SSH signers to trust, instead of the one that the user's git configuration names.
+        allowed_signers: a file of the SSH signers to trust, instead of the one that the user's git
+            configuration names.
     """
     trusted = trust.of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
     gathering.restore(repo, {tag for tag, found in zip(tags, repo.objects(tags)) if found is None})
-    there = {item.id for item, found in zip(experiments, repo.objects(item.id for item in experiments)) if found}
+    there = {
+        item.id
+        for item, found in zip(experiments, repo.objects(item.id for item in experiments))
+        if found
+    }
     holes = _incomplete(repo, sorted(there))
     with repo.offline() as beside:
         for experiment in experiments:
             tag = next(repo.objects([experiment.tag]))
-            problems = [] if experiment.id in there else [f"its commit {experiment.short} is not in this clone"]
+            problems = (
+                []
+                if experiment.id in there
+                else [f"its commit {experiment.short} is not in this clone"]
+            )
             unchecked: list[str] = []
             if experiment.id in holes:
                 problems.append("files of its commit are missing in this clone")
@@ -71,43 +84,65 @@ def verify(repo: Repo, experiments: Sequence[Experiment], allowed_signers: Path 
             yield Checked(experiment, signature, said, tuple(problems), tuple(unchecked))
 
 
-def _signature(beside: Repo, experiment: Experiment, tag: Object | None, trusted: trust.Trust) -> tuple[str, str]:
+def _signature(
+    beside: Repo, experiment: Experiment, tag: Object | None, trusted: trust.Trust
+) -> tuple[str, str]:
     if tag is None or not message.is_signed(tag.data):
         return UNSIGNED, ""
     good, said = beside.judged(*trusted.options, "verify-tag", experiment.tag)
     if not good and "No principal matched" in said:
         key = re.search(r"\w+ key SHA256:\S+", said)
         but = " (the repository's own list does not count)" if trusted.signers_passed_over else ""
-        return BAD, (
-            f"you trust nobody with its {key[0] if key else 'key'}{but}; "
-            "to name whom you trust: git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers FILE"
+        return (
+            BAD,
+            (
+                f"you trust nobody with its {key[0] if key else 'key'}{but}; to name whom you"
+                " trust: git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers"
+                " FILE"
+            ),
         )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = next(
-        (line for line in lines if re.search(r"(?i)(good|bad) |error|no public key|no principal", line)), lines[-1] if lines else ""
+        (
+            line
+            for line in lines
+            if re.search(r"(?i)(good|bad) |error|no public key|no principal", line)
+        ),
+        lines[-1] if lines else "",
     )
-    return (GOOD if good else BAD), message.one_line(telling.removeprefix("gpg: ").removeprefix("error: "))
+    return (GOOD if good else BAD), message.one_line(
+        telling.removeprefix("gpg: ").removeprefix("error: ")
+    )
 
 
 def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:
-    """Return those of the commits whose tree has a hole. Almost always there is none, which one call tells for all."""
+    """Return those of the commits whose tree has a hole. Almost always there is none, which one
+    call tells for all."""
     wanted = "".join(f"{commit}\n" for commit in commits).encode()
     arguments = ("rev-list", "--objects", "--no-walk", "--missing=print", "--stdin")
     listed = repo.git(*arguments, stdin=wanted, ok=(0, 128)) if commits else b"-"
     if listed and not re.search(rb"^\?", listed, re.MULTILINE):
         return set()
-    return set(commits) if len(commits) == 1 else {commit for commit in commits if _incomplete(repo, [commit])}
+    return (
+        set(commits)
+        if len(commits) == 1
+        else {commit for commit in commits if _incomplete(repo, [commit])}
+    )
 
 
 def _contradictions(repo: Repo, experiment: Experiment, tag: Object | None) -> Iterator[str]:
-    """Yield where tag, commit and files do not say the same, or an object is not what its hash says."""
+    """Yield where tag, commit and files do not say the same, or an object is not what its hash
+    says."""
     names = [experiment.id, *(f"{experiment.id}:{path}" for path in experiment.files.values())]
     commit, *files = repo.objects(repo.zero if "\n" in name else name for name in names)
     assert commit is not None
     for what, item in (("tag", tag), ("commit", commit), *zip(experiment.files, files)):
         if (
             item is not None
-            and hashlib.new(repo.object_format, f"{item.kind} {len(item.data)}\0".encode() + item.data).hexdigest() != item.id
+            and hashlib.new(
+                repo.object_format, f"{item.kind} {len(item.data)}\0".encode() + item.data
+            ).hexdigest()
+            != item.id
         ):
             yield f"the {what} object is not what its hash says: it was changed on disk"
     text = commit.data.decode("utf-8", "replace")
@@ -119,18 +154,31 @@ def _contradictions(repo: Repo, experiment: Experiment, tag: Object | None) -> I
         yield f"its tag object is that of {parsed.name}: somebody renamed it"
     if not imported and trailers.get("Id") != experiment.extra.get("id"):
         yield "the tag points to another commit than the one that was recorded"
-    if not imported and experiment.parent != next((line[7:] for line in head.split("\n") if line.startswith("parent ")), None):
+    if not imported and experiment.parent != next(
+        (line[7:] for line in head.split("\n") if line.startswith("parent ")), None
+    ):
         yield "the tag and the commit disagree on the parent"
     if not imported and trailers.get("Status") != experiment.status:
         yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
-    own = message.experiment(parsed.name, experiment.tag, parsed, (), (), None) if parsed else experiment  # without what came late
+    # without what came late
+    own = (
+        message.experiment(parsed.name, experiment.tag, parsed, (), (), None)
+        if parsed
+        else experiment
+    )
     contents = {path: item.data for path, item in zip(experiment.files.values(), files) if item}
-    yield from (f"its file {path} is not in the commit" for path in experiment.files.values() if path not in contents)
+    yield from (
+        f"its file {path} is not in the commit"
+        for path in experiment.files.values()
+        if path not in contents
+    )
     for kind, read in _READ.items():
         paths = result_files.paths(experiment.files, kind)
         if paths and {*paths} <= contents.keys():
             try:
-                yield from _compared(kind[:-1], getattr(own, kind), read(experiment.files, contents.__getitem__))
+                yield from _compared(
+                    kind[:-1], getattr(own, kind), read(experiment.files, contents.__getitem__)
+                )
             except FormatError as error:
                 yield f"{', '.join(paths)}: {error}"
 
@@ -151,7 +199,8 @@ def _compared(kind: str, summary: Mapping[str, Any], file: Mapping[str, Any]) ->
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, str) and a.endswith("...") and len(a) > 1000:  # the summary holds long values cut
+    # the summary holds long values cut
+    if isinstance(a, str) and a.endswith("...") and len(a) > 1000:
         return True
     if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
         return True
@@ -168,15 +217,23 @@ def _data(repo: Repo, experiment: Experiment) -> Iterator[str]:
     if not recorded:
         return
     found = dvc_pointers.of_commit(repo, experiment.id)
-    there = dvc_pointers.summary(found) if "*" in recorded else {path: item.hash for path, item in found.items()}
+    there = (
+        dvc_pointers.summary(found)
+        if "*" in recorded
+        else {path: item.hash for path, item in found.items()}
+    )
     for path, hashed in recorded.items():
         if there.get(path) != hashed:
             said = there.get(path, "missing")[:19]
-            yield f"data {message.one_line(path)} is {message.one_line(hashed)[:19]} in the tag and {said} in its pointer"
+            yield (
+                f"data {message.one_line(path)} is {message.one_line(hashed)[:19]} in the tag and"
+                f" {said} in its pointer"
+            )
 
 
 def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
-    """Yield ``(is a problem, text)`` for declared inputs that are not what they were, or not here."""
+    """Yield ``(is a problem, text)`` for declared inputs that are not what they were, or not
+    here."""
     for path, recorded in conditions.texts(experiment.extra, "inputs").items():
         in_commit = conditions.hash_recorded(repo, experiment.id, path)
         if in_commit == recorded:
@@ -186,4 +243,10 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
         if here is None and in_commit is None:
             yield False, f"input {shown} is not here"
         elif here != recorded:
-            yield True, f"input {shown} is not what it was: {(in_commit or here or '')[:19]}, recorded {recorded[:19]}"
+            yield (
+                True,
+                (
+                    f"input {shown} is not what it was: {(in_commit or here or '')[:19]}, recorded"
+                    f" {recorded[:19]}"
+                ),
+            )

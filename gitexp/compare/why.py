@@ -1,7 +1,9 @@
-"""Why two experiments differ: their differences tried one at a time on top of the first, in a work tree of its own.
+"""Why two experiments differ: their differences tried one at a time on top of the first, in a work
+tree of its own.
 
-What the single changes do not add up to, they do together. Where that is worth a run, and the budget has one left, pairs are tried
-too: first those of which one part could not be run alone (an option that only the new code knows), then those that did most.
+What the single changes do not add up to, they do together. Where that is worth a run, and the
+budget has one left, pairs are tried too: first those of which one part could not be run alone (an
+option that only the new code knows), then those that did most.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Part:
     """What one factor did, or two did together beyond what each did alone.
 
     Attributes:
-        value: the metric with nothing else changed, None where that could not be run; ``why`` says why.
+        value: the metric with nothing else changed, None where that could not be run; ``why`` says
+            why.
         change: what it did to the metric, None where that is not known.
     """
 
@@ -50,7 +53,8 @@ class Attribution:
 
     Attributes:
         before, after: the recorded values.
-        base: what the parts add to: the first experiment as measured here, or as recorded where its data is not here any more.
+        base: what the parts add to: the first experiment as measured here, or as recorded where its
+            data is not here any more.
         runs: how many times the command was run.
     """
 
@@ -63,8 +67,13 @@ class Attribution:
 
     @property
     def rest(self) -> float:
-        """What the parts do not add up to: what was not tried, what more than two do together, and noise."""
-        return self.after - self.base - sum(part.change for part in self.parts if part.change is not None)
+        """What the parts do not add up to: what was not tried, what more than two do together, and
+        noise."""
+        return (
+            self.after
+            - self.base
+            - sum(part.change for part in self.parts if part.change is not None)
+        )
 
 
 def attribute(
@@ -87,16 +96,29 @@ def attribute(
     """
     for experiment in (a, b):
         if metric not in experiment.metrics:
-            raise UsageError(f"{experiment.name} has no metric '{metric}'; it has {', '.join(experiment.metrics) or 'none'}")
+            raise UsageError(
+                f"{experiment.name} has no metric '{metric}'; it has"
+                f" {', '.join(experiment.metrics) or 'none'}"
+            )
     before, after = a.metrics[metric], b.metrics[metric]
     graft = Graft(repo, settings, a, b)
     inputs = graft.inputs()
     factors = _within(graft.factors(), budget)
     everything = [*([inputs] if inputs else []), *factors]
     if not everything:
-        raise GateError(f"nothing that gitexp can try differs between {a.name} and {b.name}; see: gitexp diff {a.name} {b.name}")
+        raise GateError(
+            f"nothing that gitexp can try differs between {a.name} and {b.name}; see: gitexp diff"
+            f" {a.name} {b.name}"
+        )
     if len(everything) == 1:
-        return Attribution(metric, before, after, before, (Part((everything[0],), after, after - before, "nothing else differs"),), 0)
+        return Attribution(
+            metric,
+            before,
+            after,
+            before,
+            (Part((everything[0],), after, after - before, "nothing else differs"),),
+            0,
+        )
     with worktree.checkout(repo, a.id, "why") as tree:
         trials = _Trials(graft, tree, metric, budget, shown, told)
         told(f"{a.name} again")
@@ -110,7 +132,9 @@ def attribute(
         found = Attribution(metric, before, after, base - above, tuple(parts), trials.runs)
         untold = inputs is not None and parts[0].change is None  # the rest holds what the data did
         for pair in _pairs(parts[1 if inputs else 0 :], untold):
-            if trials.runs >= budget or not abs(found.rest) > _ENOUGH * abs(found.after - found.base):
+            if trials.runs >= budget or not abs(found.rest) > _ENOUGH * abs(
+                found.after - found.base
+            ):
                 break
             parts.append(trials.together(pair, base))
             found = Attribution(metric, before, after, base - above, tuple(parts), trials.runs)
@@ -120,8 +144,23 @@ def attribute(
 class _Trials:
     """Runs within a budget."""
 
-    def __init__(self, graft: Graft, tree: Path, metric: str, budget: int, shown: TextIO | None, told: Callable[[str], None]) -> None:
-        self.graft, self.tree, self.metric, self.budget, self.shown, self.told = graft, tree, metric, budget, shown, told
+    def __init__(
+        self,
+        graft: Graft,
+        tree: Path,
+        metric: str,
+        budget: int,
+        shown: TextIO | None,
+        told: Callable[[str], None],
+    ) -> None:
+        self.graft, self.tree, self.metric, self.budget, self.shown, self.told = (
+            graft,
+            tree,
+            metric,
+            budget,
+            shown,
+            told,
+        )
         self.runs = 0
 
     def run(self, factors: tuple[Factor, ...]) -> float:
@@ -149,19 +188,37 @@ class _Trials:
 
 
 def _of_inputs(graft: Graft, inputs: Factor, before: float, base: float) -> Part:
-    """Return what the declared inputs did. Those of the first experiment are gone where the second's lie in their place."""
+    """Return what the declared inputs did. Those of the first experiment are gone where the
+    second's lie in their place."""
     owner = graft.whose_inputs(inputs.names)
     if owner is graft.b:
         return Part((inputs,), base, base - before, f"{graft.a.name} run with it; all below too")
-    why = f"{graft.b.name}'s is not here" if owner else "neither's is here: all was run with what is"
+    why = (
+        f"{graft.b.name}'s is not here" if owner else "neither's is here: all was run with what is"
+    )
     return Part((inputs,), None, None, f"not tried: {why}")
 
 
 def _pairs(parts: list[Part], only_failed: bool) -> list[tuple[Part, Part]]:
-    """Return the pairs worth a try, the most promising first: where one could not be run alone, then those that did most."""
-    usable = [part for part in parts if part.factors[0].kind != "command" and not part.why.startswith("not tried")]
-    pairs = [pair for pair in itertools.combinations(usable, 2) if not only_failed or any(part.change is None for part in pair)]
-    return sorted(pairs, key=lambda pair: (-sum(part.change is None for part in pair), -sum(abs(part.change or 0.0) for part in pair)))
+    """Return the pairs worth a try, the most promising first: where one could not be run alone,
+    then those that did most."""
+    usable = [
+        part
+        for part in parts
+        if part.factors[0].kind != "command" and not part.why.startswith("not tried")
+    ]
+    pairs = [
+        pair
+        for pair in itertools.combinations(usable, 2)
+        if not only_failed or any(part.change is None for part in pair)
+    ]
+    return sorted(
+        pairs,
+        key=lambda pair: (
+            -sum(part.change is None for part in pair),
+            -sum(abs(part.change or 0.0) for part in pair),
+        ),
+    )
 
 
 def _within(factors: Iterator[Factor], budget: int) -> list[Factor]:
@@ -171,6 +228,8 @@ def _within(factors: Iterator[Factor], budget: int) -> list[Factor]:
     if len(found) + 1 <= budget or len(single) < 2:
         return found
     together = Factor(
-        "params", tuple(name for factor in single for name in factor.names), f"params: {some([item.text for item in single])}"
+        "params",
+        tuple(name for factor in single for name in factor.names),
+        f"params: {some([item.text for item in single])}",
     )
     return [*(factor for factor in found if factor.kind != "param"), together]

@@ -1,4 +1,5 @@
-"""How an experiment or a run shows in a notebook: a small table of HTML, escaped, without a style sheet or a script."""
+"""How an experiment or a run shows in a notebook: a small table of HTML, escaped, without a style
+sheet or a script."""
 
 from __future__ import annotations
 
@@ -10,21 +11,48 @@ _MOST = 30  # rows of each kind
 _LONGEST = 200
 
 
-def html(title: str, facts: Mapping[str, Any], params: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def html(
+    title: str, facts: Mapping[str, Any], params: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> str:
     """Return a card: the title, a line of facts, and params beside metrics."""
-    line = " · ".join(f"{escape(name)} {_text(value)}" for name, value in facts.items() if value not in (None, "", ()))
-    tables = "".join(_table(kind, values) for kind, values in (("metrics", metrics), ("params", params)) if values)
+    line = " · ".join(
+        f"{escape(name)} {_text(value)}"
+        for name, value in facts.items()
+        if value not in (None, "", ())
+    )
+    tables = "".join(
+        _table(kind, values)
+        for kind, values in (("metrics", metrics), ("params", params))
+        if values
+    )
     style = "display:flex;gap:2em;align-items:flex-start;flex-wrap:wrap"
-    return f'<div><strong>{_text(title)}</strong><br><small>{line}</small><div style="{style}">{tables}</div></div>'
+    return (
+        f"<div><strong>{_text(title)}</strong><br><small>{line}</small><div"
+        f' style="{style}">{tables}</div></div>'
+    )
 
 
 def _table(kind: str, values: Mapping[str, Any]) -> str:
-    rows = [f"<tr><td style='text-align:left'>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in [*values.items()][:_MOST]]
-    more = f"<tr><td colspan=2>and {len(values) - _MOST} more</td></tr>" if len(values) > _MOST else ""
-    return f"<table><thead><tr><th colspan=2 style='text-align:left'>{kind}</th></tr></thead><tbody>{''.join(rows)}{more}</tbody></table>"
+    rows = [
+        f"<tr><td style='text-align:left'>{_text(name)}</td><td>{_text(value)}</td></tr>"
+        for name, value in [*values.items()][:_MOST]
+    ]
+    more = (
+        f"<tr><td colspan=2>and {len(values) - _MOST} more</td></tr>" if len(values) > _MOST else ""
+    )
+    return (
+        "<table><thead><tr><th colspan=2"
+        f" style='text-align:left'>{kind}</th></tr></thead><tbody>{''.join(rows)}{more}</tbody></table>"
+    )
 
 
 def _text(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = (
+        f"{value:.6g}"
+        if isinstance(value, float)
+        else ", ".join(map(str, value))
+        if isinstance(value, tuple)
+        else str(value)
+    )
     plain = "".join(char if char.isprintable() else " " for char in text)
     return escape(plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}…")

@@ -14,17 +14,22 @@ from typing import Any
 
 PATH = ".gitexp/requirements.txt"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
-_REDACT_NAME = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|auth)s?$")
+_REDACT_NAME = re.compile(
+    r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|auth)s?$"
+)
 
 
 def requirements(paths: Iterable[str] | None = None, python: str | None = None) -> str:
-    """Return a ``requirements.txt``: the Python version as a comment, then every installed distribution, pinned.
+    """Return a ``requirements.txt``: the Python version as a comment, then every installed
+    distribution, pinned.
 
     Args:
-        paths, python: the ``sys.path`` and description of another interpreter, from ``of_interpreter``.
+        paths, python: the ``sys.path`` and description of another interpreter, from
+            ``of_interpreter``.
 
-    The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a millisecond where
-    ``importlib.metadata`` takes fifty. What was installed from an address or a folder is written so (PEP 610).
+    The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a
+    millisecond where ``importlib.metadata`` takes fifty. What was installed from an address or a
+    folder is written so (PEP 610).
     """
     folders = [folder or "." for folder in (sys.path if paths is None else paths)]
     return _listed(tuple((folder, _changed(folder)) for folder in folders), python or _python())
@@ -32,12 +37,16 @@ def requirements(paths: Iterable[str] | None = None, python: str | None = None) 
 
 @functools.cache
 def _python() -> str:
-    return f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform}, {platform.machine()})"
+    return (
+        f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform},"
+        f" {platform.machine()})"
+    )
 
 
 @functools.lru_cache(maxsize=4)
 def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
-    """Return the requirements of folders; one that something was installed into has another time, so it is read anew."""
+    """Return the requirements of folders; one that something was installed into has another time,
+    so it is read anew."""
     found: dict[str, str] = {}
     for folder, _ in folders:
         try:
@@ -49,7 +58,9 @@ def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
             if match:
                 name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
                 if name not in found:  # the first on the path is the one that is imported
-                    found[name] = _requirement(name, match["version"], f"{folder}/{entry}/direct_url.json")
+                    found[name] = _requirement(
+                        name, match["version"], f"{folder}/{entry}/direct_url.json"
+                    )
     return "\n".join([f"# Python {python}", *(found[name] for name in sorted(found))]) + "\n"
 
 
@@ -66,7 +77,8 @@ def is_python(program: str) -> bool:
 
 
 def of_interpreter(program: str) -> str | None:
-    """Return the requirements of the Python that a command starts; None where it starts none, or this very one."""
+    """Return the requirements of the Python that a command starts; None where it starts none, or
+    this very one."""
     if not is_python(program):
         return None
     import shutil
@@ -76,8 +88,8 @@ def of_interpreter(program: str) -> str | None:
     if found is None or os.path.abspath(found) == os.path.abspath(sys.executable):
         return None
     ask = (
-        "import json, platform as p, sys; "
-        "print(json.dumps([sys.path[1:], f'{p.python_version()} ({p.python_implementation()}, {sys.platform}, {p.machine()})']))"
+        "import json, platform as p, sys; print(json.dumps([sys.path[1:], f'{p.python_version()}"
+        " ({p.python_implementation()}, {sys.platform}, {p.machine()})']))"
     )
     try:
         done = subprocess.run([found, "-c", ask], capture_output=True, timeout=20, check=True)
@@ -99,7 +111,9 @@ def parse_requirements(text: str) -> dict[str, str]:
     for line in text.splitlines():
         if match := re.match(r"# Python (\S+)", line):
             versions["python"] = match[1]
-        elif (match := re.match(r"([\w.-]+)(?:==|\s*@\s*)(\S+)", line)) or (match := re.match(r"# ([\w.-]+)==(\S+) \(editable", line)):
+        elif (match := re.match(r"([\w.-]+)(?:==|\s*@\s*)(\S+)", line)) or (
+            match := re.match(r"# ([\w.-]+)==(\S+) \(editable", line)
+        ):
             versions[match[1]] = match[2]
     return versions
 
@@ -120,7 +134,8 @@ def hardware() -> str:
 
 
 def redact(arguments: Iterable[str]) -> list[str]:
-    """Return a command line whose values of secret-looking options and credentials in addresses read ``***``."""
+    """Return a command line whose values of secret-looking options and credentials in addresses
+    read ``***``."""
     shown: list[str] = []
     hide_next = False
     for argument in arguments:
@@ -137,7 +152,8 @@ def redact(arguments: Iterable[str]) -> list[str]:
 
 
 def _requirement(name: str, version: str, direct: str) -> str:
-    if not os.access(direct, os.F_OK):  # most have none, and to find that out by opening takes five times as long
+    # most have none, and to find that out by opening takes five times as long
+    if not os.access(direct, os.F_OK):
         return f"{name}=={version}"
     try:
         source: dict[str, Any] = json.loads(Path(direct).read_bytes())

@@ -7,7 +7,8 @@
     |   `-- GitError             2   a git command failed; carries its stderr
     |-- MissingExtraError        2   an optional dependency is not installed
     |-- NotFoundError            3   no experiment (or run, metric, file of one) is called that
-    |-- CannotRunError         125   an experiment's command could not be run again, so there is no verdict (git bisect skips at it)
+    |-- CannotRunError         125   an experiment's command could not be run again, so there is no
+        verdict (git bisect skips at it)
     `-- GateError                1   a check that was asked for failed
 
 Every message is one line: what is wrong, then the next step.
@@ -55,7 +56,9 @@ class MissingExtraError(GitexpError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs an optional dependency. Install it: pip install 'gitexp[{extra}]'")
+        super().__init__(
+            f"{what} needs an optional dependency. Install it: pip install 'gitexp[{extra}]'"
+        )
 
 
 class NotFoundError(GitexpError):
@@ -77,6 +80,7 @@ class GateError(GitexpError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` (with the leading space) for a near miss, else an empty string."""
+    """Return `` Did you mean 'x'?`` (with the leading space) for a near miss, else an empty
+    string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,7 +1,8 @@
-"""The values that everything else passes around: an experiment as git holds it, and one point of a metric.
+"""The values that everything else passes around: an experiment as git holds it, and one point of a
+metric.
 
-Nothing here starts a process or opens a file. What has to be read later (a file of the commit, the whole
-metric history) is asked of the ``Source`` that handed the experiment out.
+Nothing here starts a process or opens a file. What has to be read later (a file of the commit, the
+whole metric history) is asked of the ``Source`` that handed the experiment out.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Experiment:
         author, email: who ran it.
         branch: the branch that it was run on, None on a detached HEAD.
         command: the command line, secrets redacted.
-        files: where the results lie in the tree, ``{"params": "params.yml", "metrics": "metrics.csv"}``.
+        files: where the results lie in the tree, ``{"params": "params.yml", "metrics":
+            "metrics.csv"}``.
         extra: what else the tag summary says (exit code, source of an import, ...).
     """
 
@@ -89,7 +91,8 @@ class Experiment:
 
     @property
     def failure(self) -> str | None:
-        """Why it failed: the last line of the traceback, or the exit code; None where that is not known."""
+        """Why it failed: the last line of the traceback, or the exit code; None where that is not
+        known."""
         error = self.extra.get("error")
         return error if isinstance(error, str) and error else None
 
@@ -114,18 +117,28 @@ class Experiment:
         """
         from gitexp.formats import late_values, result_files
 
-        return chain(result_files.of(self.files, self.read), late_values.points(self.extra.get("events", ())))
+        return chain(
+            result_files.of(self.files, self.read), late_values.points(self.extra.get("events", ()))
+        )
 
     def history(self) -> pd.DataFrame:
-        """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC) and step."""
+        """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC)
+        and step."""
         import pandas as pd
 
         columns = {"Name": "name", "Value": "value", "Timestamp": "timestamp", "Step": "step"}
-        if self.files.get("metrics") in ("metrics.csv", ".gitexp/metrics.csv") and not self.extra.keys() & {"source", "events"}:
-            frame = pd.read_csv(io.BytesIO(self.read(self.files["metrics"]))).rename(columns=columns)
+        if self.files.get("metrics") in (
+            "metrics.csv",
+            ".gitexp/metrics.csv",
+        ) and not self.extra.keys() & {"source", "events"}:
+            frame = pd.read_csv(io.BytesIO(self.read(self.files["metrics"]))).rename(
+                columns=columns
+            )
         else:
             frame = pd.DataFrame(self.points(), columns=[*columns.values()])
-        frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True, errors="coerce")
+        frame["timestamp"] = pd.to_datetime(
+            frame["timestamp"], unit="ms", utc=True, errors="coerce"
+        )
         return frame
 
     def _repr_html_(self) -> str:

@@ -1,8 +1,10 @@
-"""What was logged after an experiment was recorded: values that came too late for its commit, which never changes.
+"""What was logged after an experiment was recorded: values that came too late for its commit, which
+never changes.
 
-They are events in its git notes, ``{"metrics": [[name, value, ms, step], ...]}`` and ``{"params": {name: value}}``. The index
-adds them to the summary, and whoever reads the course of a metric adds their points to those of the commit's files. Notes
-come from anybody's remote: what has another form is passed over.
+They are events in its git notes, ``{"metrics": [[name, value, ms, step], ...]}`` and ``{"params":
+{name: value}}``. The index adds them to the summary, and whoever reads the course of a metric adds
+their points to those of the commit's files. Notes come from anybody's remote: what has another form
+is passed over.
 """
 
 from __future__ import annotations
@@ -20,8 +22,12 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def event(points: Iterable[MetricPoint]) -> dict[str, Any]:
-    """Return the event that adds points to an experiment; NaN and infinities are texts in it, since it is JSON."""
-    plain = ((name, value if abs(value) < float("inf") else str(float(value)), at, step) for name, value, at, step in points)
+    """Return the event that adds points to an experiment; NaN and infinities are texts in it, since
+    it is JSON."""
+    plain = (
+        (name, value if abs(value) < float("inf") else str(float(value)), at, step)
+        for name, value, at, step in points
+    )
     return {"metrics": [[*row] for row in plain]}
 
 
@@ -32,7 +38,9 @@ def points(events: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]:
         for row in rows if isinstance(rows, list) else ():
             try:
                 name, value, timestamp, step = row
-                point = MetricPoint(metrics.check_name(name), float(value), int(timestamp), int(step))
+                point = MetricPoint(
+                    metrics.check_name(name), float(value), int(timestamp), int(step)
+                )
                 name.encode()
             except (TypeError, ValueError, OverflowError, GitexpError):
                 continue
@@ -45,7 +53,11 @@ def params(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in events:
         values = item.get("params")
-        found.update({name: value for name, value in values.items() if _is_plain(value)} if isinstance(values, dict) else {})
+        found.update(
+            {name: value for name, value in values.items() if _is_plain(value)}
+            if isinstance(values, dict)
+            else {}
+        )
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except ValueError:  # half a surrogate pair can be neither stored nor printed
@@ -53,12 +65,17 @@ def params(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def last(recorded: Mapping[str, Any], events: Iterable[Mapping[str, Any]], course: Callable[[], Iterable[MetricPoint]]) -> dict[str, Any]:
+def last(
+    recorded: Mapping[str, Any],
+    events: Iterable[Mapping[str, Any]],
+    course: Callable[[], Iterable[MetricPoint]],
+) -> dict[str, Any]:
     """Return the last value of each metric with those that came late.
 
     Args:
         recorded: the last values that the summary has.
-        course: gives the recorded points; asked only where a metric has late values and recorded ones.
+        course: gives the recorded points; asked only where a metric has late values and recorded
+            ones.
     """
     added = [*points(events)]
     names = {point.name for point in added}
@@ -77,4 +94,6 @@ def is_any(events: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, _PLAIN) or (isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value))
+    return isinstance(value, _PLAIN) or (
+        isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value)
+    )

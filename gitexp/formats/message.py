@@ -1,8 +1,9 @@
-"""The words of an experiment in git: its commit message with trailers, and its tag message with the summary.
+"""The words of an experiment in git: its commit message with trailers, and its tag message with the
+summary.
 
-The summary is one line of JSON, so that ``list`` needs no commit and no file. It is plain JSON for every reader:
-infinities are written as numbers out of range (``9e999``), NaN as null. The files in the tree are the truth, and the
-summary can be made again from them.
+The summary is one line of JSON, so that ``list`` needs no commit and no file. It is plain JSON for
+every reader: infinities are written as numbers out of range (``9e999``), NaN as null. The files in
+the tree are the truth, and the summary can be made again from them.
 """
 
 from __future__ import annotations
@@ -42,8 +43,11 @@ class Tag(NamedTuple):
     line: str
 
 
-def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100) -> str:
-    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much of it as fits into ``limit`` characters."""
+def subject(
+    name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100
+) -> str:
+    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much of it as fits into ``limit``
+    characters."""
     shown = _joined(metrics, limit // 2)
     given = _joined(params, limit - len(name) - len(shown) - 6)
     text = f"{name}: {shown}" if shown else name
@@ -53,19 +57,27 @@ def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float], 
 def own_subject(experiment: Experiment) -> str:
     """Return the subject that somebody wrote, empty where gitexp made it up."""
     name = experiment.subject.partition(":")[0]
-    made_up = name == experiment.name.rpartition("/")[2] or (name.startswith("exp-") and name[4:].isdigit())
+    made_up = name == experiment.name.rpartition("/")[2] or (
+        name.startswith("exp-") and name[4:].isdigit()
+    )
     return "" if made_up else experiment.subject
 
 
 def commit_message(title: str, note: str, trailers: Mapping[str, object]) -> str:
-    """Return a commit message: subject, the note as its body, and the trailers that have a value."""
-    lines = [f"Gitexp-{key}: {one_line(str(value))}" for key, value in trailers.items() if value not in (None, "")]
+    """Return a commit message: subject, the note as its body, and the trailers that have a
+    value."""
+    lines = [
+        f"Gitexp-{key}: {one_line(str(value))}"
+        for key, value in trailers.items()
+        if value not in (None, "")
+    ]
     body = f"{note.strip()}\n\n" if note.strip() else ""
     return f"{one_line(title)}\n\n{body}" + "\n".join(lines) + "\n"
 
 
 def trailers(message: str) -> dict[str, str]:
-    """Return the ``Gitexp-*`` trailers of a commit message without their prefix: those of its last paragraph."""
+    """Return the ``Gitexp-*`` trailers of a commit message without their prefix: those of its last
+    paragraph."""
     last = message.rstrip().rpartition("\n\n")[2]
     return dict(re.findall(r"^Gitexp-([A-Za-z-]+): (.*)$", last, re.MULTILINE))
 
@@ -84,12 +96,18 @@ def tag_message(title: str, summary: Mapping[str, Any]) -> str:
 
 def summary_line(summary: Mapping[str, Any]) -> str:
     """Return a summary as one line of JSON."""
-    line = json.dumps({"gitexp": SCHEMA, **_finite(summary)}, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    line = json.dumps(
+        {"gitexp": SCHEMA, **_finite(summary)},
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+    )
     return line.replace('"\\u0000inf"', "9e999").replace('"-\\u0000inf"', "-9e999")
 
 
 def parse_tag(data: bytes) -> Tag | None:
-    """Read a raw tag object; None where it is not an experiment's (or says things that no gitexp writes)."""
+    """Read a raw tag object; None where it is not an experiment's (or says things that no gitexp
+    writes)."""
     head, _, text = data.decode("utf-8", "replace").partition("\n\n")
     title, mark, rest = text.partition("\n" + _MARK)
     if not mark:
@@ -99,13 +117,22 @@ def parse_tag(data: bytes) -> Tag | None:
         headers = dict(item.split(" ", 1) for item in head.split("\n"))
         summary = _STRICT.decode(line)
         if "\\ud" in line:
-            json.dumps(summary, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor printed
+            # half a surrogate pair can be neither stored nor printed
+            json.dumps(summary, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     if not _sound(summary) or headers.get("type") != "commit":
         return None
     author, _, email = headers.get("tagger", "").rpartition(">")[0].partition(" <")
-    return Tag(headers["object"], headers.get("tag", ""), author, email, title.partition("\n")[0], summary, line)
+    return Tag(
+        headers["object"],
+        headers.get("tag", ""),
+        author,
+        email,
+        title.partition("\n")[0],
+        summary,
+        line,
+    )
 
 
 def is_signed(data: bytes) -> bool:
@@ -113,11 +140,21 @@ def is_signed(data: bytes) -> bool:
     return re.search(_SIGNATURE, data) is not None
 
 
-def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: tuple[str, ...], source: Source | None) -> Experiment:
-    """Return the experiment that a tag object describes, under the name that this clone gives it."""
+def experiment(
+    name: str,
+    tag: str,
+    found: Tag,
+    labels: tuple[str, ...],
+    notes: tuple[str, ...],
+    source: Source | None,
+) -> Experiment:
+    """Return the experiment that a tag object describes, under the name that this clone gives
+    it."""
     rest = dict(found.summary)
     rest.pop("gitexp")
-    metrics = {key: math.nan if value is None else value for key, value in rest.pop("metrics", {}).items()}
+    metrics = {
+        key: math.nan if value is None else value for key, value in rest.pop("metrics", {}).items()
+    }
     return Experiment(
         name=name,
         id=found.commit,
@@ -144,14 +181,18 @@ def experiment(name: str, tag: str, found: Tag, labels: tuple[str, ...], notes: 
 
 def format_time(moment: datetime) -> str:
     """Return ``2026-11-24T04:10:00.123Z``: UTC, so that text order is time order."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return (
+        moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.")
+        + f"{moment.microsecond // 1000:03d}Z"
+    )
 
 
 def parse_time(text: str) -> datetime:
     """Read what ``format_time`` wrote; raise ValueError for anything else."""
     if not _TIME.fullmatch(text):
         raise ValueError(f"'{text}' is not a time like 2026-11-24T04:10:00.123Z")
-    return datetime.fromisoformat(f"{text[:-1]}+00:00")  # forty times as fast as strptime; before 3.11 it knows no Z
+    # forty times as fast as strptime; before 3.11 it knows no Z
+    return datetime.fromisoformat(f"{text[:-1]}+00:00")
 
 
 def one_line(text: str) -> str:
@@ -182,10 +223,19 @@ def _finite(value: Any) -> Any:
 
 
 def _sound(summary: Any) -> bool:
-    """Whether a summary has the types that the rest of gitexp relies on: tags come from anybody's remote."""
-    if not isinstance(summary, dict) or not isinstance(summary.get("gitexp"), int) or summary["gitexp"] > SCHEMA:
+    """Whether a summary has the types that the rest of gitexp relies on: tags come from anybody's
+    remote."""
+    if (
+        not isinstance(summary, dict)
+        or not isinstance(summary.get("gitexp"), int)
+        or summary["gitexp"] > SCHEMA
+    ):
         return False
-    metrics, files, labels = summary.get("metrics", {}), summary.get("files", {}), summary.get("labels", [])
+    metrics, files, labels = (
+        summary.get("metrics", {}),
+        summary.get("files", {}),
+        summary.get("labels", []),
+    )
     try:
         parse_time(summary["started"])
     except (KeyError, TypeError, ValueError):
@@ -199,6 +249,7 @@ def _sound(summary: Any) -> bool:
         and {*map(type, files.values())} <= {str}
         and isinstance(labels, list)
         and {*map(type, labels)} <= {str}
-        and {type(summary.get(key)) for key in ("group", "branch", "command", "parent")} <= {str, type(None)}
+        and {type(summary.get(key)) for key in ("group", "branch", "command", "parent")}
+        <= {str, type(None)}
         and type(summary.get("duration")) in (int, float, type(None))
     )

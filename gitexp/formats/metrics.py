@@ -1,8 +1,9 @@
 """``metrics.csv``: one row for each logged value, in the format of DagsHub's client.
 
-Source of the format: ``dagshub.logger.DAGsHubLogger`` (dagshub 0.7). The header ends with LF; rows are written by
-``csv.writer(quoting=QUOTE_NONNUMERIC)``, so they end with CRLF, text is quoted and numbers are not. We write the same
-bytes, and read whatever the csv module can read. Everything streams: a file of a million rows is never held as objects.
+Source of the format: ``dagshub.logger.DAGsHubLogger`` (dagshub 0.7). The header ends with LF; rows
+are written by ``csv.writer(quoting=QUOTE_NONNUMERIC)``, so they end with CRLF, text is quoted and
+numbers are not. We write the same bytes, and read whatever the csv module can read. Everything
+streams: a file of a million rows is never held as objects.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from gitexp.formats.experiment import MetricPoint
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
 _END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
-_ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'  # as ``format_row`` writes it, of a name without a quote
+# as ``format_row`` writes it, of a name without a quote
+_ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'
 _CHUNK = 2**20  # bytes
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
@@ -44,7 +46,9 @@ def number(name: str, value: Any) -> float:
             return number(name, value.item())
         except (ValueError, RuntimeError, TypeError):
             shape = getattr(value, "shape", "")
-            raise UsageError(f"metric '{name}' must be one number, not an array of shape {tuple(shape)}") from None
+            raise UsageError(
+                f"metric '{name}' must be one number, not an array of shape {tuple(shape)}"
+            ) from None
     if not isinstance(value, (str, bytes, complex)) and hasattr(value, "__float__"):
         return float(value)
     raise UsageError(f"metric '{name}' must be a number, not {_described(value)}")
@@ -61,7 +65,8 @@ def parse_number(name: str, text: str) -> float:
 
 
 def check_name(name: Any) -> str:
-    """Return a metric's name if it can be one: text, not empty, on one line; else raise UsageError."""
+    """Return a metric's name if it can be one: text, not empty, on one line; else raise
+    UsageError."""
     if not isinstance(name, str):
         raise UsageError(f"a metric's name must be text, not {_described(name)}")
     if not name.strip() or "\n" in name or "\r" in name or "\0" in name:
@@ -81,7 +86,8 @@ def dump(points: Iterable[MetricPoint]) -> bytes:
 
 
 def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
-    """Return a whole ``metrics.csv`` and the last value of each metric; the points pass by and are never held."""
+    """Return a whole ``metrics.csv`` and the last value of each metric; the points pass by and are
+    never held."""
     file = io.BytesIO(HEADER)
     file.seek(0, io.SEEK_END)
 
@@ -95,13 +101,18 @@ def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
 
 
 def read(
-    stream: BinaryIO, where: str = "metrics.csv", warnings: list[str] | None = None, value: str = "value", name: str | None = None
+    stream: BinaryIO,
+    where: str = "metrics.csv",
+    warnings: list[str] | None = None,
+    value: str = "value",
+    name: str | None = None,
 ) -> Iterator[MetricPoint]:
     """Yield the points of a ``metrics.csv``, whoever wrote it.
 
-    The columns are found by their names, in any order and case; Timestamp and Step may be missing (0). Spreadsheets put
-    semicolons or tabs between them, and commas into numbers. A torn last row, which a killed process leaves, is dropped; so
-    is a row whose value is no number. Both are told in ``warnings``.
+    The columns are found by their names, in any order and case; Timestamp and Step may be missing
+    (0). Spreadsheets put semicolons or tabs between them, and commas into numbers. A torn last row,
+    which a killed process leaves, is dropped; so is a row whose value is no number. Both are told
+    in ``warnings``.
 
     Args:
         value: the column that holds the values.
@@ -132,11 +143,18 @@ def read(
                 timestamp = int(float(row[at[2]] or 0)) if at[2] >= 0 else 0
                 step = int(float(row[at[3]] or 0)) if at[3] >= 0 else 0
                 number = parse_cell(row[at[1]] if mark == "," else row[at[1]].replace(",", "."))
-                yield MetricPoint(name or row[at[0]], number, timestamp if 0 <= timestamp < _END_OF_TIME else 0, step)
+                yield MetricPoint(
+                    name or row[at[0]],
+                    number,
+                    timestamp if 0 <= timestamp < _END_OF_TIME else 0,
+                    step,
+                )
             except (IndexError, ValueError, OverflowError):
                 odd += bool(row)
         if odd:
-            said.append(f"{where}: {odd} row{'s' if odd > 1 else ''} without a readable number left out")
+            said.append(
+                f"{where}: {odd} row{'s' if odd > 1 else ''} without a readable number left out"
+            )
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{where} cannot be read as CSV: {error}") from None
     finally:
@@ -150,7 +168,8 @@ def _cells(line: str, mark: str) -> list[str]:
 
 
 def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
-    """Return the last value of each metric: that of the highest step, of equal steps the later row."""
+    """Return the last value of each metric: that of the highest step, of equal steps the later
+    row."""
     values: dict[str, float] = {}
     steps: dict[str, int] = {}
     for name, value, _timestamp, step in points:
@@ -161,7 +180,8 @@ def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
 
 
 def last_in(path: Path) -> dict[str, float]:
-    """Return the last value of each metric in a file, as ``last_values`` does; rows as we write them go by four times as fast.
+    """Return the last value of each metric in a file, as ``last_values`` does; rows as we write
+    them go by four times as fast.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -179,23 +199,30 @@ def last_in(path: Path) -> dict[str, float]:
                     last[name] = at, value
         if plain:
             with suppress(ValueError, OverflowError):
-                return {name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()}
+                return {
+                    name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()
+                }
         file.seek(0)
         return last_values(read(file))
 
 
 def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> list[MetricPoint]:
-    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps from 0."""
+    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps
+    from 0."""
     points = []
     for name, value in values.items():
         series = value if isinstance(value, (list, tuple)) else [value]
         first = 0 if isinstance(value, (list, tuple)) else step
-        points += [MetricPoint(check_name(name), number(name, item), timestamp, first + at) for at, item in enumerate(series)]
+        points += [
+            MetricPoint(check_name(name), number(name, item), timestamp, first + at)
+            for at, item in enumerate(series)
+        ]
     return points
 
 
 def parse_cell(text: str) -> float:
-    """Return the number in a cell of a file that somebody else wrote; raise ValueError or OverflowError where there is none."""
+    """Return the number in a cell of a file that somebody else wrote; raise ValueError or
+    OverflowError where there is none."""
     try:
         return within(int(text))
     except ValueError:
@@ -205,12 +232,14 @@ def parse_cell(text: str) -> float:
 
 
 def within(number: float) -> float:
-    """Return a number as SQLite can hold it: whole ones of more than 64 bits as floats; raise OverflowError past those."""
+    """Return a number as SQLite can hold it: whole ones of more than 64 bits as floats; raise
+    OverflowError past those."""
     return number if isinstance(number, float) or -(2**63) <= number < 2**63 else float(number)
 
 
 def _whole_lines(text: Iterable[str], said: list[str], where: str) -> Iterator[str]:
-    """Yield the lines, but for a last one that no line end closes and that has fewer columns than the first."""
+    """Yield the lines, but for a last one that no line end closes and that has fewer columns than
+    the first."""
     columns = None
     for line in text:
         if columns is None:
@@ -228,18 +257,35 @@ def _described(value: Any) -> str:
 
 
 def is_better(direction: str, new: float, old: float) -> bool | None:
-    """Return whether ``new`` beats ``old`` for a metric whose better ``direction`` is min or max; None on a tie or NaN."""
+    """Return whether ``new`` beats ``old`` for a metric whose better ``direction`` is min or max;
+    None on a tie or NaN."""
     if math.isnan(new) or math.isnan(old) or new == old:
         return None
     return (new < old) == (direction == "min")
 
 
 def direction(name: str, settings: Mapping[str, str]) -> str | None:
-    """Return ``min`` or ``max`` for the better direction of a metric, from the settings or else its name; None if unknown."""
+    """Return ``min`` or ``max`` for the better direction of a metric, from the settings or else its
+    name; None if unknown."""
     if name in settings:
         return settings[name]
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    if words & {"loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance", "wer", "cer", "fid", "regret"}:
+    if words & {
+        "loss",
+        "rmse",
+        "mse",
+        "mae",
+        "mape",
+        "error",
+        "err",
+        "perplexity",
+        "logloss",
+        "deviance",
+        "wer",
+        "cer",
+        "fid",
+        "regret",
+    }:
         return "min"
     if words & {
         "accuracy",

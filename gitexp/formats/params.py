@@ -1,12 +1,14 @@
 """``params.yml``: the inputs of a run, a mapping in the format of DagsHub's client and of DVC.
 
-Reading follows the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), because PyYAML alone follows
-1.1 and reads ``1e-3`` as text and ``yes`` as true. Two deviations, both towards text, since a param that looks like a
-name should stay one: ``007`` and a number that overflows (``12e4567``, a commit hash) are text. Writing gives the bytes
-of ``yaml.safe_dump``, and quotes what would otherwise read back as another type.
+Reading follows the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), because
+PyYAML alone follows 1.1 and reads ``1e-3`` as text and ``yes`` as true. Two deviations, both
+towards text, since a param that looks like a name should stay one: ``007`` and a number that
+overflows (``12e4567``, a commit hash) are text. Writing gives the bytes of ``yaml.safe_dump``, and
+quotes what would otherwise read back as another type.
 
-Files come from repositories that nobody vouches for. libyaml's composer recurses (it crashes at 100,000 levels) and
-aliases multiply (nine lines make a billion nodes), so a document's events are counted before it is composed.
+Files come from repositories that nobody vouches for. libyaml's composer recurses (it crashes at
+100,000 levels) and aliases multiply (nine lines make a billion nodes), so a document's events are
+counted before it is composed.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ _RESOLVERS = (  # tag, regular expression, first characters
 
 
 def parse_value(text: str) -> Any:
-    """Return the value that ``text`` spells on a command line: YAML's flow style, so ``[1, 2]`` and ``{a: 1}`` work too.
+    """Return the value that ``text`` spells on a command line: YAML's flow style, so ``[1, 2]`` and
+    ``{a: 1}`` work too.
 
     What YAML cannot read as one value (``a: b``, ``@home``) is text.
     """
@@ -58,7 +61,9 @@ def parse_value(text: str) -> Any:
         value = _load(text)
     except (yaml.YAMLError, FormatError) as error:
         if (isinstance(error, FormatError) and "deep" in str(error)) or text[:1] in "[{\"'":
-            raise UsageError(f"the value {_shortened(text)} cannot be read; quote it twice to make it text") from None
+            raise UsageError(
+                f"the value {_shortened(text)} cannot be read; quote it twice to make it text"
+            ) from None
         return text
     return text if isinstance(value, (dict, list)) and text[:1] not in "[{" else value
 
@@ -75,7 +80,8 @@ def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None
     """Return ``into`` with the dotted ``pairs`` set in it; later ones win.
 
     Raises:
-        UsageError: a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or a dotted name has an empty part.
+        UsageError: a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or a dotted
+            name has an empty part.
     """
     result: dict[str, Any] = _copied(into or {})
     for key, value in pairs:
@@ -86,7 +92,9 @@ def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None
         for part in path:
             here = here.setdefault(part, {})
             if not isinstance(here, dict):
-                raise UsageError(f"param '{key}': '{part}' is a value already and cannot hold '{last}'")
+                raise UsageError(
+                    f"param '{key}': '{part}' is a value already and cannot hold '{last}'"
+                )
         if isinstance(here.get(last), dict) and not isinstance(value, dict):
             raise UsageError(f"param '{key}' is a mapping already and cannot become {value!r}")
         here[last] = value
@@ -94,7 +102,8 @@ def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return ``{"model.depth": 3}`` for ``{"model": {"depth": 3}}``; lists and empty mappings are values."""
+    """Return ``{"model.depth": 3}`` for ``{"model": {"depth": 3}}``; lists and empty mappings are
+    values."""
     flat: dict[str, Any] = {}
     for key, value in params.items():
         if isinstance(value, Mapping) and value:
@@ -105,7 +114,8 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and sets as lists, else text.
+    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and
+    sets as lists, else text.
 
     Data is no param: of large arrays and of tables only the kind and shape.
     """
@@ -123,7 +133,9 @@ def plain(value: Any, depth: int = 0) -> Any:
         if isinstance(value, base):
             return base(value)
     shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")):
+    if isinstance(shape, tuple) and (
+        math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")
+    ):
         return f"{type(value).__name__} of shape {tuple(shape)}"
     if hasattr(value, "tolist"):
         return plain(value.tolist(), depth + 1)
@@ -141,12 +153,16 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     """Read the text of a params file: YAML, or by the ending of ``where`` JSON or TOML.
 
     Raises:
-        FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a params file.
+        FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a
+            params file.
     """
     import yaml
 
     if len(data) > MAX_BYTES:
-        raise FormatError(f"{where} is larger than {MAX_BYTES // 10**6} MB, too large for params; name a smaller file")
+        raise FormatError(
+            f"{where} is larger than {MAX_BYTES // 10**6} MB, too large for params; name a smaller"
+            " file"
+        )
     try:
         text = data.decode("utf-8-sig")
         if where.endswith(".json"):
@@ -164,7 +180,9 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise FormatError(f"{where} must hold a mapping of names to values, not {type(value).__name__}")
+        raise FormatError(
+            f"{where} must hold a mapping of names to values, not {type(value).__name__}"
+        )
     result = plain(value)
     assert isinstance(result, dict)
     return result
@@ -183,12 +201,17 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        result[key] = (
+            merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
     return result
 
 
 def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in params.items()}
+    return {
+        key: _copied(value) if isinstance(value, Mapping) else value
+        for key, value in params.items()
+    }
 
 
 def _load(text: str) -> Any:
@@ -197,7 +220,8 @@ def _load(text: str) -> Any:
     try:
         _guard(yaml.parse(text, Loader=_safe(yaml)))
     except yaml.YAMLError as error:
-        if "nesting depth" in str(error):  # libyaml as PyYAML 6.0.4 ships it reads ahead, and refuses before we do
+        # libyaml as PyYAML 6.0.4 ships it reads ahead, and refuses before we do
+        if "nesting depth" in str(error):
             raise FormatError(f"is nested more than {MAX_DEPTH} deep") from None
         raise
     return yaml.load(text, Loader=_loader())
@@ -241,7 +265,9 @@ def _guard(events: Iterable[Any]) -> None:
                 raise FormatError("has an alias that contains itself")
             sizes[-1] += size_or_open
         if sizes[-1] > MAX_NODES:
-            raise FormatError(f"has more than {MAX_NODES:,} values (or aliases that multiply to it)")
+            raise FormatError(
+                f"has more than {MAX_NODES:,} values (or aliases that multiply to it)"
+            )
 
 
 def _safe(yaml: Any) -> Any:
@@ -259,7 +285,13 @@ def _loader() -> type[yaml.SafeLoader]:
 
         def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
             text = node.value
-            return int(text, 0) if text[:2] in ("0o", "0x") else int(text) if len(text) < 4000 else text
+            return (
+                int(text, 0)
+                if text[:2] in ("0o", "0x")
+                else int(text)
+                if len(text) < 4000
+                else text
+            )
 
         def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
             text = node.value.lower()
@@ -267,7 +299,11 @@ def _loader() -> type[yaml.SafeLoader]:
             return node.value if math.isinf(value) and "inf" not in text else value
 
     for name, pattern, first in _RESOLVERS:
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{name}", re.compile(f"(?:{pattern})$"), [c.strip("\0") for c in first])
+        Loader.add_implicit_resolver(
+            f"tag:yaml.org,2002:{name}",
+            re.compile(f"(?:{pattern})$"),
+            [c.strip("\0") for c in first],
+        )
     Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
@@ -279,7 +315,8 @@ def _dumper() -> type[yaml.SafeDumper]:
     import yaml
 
     class Dumper(yaml.SafeDumper):
-        """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something else."""
+        """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something
+        else."""
 
         yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012
 

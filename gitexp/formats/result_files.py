@@ -1,9 +1,10 @@
 """The metrics of an experiment, in whichever files its commit holds them.
 
-What gitexp records lies in one ``metrics.csv``. A commit that was adopted from history keeps its files as they are, and they
-have other forms too: several CSV files, DVC's ``metrics.json`` (YAML, TOML), and the folders of dvclive, whose
-``plots/metrics/train/loss.tsv`` hold the course of what ``metrics.json`` says last. The keys ``metrics``, ``metrics.2``, ...
-of ``Experiment.files`` name them all. A name that two of them have is told apart by what their paths do not share:
+What gitexp records lies in one ``metrics.csv``. A commit that was adopted from history keeps its
+files as they are, and they have other forms too: several CSV files, DVC's ``metrics.json`` (YAML,
+TOML), and the folders of dvclive, whose ``plots/metrics/train/loss.tsv`` hold the course of what
+``metrics.json`` says last. The keys ``metrics``, ``metrics.2``, ... of ``Experiment.files`` name
+them all. A name that two of them have is told apart by what their paths do not share:
 ``test_metrics.csv`` beside ``metrics.csv`` gives ``rmse`` and ``test/rmse``.
 """
 
@@ -23,7 +24,8 @@ _ENDING = re.compile(r"[-_. ]?(?:metric|param)s?\.\w+$", re.IGNORECASE)
 
 
 def paths(files: Mapping[str, str], kind: str = "metrics") -> list[str]:
-    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``, in their order."""
+    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``, in their
+    order."""
     return [path for key, path in files.items() if key.partition(".")[0] == kind]
 
 
@@ -32,7 +34,9 @@ def named(kind: str, found: Sequence[str]) -> dict[str, str]:
     return {kind if at == 1 else f"{kind}.{at}": path for at, path in enumerate(found, 1)}
 
 
-def of(files: Mapping[str, str], read: Callable[[str], bytes], warnings: list[str] | None = None) -> Iterator[MetricPoint]:
+def of(
+    files: Mapping[str, str], read: Callable[[str], bytes], warnings: list[str] | None = None
+) -> Iterator[MetricPoint]:
     """Yield all points of an experiment.
 
     Args:
@@ -60,10 +64,17 @@ def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
     whole: dict[str, list[MetricPoint]] = {}
     for path, some in found.items():
         whole[path] = list(some)
-        if path not in courses and _folder(path) in folders:  # dvclive's last values; their course says more
-            last = [point._replace(name=point.name.replace(".", "/")) for point in whole[path] if point.name != "step"]
+        # dvclive's last values; their course says more
+        if path not in courses and _folder(path) in folders:
+            last = [
+                point._replace(name=point.name.replace(".", "/"))
+                for point in whole[path]
+                if point.name != "step"
+            ]
             whole[path] = [point for point in last if _folder(path) + point.name not in followed]
-    called = _told_apart({path: {point.name for point in some} for path, some in whole.items()}, "/")
+    called = _told_apart(
+        {path: {point.name for point in some} for path, some in whole.items()}, "/"
+    )
     for path, some in whole.items():
         yield from (point._replace(name=called[path][point.name]) for point in some)
 
@@ -75,7 +86,9 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
         FormatError: it has another form than its name says.
     """
     if course := _COURSE.fullmatch(path):
-        yield from metrics.read(stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"])
+        yield from metrics.read(
+            stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"]
+        )
     elif path.lower().endswith(".csv"):
         yield from metrics.read(stream, path, warnings)
     else:
@@ -85,43 +98,65 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the params of several files ``{path: nested}``, flat, as those of one experiment.
 
-    dvclive writes down again what ``params.yaml`` says: a name that means the same everywhere is one.
+    dvclive writes down again what ``params.yaml`` says: a name that means the same everywhere is
+    one.
     """
     flat = {path: params.flatten(values) for path, values in found.items()}
     differing: dict[str, list[str]] = {path: [] for path in flat}
     for path, values in flat.items():
-        differing[path] += [name for name, value in values.items() if any(other.get(name, value) != value for other in flat.values())]
+        differing[path] += [
+            name
+            for name, value in values.items()
+            if any(other.get(name, value) != value for other in flat.values())
+        ]
     called = _told_apart(differing, ".")
-    return {called[path].get(name, name): value for path, values in flat.items() for name, value in values.items()}
+    return {
+        called[path].get(name, name): value
+        for path, values in flat.items()
+        for name, value in values.items()
+    }
 
 
 def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:
-    """Return for each path what its names are called: those that other files have too are preceded by what tells the paths apart."""
+    """Return for each path what its names are called: those that other files have too are preceded
+    by what tells the paths apart."""
     stems = {path: _stem(path) for path in names}
     owners: dict[str, set[str]] = {}
     for path, some in names.items():
         for name in some:
             owners.setdefault(name, set()).add(stems[path])
     shared = posixpath.commonprefix([f"{stem}/" for stem in stems.values()]).rpartition("/")[0]
-    prefixes = {path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()}
+    prefixes = {
+        path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()
+    }
     return {
-        path: {name: f"{prefixes[path]}{separator}{name}" if len(owners[name]) > 1 and prefixes[path] else name for name in some}
+        path: {
+            name: f"{prefixes[path]}{separator}{name}"
+            if len(owners[name]) > 1 and prefixes[path]
+            else name
+            for name in some
+        }
         for path, some in names.items()
     }
 
 
 def _stem(path: str) -> str:
-    """Return a path without what every file of its kind has: ``a/test`` for ``a/test_metrics.csv``, ``a`` for ``a/metrics.csv``."""
+    """Return a path without what every file of its kind has: ``a/test`` for ``a/test_metrics.csv``,
+    ``a`` for ``a/metrics.csv``."""
     if course := _COURSE.fullmatch(path):
         return course["folder"].rstrip("/")
-    return _ENDING.sub("", path).rstrip("/") if _ENDING.search(path) else posixpath.splitext(path)[0]
+    return (
+        _ENDING.sub("", path).rstrip("/") if _ENDING.search(path) else posixpath.splitext(path)[0]
+    )
 
 
 def _folder(path: str) -> str:
     return path[: path.rfind("/") + 1]
 
 
-def _from_mapping(values: Mapping[str, Any], path: str, warnings: list[str]) -> Iterator[MetricPoint]:
+def _from_mapping(
+    values: Mapping[str, Any], path: str, warnings: list[str]
+) -> Iterator[MetricPoint]:
     """Yield the numbers of a mapping; lists of numbers are series."""
     odd = []
     for name, value in params.flatten(values).items():

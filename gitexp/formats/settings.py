@@ -1,6 +1,8 @@
-"""The settings of a repository: ``[tool.gitexp]`` in ``pyproject.toml``, or ``.gitexp.toml`` beside it.
+"""The settings of a repository: ``[tool.gitexp]`` in ``pyproject.toml``, or ``.gitexp.toml`` beside
+it.
 
-Few, typed, all optional. ``.gitexp.toml`` wins where both exist. Nothing here reads the environment.
+Few, typed, all optional. ``.gitexp.toml`` wins where both exist. Nothing here reads the
+environment.
 """
 
 from __future__ import annotations
@@ -13,7 +15,16 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError, did_you_mean
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+}
 FILE_NAME = ".gitexp.toml"
 
 
@@ -31,7 +42,8 @@ class Settings:
         scan_secrets: look for secrets in untracked files.
         metrics: the better direction of a metric, ``{"rmse": "min"}``.
         owner: this clone's name on remotes; None takes what ``user.name`` says.
-        push_tags_up_to: past this many tags on a remote the gathering branch alone carries what is new.
+        push_tags_up_to: past this many tags on a remote the gathering branch alone carries what is
+            new.
         sign: sign the tags of experiments, the way git is set up to sign (GPG or SSH).
         dvc_commit: bring DVC's files up to date before a snapshot; None asks once.
     """
@@ -62,7 +74,8 @@ def load(root: Path) -> Settings:
             data = path.read_bytes()
         except OSError:
             continue
-        if table and b"gitexp" not in data:  # saves the import of a TOML parser, and foreign syntax errors
+        # saves the import of a TOML parser, and foreign syntax errors
+        if table and b"gitexp" not in data:
             continue
         section: Any = _parse(path, data)
         for key in table:
@@ -81,7 +94,9 @@ def parse_size(text: str | int) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     if not match or match[2].upper() not in _UNITS:
-        raise FormatError(f"'{text}' is not a size; write a number of bytes, or like '10MB' or '1.5GiB'")
+        raise FormatError(
+            f"'{text}' is not a size; write a number of bytes, or like '10MB' or '1.5GiB'"
+        )
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
@@ -109,9 +124,19 @@ def _checked(path: Path, name: str, value: Any) -> Any:
         return value
     if kind.startswith("str") and isinstance(value, str):
         return value
-    if kind.startswith("tuple") and isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if (
+        kind.startswith("tuple")
+        and isinstance(value, list)
+        and all(isinstance(item, str) for item in value)
+    ):
         return tuple(value)
-    if name == "metrics" and isinstance(value, dict) and all(item in ("min", "max") for item in value.values()):
+    if (
+        name == "metrics"
+        and isinstance(value, dict)
+        and all(item in ("min", "max") for item in value.values())
+    ):
         return value
-    wanted = {"metrics": 'a table like {rmse = "min", accuracy = "max"}'}.get(name, kind.replace("tuple[str, ...]", "a list of strings"))
+    wanted = {"metrics": 'a table like {rmse = "min", accuracy = "max"}'}.get(
+        name, kind.replace("tuple[str, ...]", "a list of strings")
+    )
     raise FormatError(f"{path.name}: setting '{name}' must be {wanted}, not {value!r}")

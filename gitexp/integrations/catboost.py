@@ -1,7 +1,8 @@
-"""CatBoost: ``model.fit(..., callbacks=[GitexpCallback(model)])``, while it trains on the CPU; ``log(model)`` afterwards anywhere.
+"""CatBoost: ``model.fit(..., callbacks=[GitexpCallback(model)])``, while it trains on the CPU;
+``log(model)`` afterwards anywhere.
 
-``gitexp.autolog()`` logs it with MLflow. CatBoost takes no callbacks on the GPU. Metrics are called ``validation-RMSE``, one point for
-each iteration.
+``gitexp.autolog()`` logs it with MLflow. CatBoost takes no callbacks on the GPU. Metrics are called
+``validation-RMSE``, one point for each iteration.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from gitexp.runs.run import Run
 class GitexpCallback:
     """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on.
 
-    CatBoost never says that a training stopped: the last iteration ends a run of the callback's own, and after early stopping
-    ``gitexp.end_run()``, the callback's next training or the end of Python.
+    CatBoost never says that a training stopped: the last iteration ends a run of the callback's
+    own, and after early stopping ``gitexp.end_run()``, the callback's next training or the end of
+    Python.
 
     Args:
         model: gives the params, which CatBoost does not tell a callback.
@@ -32,8 +34,18 @@ class GitexpCallback:
         params = {} if self._model is None else self._model.get_params()
         if info.iteration == 1:
             self._training.begin(params)
-        self._training.log({name: values[-1] for name, values in curves(info.metrics).items()}, step=info.iteration - 1)
-        rounds = next((params[name] for name in ("iterations", "n_estimators", "num_boost_round", "num_trees") if name in params), None)
+        self._training.log(
+            {name: values[-1] for name, values in curves(info.metrics).items()},
+            step=info.iteration - 1,
+        )
+        rounds = next(
+            (
+                params[name]
+                for name in ("iterations", "n_estimators", "num_boost_round", "num_trees")
+                if name in params
+            ),
+            None,
+        )
         if info.iteration == rounds:
             self._training.end()
         return True
@@ -48,5 +60,11 @@ def log(model: Any, run: Run) -> None:
 
 
 def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return ``{"validation-RMSE": values}``, one value for each iteration, of what CatBoost says of an evaluation."""
-    return {f"{data}-{name}": values for data, found in metrics.items() for name, values in found.items() if len(values)}
+    """Return ``{"validation-RMSE": values}``, one value for each iteration, of what CatBoost says
+    of an evaluation."""
+    return {
+        f"{data}-{name}": values
+        for data, found in metrics.items()
+        for name, values in found.items()
+        if len(values)
+    }

@@ -2,7 +2,8 @@
 
     from gitexp.integrations.dagshub import dagshub_logger
 
-The files are written by DagsHub's own client, where it would write them. Signature and behaviour: ``dagshub.logger`` 0.7.
+The files are written by DagsHub's own client, where it would write them. Signature and behaviour:
+``dagshub.logger`` 0.7.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ def dagshub_logger(
 ) -> Iterator[DAGsHubLogger]:
     """Yield DagsHub's logger; what it logs also becomes a gitexp run, recorded when the block ends.
 
-    Lists and mappings stay what they are in the experiment, where DagsHub's client turns them into text. With the usual
-    file names the experiment's own ``metrics.csv`` and ``params.yml`` take their place in the work tree.
+    Lists and mappings stay what they are in the experiment, where DagsHub's client turns them into
+    text. With the usual file names the experiment's own ``metrics.csv`` and ``params.yml`` take
+    their place in the work tree.
     """
     from dagshub.logger import DAGsHubLogger
 
@@ -38,23 +40,40 @@ def dagshub_logger(
         class Logger(DAGsHubLogger):
             """DagsHub's, which tells the run as well."""
 
-            def log_metrics(self, metrics: Mapping[str, Any] | None = None, step_num: int = 1, **kwargs: Any) -> None:
+            def log_metrics(
+                self, metrics: Mapping[str, Any] | None = None, step_num: int = 1, **kwargs: Any
+            ) -> None:
                 values = {**(metrics or {}), **kwargs}
                 if should_log_metrics:
                     run.log_metrics(values, step=step_num)
                 super().log_metrics(values, step_num)
 
-            def log_hyperparams(self, params: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+            def log_hyperparams(
+                self, params: Mapping[str, Any] | None = None, **kwargs: Any
+            ) -> None:
                 values = {**(params or {}), **kwargs}
                 if should_log_hparams:
                     run.log_params(values)
                 super().log_hyperparams(values)
 
-        logger = Logger(metrics_path, should_log_metrics, hparams_path, should_log_hparams, should_make_dirs, eager_logging)
+        logger = Logger(
+            metrics_path,
+            should_log_metrics,
+            hparams_path,
+            should_log_hparams,
+            should_make_dirs,
+            eager_logging,
+        )
         try:
             yield logger
         finally:
             logger.save()  # type: ignore[no-untyped-call]
             logger.close()  # type: ignore[no-untyped-call]
-            usual = (metrics_path == "metrics.csv" and should_log_metrics, hparams_path == "params.yml" and should_log_hparams)
-            run.add_facts("outputs", [name for name, is_usual in zip(("metrics.csv", "params.yml"), usual) if is_usual])
+            usual = (
+                metrics_path == "metrics.csv" and should_log_metrics,
+                hparams_path == "params.yml" and should_log_hparams,
+            )
+            run.add_facts(
+                "outputs",
+                [name for name, is_usual in zip(("metrics.csv", "params.yml"), usual) if is_usual],
+            )

@@ -1,11 +1,13 @@
 """DagsHub as a remote: its addresses for git, DVC and MLflow, and the token that opens them.
 
-The token is read where the ``dagshub`` package keeps it, or from DAGSHUB_USER_TOKEN, at the moment of use. git gets it from a
-credential helper, which is this program and answers for one host only; so it is in no address, argument list, config file or
-log. The empty helper before ours keeps git's other helpers out, some of which would write the token to a file.
+The token is read where the ``dagshub`` package keeps it, or from DAGSHUB_USER_TOKEN, at the moment
+of use. git gets it from a credential helper, which is this program and answers for one host only;
+so it is in no address, argument list, config file or log. The empty helper before ours keeps git's
+other helpers out, some of which would write the token to a file.
 
-The cache of tokens is read here and not through ``dagshub.auth.get_token``: that asks the server whether a token is good, and
-deletes it from the cache when the answer is an error of any kind, a maintenance page included.
+The cache of tokens is read here and not through ``dagshub.auth.get_token``: that asks the server
+whether a token is good, and deletes it from the cache when the answer is an error of any kind, a
+maintenance page included.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ class Home(NamedTuple):
 
 
 def host(environment: Mapping[str, str]) -> str:
-    """Return DagsHub's address: DAGSHUB_CLIENT_HOST, as for the ``dagshub`` package, or dagshub.com.
+    """Return DagsHub's address: DAGSHUB_CLIENT_HOST, as for the ``dagshub`` package, or
+    dagshub.com.
 
     Raises:
         UsageError: it is no address, or one where the token could be read on the way.
@@ -68,13 +71,22 @@ def host(environment: Mapping[str, str]) -> str:
     given = environment.get("DAGSHUB_CLIENT_HOST") or HOST
     try:
         parts = urlsplit(given.rstrip("/"))
-        is_whole = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc and parts.port != 0
+        is_whole = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and "@" not in parts.netloc
+            and parts.port != 0
+        )
     except ValueError:
         is_whole = False
     if not is_whole:
-        raise UsageError("DAGSHUB_CLIENT_HOST is no address; write for example https://dagshub.example.org")
+        raise UsageError(
+            "DAGSHUB_CLIENT_HOST is no address; write for example https://dagshub.example.org"
+        )
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        raise UsageError("DAGSHUB_CLIENT_HOST must begin with https://, or your token could be read on the way")
+        raise UsageError(
+            "DAGSHUB_CLIENT_HOST must begin with https://, or your token could be read on the way"
+        )
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
@@ -96,11 +108,14 @@ def parse(text: str, host: str) -> Home:
 
 
 def find(repo: Repo, host: str) -> Home | None:
-    """Return the repository on DagsHub that a git remote of this clone names, the remotes ``dagshub`` and ``origin`` first."""
+    """Return the repository on DagsHub that a git remote of this clone names, the remotes
+    ``dagshub`` and ``origin`` first."""
     known = remotes(repo)
     for name in sorted(known, key=lambda item: (item != "dagshub", item != "origin", item)):
         url = re.sub(r"^(https?://)[^/@]*@", r"\1", known[name])
-        if match := re.fullmatch(rf"(?:ssh://)?git@{re.escape(urlsplit(host).hostname or '')}(?::\d+)?[:/](.+)", url):
+        if match := re.fullmatch(
+            rf"(?:ssh://)?git@{re.escape(urlsplit(host).hostname or '')}(?::\d+)?[:/](.+)", url
+        ):
             url = f"{host}/{match[1]}"
         if url.startswith(f"{host}/"):
             try:
@@ -112,15 +127,20 @@ def find(repo: Repo, host: str) -> Home | None:
 
 def remotes(repo: Repo) -> dict[str, str]:
     """Return ``{name: address}`` of the git remotes."""
-    lines = repo.git("config", "--null", "--get-regexp", r"^remote\..*\.url$", ok=(0, 1)).decode("utf-8", "replace").split("\0")
+    lines = (
+        repo.git("config", "--null", "--get-regexp", r"^remote\..*\.url$", ok=(0, 1))
+        .decode("utf-8", "replace")
+        .split("\0")
+    )
     return {key[7:-4]: url for key, _, url in (line.partition("\n") for line in lines if line)}
 
 
-# -- the token -------------------------------------------------------------------------------------------------------------
+# -- the token -------------------------------------------------------------------------------------
 
 
 def token(host: str, environment: Mapping[str, str]) -> str | None:
-    """Return the token for a host: DAGSHUB_USER_TOKEN, which belongs to DAGSHUB_CLIENT_HOST, or that of ``dagshub login``."""
+    """Return the token for a host: DAGSHUB_USER_TOKEN, which belongs to DAGSHUB_CLIENT_HOST, or
+    that of ``dagshub login``."""
     given = environment.get("DAGSHUB_USER_TOKEN")
     if given and host == usable_host(environment):
         return given
@@ -128,33 +148,49 @@ def token(host: str, environment: Mapping[str, str]) -> str | None:
 
 
 def username(token: str, environment: Mapping[str, str]) -> str:
-    """Return the name that goes with a token: DAGSHUB_USERNAME, or the token itself, as DagsHub's own client does for DVC."""
+    """Return the name that goes with a token: DAGSHUB_USERNAME, or the token itself, as DagsHub's
+    own client does for DVC."""
     return environment.get("DAGSHUB_USERNAME") or token
 
 
 def answer(request: str, host: str, environment: Mapping[str, str]) -> str:
-    """Return a credential helper's answer to git's ``get``: empty where it is not for this host, or there is no token."""
+    """Return a credential helper's answer to git's ``get``: empty where it is not for this host, or
+    there is no token."""
     asked = dict(line.split("=", 1) for line in request.splitlines() if "=" in line)
     parts = urlsplit(host)
-    found = token(host, environment) if (asked.get("protocol"), asked.get("host")) == (parts.scheme, parts.netloc) else None
+    found = (
+        token(host, environment)
+        if (asked.get("protocol"), asked.get("host")) == (parts.scheme, parts.netloc)
+        else None
+    )
     if not found or re.search(r"[\r\n\0]", found + username(found, environment)):
         return ""
     return f"username={username(found, environment)}\npassword={found}\n"
 
 
 def _cached(host: str, environment: Mapping[str, str]) -> list[str]:
-    """Return the tokens of ``dagshub login`` for a host that have not expired: those without an end first."""
+    """Return the tokens of ``dagshub login`` for a host that have not expired: those without an end
+    first."""
     import appdirs
     import yaml
 
-    path = environment.get("DAGSHUB_CLIENT_TOKENS_CACHE") or os.path.join(appdirs.user_cache_dir("dagshub"), "tokens")
+    path = environment.get("DAGSHUB_CLIENT_TOKENS_CACHE") or os.path.join(
+        appdirs.user_cache_dir("dagshub"), "tokens"
+    )
     try:
         known: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        items = [item for item in known.get(host, ()) if isinstance(item, dict) and isinstance(item.get("access_token"), str)]
+        items = [
+            item
+            for item in known.get(host, ())
+            if isinstance(item, dict) and isinstance(item.get("access_token"), str)
+        ]
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
         return []
     good = [item for item in items if item.get("expiry") == "never" or _lasts(item.get("expiry"))]
-    return [item["access_token"] for item in sorted(good, key=lambda item: item.get("token_type") != "app-token")]
+    return [
+        item["access_token"]
+        for item in sorted(good, key=lambda item: item.get("token_type") != "app-token")
+    ]
 
 
 def _lasts(expiry: object) -> bool:
@@ -165,11 +201,12 @@ def _lasts(expiry: object) -> bool:
     return end.replace(tzinfo=timezone.utc) > datetime.now(timezone.utc)
 
 
-# -- what is set up in a clone ---------------------------------------------------------------------------------------------
+# -- what is set up in a clone ---------------------------------------------------------------------
 
 
 def add(repo: Repo, home: Home, name: str | None = None) -> tuple[str, bool]:
-    """Make the repository on DagsHub a git remote, and ourselves the helper that git asks for its credentials.
+    """Make the repository on DagsHub a git remote, and ourselves the helper that git asks for its
+    credentials.
 
     Args:
         name: by default ``origin`` where there is no remote yet, else ``dagshub``.
@@ -181,24 +218,36 @@ def add(repo: Repo, home: Home, name: str | None = None) -> tuple[str, bool]:
         UsageError: there is another remote of that name; nothing was changed.
     """
     known = remotes(repo)
-    same = next((item for item, url in known.items() if url.removesuffix(".git") == home.page), None)
+    same = next(
+        (item for item, url in known.items() if url.removesuffix(".git") == home.page), None
+    )
     chosen = name or same or ("dagshub" if known else "origin")
     if chosen in known and known[chosen].removesuffix(".git") != home.page:
-        raise UsageError(f"there is a remote '{chosen}' already, with another address; choose another name: --name NAME")
+        raise UsageError(
+            f"there is a remote '{chosen}' already, with another address; choose another name:"
+            " --name NAME"
+        )
     if chosen not in known:
         repo.git("remote", "add", "--", chosen, home.git)
     key = f"credential.{home.host}.helper"
-    lines = [line for line in repo.line("config", "--local", "--get-all", key, ok=(0, 1)).split("\n") if line]
-    if all(COMMAND in line for line in lines):  # else somebody chose a helper for this host, which stays
+    lines = [
+        line
+        for line in repo.line("config", "--local", "--get-all", key, ok=(0, 1)).split("\n")
+        if line
+    ]
+    # else somebody chose a helper for this host, which stays
+    if all(COMMAND in line for line in lines):
         repo.git("config", "--local", "--replace-all", key, "")
         repo.git("config", "--local", "--add", key, helper(home.host))
     return chosen, chosen not in known
 
 
 def helper(host: str) -> str:
-    """Return the value of ``credential.HOST.helper``: this program by its full path, which works outside of its venv too.
+    """Return the value of ``credential.HOST.helper``: this program by its full path, which works
+    outside of its venv too.
 
-    As a script, not as ``python -m``, which would look for modules in the folder that git runs in: somebody's repository.
+    As a script, not as ``python -m``, which would look for modules in the folder that git runs in:
+    somebody's repository.
     """
     beside = shutil.which("gitexp", path=os.path.dirname(sys.executable)) or shutil.which("gitexp")
     words = [os.path.abspath(beside)] if beside else [sys.executable, "-I", "-m", "gitexp"]

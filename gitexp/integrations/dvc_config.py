@@ -1,7 +1,8 @@
 """DVC's configuration, edited as text: comments and order stay, and DVC need not be installed.
 
-``.dvc/config`` is the project's and goes into git, so it gets the address and never a secret. ``.dvc/config.local`` is this
-clone's own, which DVC has git ignore; it is the one place where DVC looks for a password that it does not ask for.
+``.dvc/config`` is the project's and goes into git, so it gets the address and never a secret.
+``.dvc/config.local`` is this clone's own, which DVC has git ignore; it is the one place where DVC
+looks for a password that it does not ask for.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ def has_remote(root: Path, name: str, url: str) -> bool:
     """
     known, section = _read(root / CONFIG), _section(name)
     if known.has_section(section) and known.get(section, "url", fallback=None) != url:
-        raise UsageError(f"DVC has a remote '{name}' already, with another address; choose another name: --dvc-name NAME")
+        raise UsageError(
+            f"DVC has a remote '{name}' already, with another address; choose another name:"
+            " --dvc-name NAME"
+        )
     return known.has_section(section)
 
 
 def add_remote(root: Path, name: str, url: str) -> bool:
-    """Make ``url`` a remote, and the default one where there is none yet; return whether that changed anything.
+    """Make ``url`` a remote, and the default one where there is none yet; return whether that
+    changed anything.
 
     Raises:
         UsageError, FormatError: as ``has_remote``.
@@ -51,15 +56,25 @@ def add_remote(root: Path, name: str, url: str) -> bool:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if not known.has_option("core", "remote"):
         core = f"[core]\n    remote = {name}\n"
-        text = re.sub(r"^\[core\]\s*?\n", core, text, count=1, flags=re.MULTILINE) if known.has_section("core") else core + text
+        text = (
+            re.sub(r"^\[core\]\s*?\n", core, text, count=1, flags=re.MULTILINE)
+            if known.has_section("core")
+            else core + text
+        )
     _write(path, _joined(text, section, {"url": url}), 0o644)
     return True
 
 
 def check_ignored(repo: Repo) -> None:
-    """Raise UsageError where git does not ignore this clone's own file, so that a token in it could be committed."""
-    if not repo.succeeds("check-ignore", "--quiet", "--", LOCAL) or repo.git("ls-files", "--", LOCAL):
-        raise UsageError(f"git does not ignore {LOCAL}, so a token in it could be committed; add '/config.local' to .dvc/.gitignore")
+    """Raise UsageError where git does not ignore this clone's own file, so that a token in it could
+    be committed."""
+    if not repo.succeeds("check-ignore", "--quiet", "--", LOCAL) or repo.git(
+        "ls-files", "--", LOCAL
+    ):
+        raise UsageError(
+            f"git does not ignore {LOCAL}, so a token in it could be committed; add '/config.local'"
+            " to .dvc/.gitignore"
+        )
 
 
 def keep_login(repo: Repo, name: str, user: str, password: str) -> None:
@@ -72,8 +87,12 @@ def keep_login(repo: Repo, name: str, user: str, password: str) -> None:
     path, section = repo.root / LOCAL, _section(name)
     _read(path)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    text = re.sub(rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*", "", text, flags=re.MULTILINE)
-    _write(path, _joined(text, section, {"auth": "basic", "user": user, "password": password}), 0o600)
+    text = re.sub(
+        rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*", "", text, flags=re.MULTILINE
+    )
+    _write(
+        path, _joined(text, section, {"auth": "basic", "user": user, "password": password}), 0o600
+    )
 
 
 def _section(name: str) -> str:
@@ -87,7 +106,9 @@ def _read(path: Path) -> configparser.ConfigParser:
     try:
         found.read(path, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
-        raise FormatError(f"{path.parent.name}/{path.name} cannot be read: {str(error).splitlines()[0]}") from None
+        raise FormatError(
+            f"{path.parent.name}/{path.name} cannot be read: {str(error).splitlines()[0]}"
+        ) from None
     return found
 
 
@@ -107,9 +128,16 @@ def _quoted(value: str) -> str:
 def _write(path: Path, text: str, mode: int) -> None:
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8", newline="\n") as file:
+        with open(
+            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode),
+            "w",
+            encoding="utf-8",
+            newline="\n",
+        ) as file:
             file.write(text)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise GitexpError(f"{path} cannot be written: {error.strerror}; check the permissions") from None
+        raise GitexpError(
+            f"{path} cannot be written: {error.strerror}; check the permissions"
+        ) from None

@@ -1,8 +1,9 @@
-"""Experiments as tables for other tools: one row for each experiment, or one for each value that was ever logged.
+"""Experiments as tables for other tools: one row for each experiment, or one for each value that
+was ever logged.
 
-The columns are those of ``gitexp.experiments()``. Files are read through one git process, and points stream: what is written
-was never in memory whole. What cannot be read (a file that a partial clone lacks, a metrics.csv that is none) is told in
-``unread``, and the rest is there.
+The columns are those of ``gitexp.experiments()``. Files are read through one git process, and
+points stream: what is written was never in memory whole. What cannot be read (a file that a partial
+clone lacks, a metrics.csv that is none) is told in ``unread``, and the rest is there.
 """
 
 from __future__ import annotations
@@ -24,7 +25,18 @@ from gitexp.repo import Repo
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FACTS = ("name", "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
+FACTS = (
+    "name",
+    "id",
+    "status",
+    "started",
+    "duration",
+    "author",
+    "branch",
+    "group",
+    "labels",
+    "subject",
+)
 POINT = ("name", "id", "metric", "value", "timestamp", "step")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ROWS = 100_000  # of a row group: some MB in memory
@@ -33,7 +45,8 @@ Unread = list[tuple[str, str]]  # an experiment's name, and why a file of it is 
 
 
 def columns(experiments: Iterable[Experiment]) -> list[str]:
-    """Return the names of the columns: facts, then ``params.*`` and ``metrics.*`` in the order of their first appearance."""
+    """Return the names of the columns: facts, then ``params.*`` and ``metrics.*`` in the order of
+    their first appearance."""
     seen: dict[str, dict[str, None]] = {"params": {}, "metrics": {}}
     for item in experiments:
         for family, names in seen.items():
@@ -50,12 +63,16 @@ def value(experiment: Experiment, column: str) -> Any:
     return getattr(experiment, column)
 
 
-def points(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> Iterator[tuple[Experiment, MetricPoint]]:
-    """Yield every logged value of every experiment, in the order of the experiments and of their files."""
+def points(
+    repo: Repo, experiments: Sequence[Experiment], unread: Unread
+) -> Iterator[tuple[Experiment, MetricPoint]]:
+    """Yield every logged value of every experiment, in the order of the experiments and of their
+    files."""
     for item, files in _files(repo, experiments, "metrics"):
         try:
             for point in chain(
-                result_files.of(item.files, functools.partial(_file, files)), late_values.points(item.extra.get("events", ()))
+                result_files.of(item.files, functools.partial(_file, files)),
+                late_values.points(item.extra.get("events", ())),
             ):
                 yield item, point
         except FormatError as error:
@@ -70,12 +87,18 @@ def moment(timestamp: int) -> datetime | None:
         return None
 
 
-def records(repo: Repo, experiments: Sequence[Experiment], with_points: bool, unread: Unread) -> Iterator[dict[str, Any]]:
-    """Yield everything about each experiment, params nested as in their file; with every logged value where that is wanted."""
+def records(
+    repo: Repo, experiments: Sequence[Experiment], with_points: bool, unread: Unread
+) -> Iterator[dict[str, Any]]:
+    """Yield everything about each experiment, params nested as in their file; with every logged
+    value where that is wanted."""
     stream = _grouped(points(repo, experiments, unread)) if with_points else iter(())
     ahead = next(stream, None)
     for item, files in _files(repo, experiments, "params"):
-        facts = {name: getattr(item, name) for name in (*FACTS, "email", "parent", "command", "notes", "files", "extra")}
+        facts = {
+            name: getattr(item, name)
+            for name in (*FACTS, "email", "parent", "command", "notes", "files", "extra")
+        }
         facts |= {"params": _nested(item, files), "metrics": item.metrics}
         if with_points:
             is_here = ahead is not None and ahead[0] is item
@@ -85,7 +108,8 @@ def records(repo: Repo, experiments: Sequence[Experiment], with_points: bool, un
 
 
 def portable(value: Any) -> Any:
-    """Return a value as every reader of JSON takes it: times as text in UTC, NaN and infinities as "nan", "inf" and "-inf"."""
+    """Return a value as every reader of JSON takes it: times as text in UTC, NaN and infinities as
+    "nan", "inf" and "-inf"."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, datetime):
@@ -96,13 +120,20 @@ def portable(value: Any) -> Any:
 
 
 def text(value: Any) -> str:
-    """Return a cell of a CSV file: numbers with full precision, lists and mappings as JSON, nothing for None."""
+    """Return a cell of a CSV file: numbers with full precision, lists and mappings as JSON, nothing
+    for None."""
     if isinstance(value, (list, tuple, dict)):
         return json.dumps(portable(value), ensure_ascii=False)
-    return "" if value is None else message.format_time(value) if isinstance(value, datetime) else str(value)
+    return (
+        ""
+        if value is None
+        else message.format_time(value)
+        if isinstance(value, datetime)
+        else str(value)
+    )
 
 
-# -- Parquet ---------------------------------------------------------------------------------------------------------------
+# -- Parquet ---------------------------------------------------------------------------------------
 
 
 def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
@@ -116,25 +147,52 @@ def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
     for name in columns(experiments):
         kind, convert = _column(pa, name, [value(item, name) for item in experiments])
         fields.append(pa.field(name, kind))
-        arrays.append(pa.array([None if (cell := value(item, name)) is None else convert(cell) for item in experiments], kind))
+        arrays.append(
+            pa.array(
+                [
+                    None if (cell := value(item, name)) is None else convert(cell)
+                    for item in experiments
+                ],
+                kind,
+            )
+        )
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), target)
 
 
 def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -> None:
-    """Write one row for each point, some at a time; raise MissingExtraError where pyarrow is not installed."""
+    """Write one row for each point, some at a time; raise MissingExtraError where pyarrow is not
+    installed."""
     pa, pq = _arrow()
-    kinds = (pa.string(), pa.string(), pa.string(), pa.float64(), pa.timestamp("ms", tz="UTC"), pa.int64())
+    kinds = (
+        pa.string(),
+        pa.string(),
+        pa.string(),
+        pa.float64(),
+        pa.timestamp("ms", tz="UTC"),
+        pa.int64(),
+    )
     schema = pa.schema([pa.field(name, kind) for name, kind in zip(POINT, kinds)])
     with pq.ParquetWriter(target, schema) as writer:
         lists: list[list[Any]] = [[] for _ in POINT]
 
         def flush() -> None:
-            writer.write_table(pa.Table.from_arrays([pa.array(cells, kind) for cells, kind in zip(lists, kinds)], schema=schema))
+            writer.write_table(
+                pa.Table.from_arrays(
+                    [pa.array(cells, kind) for cells, kind in zip(lists, kinds)], schema=schema
+                )
+            )
             for cells in lists:
                 cells.clear()
 
         for item, point in rows:
-            cells = (item.name, item.id, _sound(point.name), _double(point.value), moment(point.timestamp), _whole(point.step))
+            cells = (
+                item.name,
+                item.id,
+                _sound(point.name),
+                _double(point.value),
+                moment(point.timestamp),
+                _whole(point.step),
+            )
             for at, cell in enumerate(cells):
                 lists[at].append(cell)
             if len(lists[0]) >= _ROWS:
@@ -152,7 +210,8 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Callable[[Any], Any]]:
-    """Return the type of a column, and what makes a cell of that type: numbers where all are, else text."""
+    """Return the type of a column, and what makes a cell of that type: numbers where all are, else
+    text."""
     kinds = {type(cell) for cell in cells if cell is not None}
     if name == "started":
         return pa.timestamp("ms", tz="UTC"), lambda cell: cell
@@ -184,34 +243,54 @@ def _sound(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
-# -- files of experiments --------------------------------------------------------------------------------------------------
+# -- files of experiments --------------------------------------------------------------------------
 
 
-def _files(repo: Repo, experiments: Sequence[Experiment], kind: str) -> Iterator[tuple[Experiment, dict[str, bytes]]]:
-    """Yield the params or metrics files of each experiment by their paths, without those that this clone lacks."""
-    wanted = [[path for path in result_files.paths(item.files, kind) if "\n" not in path] for item in experiments]
-    objects = repo.objects(f"{item.id}:{path}" for item, paths in zip(experiments, wanted) for path in paths)
+def _files(
+    repo: Repo, experiments: Sequence[Experiment], kind: str
+) -> Iterator[tuple[Experiment, dict[str, bytes]]]:
+    """Yield the params or metrics files of each experiment by their paths, without those that this
+    clone lacks."""
+    wanted = [
+        [path for path in result_files.paths(item.files, kind) if "\n" not in path]
+        for item in experiments
+    ]
+    objects = repo.objects(
+        f"{item.id}:{path}" for item, paths in zip(experiments, wanted) for path in paths
+    )
     for item, paths in zip(experiments, wanted):
         found = zip(paths, [next(objects) for _ in paths])
-        yield item, {path: blob.data for path, blob in found if blob is not None and blob.kind == "blob"}
+        yield (
+            item,
+            {path: blob.data for path, blob in found if blob is not None and blob.kind == "blob"},
+        )
 
 
 def _file(files: Mapping[str, bytes], path: str) -> bytes:
     if path not in files:
-        raise FormatError(f"its {message.one_line(path)} is not in this clone; to get it: git fetch --refetch")
+        raise FormatError(
+            f"its {message.one_line(path)} is not in this clone; to get it: git fetch --refetch"
+        )
     return files[path]
 
 
 def _nested(experiment: Experiment, files: Mapping[str, bytes]) -> Any:
-    """Return the params as their file has them; where it cannot be read or they are several, as the summary does."""
+    """Return the params as their file has them; where it cannot be read or they are several, as the
+    summary does."""
     paths = result_files.paths(experiment.files, "params")
     try:
-        return params.load(_file(files, paths[0]), paths[0]) if len(paths) == 1 else dict(experiment.params)
+        return (
+            params.load(_file(files, paths[0]), paths[0])
+            if len(paths) == 1
+            else dict(experiment.params)
+        )
     except FormatError:
         return dict(experiment.params)
 
 
-def _grouped(rows: Iterable[tuple[Experiment, MetricPoint]]) -> Iterator[tuple[Experiment, list[dict[str, Any]]]]:
+def _grouped(
+    rows: Iterable[tuple[Experiment, MetricPoint]],
+) -> Iterator[tuple[Experiment, list[dict[str, Any]]]]:
     from itertools import groupby
 
     for _, some in groupby(rows, lambda row: id(row[0])):

@@ -1,6 +1,7 @@
 """Keras 3, on any of its backends: ``model.fit(..., callbacks=[GitexpCallback()])``.
 
-Params are those of the fit and the optimizer's settings; metrics are Keras' logs, one point for each epoch.
+Params are those of the fit and the optimizer's settings; metrics are Keras' logs, one point for
+each epoch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from gitexp.integrations.training import Training
 
 
 class GitexpCallback(keras.callbacks.Callback):
-    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on."""
+    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going
+    on."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -23,7 +25,11 @@ class GitexpCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         optimizer = self.model.optimizer.get_config()
-        settings = {f"optimizer.{key}": value for key, value in optimizer.items() if isinstance(value, (str, int, float, bool))}
+        settings = {
+            f"optimizer.{key}": value
+            for key, value in optimizer.items()
+            if isinstance(value, (str, int, float, bool))
+        }
         self._epochs = 0
         self._training.begin(
             {

@@ -1,8 +1,9 @@
-"""LightGBM: ``lightgbm.train(..., callbacks=[GitexpCallback()])``, or ``LGBMRegressor().fit(..., callbacks=[...])``.
+"""LightGBM: ``lightgbm.train(..., callbacks=[GitexpCallback()])``, or ``LGBMRegressor().fit(...,
+callbacks=[...])``.
 
-Metrics are called like in MLflow (``valid_0-l2``), one point a round. LightGBM never says that a training stopped: its last
-round ends a run of the callback's own, and after early stopping ``gitexp.end_run()``, the callback's next training or the
-end of Python.
+Metrics are called like in MLflow (``valid_0-l2``), one point a round. LightGBM never says that a
+training stopped: its last round ends a run of the callback's own, and after early stopping
+``gitexp.end_run()``, the callback's next training or the end of Python.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from gitexp.integrations.training import Training
 
 
 class GitexpCallback:
-    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on."""
+    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going
+    on."""
 
     order = 20  # before early stopping (30), which ends the round by an exception
     before_iteration = False
@@ -23,8 +25,12 @@ class GitexpCallback:
 
     def __call__(self, env: Any) -> None:
         if env.iteration == env.begin_iteration:
-            self._training.begin({name: value for name, value in env.params.items() if value is not None})
+            self._training.begin(
+                {name: value for name, value in env.params.items() if value is not None}
+            )
         results = env.evaluation_result_list or []
-        self._training.log({f"{item[0]}-{item[1]}": item[2] for item in results}, step=env.iteration)
+        self._training.log(
+            {f"{item[0]}-{item[1]}": item[2] for item in results}, step=env.iteration
+        )
         if env.iteration == env.end_iteration - 1:
             self._training.end()

@@ -1,4 +1,5 @@
-"""PyTorch Lightning: ``Trainer(logger=GitexpLogger())``, of the package ``lightning`` or ``pytorch_lightning``.
+"""PyTorch Lightning: ``Trainer(logger=GitexpLogger())``, of the package ``lightning`` or
+``pytorch_lightning``.
 
 Under distributed training rank 0 alone logs.
 """
@@ -20,7 +21,8 @@ from gitexp.integrations.training import Training
 
 
 class GitexpLogger(Logger):
-    """Logs what a LightningModule logs; the options are those of ``gitexp.start_run``, for where no run is going on."""
+    """Logs what a LightningModule logs; the options are those of ``gitexp.start_run``, for where no
+    run is going on."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
@@ -36,19 +38,23 @@ class GitexpLogger(Logger):
         return ""
 
     @rank_zero_only
-    def log_hyperparams(self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(
+        self, params: Mapping[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
         self._begin()
         self._training.log_params(vars(params) if isinstance(params, Namespace) else params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self._begin()
-        values = {name: value for name, value in metrics.items() if name != "epoch"}  # Lightning adds it to each row
+        # Lightning adds it to each row
+        values = {name: value for name, value in metrics.items() if name != "epoch"}
         self._training.log(values, step=step or 0)
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        if status == "success":  # a failed training ends its run with the exception, when Python exits
+        # a failed training ends its run with the exception, when Python exits
+        if status == "success":
             self._training.end()
             self._begun = False
 

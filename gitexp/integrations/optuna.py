@@ -1,7 +1,8 @@
-"""Optuna: ``study.optimize(objective, callbacks=[GitexpCallback()])`` records each trial of a study of your own as an experiment.
+"""Optuna: ``study.optimize(objective, callbacks=[GitexpCallback()])`` records each trial of a study
+of your own as an experiment.
 
-They share the study's name as their group and stand beside the branch. For trials from one frozen snapshot, in parallel, see
-``gitexp sweep``.
+They share the study's name as their group and stand beside the branch. For trials from one frozen
+snapshot, in parallel, see ``gitexp sweep``.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class GitexpCallback:
     def __call__(self, study: Any, trial: Any) -> None:
         """Record one trial; Optuna calls it."""
         final = dict(zip(self._names, trial.values or ()))
-        series = {f"{self._names[0]}.intermediate": [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]}
+        series = {
+            f"{self._names[0]}.intermediate": [
+                trial.intermediate_values[step] for step in sorted(trial.intermediate_values)
+            ]
+        }
         log(
             params=trial.params,
             metrics={**final, **{name: values for name, values in series.items() if values}},

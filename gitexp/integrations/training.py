@@ -1,7 +1,8 @@
-"""The run that a training library's callback logs to: the one that is going on, else one of its own for that training.
+"""The run that a training library's callback logs to: the one that is going on, else one of its own
+for that training.
 
-The callbacks beside this module need nothing but the library itself. They are for those who do not want MLflow, whose
-autologgers (``gitexp.autolog()``) log more.
+The callbacks beside this module need nothing but the library itself. They are for those who do not
+want MLflow, whose autologgers (``gitexp.autolog()``) log more.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Training:
     def begin(self, params: Mapping[str, Any]) -> None:
         """Join the current run, or start one, and log the params.
 
-        A run that an earlier training of the same callback left open, because its library never said that it stopped, is ended.
+        A run that an earlier training of the same callback left open, because its library never
+        said that it stopped, is ended.
         """
         self.end()
         going_on = active.active_run()
@@ -43,11 +45,14 @@ class Training:
             self._run.log_params(params)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
-        """Log the metrics of one step: all that are real numbers, and nothing else of what the library says."""
+        """Log the metrics of one step: all that are real numbers, and nothing else of what the
+        library says."""
         if self._run is None:
             self.begin({})
             assert self._run is not None
-        self._run.log_metrics({name: value for name, value in metrics.items() if _is_number(value)}, step=step)
+        self._run.log_metrics(
+            {name: value for name, value in metrics.items() if _is_number(value)}, step=step
+        )
 
     def end(self) -> None:
         """End the run if it is this training's own; one that somebody else started goes on."""

@@ -1,6 +1,8 @@
-"""XGBoost: ``xgboost.train(..., callbacks=[GitexpCallback()])``, or ``XGBRegressor(callbacks=[GitexpCallback()])``.
+"""XGBoost: ``xgboost.train(..., callbacks=[GitexpCallback()])``, or
+``XGBRegressor(callbacks=[GitexpCallback()])``.
 
-Params are the booster's own, read back from it; metrics are called like in MLflow (``validation_0-rmse``), one point a round.
+Params are the booster's own, read back from it; metrics are called like in MLflow
+(``validation_0-rmse``), one point a round.
 """
 
 from __future__ import annotations
@@ -14,32 +16,47 @@ import xgboost
 from gitexp.integrations.training import Training, short
 
 _TREE = (
-    "learning_rate", "max_depth", "max_leaves", "min_child_weight", "gamma", "subsample", "colsample_bytree", "reg_lambda", "reg_alpha",
+    "learning_rate", "max_depth", "max_leaves", "min_child_weight", "gamma", "subsample",
+    "colsample_bytree", "reg_lambda", "reg_alpha",
     "max_bin", "grow_policy",
 )  # fmt: skip
 
 
 class GitexpCallback(xgboost.callback.TrainingCallback):
-    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on."""
+    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going
+    on."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._training = Training(options)
 
     def before_training(self, model: Any) -> Any:
-        self._training.begin({} if not hasattr(model, "save_config") else _params(json.loads(model.save_config())))
+        self._training.begin(
+            {} if not hasattr(model, "save_config") else _params(json.loads(model.save_config()))
+        )
         return model
 
-    def after_iteration(self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]) -> bool:
-        rows = {f"{data}-{name}": values[-1] for data, metrics in evals_log.items() for name, values in metrics.items()}
-        means = {name: value[0] if isinstance(value, tuple) else value for name, value in rows.items()}  # cv gives (mean, deviation)
+    def after_iteration(
+        self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]
+    ) -> bool:
+        rows = {
+            f"{data}-{name}": values[-1]
+            for data, metrics in evals_log.items()
+            for name, values in metrics.items()
+        }
+        # cv gives (mean, deviation)
+        means = {
+            name: value[0] if isinstance(value, tuple) else value for name, value in rows.items()
+        }
         self._training.log(means, step=epoch)
         return False
 
     def after_training(self, model: Any) -> Any:
         attributes = model.attributes() if hasattr(model, "attributes") else {}
         if "best_iteration" in attributes:
-            self._training.log({name: float(attributes[name]) for name in ("best_iteration", "best_score")}, step=0)
+            self._training.log(
+                {name: float(attributes[name]) for name in ("best_iteration", "best_score")}, step=0
+            )
         self._training.end()
         return model
 

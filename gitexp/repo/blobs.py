@@ -1,4 +1,5 @@
-"""File contents of many commits, read in batches whose size is known beforehand, so that memory stays bounded."""
+"""File contents of many commits, read in batches whose size is known beforehand, so that memory
+stays bounded."""
 
 from __future__ import annotations
 
@@ -12,15 +13,21 @@ LARGEST = 200 * 10**6  # a larger file is not read at all
 
 
 def sizes(repo: Repo, names: Iterable[str]) -> list[tuple[str, int] | None]:
-    """Return hash and size for each name (a hash, ``COMMIT:path``), in order; None for what is not there."""
+    """Return hash and size for each name (a hash, ``COMMIT:path``), in order; None for what is not
+    there."""
     request = b"".join(os.fsencode(name.replace("\n", "?")) + b"\n" for name in names)
-    lines = repo.git("cat-file", "--batch-check=%(objectname) %(objectsize) %(objecttype)", stdin=request).decode("utf-8", "replace")
+    lines = repo.git(
+        "cat-file", "--batch-check=%(objectname) %(objectsize) %(objecttype)", stdin=request
+    ).decode("utf-8", "replace")
     found = (line.rsplit(" ", 2) for line in lines.split("\n")[:-1])
     return [(parts[0], int(parts[1])) if parts[-1] == "blob" else None for parts in found]
 
 
-def contents(repo: Repo, names: Iterable[str], largest: int = LARGEST) -> Iterator[tuple[str, bytes | None]]:
-    """Yield hash and content for each name, in order; no content for what is not there or is larger than ``largest``."""
+def contents(
+    repo: Repo, names: Iterable[str], largest: int = LARGEST
+) -> Iterator[tuple[str, bytes | None]]:
+    """Yield hash and content for each name, in order; no content for what is not there or is larger
+    than ``largest``."""
     batch: list[tuple[str, int] | None] = []
     total = 0
     for item in sizes(repo, names):

@@ -1,8 +1,10 @@
-"""The usual repository, found without git: a folder ``.git`` of one's own, with nothing odd in its configuration.
+"""The usual repository, found without git: a folder ``.git`` of one's own, with nothing odd in its
+configuration.
 
-A warm ``list`` or a completion at TAB asks nothing else of git; the process, and the modules that start one, would be a fifth
-of its time. Whatever is not as ``git init`` and ``git clone`` leave it is git's to judge: linked work trees, submodules, bare
-repositories, extensions, folders of somebody else's, variables that tell git where to look.
+A warm ``list`` or a completion at TAB asks nothing else of git; the process, and the modules that
+start one, would be a fifth of its time. Whatever is not as ``git init`` and ``git clone`` leave it
+is git's to judge: linked work trees, submodules, bare repositories, extensions, folders of somebody
+else's, variables that tell git where to look.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ def find(folder: str | os.PathLike[str]) -> Found | None:
 
 
 def _top(folder: str) -> str | None:
-    """Return the first folder upwards that has a folder ``.git``, as long as the file system is the same."""
+    """Return the first folder upwards that has a folder ``.git``, as long as the file system is the
+    same."""
     device = os.stat(folder).st_dev
     while os.stat(folder).st_dev == device:
         try:
             return folder if stat.S_ISDIR(os.lstat(f"{folder}/.git").st_mode) else None
         except FileNotFoundError:
             above = os.path.dirname(folder)
-            if above == folder or os.path.lexists(f"{folder}/HEAD"):  # the latter: a bare repository, or inside of .git
+            # the latter: a bare repository, or inside of .git
+            if above == folder or os.path.lexists(f"{folder}/HEAD"):
                 return None
             folder = above
     return None
@@ -54,13 +58,19 @@ def _top(folder: str) -> str | None:
 
 def _is_usual(top: str) -> bool:
     git = f"{top}/.git"
-    if {os.stat(top).st_uid, os.stat(git).st_uid} != {os.geteuid()} or os.path.lexists(f"{git}/commondir"):
+    if {os.stat(top).st_uid, os.stat(git).st_uid} != {os.geteuid()} or os.path.lexists(
+        f"{git}/commondir"
+    ):
         return False
     with open(f"{git}/config", "rb") as file:
         config = file.read().lower()
     for line in _USUAL:
         config = config.replace(line, b"")
-    return not any(word in config for word in _ODD) and os.path.isdir(f"{git}/objects") and os.path.isdir(f"{git}/refs")
+    return (
+        not any(word in config for word in _ODD)
+        and os.path.isdir(f"{git}/objects")
+        and os.path.isdir(f"{git}/refs")
+    )
 
 
 def _read(top: str) -> Found | None:

@@ -1,8 +1,10 @@
-"""The one door to DVC: every process of it starts here. Its package is never imported, since that takes a second.
+"""The one door to DVC: every process of it starts here. Its package is never imported, since that
+takes a second.
 
-Content goes into DVC's cache, and between cache and remote, through a project of its own in a temporary folder, which has the
-repository's configuration and just the pointers in question. So no file, ``.gitignore`` or index of the user's is touched,
-and experiments on any commit can be served with one process.
+Content goes into DVC's cache, and between cache and remote, through a project of its own in a
+temporary folder, which has the repository's configuration and just the pointers in question. So no
+file, ``.gitignore`` or index of the user's is touched, and experiments on any commit can be served
+with one process.
 """
 
 from __future__ import annotations
@@ -67,30 +69,38 @@ def keep(repo: Repo, files: Mapping[str, Path]) -> dict[str, bytes]:
             places[path] = place
         for chunk in chunks([str(place) for place in places.values()]):
             run(project, "add", "--no-relink", *chunk)
-        return {f"{path}{SUFFIX}": place.with_name(place.name + SUFFIX).read_bytes() for path, place in places.items()}
+        return {
+            f"{path}{SUFFIX}": place.with_name(place.name + SUFFIX).read_bytes()
+            for path, place in places.items()
+        }
 
 
 def takes(repo: Repo, path: str, size: int, limit: int) -> bool:
     """Whether an artifact is too large for git and can go into DVC's cache.
 
     Raises:
-        UsageError: it is too large, and DVC is not in use here, or keeps it already under a pointer that is not its own.
+        UsageError: it is too large, and DVC is not in use here, or keeps it already under a pointer
+            that is not its own.
     """
     if size <= limit:
         return False
     if not dvc_pointers.in_use(repo.root):
         raise UsageError(
-            f"artifact {path} has {readable(size)}, over the limit of {readable(limit)}; raise max_file_size in the settings, or keep it"
-            " with DVC or Git LFS"
+            f"artifact {path} has {readable(size)}, over the limit of {readable(limit)}; raise"
+            " max_file_size in the settings, or keep it with DVC or Git LFS"
         )
     held = dvc_pointers.holder(dvc_pointers.here(repo), path)
     if held and held.pointer != f"{path}{SUFFIX}":
-        raise UsageError(f"artifact {path} is part of what {held.pointer} tracks, so DVC keeps it: dvc commit {held.path}")
+        raise UsageError(
+            f"artifact {path} is part of what {held.pointer} tracks, so DVC keeps it: dvc commit"
+            f" {held.path}"
+        )
     return True
 
 
 def has_remote(repo: Repo) -> bool:
-    """Whether a default remote for data is set up, as far as the repository's own configuration says."""
+    """Whether a default remote for data is set up, as far as the repository's own configuration
+    says."""
     return any(config.has_option("core", "remote") for config in _configs(repo.root))
 
 
@@ -113,7 +123,8 @@ def fetch(repo: Repo, data: Iterable[Data]) -> int:
 
 
 def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
-    """Bring data from the cache, else from the remote, into a work tree of the repository; returns the paths that are nowhere.
+    """Bring data from the cache, else from the remote, into a work tree of the repository; returns
+    the paths that are nowhere.
 
     Args:
         tree: the user's own, or one beside it.
@@ -124,7 +135,10 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     if not data:
         return ()
     top = tree.resolve()
-    if outside := next((item.path for item in data if not (tree / item.path).parent.resolve().is_relative_to(top)), None):
+    if outside := next(
+        (item.path for item in data if not (tree / item.path).parent.resolve().is_relative_to(top)),
+        None,
+    ):
         raise GitexpError(f"'{outside}' lies behind a link that leaves the repository")
     if tree != repo.root:
         with _faults():
@@ -138,22 +152,37 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
 
 
 def of_experiments(repo: Repo, commits: Iterable[str]) -> tuple[Data, ...]:
-    """Return the data that the commits' pointers name, each content once; none where there is no remote that it could go to."""
+    """Return the data that the commits' pointers name, each content once; none where there is no
+    remote that it could go to."""
     if not dvc_pointers.in_use(repo.root) or not has_remote(repo):
         return ()
-    found = {item.hash: item for commit in commits for item in dvc_pointers.of_commit(repo, commit).values()}
+    found = {
+        item.hash: item
+        for commit in commits
+        for item in dvc_pointers.of_commit(repo, commit).values()
+    }
     return tuple(item for item in found.values() if item.entry.get("push") is not False)
 
 
-# -- DVC as a process ----------------------------------------------------------------------------------------------------
+# -- DVC as a process ------------------------------------------------------------------------------
 
 
 def _started(folder: Path, args: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith("GIT_SSH")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or name.startswith("GIT_SSH")
+    }
     env["DVC_NO_ANALYTICS"] = "1"  # what we start is no use of DVC by the user
     try:
         return subprocess.run(
-            [*_program(), *args], cwd=folder, env=env, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
+            [*_program(), *args],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
         )
     except OSError as error:
         raise GitexpError(f"DVC could not be started: {error.strerror}; try: dvc version") from None
@@ -163,12 +192,15 @@ def _failed(what: str, done: subprocess.CompletedProcess[str]) -> GitexpError:
     said = [line for line in done.stderr.splitlines() if line.strip()]
     first = next((at for at, line in enumerate(said) if line.startswith("ERROR: ")), 0)
     words = " ".join(said[first : first + 2]).removeprefix("ERROR: ")
-    return GitexpError(f"dvc {what} failed: {message.one_line(words) or f'exit code {done.returncode}'}")
+    return GitexpError(
+        f"dvc {what} failed: {message.one_line(words) or f'exit code {done.returncode}'}"
+    )
 
 
 def _program() -> list[str]:
-    """Return what starts DVC: that of this environment, else the one on the PATH. Never ``python -m dvc``, which would take a folder
-    ``dvc`` of the repository for it, nor a program that lies where we stand, which Windows looks at first.
+    """Return what starts DVC: that of this environment, else the one on the PATH. Never ``python -m
+    dvc``, which would take a folder ``dvc`` of the repository for it, nor a program that lies where
+    we stand, which Windows looks at first.
     """
     import sysconfig
 
@@ -184,12 +216,20 @@ def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
     missing: list[Data] = []
     for chunk in chunks([item.path for item in data]):
         done = _started(tree, ("checkout", *chunk))
-        if done.returncode and "missing-files" not in done.stderr and "Checkout failed for" not in done.stderr:
+        if (
+            done.returncode
+            and "missing-files" not in done.stderr
+            and "Checkout failed for" not in done.stderr
+        ):
             raise _failed("checkout", done)
         if done.returncode:
             lines = [line.strip().replace(os.sep, "/") for line in done.stderr.splitlines()]
             asked = [item for item in data if item.path in chunk]
-            failed = [item for item in asked if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)]
+            failed = [
+                item
+                for item in asked
+                if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)
+            ]
             missing += failed or [item for item in asked if not (tree / item.path).exists()]
     return missing
 
@@ -201,7 +241,8 @@ def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
     with _faults(), _project(repo) as project:
         for number, item in enumerate(wanted.values()):
             entry = {**item.entry, "path": f"d{number}"}
-            (project / f"d{number}{SUFFIX}").write_text(json.dumps({"outs": [entry]}))  # JSON is YAML
+            # JSON is YAML
+            (project / f"d{number}{SUFFIX}").write_text(json.dumps({"outs": [entry]}))
         done = _started(project, (how,))
     if done.returncode:
         raise _failed(how, done)
@@ -214,7 +255,9 @@ def _faults() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GitexpError(f"data could not be moved: {error.strerror or error}; check permissions and disk space") from None
+        raise GitexpError(
+            f"data could not be moved: {error.strerror or error}; check permissions and disk space"
+        ) from None
 
 
 @contextmanager
@@ -222,23 +265,36 @@ def _project(repo: Repo) -> Iterator[Path]:
     """Yield a DVC project outside of git that shares the repository's cache and remotes."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="dvc-", dir=repo.make_state_dir(), ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="dvc-", dir=repo.make_state_dir(), ignore_cleanup_errors=True
+    ) as name:
         project = Path(name)
         (project / FOLDER).mkdir()
-        settled = {"core": {"no_scm": "True", "check_update": "False"}, "cache": {"type": "reflink,copy"}}
+        settled = {
+            "core": {"no_scm": "True", "check_update": "False"},
+            "cache": {"type": "reflink,copy"},
+        }
         _write_config(repo, project, {**settled, **_logins(repo)})
         yield project
 
 
 def _logins(repo: Repo) -> dict[str, dict[str, str]]:
-    """Return what to log in with for remotes on a host whose credentials git asks gitexp for (``gitexp remote dagshub``).
+    """Return what to log in with for remotes on a host whose credentials git asks gitexp for
+    (``gitexp remote dagshub``).
 
-    DVC itself cannot ask. It finds them in the temporary project's configuration, which only its owner can read and which is
-    gone with the project. Remotes that say themselves how to log in are left alone.
+    DVC itself cannot ask. It finds them in the temporary project's configuration, which only its
+    owner can read and which is gone with the project. Remotes that say themselves how to log in are
+    left alone.
     """
-    lines = repo.git("config", "--null", "--get-regexp", r"^credential\..*\.helper$", ok=(0, 1)).decode("utf-8", "replace").split("\0")
+    lines = (
+        repo.git("config", "--null", "--get-regexp", r"^credential\..*\.helper$", ok=(0, 1))
+        .decode("utf-8", "replace")
+        .split("\0")
+    )
     hosts = {
-        key[len("credential.") : -len(".helper")] for key, _, value in (line.partition("\n") for line in lines) if _OUR_HELPER in value
+        key[len("credential.") : -len(".helper")]
+        for key, _, value in (line.partition("\n") for line in lines)
+        if _OUR_HELPER in value
     }
     known: dict[str, dict[str, str]] = {}
     for config in _configs(repo.root) if hosts else ():
@@ -249,26 +305,44 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
         host = "/".join(values.get("url", "").strip("\"'").split("/")[:3])
         if host in hosts and not {"auth", "user", "password", "ask_password"} & {*values}:
             nobody = {"GIT_ASKPASS": "", "SSH_ASKPASS": ""}
-            answer = repo.git("credential", "fill", stdin=f"url={host}\n\n".encode(), env=nobody, ok=(0, 128)).decode("utf-8", "replace")
+            answer = repo.git(
+                "credential", "fill", stdin=f"url={host}\n\n".encode(), env=nobody, ok=(0, 128)
+            ).decode("utf-8", "replace")
             found = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
-            if "password" in found and not set(found["username"] + found["password"]) & set("\"'#,"):
-                logins[section] = {"auth": "basic", "user": found["username"], "password": found["password"]}
+            if "password" in found and not set(found["username"] + found["password"]) & set(
+                "\"'#,"
+            ):
+                logins[section] = {
+                    "auth": "basic",
+                    "user": found["username"],
+                    "password": found["password"],
+                }
     return logins
 
 
 def _adapt(repo: Repo, tree: Path) -> None:
-    """Have a work tree beside the user's share the cache and the local configuration, in a file that git ignores."""
+    """Have a work tree beside the user's share the cache and the local configuration, in a file
+    that git ignores."""
     if not dvc_pointers.in_use(repo.root):
         return
-    own = any(config.has_option("cache", "dir") for config in _configs(tree))  # of that commit: relative, or somebody's idea
-    _write_config(repo, tree, {"cache": {"dir": run(repo.root, "cache", "dir").strip()}} if own else {}, "config.local")
+    # of that commit: relative, or somebody's idea
+    own = any(config.has_option("cache", "dir") for config in _configs(tree))
+    _write_config(
+        repo,
+        tree,
+        {"cache": {"dir": run(repo.root, "cache", "dir").strip()}} if own else {},
+        "config.local",
+    )
 
 
-def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], name: str = "config") -> None:
-    """Write the repository's configuration for a project elsewhere: relative paths made whole, and ``more`` over it.
+def _write_config(
+    repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], name: str = "config"
+) -> None:
+    """Write the repository's configuration for a project elsewhere: relative paths made whole, and
+    ``more`` over it.
 
-    Where the repository says nothing of the cache, the user's or the machine's configuration may. So its usual place leads to
-    the repository's own by a link, and no process has to be asked.
+    Where the repository says nothing of the cache, the user's or the machine's configuration may.
+    So its usual place leads to the repository's own by a link, and no process has to be asked.
     """
     config = _parser()
     for known in _configs(repo.root):
@@ -276,14 +350,22 @@ def _write_config(repo: Repo, top: Path, more: Mapping[str, Mapping[str, str]], 
     for section in config.sections():
         for key in ("url", "dir"):
             value = config[section].get(key, "").strip("\"'")
-            if value and "://" not in value and not os.path.isabs(value) and not value.startswith("~"):
+            if (
+                value
+                and "://" not in value
+                and not os.path.isabs(value)
+                and not value.startswith("~")
+            ):
                 config[section][key] = os.path.normpath(repo.root / FOLDER / value)
     cache = top / FOLDER / "cache"
     if not config.has_option("cache", "dir") and not os.path.lexists(cache):
         try:
             cache.symlink_to(repo.root / FOLDER / "cache", target_is_directory=True)
         except OSError:  # Windows without the right to
-            more = {**more, "cache": {**more.get("cache", {}), "dir": run(repo.root, "cache", "dir").strip()}}
+            more = {
+                **more,
+                "cache": {**more.get("cache", {}), "dir": run(repo.root, "cache", "dir").strip()},
+            }
     (repo.root / FOLDER / "cache").mkdir(exist_ok=True)
     config.read_dict(more)
     place = top / FOLDER / name

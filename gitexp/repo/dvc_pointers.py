@@ -1,8 +1,10 @@
-"""Data that DVC tracks, as git sees it: pointers, which say the hash and size of what lies in DVC's cache.
+"""Data that DVC tracks, as git sees it: pointers, which say the hash and size of what lies in DVC's
+cache.
 
-A pointer is an entry of a ``.dvc`` file or of ``dvc.lock``. Both are YAML, which is read here directly: starting DVC takes a
-second, and reading an experiment must run nothing. They come from repositories that nobody vouches for, so the guarded loader
-of ``params`` reads them, a damaged file counts as none, and a path that leaves the repository is no data.
+A pointer is an entry of a ``.dvc`` file or of ``dvc.lock``. Both are YAML, which is read here
+directly: starting DVC takes a second, and reading an experiment must run nothing. They come from
+repositories that nobody vouches for, so the guarded loader of ``params`` reads them, a damaged file
+counts as none, and a path that leaves the repository is no data.
 """
 
 from __future__ import annotations
@@ -22,8 +24,11 @@ from gitexp.repo import Repo
 
 FOLDER, SUFFIX, LOCK = ".dvc", ".dvc", "dvc.lock"
 _HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-_USUAL = re.compile(  # a .dvc file as `dvc add` writes it, with nothing that YAML would read as other than text: ten times as fast
-    rb"outs:\n- md5: ([0-9a-f]*[a-df][0-9a-f]*(?:\.dir)?)\n  size: (\d{1,15})\n(?:  nfiles: (\d{1,15})\n)?"
+# a .dvc file as `dvc add` writes it, with nothing that YAML would read as other than text: ten
+# times as fast
+_USUAL = re.compile(
+    rb"outs:\n- md5: ([0-9a-f]*[a-df][0-9a-f]*(?:\.dir)?)\n  size: (\d{1,15})\n(?:  nfiles:"
+    rb" (\d{1,15})\n)?"
     rb"  hash: md5\n  path: (?!(?i:true|false|null)\n)([A-Za-z_][\w.-]*)\n"
 )
 _MOST = 100
@@ -60,7 +65,11 @@ class Data:
     @property
     def target(self) -> str:
         """What DVC's commands call the pointer."""
-        return self.pointer if self.stage is None else f"{self.pointer.removesuffix(LOCK)}dvc.yaml:{self.stage}"
+        return (
+            self.pointer
+            if self.stage is None
+            else f"{self.pointer.removesuffix(LOCK)}dvc.yaml:{self.stage}"
+        )
 
     @property
     def oid(self) -> str:
@@ -77,7 +86,8 @@ class DataChange:
         a, b: hashes, None where a side has none.
         size_a, size_b: bytes, None where unknown.
         files_a, files_b: how many files a folder has, None for a file.
-        added, removed, changed: files of a folder; None where the cache here does not hold both listings.
+        added, removed, changed: files of a folder; None where the cache here does not hold both
+            listings.
     """
 
     path: str
@@ -105,10 +115,13 @@ def is_pointer(path: str) -> bool:
 
 
 def here(repo: Repo) -> dict[str, Data]:
-    """Return what the pointers in the work tree say, ``{path: data}``; those that git ignores do not count."""
+    """Return what the pointers in the work tree say, ``{path: data}``; those that git ignores do
+    not count."""
     if not in_use(repo.root):
         return {}
-    listed = repo.git("ls-files", "-z", "-c", "-o", "--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}")
+    listed = repo.git(
+        "ls-files", "-z", "-c", "-o", "--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}"
+    )
     paths = sorted({os.fsdecode(path) for path in listed.split(b"\0") if path})
     return _all((path, _read(repo.root / path)) for path in paths if is_pointer(path))
 
@@ -122,14 +135,20 @@ def of_commit(repo: Repo, commit: str) -> dict[str, Data]:
 
 
 def of_experiment(repo: Repo, experiment: Experiment) -> dict[str, Data]:
-    """Return what an experiment's pointers say. Its tree is only looked through where there may be some."""
+    """Return what an experiment's pointers say. Its tree is only looked through where there may be
+    some."""
     artifacts = experiment.extra.get("artifacts")
     pointed = isinstance(artifacts, list) and any(str(path).endswith(SUFFIX) for path in artifacts)
-    return of_commit(repo, experiment.id) if pointed or "data" in experiment.extra or in_use(repo.root) else {}
+    return (
+        of_commit(repo, experiment.id)
+        if pointed or "data" in experiment.extra or in_use(repo.root)
+        else {}
+    )
 
 
 def summary(data: Mapping[str, Data]) -> dict[str, str]:
-    """Return ``{path: hash}`` for an experiment's summary; of very many, one hash over all, since the pointers are in the tree."""
+    """Return ``{path: hash}`` for an experiment's summary; of very many, one hash over all, since
+    the pointers are in the tree."""
     if len(data) <= _MOST:
         return {path: item.hash for path, item in sorted(data.items())}
     import hashlib
@@ -141,11 +160,15 @@ def summary(data: Mapping[str, Data]) -> dict[str, str]:
 def holder(data: Mapping[str, Data], path: str) -> Data | None:
     """Return what tracks a path: the data itself, or a folder that it lies in."""
     parts = path.split("/")
-    return next((data[above] for at in range(len(parts), 0, -1) if (above := "/".join(parts[:at])) in data), None)
+    return next(
+        (data[above] for at in range(len(parts), 0, -1) if (above := "/".join(parts[:at])) in data),
+        None,
+    )
 
 
 def changes(repo: Repo, a: Mapping[str, Data], b: Mapping[str, Data]) -> Iterator[DataChange]:
-    """Yield what differs; for folders with their files, where DVC's cache here holds both listings."""
+    """Yield what differs; for folders with their files, where DVC's cache here holds both
+    listings."""
     for path in sorted({*a, *b}):
         old, new = a.get(path), b.get(path)
         if old and new and old.hash == new.hash:
@@ -166,17 +189,30 @@ def changes(repo: Repo, a: Mapping[str, Data], b: Mapping[str, Data]) -> Iterato
         )
 
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def _all(files: Iterable[tuple[str, bytes | None]]) -> dict[str, Data]:
-    return {item.path: item for pointer, text in files if text is not None for item in _parsed(pointer, text)}
+    return {
+        item.path: item
+        for pointer, text in files
+        if text is not None
+        for item in _parsed(pointer, text)
+    }
 
 
 def _parsed(pointer: str, text: bytes) -> Iterator[Data]:
     if usual := _USUAL.fullmatch(text):
-        oid, size, files, path = (None if part is None else part.decode() for part in usual.groups())
-        entry = {"md5": oid, "size": int(size or 0), **({"nfiles": int(files)} if files else {}), "hash": "md5", "path": path}
+        oid, size, files, path = (
+            None if part is None else part.decode() for part in usual.groups()
+        )
+        entry = {
+            "md5": oid,
+            "size": int(size or 0),
+            **({"nfiles": int(files)} if files else {}),
+            "hash": "md5",
+            "path": path,
+        }
         stages: Mapping[str | None, Any] = {None: {"outs": [entry]}}
     else:
         stages = _stages(pointer, text)
@@ -201,14 +237,33 @@ def _stages(pointer: str, text: bytes) -> Mapping[str | None, Any]:
 
 
 def _data(pointer: str, stage: str | None, below: str, entry: Any) -> Data | None:
-    """Return the data of one entry; None where it is none that DVC keeps: no hash yet, or a small file that git holds."""
-    if not isinstance(entry, dict) or entry.get("cache") is False or not _HASH.fullmatch(str(entry.get("md5", ""))):
+    """Return the data of one entry; None where it is none that DVC keeps: no hash yet, or a small
+    file that git holds."""
+    if (
+        not isinstance(entry, dict)
+        or entry.get("cache") is False
+        or not _HASH.fullmatch(str(entry.get("md5", "")))
+    ):
         return None
     said = str(entry.get("path", ""))
     path = os.path.normpath(PurePosixPath(pointer).parent / below / said).replace(os.sep, "/")
-    if not said or said[1:2] == ":" or path.startswith(("/", "../", ".git/")) or path in (".", "..") or not path.isprintable():
+    if (
+        not said
+        or said[1:2] == ":"
+        or path.startswith(("/", "../", ".git/"))
+        or path in (".", "..")
+        or not path.isprintable()
+    ):
         return None
-    return Data(path, f"md5:{entry['md5']}", _whole(entry.get("size")), _whole(entry.get("nfiles")), pointer, stage, entry)
+    return Data(
+        path,
+        f"md5:{entry['md5']}",
+        _whole(entry.get("size")),
+        _whole(entry.get("nfiles")),
+        pointer,
+        stage,
+        entry,
+    )
 
 
 def _whole(value: Any) -> int | None:
@@ -222,7 +277,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-# -- DVC's cache, as far as it can be read without DVC ---------------------------------------------------------------------
+# -- DVC's cache, as far as it can be read without DVC ---------------------------------------------
 
 
 def _files_between(
@@ -235,14 +290,20 @@ def _files_between(
         return None, None, None
     both = before.keys() & after.keys()
     changed = tuple(sorted(path for path in both if before[path] != after[path]))
-    return tuple(sorted(after.keys() - before.keys())), tuple(sorted(before.keys() - after.keys())), changed
+    return (
+        tuple(sorted(after.keys() - before.keys())),
+        tuple(sorted(before.keys() - after.keys())),
+        changed,
+    )
 
 
 def _listing(repo: Repo, folder: Data) -> dict[str, str] | None:
-    """Return ``{file: hash}`` of a folder from its listing in the cache, None where that is not there."""
+    """Return ``{file: hash}`` of a folder from its listing in the cache, None where that is not
+    there."""
     head, rest = folder.oid[:2], folder.oid[2:]
     for cache in _caches(repo):
-        for place in (cache / "files" / "md5" / head / rest, cache / head / rest):  # since DVC 3, and before
+        # since DVC 3, and before
+        for place in (cache / "files" / "md5" / head / rest, cache / head / rest):
             try:
                 if place.stat().st_size > _LISTING_BYTES:
                     return None
@@ -254,12 +315,15 @@ def _listing(repo: Repo, folder: Data) -> dict[str, str] | None:
 
 
 def _caches(repo: Repo) -> Iterator[Path]:
-    """Yield where the cache may lie: as configured, else in its usual place, in a linked work tree that of the main one."""
+    """Yield where the cache may lie: as configured, else in its usual place, in a linked work tree
+    that of the main one."""
     tops = dict.fromkeys((repo.root, repo.common_dir.parent))
     for top in tops:
         for name in ("config.local", "config"):
             text = (_read(top / FOLDER / name) or b"").decode("utf-8", "replace")
-            if match := re.search(r"^\[cache\]\s*$(?:\n(?!\s*\[).*)*?\n\s*dir\s*=\s*(.+)$", text, re.MULTILINE):
+            if match := re.search(
+                r"^\[cache\]\s*$(?:\n(?!\s*\[).*)*?\n\s*dir\s*=\s*(.+)$", text, re.MULTILINE
+            ):
                 yield top / FOLDER / match[1].strip().strip("\"'")
     for top in tops:
         yield top / FOLDER / "cache"

@@ -1,8 +1,9 @@
 """Whether data is what its pointer says, and having it so before it is recorded.
 
-DVC is asked only where something may have moved. What a file or folder looked like (sizes and times) when DVC last said that
-all is well, or not, is kept in ``.git/gitexp/data.json``; while that holds, nothing is started. A recording never fails for the sake of
-data: what could not be found out, or was not wanted, is said and recorded.
+DVC is asked only where something may have moved. What a file or folder looked like (sizes and
+times) when DVC last said that all is well, or not, is kept in ``.git/gitexp/data.json``; while that
+holds, nothing is started. A recording never fails for the sake of data: what could not be found
+out, or was not wanted, is said and recorded.
 """
 
 from __future__ import annotations
@@ -25,20 +26,23 @@ from gitexp.repo.dvc_pointers import Data
 
 _STATE = "data.json"
 _ANSWER = "dvc_commit"  # holds yes or no: what the user said when asked
-_FRESH = 0.1  # seconds: a file written so recently may be written again without a visible change of its times
+# seconds: a file written so recently may be written again without a visible change of its times
+_FRESH = 0.1
 _STAGE = "DVC_STAGE"  # set for what `dvc repro` runs, which DVC itself takes note of when it ends
 
 
 @dataclass(frozen=True)
 class Stale:
-    """Data that is not what its pointer says, and ``target``, the file or stage that ``dvc commit`` takes."""
+    """Data that is not what its pointer says, and ``target``, the file or stage that ``dvc commit``
+    takes."""
 
     path: str
     target: str
 
 
 class Talk(NamedTuple):
-    """How to talk with the user: ``ask`` is None where nobody can answer. The answer holds for this clone."""
+    """How to talk with the user: ``ask`` is None where nobody can answer. The answer holds for this
+    clone."""
 
     ask: Callable[[Sequence[Stale]], bool] | None
     say: Callable[[str], None]
@@ -49,7 +53,8 @@ class Settled:
     """What is known of the data when a snapshot is about to be taken.
 
     Attributes:
-        conditions: for the experiment: ``data``, the hashes, and ``data_stale``, the paths for which they are not true.
+        conditions: for the experiment: ``data``, the hashes, and ``data_stale``, the paths for
+            which they are not true.
         told: what the user should know, None where all is well.
     """
 
@@ -58,7 +63,8 @@ class Settled:
 
 
 def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
-    """Have the pointers in the work tree say what the data is, as far as the user allows that; nothing is raised.
+    """Have the pointers in the work tree say what the data is, as far as the user allows that;
+    nothing is raised.
 
     Args:
         talk: with the user, where nobody has said yet whether ``dvc commit`` may be run.
@@ -81,10 +87,15 @@ def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
             found, data = (), dvc_pointers.here(repo)
         elif found and allowed is None:
             names = listed(item.path for item in found)
-            told = f"{names} changed since the last dvc commit, so the older data is recorded; to have it committed: dvc_commit = true"
+            told = (
+                f"{names} changed since the last dvc commit, so the older data is recorded; to have"
+                " it committed: dvc_commit = true"
+            )
     except (GitexpError, OSError) as error:
         what = (
-            f"{listed(item.path for item in found)} changed since the last dvc commit" if found else "whether its data changed is not known"
+            f"{listed(item.path for item in found)} changed since the last dvc commit"
+            if found
+            else "whether its data changed is not known"
         )
         told = f"{error}; {what}"
     apart = sorted({item.path for item in found})
@@ -92,7 +103,8 @@ def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
 
 
 def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ...]:
-    """Return the data in the work tree that is not what its pointer says. What is not there does not count.
+    """Return the data in the work tree that is not what its pointer says. What is not there does
+    not count.
 
     Raises:
         MissingExtraError: DVC is needed to tell, and is not installed.
@@ -104,31 +116,51 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
     now = time.time()
     known = _known(repo)
     looks = {path: look for path in data if (look := _look(repo.root / path))}
-    judged = {path: known[path][2] for path, look in looks.items() if path in known and known[path][:2] == [data[path].hash, look[0]]}
+    judged = {
+        path: known[path][2]
+        for path, look in looks.items()
+        if path in known and known[path][:2] == [data[path].hash, look[0]]
+    }
     if len(judged) == len(looks):
-        return tuple(Stale(path, data[path].target) for path, is_stale in judged.items() if is_stale)
+        return tuple(
+            Stale(path, data[path].target) for path, is_stale in judged.items() if is_stale
+        )
     found = tuple(_modified(repo, data))
     changed = {item.path for item in found}
     old = {path: look for path, look in looks.items() if look[1] < now - _FRESH}
-    _remember(repo, {path: [data[path].hash, look[0], path in changed] for path, look in old.items()})
+    _remember(
+        repo, {path: [data[path].hash, look[0], path in changed] for path, look in old.items()}
+    )
     return found
 
 
 def suspects(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
-    """Return the data that is known to be stale, or was right once and looks different now; DVC is not asked."""
+    """Return the data that is known to be stale, or was right once and looks different now; DVC is
+    not asked."""
     known = _known(repo) if data else {}
-    looks = {path: _look(repo.root / path) for path, item in data.items() if path in known and known[path][0] == item.hash}
-    return tuple(sorted(path for path, look in looks.items() if look and [look[0], False] != known[path][1:]))
+    looks = {
+        path: _look(repo.root / path)
+        for path, item in data.items()
+        if path in known and known[path][0] == item.hash
+    }
+    return tuple(
+        sorted(path for path, look in looks.items() if look and [look[0], False] != known[path][1:])
+    )
 
 
 def apart(repo: Repo, data: Mapping[str, Data]) -> tuple[str, ...]:
     """Return the data that is known to be what another pointer said; DVC is not asked."""
     known = _known(repo) if data else {}
-    return tuple(path for path, item in data.items() if path in known and known[path][0] != item.hash and (repo.root / path).exists())
+    return tuple(
+        path
+        for path, item in data.items()
+        if path in known and known[path][0] != item.hash and (repo.root / path).exists()
+    )
 
 
 def commit(repo: Repo, found: Iterable[Stale]) -> None:
-    """Take changed data into the cache and bring its pointers up to date; the data itself stays as it is.
+    """Take changed data into the cache and bring its pointers up to date; the data itself stays as
+    it is.
 
     Raises:
         GitexpError: DVC failed.
@@ -139,15 +171,28 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
     for targets in dvc.chunks(sorted({item.target for item in items})):
         dvc.run(repo.root, "commit", "--force", "--no-relink", *targets)
     data = dvc_pointers.here(repo)
-    known = {path: [data[path].hash, look, False] for path, (look, at) in looks.items() if path in data and at < now - _FRESH}
+    known = {
+        path: [data[path].hash, look, False]
+        for path, (look, at) in looks.items()
+        if path in data and at < now - _FRESH
+    }
     _remember(repo, known)
 
 
 def seen(repo: Repo, data: Iterable[Data]) -> None:
     """Note that data in the work tree is what its pointers say: DVC has just written it."""
     now = time.time()
-    looks = {item.path: (item.hash, look) for item in data if (look := _look(repo.root / item.path))}
-    _remember(repo, {path: [said, look[0], False] for path, (said, look) in looks.items() if look[1] < now - _FRESH})
+    looks = {
+        item.path: (item.hash, look) for item in data if (look := _look(repo.root / item.path))
+    }
+    _remember(
+        repo,
+        {
+            path: [said, look[0], False]
+            for path, (said, look) in looks.items()
+            if look[1] < now - _FRESH
+        },
+    )
 
 
 def _answer(repo: Repo) -> bool | None:
@@ -158,20 +203,27 @@ def _answer(repo: Repo) -> bool | None:
 
 
 def _modified(repo: Repo, data: Mapping[str, Data]) -> Iterator[Stale]:
-    """Yield what DVC calls modified. Not through ``dvc status``, which does not look at a file whose old content is in no cache."""
+    """Yield what DVC calls modified. Not through ``dvc status``, which does not look at a file
+    whose old content is in no cache."""
     try:
         said = json.loads(dvc.run(repo.root, "data", "status", "--json") or "{}")
-        modified = {os.path.normpath(path).replace(os.sep, "/") for path in said.get("uncommitted", {}).get("modified", ())}
+        modified = {
+            os.path.normpath(path).replace(os.sep, "/")
+            for path in said.get("uncommitted", {}).get("modified", ())
+        }
     except (ValueError, AttributeError):
-        raise GitexpError("dvc data status gave no JSON; gitexp needs DVC 3 or newer: pip install --upgrade dvc") from None
+        raise GitexpError(
+            "dvc data status gave no JSON; gitexp needs DVC 3 or newer: pip install --upgrade dvc"
+        ) from None
     yield from (Stale(path, item.target) for path, item in data.items() if path in modified)
 
 
-# -- what data looked like when it was last known to be right --------------------------------------------------------------
+# -- what data looked like when it was last known to be right --------------------------------------
 
 
 def _look(path: Path) -> tuple[str, float] | None:
-    """Return what changes whenever a file, or one of a folder's, is written; and the newest time of them. None: not there."""
+    """Return what changes whenever a file, or one of a folder's, is written; and the newest time of
+    them. None: not there."""
     try:
         if not path.is_dir():
             status = path.stat()
@@ -184,11 +236,16 @@ def _look(path: Path) -> tuple[str, float] | None:
                         todo.append(entry.path)
                         continue
                     status = entry.stat()
-                    lines.append(f"{entry.path} {status.st_mtime_ns} {status.st_size} {status.st_ino}")
+                    lines.append(
+                        f"{entry.path} {status.st_mtime_ns} {status.st_size} {status.st_ino}"
+                    )
                     newest = max(newest, status.st_mtime)
     except OSError:
         return None
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest(), newest
+    return (
+        hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest(),
+        newest,
+    )
 
 
 def _known(repo: Repo) -> dict[str, Any]:
@@ -198,11 +255,14 @@ def _known(repo: Repo) -> dict[str, Any]:
         return {}
     if not isinstance(known, dict):
         return {}
-    return {path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 3}
+    return {
+        path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 3
+    }
 
 
 def _remember(repo: Repo, entries: Mapping[str, Any]) -> None:
-    """Keep what was seen; a work tree has its own, and a lost update costs no more than one question to DVC."""
+    """Keep what was seen; a work tree has its own, and a lost update costs no more than one
+    question to DVC."""
     folder = repo.make_state_dir()
     try:
         whole = json.loads((folder / _STATE).read_bytes())

@@ -33,33 +33,43 @@ class Objects(Git):
     """Reads and writes the objects of a repository."""
 
     def objects(self, names: Iterable[str]) -> Iterator[Object | None]:
-        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. One process, in order."""
+        """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. One
+        process, in order."""
         todo = [os.fsencode(name) + b"\n" for name in names]
         if len(todo) <= _FEW:
             if todo:
-                yield from _parsed_batch(io.BytesIO(self.git("cat-file", "--batch", stdin=b"".join(todo))), len(todo))
+                yield from _parsed_batch(
+                    io.BytesIO(self.git("cat-file", "--batch", stdin=b"".join(todo))), len(todo)
+                )
             return
         import tempfile
 
-        with tempfile.TemporaryFile() as request:  # not a pipe, which two sides that both write can fill for good
+        # not a pipe, which two sides that both write can fill for good
+        with tempfile.TemporaryFile() as request:
             request.writelines(todo)
             request.seek(0)
-            with self.stream("cat-file", "--batch", "--buffer", stdin=request) as output:  # git reads on while we work on what came
+            # git reads on while we work on what came
+            with self.stream("cat-file", "--batch", "--buffer", stdin=request) as output:
                 yield from _parsed_batch(output, len(todo))
 
     def tree(self, oid: str) -> bytes:
-        """Return a raw tree object: one that was written a moment ago lies in a file of its own, and takes no process.
+        """Return a raw tree object: one that was written a moment ago lies in a file of its own,
+        and takes no process.
 
         Raises:
             GitError: it is not there.
         """
         found = self.loose(oid) or next(self.objects([oid]))
         if found is None or found.kind != "tree":
-            raise GitError(f"the tree {oid[:10]} is missing; to look for damage: git fsck", stderr=f"missing {oid}")
+            raise GitError(
+                f"the tree {oid[:10]} is missing; to look for damage: git fsck",
+                stderr=f"missing {oid}",
+            )
         return found.data
 
     def loose(self, oid: str) -> Object | None:
-        """Return an object that lies in a file of its own; None for one that is packed, or not there."""
+        """Return an object that lies in a file of its own; None for one that is packed, or not
+        there."""
         import zlib
 
         with suppress(OSError, zlib.error):
@@ -76,14 +86,18 @@ class Objects(Git):
         """
         found = next(self.objects([f"{commit}:{path}"])) if "\n" not in path else None
         if found is None or found.kind != "blob":
-            raise NotFoundError(f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r --name-only {commit[:10]}")
+            raise NotFoundError(
+                f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r"
+                f" --name-only {commit[:10]}"
+            )
         return found.data
 
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.
 
-        Small ones are written as git writes a loose object (gitformat-loose, Documentation/gitrepository-layout), without a
-        process: a run's start and end would take twice as long. A shared repository has permissions of its own, left to git.
+        Small ones are written as git writes a loose object (gitformat-loose,
+        Documentation/gitrepository-layout), without a process: a run's start and end would take
+        twice as long. A shared repository has permissions of its own, left to git.
         """
         if len(data) > _SMALL or not self._private_store:
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
@@ -96,7 +110,9 @@ class Objects(Git):
         if not os.path.exists(target):
             part = f"{folder}/tmp_obj_{oid[:12]}_{os.getpid()}_{threading.get_ident()}"
             try:
-                with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)) as file:
+                with open(
+                    part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)
+                ) as file:
                     file.write(_packed(whole))
                 try:
                     os.replace(part, target)
@@ -106,7 +122,10 @@ class Objects(Git):
             except OSError as error:
                 with suppress(OSError):
                     os.unlink(part)
-                raise GitError(f"git's objects cannot be written: {error.strerror}; check permissions and disk space") from None
+                raise GitError(
+                    f"git's objects cannot be written: {error.strerror}; check permissions and disk"
+                    " space"
+                ) from None
         return oid
 
     def write_file(self, path: Path) -> str:
@@ -124,7 +143,8 @@ class Objects(Git):
 
 
 def _packed(data: bytes) -> bytes:
-    """Return data as zlib packs it, with a small memory: to get a large one takes longer than packing some hundred bytes."""
+    """Return data as zlib packs it, with a small memory: to get a large one takes longer than
+    packing some hundred bytes."""
     import zlib
 
     packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, 4)
@@ -135,7 +155,9 @@ def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
     for _ in range(count):
         header = output.readline()
         if not header:
-            raise GitError("git stopped in the midst of reading objects; to look for damage: git fsck")
+            raise GitError(
+                "git stopped in the midst of reading objects; to look for damage: git fsck"
+            )
         if header.endswith((b" missing\n", b" ambiguous\n")) or header.count(b" ") != 2:
             yield None
             continue

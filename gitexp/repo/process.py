@@ -1,11 +1,12 @@
 """Processes of git: every one of gitexp starts here.
 
-Calls take an argument list, never a shell, and give bytes. Foreign ``GIT_*`` variables are dropped (a hook sets
-GIT_DIR and GIT_INDEX_FILE, and would have us write into the wrong repository), and so are the repository's own hooks,
-fsmonitor and automatic gc, which are programs that somebody else may have put there. For the same reason only the few
-commands in ``_FETCHING`` may talk to a remote: any other that misses an object in a partial clone would start what
-``.git/config`` names as the remote's program. Identity and the user's own configuration stay. ``subprocess`` is imported
-with the first process: a warm ``list`` starts none.
+Calls take an argument list, never a shell, and give bytes. Foreign ``GIT_*`` variables are dropped
+(a hook sets GIT_DIR and GIT_INDEX_FILE, and would have us write into the wrong repository), and so
+are the repository's own hooks, fsmonitor and automatic gc, which are programs that somebody else
+may have put there. For the same reason only the few commands in ``_FETCHING`` may talk to a remote:
+any other that misses an object in a partial clone would start what ``.git/config`` names as the
+remote's program. Identity and the user's own configuration stay. ``subprocess`` is imported with
+the first process: a warm ``list`` starts none.
 """
 
 from __future__ import annotations
@@ -42,9 +43,13 @@ _OPTIONS = (
     "-c",
     "protocol.ext.allow=never",
 )
-Progress = Callable[[str, int, int], None]  # of a remote: the stage, how much is done, of how much (0 where nobody knows)
-_FETCHING = frozenset(("fetch", "push", "pull", "ls-remote", "clone", "checkout", "restore", "worktree", "stash"))
-_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}  # git before 2.39.4 knows the second only
+# of a remote: the stage, how much is done, of how much (0 where nobody knows)
+Progress = Callable[[str, int, int], None]
+_FETCHING = frozenset(
+    ("fetch", "push", "pull", "ls-remote", "clone", "checkout", "restore", "worktree", "stash")
+)
+# git before 2.39.4 knows the second only
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 
 
 class Git:
@@ -83,7 +88,13 @@ class Git:
             raise explained(os.fsdecode(done.stderr), done.returncode)
         return done.stdout
 
-    def line(self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None, ok: Sequence[int] = (0,)) -> str:
+    def line(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Sequence[int] = (0,),
+    ) -> str:
         """Run git and return the one line that it prints, without its end."""
         return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok)).rstrip("\n")
 
@@ -102,7 +113,9 @@ class Git:
         import subprocess
 
         source = stdin or subprocess.DEVNULL
-        with _started([*self._options, *args], self.root, stdin=source, stderr=subprocess.DEVNULL) as process:
+        with _started(
+            [*self._options, *args], self.root, stdin=source, stderr=subprocess.DEVNULL
+        ) as process:
             assert process.stdout is not None
             try:
                 yield process.stdout
@@ -111,9 +124,14 @@ class Git:
 
     @contextmanager
     def beside(
-        self, *args: str, stdin: bytes = b"", env: Mapping[str, str] | None = None, pass_fds: Sequence[int] = ()
+        self,
+        *args: str,
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
     ) -> Iterator[Callable[[], bytes]]:
-        """Run git while something else is done. What this yields waits for the end and returns what was printed, as ``git`` does."""
+        """Run git while something else is done. What this yields waits for the end and returns what
+        was printed, as ``git`` does."""
         with _started([*self._options, *args], self.root, env, pass_fds) as process:
             assert process.stdin is not None
             with suppress(BrokenPipeError), process.stdin:
@@ -129,13 +147,18 @@ class Git:
             yield finished
 
     @contextmanager
-    def conversation(self, *args: str, pass_fds: Sequence[int] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    def conversation(
+        self, *args: str, pass_fds: Sequence[int] = ()
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Run git and yield its process, to be written to and read from by turns."""
         with _started([*self._options, *args], self.root, None, pass_fds) as process:
             yield process
 
-    def exchange(self, *args: str, progress: Progress | None = None, hooks: bool = False) -> subprocess.CompletedProcess[str]:
-        """Run a git command that talks with a remote, and return how it went; its stderr is told to ``progress`` as it comes.
+    def exchange(
+        self, *args: str, progress: Progress | None = None, hooks: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a git command that talks with a remote, and return how it went; its stderr is told to
+        ``progress`` as it comes.
 
         Args:
             hooks: let the user's own hooks run.
@@ -145,13 +168,23 @@ class Git:
         options = _OPTIONS[2:] if hooks else _OPTIONS
         if progress is None:
             done = run(args, self.root, options=options)
-            return subprocess.CompletedProcess(args, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr))
+            return subprocess.CompletedProcess(
+                args, done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+            )
         import tempfile
 
         command = ["git", *options, *args]
-        with tempfile.TemporaryFile() as said, subprocess.Popen(
-            command, cwd=self.root, env=_environment(args, {}), stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.PIPE
-        ) as process:  # fmt: skip
+        with (
+            tempfile.TemporaryFile() as said,
+            subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=_environment(args, {}),
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.PIPE,
+            ) as process,
+        ):
             assert process.stderr is not None
             rest = _followed(process.stderr, progress)
             code = process.wait()
@@ -163,13 +196,21 @@ class Git:
         return self.line("config", "--get", name, ok=(0, 1)) or None
 
     def users_config(self, name: str) -> str | None:
-        """Return a value of the user's or the machine's configuration, never the repository's own; None where it is not set."""
-        values = [value for scope, _, value in self.scoped_config(f"^{re.escape(name)}$") if scope not in ("local", "worktree")]
+        """Return a value of the user's or the machine's configuration, never the repository's own;
+        None where it is not set."""
+        values = [
+            value
+            for scope, _, value in self.scoped_config(f"^{re.escape(name)}$")
+            if scope not in ("local", "worktree")
+        ]
         return values[-1] if values else None
 
     def scoped_config(self, pattern: str) -> Iterator[tuple[str, str, str]]:
-        """Yield ``(scope, name, value)`` of the values whose name fits; the repository's own scopes are local and worktree."""
-        listed = os.fsdecode(self.git("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))).split("\0")
+        """Yield ``(scope, name, value)`` of the values whose name fits; the repository's own scopes
+        are local and worktree."""
+        listed = os.fsdecode(
+            self.git("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))
+        ).split("\0")
         for scope, entry in zip(listed[0::2], listed[1::2]):
             name, _, value = entry.partition("\n")
             yield scope, name, value
@@ -209,23 +250,43 @@ def _started(
     streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, **streams}
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
-        return Popen(["git", *options, *args], cwd=cwd, env=_environment(args, env or {}), **streams, **inherited)  # type: ignore[call-overload, no-any-return]
+        return Popen(
+            ["git", *options, *args],
+            cwd=cwd,
+            env=_environment(args, env or {}),
+            **streams,
+            **inherited,
+        )  # type: ignore[call-overload, no-any-return]
     except FileNotFoundError:
         if not cwd.exists():
             raise RepositoryError(f"the folder {cwd} does not exist") from None
-        raise RepositoryError("git is not installed, or not on the PATH; gitexp needs git 2.30 or newer") from None
+        raise RepositoryError(
+            "git is not installed, or not on the PATH; gitexp needs git 2.30 or newer"
+        ) from None
     except OSError as error:
         raise RepositoryError(f"git could not be started: {error.strerror}") from None
 
 
 def _environment(args: Sequence[str], more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or re.fullmatch(_KEPT, name)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("GIT_") or re.fullmatch(_KEPT, name)
+    }
     fetching = {} if _subcommand(args) in _FETCHING else _NO_FETCH
-    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **fetching, **more}
+    return {
+        **kept,
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+        **fetching,
+        **more,
+    }
 
 
 def _subcommand(args: Sequence[str]) -> str:
-    """Return git's command among its arguments: the first word that is no option, nor an option's value."""
+    """Return git's command among its arguments: the first word that is no option, nor an option's
+    value."""
     words = iter(args)
     for word in words:
         if word == "-c":
@@ -236,11 +297,18 @@ def _subcommand(args: Sequence[str]) -> str:
 
 
 def _followed(stream: IO[bytes], progress: Progress) -> str:
-    """Hand on the progress in git's stderr, as GitPython reads it, and return the lines that are none."""
+    """Hand on the progress in git's stderr, as GitPython reads it, and return the lines that are
+    none."""
     from git import RemoteProgress
 
     class Followed(RemoteProgress):
-        def update(self, op_code: int, cur_count: str | float, max_count: str | float | None = None, message: str = "") -> None:
+        def update(
+            self,
+            op_code: int,
+            cur_count: str | float,
+            max_count: str | float | None = None,
+            message: str = "",
+        ) -> None:
             stage = (self._cur_line or "").removeprefix("remote: ").partition(":")[0]
             progress(stage, int(float(cur_count or 0)), int(float(max_count or 0)))
 
@@ -258,25 +326,36 @@ def _followed(stream: IO[bytes], progress: Progress) -> str:
 
 _EXPLANATIONS = {  # what git says: what we say
     r"could not fetch [0-9a-f]+ from promisor remote": (
-        "a file of it is not in this partial clone, and looking fetches nothing; to have all: git fetch --refetch --no-filter"
+        "a file of it is not in this partial clone, and looking fetches nothing; to have all: git"
+        " fetch --refetch --no-filter"
     ),
     r"not a git repository": "there is no git repository here; to start one: git init",
     r"dubious ownership in repository at '([^']*)'": (
-        "git does not trust {0}, which another user owns; if you do: git config --global --add safe.directory '{0}'"
+        "git does not trust {0}, which another user owns; if you do: git config --global --add"
+        " safe.directory '{0}'"
     ),
     r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
         "the git index is corrupt; to build it again: rm .git/index && git reset"
     ),
-    r"Unable to create '([^']*index\.lock)': File exists": "another git process holds {0}; try again when it is done",
-    r"Read-only file system|insufficient permission|[Pp]ermission denied": "git may not write here: {line}; check the permissions",
-    r"No space left on device": "the disk is full, and git could not write; free some space and try again",
+    r"Unable to create '([^']*index\.lock)': File exists": (
+        "another git process holds {0}; try again when it is done"
+    ),
+    r"Read-only file system|insufficient permission|[Pp]ermission denied": (
+        "git may not write here: {line}; check the permissions"
+    ),
+    r"No space left on device": (
+        "the disk is full, and git could not write; free some space and try again"
+    ),
 }
 
 
 def explained(stderr: str, returncode: int) -> GitError:
     """Return what git said as an error of ours, with the next step where it is known."""
     said = [line for line in stderr.strip().splitlines() if line.strip()]
-    line = next((line for line in said if line.startswith(("fatal:", "error:"))), said[-1] if said else f"exit code {returncode}")
+    line = next(
+        (line for line in said if line.startswith(("fatal:", "error:"))),
+        said[-1] if said else f"exit code {returncode}",
+    )
     line = line.removeprefix("fatal: ").removeprefix("error: ")
     for pattern, text in _EXPLANATIONS.items():
         if match := re.search(pattern, stderr):

@@ -1,4 +1,5 @@
-"""Refs of git: HEAD and branches as they are, changes in transactions, and the lock of all who write experiments."""
+"""Refs of git: HEAD and branches as they are, changes in transactions, and the lock of all who
+write experiments."""
 
 from __future__ import annotations
 
@@ -19,14 +20,16 @@ HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 
 
 class Head(NamedTuple):
-    """Where HEAD points: a commit (None before the first) and a branch's full ref name (None when detached)."""
+    """Where HEAD points: a commit (None before the first) and a branch's full ref name (None when
+    detached)."""
 
     commit: str | None
     branch: str | None
 
 
 class Transaction:
-    """An ``update-ref --stdin`` that is going on: it dies, and everything is as it was, where its end of the pipe is closed early."""
+    """An ``update-ref --stdin`` that is going on: it dies, and everything is as it was, where its
+    end of the pipe is closed early."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -83,7 +86,8 @@ class Refs(Git):
         return Head(None, self.line("symbolic-ref", "-q", "HEAD", ok=(0, 1)) or None)
 
     def head_unmoved(self, head: Head) -> bool:
-        """Whether HEAD still names the branch of ``head``. Read from the file; where the branch is, its update checks."""
+        """Whether HEAD still names the branch of ``head``. Read from the file; where the branch is,
+        its update checks."""
         try:
             text = (self.git_dir / "HEAD").read_text()
         except OSError:
@@ -102,23 +106,37 @@ class Refs(Git):
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """Return ``{full ref name: object hash}``, sorted by name."""
-        lines = self.git("for-each-ref", "--format=%(objectname) %(refname)", *patterns).splitlines()
+        lines = self.git(
+            "for-each-ref", "--format=%(objectname) %(refname)", *patterns
+        ).splitlines()
         return {name: oid for oid, _, name in (os.fsdecode(line).partition(" ") for line in lines)}
 
     def resolve(self, name: str) -> str | None:
         """Return the hash of the commit that ``name`` means to git, None if there is none."""
         if name.startswith("-"):
             return None
-        return self.line("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}", ok=(0, 1, 128)) or None
+        return (
+            self.line(
+                "rev-parse",
+                "--quiet",
+                "--verify",
+                "--end-of-options",
+                f"{name}^{{commit}}",
+                ok=(0, 1, 128),
+            )
+            or None
+        )
 
     def pin(self, ref: str, oid: str) -> None:
-        """Make a ref of a new random name, which nobody else can be writing: as a file, where refs are files."""
+        """Make a ref of a new random name, which nobody else can be writing: as a file, where refs
+        are files."""
         if (self.common_dir / "reftable").exists():
             self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
             return
         file = self.common_dir / ref
         try:
-            part = self.make_state_dir() / f"{file.name}.pin"  # a killed writer must leave no ref that is empty
+            # a killed writer must leave no ref that is empty
+            part = self.make_state_dir() / f"{file.name}.pin"
             part.write_text(f"{oid}\n")
             try:
                 os.replace(part, file)
@@ -126,10 +144,13 @@ class Refs(Git):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(part, file)
         except OSError as error:
-            raise GitError(f"git's refs cannot be written: {error.strerror}; check permissions and disk space") from None
+            raise GitError(
+                f"git's refs cannot be written: {error.strerror}; check permissions and disk space"
+            ) from None
 
     def is_pin(self, ref: str) -> bool:
-        """Whether a ref is a file, as ``pin`` made it: not packed since then, and not in a reftable."""
+        """Whether a ref is a file, as ``pin`` made it: not packed since then, and not in a
+        reftable."""
         return (self.common_dir / ref).is_file()
 
     def unpin(self, ref: str) -> None:
@@ -140,7 +161,9 @@ class Refs(Git):
             with suppress(GitError):
                 self.update_refs([f"delete {ref}"], "gitexp: end of a run")
 
-    def update_refs(self, commands: Iterable[str], reason: str, pass_fds: Sequence[int] = ()) -> None:
+    def update_refs(
+        self, commands: Iterable[str], reason: str, pass_fds: Sequence[int] = ()
+    ) -> None:
         """Run one transaction of ``update-ref --stdin`` commands: all of them, or none.
 
         Raises:
@@ -160,8 +183,8 @@ class Refs(Git):
     def lock(self) -> Iterator[int]:
         """Hold the lock of all who write experiments here; yields its file descriptor.
 
-        A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so that nobody looks at a
-        half-done update.
+        A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so
+        that nobody looks at a half-done update.
         """
         from gitexp.repo import locks
 
@@ -171,28 +194,35 @@ class Refs(Git):
             yield file.fileno()
 
     def write_state(self, name: str, data: bytes) -> None:
-        """Write a small file in ``.git/gitexp`` in its place, in one write, which is there whole or not at all; blanks fill it up.
+        """Write a small file in ``.git/gitexp`` in its place, in one write, which is there whole or
+        not at all; blanks fill it up.
 
-        A new file that is moved into the place of another is brought to the disk by some file systems at once, which takes as long
-        as all else.
+        A new file that is moved into the place of another is brought to the disk by some file
+        systems at once, which takes as long as all else.
 
         Raises:
             OSError: it cannot be written.
         """
-        fd = os.open(self.make_state_dir() / name, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        fd = os.open(
+            self.make_state_dir() / name,
+            os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0),
+            0o666,
+        )
         try:
             os.write(fd, data.ljust(os.fstat(fd).st_size))
         finally:
             os.close(fd)
 
     def make_state_dir(self, *below: str) -> Path:
-        """Create ``.git/gitexp`` (or a folder below it) and return it; raise RepositoryError where that is not allowed."""
+        """Create ``.git/gitexp`` (or a folder below it) and return it; raise RepositoryError where
+        that is not allowed."""
         folder = self.state_dir.joinpath(*below)
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RepositoryError(
-                f"{folder} cannot be written: {error.strerror}; check the repository's permissions and the disk"
+                f"{folder} cannot be written: {error.strerror}; check the repository's permissions"
+                " and the disk"
             ) from None
         return folder

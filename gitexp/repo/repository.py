@@ -38,7 +38,8 @@ class Repo(Objects, Refs):
         git_dir: ``.git`` of this work tree (in a linked one its own folder).
         common_dir: ``.git`` that all work trees share.
         object_format: ``sha1`` or ``sha256``.
-        found_at: where HEAD pointed when the repository was discovered, as far as that was known without another process.
+        found_at: where HEAD pointed when the repository was discovered, as far as that was known
+            without another process.
         distrusted: names of the filters that are not run, see ``distrusting``.
     """
 
@@ -60,14 +61,20 @@ class Repo(Objects, Refs):
             repo.found_at = usual.head
             return repo
         where = Path(os.path.realpath(path))
-        wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format", "--show-toplevel")
+        wanted = (
+            "--absolute-git-dir",
+            "--git-common-dir",
+            "--show-object-format",
+            "--show-toplevel",
+        )
         done = run(["rev-parse", *wanted, *HEAD], where)
         lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
         if done.returncode and len(lines) < 5:
             stderr = os.fsdecode(done.stderr)
             if "must be run in a work tree" in stderr:
                 raise RepositoryError(
-                    "this is a bare repository (or inside .git), and experiments need a work tree; clone it and work there"
+                    "this is a bare repository (or inside .git), and experiments need a work tree;"
+                    " clone it and work there"
                 )
             raise explained(stderr, done.returncode)
         git_dir, common, object_format, root = lines[:4]
@@ -76,7 +83,8 @@ class Repo(Objects, Refs):
         return repo
 
     def distrusting(self) -> Repo:
-        """Return this repository for looking at its work tree without running a filter that only its own configuration names.
+        """Return this repository for looking at its work tree without running a filter that only
+        its own configuration names.
 
         The user's own filters (``git lfs install``) stay.
 
@@ -87,28 +95,41 @@ class Repo(Objects, Refs):
         own: dict[str, str] = {}
         for scope, key, value in self.scoped_config(_FILTERS):
             if scope in ("local", "worktree"):
-                theirs.add("lfs" if key.startswith("lfs.") else key[len("filter.") : key.rindex(".")])
+                theirs.add(
+                    "lfs" if key.startswith("lfs.") else key[len("filter.") : key.rindex(".")]
+                )
             else:
                 own[key] = value
         if odd := [name for name in theirs if "=" in name]:
-            raise RepositoryError(f"the filter '{odd[0]}' of .git/config has a name that cannot be switched off; rename it")
+            raise RepositoryError(
+                f"the filter '{odd[0]}' of .git/config has a name that cannot be switched off;"
+                " rename it"
+            )
         guarded = Repo(self.root, self.git_dir, self.common_dir, self.object_format)
         guarded.found_at = self.found_at
         kept = {name for name in theirs if f"filter.{name}.clean" in own and name != "lfs"}
         guarded.distrusted = frozenset(theirs - kept)
         for name in sorted(theirs):
-            for what, off in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false")):
+            for what, off in (
+                ("clean", ""),
+                ("smudge", ""),
+                ("process", ""),
+                ("required", "false"),
+            ):
                 key = f"filter.{name}.{what}"
                 guarded._options += ("-c", f"{key}={own.get(key, off) if name in kept else off}")
         return guarded
 
     def in_progress(self) -> str | None:
         """Return what is under way, ``a merge`` and the like, or None."""
-        return next((what for name, what in IN_PROGRESS.items() if (self.git_dir / name).exists()), None)
+        return next(
+            (what for name, what in IN_PROGRESS.items() if (self.git_dir / name).exists()), None
+        )
 
     @property
     def author(self) -> str:
-        """Who an experiment is by: ``Name <email>``; the login and host names where git knows nobody."""
+        """Who an experiment is by: ``Name <email>``; the login and host names where git knows
+        nobody."""
         return self._people[0]
 
     @property
@@ -120,7 +141,11 @@ class Repo(Objects, Refs):
     def identity(self) -> dict[str, str]:
         """The environment that gives git's own commits (notes, merges) an author in any case."""
         name, _, email = self.committer.rpartition(" <")
-        return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in (("NAME", name), ("EMAIL", email[:-1]))}
+        return {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", name), ("EMAIL", email[:-1]))
+        }
 
     @contextmanager
     def introduced(self) -> Iterator[None]:
@@ -136,11 +161,18 @@ class Repo(Objects, Refs):
         """The author and the committer: from one process, where git did not have to guess."""
         listed = b""
         with suppress(GitError):
-            listed = self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
+            listed = (
+                self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
+            )
         said = dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
-        told = {role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0] for role in ("AUTHOR", "COMMITTER")}
+        told = {
+            role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0]
+            for role in ("AUTHOR", "COMMITTER")
+        }
         guessed = re.compile(r"\s*(unknown )?(<.*)?|.*\.\(none\)")
-        author, committer = (self._ident(role) if guessed.fullmatch(who) else f"{who}>" for role, who in told.items())
+        author, committer = (
+            self._ident(role) if guessed.fullmatch(who) else f"{who}>" for role, who in told.items()
+        )
         return author, committer
 
     def _ident(self, role: str) -> str:
@@ -158,18 +190,23 @@ class Repo(Objects, Refs):
 
     @contextmanager
     def offline(self) -> Iterator[Repo]:
-        """Yield a repository that holds the same objects and knows no remote, no ref and no setting of this one.
+        """Yield a repository that holds the same objects and knows no remote, no ref and no setting
+        of this one.
 
-        Where a partial clone has a hole, git would fetch there, one object at a time; here the object is just missing. (git has
-        an option for that only since 2.45.)
+        Where a partial clone has a hole, git would fetch there, one object at a time; here the
+        object is just missing. (git has an option for that only since 2.45.)
         """
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
-            self.git("init", "--quiet", "--template=", f"--object-format={self.object_format}", folder)
+            self.git(
+                "init", "--quiet", "--template=", f"--object-format={self.object_format}", folder
+            )
             git_dir = Path(folder, ".git")
             (git_dir / "objects" / "info").mkdir(exist_ok=True)
-            (git_dir / "objects" / "info" / "alternates").write_text(f"{(self.common_dir / 'objects').as_posix()}\n")
+            (git_dir / "objects" / "info" / "alternates").write_text(
+                f"{(self.common_dir / 'objects').as_posix()}\n"
+            )
             with suppress(FileNotFoundError):
                 (git_dir / "shallow").write_bytes((self.common_dir / "shallow").read_bytes())
             yield Repo(Path(folder), git_dir, git_dir, self.object_format)
@@ -179,7 +216,8 @@ class Repo(Objects, Refs):
         return self.gitpython().commit(commit)
 
     def gitpython(self) -> gitpython.Repo:
-        """Return this repository as a GitPython object: for people who want more, and for remotes with progress."""
+        """Return this repository as a GitPython object: for people who want more, and for remotes
+        with progress."""
         import git
 
         return git.Repo(self.root)

@@ -1,8 +1,10 @@
-"""Whether an untracked file looks like a secret, so that it does not enter history (and a remote) by itself.
+"""Whether an untracked file looks like a secret, so that it does not enter history (and a remote)
+by itself.
 
-The patterns are those of detect-secrets (Yelp), without its verification, which would send what it finds over the
-network. A verdict is remembered per path, size and modification time: the scanner takes 0.1 s to import and some ms a
-file, and most snapshots see the same files again. Not meant for tracked files: those are in history already.
+The patterns are those of detect-secrets (Yelp), without its verification, which would send what it
+finds over the network. A verdict is remembered per path, size and modification time: the scanner
+takes 0.1 s to import and some ms a file, and most snapshots see the same files again. Not meant for
+tracked files: those are in history already.
 """
 
 from __future__ import annotations
@@ -18,14 +20,19 @@ from typing import Any
 MAX_SCANNED = 2**20  # bytes of a file that are looked at
 MAX_LINE = 2_000  # characters; longer lines are data (minified, images in notebooks), not source
 _NAMES = (
-    ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "id_rsa*", "id_dsa*", "id_ecdsa*",
-    "id_ed25519*", ".netrc", "_netrc", ".pypirc", ".npmrc", ".pgpass", ".htpasswd", ".git-credentials", "credentials", "credentials.*",
-    "*credentials.json", "service[-_]account*.json", "client_secret*.json", "secrets.*", ".dockercfg", "kubeconfig", "*.ovpn",
+    ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",
+    "id_rsa*", "id_dsa*", "id_ecdsa*",
+    "id_ed25519*", ".netrc", "_netrc", ".pypirc", ".npmrc", ".pgpass", ".htpasswd",
+    ".git-credentials", "credentials", "credentials.*",
+    "*credentials.json", "service[-_]account*.json", "client_secret*.json", "secrets.*",
+    ".dockercfg", "kubeconfig", "*.ovpn",
 )  # fmt: skip
 _HARMLESS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
 _FILTERS = (
-    "allowlist.is_line_allowlisted", "heuristic.is_sequential_string", "heuristic.is_potential_uuid", "heuristic.is_likely_id_string",
-    "heuristic.is_templated_secret", "heuristic.is_prefixed_with_dollar_sign", "heuristic.is_indirect_reference",
+    "allowlist.is_line_allowlisted", "heuristic.is_sequential_string",
+    "heuristic.is_potential_uuid", "heuristic.is_likely_id_string",
+    "heuristic.is_templated_secret", "heuristic.is_prefixed_with_dollar_sign",
+    "heuristic.is_indirect_reference",
     "heuristic.is_not_alphanumeric_string", "heuristic.is_lock_file", "heuristic.is_swagger_file",
 )  # fmt: skip
 _NO_SECRET = {"IPPublicDetector"}  # an address is none
@@ -63,9 +70,15 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
 
 def _suspicious_name(path: str) -> str | None:
     name = os.path.basename(path).lower()
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _HARMLESS) or name.endswith((".py", ".ipynb", ".md")):
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _HARMLESS) or name.endswith(
+        (".py", ".ipynb", ".md")
+    ):
         return None
-    return "named like a secret" if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) else None
+    return (
+        "named like a secret"
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES)
+        else None
+    )
 
 
 def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
@@ -73,7 +86,8 @@ def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     from detect_secrets.settings import transient_settings
 
-    if warnings.showwarning is not shown:  # importing it sends all warnings of the process, the user's too, to a logger that shows none
+    # importing it sends all warnings of the process, the user's too, to a logger that shows none
+    if warnings.showwarning is not shown:
         import logging
 
         logging.captureWarnings(False)
@@ -81,7 +95,10 @@ def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
     plugins = [{"name": kind.__name__} for kind in kinds if kind.__name__ not in _NO_SECRET]
     filters = [{"path": f"detect_secrets.filters.{name}"} for name in _FILTERS]
     with transient_settings({"plugins_used": plugins, "filters_used": filters}) as settings:
-        settings.disable_filters("detect_secrets.filters.common.is_invalid_file", "detect_secrets.filters.heuristic.is_non_text_file")
+        settings.disable_filters(
+            "detect_secrets.filters.common.is_invalid_file",
+            "detect_secrets.filters.heuristic.is_non_text_file",
+        )
         return {path: why for path in paths if (why := _first_secret(root, path))}
 
 
@@ -97,7 +114,11 @@ def _first_secret(root: Path, path: str) -> str | None:
         return None
     if b"\0" in data[:8000]:  # git's own test for binary
         return None
-    lines = [(at, line) for at, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1) if 8 <= len(line) <= MAX_LINE]
+    lines = [
+        (at, line)
+        for at, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
+        if 8 <= len(line) <= MAX_LINE
+    ]
     for secret in _process_line_based_plugins(lines=lines, filename=path):
         return f"line {secret.line_number}: {secret.type}"
     return None

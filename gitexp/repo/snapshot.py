@@ -1,7 +1,9 @@
-"""The work tree at one moment, as a tree object: tracked files as they are on disk, and the untracked sources.
+"""The work tree at one moment, as a tree object: tracked files as they are on disk, and the
+untracked sources.
 
-Made on a private copy of the index, so the user's index, stash and files stay as they are. Ignored files never enter,
-and of the untracked ones those that are too large, too many or look like a secret stay out and are named.
+Made on a private copy of the index, so the user's index, stash and files stay as they are. Ignored
+files never enter, and of the untracked ones those that are too large, too many or look like a
+secret stay out and are named.
 """
 
 from __future__ import annotations
@@ -52,7 +54,13 @@ class Snapshot:
     previous: tuple[str, ...] = ()
 
 
-def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = frozenset(), head: Head | None = None) -> Snapshot:
+def take(
+    repo: Repo,
+    settings: Settings,
+    index: Path,
+    results: frozenset[str] = frozenset(),
+    head: Head | None = None,
+) -> Snapshot:
     """Write the work tree's present state as a tree object.
 
     Args:
@@ -76,45 +84,92 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
                 changed, untracked, assumed, previous = listed()
         if assumed:
             was_assumed = True
-            repo.git("update-index", "-z", "--no-assume-unchanged", "--stdin", stdin=_joined(assumed), env=env)
+            repo.git(
+                "update-index",
+                "-z",
+                "--no-assume-unchanged",
+                "--stdin",
+                stdin=_joined(assumed),
+                env=env,
+            )
             with _listed(repo, env) as listed:
                 changed, untracked, _, previous = listed()
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         if attempt == 0:
-            staged_apart = composed & {*changed, *untracked} - submodules  # the user is in the middle of composing a commit
-        taken, left_out = _permitted(repo, settings, [path for path in untracked if path not in results])
-        left_out += [(path, "a submodule; its recorded commit stays") for path in sorted(submodules)]
+            # the user is in the middle of composing a commit
+            staged_apart = composed & {*changed, *untracked} - submodules
+        taken, left_out = _permitted(
+            repo, settings, [path for path in untracked if path not in results]
+        )
+        left_out += [
+            (path, "a submodule; its recorded commit stays") for path in sorted(submodules)
+        ]
         if repo.distrusted:
             unknown = _by_filter(repo, [*changed, *taken])
-            left_out += [(path, f"its filter '{name}' is a program that .git/config names") for path, name in unknown.items()]
-            changed, taken = ([path for path in paths if path not in unknown] for paths in (changed, taken))
+            left_out += [
+                (path, f"its filter '{name}' is a program that .git/config names")
+                for path, name in unknown.items()
+            ]
+            changed, taken = (
+                [path for path in paths if path not in unknown] for paths in (changed, taken)
+            )
         add = [path for path in changed if path not in submodules] + taken
         try:
             if add:
-                repo.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=_joined(add), env=env)
+                repo.git(
+                    "update-index",
+                    "-z",
+                    "--add",
+                    "--remove",
+                    "--replace",
+                    "--stdin",
+                    stdin=_joined(add),
+                    env=env,
+                )
             quick = None if attempt or composed else _quick_tree(repo, head, index, add)
             tree = quick or repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
             if attempt == _TRIES - 1 or not any(
-                word in error.stderr for word in ("No such file", "Unable to process", "short read", "lstat", "unable to index", _BEHIND)
+                word in error.stderr
+                for word in (
+                    "No such file",
+                    "Unable to process",
+                    "short read",
+                    "lstat",
+                    "unable to index",
+                    _BEHIND,
+                )
             ):
                 raise
             if _BEHIND in error.stderr:  # a link took the place of their folder
                 gone = [path for path in add if is_behind_link(repo.root, path)]
-                repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env)
+                repo.git(
+                    "update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env
+                )
     kept = tuple(path for path in changed if path not in submodules)
     return Snapshot(
-        tree, head, index, kept, tuple(taken), tuple(left_out), tuple(sorted(staged_apart)), stamp, was_assumed, tuple(previous)
+        tree,
+        head,
+        index,
+        kept,
+        tuple(taken),
+        tuple(left_out),
+        tuple(sorted(staged_apart)),
+        stamp,
+        was_assumed,
+        tuple(previous),
     )
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
-    """Give the user's index a second name, and return what identifies it (None where there is none yet).
+    """Give the user's index a second name, and return what identifies it (None where there is none
+    yet).
 
-    git writes an index beside and moves it into its place, so what has this name stays as it is, and what is written under
-    it changes nothing of the user's. A copy, where there must be one, keeps the modification time: git compares it with those of the
-    files to know which entries may have changed within the same tick, and with a newer one it misses them.
+    git writes an index beside and moves it into its place, so what has this name stays as it is,
+    and what is written under it changes nothing of the user's. A copy, where there must be one,
+    keeps the modification time: git compares it with those of the files to know which entries may
+    have changed within the same tick, and with a newer one it misses them.
     """
     source = repo.git_dir / "index"
     try:
@@ -124,12 +179,15 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
         target.unlink(missing_ok=True)
         return None
     except OSError as error:
-        raise RepositoryError(f"{source} cannot be copied: {error.strerror}; check permissions and disk space") from None
+        raise RepositoryError(
+            f"{source} cannot be copied: {error.strerror}; check permissions and disk space"
+        ) from None
     return before
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give an index a second name; where the file system has no such names, copy it with its time. Raises OSError."""
+    """Give an index a second name; where the file system has no such names, copy it with its time.
+    Raises OSError."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)
@@ -152,8 +210,11 @@ def index_stamp(repo: Repo) -> tuple[int, ...] | None:
 
 @contextmanager
 def _listed(repo: Repo, env: dict[str, str]) -> Iterator[Callable[[], Listed]]:
-    """Yield what waits for the changed, the untracked and the assumed-unchanged paths, and those of an earlier experiment."""
-    with repo.beside("ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env) as found:
+    """Yield what waits for the changed, the untracked and the assumed-unchanged paths, and those of
+    an earlier experiment."""
+    with repo.beside(
+        "ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env
+    ) as found:
         yield lambda: _sorted(found())
 
 
@@ -163,7 +224,8 @@ def _sorted(output: bytes) -> Listed:
     assumed: list[str] = []
     previous: dict[str, None] = {}
     for entry in output.split(b"\0"):
-        if entry.startswith(b"H ") and not entry.startswith(b"H .gitexp/"):  # nearly all of them: unchanged
+        # nearly all of them: unchanged
+        if entry.startswith(b"H ") and not entry.startswith(b"H .gitexp/"):
             continue
         mark, path = entry[:1], os.fsdecode(entry[2:])
         if mark == b"?":
@@ -189,7 +251,8 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
 
 
 def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | None:
-    """Write the tree of an index that was HEAD's before these paths were added to it; None where that takes a process."""
+    """Write the tree of an index that was HEAD's before these paths were added to it; None where
+    that takes a process."""
     if head.commit is None:
         return None
     data = index.read_bytes() if added else b""
@@ -202,7 +265,9 @@ def is_behind_link(root: Path, path: str) -> bool:
     return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
-def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def _permitted(
+    repo: Repo, settings: Settings, untracked: list[str]
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
     taken: list[str] = []
     left_out: list[tuple[str, str]] = []
@@ -220,7 +285,9 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
         elif by_dvc and (held := dvc_pointers.holder(by_dvc, path)):
             left_out.append((path, f"kept by DVC, see {held.pointer}"))
         elif _of_mlflow(path) and not _matches(path, settings.include):
-            left_out.append((path, "MLflow's own store; set MLFLOW_TRACKING_URI=gitexp:. to keep its runs here"))
+            left_out.append(
+                (path, "MLflow's own store; set MLFLOW_TRACKING_URI=gitexp:. to keep its runs here")
+            )
         elif _matches(path, settings.exclude):
             left_out.append((path, "excluded by the settings"))
         elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
@@ -242,21 +309,37 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
         for path, size in large.items()
         if path not in by_lfs
     ]
-    if len(sizes) > settings.max_untracked_files or sum(sizes.values()) > settings.max_untracked_size:
-        why = f"one of {len(sizes):,} untracked files with {readable(sum(sizes.values()))} in all; is a folder of outputs not ignored?"
+    if (
+        len(sizes) > settings.max_untracked_files
+        or sum(sizes.values()) > settings.max_untracked_size
+    ):
+        why = (
+            f"one of {len(sizes):,} untracked files with {readable(sum(sizes.values()))} in all; is"
+            " a folder of outputs not ignored?"
+        )
         left_out += [(path, why) for path in sizes]
         taken = [path for path in taken if path not in sizes]
     elif settings.scan_secrets and taken:
-        found = secrets.find(repo.root, [path for path in taken if path not in free], repo.make_state_dir() / "scanned.json")
+        found = secrets.find(
+            repo.root,
+            [path for path in taken if path not in free],
+            repo.make_state_dir() / "scanned.json",
+        )
         left_out += [(path, f"looks like a secret ({why})") for path, why in found.items()]
         taken = [path for path in taken if path not in found]
     return taken, sorted(left_out)
 
 
 def _of_mlflow(path: str) -> bool:
-    """Whether MLflow wrote a path by its own defaults: other runs' results, which change while a run goes on."""
+    """Whether MLflow wrote a path by its own defaults: other runs' results, which change while a
+    run goes on."""
     folder, _, name = path.rpartition("/")
-    return "mlruns" in folder.split("/") or name in ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm")
+    return "mlruns" in folder.split("/") or name in (
+        "mlflow.db",
+        "mlflow.db-journal",
+        "mlflow.db-wal",
+        "mlflow.db-shm",
+    )
 
 
 def _lfs(repo: Repo, paths: list[str]) -> list[str]:
@@ -267,17 +350,23 @@ def _lfs(repo: Repo, paths: list[str]) -> list[str]:
 
 
 def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
-    """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git has of them."""
+    """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git
+    has of them."""
     return {path: name for path, name in _filters(repo, paths).items() if name in repo.distrusted}
 
 
 def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
     fields = repo.git("check-attr", "-z", "--stdin", "filter", stdin=_joined(paths)).split(b"\0")
-    return {os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])}
+    return {
+        os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])
+    }
 
 
 def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/") for pattern in patterns)
+    return any(
+        fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
+        for pattern in patterns
+    )
 
 
 def readable(size: float) -> str:

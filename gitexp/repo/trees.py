@@ -1,6 +1,8 @@
-"""Tree objects, read and made in-process: a commit's tree with a few files more, without an index and without a process each.
+"""Tree objects, read and made in-process: a commit's tree with a few files more, without an index
+and without a process each.
 
-The format is git's own (gitformat-tree: mode, space, name, NUL, raw hash; sorted as if folders ended with a slash).
+The format is git's own (gitformat-tree: mode, space, name, NUL, raw hash; sorted as if folders
+ended with a slash).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from gitexp.repo import Repo
 
 FOLDER = b"40000"
 FILE = b"100644"
-_FORBIDDEN = re.compile(r"(?i)(\.git|git~\d+)[ .]*|\.{0,2}")  # what git itself refuses as a part of a path
+# what git itself refuses as a part of a path
+_FORBIDDEN = re.compile(r"(?i)(\.git|git~\d+)[ .]*|\.{0,2}")
 Entry = tuple[bytes, str]  # mode and hash
 Entries = dict[bytes, Entry]  # by name
 
@@ -34,8 +37,12 @@ def parse(data: bytes, object_format: str = "sha1") -> Entries:
 
 def dump(entries: Mapping[bytes, tuple[bytes, str]]) -> bytes:
     """Return the raw tree object."""
-    ordered = sorted(entries.items(), key=lambda item: item[0] + (b"/" if item[1][0] == FOLDER else b""))
-    return b"".join(mode + b" " + name + b"\0" + bytes.fromhex(oid) for name, (mode, oid) in ordered)
+    ordered = sorted(
+        entries.items(), key=lambda item: item[0] + (b"/" if item[1][0] == FOLDER else b"")
+    )
+    return b"".join(
+        mode + b" " + name + b"\0" + bytes.fromhex(oid) for name, (mode, oid) in ordered
+    )
 
 
 def is_path(path: str) -> bool:
@@ -62,15 +69,22 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
 
 
 def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:
-    """Write the tree ``base`` with the files ``{path: hash of the blob, None to remove it}`` and return its hash.
+    """Write the tree ``base`` with the files ``{path: hash of the blob, None to remove it}`` and
+    return its hash.
 
     A file and a folder of the same name: what is added wins, as in an index.
     """
-    return _edited(repo, base, {path: None if oid is None else (FILE, oid) for path, oid in files.items()}, repo.tree)
+    return _edited(
+        repo,
+        base,
+        {path: None if oid is None else (FILE, oid) for path, oid in files.items()},
+        repo.tree,
+    )
 
 
 def quickly_edited(repo: Repo, commit: str, files: Mapping[str, tuple[bytes, str]]) -> str | None:
-    """Write the tree of a commit with the files ``{path: mode and hash}`` and return its hash; None where that takes a process."""
+    """Write the tree of a commit with the files ``{path: mode and hash}`` and return its hash; None
+    where that takes a process."""
 
     def read(oid: str) -> bytes:
         found = repo.loose(oid)
@@ -88,11 +102,17 @@ def quickly_edited(repo: Repo, commit: str, files: Mapping[str, tuple[bytes, str
         return None
 
 
-def _edited(repo: Repo, base: str, files: Mapping[str, Entry | None], read: Callable[[str], bytes]) -> str:
-    return repo.write_object("tree", dump(_entries(repo, parse(read(base), repo.object_format), files, read)))
+def _edited(
+    repo: Repo, base: str, files: Mapping[str, Entry | None], read: Callable[[str], bytes]
+) -> str:
+    return repo.write_object(
+        "tree", dump(_entries(repo, parse(read(base), repo.object_format), files, read))
+    )
 
 
-def _entries(repo: Repo, entries: Entries, files: Mapping[str, Entry | None], read: Callable[[str], bytes]) -> Entries:
+def _entries(
+    repo: Repo, entries: Entries, files: Mapping[str, Entry | None], read: Callable[[str], bytes]
+) -> Entries:
     below: dict[bytes, dict[str, Entry | None]] = {}
     for path, entry in files.items():
         head, slash, rest = path.partition("/")
@@ -107,7 +127,9 @@ def _entries(repo: Repo, entries: Entries, files: Mapping[str, Entry | None], re
         mode, oid = entries.get(name, (b"", ""))
         if mode != FOLDER and not any(inside.values()):
             continue
-        there = _entries(repo, parse(read(oid), repo.object_format) if mode == FOLDER else {}, inside, read)
+        there = _entries(
+            repo, parse(read(oid), repo.object_format) if mode == FOLDER else {}, inside, read
+        )
         if there:
             entries[name] = (FOLDER, repo.write_object("tree", dump(there)))
         else:

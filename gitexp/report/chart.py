@@ -1,4 +1,5 @@
-"""One chart of some experiments as a picture (PNG, SVG, PDF), drawn by matplotlib without a display."""
+"""One chart of some experiments as a picture (PNG, SVG, PDF), drawn by matplotlib without a
+display."""
 
 from __future__ import annotations
 
@@ -20,7 +21,14 @@ _IN_A_LEGEND = 12
 _WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
 
 
-def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | None, form: str, log: bool = False) -> bytes:
+def draw(
+    kind: str,
+    experiments: Sequence[Experiment],
+    metric: str,
+    x: str | None,
+    form: str,
+    log: bool = False,
+) -> bytes:
     """Return a chart.
 
     Args:
@@ -63,7 +71,9 @@ def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | Non
         if log and kind in ("curves", "scatter", "bars"):
             axes.set_yscale("log")
         target = io.BytesIO()
-        figure.savefig(target, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None)
+        figure.savefig(
+            target, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None
+        )
     return target.getvalue()
 
 
@@ -89,17 +99,29 @@ def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
 def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metric: str) -> None:
     if x is None:
         raise UsageError("a scatter needs an x axis: --x PARAM (or a metric)")
-    both = [(item, _of(item, x), item.metrics[metric]) for item in experiments if metric in item.metrics and _of(item, x) is not None]
+    both = [
+        (item, _of(item, x), item.metrics[metric])
+        for item in experiments
+        if metric in item.metrics and _of(item, x) is not None
+    ]
     if not both:
         raise UsageError(f"no experiment here has both '{x}' and '{metric}'")
     values = [value for _, value, _ in both]
     numbers = all(isinstance(value, (int, float)) for value in values)
-    axes.scatter(values if numbers else [str(value) for value in values], [y for _, _, y in both], alpha=0.8)
+    axes.scatter(
+        values if numbers else [str(value) for value in values], [y for _, _, y in both], alpha=0.8
+    )
     if numbers and _wide(values):
         axes.set_xscale("log")
     if len(both) <= _IN_A_LEGEND:
         for item, value, y in both:
-            axes.annotate(item.name, (value if numbers else str(value), y), fontsize="x-small", xytext=(4, 4), textcoords="offset points")
+            axes.annotate(
+                item.name,
+                (value if numbers else str(value), y),
+                fontsize="x-small",
+                xytext=(4, 4),
+                textcoords="offset points",
+            )
     axes.set(xlabel=x, ylabel=metric)
 
 
@@ -113,10 +135,20 @@ def _parallel(axes: Axes, experiments: Sequence[Experiment], metric: str) -> Non
         if len({str(cell(item.params.get(name))) for item in usable}) > 1
     ]
     if len(usable) < 2 or not names:
-        raise UsageError(f"parallel coordinates need two experiments with '{metric}' whose params differ")
-    columns = [*(_placed([_of(item, name) for item in usable]) for name in names), _placed([item.metrics[metric] for item in usable])]
+        raise UsageError(
+            f"parallel coordinates need two experiments with '{metric}' whose params differ"
+        )
+    columns = [
+        *(_placed([_of(item, name) for item in usable]) for name in names),
+        _placed([item.metrics[metric] for item in usable]),
+    ]
     for at, item in enumerate(usable):
-        axes.plot([column[0][at] for column in columns], color=colormaps["viridis"](columns[-1][0][at]), alpha=0.75, label=item.name)
+        axes.plot(
+            [column[0][at] for column in columns],
+            color=colormaps["viridis"](columns[-1][0][at]),
+            alpha=0.75,
+            label=item.name,
+        )
     for at, (_, ticks) in enumerate(columns):
         axes.axvline(at, color="black", linewidth=0.8)
         for place, text in ticks:
@@ -132,8 +164,13 @@ def _importance(axes: Axes, experiments: Sequence[Experiment], metric: str) -> N
     if not found:
         raise UsageError(f"importance needs three experiments with '{metric}' whose params differ")
     forest = found[0].forest is not None
-    axes.barh([item.param for item in found], [(item.forest or 0.0) if forest else item.correlation for item in found])
-    axes.set(xlabel=f"share in a random forest for {metric}" if forest else f"correlation with {metric}")
+    axes.barh(
+        [item.param for item in found],
+        [(item.forest or 0.0) if forest else item.correlation for item in found],
+    )
+    axes.set(
+        xlabel=f"share in a random forest for {metric}" if forest else f"correlation with {metric}"
+    )
 
 
 def _bars(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
@@ -152,17 +189,25 @@ def _of(item: Experiment, name: str) -> Any:
 
 
 def _placed(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]]:
-    """Return where values lie on an axis from 0 to 1 (NaN for what is missing), and what is written there."""
+    """Return where values lie on an axis from 0 to 1 (NaN for what is missing), and what is written
+    there."""
     known = [value for value in values if value is not None]
     if all(type(value) in (int, float) for value in known):
         scale = math.log if _wide(known) else float
         low, high = scale(min(known)), scale(max(known))
         span = high - low or 1.0
-        ticks = [((scale(value) - low) / span, f"{value:.4g}") for value in sorted({min(known), max(known)})]
-        return [math.nan if value is None else (scale(value) - low) / span for value in values], ticks
+        ticks = [
+            ((scale(value) - low) / span, f"{value:.4g}")
+            for value in sorted({min(known), max(known)})
+        ]
+        return [
+            math.nan if value is None else (scale(value) - low) / span for value in values
+        ], ticks
     words = sorted({str(value) for value in known})
     places = {word: at / max(1, len(words) - 1) for at, word in enumerate(words)}
-    return [math.nan if value is None else places[str(value)] for value in values], [(place, word[:18]) for word, place in places.items()]
+    return [math.nan if value is None else places[str(value)] for value in values], [
+        (place, word[:18]) for word, place in places.items()
+    ]
 
 
 def _wide(values: Sequence[Any]) -> bool:

@@ -32,13 +32,23 @@ class Report(NamedTuple):
     details: dict[str, Any]
 
 
-def collect(repo: Repo, settings: Settings, experiments: Sequence[Experiment], title: str = "", start: str = "") -> Report:
+def collect(
+    repo: Repo,
+    settings: Settings,
+    experiments: Sequence[Experiment],
+    title: str = "",
+    start: str = "",
+) -> Report:
     """Return everything that a page says about the experiments.
 
     Args:
-        start: what the page shows when its address says nothing, written like its address (``view=curves&sel=exp-1``).
+        start: what the page shows when its address says nothing, written like its address
+            (``view=curves&sel=exp-1``).
     """
-    names = {kind: list(dict.fromkeys(name for item in experiments for name in getattr(item, kind))) for kind in ("params", "metrics")}
+    names = {
+        kind: list(dict.fromkeys(name for item in experiments for name in getattr(item, kind)))
+        for kind in ("params", "metrics")
+    }
     table = {
         "title": title or repo.root.name,
         "version": gitexp.__version__,
@@ -46,11 +56,23 @@ def collect(repo: Repo, settings: Settings, experiments: Sequence[Experiment], t
         "start": start,
         "page": hosting.commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
-        "experiments": {key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES}
+        "experiments": {
+            key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
+        }
         | {"started": [int(item.started.timestamp() * 1000) for item in experiments]},
-        "params": {name: [cell(item.params[name]) if name in item.params else None for item in experiments] for name in names["params"]},
-        "metrics": {name: [_portable(item.metrics.get(name)) for item in experiments] for name in names["metrics"]},
-        "importance": {name: importance(experiments, name) for name in names["metrics"][:_EXPLAINED]} if len(experiments) <= _MANY else {},
+        "params": {
+            name: [cell(item.params[name]) if name in item.params else None for item in experiments]
+            for name in names["params"]
+        },
+        "metrics": {
+            name: [_portable(item.metrics.get(name)) for item in experiments]
+            for name in names["metrics"]
+        },
+        "importance": {
+            name: importance(experiments, name) for name in names["metrics"][:_EXPLAINED]
+        }
+        if len(experiments) <= _MANY
+        else {},
     }
     details = {
         "curves": curves.collect(repo, experiments),
@@ -61,14 +83,29 @@ def collect(repo: Repo, settings: Settings, experiments: Sequence[Experiment], t
     return Report(table, details)
 
 
-_ATTRIBUTES = ("name", "id", "parent", "subject", "status", "duration", "labels", "notes", "group", "author", "branch", "command")
+_ATTRIBUTES = (
+    "name",
+    "id",
+    "parent",
+    "subject",
+    "status",
+    "duration",
+    "labels",
+    "notes",
+    "group",
+    "author",
+    "branch",
+    "command",
+)
 
 
 def cell(value: Any) -> Any:
     """Return a param for a table: numbers, booleans and text as they are, the rest as JSON."""
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return str(value) if isinstance(value, float) else json.dumps(_portable(value), ensure_ascii=False)
+    return (
+        str(value) if isinstance(value, float) else json.dumps(_portable(value), ensure_ascii=False)
+    )
 
 
 def _portable(value: Any) -> Any:

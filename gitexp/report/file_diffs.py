@@ -1,4 +1,5 @@
-"""What differs inside files that lines say little about: notebooks by cell, CSV files by row, pictures and other binaries by size."""
+"""What differs inside files that lines say little about: notebooks by cell, CSV files by row,
+pictures and other binaries by size."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ _LARGEST = 20 * 10**6
 
 
 def described(repo: Repo, a: str, b: str, paths: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the paths of the files of that kind, and the lines that say what differs in each between two commits.
+    """Yield the paths of the files of that kind, and the lines that say what differs in each
+    between two commits.
 
     Raises:
         MissingExtraError: there is a notebook among them, and nbdime is not installed.
@@ -28,7 +30,14 @@ def described(repo: Repo, a: str, b: str, paths: Iterable[str]) -> Iterator[tupl
         elif old is not None and new is not None and path.endswith((".csv", ".tsv")):
             yield path, rows(old, new, "\t" if path.endswith(".tsv") else ",")
         elif b"\0" in (old or b"")[:8000] or b"\0" in (new or b"")[:8000]:
-            yield path, [" -> ".join("not there" if data is None else readable(len(data)) for data in (old, new))]
+            yield (
+                path,
+                [
+                    " -> ".join(
+                        "not there" if data is None else readable(len(data)) for data in (old, new)
+                    )
+                ],
+            )
 
 
 def notebook(old: bytes, new: bytes) -> list[str]:
@@ -45,25 +54,38 @@ def notebook(old: bytes, new: bytes) -> list[str]:
         return ["not both are notebooks that can be read"]
     target = io.StringIO()
     pretty_print_diff(
-        before, nbdime.diff_notebooks(before, after), "", PrettyPrintConfig(out=target, use_git=False, use_diff=False, use_color=False)
+        before,
+        nbdime.diff_notebooks(before, after),
+        "",
+        PrettyPrintConfig(out=target, use_git=False, use_diff=False, use_color=False),
     )
     return target.getvalue().splitlines()
 
 
 def rows(old: bytes, new: bytes, delimiter: str = ",") -> list[str]:
-    """Return the rows of two CSV files that differ; of changed ones the cells, by the names of their columns."""
+    """Return the rows of two CSV files that differ; of changed ones the cells, by the names of
+    their columns."""
     try:
-        before, after = ([*csv.reader(io.StringIO(data.decode("utf-8-sig")), delimiter=delimiter)] for data in (old, new))
+        before, after = (
+            [*csv.reader(io.StringIO(data.decode("utf-8-sig")), delimiter=delimiter)]
+            for data in (old, new)
+        )
     except (UnicodeDecodeError, csv.Error):
         return ["not both can be read as CSV"]
     header = after[0] if after else []
     found: list[str] = []
-    for kind, i, j, k, m in SequenceMatcher(None, [*map(tuple, before)], [*map(tuple, after)], autojunk=False).get_opcodes():
+    for kind, i, j, k, m in SequenceMatcher(
+        None, [*map(tuple, before)], [*map(tuple, after)], autojunk=False
+    ).get_opcodes():
         if kind == "equal":
             continue
         paired = min(j - i, m - k)
-        found += [f"row {k + at}: {_cells(before[i + at], after[k + at], header)}" for at in range(paired)]
-        found += [f"row {i + at} removed: {', '.join(before[i + at])}" for at in range(paired, j - i)]
+        found += [
+            f"row {k + at}: {_cells(before[i + at], after[k + at], header)}" for at in range(paired)
+        ]
+        found += [
+            f"row {i + at} removed: {', '.join(before[i + at])}" for at in range(paired, j - i)
+        ]
         found += [f"row {k + at} added: {', '.join(after[k + at])}" for at in range(paired, m - k)]
     return found if len(found) <= _ROWS else [*found[:_ROWS], f"and {len(found) - _ROWS} more rows"]
 
@@ -72,4 +94,8 @@ def _cells(old: list[str], new: list[str], header: list[str]) -> str:
     wide = max(len(old), len(new))
     names = [header[at] if at < len(header) else str(at + 1) for at in range(wide)]
     filled = ([*row, *[""] * (wide - len(row))] for row in (old, new))
-    return ", ".join(f"{name} {before} -> {after}" for name, before, after in zip(names, *filled) if before != after)
+    return ", ".join(
+        f"{name} {before} -> {after}"
+        for name, before, after in zip(names, *filled)
+        if before != after
+    )

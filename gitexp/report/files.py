@@ -1,8 +1,9 @@
 """The files in which experiments differ, so that a page can show what lies between any two of them.
 
-All pairs of N experiments are too many to store. Instead each experiment's tree is compared with one of them, the newest
-(one git process for all): that gives the differing paths of every pair, exactly. The contents behind them are stored
-once each, within a budget; what is over it is named with its size, and the page says so.
+All pairs of N experiments are too many to store. Instead each experiment's tree is compared with
+one of them, the newest (one git process for all): that gives the differing paths of every pair,
+exactly. The contents behind them are stored once each, within a budget; what is over it is named
+with its size, and the page says so.
 """
 
 from __future__ import annotations
@@ -22,8 +23,18 @@ LARGEST = 400_000  # bytes of one file
 BUDGET = 6_000_000  # bytes of all files together
 _COLOURED = 1_000_000  # bytes that Pygments may take its time for
 _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml")
-_PATHS = 5_000  # differing paths in all; a repository whose experiments differ in more has no use for a list
-_CLASSES = ("Keyword", "Literal.String", "Comment", "Literal.Number", "Name.Function", "Name.Class", "Name.Decorator", "Name.Builtin")
+# differing paths in all; a repository whose experiments differ in more has no use for a list
+_PATHS = 5_000
+_CLASSES = (
+    "Keyword",
+    "Literal.String",
+    "Comment",
+    "Literal.Number",
+    "Name.Function",
+    "Name.Class",
+    "Name.Decorator",
+    "Name.Builtin",
+)
 
 Changes = dict[str, str | None]  # path: blob hash, None where the file is not there
 
@@ -31,8 +42,9 @@ Changes = dict[str, str | None]  # path: blob hash, None where the file is not t
 def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return paths, trees and contents.
 
-    ``base`` and each of ``trees`` map a path's number to a blob's number (-1: not there); what a tree does not say is as in
-    ``base``. ``blobs`` hold ``text`` with its colour ``runs``, or an ``image`` as base64, or just their ``size``.
+    ``base`` and each of ``trees`` map a path's number to a blob's number (-1: not there); what a
+    tree does not say is as in ``base``. ``blobs`` hold ``text`` with its colour ``runs``, or an
+    ``image`` as base64, or just their ``size``.
     """
     base, trees = _trees(repo, experiments)
     paths = sorted(base)[:_PATHS]
@@ -45,7 +57,11 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     numbers = {path: at for at, path in enumerate(paths)}
 
     def numbered(tree: Changes) -> dict[int, int]:
-        return {numbers[path]: -1 if oid is None else hashes[oid] for path, oid in tree.items() if path in numbers}
+        return {
+            numbers[path]: -1 if oid is None else hashes[oid]
+            for path, oid in tree.items()
+            if path in numbers
+        }
 
     return {
         "paths": paths,
@@ -57,7 +73,8 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
 
 
 def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
-    """Return the distinct environments, ``{package: version}``, and which of them each experiment ran in (-1: unknown)."""
+    """Return the distinct environments, ``{package: version}``, and which of them each experiment
+    ran in (-1: unknown)."""
     kinds: dict[str, int] = {}
     known: list[dict[str, str]] = []
     which = []
@@ -80,15 +97,25 @@ def messages(repo: Repo, experiments: Sequence[Experiment]) -> list[dict[str, An
 
 
 def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list[Changes]]:
-    """Return the files of the newest experiment that any other one has otherwise, and each one's difference from it."""
+    """Return the files of the newest experiment that any other one has otherwise, and each one's
+    difference from it."""
     if not experiments:
         return {}, []
     newest = max(experiments, key=lambda item: item.started).id
-    own = {result_paths.PARAMS, result_paths.METRICS, environment.PATH, *(path for item in experiments for path in item.files.values())}
+    own = {
+        result_paths.PARAMS,
+        result_paths.METRICS,
+        environment.PATH,
+        *(path for item in experiments for path in item.files.values()),
+    }
     base: Changes = _artifacts(repo, newest, experiments)
     changes: dict[str, Changes] = {item.id: {} for item in experiments}
     request = "".join(f"{item.id} {newest}\n" for item in experiments if item.id != newest)
-    fields = iter(repo.git("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", stdin=request.encode()).split(b"\0"))
+    fields = iter(
+        repo.git(
+            "diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", stdin=request.encode()
+        ).split(b"\0")
+    )
     current: Changes = {}
     for field in fields:
         if not field.startswith(b":"):
@@ -104,11 +131,15 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
 
 
 def _artifacts(repo: Repo, commit: str, experiments: Sequence[Experiment]) -> Changes:
-    """Return the files of a commit that any experiment calls its artifacts, and its images: equal ones are worth seeing, too."""
+    """Return the files of a commit that any experiment calls its artifacts, and its images: equal
+    ones are worth seeing, too."""
     named = {str(path) for item in experiments for path in item.extra.get("artifacts", ())}
     if not named:
         return {}
-    entries = (entry.partition(b"\t") for entry in repo.git("ls-tree", "-r", "-z", commit).split(b"\0")[:-1])
+    entries = (
+        entry.partition(b"\t")
+        for entry in repo.git("ls-tree", "-r", "-z", commit).split(b"\0")[:-1]
+    )
     listed = {os.fsdecode(path): head.decode().split(" ")[2] for head, _, path in entries}
     return {path: oid for path, oid in listed.items() if path in named}
 
@@ -150,7 +181,8 @@ def _described(path: str, data: bytes | None, size: int, colour: int) -> dict[st
 
 
 def _runs(path: str, text: str) -> list[int] | None:
-    """Return a text's syntax colours as ``[class, length, class, length, ...]``; None for a language that nobody knows.
+    """Return a text's syntax colours as ``[class, length, class, length, ...]``; None for a
+    language that nobody knows.
 
     Numbers, not HTML: what a repository holds never reaches the page as markup.
     """

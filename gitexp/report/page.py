@@ -1,8 +1,9 @@
 """The page: one HTML file with everything in it, which asks nobody for anything.
 
-Its Content-Security-Policy allows the two scripts that are in the file (by their hashes), pictures that are in the file,
-and nothing else: no request, no other script, whatever an experiment's texts hold. Data never becomes markup: it lies in
-the page as JSON whose angle brackets are escaped, or compressed as base64, and the script writes it as text.
+Its Content-Security-Policy allows the two scripts that are in the file (by their hashes), pictures
+that are in the file, and nothing else: no request, no other script, whatever an experiment's texts
+hold. Data never becomes markup: it lies in the page as JSON whose angle brackets are escaped, or
+compressed as base64, and the script writes it as text.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from gitexp.formats.errors import MissingExtraError
 from gitexp.report.data import Report
 
 _ASSETS = files("gitexp.report") / "assets"
-_HIDDEN = re.compile("[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_HIDDEN = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 
 
 def render(report: Report) -> str:
@@ -35,7 +38,9 @@ def render(report: Report) -> str:
         raise MissingExtraError("a report", "report") from None
     plotly: str = get_plotlyjs()
     script = _asset("report.js")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters["visible"] = visible
     return environment.from_string(_asset("report.html")).render(
         table=report.table,
@@ -43,12 +48,16 @@ def render(report: Report) -> str:
         script=_trusted(script),
         hashes=[_hash(script), _hash(plotly)],
         data=_trusted(_json(report.table)),
-        blocks={"plotly": _packed(plotly), **{name: _packed(_dumped(value)) for name, value in report.details.items()}},
+        blocks={
+            "plotly": _packed(plotly),
+            **{name: _packed(_dumped(value)) for name, value in report.details.items()},
+        },
     )
 
 
 def visible(text: str) -> str:
-    """Return text with marks that turn or hide other text (bidi controls, zero-width characters) written out."""
+    """Return text with marks that turn or hide other text (bidi controls, zero-width characters)
+    written out."""
     return _HIDDEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
 
 
@@ -71,7 +80,8 @@ def _dumped(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    """Return JSON that can lie in a ``<script>``: plain ASCII without the characters that HTML looks for."""
+    """Return JSON that can lie in a ``<script>``: plain ASCII without the characters that HTML
+    looks for."""
     return _dumped(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

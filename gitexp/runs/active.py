@@ -1,6 +1,8 @@
-"""The current run of this process: what ``gitexp.log_metric`` and its like log into, and what is ended when Python exits.
+"""The current run of this process: what ``gitexp.log_metric`` and its like log into, and what is
+ended when Python exits.
 
-There is one at most. A process that ``gitexp run`` started, or that a process with a run spawned, finds the run that it belongs to.
+There is one at most. A process that ``gitexp run`` started, or that a process with a run spawned,
+finds the run that it belongs to.
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ def start_run(
 ) -> Run:
     """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
 
-    Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended then. Inside a command that
-    ``gitexp run`` started, this joins its run. On a rank other than 0 (RANK, else SLURM_PROCID and others) nothing is
-    logged, unless ``all_ranks`` says so.
+    Use it with ``with``, or call ``end_run()``; a run that is still open when Python exits is ended
+    then. Inside a command that ``gitexp run`` started, this joins its run. On a rank other than 0
+    (RANK, else SLURM_PROCID and others) nothing is logged, unless ``all_ranks`` says so.
 
     Raises:
         UsageError: a run is going on in this process, or a name or label cannot be one.
@@ -93,7 +95,8 @@ def activate(run: Run) -> None:
 
 
 def active_run() -> Run | None:
-    """Return this process's run; where it has none, that of the ``gitexp run`` it was started by."""
+    """Return this process's run; where it has none, that of the ``gitexp run`` it was started
+    by."""
     if _going_on() is None and os.environ.get(JOIN):
         start_run()
     return _going_on()
@@ -131,7 +134,8 @@ def log_artifact(path: str | os.PathLike[str]) -> None:
 
 
 def seed_everything(seed: int) -> tuple[str, ...]:
-    """Seed ``random``, NumPy, and torch and TensorFlow where they are imported, record that, and return their names.
+    """Seed ``random``, NumPy, and torch and TensorFlow where they are imported, record that, and
+    return their names.
 
     Call it after your imports, before or after ``start_run``.
 
@@ -154,7 +158,8 @@ def _current() -> Run:
 
 
 def _of_parent() -> Run | None:
-    """Join the run of the process that spawned this one, as a data loader does; a forked one has it already."""
+    """Join the run of the process that spawned this one, as a data loader does; a forked one has it
+    already."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module else None
     if parent is None or ranks.is_other_rank():
@@ -162,7 +167,10 @@ def _of_parent() -> Run | None:
     repo = Repo.discover()
     for folder in journal.folders(repo):
         facts = journal.facts(folder)
-        if (facts.get("pid"), facts.get("host")) == (parent.pid, environment.host()) and journal.is_alive(folder):
+        if (facts.get("pid"), facts.get("host")) == (
+            parent.pid,
+            environment.host(),
+        ) and journal.is_alive(folder):
             activate(join(folder, repo))
     return _going_on()
 

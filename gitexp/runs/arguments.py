@@ -1,4 +1,5 @@
-"""What a command line says of the params: ``--key value``, ``--key=value``, ``key=value`` and flags, in the order in which they stand."""
+"""What a command line says of the params: ``--key value``, ``--key=value``, ``key=value`` and
+flags, in the order in which they stand."""
 
 from __future__ import annotations
 
@@ -15,21 +16,27 @@ _NUMBER_LIKE = re.compile(r"-(\d|\.\d)")
 
 
 def as_params(command: Sequence[str]) -> dict[str, Any]:
-    """Return the params in a command line: ``--key value``, ``--key=value``, ``key=value``, and ``--flag`` as true.
+    """Return the params in a command line: ``--key value``, ``--key=value``, ``key=value``, and
+    ``--flag`` as true.
 
-    Dashes inside a key become underscores, as argparse does. Words without a key and values of secret-looking keys are
-    passed over; so is everything up to the program, and the value of Python's own ``-m``, ``-c`` and the like.
+    Dashes inside a key become underscores, as argparse does. Words without a key and values of
+    secret-looking keys are passed over; so is everything up to the program, and the value of
+    Python's own ``-m``, ``-c`` and the like.
     """
     result: dict[str, Any] = {}
     for name, value, _ in options(environment.redact(command)[1:]):
         if name is not None and value != "***":
-            with suppress(UsageError):  # a name that is a value and a mapping at once: the first one stays
-                result = params.nest([(name, True if value is None else params.parse_value(value))], result)
+            # a name that is a value and a mapping at once: the first one stays
+            with suppress(UsageError):
+                result = params.nest(
+                    [(name, True if value is None else params.parse_value(value))], result
+                )
     return result
 
 
 def options(words: Sequence[str]) -> Iterator[tuple[str | None, str | None, tuple[str, ...]]]:
-    """Yield ``(name, value, words as written)`` for each option and assignment of a command line, in its order.
+    """Yield ``(name, value, words as written)`` for each option and assignment of a command line,
+    in its order.
 
     The value of a flag is None, and so is the name of a word that is neither.
     """

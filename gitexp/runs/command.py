@@ -1,5 +1,5 @@
-"""``gitexp run``: a command as a run. Its output is shown as it comes and kept, its signals and exit code are passed on, and
-what it wrote and logged itself becomes part of the experiment.
+"""``gitexp run``: a command as a run. Its output is shown as it comes and kept, its signals and
+exit code are passed on, and what it wrote and logged itself becomes part of the experiment.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code as a shell gives it (128 + n for signal n), what it used, and its last word.
+    """How a command ended: its exit code as a shell gives it (128 + n for signal n), what it used,
+    and its last word.
 
     Attributes:
-        exception: the line that ends a traceback, where that is the last thing that the command printed.
-        told: the last signal by which we were told to end; what the command made of it is its own affair.
+        exception: the line that ends a traceback, where that is the last thing that the command
+            printed.
+        told: the last signal by which we were told to end; what the command made of it is its own
+            affair.
     """
 
     code: int
@@ -42,7 +45,9 @@ class Ended:
 
     @property
     def status(self) -> str:
-        return "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
+        return (
+            "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
+        )
 
     @property
     def error(self) -> str | None:
@@ -63,23 +68,35 @@ def execute(
     shown: TextIO | None = None,
     apart: Path | None = None,
 ) -> Ended:
-    """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
+    """Run a command inside a run, and log what it used and wrote; the run is left for the caller to
+    end.
 
     Args:
         directory: where it runs, here by itself.
         environ: its environment, ours by itself.
         shown: takes all its output; by itself the two outputs go to ours.
-        apart: run it as a process group of its own, which is noted in this folder (``process_group.py``) and ends with the command.
+        apart: run it as a process group of its own, which is noted in this folder
+            (``process_group.py``) and ends with the command.
 
     Raises:
         UsageError: there is no such program, or it may not be executed.
     """
     folder = run.folder
     watched = outputs.watch(repo.root, directory or Path.cwd())
-    env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
+    env = {
+        **(os.environ if environ is None else environ),
+        JOIN: str(folder),
+        "PYTHONUNBUFFERED": "1",
+    }
     requirements = environment.of_interpreter(command[0])
-    if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
-        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
+    if (
+        environ is None
+        and requirements is None
+        and environment.is_python(command[0])
+        and importlib.util.find_spec("mlflow")
+    ):
+        # this very Python has the plugin, so MLflow joins the run
+        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
@@ -89,19 +106,30 @@ def execute(
         code, told = _supervised(command, env, log, run, system_metrics, directory, shown, apart)
     except OSError as error:
         log.close()
-        raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it is executable") from None
+        raise UsageError(
+            f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it"
+            " is executable"
+        ) from None
     after = _usage()
     run.hush()
     rest = log.close()
     exception = outputs.exception(log.last_words) if code else None
-    ended = Ended(code, after[0] - before[0] if before and after else None, after[1] if after else None, exception, told)
+    ended = Ended(
+        code,
+        after[0] - before[0] if before and after else None,
+        after[1] if after else None,
+        exception,
+        told,
+    )
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
     outputs.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
-    run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
+    run.set_fact(
+        "Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB"
+    )
     return ended
 
 
@@ -115,15 +143,20 @@ def _supervised(
     shown: TextIO | None,
     apart: Path | None,
 ) -> tuple[int, int | None]:
-    """Run the command to its end, and return its exit code and the last signal that we got for it."""
+    """Run the command to its end, and return its exit code and the last signal that we got for
+    it."""
     on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
     reader, writer = _terminal() if on_terminal else os.pipe()
     with _signals_handed_on(apart is not None) as handed:
         try:
-            own: AbstractContextManager[dict[str, Any]] = process_group.held(apart) if apart else nullcontext({})
+            own: AbstractContextManager[dict[str, Any]] = (
+                process_group.held(apart) if apart else nullcontext({})
+            )
             with own as options:
                 stderr = writer if on_terminal else subprocess.PIPE
-                process = subprocess.Popen(command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options)
+                process = subprocess.Popen(
+                    command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options
+                )
         finally:
             os.close(writer)
         if apart:
@@ -135,16 +168,22 @@ def _supervised(
             from gitexp.runs.system_metrics import Sampler
 
             sampler = Sampler(run, process.pid)
-        sources: list[tuple[IO[bytes], Any, bool]] = [(os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)]
+        sources: list[tuple[IO[bytes], Any, bool]] = [
+            (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)
+        ]
         if process.stderr:
             sources.append((process.stderr, shown or sys.stderr, True))
-        copiers = [threading.Thread(target=_copy, args=(*source, log, lock), daemon=True) for source in sources]
+        copiers = [
+            threading.Thread(target=_copy, args=(*source, log, lock), daemon=True)
+            for source in sources
+        ]
         for copier in copiers:
             copier.start()
         code = process.wait()
         if apart:
             process_group.kill(apart)
-        for copier in copiers:  # a grandchild may hold the pipe open for ever: the command is over all the same
+        # a grandchild may hold the pipe open for ever: the command is over all the same
+        for copier in copiers:
             copier.join(timeout=2)
     if sampler:
         sampler.stop()
@@ -152,7 +191,8 @@ def _supervised(
 
 
 class _Handed:
-    """The signals that we got for a command. Those that came while it was being started reach it as soon as it is there."""
+    """The signals that we got for a command. Those that came while it was being started reach it as
+    soon as it is there."""
 
     def __init__(self, group: bool) -> None:
         self.group = group
@@ -183,13 +223,16 @@ class _Handed:
 
 @contextmanager
 def _signals_handed_on(group: bool) -> Iterator[_Handed]:
-    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal. Twice, and a group is killed."""
+    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal.
+    Twice, and a group is killed."""
     handed = _Handed(group)
     if threading.current_thread() is not threading.main_thread():
         yield handed
         return
     names = [name for name in _FORWARDED if hasattr(signal, name)]
-    old = {getattr(signal, name): signal.signal(getattr(signal, name), handed.take) for name in names}
+    old = {
+        getattr(signal, name): signal.signal(getattr(signal, name), handed.take) for name in names
+    }
     shared = sys.platform == "win32" or (not group and _on_foreground())
     old[signal.SIGINT] = signal.signal(signal.SIGINT, handed.note if shared else handed.take)
     try:
@@ -207,7 +250,8 @@ def _on_foreground() -> bool:
 
 
 def _terminal() -> tuple[int, int]:
-    """Return a pseudo-terminal, so that progress bars and colours of the command look as they do without us."""
+    """Return a pseudo-terminal, so that progress bars and colours of the command look as they do
+    without us."""
     import pty
 
     reader, writer = pty.openpty()
@@ -223,7 +267,9 @@ def _terminal() -> tuple[int, int]:
     return reader, writer
 
 
-def _copy(source: IO[bytes], shown: Any, is_error: bool, log: outputs.Output, lock: threading.Lock) -> None:
+def _copy(
+    source: IO[bytes], shown: Any, is_error: bool, log: outputs.Output, lock: threading.Lock
+) -> None:
     target = getattr(shown, "buffer", None)
     while True:
         try:

@@ -1,8 +1,9 @@
-"""Ends of runs that wait for a quiet moment: results may still come in after a logger called the run finished.
+"""Ends of runs that wait for a quiet moment: results may still come in after a logger called the
+run finished.
 
-A run that waits is recorded before the next one begins (its parent should be this experiment), when nothing came for a
-while, and at the latest when Python exits. Its folder says how it ended, so one that waits when the process is killed is
-recorded by ``gitexp recover`` as what it was.
+A run that waits is recorded before the next one begins (its parent should be this experiment), when
+nothing came for a while, and at the latest when Python exits. Its folder says how it ended, so one
+that waits when the process is killed is recorded by ``gitexp recover`` as what it was.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def cancel(key: str) -> bool:
 
 
 def settle(key: str | None = None) -> bool:
-    """Call the ends that wait, in their order; with a key, only that one. Return whether there was one."""
+    """Call the ends that wait, in their order; with a key, only that one. Return whether there was
+    one."""
     was_any = False
     with _lock:
         for name in [*_waiting] if key is None else [key]:

@@ -1,7 +1,9 @@
-"""What killed processes, other tools and faults of the disk leave behind, and how each of it is mended.
+"""What killed processes, other tools and faults of the disk leave behind, and how each of it is
+mended.
 
-``examine`` only looks. A finding that can be mended without a doubt carries the way; nothing that the user may still want
-is taken away: dead runs are for ``gitexp recover``, and what was removed on purpose stays removed.
+``examine`` only looks. A finding that can be mended without a doubt carries the way; nothing that
+the user may still want is taken away: dead runs are for ``gitexp recover``, and what was removed on
+purpose stays removed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from gitexp.store import clone, gathering, git_index, record, result_paths
 from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
-_FOLDERS = ("diff-*", "dvc-*", "sign-*")  # temporary ones; that of a killed transfer with DVC may hold a token
+# temporary ones; that of a killed transfer with DVC may hold a token
+_FOLDERS = ("diff-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 
 
@@ -42,7 +45,8 @@ class Finding:
 
 
 def examine(repo: Repo) -> list[Finding]:
-    """Return all that is wrong with gitexp's own files and refs in a repository; changes nothing."""
+    """Return all that is wrong with gitexp's own files and refs in a repository; changes
+    nothing."""
     return [
         *_index_lock(repo),
         *_results(repo),
@@ -57,13 +61,16 @@ def examine(repo: Repo) -> list[Finding]:
 
 def _index_lock(repo: Repo) -> Iterator[Finding]:
     if (repo.git_dir / git_index.OWNER).exists():
-        yield Finding("a writer was killed while it held the git index", mend=lambda: record.settle(repo))
+        yield Finding(
+            "a writer was killed while it held the git index", mend=lambda: record.settle(repo)
+        )
 
 
 def _results(repo: Repo) -> Iterator[Finding]:
     if result_paths.owes(repo):
         yield Finding(
-            "a writer was killed before it had written its results into the work tree; a file that you changed since will stay as it is",
+            "a writer was killed before it had written its results into the work tree; a file that"
+            " you changed since will stay as it is",
             mend=lambda: record.settle(repo),
         )
 
@@ -71,22 +78,30 @@ def _results(repo: Repo) -> Iterator[Finding]:
 def _cache(repo: Repo) -> Iterator[Finding]:
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):
-        yield Finding("the cache of experiments is damaged", mend=lambda: path.unlink(missing_ok=True))
+        yield Finding(
+            "the cache of experiments is damaged", mend=lambda: path.unlink(missing_ok=True)
+        )
 
 
 def _runs(repo: Repo) -> Iterator[Finding]:
     for folder in dead_runs(repo):
-        yield Finding(f"run {folder.name} died and is not recorded", "to record it with what it had logged: gitexp recover")
+        yield Finding(
+            f"run {folder.name} died and is not recorded",
+            "to record it with what it had logged: gitexp recover",
+        )
 
 
 def _pins(repo: Repo) -> Iterator[Finding]:
-    """Find pins of snapshots whose run is gone. A young one may belong to somebody who is just starting or ending."""
+    """Find pins of snapshots whose run is gone. A young one may belong to somebody who is just
+    starting or ending."""
     alive = {folder.name for folder in journal.folders(repo)}
     for ref, oid in repo.refs(PENDING).items():
         if ref.removeprefix(PENDING) not in alive and _age(repo.common_dir / ref) > _OLD:
             yield Finding(
                 f"{ref} still holds the snapshot of a run that is over",
-                mend=lambda ref=ref, oid=oid: repo.update_refs([f"delete {ref} {oid}"], "gitexp: doctor"),  # type: ignore[misc]
+                mend=lambda ref=ref, oid=oid: repo.update_refs(
+                    [f"delete {ref} {oid}"], "gitexp: doctor"
+                ),  # type: ignore[misc]
             )
 
 
@@ -103,30 +118,51 @@ def _files(repo: Repo) -> Iterator[Finding]:
     for pattern in _TRANSIENT:
         for file in sorted(repo.state_dir.glob(pattern)):
             if _age(file) > _OLD:
-                yield Finding(f"{file.name} in .git/gitexp belongs to nobody any more", mend=lambda file=file: file.unlink(missing_ok=True))  # type: ignore[misc]
+                yield Finding(
+                    f"{file.name} in .git/gitexp belongs to nobody any more",
+                    mend=lambda file=file: file.unlink(missing_ok=True),
+                )  # type: ignore[misc]
     for pattern in _FOLDERS:
         for folder in sorted(repo.state_dir.glob(pattern)):
             if _age(folder) > _OLD:
-                yield Finding(f"{folder.name} in .git/gitexp belongs to nobody any more", mend=lambda folder=folder: shutil.rmtree(folder))  # type: ignore[misc]
+                yield Finding(
+                    f"{folder.name} in .git/gitexp belongs to nobody any more",
+                    mend=lambda folder=folder: shutil.rmtree(folder),
+                )  # type: ignore[misc]
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
-    """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git fetch --prune-tags`` does.
+    """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git
+    fetch --prune-tags`` does.
 
-    Until git collects it, the tag object is still there, and this clone's gathering branches carry those that were pushed. One
-    whose experiment has a tag is what a writer left that lost the race for a name, one whose run is dead waits for
-    ``recover``, and what other clones gathered is theirs.
+    Until git collects it, the tag object is still there, and this clone's gathering branches carry
+    those that were pushed. One whose experiment has a tag is what a writer left that lost the race
+    for a name, one whose run is dead waits for ``recover``, and what other clones gathered is
+    theirs.
     """
     lost = _unreachable_tags(repo)
     known = clone.load(repo)
     if not lost and known is None:
         return
     index = Index(repo)
-    has_tag = {row[0] for row in index.rows("json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True)}
+    has_tag = {
+        row[0]
+        for row in index.rows(
+            "json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True
+        )
+    }
     has_tag |= {journal.facts(folder).get("id") for folder in journal.folders(repo)}
     theirs = index.gathered_by_others()
-    own = [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in known.owners.items()] if known else []
-    lost += [item.tag for tip in repo.refs(*own).values() for item in gathering.read(repo, tip)[1]] if own else []
+    own = (
+        [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in known.owners.items()]
+        if known
+        else []
+    )
+    lost += (
+        [item.tag for tip in repo.refs(*own).values() for item in gathering.read(repo, tip)[1]]
+        if own
+        else []
+    )
     with suppress(OSError):
         theirs |= {*(repo.state_dir / record.REMOVED).read_text().split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
@@ -141,12 +177,19 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"to give it one: git update-ref refs/tags/NAME {tag}",
             )
         else:
-            yield Finding(f"the tag {found.name} is gone", mend=lambda name=found.name, tag=tag: _restore(repo, name, tag))  # type: ignore[misc]
+            yield Finding(
+                f"the tag {found.name} is gone",
+                mend=lambda name=found.name, tag=tag: _restore(repo, name, tag),
+            )  # type: ignore[misc]
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:
     try:
-        lines = repo.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=(0, 2, 4, 8)).decode("utf-8", "replace").splitlines()
+        lines = (
+            repo.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=(0, 2, 4, 8))
+            .decode("utf-8", "replace")
+            .splitlines()
+        )
     except GitError:
         return []
     return [line.split()[2] for line in lines if line.startswith("unreachable tag ")]

@@ -1,8 +1,11 @@
-"""How a run ended: the status that an exception gives it, and the exception through which Python exits.
+"""How a run ended: the status that an exception gives it, and the exception through which Python
+exits.
 
-An ``atexit`` function is not told why Python exits. So the hook for uncaught exceptions notes the last one, and hands on to the hook
-that was there before. It is not called for ``sys.exit``, which is therefore noted when it is called; whether somebody caught that is
-seen from the script's outermost frame, which came to its return where somebody did. (``raise SystemExit(1)`` passes unseen.)
+An ``atexit`` function is not told why Python exits. So the hook for uncaught exceptions notes the
+last one, and hands on to the hook that was there before. It is not called for ``sys.exit``, which
+is therefore noted when it is called; whether somebody caught that is seen from the script's
+outermost frame, which came to its return where somebody did. (``raise SystemExit(1)`` passes
+unseen.)
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ from typing import Any, NoReturn
 from gitexp.formats import message
 
 _uncaught: list[BaseException | None] = [None]
-_exits: list[tuple[SystemExit, FrameType]] = []  # the last call of sys.exit, and the outermost frame that it came from
+# the last call of sys.exit, and the outermost frame that it came from
+_exits: list[tuple[SystemExit, FrameType]] = []
 _previous_hook = sys.excepthook
 _previous_exit = sys.exit
 
 
 def of(error: BaseException | None) -> tuple[str, str | None]:
-    """Return the status, and the last line of the traceback or the exit code, for what ended a run."""
+    """Return the status, and the last line of the traceback or the exit code, for what ended a
+    run."""
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "finished", None
     if isinstance(error, KeyboardInterrupt):
@@ -53,7 +58,9 @@ def uncaught() -> BaseException | None:
 def is_uncaught(error: BaseException) -> bool:
     """Whether Python exits through this exception."""
     known = uncaught()
-    return known is error or (isinstance(known, SystemExit) and isinstance(error, SystemExit) and known.code == error.code)
+    return known is error or (
+        isinstance(known, SystemExit) and isinstance(error, SystemExit) and known.code == error.code
+    )
 
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -62,7 +69,8 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def _exit(status: Any = None, /) -> NoReturn:
-    """Exit the interpreter by raising SystemExit(status); what ``sys.exit`` does, and noted for the run that this ends."""
+    """Exit the interpreter by raising SystemExit(status); what ``sys.exit`` does, and noted for the
+    run that this ends."""
     if threading.current_thread() is threading.main_thread():  # in any other, it ends the thread
         outermost = sys._getframe()
         while outermost.f_back is not None:

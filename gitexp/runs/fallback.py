@@ -1,11 +1,15 @@
-"""Where a run's files go while its own folder takes none: the disk is full, or ``.git`` became read-only in mid-run.
+"""Where a run's files go while its own folder takes none: the disk is full, or ``.git`` became
+read-only in mid-run.
 
-    ~/.cache/gitexp/spare/3f2a...-9c1d.../    else the same below the system's folder for temporary files
+    ~/.cache/gitexp/spare/3f2a...-9c1d.../    else the same below the system's folder for temporary
+        files
         metrics.csv    the rows that came after those in the run's own folder; no header
-        run.json, params.yml, joined-1234.json, artifacts/    newer than what the run's own folder has of them
+        run.json, params.yml, joined-1234.json, artifacts/    newer than what the run's own folder
+        has of them
 
-The name says which run's folder it stands in for, so whoever records the run finds it: its owner at the end, or ``gitexp
-recover``. The folder for temporary files is everybody's, so one that another user owns is never used.
+The name says which run's folder it stands in for, so whoever records the run finds it: its owner at
+the end, or ``gitexp recover``. The folder for temporary files is everybody's, so one that another
+user owns is never used.
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ _PROBE = b"\0" * 4096  # a full disk still makes folders and empty files
 
 
 def place(folder: Path) -> Path | None:
-    """Return the spare folder of a run's folder, made where there is none yet; None where no place takes it."""
+    """Return the spare folder of a run's folder, made where there is none yet; None where no place
+    takes it."""
     for path in _places(folder):
         if _is_mine(path):
             return path
@@ -34,7 +39,8 @@ def place(folder: Path) -> Path | None:
 
 
 def take_back(folder: Path) -> None:
-    """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it again completes it.
+    """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it
+    again completes it.
 
     Raises:
         OSError: the folder still takes nothing; all stays where it is.
@@ -42,11 +48,15 @@ def take_back(folder: Path) -> None:
     for path in _places(folder):
         if not _is_mine(path):
             continue
-        for file in sorted(item for item in path.rglob("*") if item.is_file() and not item.is_symlink()):
+        for file in sorted(
+            item for item in path.rglob("*") if item.is_file() and not item.is_symlink()
+        ):
             name = file.relative_to(path)
             if str(name) == ROWS:
                 _append(file, folder / ROWS)
-            elif not (name.suffix == ".new" and len(name.parts) == 1) and not _is_newer(folder / name, file):
+            elif not (name.suffix == ".new" and len(name.parts) == 1) and not _is_newer(
+                folder / name, file
+            ):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 replace(folder, folder / name, file)
             file.unlink()
@@ -85,7 +95,8 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
 
 
 def whole_rows(path: Path) -> int:
-    """Return how many bytes of a ``metrics.csv`` are whole rows: a write that was cut short leaves a torn one at its end."""
+    """Return how many bytes of a ``metrics.csv`` are whole rows: a write that was cut short leaves
+    a torn one at its end."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65536))
@@ -94,7 +105,8 @@ def whole_rows(path: Path) -> int:
 
 
 def _append(rows: Path, target: Path) -> None:
-    """Add rows to those that a run's own folder has; once, also where a killed process had added them before."""
+    """Add rows to those that a run's own folder has; once, also where a killed process had added
+    them before."""
     more = rows.read_bytes()[: whole_rows(rows)]
     size = whole_rows(target) if target.exists() else 0
     with open(target, "r+b" if target.exists() else "w+b") as file:
@@ -120,7 +132,9 @@ def _places(folder: Path) -> Iterator[Path]:
     import appdirs
 
     whole = str(folder.absolute())
-    name = f"{folder.name}-{hashlib.sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+    name = (
+        f"{folder.name}-{hashlib.sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
+    )
     yield Path(appdirs.user_cache_dir("gitexp"), "spare", name)
     with suppress(OSError):  # where it finds no folder that takes a file
         import tempfile
@@ -131,7 +145,8 @@ def _places(folder: Path) -> Iterator[Path]:
 
 
 def _make(path: Path) -> None:
-    """Make a folder that takes files, in one step: what another thread or process finds there is one that stays."""
+    """Make a folder that takes files, in one step: what another thread or process finds there is
+    one that stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     part.mkdir(mode=0o700)
@@ -150,7 +165,11 @@ def _is_mine(path: Path) -> bool:
         status = path.lstat()
     except OSError:
         return False
-    return path.is_dir() and not path.is_symlink() and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+    return (
+        path.is_dir()
+        and not path.is_symlink()
+        and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+    )
 
 
 def _is_newer(one: Path, other: Path) -> bool:

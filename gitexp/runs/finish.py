@@ -1,4 +1,5 @@
-"""A run's folder becomes an experiment: at its end by its owner, or later by ``gitexp recover`` when the owner was killed."""
+"""A run's folder becomes an experiment: at its end by its owner, or later by ``gitexp recover``
+when the owner was killed."""
 
 from __future__ import annotations
 
@@ -16,11 +17,13 @@ from gitexp.runs import fallback, journal
 from gitexp.store import batch, conditions, result_paths
 from gitexp.store import record as store
 
-PENDING = "refs/gitexp/pending/"  # with a run's id: the ref that holds its snapshot while it goes on
+# with a run's id: the ref that holds its snapshot while it goes on
+PENDING = "refs/gitexp/pending/"
 
 
 def record(repo: Repo, folder: Path) -> store.Recorded:
-    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end, ``recover`` for a dead one.
+    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end,
+    ``recover`` for a dead one.
 
     Raises:
         GitexpError: it could not be recorded; the folder stays.
@@ -28,13 +31,21 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     with repo.introduced():
         facts, torn = _read(folder)
         shot = _snapshot(repo, folder, facts)
-        recorded = store.record(repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"])
+        recorded = store.record(
+            repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"]
+        )
     journal.delete(folder)
     more = [
         *facts.get("warnings", []),
         *(["the last metric row was torn and left out"] if torn else []),
     ]
-    return recorded if not more else store.Recorded(recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more))
+    return (
+        recorded
+        if not more
+        else store.Recorded(
+            recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more)
+        )
+    )
 
 
 def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
@@ -84,12 +95,14 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
     others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
-    expected = facts.get("highest", 0) + len(facts.get("children", ()))  # what it began itself meanwhile stands beside, and is no reason
+    # what it began itself meanwhile stands beside, and is no reason
+    expected = facts.get("highest", 0) + len(facts.get("children", ()))
     return "other runs were going on" if others or store.highest_known(repo) != expected else None
 
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
-    """Make experiments of the folders of runs that stand beside every branch, all or none, and remove the folders.
+    """Make experiments of the folders of runs that stand beside every branch, all or none, and
+    remove the folders.
 
     One git process for all of them instead of one for each.
 
@@ -106,7 +119,8 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
 
 
 def entry(repo: Repo, folder: Path) -> batch.Entry:
-    """Write the files of a run that stands beside every branch, and return what its experiment will be."""
+    """Write the files of a run that stands beside every branch, and return what its experiment will
+    be."""
     facts, _ = _read(folder)
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]
@@ -125,7 +139,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
 
 
 def recover(repo: Repo, folder: Path) -> store.Recorded | None:
-    """Record a dead run with what it had logged; None where it was recorded already, or died before it had started.
+    """Record a dead run with what it had logged; None where it was recorded already, or died before
+    it had started.
 
     Raises:
         GitexpError: it could not be recorded; the folder stays.
@@ -147,11 +162,14 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
 
 
 def gather(folder: Path) -> None:
-    """Have all that is known of a run in its own folder; raise RepositoryError where that takes nothing."""
+    """Have all that is known of a run in its own folder; raise RepositoryError where that takes
+    nothing."""
     try:
         fallback.take_back(folder)
     except OSError as error:
-        raise RepositoryError(f"{folder} cannot be written: {error.strerror}; check permissions and disk space") from None
+        raise RepositoryError(
+            f"{folder} cannot be written: {error.strerror}; check permissions and disk space"
+        ) from None
 
 
 def dead_runs(repo: Repo) -> list[Path]:
@@ -204,17 +222,24 @@ def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Sn
 
 
 def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
-    """Return the places that were ours at the start and still are, and those that the command itself wrote."""
+    """Return the places that were ours at the start and still are, and those that the command
+    itself wrote."""
     outputs = frozenset(facts.get("outputs", ()))
-    if facts.get("apart"):  # it ran in a work tree of its own, and nothing will be written into the user's
+    # it ran in a work tree of its own, and nothing will be written into the user's
+    if facts.get("apart"):
         return frozenset(facts["free"]) | outputs
     return (frozenset(facts["free"]) | outputs) & result_paths.ours(repo, outputs)
 
 
 def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
-    """Return the seconds from the start to the last write, the best that is known of a run that was killed."""
+    """Return the seconds from the start to the last write, the best that is known of a run that was
+    killed."""
     with suppress(OSError, ValueError):
-        return max(0.0, (folder / "metrics.csv").stat().st_mtime - message.parse_time(facts["started"]).timestamp())
+        return max(
+            0.0,
+            (folder / "metrics.csv").stat().st_mtime
+            - message.parse_time(facts["started"]).timestamp(),
+        )
     return None
 
 

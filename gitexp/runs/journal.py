@@ -1,15 +1,21 @@
-"""A run that is going on, as files: ``.git/gitexp/runs/<id>/``, written so that nothing logged is lost.
+"""A run that is going on, as files: ``.git/gitexp/runs/<id>/``, written so that nothing logged is
+lost.
 
-    run.json      who, when, which command, which snapshot; written anew when something of it changes
+    run.json      who, when, which command, which snapshot; written anew when something of it
+        changes
     params.yml    the params so far; replaced atomically
-    metrics.csv   append-only, one write for each call: the row is in the kernel when the call returns, so it survives
-                  SIGKILL; a thread syncs it to the disk once a second, so a power cut takes one second at most
+    metrics.csv   append-only, one write for each call: the row is in the kernel when the call
+                  returns, so it survives
+                  SIGKILL; a thread syncs it to the disk once a second, so a power cut takes one
+                  second at most
     artifacts/    copies of what was logged, at the path that they will have in the tree
     index         the private git index that holds the snapshot
-    alive         locked by the owner as long as it lives; no process id to be mistaken for another's
+    alive         locked by the owner as long as it lives; no process id to be mistaken for
+        another's
 
-Faults of the machine (disk full, folder gone) never stop a training. There is one warning, and what the folder does not take goes
-to a spare place (see spare.py); where there is none it waits in memory for better times, and the end says what was not kept.
+Faults of the machine (disk full, folder gone) never stop a training. There is one warning, and what
+the folder does not take goes to a spare place (see spare.py); where there is none it waits in
+memory for better times, and the end says what was not kept.
 """
 
 from __future__ import annotations
@@ -37,7 +43,13 @@ from gitexp.runs import fallback
 SYNC_SECONDS = 1.0
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
-_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | os.O_CREAT
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
 _HERE = os.path.dirname(__file__)
 _NAMES = {"params.yml": "the newest params", "run.json": "how it ended"}
 _fdatasync = getattr(os, "fdatasync", os.fsync)
@@ -63,7 +75,12 @@ class Journal:
         self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
         if owner and os.fstat(self._fd).st_size == 0:
             os.write(self._fd, metrics.HEADER)
-        self._syncing = threading.Thread(target=_sync_regularly, args=(weakref.ref(self), self._closed), daemon=True, name="gitexp-sync")
+        self._syncing = threading.Thread(
+            target=_sync_regularly,
+            args=(weakref.ref(self), self._closed),
+            daemon=True,
+            name="gitexp-sync",
+        )
         if owner:
             self._syncing.start()
 
@@ -76,10 +93,11 @@ class Journal:
         except OSError as error:
             delete(folder)
             raise RepositoryError(
-                f"no run can begin: {folder} cannot be written: {error.strerror}; check permissions and disk space"
+                f"no run can begin: {folder} cannot be written: {error.strerror}; check permissions"
+                " and disk space"
             ) from None
 
-    # -- writing -------------------------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------
 
     def append(self, row: bytes) -> None:
         """Write metric rows; on the disk (the kernel's side of it) when this returns."""
@@ -108,7 +126,10 @@ class Journal:
 
     def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
-        self._write("run.json" if owner else f"joined-{os.getpid()}.json", lambda: json.dumps(facts, ensure_ascii=False).encode())
+        self._write(
+            "run.json" if owner else f"joined-{os.getpid()}.json",
+            lambda: json.dumps(facts, ensure_ascii=False).encode(),
+        )
 
     def write_artifact(self, path: str, content: bytes | Path) -> None:
         """Keep a copy of an artifact under its path in the tree."""
@@ -132,9 +153,13 @@ class Journal:
             _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
 
     def say_unrecorded(self, error: BaseException) -> None:
-        """Say at the end that the run is only in its folder, and what could not even be kept there."""
+        """Say at the end that the run is only in its folder, and what could not even be kept
+        there."""
         missing = f", all but {', '.join(unkept)}" if (unkept := self.unkept()) else ""
-        _say(f"gitexp: the run could not be recorded: {_why(error)}; it waits on disk for `gitexp recover`{missing}")
+        _say(
+            f"gitexp: the run could not be recorded: {_why(error)}; it waits on disk for `gitexp"
+            f" recover`{missing}"
+        )
 
     def flush(self) -> None:
         """Try again to write the rows that the disk did not take."""
@@ -164,11 +189,13 @@ class Journal:
             return
         self.flush()
         self._closed.set()
-        if self._syncing.is_alive():  # one that Python's exit ends needs a library, and aborts where no file can be opened
+        # one that Python's exit ends needs a library, and aborts where no file can be opened
+        if self._syncing.is_alive():
             self._syncing.join(timeout=5)
         with contextlib.suppress(OSError):
             os.close(self._fd)
-        for name, data in [*self._unwritten.items()]:  # where open files are what lacks, there is one more now
+        # where open files are what lacks, there is one more now
+        for name, data in [*self._unwritten.items()]:
             self._write(name, lambda data=data: data)  # type: ignore[misc]
 
     def release(self) -> None:
@@ -178,7 +205,8 @@ class Journal:
             self._alive = None
 
     def forget_ownership(self) -> None:
-        """In a forked child: let the parent alone hold the lock (closing a copy does not release it)."""
+        """In a forked child: let the parent alone hold the lock (closing a copy does not release
+        it)."""
         self._lock = threading.Lock()
         self._waiting.clear()  # the parent's
         self.release()
@@ -193,7 +221,8 @@ class Journal:
             self.flush()
 
     def _turn_aside(self) -> bool:
-        """Have rows go to the spare place from now on; False where there is none, or they do already."""
+        """Have rows go to the spare place from now on; False where there is none, or they do
+        already."""
         if self._aside or self._closed.is_set():
             return False
         try:
@@ -212,7 +241,8 @@ class Journal:
     def _write(self, name: str, make: Callable[[], bytes]) -> None:
         try:
             data = make()
-        except (OSError, ImportError, MemoryError) as error:  # yaml is imported at its first use, which takes a file and memory
+        # yaml is imported at its first use, which takes a file and memory
+        except (OSError, ImportError, MemoryError) as error:
             self._unkept.append(_NAMES.get(name, name))
             self.warn(f"{name} could not be written", error)
             return
@@ -222,7 +252,8 @@ class Journal:
             self.warn(f"{name} could not be written", refused)
 
     def _put(self, name: str, content: bytes | Path) -> Exception | None:
-        """Write a file into the folder or, where that takes none, into the spare place; returns why neither took it."""
+        """Write a file into the folder or, where that takes none, into the spare place; returns why
+        neither took it."""
         try:
             fallback.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
@@ -242,7 +273,7 @@ class Journal:
         return None
 
 
-# -- reading -------------------------------------------------------------------------------------------------------------
+# -- reading ---------------------------------------------------------------------------------------
 
 
 def facts(folder: Path, name: str = "run.json") -> dict[str, Any]:
@@ -305,7 +336,9 @@ def trim(path: Path) -> bool:
 def artifacts(folder: Path) -> dict[str, Path]:
     """Return ``{path in the tree: file}`` for what a run has logged."""
     top = folder / "artifacts"
-    return {file.relative_to(top).as_posix(): file for file in sorted(top.rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(top).as_posix(): file for file in sorted(top.rglob("*")) if file.is_file()
+    }
 
 
 def folders(repo: Repo) -> list[Path]:
@@ -336,8 +369,8 @@ def is_alive(folder: Path) -> bool:
 def delete(folder: Path) -> None:
     """Remove a run's folder: what it held is recorded.
 
-    Moved aside first, in one step, so that a killed process leaves no half folder among the runs. What such a one left aside
-    goes with the next.
+    Moved aside first, in one step, so that a killed process leaves no half folder among the runs.
+    What such a one left aside goes with the next.
     """
     aside = folder.parent.with_name(ASIDE)
     with contextlib.suppress(OSError):

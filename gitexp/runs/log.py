@@ -31,7 +31,8 @@ class Entry:
 
     Attributes:
         metrics: the whole ``metrics.csv``, and ``last`` the last value of each metric.
-        same: files of the user's that say just what is recorded (``params.yml`` given as ``--params-file``).
+        same: files of the user's that say just what is recorded (``params.yml`` given as
+            ``--params-file``).
         large: artifacts over the limit, which go into DVC's cache; their pointers enter.
     """
 
@@ -53,7 +54,8 @@ def check(
     artifacts: Iterable[Path] = (),
     limit: int,
 ) -> Entry:
-    """Read the files and put all together: later params files win, and what is given wins over files.
+    """Read the files and put all together: later params files win, and what is given wins over
+    files.
 
     Raises:
         FormatError: a file cannot be read.
@@ -64,20 +66,35 @@ def check(
     for file in params_files:
         merged = params.merge(merged, params.load_file(file))
     added = list(points)
-    written, last = metrics.gather(chain(chain.from_iterable(map(read_metrics, metrics_files)), added))
+    written, last = metrics.gather(
+        chain(chain.from_iterable(map(read_metrics, metrics_files)), added)
+    )
     same = set()
-    if len(params_files) == 1 and not given and _is(params_files[0], repo.root / result_paths.PARAMS):
+    if (
+        len(params_files) == 1
+        and not given
+        and _is(params_files[0], repo.root / result_paths.PARAMS)
+    ):
         same.add(result_paths.PARAMS)
-    if len(metrics_files) == 1 and not added and _is(metrics_files[0], repo.root / result_paths.METRICS):
+    if (
+        len(metrics_files) == 1
+        and not added
+        and _is(metrics_files[0], repo.root / result_paths.METRICS)
+    ):
         same.add(result_paths.METRICS)
     kept = {store_path(repo, path): path for path in artifacts}
-    large = {path: file for path, file in kept.items() if dvc.takes(repo, path, file.stat().st_size, limit)}
+    large = {
+        path: file
+        for path, file in kept.items()
+        if dvc.takes(repo, path, file.stat().st_size, limit)
+    }
     small = {path: file for path, file in kept.items() if path not in large}
     return Entry(params.merge(merged, given), written, last, small, frozenset(same), large)
 
 
 def read_metrics(file: Path) -> Iterator[MetricPoint]:
-    """Yield the points of a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss": [0.9, 0.5]}``)."""
+    """Yield the points of a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss":
+    [0.9, 0.5]}``)."""
     try:
         if file.suffix == ".json":
             values = params.load(file.read_bytes(), str(file))
@@ -96,14 +113,19 @@ def store_path(repo: Repo, path: Path) -> str:
     try:
         inside = path.resolve().relative_to(repo.root.resolve()).as_posix()
     except ValueError:
-        raise UsageError(f"'{path}' lies outside of the repository; copy it into {repo.root} first") from None
+        raise UsageError(
+            f"'{path}' lies outside of the repository; copy it into {repo.root} first"
+        ) from None
     if inside.startswith(".git/"):
         raise UsageError(f"'{path}' belongs to git itself and cannot be an artifact")
     return inside
 
 
-def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.Snapshot, result_paths.Places]:
-    """Snapshot the work tree into a private index and choose the places for the results; ``discard`` it after use."""
+def take(
+    repo: Repo, known: settings.Settings, entry: Entry
+) -> tuple[snapshot.Snapshot, result_paths.Places]:
+    """Snapshot the work tree into a private index and choose the places for the results;
+    ``discard`` it after use."""
     free = result_paths.ours(repo)
     index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:
@@ -112,7 +134,9 @@ def take(repo: Repo, known: settings.Settings, entry: Entry) -> tuple[snapshot.S
         with suppress(OSError):
             index.unlink(missing_ok=True)
         raise
-    return shot, result_paths.choose(free - entry.same, entry.same & _in_tree(repo, shot, entry.same))
+    return shot, result_paths.choose(
+        free - entry.same, entry.same & _in_tree(repo, shot, entry.same)
+    )
 
 
 def discard(shot: snapshot.Snapshot) -> None:
@@ -154,7 +178,10 @@ def record_work_tree(
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
     settled = dvc_status.settle(repo, known, talk)
-    artifacts: dict[str, Path | bytes] = {**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})}
+    artifacts: dict[str, Path | bytes] = {
+        **entry.artifacts,
+        **(dvc.keep(repo, entry.large) if entry.large else {}),
+    }
     extra = {
         **conditions.here(),
         "inputs": conditions.hash_inputs(repo.root, inputs),
@@ -186,7 +213,9 @@ def record_work_tree(
             extra=extra,
             sign=known.sign if sign is None else sign,
             advance=known.advance if advance is None else advance,
-            beside="the setting advance is false" if advance is None and not known.advance else None,
+            beside="the setting advance is false"
+            if advance is None and not known.advance
+            else None,
         )
         try:
             recorded = record.record(repo, shot, draft)
@@ -194,7 +223,10 @@ def record_work_tree(
             return replace(recorded, warnings=warned), shot
         except GitError as error:
             # `git gc --prune=now` beside us takes objects that nothing points to yet
-            if attempt == 2 or not any(word in error.stderr for word in ("missing", "invalid object", "not a valid", "does not point")):
+            if attempt == 2 or not any(
+                word in error.stderr
+                for word in ("missing", "invalid object", "not a valid", "does not point")
+            ):
                 raise
         finally:
             discard(shot)
@@ -271,5 +303,10 @@ def _is(path: Path, other: Path) -> bool:
 
 
 def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:
-    """Return those of the user's files that the snapshot really holds (an ignored one it does not)."""
-    return {path for path, found in zip(paths, repo.objects(f"{shot.tree}:{path}" for path in paths)) if found}
+    """Return those of the user's files that the snapshot really holds (an ignored one it does
+    not)."""
+    return {
+        path
+        for path, found in zip(paths, repo.objects(f"{shot.tree}:{path}" for path in paths))
+        if found
+    }

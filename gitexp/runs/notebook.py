@@ -1,7 +1,9 @@
-"""What this process runs: a script's command line, or a notebook and whether its file holds what was executed.
+"""What this process runs: a script's command line, or a notebook and whether its file holds what
+was executed.
 
-No kernel knows its notebook's file. Jupyter's server and VS Code name it in a variable each; elsewhere (nbconvert, papermill) it
-is the one file beside the kernel that holds the cell that runs now. That the file lacks this cell is how an unsaved one is known.
+No kernel knows its notebook's file. Jupyter's server and VS Code name it in a variable each;
+elsewhere (nbconvert, papermill) it is the one file beside the kernel that holds the cell that runs
+now. That the file lacks this cell is how an unsaved one is known.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ def command() -> list[str]:
 
 
 def unsaved() -> str | None:
-    """Return what to tell the user where the notebook's file on disk lacks the cell that runs now, else None."""
+    """Return what to tell the user where the notebook's file on disk lacks the cell that runs now,
+    else None."""
     shell = _shell()
     if shell is None:
         return None
     file = _file(shell)
     if file is None:
-        return "this notebook's file is not known, so it is recorded as the work tree has it; save it before you start a run"
+        return (
+            "this notebook's file is not known, so it is recorded as the work tree has it; save it"
+            " before you start a run"
+        )
     held = _sources(file)
     if held is None:
         return f"{file.name} cannot be read, so the run records no notebook"
@@ -55,11 +61,14 @@ def _shell() -> Any:
 
 def _file(shell: Any) -> Path | None:
     names = [shell.user_ns.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")]
-    return next((Path(name) for name in names if name and Path(name).is_file()), None) or _by_its_cells(shell)
+    return next(
+        (Path(name) for name in names if name and Path(name).is_file()), None
+    ) or _by_its_cells(shell)
 
 
 def _by_its_cells(shell: Any) -> Path | None:
-    """Return the one notebook in the kernel's folder that holds the running cell; of several, the one that holds all that was run."""
+    """Return the one notebook in the kernel's folder that holds the running cell; of several, the
+    one that holds all that was run."""
     executed = _executed(shell)
     folder = Path(getattr(shell, "starting_dir", "."))
     found = {}
@@ -68,17 +77,21 @@ def _by_its_cells(shell: Any) -> Path | None:
         if held and executed and executed[-1] in held:
             found[file] = held
     if len(found) > 1:
-        found = {file: held for file, held in found.items() if all(cell in held for cell in executed)}
+        found = {
+            file: held for file, held in found.items() if all(cell in held for cell in executed)
+        }
     return next(iter(found)) if len(found) == 1 else None
 
 
 def _executed(shell: Any) -> list[str]:
-    """Return the cells that were run, as they were typed (IPython's own ``In`` has magics translated), the present one last."""
+    """Return the cells that were run, as they were typed (IPython's own ``In`` has magics
+    translated), the present one last."""
     return [str(cell).strip() for cell in shell.history_manager.input_hist_raw if str(cell).strip()]
 
 
 def _sources(file: Path) -> frozenset[str] | str | None:
-    """Return what tells with ``in`` whether a file holds a cell, its cells or its text (jupytext); None where it cannot be read."""
+    """Return what tells with ``in`` whether a file holds a cell, its cells or its text (jupytext);
+    None where it cannot be read."""
     try:
         if file.suffix != ".ipynb":
             return file.read_text(encoding="utf-8")
@@ -88,4 +101,6 @@ def _sources(file: Path) -> frozenset[str] | str | None:
 
 
 def _code(book: Any) -> Iterator[str]:
-    return ("".join(cell["source"]).strip() for cell in book["cells"] if cell.get("cell_type") == "code")
+    return (
+        "".join(cell["source"]).strip() for cell in book["cells"] if cell.get("cell_type") == "code"
+    )

@@ -1,4 +1,5 @@
-"""What a command leaves behind: its output, and files that it wrote by itself; all of it goes into the run.
+"""What a command leaves behind: its output, and files that it wrote by itself; all of it goes into
+the run.
 
 None of this can fail the run: the command is over, and what cannot be read becomes a warning.
 """
@@ -23,10 +24,12 @@ _OUTPUT = f"{result_paths.FOLDER}/output.log"
 
 
 class Output:
-    """What a command prints, on its way into a file; what that does not take stays in memory, the last part of it.
+    """What a command prints, on its way into a file; what that does not take stays in memory, the
+    last part of it.
 
     Attributes:
-        last_words: the end of what came by stderr, or by the terminal that both outputs share; two pipes have no common order.
+        last_words: the end of what came by stderr, or by the terminal that both outputs share; two
+            pipes have no common order.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,7 +44,8 @@ class Output:
             self.last_words = (self.last_words + data)[-4096:]
         written = 0
         if self._file is not None and not self._rest:  # else the order would be lost
-            with suppress(OSError, ValueError):  # closed: a grandchild prints on when the command is over
+            # closed: a grandchild prints on when the command is over
+            with suppress(OSError, ValueError):
                 written = self._file.write(data)
         self._rest += data[written:]
         if len(self._rest) > MAX_OUTPUT:
@@ -56,7 +60,8 @@ class Output:
 
 
 def keep_output(run: Run, rest: bytes = b"") -> None:
-    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``, as an artifact."""
+    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``,
+    as an artifact."""
     try:
         with open(run.folder / "output.log", "rb") as log:
             size = log.seek(0, os.SEEK_END)
@@ -66,7 +71,11 @@ def keep_output(run: Run, rest: bytes = b"") -> None:
             else:
                 head = log.read(MAX_OUTPUT // 2)
                 log.seek(size - MAX_OUTPUT // 2)
-                data = head + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode() + log.read()
+                data = (
+                    head
+                    + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode()
+                    + log.read()
+                )
     except OSError:
         data = b""
     if data or rest:
@@ -74,9 +83,12 @@ def keep_output(run: Run, rest: bytes = b"") -> None:
 
 
 def watch(*folders: Path) -> dict[Path, Any]:
-    """Return what tells whether a command writes params.yml or metrics.csv in one of the folders."""
+    """Return what tells whether a command writes params.yml or metrics.csv in one of the
+    folders."""
     return {
-        path: _stamp(path) for folder in dict.fromkeys(folders) for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
+        path: _stamp(path)
+        for folder in dict.fromkeys(folders)
+        for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
     }
 
 
@@ -87,7 +99,9 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
         root: the top of the work tree that it ran in.
         watched: from ``watch``, before it ran.
     """
-    for path in sorted(path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)):
+    for path in sorted(
+        path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)
+    ):
         said: list[str] = []
         try:
             if path.name == result_paths.PARAMS:
@@ -104,7 +118,8 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
 
 
 def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
-    """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a model DVC tracks)."""
+    """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a
+    model DVC tracks)."""
     try:
         settled = dvc_status.settle(repo, settings.load(repo.root))
         if not settled.conditions:
@@ -116,16 +131,20 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
             if found is None or found.data != data:
                 run.keep(path, data)
         told = settled.told
-    except (GitexpError, OSError) as error:  # the run is over, and no fault of its data may take it away
+    # the run is over, and no fault of its data may take it away
+    except (GitexpError, OSError) as error:
         told = f"the data that it wrote is not recorded: {error}"
     if told and told != run.told:
         run.add_facts("warnings", [told])
 
 
 def exception(last_words: bytes) -> str | None:
-    """Return the last line of what a command printed, where it names an exception, as a traceback of Python ends."""
+    """Return the last line of what a command printed, where it names an exception, as a traceback
+    of Python ends."""
     lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
-    found = lines and re.fullmatch(r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1])
+    found = lines and re.fullmatch(
+        r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]
+    )
     return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
 
 

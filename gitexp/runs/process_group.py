@@ -1,10 +1,11 @@
-"""A command in a process group of its own, noted in a folder, so that whoever comes later can end what a killed owner left running.
+"""A command in a process group of its own, noted in a folder, so that whoever comes later can end
+what a killed owner left running.
 
     group    the number of the process group
     command/ locked by the command and its children as long as one of them lives
 
-The number of a process group is given again, after a restart of the machine for certain; so it counts only while that lock is
-held, and a stranger is never killed.
+The number of a process group is given again, after a restart of the machine for certain; so it
+counts only while that lock is held, and a stranger is never killed.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ _PATIENCE = 2  # seconds; a child that made itself a session of its own is out o
 
 @contextmanager
 def held(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what ``Popen`` needs for a command to be a group of its own that holds the lock; then ``note`` it."""
+    """Yield what ``Popen`` needs for a command to be a group of its own that holds the lock; then
+    ``note`` it."""
     (folder / HELD).mkdir(exist_ok=True)
     with journal.hold(folder / HELD) as lock:
-        yield {"start_new_session": True, **({"pass_fds": [lock.fileno()]} if os.name == "posix" else {})}
+        yield {
+            "start_new_session": True,
+            **({"pass_fds": [lock.fileno()]} if os.name == "posix" else {}),
+        }
 
 
 def note(folder: Path, group: int) -> None:

@@ -1,8 +1,10 @@
-"""A live run: the one mutable object. It journals what is logged, and becomes an experiment when it ends.
+"""A live run: the one mutable object. It journals what is logged, and becomes an experiment when it
+ends.
 
-How one begins is in ``starting.py``, and which one is this process's in ``current.py``. One process owns a run, and only the owner
-ends it. Others may join: forked and spawned workers, and the scripts that ``gitexp run`` starts; what they log goes into the same
-journal. In distributed training only rank 0 logs.
+How one begins is in ``starting.py``, and which one is this process's in ``current.py``. One process
+owns a run, and only the owner ends it. Others may join: forked and spawned workers, and the scripts
+that ``gitexp run`` starts; what they log goes into the same journal. In distributed training only
+rank 0 logs.
 """
 
 from __future__ import annotations
@@ -43,7 +45,13 @@ class Run:
         silent: whether this process logs nothing, a rank other than 0.
     """
 
-    def __init__(self, repo: Repo | None, folder: Path | None, facts: dict[str, Any], owned: Journal | None = None) -> None:
+    def __init__(
+        self,
+        repo: Repo | None,
+        folder: Path | None,
+        facts: dict[str, Any],
+        owned: Journal | None = None,
+    ) -> None:
         self.id: str = facts.get("id", "")
         self.experiment: Experiment | None = None
         self.recorded: record.Recorded | None = None
@@ -66,7 +74,7 @@ class Run:
             here = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _disown(here()))
 
-    # -- logging -------------------------------------------------------------------------------------------------
+    # -- logging -----------------------------------------------------------------------------------
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Log one value of a metric; on disk when this returns.
@@ -103,27 +111,35 @@ class Run:
         self._log_params(params.nest([(name, params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same name.
+        """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same
+        name.
 
         Raises:
             UsageError: not a mapping, or nested too deep.
         """
         if not isinstance(values, Mapping):
-            raise UsageError(f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}")
+            raise UsageError(
+                f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}"
+            )
         self._log_params(params.plain(values))
 
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
         """Keep a file (or a folder's files) with the experiment, as it is now.
 
-        A file of the work tree keeps its path; another goes to ``.gitexp/artifacts/``. One that is larger than the setting
-        ``max_file_size`` goes into DVC's cache where the repository uses DVC, and its pointer is kept.
+        A file of the work tree keeps its path; another goes to ``.gitexp/artifacts/``. One that is
+        larger than the setting ``max_file_size`` goes into DVC's cache where the repository uses
+        DVC, and its pointer is kept.
 
         Raises:
             UsageError: there is no such file, or it is too large and there is no DVC.
         """
         source = Path(path)
         if source.is_dir():
-            for file in sorted(item for item in source.rglob("*") if item.is_file() and ".git" not in item.relative_to(source).parts):
+            for file in sorted(
+                item
+                for item in source.rglob("*")
+                if item.is_file() and ".git" not in item.relative_to(source).parts
+            ):
                 self.keep(artifacts.place(self._repo, file), file)
         elif source.is_file():
             self.keep(artifacts.place(self._repo, source), source)
@@ -135,12 +151,15 @@ class Run:
         self.keep(artifacts.called(name), text.encode())
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one as HTML or an image."""
+        """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one
+        as HTML or an image."""
         self.keep(artifacts.called(name), artifacts.rendered(figure, name))
 
     def set_label(self, *labels: str) -> None:
         """Add labels."""
-        self._facts["labels"] = sorted({*self._facts.get("labels", []), *(check_label(label) for label in labels)})
+        self._facts["labels"] = sorted(
+            {*self._facts.get("labels", []), *(check_label(label) for label in labels)}
+        )
         self._write_facts()
 
     def set_note(self, text: str) -> None:
@@ -154,7 +173,8 @@ class Run:
         self._write_facts()
 
     def sample_system(self) -> None:
-        """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a silent rank."""
+        """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a
+        silent rank."""
         if not self.silent:
             from gitexp.runs.system_metrics import Sampler
 
@@ -163,11 +183,14 @@ class Run:
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Log metric values that have their times and steps already."""
         rows = iter(points)
-        while chunk := "".join(metrics.format_row(*point) for point in itertools.islice(rows, 10_000)):
+        while chunk := "".join(
+            metrics.format_row(*point) for point in itertools.islice(rows, 10_000)
+        ):
             self._append(chunk.encode())
 
     def add_facts(self, name: str, values: Iterable[str]) -> None:
-        """Add to a list of what is known of the run: ``outputs`` that the command wrote, ``warnings`` for its end."""
+        """Add to a list of what is known of the run: ``outputs`` that the command wrote,
+        ``warnings`` for its end."""
         self._facts.setdefault(name, []).extend(values)
         self._write_facts()
 
@@ -184,7 +207,8 @@ class Run:
         return self._journal.folder
 
     def hush(self) -> None:
-        """Have no more warnings of what the machine does not take, for a command that is over: the end says it."""
+        """Have no more warnings of what the machine does not take, for a command that is over: the
+        end says it."""
         if self._journal:
             self._journal.hush()
 
@@ -195,7 +219,8 @@ class Run:
 
     @property
     def going_on(self) -> bool:
-        """Whether it is to be logged into without being named: it has not ended, and is not about to."""
+        """Whether it is to be logged into without being named: it has not ended, and is not about
+        to."""
         return not (self._ended or self._closing)
 
     @property
@@ -204,7 +229,8 @@ class Run:
         return self._owner
 
     def log_input(self, path: str | os.PathLike[str]) -> None:
-        """Declare a file or folder that the run reads: its hash is recorded, so that a later change of it is noticed.
+        """Declare a file or folder that the run reads: its hash is recorded, so that a later change
+        of it is noticed.
 
         Raises:
             UsageError: there is no such file.
@@ -227,12 +253,15 @@ class Run:
         self._facts.setdefault("trailers", {})[name] = value
         self._write_facts()
 
-    # -- ending --------------------------------------------------------------------------------------------------
+    # -- ending ------------------------------------------------------------------------------------
 
-    def end(self, status: str = "finished", error: str | None = None, beside: str | None = None) -> Experiment | None:
+    def end(
+        self, status: str = "finished", error: str | None = None, beside: str | None = None
+    ) -> Experiment | None:
         """End the run and record it. In a process that only joined it, this just lets go.
 
-        Nothing is raised for a fault of the machine: the run stays on disk, and ``gitexp recover`` records it later.
+        Nothing is raised for a fault of the machine: the run stays on disk, and ``gitexp recover``
+        records it later.
         """
         if status not in STATUSES:
             raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
@@ -250,7 +279,9 @@ class Run:
                 self._journal.close()
                 self._journal.say_unkept()
             return None
-        self._facts.update(status=status, error=error, duration=self._facts.get("duration") or self._elapsed())
+        self._facts.update(
+            status=status, error=error, duration=self._facts.get("duration") or self._elapsed()
+        )
         if beside:
             self._facts["beside"] = beside
         self._journal.hush()
@@ -264,7 +295,8 @@ class Run:
             else:
                 self.recorded = finish.record(self._repo, self._journal.folder)
                 self.experiment = self.recorded.experiment
-        except Exception as problem:  # whatever it is: the training is over and well, and all that it logged is on disk
+        # whatever it is: the training is over and well, and all that it logged is on disk
+        except Exception as problem:
             self._journal.say_unrecorded(problem)
         else:
             self._journal.say_unkept()
@@ -272,10 +304,14 @@ class Run:
             self._journal.release()
         return self.experiment
 
-    def end_later(self, status: str = "finished", error: str | None = None, seconds: float = deferred.QUIET) -> None:
-        """End the run, and record it at the next quiet moment (see deferral.py); what is logged until then is still its own.
+    def end_later(
+        self, status: str = "finished", error: str | None = None, seconds: float = deferred.QUIET
+    ) -> None:
+        """End the run, and record it at the next quiet moment (see deferral.py); what is logged
+        until then is still its own.
 
-        When Python exits through the very exception that was passing by now (``finally: end``), the run counts as failed.
+        When Python exits through the very exception that was passing by now (``finally: end``), the
+        run counts as failed.
         """
         if self._ended or not self._owner:
             return
@@ -300,7 +336,9 @@ class Run:
         self.end(self._facts["status"], self._facts["error"])
 
     def _elapsed(self) -> float:
-        return (datetime.now(timezone.utc) - message.parse_time(self._facts["started"])).total_seconds()
+        return (
+            datetime.now(timezone.utc) - message.parse_time(self._facts["started"])
+        ).total_seconds()
 
     def discard(self) -> None:
         """End the run without recording it, as if it had never been."""
@@ -319,25 +357,40 @@ class Run:
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.end(*exit_status.of(error))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": str(self._journal.folder) if self._journal else None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(join(Path(state["folder"]), None).__dict__ if state["folder"] else Run(None, None, {}).__dict__)
+        self.__dict__.update(
+            join(Path(state["folder"]), None).__dict__
+            if state["folder"]
+            else Run(None, None, {}).__dict__
+        )
 
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self._ended else ''}>"
 
     def _repr_html_(self) -> str:
-        """How it shows in a notebook: what it logged until now, or the experiment that it became."""
+        """How it shows in a notebook: what it logged until now, or the experiment that it
+        became."""
         if self.experiment or self._journal is None:
             return self.experiment._repr_html_() if self.experiment else escape(repr(self))
         with suppress(OSError), open(self._journal.folder / "metrics.csv", "rb") as file:
             logged = metrics.last_values(metrics.read(file))
-            return card.html(f"Run {self.id}", {"": "running"}, params.flatten(journal.read_params(self._journal.folder)), logged)
+            return card.html(
+                f"Run {self.id}",
+                {"": "running"},
+                params.flatten(journal.read_params(self._journal.folder)),
+                logged,
+            )
         return escape(repr(self))
 
     def _new_series(self, name: str) -> list[Any]:
@@ -354,7 +407,8 @@ class Run:
             self._journal.write_params(self._params)
 
     def keep(self, path: str, content: bytes | Path) -> None:
-        """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's cache.
+        """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's
+        cache.
 
         Raises:
             UsageError: it is over the limit, and the repository does not use DVC.
@@ -364,8 +418,8 @@ class Run:
         if size > limit:
             if self._repo is None or isinstance(content, bytes):
                 raise UsageError(
-                    f"artifact {path} has {snapshot.readable(size)}, over the limit of {snapshot.readable(limit)}; raise max_file_size in"
-                    " the settings"
+                    f"artifact {path} has {snapshot.readable(size)}, over the limit of"
+                    f" {snapshot.readable(limit)}; raise max_file_size in the settings"
                 )
             dvc.takes(self._repo, path, size, limit)
             if self._journal:
@@ -401,7 +455,9 @@ def _whole(name: str, step: Any) -> int:
     except AttributeError:
         if isinstance(step, float) and step.is_integer():
             return int(step)
-        raise UsageError(f"the step of metric '{name}' must be a whole number, not {step!r}") from None
+        raise UsageError(
+            f"the step of metric '{name}' must be a whole number, not {step!r}"
+        ) from None
 
 
 def _nothing(_: bytes) -> None:
@@ -409,7 +465,8 @@ def _nothing(_: bytes) -> None:
 
 
 def _disown(run: Run | None) -> None:
-    """In a forked child: what it logs still goes into the journal, but only the parent ends the run."""
+    """In a forked child: what it logs still goes into the journal, but only the parent ends the
+    run."""
     if run is not None:
         run._owner = False
         run._lock = threading.Lock()

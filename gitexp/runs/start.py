@@ -1,4 +1,5 @@
-"""How a run begins: the snapshot is taken and pinned, and a journal opened, before the first line of the training.
+"""How a run begins: the snapshot is taken and pinned, and a journal opened, before the first line
+of the training.
 
 What fails leaves nothing behind: no folder, no pin.
 """
@@ -35,7 +36,8 @@ def begin(
     sign: bool | None = None,
     talk: dvc_status.Talk | None = None,
 ) -> Run:
-    """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run`` share."""
+    """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
+    share."""
     head = None if deferred.settle() else repo.found_at  # what just ended may have moved it
     known = settings.load(repo.root)
     settled = dvc_status.settle(repo, known, talk)
@@ -89,7 +91,8 @@ def begin(
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:
-    """Open a journal in a new folder of the caller's, for a run that is looked at and never recorded."""
+    """Open a journal in a new folder of the caller's, for a run that is looked at and never
+    recorded."""
     folder.mkdir()
     facts = {"id": os.urandom(8).hex(), "max_file_size": settings.load(repo.root).max_file_size}
     owned = Journal(folder, owner=True)

@@ -1,4 +1,5 @@
-"""System metrics on request: processor, memory and GPU of this run, sampled by a thread into ``system.*`` metrics."""
+"""System metrics on request: processor, memory and GPU of this run, sampled by a thread into
+``system.*`` metrics."""
 
 from __future__ import annotations
 
@@ -12,11 +13,14 @@ if TYPE_CHECKING:
     from gitexp.runs.run import Run
 
 SECONDS = 5.0
-_FIRST = 0.5  # until the first sample: the processor's use is that since the last look, and there has to be something to see
+# until the first sample: the processor's use is that since the last look, and there has to be
+# something to see
+_FIRST = 0.5
 
 
 class Sampler:
-    """Logs ``system.*`` metrics of a process and its children every few seconds, until it is stopped."""
+    """Logs ``system.*`` metrics of a process and its children every few seconds, until it is
+    stopped."""
 
     def __init__(self, run: Run, pid: int | None = None, seconds: float = SECONDS) -> None:
         try:

@@ -1,6 +1,8 @@
-"""``@gitexp.track``: each call of a function as a run, whose arguments are the params and whose mapping is the metrics.
+"""``@gitexp.track``: each call of a function as a run, whose arguments are the params and whose
+mapping is the metrics.
 
-Arguments are written for people to compare: data comes as its kind and shape, and an object that has no words for itself as its class.
+Arguments are written for people to compare: data comes as its kind and shape, and an object that
+has no words for itself as its class.
 """
 
 from __future__ import annotations
@@ -27,10 +29,11 @@ def track(**options: Any) -> Callable[[Function], Function]: ...
 
 
 def track(function: Callable[..., Any] | None = None, **options: Any) -> Callable[..., Any]:
-    """Record each call of a function as a run: its arguments are the params, and a mapping that it returns the metrics.
+    """Record each call of a function as a run: its arguments are the params, and a mapping that it
+    returns the metrics.
 
-    Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of ``start_run``. Methods and
-    ``async`` functions are functions like others.
+    Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of
+    ``start_run``. Methods and ``async`` functions are functions like others.
 
     Raises:
         UsageError: the function is a generator, which has no end that it could be recorded at.
@@ -38,7 +41,10 @@ def track(function: Callable[..., Any] | None = None, **options: Any) -> Callabl
     if function is None:
         return functools.partial(track, **options)
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise UsageError(f"{function.__name__} is a generator, which track cannot follow; use gitexp.start_run inside of it")
+        raise UsageError(
+            f"{function.__name__} is a generator, which track cannot follow; use gitexp.start_run"
+            " inside of it"
+        )
     signature = inspect.signature(function)
 
     if inspect.iscoroutinefunction(function):
@@ -64,12 +70,18 @@ def _logged(run: Run, result: Any) -> Any:
     return result
 
 
-def _described(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _described(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
     """Return the arguments of a call as params; a method's own object is none."""
     bound = signature.bind(*args, **kwargs)
     bound.apply_defaults()
     first = next(iter(signature.parameters), None)
-    return {name: _said(value) for name, value in bound.arguments.items() if not (name == first and name in ("self", "cls"))}
+    return {
+        name: _said(value)
+        for name, value in bound.arguments.items()
+        if not (name == first and name in ("self", "cls"))
+    }
 
 
 def _said(value: Any) -> Any:
@@ -80,7 +92,11 @@ def _said(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _said(item) for key, item in value.items()}
     kind: Any = type(value)
-    if kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__ and not hasattr(value, "tolist"):
+    if (
+        kind.__repr__ is object.__repr__
+        and kind.__str__ is object.__str__
+        and not hasattr(value, "tolist")
+    ):
         return kind.__qualname__  # not its address
     if inspect.isroutine(value) or inspect.isclass(value):
         return getattr(value, "__qualname__", str(value))

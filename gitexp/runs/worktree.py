@@ -1,13 +1,14 @@
-"""Temporary work trees: another commit's files in a folder of their own, so that the user's are never touched.
+"""Temporary work trees: another commit's files in a folder of their own, so that the user's are
+never touched.
 
-    .git/gitexp/worktrees/NAME-1f2e3d4c/
-        PROJECT/    a linked, detached work tree, called like the user's own folder
-        alive       locked by the owner as long as it lives, as for a run: a folder whose owner was killed is a leftover
-        kept        the user asked to keep it, so it is no leftover
-        run-.../    one for each command that is run in it, see leftover.py
+    .git/gitexp/worktrees/NAME-1f2e3d4c/ PROJECT/    a linked, detached work tree, called like the
+        user's own folder alive       locked by the owner as long as it lives, as for a run: a
+        folder whose owner was killed is a leftover kept        the user asked to keep it, so it is
+        no leftover run-.../    one for each command that is run in it, see leftover.py
 
-Whatever else belongs to the work tree (an environment, a journal) goes beside it and is removed with it. Hooks stay off
-as in every git call of ours; what git itself needs to write files (LFS's filter) is on.
+Whatever else belongs to the work tree (an environment, a journal) goes beside it and is removed
+with it. Hooks stay off as in every git call of ours; what git itself needs to write files (LFS's
+filter) is on.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from gitexp.runs import journal, process_group
 
 _FOLDER = "worktrees"
 _KEPT = "kept"
-_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")  # the commit's files, all of them and no more
+# the commit's files, all of them and no more
+_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
 
 
 @contextmanager
@@ -53,7 +55,8 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
 
 
 def reset(repo: Repo, path: Path, commit: str) -> None:
-    """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes, ignored files too.
+    """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes,
+    ignored files too.
 
     Raises:
         GitError: git cannot do it.
@@ -68,12 +71,15 @@ def leftovers(repo: Repo) -> list[Path]:
         places = sorted(entry for entry in (repo.state_dir / _FOLDER).iterdir() if entry.is_dir())
     except OSError:
         return []
-    kept = {place for place in places if (place / _KEPT).exists() and (place / repo.root.name).exists()}
+    kept = {
+        place for place in places if (place / _KEPT).exists() and (place / repo.root.name).exists()
+    }
     return [place for place in places if place not in kept and not journal.is_alive(place)]
 
 
 def place_of_run(path: Path) -> Path:
-    """Return the folder, not made yet, that belongs to one more command run in a work tree of ours."""
+    """Return the folder, not made yet, that belongs to one more command run in a work tree of
+    ours."""
     return path.parent / f"run-{secrets.token_hex(4)}"
 
 
@@ -83,10 +89,12 @@ def is_running(place: Path) -> bool:
 
 
 def remove(repo: Repo, place: Path) -> None:
-    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, git's own record of that, and what still runs there."""
+    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, git's own record of
+    that, and what still runs there."""
     for folder in place.glob("run-*"):
         process_group.kill(folder)
-    for _ in range(2):  # a half-removed one is a stranger to git until its folder is gone; then its record goes
+    # a half-removed one is a stranger to git until its folder is gone; then its record goes
+    for _ in range(2):
         with suppress(GitError):  # killed before git knew of it
             repo.git("worktree", "remove", "--force", "--force", str(place / repo.root.name))
             break

@@ -19,17 +19,34 @@ if TYPE_CHECKING:
 Folder = str | os.PathLike[str]
 
 
-_FIRST = ("name", "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
+_FIRST = (
+    "name",
+    "id",
+    "status",
+    "started",
+    "duration",
+    "author",
+    "branch",
+    "group",
+    "labels",
+    "subject",
+)
 
 
-def experiments(where: str | None = None, sort: str | None = None, repo: Folder | None = None, everybody: bool = False) -> pd.DataFrame:
+def experiments(
+    where: str | None = None,
+    sort: str | None = None,
+    repo: Folder | None = None,
+    everybody: bool = False,
+) -> pd.DataFrame:
     """Return all experiments as a DataFrame, one row each, newest first.
 
-    Its columns are name, id, status, started (UTC), duration, author, branch, group, labels and subject, then one
-    ``params.*`` for each param and one ``metrics.*`` for each metric.
+    Its columns are name, id, status, started (UTC), duration, author, branch, group, labels and
+    subject, then one ``params.*`` for each param and one ``metrics.*`` for each metric.
 
     Args:
-        where: only those for which it holds: ``"lr < 0.1 and label = conv"``; see ``gitexp list --help``.
+        where: only those for which it holds: ``"lr < 0.1 and label = conv"``; see ``gitexp list
+            --help``.
         sort: ``"rmse"``, ``"lr:desc"``, or several with commas between them.
         repo: a folder in the repository, by default the current one.
         everybody: also those that lie on remotes.
@@ -41,7 +58,10 @@ def experiments(where: str | None = None, sort: str | None = None, repo: Folder 
     import pandas as pd
 
     index, chosen = opened(repo)
-    condition, order = query.where(index, where), query.order(query.sort(index, sort, chosen.metrics))
+    condition, order = (
+        query.where(index, where),
+        query.order(query.sort(index, sort, chosen.metrics)),
+    )
     condition = condition.within(query.ONCE) if everybody else condition
     found = index.columns(condition.text, [*condition.values, *order.values], order.text, everybody)
     found["started"] = pd.to_datetime(found["started"], unit="ms", utc=True)
@@ -62,7 +82,9 @@ def _series(column: Any) -> Any:
     """Return a column as pandas takes it; it finds out the type from the values that differ."""
     import pandas as pd
 
-    return pd.Series(column.values).array.take(column.codes) if isinstance(column, Coded) else column
+    return (
+        pd.Series(column.values).array.take(column.codes) if isinstance(column, Coded) else column
+    )
 
 
 def opened(folder: Folder | None) -> tuple[Index, settings.Settings]:

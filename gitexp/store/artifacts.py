@@ -12,7 +12,8 @@ from gitexp.store import result_paths
 
 
 def place(repo: Repo | None, file: Path) -> str:
-    """Return the path in the tree of a file that is kept: its own in the work tree, else one below ``.gitexp/artifacts``."""
+    """Return the path in the tree of a file that is kept: its own in the work tree, else one below
+    ``.gitexp/artifacts``."""
     if repo is not None:
         with suppress(ValueError):
             path = file.resolve().relative_to(repo.root.resolve()).as_posix()
@@ -22,15 +23,19 @@ def place(repo: Repo | None, file: Path) -> str:
 
 
 def called(name: str) -> str:
-    """Return the path in the tree of an artifact that is made here, by its name; raise UsageError where that cannot be one."""
+    """Return the path in the tree of an artifact that is made here, by its name; raise UsageError
+    where that cannot be one."""
     parts = Path(name).parts
     if not name or Path(name).is_absolute() or ".." in parts or ".git" in parts:
-        raise UsageError(f"'{name}' cannot be an artifact's name; use a plain relative one like 'roc.png'")
+        raise UsageError(
+            f"'{name}' cannot be an artifact's name; use a plain relative one like 'roc.png'"
+        )
     return f"{result_paths.ARTIFACTS}/{Path(name).as_posix()}"
 
 
 def rendered(figure: Any, name: str) -> bytes:
-    """Return a figure in the format that the name's ending says; raise UsageError where it is neither Matplotlib's nor Plotly's."""
+    """Return a figure in the format that the name's ending says; raise UsageError where it is
+    neither Matplotlib's nor Plotly's."""
     import io
 
     if hasattr(figure, "savefig"):
@@ -39,5 +44,12 @@ def rendered(figure: Any, name: str) -> bytes:
         return buffer.getvalue()
     if hasattr(figure, "to_html"):
         image = Path(name).suffix.lstrip(".")
-        return figure.to_html().encode() if image in ("html", "") else bytes(figure.to_image(format=image))
-    raise UsageError(f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others: log_artifact")
+        return (
+            figure.to_html().encode()
+            if image in ("html", "")
+            else bytes(figure.to_image(format=image))
+        )
+    raise UsageError(
+        f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others:"
+        " log_artifact"
+    )

@@ -1,8 +1,9 @@
 """Many experiments recorded at once, beside every branch: what an import and a sweep need.
 
-One transaction creates the tags of a whole batch, so that a thousand experiments take five git processes for their refs
-instead of a thousand. The objects before that are written in-process. A batch is there whole or not at all; what a killed
-import had recorded stays, and the next one goes on after it.
+One transaction creates the tags of a whole batch, so that a thousand experiments take five git
+processes for their refs instead of a thousand. The objects before that are written in-process. A
+batch is there whole or not at all; what a killed import had recorded stays, and the next one goes
+on after it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ class Entry(NamedTuple):
 
     Attributes:
         draft: what is known of it.
-        tree: the tree of the commit that is to be written; None where ``commit`` exists already and gets the tag.
+        tree: the tree of the commit that is to be written; None where ``commit`` exists already and
+            gets the tag.
         commit: that commit.
         parent: the commit that its run started from.
     """
@@ -39,8 +41,11 @@ class Entry(NamedTuple):
     parent: str | None
 
 
-def record(repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: bool = False) -> list[Experiment]:
-    """Record the experiments in their order, all or none. One whose id is recorded by now, by another import at the same time, is left out.
+def record(
+    repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: bool = False
+) -> list[Experiment]:
+    """Record the experiments in their order, all or none. One whose id is recorded by now, by
+    another import at the same time, is left out.
 
     Args:
         what: the reason for the log of refs.
@@ -61,7 +66,11 @@ def record(repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: b
             names = [f"exp-{number + at}" for at in range(len(entries))]
             made = [written(repo, entry, name) for entry, name in zip(entries, names)]
             try:
-                repo.update_refs([f"create refs/tags/{item.name} {item.tag}" for item in made], f"gitexp: {what} {len(made)}", [fd])
+                repo.update_refs(
+                    [f"create refs/tags/{item.name} {item.tag}" for item in made],
+                    f"gitexp: {what} {len(made)}",
+                    [fd],
+                )
                 break
             except GitError:
                 taken = {ref.removeprefix("refs/tags/") for ref in repo.refs("refs/tags")}
@@ -74,7 +83,9 @@ def record(repo: Repo, entries: Sequence[Entry], what: str = "import", *, new: b
 
 
 def _recorded(repo: Repo, ids: Sequence[str]) -> set[str]:
-    found = Index(repo).rows(_ID, f"{_ID} IN (SELECT value FROM json_each(?))", [json.dumps(ids)], everybody=True)
+    found = Index(repo).rows(
+        _ID, f"{_ID} IN (SELECT value FROM json_each(?))", [json.dumps(ids)], everybody=True
+    )
     return {row[0] for row in found}
 
 

@@ -1,7 +1,9 @@
-"""The blocks of columns that the index keeps: made when a table is asked for first, and gone when one of their rows changes.
+"""The blocks of columns that the index keeps: made when a table is asked for first, and gone when
+one of their rows changes.
 
-Only who reads a table pays for them, and after one more experiment only the block that it lies in is made again, at any
-number. Triggers drop a block with the change itself (``tables.py``), so there is none that is out of date.
+Only who reads a table pays for them, and after one more experiment only the block that it lies in
+is made again, at any number. Triggers drop a block with the change itself (``tables.py``), so there
+is none that is out of date.
 """
 
 from __future__ import annotations
@@ -15,14 +17,20 @@ from typing import Any
 from gitexp.store.columns import Row, pack, unpack
 from gitexp.store.index_schema import SIZE
 
-_ROWS = 'SELECT number, "commit", author, subject, labels, summary FROM tag WHERE number >= ? AND number < ? AND started IS NOT NULL'
+_ROWS = (
+    'SELECT number, "commit", author, subject, labels, summary FROM tag WHERE number >= ? AND'
+    " number < ? AND started IS NOT NULL"
+)
 
 
 def read(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> dict[str, Any]:
-    """Return the columns of the experiments whose ``number`` and ``name`` a query yields: names, and those of ``columns.unpack``."""
+    """Return the columns of the experiments whose ``number`` and ``name`` a query yields: names,
+    and those of ``columns.unpack``."""
     db.execute("BEGIN")  # rows and blocks as of one moment
     try:  # two texts are there sooner than many rows
-        found = db.execute(f"SELECT json_group_array(number), json_group_array(name) FROM ({query})", values).fetchone()
+        found = db.execute(
+            f"SELECT json_group_array(number), json_group_array(name) FROM ({query})", values
+        ).fetchone()
         numbers, names = map(json.loads, found)
         wanted = {number // SIZE for number in numbers}
         kept = _kept(db, wanted)
@@ -36,7 +44,12 @@ def read(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> dict[str,
 
 
 def _kept(db: sqlite3.Connection, wanted: Collection[int]) -> dict[int, bytes]:
-    return dict(db.execute("SELECT number, data FROM block WHERE number IN (SELECT value FROM json_each(?))", [json.dumps([*wanted])]))
+    return dict(
+        db.execute(
+            "SELECT number, data FROM block WHERE number IN (SELECT value FROM json_each(?))",
+            [json.dumps([*wanted])],
+        )
+    )
 
 
 def _made(db: sqlite3.Connection, number: int) -> bytes:

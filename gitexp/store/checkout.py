@@ -1,9 +1,10 @@
 """Being at an experiment again, without ever losing work.
 
-What is changed or untracked is looked at first, and anything that only lives in the work tree stops the checkout. What
-git holds already does not: a file that equals the experiment's own, and results (``params.yml``, ``metrics.csv``) that equal
-those of a recorded experiment. For these, only the index is told beforehand, so that ``git checkout`` itself, with all
-of its own checks and without force, has the last word; where it refuses, the index is put back.
+What is changed or untracked is looked at first, and anything that only lives in the work tree stops
+the checkout. What git holds already does not: a file that equals the experiment's own, and results
+(``params.yml``, ``metrics.csv``) that equal those of a recorded experiment. For these, only the
+index is told beforehand, so that ``git checkout`` itself, with all of its own checks and without
+force, has the last word; where it refuses, the index is put back.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ class _Survey:
 
     Attributes:
         lost: those whose content lives nowhere else.
-        free: those that git holds already, with the entry that the experiment has for them (``_GONE``: none).
-        adopted: those of ``free`` that are sources, not committed here but the experiment's own to the byte.
+        free: those that git holds already, with the entry that the experiment has for them
+            (``_GONE``: none).
+        adopted: those of ``free`` that are sources, not committed here but the experiment's own to
+            the byte.
     """
 
     lost: tuple[str, ...]
@@ -89,30 +92,61 @@ def checkout(
                 _switch(repo, cwd, "--detach", target.id)
         present = [path for path, entry in survey.free.items() if entry != _GONE]
         if present:
-            repo.git("checkout-index", "-f", "-u", "-z", "--stdin", stdin=b"".join(os.fsencode(path) + b"\0" for path in present))
+            repo.git(
+                "checkout-index",
+                "-f",
+                "-u",
+                "-z",
+                "--stdin",
+                stdin=b"".join(os.fsencode(path) + b"\0" for path in present),
+            )
         for path in survey.free.keys() - present:
             (repo.root / path).unlink(missing_ok=True)
     moved = branch or before.commit != target.id
-    where = f"on the new branch {branch}" if branch else "HEAD is detached" if moved or not before.branch else f"still on {back}"
-    notes = (*_adopted(target, survey), *_lost_folder(target, cwd), *notes, *_bring_data(repo, repo.root, arriving))
+    where = (
+        f"on the new branch {branch}"
+        if branch
+        else "HEAD is detached"
+        if moved or not before.branch
+        else f"still on {back}"
+    )
+    notes = (
+        *_adopted(target, survey),
+        *_lost_folder(target, cwd),
+        *notes,
+        *_bring_data(repo, repo.root, arriving),
+    )
     steps = {
         f"git checkout {shlex.quote(back)}": moved and bool(back),
         "git stash pop": stashed,
         "dvc checkout": bool(arriving) and moved,
     }
-    return Done(f"at {target.name} ({target.short}), {where}", " && ".join(step for step, todo in steps.items() if todo) or None, notes)
+    return Done(
+        f"at {target.name} ({target.short}), {where}",
+        " && ".join(step for step, todo in steps.items() if todo) or None,
+        notes,
+    )
 
 
-def add_worktree(repo: Repo, target: Experiment, folder: Path, branch: str | None = None, data: bool = True) -> Done:
-    """Check an experiment out into a folder of its own, beside this work tree, which stays as it is."""
+def add_worktree(
+    repo: Repo, target: Experiment, folder: Path, branch: str | None = None, data: bool = True
+) -> Done:
+    """Check an experiment out into a folder of its own, beside this work tree, which stays as it
+    is."""
     record.check_present(repo, target.id)
     _check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     repo.git("worktree", "add", *how, "--", os.path.abspath(folder), target.id)
     tree = Path(os.path.abspath(folder))
-    wanted = tuple(dvc_pointers.of_commit(repo, target.id).values()) if data and dvc_pointers.in_use(tree) else ()
+    wanted = (
+        tuple(dvc_pointers.of_commit(repo, target.id).values())
+        if data and dvc_pointers.in_use(tree)
+        else ()
+    )
     undo = f"git worktree remove {'--force ' if wanted else ''}{shlex.quote(str(folder))}"
-    return Done(f"{target.name} ({target.short}) lies in {folder}", undo, _bring_data(repo, tree, wanted))
+    return Done(
+        f"{target.name} ({target.short}) lies in {folder}", undo, _bring_data(repo, tree, wanted)
+    )
 
 
 def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = False) -> Done:
@@ -128,18 +162,31 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
         raise NotFoundError(f"{target.name} has no params file")
     target.read(path)
     at_head = repo.line("rev-parse", "-q", "--verify", f"HEAD:{path}", ok=(0, 1, 128))
-    with _cleared(repo, lambda: _params_survey(repo, index, target, path), stash, path) as (_, stashed):
+    with _cleared(repo, lambda: _params_survey(repo, index, target, path), stash, path) as (
+        _,
+        stashed,
+    ):
         old = _read(repo.root / path)
         repo.git("restore", f"--source={target.id}", "--worktree", "--", f":(top,literal){path}")
         result_paths.adopt(repo, path)
     quoted = shlex.quote(path)
     oid = None if old is None else result_paths.blob_hash(repo, old)
-    undo = f"rm {quoted}" if oid is None else f"git restore {quoted}" if oid == at_head else f"git cat-file blob {oid} > {quoted}"
-    return Done(f"{path} is that of {target.name} ({target.short})", undo + (" && git stash pop" if stashed else ""))
+    undo = (
+        f"rm {quoted}"
+        if oid is None
+        else f"git restore {quoted}"
+        if oid == at_head
+        else f"git cat-file blob {oid} > {quoted}"
+    )
+    return Done(
+        f"{path} is that of {target.name} ({target.short})",
+        undo + (" && git stash pop" if stashed else ""),
+    )
 
 
 def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False) -> Done:
-    """Bring the work tree and the index to an experiment's code; HEAD and the results stay as they are.
+    """Bring the work tree and the index to an experiment's code; HEAD and the results stay as they
+    are.
 
     Raises:
         UsageError: work would be lost.
@@ -150,18 +197,23 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
     code = result_paths.code_pathspec(without)
     with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
-    undo = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]) + (" && git stash pop" if stashed else "")
+    undo = shlex.join(
+        ["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]
+    ) + (" && git stash pop" if stashed else "")
     text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
     return Done(text, undo, (*_adopted(target, survey), *_data_apart(repo)))
 
 
-# -- may it be done? -----------------------------------------------------------------------------------------------------
+# -- may it be done? -------------------------------------------------------------------------------
 
 
 def _check_ready(repo: Repo, target: Experiment, branch: str | None = None) -> None:
     record.check_present(repo, target.id)
     if under_way := repo.in_progress():
-        raise RepositoryError(f"{under_way} is under way; finish or abort it first (git status says how), or use --worktree DIR")
+        raise RepositoryError(
+            f"{under_way} is under way; finish or abort it first (git status says how), or use"
+            " --worktree DIR"
+        )
     _check_branch(repo, branch)
 
 
@@ -169,13 +221,19 @@ def _check_branch(repo: Repo, branch: str | None) -> None:
     if branch is None:
         return
     if branch.startswith("-") or not repo.succeeds("check-ref-format", f"refs/heads/{branch}"):
-        raise UsageError(f"'{branch}' cannot be a branch's name; use letters, digits, dots and dashes")
+        raise UsageError(
+            f"'{branch}' cannot be a branch's name; use letters, digits, dots and dashes"
+        )
     if repo.refs(f"refs/heads/{branch}"):
-        raise UsageError(f"there is a branch '{branch}' already; choose another name, or go there: git checkout {branch}")
+        raise UsageError(
+            f"there is a branch '{branch}' already; choose another name, or go there: git checkout"
+            f" {branch}"
+        )
 
 
 def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str] = ()) -> _Survey:
-    """Look at what is changed, and at the untracked and ignored files that lie where the experiment has one of its own.
+    """Look at what is changed, and at the untracked and ignored files that lie where the experiment
+    has one of its own.
 
     Args:
         without: files and folders that stay as they are.
@@ -204,11 +262,25 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
 
 
 def _met(repo: Repo, paths: Iterable[str]) -> list[str]:
-    """Return what lies on disk where files are to arrive: those themselves, and what git does not track of a folder in their place."""
-    there = [path for path in paths if os.path.lexists(repo.root / path) and not snapshot.is_behind_link(repo.root, path)]
-    folders = [path for path in there if (repo.root / path).is_dir() and not (repo.root / path).is_symlink()]
-    inside = repo.git("--literal-pathspecs", "ls-files", "-o", "-z", "--", *folders) if folders else b""
-    return [*(path for path in there if path not in folders), *(os.fsdecode(path) for path in inside.split(b"\0") if path)]
+    """Return what lies on disk where files are to arrive: those themselves, and what git does not
+    track of a folder in their place."""
+    there = [
+        path
+        for path in paths
+        if os.path.lexists(repo.root / path) and not snapshot.is_behind_link(repo.root, path)
+    ]
+    folders = [
+        path
+        for path in there
+        if (repo.root / path).is_dir() and not (repo.root / path).is_symlink()
+    ]
+    inside = (
+        repo.git("--literal-pathspecs", "ls-files", "-o", "-z", "--", *folders) if folders else b""
+    )
+    return [
+        *(path for path in there if path not in folders),
+        *(os.fsdecode(path) for path in inside.split(b"\0") if path),
+    ]
 
 
 def _params_survey(repo: Repo, index: Index, target: Experiment, path: str) -> _Survey:
@@ -218,31 +290,50 @@ def _params_survey(repo: Repo, index: Index, target: Experiment, path: str) -> _
 
 
 def _differing(repo: Repo, target: Experiment) -> Iterator[tuple[str, tuple[Entry, bool]]]:
-    """Yield the paths whose index entry is not the experiment's: with the experiment's, and whether the index has one."""
-    fields = repo.git("diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", target.id).split(b"\0")
+    """Yield the paths whose index entry is not the experiment's: with the experiment's, and whether
+    the index has one."""
+    fields = repo.git(
+        "diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", target.id
+    ).split(b"\0")
     for head, path in zip(fields[0::2], fields[1::2]):
         mode, _, oid, _, letter = head[1:].split(b" ")
         yield os.fsdecode(path), (_GONE if letter == b"A" else (mode, oid), letter != b"D")
 
 
 def _changed(repo: Repo) -> Iterator[tuple[str, tuple[bool, Entry]]]:
-    """Yield the tracked paths with uncommitted changes: whether another content is staged than lies on disk, and the index entry."""
-    args = ("status", "--porcelain=v2", "-z", "--untracked-files=no", "--ignore-submodules=all", "--no-renames")
+    """Yield the tracked paths with uncommitted changes: whether another content is staged than lies
+    on disk, and the index entry."""
+    args = (
+        "status",
+        "--porcelain=v2",
+        "-z",
+        "--untracked-files=no",
+        "--ignore-submodules=all",
+        "--no-renames",
+    )
     for line in repo.git(*args).split(b"\0"):
         if line.startswith(b"1 "):
             _, state, _, _, in_index, _, _, oid, path = line.split(b" ", 8)
-            yield os.fsdecode(path), (b"." not in state, _GONE if in_index == _GONE[0] else (in_index, oid))
+            yield (
+                os.fsdecode(path),
+                (b"." not in state, _GONE if in_index == _GONE[0] else (in_index, oid)),
+            )
         elif line.startswith(b"u "):
             yield os.fsdecode(line.split(b" ", 10)[10]), (True, _GONE)
 
 
 def _is_result(path: str, target: Experiment) -> bool:
     results_of_target = (*target.files.values(), *target.extra.get("artifacts", ()))
-    return path in (result_paths.PARAMS, result_paths.METRICS) or path in results_of_target or _below(path, (result_paths.FOLDER,))
+    return (
+        path in (result_paths.PARAMS, result_paths.METRICS)
+        or path in results_of_target
+        or _below(path, (result_paths.FOLDER,))
+    )
 
 
 def _is_recorded(repo: Repo, index: Index, path: str) -> bool:
-    """Whether git holds a result as it is on disk: gitexp wrote it, or some experiment has the same."""
+    """Whether git holds a result as it is on disk: gitexp wrote it, or some experiment has the
+    same."""
     if _below(path, (result_paths.FOLDER,)) or path in result_paths.ours(repo):
         return True
     data = _read(repo.root / path)
@@ -264,7 +355,9 @@ def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tu
         return (), ()
     here, wanted = dvc_pointers.here(repo), dvc_pointers.of_commit(repo, target.id)
     arriving = tuple(
-        item for path, item in wanted.items() if path not in here or here[path].hash != item.hash or not os.path.lexists(repo.root / path)
+        item
+        for path, item in wanted.items()
+        if path not in here or here[path].hash != item.hash or not os.path.lexists(repo.root / path)
     )
     if not arriving:
         return (), ()
@@ -274,18 +367,26 @@ def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tu
     except GitexpError as error:
         return (), (f"its data was not brought: {error}",)
     if changed:
-        raise UsageError(f"data that is not committed would be lost: {_listed(changed)}; dvc commit, or leave data as it is: --no-data")
+        raise UsageError(
+            f"data that is not committed would be lost: {_listed(changed)}; dvc commit, or leave"
+            " data as it is: --no-data"
+        )
     return arriving, ()
 
 
 def _data_apart(repo: Repo) -> tuple[str, ...]:
     """Say of data that is known not to be what the pointers in the work tree say."""
     apart = dvc_status.apart(repo, dvc_pointers.here(repo))
-    return (f"data stays as it is: {_listed(apart)}; to have the data of this code: dvc checkout",) if apart else ()
+    return (
+        (f"data stays as it is: {_listed(apart)}; to have the data of this code: dvc checkout",)
+        if apart
+        else ()
+    )
 
 
 def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ...]:
-    """Bring data into a work tree, and return what has to be said; the code is there already, so nothing is raised."""
+    """Bring data into a work tree, and return what has to be said; the code is there already, so
+    nothing is raised."""
     if not data:
         return ()
     try:
@@ -297,8 +398,15 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     brought = len(data) - len(missing)
     said = [f"data: {brought} brought by DVC"] if brought else []
     if missing:
-        where = "neither in DVC's cache nor on its remote" if dvc.has_remote(repo) else "not in DVC's cache, and there is no remote"
-        said.append(f"data that is {where}: {_listed(missing)}; where you have it: dvc push there, then here dvc pull {missing[0]}")
+        where = (
+            "neither in DVC's cache nor on its remote"
+            if dvc.has_remote(repo)
+            else "not in DVC's cache, and there is no remote"
+        )
+        said.append(
+            f"data that is {where}: {_listed(missing)}; where you have it: dvc push there, then"
+            f" here dvc pull {missing[0]}"
+        )
     return tuple(said)
 
 
@@ -307,19 +415,45 @@ def _below(path: str, folders: Iterable[str]) -> bool:
 
 
 def _hashes(repo: Repo, paths: Iterable[str]) -> dict[str, bytes]:
-    """Return the hashes that the files would have in git, line ends and filters applied; only for what is a file or a link."""
-    links = {path: os.fsencode(os.readlink(repo.root / path)) for path in paths if (repo.root / path).is_symlink()}
-    files = [path for path in paths if path not in links and (repo.root / path).is_file() and path[0] != '"' and "\n" not in path]
-    found = repo.git("hash-object", "--stdin-paths", stdin=b"".join(os.fsencode(path) + b"\n" for path in files)).split() if files else []
-    return {**dict(zip(files, found)), **{path: result_paths.blob_hash(repo, data).encode() for path, data in links.items()}}
+    """Return the hashes that the files would have in git, line ends and filters applied; only for
+    what is a file or a link."""
+    links = {
+        path: os.fsencode(os.readlink(repo.root / path))
+        for path in paths
+        if (repo.root / path).is_symlink()
+    }
+    files = [
+        path
+        for path in paths
+        if path not in links
+        and (repo.root / path).is_file()
+        and path[0] != '"'
+        and "\n" not in path
+    ]
+    found = (
+        repo.git(
+            "hash-object",
+            "--stdin-paths",
+            stdin=b"".join(os.fsencode(path) + b"\n" for path in files),
+        ).split()
+        if files
+        else []
+    )
+    return {
+        **dict(zip(files, found)),
+        **{path: result_paths.blob_hash(repo, data).encode() for path, data in links.items()},
+    }
 
 
-# -- doing it ------------------------------------------------------------------------------------------------------------
+# -- doing it --------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | None = None) -> Iterator[tuple[_Survey, bool]]:
-    """Yield what is known to be safe, and whether work was stashed for it; put that back where the block fails."""
+def _cleared(
+    repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | None = None
+) -> Iterator[tuple[_Survey, bool]]:
+    """Yield what is known to be safe, and whether work was stashed for it; put that back where the
+    block fails."""
     survey = look()
     if not survey.lost:
         yield survey, False
@@ -329,12 +463,24 @@ def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | N
     _check_stashable(repo)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []
-    repo.git("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit, env=repo.identity)
+    repo.git(
+        "stash",
+        "push",
+        "--quiet",
+        "--include-untracked",
+        "-m",
+        "gitexp checkout",
+        *limit,
+        env=repo.identity,
+    )
     stashed = repo.refs("refs/stash") != before
     try:
         survey = look()
         if survey.lost:
-            raise UsageError(f"{_listed(survey.lost)} cannot be stashed (ignored by git?) and would be lost; move it away first")
+            raise UsageError(
+                f"{_listed(survey.lost)} cannot be stashed (ignored by git?) and would be lost;"
+                " move it away first"
+            )
         yield survey, stashed
     except BaseException:
         if stashed:
@@ -343,28 +489,62 @@ def _cleared(repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | N
 
 
 def _check_stashable(repo: Repo) -> None:
-    """Raise UsageError where ``git stash`` would do half, or its pop find something in the way of what it is to bring back."""
-    assumed = [os.fsdecode(line[2:]) for line in repo.git("ls-files", "-v", "-z").split(b"\0") if line[:1].islower()]
+    """Raise UsageError where ``git stash`` would do half, or its pop find something in the way of
+    what it is to bring back."""
+    assumed = [
+        os.fsdecode(line[2:])
+        for line in repo.git("ls-files", "-v", "-z").split(b"\0")
+        if line[:1].islower()
+    ]
     if assumed:
-        raise UsageError(f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use --worktree DIR")
-    gone = repo.git("diff-index", "--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z", "HEAD")
+        raise UsageError(
+            f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use"
+            " --worktree DIR"
+        )
+    gone = repo.git(
+        "diff-index",
+        "--name-only",
+        "--no-renames",
+        "--ignore-submodules",
+        "--diff-filter=D",
+        "-z",
+        "HEAD",
+    )
     if not gone:
         return
     paths = [os.fsdecode(path) for path in gone.split(b"\0") if path]
-    untracked = [os.fsdecode(path) for path in repo.git("ls-files", "-z", "-o", "--exclude-standard").split(b"\0") if path]
-    stuck = [path for path in untracked if _below(path, paths) or any(_below(other, [path]) for other in paths)]
+    untracked = [
+        os.fsdecode(path)
+        for path in repo.git("ls-files", "-z", "-o", "--exclude-standard").split(b"\0")
+        if path
+    ]
+    stuck = [
+        path
+        for path in untracked
+        if _below(path, paths) or any(_below(other, [path]) for other in paths)
+    ]
     if stuck:
-        raise UsageError(f"git stash could not bring {_listed(stuck)} back, where HEAD has another file; commit, or use --worktree DIR")
+        raise UsageError(
+            f"git stash could not bring {_listed(stuck)} back, where HEAD has another file; commit,"
+            " or use --worktree DIR"
+        )
 
 
 @contextmanager
 def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
-    """Have the index say of ``free`` files what the experiment says, which git takes as leave to replace them; undo it on failure."""
+    """Have the index say of ``free`` files what the experiment says, which git takes as leave to
+    replace them; undo it on failure."""
     if not free:
         yield
         return
     listed = repo.git("--literal-pathspecs", "ls-files", "-s", "-z", "--", *free)
-    _tell(repo, [b"%s %s\t%s" % (mode, oid or repo.zero.encode(), os.fsencode(path)) for path, (mode, oid) in free.items()])
+    _tell(
+        repo,
+        [
+            b"%s %s\t%s" % (mode, oid or repo.zero.encode(), os.fsencode(path))
+            for path, (mode, oid) in free.items()
+        ],
+    )
     try:
         yield
     except BaseException:
@@ -374,11 +554,14 @@ def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
 
 
 def _tell(repo: Repo, entries: Iterable[bytes]) -> None:
-    repo.git("update-index", "-z", "--index-info", stdin=b"".join(entry + b"\0" for entry in entries))
+    repo.git(
+        "update-index", "-z", "--index-info", stdin=b"".join(entry + b"\0" for entry in entries)
+    )
 
 
 def _switch(repo: Repo, cwd: Path | None, *args: str) -> None:
-    """Run ``git checkout``, which checks everything once more and overwrites no ignored file either."""
+    """Run ``git checkout``, which checks everything once more and overwrites no ignored file
+    either."""
     try:
         repo.git("checkout", "--quiet", "--no-overwrite-ignore", *args, "--", cwd=cwd)
     except GitError as error:
@@ -388,25 +571,38 @@ def _switch(repo: Repo, cwd: Path | None, *args: str) -> None:
 
 def _in_the_way(paths: Iterable[str]) -> UsageError:
     return UsageError(
-        f"work that is not committed would be lost: {_listed(paths)}; commit it, put it aside with --stash, or use --worktree DIR"
+        f"work that is not committed would be lost: {_listed(paths)}; commit it, put it aside with"
+        " --stash, or use --worktree DIR"
     )
 
 
 def _adopted(target: Experiment, survey: _Survey) -> tuple[str, ...]:
     if not survey.adopted:
         return ()
-    return (f"not committed here, but part of {target.name}: {_listed(survey.adopted)}; going back leaves that in {target.name}",)
+    return (
+        (
+            f"not committed here, but part of {target.name}: {_listed(survey.adopted)}; going back"
+            f" leaves that in {target.name}"
+        ),
+    )
 
 
 def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
     if cwd is None or (cwd.is_dir() and any(cwd.iterdir())):
         return ()
-    return (f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top of the repository",)
+    return (
+        (
+            f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top"
+            " of the repository"
+        ),
+    )
 
 
 def _listed(paths: Iterable[str]) -> str:
     names = [f"'{path}'" for path in paths]
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+    return ", ".join(names[:_SHOWN]) + (
+        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    )
 
 
 def _read(path: Path) -> bytes | None:

@@ -1,7 +1,9 @@
-"""Who this clone is on a remote: a random id that its gathering commits carry, and an owner's name for each remote.
+"""Who this clone is on a remote: a random id that its gathering commits carry, and an owner's name
+for each remote.
 
-Two clones of one person have the same ``user.name``. The one that comes second finds the branch of that name on the remote
-with another id in it, and takes the next free name; from then on it keeps it.
+Two clones of one person have the same ``user.name``. The one that comes second finds the branch of
+that name on the remote with another id in it, and takes the next free name; from then on it keeps
+it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _FILE = "clone.json"
 
 
 class Clone(NamedTuple):
-    """This clone's id, and what it is called on the remotes that it pushed to: ``{remote: [wanted, given]}``."""
+    """This clone's id, and what it is called on the remotes that it pushed to: ``{remote: [wanted,
+    given]}``."""
 
     id: str
     owners: dict[str, list[str]]
@@ -34,14 +37,20 @@ def load(repo: Repo) -> Clone | None:
     """Return who this clone is, None where it never pushed."""
     try:
         known: Any = json.loads((repo.state_dir / _FILE).read_bytes())
-        owners = {str(remote): [str(wanted), str(given)] for remote, (wanted, given) in known["owners"].items()}
+        owners = {
+            str(remote): [str(wanted), str(given)]
+            for remote, (wanted, given) in known["owners"].items()
+        }
         return Clone(str(known["id"]), owners)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def ensure(repo: Repo, remote: str, wanted: str | None, taken: Collection[str] = (), keep: bool = True) -> tuple[Clone, str]:
-    """Return this clone and its owner's name on a remote, chosen where it has none, or one that is ``taken``.
+def ensure(
+    repo: Repo, remote: str, wanted: str | None, taken: Collection[str] = (), keep: bool = True
+) -> tuple[Clone, str]:
+    """Return this clone and its owner's name on a remote, chosen where it has none, or one that is
+    ``taken``.
 
     Args:
         wanted: the name from the settings; None takes the one that git's ``user.name`` gives.
@@ -55,7 +64,9 @@ def ensure(repo: Repo, remote: str, wanted: str | None, taken: Collection[str] =
         return before, known[1]
     seen = f"{SEEN}{remote}/"
     taken = {*taken, remote, *(ref.removeprefix(seen) for ref in repo.refs(seen))}
-    base = wanted or (known[0] if known else slug(repo.committer.partition(" <")[0]) or slug(_login()) or "clone")
+    base = wanted or (
+        known[0] if known else slug(repo.committer.partition(" <")[0]) or slug(_login()) or "clone"
+    )
     names = (base if at == 1 else f"{base}-{at}" for at in range(1, len(taken) + 3))
     owner = next(name for name in names if name not in taken)
     after = Clone(before.id, {**before.owners, remote: [base, owner]})

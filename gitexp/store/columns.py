@@ -1,10 +1,12 @@
-"""Experiments as columns: in blocks of some hundred, which the index keeps, and as the columns of a DataFrame.
+"""Experiments as columns: in blocks of some hundred, which the index keeps, and as the columns of a
+DataFrame.
 
-Parsing 10,000 summaries takes ten times as long as pandas takes to read the whole table from a file. So each column of a
-block is a piece of bytes. Numbers lie as NumPy takes them, eight bytes each, behind a letter for each that says what it
-is. Of everything else the distinct values lie there, texts as lines and others as JSON, behind a byte for each experiment that
-says which is its own: so pandas has few values to look at. Nothing is lost on the way: the columns are the same in whichever blocks the
-experiments lie. No spoilt byte can do more here than raise an error.
+Parsing 10,000 summaries takes ten times as long as pandas takes to read the whole table from a
+file. So each column of a block is a piece of bytes. Numbers lie as NumPy takes them, eight bytes
+each, behind a letter for each that says what it is. Of everything else the distinct values lie
+there, texts as lines and others as JSON, behind a byte for each experiment that says which is its
+own: so pandas has few values to look at. Nothing is lost on the way: the columns are the same in
+whichever blocks the experiments lie. No spoilt byte can do more here than raise an error.
 """
 
 from __future__ import annotations
@@ -25,14 +27,16 @@ if TYPE_CHECKING:
 FACTS = ("id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
 FAMILIES = ("params", "metrics")
 _NUMBERS, _TEXTS, _OTHERS = "numbers", "texts", "others"  # the kinds of cells
-_WHOLE, _FLOAT, _NONE = "q", "d", "x"  # the letters of numbers: as struct has them, or there is none
+# the letters of numbers: as struct has them, or there is none
+_WHOLE, _FLOAT, _NONE = "q", "d", "x"
 _WIDTH = 9  # bytes for each number
 _MISSING = 255
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Row(NamedTuple):
-    """What a block is made of: an experiment's row in the index. ``labels`` and ``summary`` are JSON."""
+    """What a block is made of: an experiment's row in the index. ``labels`` and ``summary`` are
+    JSON."""
 
     number: int
     id: str
@@ -62,7 +66,8 @@ _Piece = tuple["Cell | None", int]  # a block's cell of one column, if it has on
 
 
 def pack(rows: Sequence[Row]) -> bytes:
-    """Return a block: the columns of up to 256 experiments (a byte says which of their values), which lie in the order of their numbers.
+    """Return a block: the columns of up to 256 experiments (a byte says which of their values),
+    which lie in the order of their numbers.
 
     It is a line of JSON that says which they are and how long, and then their bytes.
     """
@@ -71,7 +76,13 @@ def pack(rows: Sequence[Row]) -> bytes:
     labels = json.loads(f"[{','.join(row.labels for row in rows)}]")
     for at in reversed(range(len(rows))):  # the newest say first which columns there are
         (number, commit, author, subject, _, _), summary = rows[at], summaries[at]
-        known = {"number": number, "id": commit, "author": author, "subject": subject, "labels": labels[at]}
+        known = {
+            "number": number,
+            "id": commit,
+            "author": author,
+            "subject": subject,
+            "labels": labels[at],
+        }
         facts = {**summary, **known, "started": _milliseconds(summary["started"])}
         for name in ("number", *FACTS):
             found["", name][at] = facts.get(name)
@@ -90,7 +101,8 @@ def unpack(blocks: Mapping[int, bytes], wanted: Sequence[int]) -> dict[str, Arra
         blocks: all that hold one of them, by ``number // tables.SIZE``.
 
     Returns:
-        ``FACTS``, then ``params.NAME`` and ``metrics.NAME`` in the order in which they first appear. Numbers are arrays, NaN
+        ``FACTS``, then ``params.NAME`` and ``metrics.NAME`` in the order in which they first
+            appear. Numbers are arrays, NaN
         where there is none; of others, None is where there is none. ``started`` is in milliseconds.
 
     Raises:
@@ -100,7 +112,9 @@ def unpack(blocks: Mapping[int, bytes], wanted: Sequence[int]) -> dict[str, Arra
 
     if not wanted:
         return dict.fromkeys(FACTS, np.zeros(0))
-    cells = [{(cell.family, cell.name): cell for cell in _cells(blocks[at])} for at in sorted(blocks)]
+    cells = [
+        {(cell.family, cell.name): cell for cell in _cells(blocks[at])} for at in sorted(blocks)
+    ]
     sizes = [len(known["", "number"].data) // _WIDTH for known in cells]
     numbers = _numbers([(known.pop(("", "number")), size) for known, size in zip(cells, sizes)])[1]
     asked = np.array(wanted, numbers.dtype)
@@ -111,13 +125,17 @@ def unpack(blocks: Mapping[int, bytes], wanted: Sequence[int]) -> dict[str, Arra
     found: dict[str, Any] = {}
     order = {}
     column: Any
-    for family, name in dict.fromkeys([*(("", name) for name in FACTS), *chain.from_iterable(reversed(cells))]):
+    for family, name in dict.fromkeys(
+        [*(("", name) for name in FACTS), *chain.from_iterable(reversed(cells))]
+    ):
         pieces = [(known.get((family, name)), size) for known, size in zip(cells, sizes)]
         numeric = {cell.kind for cell, _ in pieces if cell} == {_NUMBERS}
         column, there = _array(pieces, places) if numeric else _coded(pieces, places, every)
         if not family or there.any():
             full = f"{family}.{name}" if family else name
-            found[full] = Coded([*map(tuple, column.values)], column.codes) if full == "labels" else column
+            found[full] = (
+                Coded([*map(tuple, column.values)], column.codes) if full == "labels" else column
+            )
             order[full] = ("", *FAMILIES).index(family), int(there.argmax()) if family else 0
     return {name: found[name] for name in sorted(found, key=order.__getitem__)}
 
@@ -139,7 +157,9 @@ def _packed(family: str, name: str, values: dict[int, Any], size: int) -> Cell:
     kinds = {at: _kind(value) for at, value in values.items()}
     if all(kinds.values()):
         letters = "".join(kinds.get(at, _NONE) for at in range(size))
-        numbers = struct.pack("<" + letters.replace(_NONE, _WHOLE), *(values.get(at, 0) for at in range(size)))
+        numbers = struct.pack(
+            "<" + letters.replace(_NONE, _WHOLE), *(values.get(at, 0) for at in range(size))
+        )
         return Cell(family, name, _NUMBERS, letters.encode() + numbers)
     are_lines = all(type(value) is str and "\n" not in value for value in values.values())
     texts = values if are_lines else {at: _encode(value) for at, value in values.items()}
@@ -170,11 +190,16 @@ def _numbers(pieces: Sequence[_Piece]) -> tuple[Array, Array, Array]:
         raise ValueError("a block of the index is torn")
     letters = b"".join(cell.data[:size] if cell else _NONE.encode() * size for cell, size in pieces)
     numbers = b"".join(cell.data[size:] if cell else bytes(8 * size) for cell, size in pieces)
-    return np.frombuffer(letters, "u1"), np.frombuffer(numbers, "<i8"), np.frombuffer(numbers, "<f8")
+    return (
+        np.frombuffer(letters, "u1"),
+        np.frombuffer(numbers, "<i8"),
+        np.frombuffer(numbers, "<f8"),
+    )
 
 
 def _coded(pieces: Sequence[_Piece], places: Array, every: bool) -> tuple[Coded, Array]:
-    """Return a column of anything, and where it has something; ``every`` says that all experiments of the blocks are wanted."""
+    """Return a column of anything, and where it has something; ``every`` says that all experiments
+    of the blocks are wanted."""
     import numpy as np
 
     sizes = [size for _, size in pieces]
@@ -199,8 +224,13 @@ def _values(cell: Cell | None, size: int) -> tuple[bytes, list[Any]]:
         return bytes([_MISSING]) * size, []
     if cell.kind == _NUMBERS:  # where others are among them in another block
         letters, whole, floats = (array.tolist() for array in _numbers([(cell, size)]))
-        values = [one if letter == ord(_WHOLE) else other for letter, one, other in zip(letters, whole, floats)]
-        return bytes(_MISSING if letter == ord(_NONE) else at for at, letter in enumerate(letters)), values
+        values = [
+            one if letter == ord(_WHOLE) else other
+            for letter, one, other in zip(letters, whole, floats)
+        ]
+        return bytes(
+            _MISSING if letter == ord(_NONE) else at for at, letter in enumerate(letters)
+        ), values
     text = cell.data[size:].decode()
     return cell.data[:size], text.split("\n") if cell.kind == _TEXTS else json.loads(text)
 

@@ -1,7 +1,8 @@
-"""What a run depended on beyond its code, params and packages: input files, seed, environment variables, GPU and driver.
+"""What a run depended on beyond its code, params and packages: input files, seed, environment
+variables, GPU and driver.
 
-Kept in the summary of the tag, and in trailers of the commit from which the summary can be made again. Only variables
-from a list are kept: the environment of a process is full of secrets.
+Kept in the summary of the tag, and in trailers of the commit from which the summary can be made
+again. Only variables from a list are kept: the environment of a process is full of secrets.
 """
 
 from __future__ import annotations
@@ -22,24 +23,32 @@ if TYPE_CHECKING:
     import hashlib
 
 VARIABLES = (  # what is known to change numbers; none holds a secret
-    "PYTHONHASHSEED", "PYTHONOPTIMIZE", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "MKL_CBWR",
-    "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "CUDA_LAUNCH_BLOCKING", "NVIDIA_TF32_OVERRIDE",
-    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTORCH_CUDA_ALLOC_CONF", "TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC",
+    "PYTHONHASHSEED", "PYTHONOPTIMIZE", "OMP_NUM_THREADS", "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "MKL_CBWR",
+    "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG", "CUDA_LAUNCH_BLOCKING",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "PYTORCH_CUDA_ALLOC_CONF", "TF_DETERMINISTIC_OPS",
+    "TF_CUDNN_DETERMINISTIC",
     "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS", "JAX_ENABLE_X64", "JAX_PLATFORMS", "KERAS_BACKEND", "TZ",
 )  # fmt: skip
 _SHA256 = "sha256:"
 
 
 def here() -> dict[str, Any]:
-    """Return the conditions of this process and machine, as the summary keeps them; empty ones are left out."""
-    found = {"variables": {name: os.environ[name] for name in VARIABLES if name in os.environ}, "gpu": _gpu()}
+    """Return the conditions of this process and machine, as the summary keeps them; empty ones are
+    left out."""
+    found = {
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "gpu": _gpu(),
+    }
     return {key: value for key, value in found.items() if value}
 
 
 def hash_inputs(root: Path, paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """Return ``{path: "sha256:..."}`` for files and folders that a run reads.
 
-    Paths in the repository are given from its top, others whole. A folder's hash is that of the list of its files.
+    Paths in the repository are given from its top, others whole. A folder's hash is that of the
+    list of its files.
 
     Raises:
         UsageError: there is no such file.
@@ -61,7 +70,9 @@ def hash_input(path: Path) -> str | None:
     try:
         if path.is_dir():
             files = sorted(item for item in path.rglob("*") if item.is_file())
-            listing = "".join(f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in files)
+            listing = "".join(
+                f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in files
+            )
             return _SHA256 + _sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
         return _SHA256 + _hash(path)
     except OSError:
@@ -69,7 +80,8 @@ def hash_input(path: Path) -> str | None:
 
 
 def hash_recorded(repo: Repo, commit: str, path: str) -> str | None:
-    """Return the hash of a file as a commit holds it (LFS's pointer says the file's own), None where it holds none."""
+    """Return the hash of a file as a commit holds it (LFS's pointer says the file's own), None
+    where it holds none."""
     if path.startswith("/") or not path.isprintable():
         return None
     found = next(repo.objects([f"{commit}:{path}"]))
@@ -84,16 +96,23 @@ def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for key in ("inputs", "data", "data_stale", "variables", "seed"):
         if conditions.get(key):
-            texts[key.capitalize().replace("_s", "-S")] = json.dumps(conditions[key], sort_keys=True, ensure_ascii=False)
+            texts[key.capitalize().replace("_s", "-S")] = json.dumps(
+                conditions[key], sort_keys=True, ensure_ascii=False
+            )
     if conditions.get("gpu"):
         texts["GPU"] = str(conditions["gpu"])
     return texts
 
 
 def texts(conditions: Mapping[str, Any], key: str) -> dict[str, str]:
-    """Return one mapping of text to text of a summary, without what has no business there: tags come from anybody."""
+    """Return one mapping of text to text of a summary, without what has no business there: tags
+    come from anybody."""
     value = conditions.get(key)
-    return {str(name): item for name, item in value.items() if isinstance(item, str)} if isinstance(value, Mapping) else {}
+    return (
+        {str(name): item for name, item in value.items() if isinstance(item, str)}
+        if isinstance(value, Mapping)
+        else {}
+    )
 
 
 def _sha256(data: bytes = b"") -> hashlib._Hash:
@@ -111,7 +130,8 @@ def _hash(path: Path) -> str:
 
 
 def _gpu() -> str:
-    """Return the GPUs, their driver and CUDA, as far as files and what is imported tell: no process, no import."""
+    """Return the GPUs, their driver and CUDA, as far as files and what is imported tell: no
+    process, no import."""
     parts: list[str] = []
     with suppress(OSError):
         models = [
@@ -121,7 +141,9 @@ def _gpu() -> str:
         ]
         parts += [f"{models.count(model)} x {model}" for model in dict.fromkeys(models)]
     with suppress(OSError):
-        if match := re.search(r"Kernel Module[^0-9]*([\d.]+)", Path("/proc/driver/nvidia/version").read_text()):
+        if match := re.search(
+            r"Kernel Module[^0-9]*([\d.]+)", Path("/proc/driver/nvidia/version").read_text()
+        ):
             parts.append(f"driver {match[1]}")
     cuda = getattr(getattr(sys.modules.get("torch"), "version", None), "cuda", None)
     if not cuda:

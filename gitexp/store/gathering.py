@@ -1,16 +1,23 @@
-"""The gathering branch: one pushed branch for each clone that holds, and names, all experiments that it ever pushed.
+"""The gathering branch: one pushed branch for each clone that holds, and names, all experiments
+that it ever pushed.
 
-Hosts collect what no ref holds, and every push gets the list of all refs: one tag for each experiment is what makes pushes
-slow past some thousands. So ``experiments/OWNER`` on the remote only grows, by merge commits:
+Hosts collect what no ref holds, and every push gets the list of all refs: one tag for each
+experiment is what makes pushes slow past some thousands. So ``experiments/OWNER`` on the remote
+only grows, by merge commits:
 
-    tree      one README that says what this is: a host shows it, and counts no further experiment where nothing was measured
-    parents   the previous tip first, so that ``--first-parent`` walks the gatherings alone; then the experiments that no
+    tree      one README that says what this is: a host shows it, and counts no further experiment
+        where nothing was measured
+    parents   the previous tip first, so that ``--first-parent`` walks the gatherings alone; then
+              the experiments that no
               branch holds
-    mergetag  the tag object of every new experiment, whole, as git itself keeps the tags that it merges: name, summary and
+    mergetag  the tag object of every new experiment, whole, as git itself keeps the tags that it
+              merges: name, summary and
               signature arrive with the branch, and no ref is needed for them
-    message   the experiments' subjects, and the id of the clone, by which it knows its own branch again
+    message   the experiments' subjects, and the id of the clone, by which it knows its own branch
+        again
 
-Experiments come in chunks: git merges any number, but some programs that draw history get lost past some dozens.
+Experiments come in chunks: git merges any number, but some programs that draw history get lost past
+some dozens.
 """
 
 from __future__ import annotations
@@ -37,7 +44,8 @@ from here, and nothing should be committed to it.
 
 
 class Carried(NamedTuple):
-    """An experiment on its way: the name that its clone gives it, its commit, and the tag object as it is.
+    """An experiment on its way: the name that its clone gives it, its commit, and the tag object as
+    it is.
 
     Attributes:
         held: whether a branch that is pushed, or a tag, holds the commit anyway.
@@ -58,14 +66,23 @@ class Gathering(NamedTuple):
     carried: list[Carried]
 
 
-def extend(repo: Repo, tip: str | None, clone: str, experiments: Sequence[Carried], beside: Mapping[str, bytes] | None = None) -> str:
-    """Write the commits that gather more experiments on top of ``tip`` and return the new tip; no ref is changed.
+def extend(
+    repo: Repo,
+    tip: str | None,
+    clone: str,
+    experiments: Sequence[Carried],
+    beside: Mapping[str, bytes] | None = None,
+) -> str:
+    """Write the commits that gather more experiments on top of ``tip`` and return the new tip; no
+    ref is changed.
 
     Args:
         beside: files to lie beside the README.
     """
     files = {"README.md": _README.encode(), **(beside or {})}
-    tree = trees.write(repo, {path: repo.write_object("blob", data) for path, data in files.items()})
+    tree = trees.write(
+        repo, {path: repo.write_object("blob", data) for path, data in files.items()}
+    )
     now = datetime.now().astimezone()
     who = f"{repo.committer} {int(now.timestamp())} {now.strftime('%z')}"
     tip = tip or _write(repo, tree, None, who, clone, [])
@@ -80,17 +97,27 @@ def can_carry(data: bytes) -> bool:
 
 
 def read(repo: Repo, tip: str, since: str | None = None) -> tuple[bool, list[Carried]]:
-    """Return whether ``tip`` goes on from ``since``, and the experiments gathered between them, oldest first."""
+    """Return whether ``tip`` goes on from ``since``, and the experiments gathered between them,
+    oldest first."""
     stop = [f"^{since}"] if since else []
-    listed = repo.git("rev-list", "--first-parent", "--reverse", "--ignore-missing", tip, *stop, ok=(0, 128)).decode().split()
+    listed = (
+        repo.git(
+            "rev-list", "--first-parent", "--reverse", "--ignore-missing", tip, *stop, ok=(0, 128)
+        )
+        .decode()
+        .split()
+    )
     found = [parse(item.data, repo.object_format) for item in repo.objects(listed) if item]
     gatherings = [item for item in found if item]
-    goes_on = since is None or bool(gatherings and len(gatherings) == len(found) and gatherings[0].parent == since)
+    goes_on = since is None or bool(
+        gatherings and len(gatherings) == len(found) and gatherings[0].parent == since
+    )
     return goes_on, [item for one in gatherings for item in one.carried]
 
 
 def restore(repo: Repo, tags: Collection[str]) -> None:
-    """Write tag objects that are missing here, as far as a gathering branch carries them: a fetch brings no objects for them."""
+    """Write tag objects that are missing here, as far as a gathering branch carries them: a fetch
+    brings no objects for them."""
     for tip in repo.refs(SEEN).values() if tags else ():
         for item in read(repo, tip)[1]:
             if item.tag in tags:
@@ -113,9 +140,13 @@ def parse(data: bytes, object_format: str) -> Gathering | None:
         return None
     names = dict(re.findall(r"^Gitexp-Name: ([0-9a-f]{40,64}) (\S+)$", said, re.MULTILINE))
     parent = re.search(rb"^parent ([0-9a-f]+)$", head, re.MULTILINE)
-    carried = [item._replace(name=names.get(item.tag, item.name)) for item in _tags(head, object_format)]
+    carried = [
+        item._replace(name=names.get(item.tag, item.name)) for item in _tags(head, object_format)
+    ]
     return Gathering(
-        clone, parent[1].decode() if parent else None, [item._replace(name=names.get(item.tag, item.name)) for item in carried]
+        clone,
+        parent[1].decode() if parent else None,
+        [item._replace(name=names.get(item.tag, item.name)) for item in carried],
     )
 
 
@@ -130,19 +161,46 @@ def _tags(head: bytes, object_format: str) -> Iterator[Carried]:
             yield Carried(commit[2].decode("utf-8", "replace"), tag, commit[1].decode(), data)
 
 
-def _write(repo: Repo, tree: str, tip: str | None, who: str, clone: str, experiments: Sequence[Carried]) -> str:
-    parents = [*([tip] if tip else []), *dict.fromkeys(item.commit for item in experiments if not item.held)]
-    head = [f"tree {tree}", *(f"parent {parent}" for parent in parents), f"author {who}", f"committer {who}"]
-    tags = [b"mergetag " + item.data[:-1].replace(b"\n", b"\n ") for item in experiments if can_carry(item.data)]
+def _write(
+    repo: Repo, tree: str, tip: str | None, who: str, clone: str, experiments: Sequence[Carried]
+) -> str:
+    parents = [
+        *([tip] if tip else []),
+        *dict.fromkeys(item.commit for item in experiments if not item.held),
+    ]
+    head = [
+        f"tree {tree}",
+        *(f"parent {parent}" for parent in parents),
+        f"author {who}",
+        f"committer {who}",
+    ]
+    tags = [
+        b"mergetag " + item.data[:-1].replace(b"\n", b"\n ")
+        for item in experiments
+        if can_carry(item.data)
+    ]
     many = "an experiment" if len(experiments) == 1 else f"{len(experiments)} experiments"
     subjects = [_subject(item) for item in experiments]
-    renamed = [f"Gitexp-Name: {item.tag} {item.name}" for item in experiments if b"\ntag %b\n" % item.name.encode() not in item.data]
-    said = [f"Gather {many}" if experiments else "Begin to gather experiments", "", *([*subjects, ""] if subjects else [])]
+    renamed = [
+        f"Gitexp-Name: {item.tag} {item.name}"
+        for item in experiments
+        if b"\ntag %b\n" % item.name.encode() not in item.data
+    ]
+    said = [
+        f"Gather {many}" if experiments else "Begin to gather experiments",
+        "",
+        *([*subjects, ""] if subjects else []),
+    ]
     text = "\n".join([*said, *renamed, f"Gitexp-Clone: {clone}", ""]).encode("utf-8", "replace")
-    return repo.write_object("commit", b"\n".join([*(line.encode("utf-8", "replace") for line in head), *tags]) + b"\n\n" + text)
+    return repo.write_object(
+        "commit",
+        b"\n".join([*(line.encode("utf-8", "replace") for line in head), *tags]) + b"\n\n" + text,
+    )
 
 
 def _subject(item: Carried) -> str:
     """Return a line for people that cannot be mistaken for a trailer."""
-    title = message.one_line(item.data.partition(b"\n\n")[2].partition(b"\n")[0].decode("utf-8", "replace"))
+    title = message.one_line(
+        item.data.partition(b"\n\n")[2].partition(b"\n")[0].decode("utf-8", "replace")
+    )
     return f"- {title}"

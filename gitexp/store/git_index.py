@@ -1,8 +1,10 @@
-"""The user's index after the branch moved onto an experiment: swapped under git's own ``index.lock``, before or after for any other git.
+"""The user's index after the branch moved onto an experiment: swapped under git's own
+``index.lock``, before or after for any other git.
 
-It is prepared beside, and only linked into place when the refs are locked and checked, so that the user's git finds the lock for the
-time of some renames. Inode and time are noted before, so that the lock of a process that was killed here can be told from another git's,
-and whoever writes next finishes what that one left.
+It is prepared beside, and only linked into place when the refs are locked and checked, so that the
+user's git finds the lock for the time of some renames. Inode and time are noted before, so that the
+lock of a process that was killed here can be told from another git's, and whoever writes next
+finishes what that one left.
 """
 
 from __future__ import annotations
@@ -24,13 +26,18 @@ class NextIndex:
     """The index that belongs to the new commit; used under the lock of all writers.
 
     Args:
-        files: what the commit has more than the snapshot, ``{path: hash of the blob, None where it goes}``.
+        files: what the commit has more than the snapshot, ``{path: hash of the blob, None where it
+            goes}``.
         fd: of the writers' lock, which git's own process keeps when this one is killed.
     """
 
-    def __init__(self, repo: Repo, snapshot: Snapshot, files: Mapping[str, str | None], fd: int) -> None:
+    def __init__(
+        self, repo: Repo, snapshot: Snapshot, files: Mapping[str, str | None], fd: int
+    ) -> None:
         self._repo, self._snapshot, self._files, self._fd = repo, snapshot, files, fd
-        self._index, self._lock, self._owner, self._part = (repo.git_dir / name for name in ("index", "index.lock", OWNER, f"{OWNER}.new"))
+        self._index, self._lock, self._owner, self._part = (
+            repo.git_dir / name for name in ("index", "index.lock", OWNER, f"{OWNER}.new")
+        )
         self._stack = ExitStack()
         self._added: Callable[[], bytes] | None = None
         self._stamp: tuple[int, ...] | None = ()  # the user's index that it was made for
@@ -48,15 +55,19 @@ class NextIndex:
             _clean(self._repo)
 
     def begin(self) -> None:
-        """Start to prepare it, while something else is done, where the user's index is the one that the snapshot was made with."""
+        """Start to prepare it, while something else is done, where the user's index is the one that
+        the snapshot was made with."""
         if not self._snapshot.assumed and index_stamp(self._repo) == self._snapshot.index_stamp:
             self._stamp = self._snapshot.index_stamp
             with suppress(FileNotFoundError):
                 link_or_copy(self._snapshot.index, self._part)
-            self._added = self._stack.enter_context(self._adding((path, "100644", oid) for path, oid in self._files.items()))
+            self._added = self._stack.enter_context(
+                self._adding((path, "100644", oid) for path, oid in self._files.items())
+            )
 
     def why_not(self, tree: str) -> str | None:
-        """Finish it for the new commit's tree, and return why the branch must stay where it is, if so."""
+        """Finish it for the new commit's tree, and return why the branch must stay where it is, if
+        so."""
         if self._in_use:
             return _IN_USE
         if self._added:
@@ -69,7 +80,8 @@ class NextIndex:
         return None
 
     def lock(self) -> bool:
-        """Lock the user's index; False where another git has it, or wrote it since ``why_not`` was asked."""
+        """Lock the user's index; False where another git has it, or wrote it since ``why_not`` was
+        asked."""
         try:
             _link(self._part, self._lock)
         except FileExistsError:
@@ -86,11 +98,14 @@ class NextIndex:
         self._held = False
 
     def _made_anew(self, tree: str) -> str | None:
-        """Make it of the user's index as it is now: written by a mere `git status`, or because something was staged."""
+        """Make it of the user's index as it is now: written by a mere `git status`, or because
+        something was staged."""
         repo = self._repo
         self._stamp = index_stamp(repo)
         before = self._snapshot.head.commit or repo.line("mktree", stdin=b"")
-        staged = repo.git("diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", before)
+        staged = repo.git(
+            "diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", before
+        )
         taken = repo.git("diff-tree", "-r", "--raw", "--no-renames", "-z", before, tree)
         coming = {path: entry.split(b" ")[1:4:2] for entry, path in _raw(taken)}
         for entry, path in _raw(staged):
@@ -99,21 +114,29 @@ class NextIndex:
         self._part.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             link_or_copy(self._index, self._part)
-        with self._adding((os.fsdecode(path), mode.decode(), oid.decode()) for path, (mode, oid) in coming.items()) as added:
+        with self._adding(
+            (os.fsdecode(path), mode.decode(), oid.decode()) for path, (mode, oid) in coming.items()
+        ) as added:
             added()
         return None
 
-    def _adding(self, entries: Iterator[tuple[str, str, str | None]]) -> AbstractContextManager[Callable[[], bytes]]:
+    def _adding(
+        self, entries: Iterator[tuple[str, str, str | None]]
+    ) -> AbstractContextManager[Callable[[], bytes]]:
         self._part.with_name(f"{self._part.name}.lock").unlink(missing_ok=True)
         lines = b"".join(
-            os.fsencode(f"{mode} {oid}\t{path}" if oid else f"0 {self._repo.zero}\t{path}") + b"\0" for path, mode, oid in entries
+            os.fsencode(f"{mode} {oid}\t{path}" if oid else f"0 {self._repo.zero}\t{path}") + b"\0"
+            for path, mode, oid in entries
         )
         command = ("update-index", "-z", "--add", "--replace", "--index-info")
-        return self._repo.beside(*command, stdin=lines, env={"GIT_INDEX_FILE": str(self._part)}, pass_fds=[self._fd])
+        return self._repo.beside(
+            *command, stdin=lines, env={"GIT_INDEX_FILE": str(self._part)}, pass_fds=[self._fd]
+        )
 
 
 def finish(repo: Repo) -> None:
-    """Finish or undo the swap of a writer that was killed: its lock is told by the inode that it noted."""
+    """Finish or undo the swap of a writer that was killed: its lock is told by the inode that it
+    noted."""
     lock = repo.git_dir / "index.lock"
     try:
         inode, stamp, tree = (repo.git_dir / OWNER).read_text().split()
@@ -135,7 +158,8 @@ def _clean(repo: Repo) -> None:
 
 
 def _replace(lock: Path, index: Path) -> None:
-    """Move the lock into the index' place; two names of one file, which git had nothing to change in, would both stay."""
+    """Move the lock into the index' place; two names of one file, which git had nothing to change
+    in, would both stay."""
     if index.exists() and lock.samefile(index):
         lock.unlink()
     else:

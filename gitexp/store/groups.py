@@ -1,4 +1,5 @@
-"""Experiments that agree in some keys, with the mean and the spread of their metrics: what repeats and seeds are for."""
+"""Experiments that agree in some keys, with the mean and the spread of their metrics: what repeats
+and seeds are for."""
 
 from __future__ import annotations
 
@@ -26,10 +27,13 @@ class Group(NamedTuple):
 
 
 def group(experiments: Iterable[Experiment], keys: Sequence[Key]) -> list[Group]:
-    """Return the groups, in the order of their first member; a value of 1 and one of 1.0 are the same."""
+    """Return the groups, in the order of their first member; a value of 1 and one of 1.0 are the
+    same."""
     members: dict[tuple[str, ...], list[Experiment]] = {}
     for experiment in experiments:
-        members.setdefault(tuple(_identity(key.of(experiment)) for key in keys), []).append(experiment)
+        members.setdefault(tuple(_identity(key.of(experiment)) for key in keys), []).append(
+            experiment
+        )
     return [_grouped(found, keys) for found in members.values()]
 
 
@@ -38,12 +42,17 @@ def spread(values: Sequence[float]) -> Spread:
     mean = sum(values) / len(values)
     if len(values) < 2:
         return Spread(mean, None, len(values))
-    return Spread(mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5, len(values))
+    return Spread(
+        mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5, len(values)
+    )
 
 
 def _grouped(members: list[Experiment], keys: Sequence[Key]) -> Group:
     names = dict.fromkeys(name for member in members for name in member.metrics)
-    spreads = {name: spread([float(member.metrics[name]) for member in members if name in member.metrics]) for name in names}
+    spreads = {
+        name: spread([float(member.metrics[name]) for member in members if name in member.metrics])
+        for name in names
+    }
     return Group(tuple(key.of(members[0]) for key in keys), len(members), spreads)
 
 

@@ -1,12 +1,14 @@
-"""The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one look at the refs and one query.
+"""The disposable cache: one SQLite row for each experiment, so that a warm ``list`` is one look at
+the refs and one query.
 
-Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new, drops what is gone,
-and follows the notes. What others' gathering branches carry has no ref of its own here, and becomes rows all the same. A
-file that is missing, corrupt, of another schema or on a disk that cannot be written is built anew, at worst in memory. What
-the last look at the refs saw lies in the file too (``ref_scan.py``): where the next one sees the same, nothing is done;
-where a few refs are new, they alone are read; and git is asked for all only where refs went or were packed meanwhile. So a
-reading costs the same at a hundred experiments and at a hundred thousand. The summary has everything; tables are made of
-blocks of columns (``blocks.py``), which lie beside.
+Git is the truth. A tag object never changes, so a row never goes stale; an update adds what is new,
+drops what is gone, and follows the notes. What others' gathering branches carry has no ref of its
+own here, and becomes rows all the same. A file that is missing, corrupt, of another schema or on a
+disk that cannot be written is built anew, at worst in memory. What the last look at the refs saw
+lies in the file too (``ref_scan.py``): where the next one sees the same, nothing is done; where a
+few refs are new, they alone are read; and git is asked for all only where refs went or were packed
+meanwhile. So a reading costs the same at a hundred experiments and at a hundred thousand. The
+summary has everything; tables are made of blocks of columns (``blocks.py``), which lie beside.
 """
 
 from __future__ import annotations
@@ -28,12 +30,21 @@ from gitexp.store.ref_scan import GATHERED, REMOTES, TAGS
 if TYPE_CHECKING:
     from gitexp.store.index_update import Progress
 
-_COLUMNS = 'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels, tag.notes, tag.marks'
+_COLUMNS = (
+    'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels,'
+    " tag.notes, tag.marks"
+)
 PATIENCE = 30.0  # seconds for another process to finish building
 _T = TypeVar("_T")
-_SPOILT = (  # what reading garbage can raise: a page is spoilt, a table gone, or a cell is not what it should be
-    sqlite3.DatabaseError, ValueError, TypeError, LookupError, AttributeError, RecursionError,
-)  # fmt: skip
+# what reading garbage can raise: a page is spoilt, a table gone, or a cell is not what it should be
+_SPOILT = (
+    sqlite3.DatabaseError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 class Index:
@@ -45,14 +56,16 @@ class Index:
         self._db = self._opened(repo.state_dir / "index.sqlite")
 
     def _opened(self, path: Path) -> sqlite3.Connection:
-        """Return the cache, brought up to date; where its file cannot be used, one in memory for this once."""
+        """Return the cache, brought up to date; where its file cannot be used, one in memory for
+        this once."""
         if not path.exists() and ref_scan.is_empty(self.repo, ref_scan.look(self.repo)):
             return self._updated(None)
         for _ in range(2):
             try:
                 self.repo.make_state_dir()
                 return self._updated(path)
-            except (sqlite3.Error, OSError, RepositoryError, ValueError, TypeError) as error:  # a spoilt file can say anything
+            # a spoilt file can say anything
+            except (sqlite3.Error, OSError, RepositoryError, ValueError, TypeError) as error:
                 if "locked" in str(error):  # somebody is at work on it
                     break
                 with suppress(OSError):
@@ -60,7 +73,9 @@ class Index:
         return self._updated(None)
 
     def _updated(self, path: Path | None) -> sqlite3.Connection:
-        db = sqlite3.connect(":memory:" if path is None else path, timeout=PATIENCE, isolation_level=None)
+        db = sqlite3.connect(
+            ":memory:" if path is None else path, timeout=PATIENCE, isolation_level=None
+        )
         try:
             index_schema.prepare(db)
             if db.execute("SELECT seen FROM state").fetchone()[0] != ref_scan.look(self.repo):
@@ -73,9 +88,15 @@ class Index:
         return db
 
     def select(
-        self, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
+        self,
+        where: str = "1",
+        values: Sequence[Any] = (),
+        order: str = "",
+        limit: int | None = None,
+        everybody: bool = False,
     ) -> list[Experiment]:
-        """Return the experiments for which the SQL expression ``where`` holds, newest first unless ``order`` says else.
+        """Return the experiments for which the SQL expression ``where`` holds, newest first unless
+        ``order`` says else.
 
         The expression sees the columns of ``tag`` and ``ref``; ``tag.summary`` is JSON.
         """
@@ -83,23 +104,41 @@ class Index:
         return self._read(lambda db: [_experiment(self.repo, row) for row in db.execute(*wanted)])
 
     def rows(
-        self, columns: str, where: str = "1", values: Sequence[Any] = (), order: str = "", limit: int | None = None, everybody: bool = False
+        self,
+        columns: str,
+        where: str = "1",
+        values: Sequence[Any] = (),
+        order: str = "",
+        limit: int | None = None,
+        everybody: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the given columns (SQL) of the experiments that match."""
         return iter(self._rows(*_query(columns, where, values, order, limit, everybody)))
 
-    def columns(self, where: str, values: Sequence[Any], order: str = "", everybody: bool = False) -> dict[str, Any]:
-        """Return the experiments that match as columns of one length: ``name``, and those of ``columns.unpack``."""
+    def columns(
+        self, where: str, values: Sequence[Any], order: str = "", everybody: bool = False
+    ) -> dict[str, Any]:
+        """Return the experiments that match as columns of one length: ``name``, and those of
+        ``columns.unpack``."""
         from gitexp.store import blocks
 
-        wanted = _query("tag.number AS number, ref.name AS name", where, values, order, None, everybody)
+        wanted = _query(
+            "tag.number AS number, ref.name AS name", where, values, order, None, everybody
+        )
         return self._read(lambda db: blocks.read(db, *wanted))
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``."""
         known = name.encode("utf-8", "replace").decode()
         for where, values in (
-            ("ref.ref = (SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC LIMIT 1)", [known]),  # refs/tags first
+            # refs/tags first
+            (
+                (
+                    "ref.ref = (SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC"
+                    " LIMIT 1)"
+                ),
+                [known],
+            ),
             ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{GATHERED}{known}"]),
         ):
             found = self.select(where, values, everybody=True, limit=1)
@@ -112,8 +151,12 @@ class Index:
         return [row[0] for row in self.rows("ref.name", everybody=everybody)]
 
     def keys(self, kind: str) -> list[str]:
-        """Return the names of all ``params`` or ``metrics`` that any experiment ever had, sorted."""
-        return [row[0] for row in self._rows("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])]
+        """Return the names of all ``params`` or ``metrics`` that any experiment ever had,
+        sorted."""
+        return [
+            row[0]
+            for row in self._rows("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])
+        ]
 
     def count(self, where: str = "1", values: Sequence[Any] = (), everybody: bool = False) -> int:
         """Return how many experiments match."""
@@ -124,24 +167,38 @@ class Index:
         return bool(self._rows("SELECT 1 FROM ref WHERE remote = ? LIMIT 1", [remote]))
 
     def gathered_by_others(self) -> set[str]:
-        """Return the tags that other clones' gathering branches carry, as far as they were pulled."""
+        """Return the tags that other clones' gathering branches carry, as far as they were
+        pulled."""
         from gitexp.store import index_update
 
         query, values = index_update.theirs(self.repo)
-        return {row[0] for row in self._rows(f"SELECT id FROM tag WHERE number IN ({query})", values)}
+        return {
+            row[0] for row in self._rows(f"SELECT id FROM tag WHERE number IN ({query})", values)
+        }
 
     def unpushed(self, remote: str) -> list[Experiment]:
         """Return my experiments that were never seen on a remote, oldest first, each once."""
         there = "SELECT 1 FROM ref AS there WHERE there.number = ref.number AND there.remote = ?"
-        mine = [row[0] for row in self._rows(f"SELECT number FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})", [TAGS, remote])]
-        found = self.select("tag.number IN (SELECT value FROM json_each(?))", [json.dumps(mine)]) if mine else []
+        mine = [
+            row[0]
+            for row in self._rows(
+                f"SELECT number FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})",
+                [TAGS, remote],
+            )
+        ]
+        found = (
+            self.select("tag.number IN (SELECT value FROM json_each(?))", [json.dumps(mine)])
+            if mine
+            else []
+        )
         return list({item.tag: item for item in reversed(found)}.values())
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._read(lambda db: db.execute(sql, values).fetchall())
 
     def _read(self, read: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Return what ``read`` finds; where the tables hold what no index would, what it finds in ones that are made anew."""
+        """Return what ``read`` finds; where the tables hold what no index would, what it finds in
+        ones that are made anew."""
         try:
             return read(self._db)
         except _SPOILT as error:
@@ -149,7 +206,8 @@ class Index:
             return read(self._db)
 
     def _renew(self, keep: bool = False) -> None:
-        """Go on with an index in memory, made anew; drop the file, for the next reader to write another."""
+        """Go on with an index in memory, made anew; drop the file, for the next reader to write
+        another."""
         self._db.close()
         self._db = self._updated(None)
         with suppress(OSError):
@@ -173,8 +231,8 @@ def _query(
     mine = "" if everybody else "AND ref.mine"
     by = f"{order}, " if order else ""
     sql = (
-        f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.number = tag.number WHERE tag.started IS NOT NULL {mine} AND ({where})"
-        f" ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
+        f"SELECT {columns} FROM tag CROSS JOIN ref ON ref.number = tag.number WHERE tag.started IS"
+        f" NOT NULL {mine} AND ({where}) ORDER BY {by}tag.started DESC, tag.id DESC LIMIT ?"
     )
     return sql, [*values, -1 if limit is None else limit]
 
@@ -182,7 +240,9 @@ def _query(
 def _experiment(repo: Repo, row: tuple[Any, ...]) -> Experiment:
     name, tag, commit, author, email, subject, summary, labels, texts, marks = row
     found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
-    value = message.experiment(name, tag, found, tuple(_listed(labels)), tuple(_listed(texts)), repo)
+    value = message.experiment(
+        name, tag, found, tuple(_listed(labels)), tuple(_listed(texts)), repo
+    )
     events = _listed(marks)
     return value if not events else _marked(value, events)
 

@@ -34,15 +34,20 @@ def _matches(pattern: str, value: Any) -> bool | None:
 
 
 def prepare(db: sqlite3.Connection) -> None:
-    """Set the connection up, and make the tables anew where they are missing or of another version."""
-    db.execute("PRAGMA page_size = 16384")  # of a new file: a row lies on one page, and reading all takes a sixth less
+    """Set the connection up, and make the tables anew where they are missing or of another
+    version."""
+    # of a new file: a row lies on one page, and reading all takes a sixth less
+    db.execute("PRAGMA page_size = 16384")
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
-    db.execute("PRAGMA cache_size = -64000")  # at most 64 MB, where the keys of 100,000 experiments come in no order
+    # at most 64 MB, where the keys of 100,000 experiments come in no order
+    db.execute("PRAGMA cache_size = -64000")
     db.create_function("regexp", 2, _matches)  # what SQL's REGEXP calls
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         db.execute("BEGIN EXCLUSIVE")
         if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody made it meanwhile
-            for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for (table,) in db.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
                 db.execute(f'DROP TABLE "{table}"')
             for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)

@@ -1,7 +1,8 @@
 """What brings the tables of the index up to date with the refs: the one module that writes them.
 
-A tag object never changes, so a row never goes stale; catching up adds what is new, drops what is gone, and follows the
-notes. What others' gathering branches carry has no ref of its own here, and becomes rows all the same.
+A tag object never changes, so a row never goes stale; catching up adds what is new, drops what is
+gone, and follows the notes. What others' gathering branches carry has no ref of its own here, and
+becomes rows all the same.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from gitexp.repo import Object, Repo
 from gitexp.store import clone, gathering, notes, ref_scan
 from gitexp.store.ref_scan import REMOTES, TAGS
 
-_GATHERED = f"ref >= '{gathering.SEEN}' AND ref < '{gathering.SEEN[:-1]}0'"  # all below: 0 follows /
+# all below: 0 follows /
+_GATHERED = f"ref >= '{gathering.SEEN}' AND ref < '{gathering.SEEN[:-1]}0'"
 _REFS = (  # those that git has here
-    f"SELECT ref, id FROM ref JOIN tag USING (number) WHERE NOT ({_GATHERED}) UNION ALL SELECT ref, id FROM tip"
+    f"SELECT ref, id FROM ref JOIN tag USING (number) WHERE NOT ({_GATHERED}) UNION ALL SELECT ref,"
+    " id FROM tip"
 )
 Progress = Callable[[int, int], None]
 
@@ -40,7 +43,8 @@ def catch_up(db: sqlite3.Connection, repo: Repo, progress: Progress | None) -> N
 
 
 def display_name(ref: str) -> str:
-    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``, and ``bob/exp-7`` for ``origin/bob/exp-7``."""
+    """Return what people call the experiment at a ref: ``exp-7``, ``origin/exp-7``, and
+    ``bob/exp-7`` for ``origin/bob/exp-7``."""
     if ref.startswith(TAGS):
         return ref.removeprefix(TAGS)
     remote, _, name = _full_name(ref).partition("/")
@@ -52,9 +56,11 @@ def _full_name(ref: str) -> str:
 
 
 def _changes(db: sqlite3.Connection, repo: Repo) -> tuple[bytes, dict[str, str], dict[str, str]]:
-    """Look at the refs again, now that nobody else writes, so that the cache only ever goes forward.
+    """Look at the refs again, now that nobody else writes, so that the cache only ever goes
+    forward.
 
-    Return what was seen, and the refs that were removed and that were added since the last update; one that moved is both.
+    Return what was seen, and the refs that were removed and that were added since the last update;
+    one that moved is both.
     """
     before = db.execute("SELECT seen FROM state").fetchone()[0]
     seen = ref_scan.look(repo)
@@ -62,32 +68,51 @@ def _changes(db: sqlite3.Connection, repo: Repo) -> tuple[bytes, dict[str, str],
     if lines is None:
         now = _by_ref(ref_scan.ask(repo).splitlines())
         old = dict(db.execute(_REFS))
-        seen = seen if ref_scan.look(repo) == seen else b""  # somebody writes just now, and the next reader looks again
+        # somebody writes just now, and the next reader looks again
+        seen = seen if ref_scan.look(repo) == seen else b""
     else:
         now = _by_ref(lines)
-        old = {ref: oid for one in now for ref, oid in db.execute(f"SELECT * FROM ({_REFS}) WHERE ref = ?", [one])}
+        old = {
+            ref: oid
+            for one in now
+            for ref, oid in db.execute(f"SELECT * FROM ({_REFS}) WHERE ref = ?", [one])
+        }
     removed = {ref: oid for ref, oid in old.items() if now.get(ref) != oid}
     return seen, removed, {ref: oid for ref, oid in now.items() if old.get(ref) != oid}
 
 
 def _by_ref(lines: Iterable[bytes]) -> dict[str, str]:
-    """Return ``{ref: hash}`` for lines ``hash ref``, in the order of the refs; their bytes are anybody's."""
+    """Return ``{ref: hash}`` for lines ``hash ref``, in the order of the refs; their bytes are
+    anybody's."""
     pairs = (line.decode("utf-8", "replace").split(" ", 1) for line in lines)
     return dict(sorted((ref, oid) for oid, ref in pairs))
 
 
-def _follow(db: sqlite3.Connection, repo: Repo, removed: Mapping[str, str], added: Mapping[str, str], progress: Progress | None) -> None:
+def _follow(
+    db: sqlite3.Connection,
+    repo: Repo,
+    removed: Mapping[str, str],
+    added: Mapping[str, str],
+    progress: Progress | None,
+) -> None:
     """Bring all tables up to date with the refs that were removed and added."""
     db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for ref in removed])
     db.executemany("DELETE FROM tip WHERE ref = ?", [(ref,) for ref in removed])
     tags = [(tag, ref) for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))]
-    db.executemany("INSERT INTO tip VALUES (?, ?)", [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))])
+    db.executemany(
+        "INSERT INTO tip VALUES (?, ?)",
+        [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))],
+    )
     known = _known(db, (tag for tag, _ in tags))
-    in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))  # exp-9 before exp-10: so they also lie, and are read, on disk
+    # exp-9 before exp-10: so they also lie, and are read, on disk
+    in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))
     fresh = [tag for tag in dict(in_time) if tag not in known]
     _read_tags(db, fresh, repo.objects(fresh), progress)
     _name(db, tags)
-    before, now = ({ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)} for refs in (removed, added))
+    before, now = (
+        {ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)}
+        for refs in (removed, added)
+    )
     fresh += _gather(db, repo, before, now)
     if before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
         _tell_apart(db, repo)
@@ -101,13 +126,17 @@ def _known(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
     tags = {*tags}
     if len(tags) > 500:
         return dict(db.execute("SELECT id, number FROM tag"))
-    return dict(row for tag in tags for row in db.execute("SELECT id, number FROM tag WHERE id = ?", [tag]))
+    return dict(
+        row for tag in tags for row in db.execute("SELECT id, number FROM tag WHERE id = ?", [tag])
+    )
 
 
 def _name(db: sqlite3.Connection, tags: Sequence[tuple[str, str]]) -> None:
-    """Add refs under the names that people see; a remote's one whose short name another tag has keeps its full name.
+    """Add refs under the names that people see; a remote's one whose short name another tag has
+    keeps its full name.
 
-    One clone's branch can carry two experiments of one name, where jobs in CI share it: the later one gets its hash added.
+    One clone's branch can carry two experiments of one name, where jobs in CI share it: the later
+    one gets its hash added.
     """
     row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
     numbers = _known(db, (tag for tag, _ in tags))
@@ -117,23 +146,40 @@ def _name(db: sqlite3.Connection, tags: Sequence[tuple[str, str]]) -> None:
         if ref.startswith(TAGS):
             ours.append((ref, display_name(ref), number, True, ""))
             continue
-        if ref.startswith(gathering.SEEN) and db.execute("SELECT 1 FROM ref WHERE ref = ? AND number != ?", [ref, number]).fetchone():
+        if (
+            ref.startswith(gathering.SEEN)
+            and db.execute(
+                "SELECT 1 FROM ref WHERE ref = ? AND number != ?", [ref, number]
+            ).fetchone()
+        ):
             ref = f"{ref}-{tag[:7]}"
         name, remote = display_name(ref), _full_name(ref).partition("/")[0]
-        if db.execute("SELECT 1 FROM ref WHERE name = ? AND number != ?", [name, number]).fetchone():
+        if db.execute(
+            "SELECT 1 FROM ref WHERE name = ? AND number != ?", [name, number]
+        ).fetchone():
             name = _full_name(ref)
         db.execute(row, [ref, name, number, False, remote])
     db.executemany(row, ours)
 
 
-def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """Follow the gathering branches: add what they gathered since, and return the tags that are new."""
+def _gather(
+    db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dict[str, str]
+) -> list[str]:
+    """Follow the gathering branches: add what they gathered since, and return the tags that are
+    new."""
     fresh: list[str] = []
     for branch in {*before, *now}:
-        goes_on, carried = gathering.read(repo, now[branch], before.get(branch)) if branch in now else (False, [])
+        goes_on, carried = (
+            gathering.read(repo, now[branch], before.get(branch)) if branch in now else (False, [])
+        )
         if not goes_on:
-            db.execute("DELETE FROM ref WHERE ref > ? AND ref < ?", [f"{branch}/", f"{branch}0"])  # all below: 0 follows /
-            carried = gathering.read(repo, now[branch])[1] if branch in now and branch in before else carried
+            # all below: 0 follows /
+            db.execute("DELETE FROM ref WHERE ref > ? AND ref < ?", [f"{branch}/", f"{branch}0"])
+            carried = (
+                gathering.read(repo, now[branch])[1]
+                if branch in now and branch in before
+                else carried
+            )
         known = _known(db, (item.tag for item in carried))
         new = {item.tag: item.data for item in carried if item.tag not in known}
         _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
@@ -143,31 +189,58 @@ def _gather(db: sqlite3.Connection, repo: Repo, before: dict[str, str], now: dic
 
 
 def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
-    """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are free, so one that another
-    clone gathered is mine only where the same person made it."""
+    """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are
+    free, so one that another clone gathered is mine only where the same person made it."""
     query, values = theirs(repo)
-    db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"])
+    db.execute(
+        "UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"]
+    )
     if db.execute(f"{query} LIMIT 1", values).fetchone():
         email = repo.committer.rpartition(" <")[2][:-1]
         foreign = "SELECT 1 FROM tag WHERE tag.number = ref.number AND tag.email != ?"
-        db.execute(f"UPDATE ref SET mine = 0 WHERE mine AND number IN ({query}) AND EXISTS ({foreign})", [*values, email])
+        db.execute(
+            f"UPDATE ref SET mine = 0 WHERE mine AND number IN ({query}) AND EXISTS ({foreign})",
+            [*values, email],
+        )
 
 
 def theirs(repo: Repo) -> tuple[str, list[str]]:
-    """Return the SQL query, and its values, for the numbers of the tags that other clones gathered."""
+    """Return the SQL query, and its values, for the numbers of the tags that other clones
+    gathered."""
     known = clone.load(repo)
-    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()] if known else []
-    query = "SELECT number FROM ref WHERE ref >= ? AND ref < ?" + " AND NOT (ref >= ? AND ref < ?)" * len(own)
-    return query, [value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")]  # all below: 0 follows /
+    own = (
+        [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()]
+        if known
+        else []
+    )
+    query = (
+        "SELECT number FROM ref WHERE ref >= ? AND ref < ?"
+        + " AND NOT (ref >= ? AND ref < ?)" * len(own)
+    )
+    # all below: 0 follows /
+    return query, [
+        value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")
+    ]
 
 
-def _read_tags(db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None) -> None:
+def _read_tags(
+    db: sqlite3.Connection,
+    tags: list[str],
+    objects: Iterable[Object | None],
+    progress: Progress | None,
+) -> None:
     marks = ", ".join("?" * 8)
-    db.executemany(f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]')", _rows(db, tags, objects, progress))
+    db.executemany(
+        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]')",
+        _rows(db, tags, objects, progress),
+    )
 
 
 def _rows(
-    db: sqlite3.Connection, tags: list[str], objects: Iterable[Object | None], progress: Progress | None
+    db: sqlite3.Connection,
+    tags: list[str],
+    objects: Iterable[Object | None],
+    progress: Progress | None,
 ) -> Iterator[tuple[Any, ...]]:
     """Yield a row for each tag object, an empty one for what is no experiment."""
     known: set[tuple[str, ...]] = set()
@@ -184,7 +257,16 @@ def _rows(
             known.add(names)
             _note_names(db, summary)
         labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
-        yield tag, found.commit, found.author, found.email, found.subject, found.line, summary["started"], labels
+        yield (
+            tag,
+            found.commit,
+            found.author,
+            found.email,
+            found.subject,
+            found.line,
+            summary["started"],
+            labels,
+        )
 
 
 def _note_names(db: sqlite3.Connection, summary: Mapping[str, Any]) -> None:
@@ -194,34 +276,56 @@ def _note_names(db: sqlite3.Connection, summary: Mapping[str, Any]) -> None:
 
 
 def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterable[str]) -> None:
-    """Bring labels and notes up to date for the commits whose note changed, and for those that are new here."""
+    """Bring labels and notes up to date for the commits whose note changed, and for those that are
+    new here."""
     todo: dict[str, str] = {}
     if changed:
         old, new = dict(db.execute('SELECT "commit", blob FROM note')), notes.read(repo)
-        todo = {commit: new.get(commit, repo.zero) for commit in {*old, *new} if old.get(commit) != new.get(commit)}
+        todo = {
+            commit: new.get(commit, repo.zero)
+            for commit in {*old, *new}
+            if old.get(commit) != new.get(commit)
+        }
         db.executemany('DELETE FROM note WHERE "commit" = ?', [(commit,) for commit in todo])
-        db.executemany("INSERT INTO note VALUES (?, ?)", [(commit, new[commit]) for commit in todo if commit in new])
+        db.executemany(
+            "INSERT INTO note VALUES (?, ?)",
+            [(commit, new[commit]) for commit in todo if commit in new],
+        )
     if db.execute("SELECT 1 FROM note").fetchone():
         noted = 'SELECT "commit", blob FROM tag JOIN note USING ("commit") WHERE tag.id = ?'
         todo.update(row for tag in fresh for row in db.execute(noted, [tag]))
     for commit, item in zip(todo, repo.objects(todo.values())):
         note = notes.parse(item.data if item else b"")
-        for tag, summary, marks in db.execute('SELECT id, summary, marks FROM tag WHERE "commit" = ?', [commit]).fetchall():
+        for tag, summary, marks in db.execute(
+            'SELECT id, summary, marks FROM tag WHERE "commit" = ?', [commit]
+        ).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
-            db.execute("UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?", [*map(json.dumps, values), tag])
+            db.execute(
+                "UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?",
+                [*map(json.dumps, values), tag],
+            )
             if late_values.is_any(note.events) or late_values.is_any(json.loads(marks)):
                 _add_late(db, repo, tag, note.events)
 
 
-def _add_late(db: sqlite3.Connection, repo: Repo, tag: str, events: Sequence[Mapping[str, Any]]) -> None:
+def _add_late(
+    db: sqlite3.Connection, repo: Repo, tag: str, events: Sequence[Mapping[str, Any]]
+) -> None:
     """Bring an experiment's row to what its tag and the values that came late say together."""
     item = next(repo.objects([tag]))
     found = message.parse_tag(item.data) if item else None
     if found is None:
         return
     recorded, files = found.summary.get("metrics", {}), found.summary.get("files", {})
-    last = late_values.last(recorded, events, lambda: result_files.of(files, partial(repo.read_file, found.commit)))
-    added = {"params": {**found.summary.get("params", {}), **late_values.params(events)}, "metrics": last}
-    line = message.summary_line({**found.summary, **{family: values for family, values in added.items() if values}})
+    last = late_values.last(
+        recorded, events, lambda: result_files.of(files, partial(repo.read_file, found.commit))
+    )
+    added = {
+        "params": {**found.summary.get("params", {}), **late_values.params(events)},
+        "metrics": last,
+    }
+    line = message.summary_line(
+        {**found.summary, **{family: values for family, values in added.items() if values}}
+    )
     _note_names(db, added)
     db.execute("UPDATE tag SET summary = ? WHERE id = ?", [line, tag])

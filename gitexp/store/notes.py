@@ -1,7 +1,9 @@
-"""Labels and notes that people add after the fact: lines of JSON in git notes, so that the commit never changes.
+"""Labels and notes that people add after the fact: lines of JSON in git notes, so that the commit
+never changes.
 
-Each line of a note on ``refs/notes/gitexp`` is one event, ``{"at": time, "by": who, "label": "+conv"}``. Lines begin with
-their time, so the order of text is the order of time, and git's own ``cat_sort_uniq`` merges what two people added.
+Each line of a note on ``refs/notes/gitexp`` is one event, ``{"at": time, "by": who, "label":
+"+conv"}``. Lines begin with their time, so the order of text is the order of time, and git's own
+``cat_sort_uniq`` merges what two people added.
 """
 
 from __future__ import annotations
@@ -20,14 +22,16 @@ SEEN = "refs/gitexp/noted/"  # with a remote's name and gitexp: its notes as the
 
 
 class Notes(NamedTuple):
-    """What was added to one experiment: label changes in order (``+conv``, ``-old``), texts, and other events."""
+    """What was added to one experiment: label changes in order (``+conv``, ``-old``), texts, and
+    other events."""
 
     changes: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
 
     def labels(self, given: Iterable[str]) -> tuple[str, ...]:
-        """Return the labels that hold now, of those given at once and those changed later; sorted."""
+        """Return the labels that hold now, of those given at once and those changed later;
+        sorted."""
         labels = set(given)
         for change in self.changes:
             (labels.add if change[0] == "+" else labels.discard)(change[1:])
@@ -35,20 +39,32 @@ class Notes(NamedTuple):
 
 
 def verdict(events: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return how the last ``gitexp reproduce`` of an experiment ended: ``same`` or ``drifted``; None where nobody tried."""
+    """Return how the last ``gitexp reproduce`` of an experiment ended: ``same`` or ``drifted``;
+    None where nobody tried."""
     return str(event["verified"]["verdict"]) if (event := last_reproduced(events)) else None
 
 
 def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return what the last ``gitexp reproduce`` of an experiment noted, None where nobody tried."""
     found = [event for event in events if isinstance(event.get("verified"), Mapping)]
-    return found[-1] if found and found[-1]["verified"].get("verdict") in ("same", "drifted") else None
+    return (
+        found[-1] if found and found[-1]["verified"].get("verdict") in ("same", "drifted") else None
+    )
 
 
 def check_label(label: str) -> str:
-    """Return a label if it can be one: a word without spaces, commas or a leading sign; else raise UsageError."""
-    if not label or not label.isprintable() or any(char in label for char in ' ,"') or label[0] in "+-":
-        raise UsageError(f"'{label}' cannot be a label; use a word without spaces and commas that does not start with + or -")
+    """Return a label if it can be one: a word without spaces, commas or a leading sign; else raise
+    UsageError."""
+    if (
+        not label
+        or not label.isprintable()
+        or any(char in label for char in ' ,"')
+        or label[0] in "+-"
+    ):
+        raise UsageError(
+            f"'{label}' cannot be a label; use a word without spaces and commas that does not start"
+            " with + or -"
+        )
     return label
 
 
@@ -59,10 +75,25 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
     lines = [json.dumps({"at": stamp, "by": who, **event}, ensure_ascii=False) for event in events]
     with repo.lock() as fd:
         for commit in commits:
-            old = repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1)).decode("utf-8", "replace").splitlines()
+            old = (
+                repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1))
+                .decode("utf-8", "replace")
+                .splitlines()
+            )
             merged = [*filter(None, old), *lines]
             blob = repo.write_object("blob", ("\n".join(merged) + "\n").encode())
-            repo.git("notes", "--ref", REF, "add", "-f", "-C", blob, commit, env=repo.identity, pass_fds=[fd])
+            repo.git(
+                "notes",
+                "--ref",
+                REF,
+                "add",
+                "-f",
+                "-C",
+                blob,
+                commit,
+                env=repo.identity,
+                pass_fds=[fd],
+            )
 
 
 def read(repo: Repo) -> dict[str, str]:
@@ -72,7 +103,8 @@ def read(repo: Repo) -> dict[str, str]:
 
 
 def parse(data: bytes) -> Notes:
-    """Read one note; lines that are no events of ours are passed over, since anybody may write notes."""
+    """Read one note; lines that are no events of ours are passed over, since anybody may write
+    notes."""
     changes, texts, events = [], [], []
     for line in sorted(set(data.decode("utf-8", "replace").splitlines())):
         try:

@@ -1,8 +1,9 @@
-"""What experiments can be asked for: the keys that ``--where``, ``--sort`` and ``--columns`` name, compiled to SQL for the index.
+"""What experiments can be asked for: the keys that ``--where``, ``--sort`` and ``--columns`` name,
+compiled to SQL for the index.
 
-What is missing matches nothing but ``is missing``, under ``not`` and ``!=`` as well, which is just what SQL's NULL does.
-A recorded NaN is not missing, but equals only ``nan``. Values and keys travel as SQL parameters, never as text. The language
-of ``--where`` is that of ``condition.py``.
+What is missing matches nothing but ``is missing``, under ``not`` and ``!=`` as well, which is just
+what SQL's NULL does. A recorded NaN is not missing, but equals only ``nan``. Values and keys travel
+as SQL parameters, never as text. The language of ``--where`` is that of ``condition.py``.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ class Sql(NamedTuple):
     values: tuple[Any, ...] = ()
 
     def within(self, template: str, *more: Any) -> Sql:
-        """Return ``template`` with this piece for each ``{}``; ``more`` are the values of parameters that follow."""
+        """Return ``template`` with this piece for each ``{}``; ``more`` are the values of
+        parameters that follow."""
         return Sql(template.replace("{}", self.text), self.values * template.count("{}") + more)
 
 
 EVERYTHING = Sql("1")
 # Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
-ONCE = "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine DESC, name, ref LIMIT 1)"
+ONCE = (
+    "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine"
+    " DESC, name, ref LIMIT 1)"
+)
 
 
 class _Attribute(NamedTuple):
@@ -58,7 +63,13 @@ _ATTRIBUTES = {  # by the name of the field of Experiment
     "failure": _Attribute("text", "json_extract(tag.summary, '$.error')"),
 }
 _SHOWN = 8  # names that a message lists
-_ALIASES = {"date": "started", "label": "labels", "note": "notes", "message": "subject", "commit": "id"}
+_ALIASES = {
+    "date": "started",
+    "label": "labels",
+    "note": "notes",
+    "message": "subject",
+    "commit": "id",
+}
 ATTRIBUTES = tuple(_ATTRIBUTES)
 
 
@@ -89,7 +100,11 @@ class Key(NamedTuple):
     @property
     def value(self) -> Sql:
         """The SQL expression of its value: NULL where it is missing, a JSON null or NaN."""
-        return Sql(_ATTRIBUTES[self.name].sql) if self.family == "attribute" else self._json("json_extract", "value")
+        return (
+            Sql(_ATTRIBUTES[self.name].sql)
+            if self.family == "attribute"
+            else self._json("json_extract", "value")
+        )
 
     @property
     def missing(self) -> Sql:
@@ -101,20 +116,29 @@ class Key(NamedTuple):
     @property
     def is_null(self) -> Sql:
         """The SQL condition that the value is a recorded null or NaN."""
-        return Sql("NULL") if self.family == "attribute" else self._json("json_type", "type").within("{} = 'null'")
+        return (
+            Sql("NULL")
+            if self.family == "attribute"
+            else self._json("json_type", "type").within("{} = 'null'")
+        )
 
     def order(self, descending: bool) -> Sql:
         """Return the SQL terms that sort by it, missing values last."""
         way = "DESC" if descending else "ASC"
         if self.full == "name":  # exp-9 before exp-10
             return Sql(f"length(ref.name) {way}, ref.name {way}")
-        return self.value.within("rtrim(nullif({}, '[]'), ']')" if self.kind == "set" else "{}").within(f"{{}} IS NULL, {{}} {way}")
+        return self.value.within(
+            "rtrim(nullif({}, '[]'), ']')" if self.kind == "set" else "{}"
+        ).within(f"{{}} IS NULL, {{}} {way}")
 
     def _json(self, function: str, column: str) -> Sql:
         if self.name.isascii() and self.name.isprintable() and not set('"\\') & set(self.name):
             return Sql(f"{function}(tag.summary, ?)", (f'$.{self.family}."{self.name}"',))
         # A JSON path cannot spell every key (quotes, escapes); this can, at twice the cost.
-        return Sql(f"(SELECT {column} FROM json_each(tag.summary, '$.{self.family}') WHERE key = ?)", (self.name,))
+        return Sql(
+            f"(SELECT {column} FROM json_each(tag.summary, '$.{self.family}') WHERE key = ?)",
+            (self.name,),
+        )
 
 
 class Sort(NamedTuple):
@@ -130,7 +154,8 @@ def attribute(name: str) -> Key:
 
 
 def find_key(index: Index, name: str) -> Key:
-    """Return what ``name`` means in this repository: an attribute, ``params.NAME``, ``metrics.NAME``, or either by its bare name.
+    """Return what ``name`` means in this repository: an attribute, ``params.NAME``,
+    ``metrics.NAME``, or either by its bare name.
 
     Raises:
         UsageError: nothing is called that, or both a param and a metric are.
@@ -147,7 +172,13 @@ def find_key(index: Index, name: str) -> Key:
     if not found:
         near = did_you_mean(
             name,
-            [*_ATTRIBUTES, *_ALIASES, *known["metrics"], *known["params"], *(f"{kind}.{key}" for kind in KINDS for key in known[kind])],
+            [
+                *_ATTRIBUTES,
+                *_ALIASES,
+                *known["metrics"],
+                *known["params"],
+                *(f"{kind}.{key}" for kind in KINDS for key in known[kind]),
+            ],
         )
         near = near or _there_are([*known["metrics"], *known["params"]])
         raise UsageError(f"no experiment has a param, metric or attribute '{name}'.{near}")
@@ -155,12 +186,15 @@ def find_key(index: Index, name: str) -> Key:
 
 
 def find_metric(index: Index, name: str) -> Key:
-    """Return a metric, with or without ``metrics.`` before its name; raise NotFoundError if no experiment has it."""
+    """Return a metric, with or without ``metrics.`` before its name; raise NotFoundError if no
+    experiment has it."""
     known = index.keys("metrics")
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
             return _made("metrics", candidate)
-    raise NotFoundError(f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}")
+    raise NotFoundError(
+        f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}"
+    )
 
 
 def _there_are(names: Sequence[str]) -> str:
@@ -168,14 +202,19 @@ def _there_are(names: Sequence[str]) -> str:
     if not names:
         return " There is none yet; to record one: gitexp log --metric rmse=18.2"
     shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
-    return f" There are: {shown}" + (f" and {len(names) - _SHOWN} more (gitexp list --all-columns)" if len(names) > _SHOWN else "")
+    return f" There are: {shown}" + (
+        f" and {len(names) - _SHOWN} more (gitexp list --all-columns)"
+        if len(names) > _SHOWN
+        else ""
+    )
 
 
 def where(index: Index, text: str | None, now: datetime | None = None) -> Sql:
     """Compile the text of ``--where``; None or blank text holds for all.
 
     Raises:
-        UsageError: it is malformed, or names what no experiment has; the message points at the place.
+        UsageError: it is malformed, or names what no experiment has; the message points at the
+            place.
     """
     if not text or not text.strip():
         return EVERYTHING
@@ -195,7 +234,10 @@ def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[So
 def order(keys: Iterable[Sort]) -> Sql:
     """Return the SQL terms for ``ORDER BY``."""
     pieces = [key.order(descending) for key, descending in keys]
-    return Sql(", ".join(piece.text for piece in pieces), tuple(value for piece in pieces for value in piece.values))
+    return Sql(
+        ", ".join(piece.text for piece in pieces),
+        tuple(value for piece in pieces for value in piece.values),
+    )
 
 
 def split(text: str | None) -> list[str]:
@@ -204,13 +246,21 @@ def split(text: str | None) -> list[str]:
         return []
     import csv
 
-    return [item.strip() for item in next(csv.reader([text], skipinitialspace=True), []) if item.strip()]
+    return [
+        item.strip() for item in next(csv.reader([text], skipinitialspace=True), []) if item.strip()
+    ]
 
 
 def best(
-    index: Index, metric: Key, settings: Mapping[str, str], last: bool = False, way: str | None = None, where: Sql = EVERYTHING
+    index: Index,
+    metric: Key,
+    settings: Mapping[str, str],
+    last: bool = False,
+    way: str | None = None,
+    where: Sql = EVERYTHING,
 ) -> Experiment | None:
-    """Return the experiment with the best value of a metric (the worst, if ``last``), the newest of equals; None if there is none.
+    """Return the experiment with the best value of a metric (the worst, if ``last``), the newest of
+    equals; None if there is none.
 
     Args:
         way: ``min`` or ``max``; by default what the settings or the metric's name say.
@@ -226,7 +276,9 @@ def best(
         )
     has = metric.value.within("{} IS NOT NULL")
     by = metric.order(descending=(better == "max") != last)
-    found = index.select(f"{has.text} AND ({where.text})", [*has.values, *where.values, *by.values], by.text, limit=1)
+    found = index.select(
+        f"{has.text} AND ({where.text})", [*has.values, *where.values, *by.values], by.text, limit=1
+    )
     return found[0] if found else None
 
 

@@ -1,8 +1,8 @@
 """Experiments to commits and tags: the one place where something is recorded.
 
-A recording either is there whole (one commit, one annotated tag, created in one transaction that also moves the branch)
-or not at all. The branch moves only where that is a fast-forward that undoes nobody's work; else the experiment stands
-beside it, held by its tag.
+A recording either is there whole (one commit, one annotated tag, created in one transaction that
+also moves the branch) or not at all. The branch moves only where that is a fast-forward that undoes
+nobody's work; else the experiment stands beside it, held by its tag.
 """
 
 from __future__ import annotations
@@ -92,10 +92,15 @@ class Recorded:
 def check_name(repo: Repo, name: str) -> str:
     """Return a tag name of the user's own if it can be one and is free; else raise UsageError."""
     if _OWN_NAME.fullmatch(name):
-        raise UsageError(f"names like '{name}' are given by gitexp; choose a word, for example --name baseline")
+        raise UsageError(
+            f"names like '{name}' are given by gitexp; choose a word, for example --name baseline"
+        )
     odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
     if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):
-        raise UsageError(f"'{name}' cannot be a tag's name; use letters, digits, dots and dashes, for example baseline-2")
+        raise UsageError(
+            f"'{name}' cannot be a tag's name; use letters, digits, dots and dashes, for example"
+            " baseline-2"
+        )
     if repo.refs(f"refs/tags/{name}"):
         raise UsageError(f"there is a tag '{name}' already; choose another name")
     return name
@@ -121,7 +126,8 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         tree = trees.edited(repo, snapshot.tree, files)
         back = result_paths.to_write(repo, draft.files, contents, snapshot)
         number = highest(repo) + 1
-        pin = pending if pending and repo.is_pin(pending) else None  # a file that can just go, afterwards
+        # a file that can just go, afterwards
+        pin = pending if pending and repo.is_pin(pending) else None
         if pin:
             pending = None
         for _ in range(_TRIES):
@@ -131,15 +137,29 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
                 why = why or index.why_not(tree)
                 if why is None:
                     result_paths.owe(repo, commit, back, snapshot)
-                move = [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"] if why is None else []
+                move = (
+                    [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"]
+                    if why is None
+                    else []
+                )
                 try:
-                    change.prepare([f"create refs/tags/{name} {tag}", *move, *([f"delete {pending}"] if pending else [])])
+                    change.prepare(
+                        [
+                            f"create refs/tags/{name} {tag}",
+                            *move,
+                            *([f"delete {pending}"] if pending else []),
+                        ]
+                    )
                 except GitError as error:
                     if pending and ("packed-refs" in error.stderr or pending in error.stderr):
-                        pending = None  # somebody packs refs just now; a leftover pin costs nothing, and doctor finds it
+                        # somebody packs refs just now; a leftover pin costs nothing, and doctor
+                        # finds it
+                        pending = None
                     elif repo.refs(f"refs/tags/{name}"):
                         if draft.name:
-                            raise UsageError(f"there is a tag '{name}' already; choose another name") from None
+                            raise UsageError(
+                                f"there is a tag '{name}' already; choose another name"
+                            ) from None
                         number = highest(repo, scan=True) + 1
                     elif move and repo.head() != snapshot.head:
                         why = "the branch moved meanwhile"
@@ -163,7 +183,11 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             warnings += result_paths.write_back(repo, back, contents, snapshot)
         else:
             result_paths.forgive(repo)
-    branch = snapshot.head.branch.removeprefix("refs/heads/") if why is None and snapshot.head.branch else None
+    branch = (
+        snapshot.head.branch.removeprefix("refs/heads/")
+        if why is None and snapshot.head.branch
+        else None
+    )
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
 
@@ -172,7 +196,10 @@ def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
-        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git fetch --unshallow")
+        raise NotFoundError(
+            f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git"
+            " fetch --unshallow"
+        )
     return found.data
 
 
@@ -182,14 +209,16 @@ def full_message(repo: Repo, commit: str) -> str:
 
 
 def remove(repo: Repo, experiment: Experiment) -> str:
-    """Take an experiment's tag away and return the command that brings it back; its commit stays until git collects it."""
+    """Take an experiment's tag away and return the command that brings it back; its commit stays
+    until git collects it."""
     ref = f"refs/tags/{experiment.name}"
     if not repo.refs(ref):
         raise UsageError(f"{experiment.name} lies on a remote and has no tag of its own here")
     with locked(repo) as fd:
         remember_highest(repo, highest(repo))
         repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
-        with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:  # so that doctor does not take it for lost
+        # so that doctor does not take it for lost
+        with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
             file.write(f"{experiment.tag}\n")
     return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
 
@@ -218,10 +247,14 @@ def _contents(draft: Draft) -> dict[str, bytes | Path]:
         environment.PATH: draft.requirements.encode(),
         **draft.artifacts,
     }
-    return {path: content for path, content in contents.items() if path not in draft.files.as_they_are}
+    return {
+        path: content for path, content in contents.items() if path not in draft.files.as_they_are
+    }
 
 
-def blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None = None) -> tuple[dict[str, str | None], list[str]]:
+def blobs(
+    repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None = None
+) -> tuple[dict[str, str | None], list[str]]:
     """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
     files: dict[str, str | None] = {}
     warnings: list[str] = []
@@ -229,7 +262,11 @@ def blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None 
         try:
             if not trees.is_path(path):
                 raise GitError("git takes no such path")
-            files[path] = repo.write_object("blob", content) if isinstance(content, bytes) else repo.write_file(content)
+            files[path] = (
+                repo.write_object("blob", content)
+                if isinstance(content, bytes)
+                else repo.write_file(content)
+            )
         except (GitError, OSError) as error:
             if path not in draft.artifacts:
                 raise
@@ -237,11 +274,20 @@ def blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None 
     return files, warnings
 
 
-def _objects(repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str) -> tuple[str, str, message.Tag]:
+def _objects(
+    repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str
+) -> tuple[str, str, message.Tag]:
     """Write the commit and the tag object; nothing points to them yet."""
     commit = write_commit(repo, draft, tree, snapshot.head.commit, name)
     branch = snapshot.head.branch
-    tag, found = write_tag(repo, draft, commit, snapshot.head.commit, name, branch.removeprefix("refs/heads/") if branch else None)
+    tag, found = write_tag(
+        repo,
+        draft,
+        commit,
+        snapshot.head.commit,
+        name,
+        branch.removeprefix("refs/heads/") if branch else None,
+    )
     return commit, tag, found
 
 
@@ -260,12 +306,18 @@ def write_commit(repo: Repo, draft: Draft, tree: str, parent: str | None, name: 
     above = f"parent {parent}\n" if parent else ""
     header = f"tree {tree}\n{above}author {author}\ncommitter {repo.committer} {_stamp()}\n\n"
     return repo.write_object(
-        "commit", (header + message.commit_message(_title(draft, name), draft.note, trailers)).encode("utf-8", "replace")
+        "commit",
+        (header + message.commit_message(_title(draft, name), draft.note, trailers)).encode(
+            "utf-8", "replace"
+        ),
     )
 
 
-def write_tag(repo: Repo, draft: Draft, commit: str, parent: str | None, name: str, branch: str | None = None) -> tuple[str, message.Tag]:
-    """Write an experiment's tag object; returns its hash and what it says. Nothing points to it yet."""
+def write_tag(
+    repo: Repo, draft: Draft, commit: str, parent: str | None, name: str, branch: str | None = None
+) -> tuple[str, message.Tag]:
+    """Write an experiment's tag object; returns its hash and what it says. Nothing points to it
+    yet."""
     facts = {
         "id": draft.id,
         "status": draft.status,
@@ -297,7 +349,8 @@ def _title(draft: Draft, name: str) -> str:
 
 
 def _stamp(moment: datetime | None = None) -> str:
-    """Return a time as git's objects have it: seconds, which git does not read below 0, and the time zone."""
+    """Return a time as git's objects have it: seconds, which git does not read below 0, and the
+    time zone."""
     moment = moment or datetime.now().astimezone()
     return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
 
@@ -305,34 +358,66 @@ def _stamp(moment: datetime | None = None) -> str:
 def _signed(repo: Repo, raw: bytes) -> str:
     """Have git itself sign a tag object, and return the hash of the signed one; no ref is made.
 
-    ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our transaction. So it works in an empty
-    repository beside, which writes into this one's objects and reads this one's configuration.
+    ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our
+    transaction. So it works in an empty repository beside, which writes into this one's objects and
+    reads this one's configuration.
     """
     import tempfile
 
     head, _, text = raw.decode().partition("\n\n")
     headers = dict(line.split(" ", 1) for line in head.split("\n"))
     with tempfile.TemporaryDirectory(prefix="sign-", dir=repo.make_state_dir()) as folder:
-        repo.git("init", "--quiet", "--bare", "--template=", f"--object-format={repo.object_format}", folder)
-        env = {**repo.identity, "GIT_DIR": folder, "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects")}
+        repo.git(
+            "init",
+            "--quiet",
+            "--bare",
+            "--template=",
+            f"--object-format={repo.object_format}",
+            folder,
+        )
+        env = {
+            **repo.identity,
+            "GIT_DIR": folder,
+            "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects"),
+        }
         env["GIT_COMMITTER_DATE"] = headers["tagger"].rpartition("> ")[2]
         config = ("-c", f"include.path={repo.common_dir / 'config'}", "-c", "core.bare=true")
         name = headers["tag"]
         try:
-            repo.git(*config, "tag", "--sign", "--cleanup=verbatim", "-F", "-", name, headers["object"], stdin=text.encode(), env=env)
+            repo.git(
+                *config,
+                "tag",
+                "--sign",
+                "--cleanup=verbatim",
+                "-F",
+                "-",
+                name,
+                headers["object"],
+                stdin=text.encode(),
+                env=env,
+            )
         except GitError as error:
             why = " ".join(error.stderr.replace("error: ", "").split())
-            raise GitError(f"git could not sign the tag: {why}; see git config user.signingKey, or use --no-sign") from None
+            raise GitError(
+                f"git could not sign the tag: {why}; see git config user.signingKey, or use"
+                " --no-sign"
+            ) from None
         tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
     made = next(repo.objects([tag]))
-    if made is None or not message.is_signed(made.data):  # git 2.39 says nothing where an SSH key is not there
-        raise GitError("git could not sign the tag; check git config user.signingKey, or use --no-sign")
+    # git 2.39 says nothing where an SSH key is not there
+    if made is None or not message.is_signed(made.data):
+        raise GitError(
+            "git could not sign the tag; check git config user.signingKey, or use --no-sign"
+        )
     return tag
 
 
 def shortened(value: Any) -> Any:
-    """Return a param as the summary holds it: text, lists and mappings only so long that ``list`` stays quick."""
-    text = value if isinstance(value, str) else str(value) if isinstance(value, (list, dict)) else ""
+    """Return a param as the summary holds it: text, lists and mappings only so long that ``list``
+    stays quick."""
+    text = (
+        value if isinstance(value, str) else str(value) if isinstance(value, (list, dict)) else ""
+    )
     return text[:1000] + "..." if len(text) > 1000 else value
 
 
@@ -355,11 +440,12 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
     return None
 
 
-# -- names ---------------------------------------------------------------------------------------------------------------
+# -- names -----------------------------------------------------------------------------------------
 
 
 def highest_known(repo: Repo) -> int:
-    """Return the highest number given in this clone so far; it changes whenever somebody records here."""
+    """Return the highest number given in this clone so far; it changes whenever somebody records
+    here."""
     try:
         return int((repo.state_dir / "highest").read_text())
     except (OSError, ValueError):
@@ -369,15 +455,17 @@ def highest_known(repo: Repo) -> int:
 def highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
-    Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only where somebody changed
-    them since: their folder and ``packed-refs`` are newer than the file.
+    Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only
+    where somebody changed them since: their folder and ``packed-refs`` are newer than the file.
     """
     number, stamp = highest_known(repo), 0
     with suppress(OSError):
         stamp = (repo.state_dir / "highest").stat().st_mtime_ns
     if not scan and number and stamp >= _tags_changed(repo):
         return number
-    names = (re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags"))
+    names = (
+        re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags")
+    )
     return max([number, *(int(match[1]) for match in names if match)])
 
 
@@ -386,7 +474,8 @@ def remember_highest(repo: Repo, number: int) -> None:
 
 
 def pack(repo: Repo, fd: int) -> None:
-    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to open."""
+    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to
+    open."""
     with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
         if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:
             repo.git("pack-refs", pass_fds=[fd])
@@ -394,7 +483,11 @@ def pack(repo: Repo, fd: int) -> None:
 
 def _tags_changed(repo: Repo) -> int:
     stamps = [0]
-    for path in (repo.common_dir / "refs" / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable"):
+    for path in (
+        repo.common_dir / "refs" / "tags",
+        repo.common_dir / "packed-refs",
+        repo.common_dir / "reftable",
+    ):
         with suppress(OSError):
             stamps.append(path.stat().st_mtime_ns)
     return max(stamps)

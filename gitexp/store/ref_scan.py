@@ -1,12 +1,14 @@
-"""Which refs experiments have, seen without a process and without reading those that did not change.
+"""Which refs experiments have, seen without a process and without reading those that did not
+change.
 
-git keeps a ref as a small file, or packed with all others in one file that is only ever replaced. So the contents of the
-small files and the identity of the packed one tell whether anything happened; git itself trusts no more than that. The
-small ones are read first and the packed file after, in git's own order, since ``git pack-refs`` moves refs from the former
-to the latter. Only some hundred are ever small files (``store`` packs them), however many experiments there are.
+git keeps a ref as a small file, or packed with all others in one file that is only ever replaced.
+So the contents of the small files and the identity of the packed one tell whether anything
+happened; git itself trusts no more than that. The small ones are read first and the packed file
+after, in git's own order, since ``git pack-refs`` moves refs from the former to the latter. Only
+some hundred are ever small files (``store`` packs them), however many experiments there are.
 
-Where anything is not as git writes it by itself (a reftable, a symbolic ref, an odd name), git's own list takes the place of
-a look.
+Where anything is not as git writes it by itself (a reftable, a symbolic ref, an odd name), git's
+own list takes the place of a look.
 """
 
 from __future__ import annotations
@@ -23,24 +25,33 @@ GATHERED = "refs/gitexp/gathered/"  # others' gathering branches, with the remot
 NOTES = "refs/notes/gitexp"
 _REFS = (TAGS[:-1], REMOTES[:-1], GATHERED[:-1], NOTES)
 _HASH = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\n")
-_NAME = re.compile(rb"[\w+=,%#-]+(\.[\w+=,%#-]+)*")  # part of a ref's name for sure, and spelled the same on every file system
+# part of a ref's name for sure, and spelled the same on every file system
+_NAME = re.compile(rb"[\w+=,%#-]+(\.[\w+=,%#-]+)*")
 _TICK = 2_000_000_000  # ns; the coarsest clock of a file system
 
 
 def look(repo: Repo) -> bytes:
-    """Return what changes whenever a ref of ours does: the packed file's identity, then a line ``hash ref`` for each small one."""
+    """Return what changes whenever a ref of ours does: the packed file's identity, then a line
+    ``hash ref`` for each small one."""
     top = os.fsencode(repo.common_dir)
     try:
-        if (repo.common_dir / "reftable").exists() or not (repo.common_dir / "refs" / "heads").is_dir():
+        if (repo.common_dir / "reftable").exists() or not (
+            repo.common_dir / "refs" / "heads"
+        ).is_dir():
             raise ValueError("there are no files of refs")
-        lines = sorted(line for ref in map(os.fsencode, _REFS) for line in _lines(os.path.join(top, *ref.split(b"/")), ref))
+        lines = sorted(
+            line
+            for ref in map(os.fsencode, _REFS)
+            for line in _lines(os.path.join(top, *ref.split(b"/")), ref)
+        )
         return b"\n".join([b"packed " + _identity(os.path.join(top, b"packed-refs")), *lines, b""])
     except (ValueError, OSError):
         return b"listed\n" + ask(repo)
 
 
 def ask(repo: Repo, *more: str) -> bytes:
-    """Return git's own list of our refs, and of more, if need be: lines ``hash ref``, sorted by ref."""
+    """Return git's own list of our refs, and of more, if need be: lines ``hash ref``, sorted by
+    ref."""
     return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *_REFS, *more)
 
 
@@ -56,16 +67,19 @@ def is_empty(repo: Repo, seen: bytes) -> bool:
 
 
 def added(before: bytes, now: bytes) -> list[bytes] | None:
-    """Return the lines that are new in a look; None where they are not all that changed, and only git can tell."""
+    """Return the lines that are new in a look; None where they are not all that changed, and only
+    git can tell."""
     old, new = ({*look.splitlines()} for look in (before, now))
     refs = {line.partition(b" ")[2] for line in new}
-    if not old or any(line.partition(b" ")[2] not in refs for line in old - new):  # a ref is gone, or the packed file another
+    # a ref is gone, or the packed file another
+    if not old or any(line.partition(b" ")[2] not in refs for line in old - new):
         return None
     return [*(new - old)]
 
 
 def _lines(path: bytes, ref: bytes) -> Iterator[bytes]:
-    """Yield the line of a ref's file, or of all below a folder; raise ValueError for what git has to judge."""
+    """Yield the line of a ref's file, or of all below a folder; raise ValueError for what git has
+    to judge."""
     try:
         entries = [*os.scandir(path)]
     except FileNotFoundError:
@@ -102,10 +116,16 @@ def _line(path: bytes, ref: bytes) -> Iterator[bytes]:
 
 
 def _identity(packed: bytes) -> bytes:
-    """Return what tells one packed file from the next. One that is very young could be replaced within a tick of the clock."""
+    """Return what tells one packed file from the next. One that is very young could be replaced
+    within a tick of the clock."""
     try:
         status = os.stat(packed)
     except FileNotFoundError:
         return b"-"
     young = abs(time.time_ns() - status.st_mtime_ns) < _TICK
-    return b"%d %d %d %d" % (status.st_ino, status.st_size, status.st_mtime_ns, time.time_ns() if young else 0)
+    return b"%d %d %d %d" % (
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        time.time_ns() if young else 0,
+    )

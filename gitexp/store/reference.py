@@ -1,6 +1,8 @@
-"""What people call an experiment: ``exp-5``, ``5``, a commit prefix, ``@``, ``@~1``, ``best:rmse``, ``origin/exp-7``, ``a..b``.
+"""What people call an experiment: ``exp-5``, ``5``, a commit prefix, ``@``, ``@~1``, ``best:rmse``,
+``origin/exp-7``, ``a..b``.
 
-A name that is exactly some experiment's always wins. Whatever git itself can resolve (``HEAD``, a branch) works too.
+A name that is exactly some experiment's always wins. Whatever git itself can resolve (``HEAD``, a
+branch) works too.
 """
 
 from __future__ import annotations
@@ -15,8 +17,13 @@ from gitexp.store import query
 from gitexp.store.index import Index
 
 _SHOWN = 5
-_PARENT, _RUN = "json_extract(tag.summary, '$.mlflow.parent')", "json_extract(above.summary, '$.mlflow.run')"
-_NO_CHILD = f"{_PARENT} IS NULL OR {_PARENT} NOT IN (SELECT {_RUN} FROM tag above WHERE {_RUN} IS NOT NULL)"
+_PARENT, _RUN = (
+    "json_extract(tag.summary, '$.mlflow.parent')",
+    "json_extract(above.summary, '$.mlflow.run')",
+)
+_NO_CHILD = (
+    f"{_PARENT} IS NULL OR {_PARENT} NOT IN (SELECT {_RUN} FROM tag above WHERE {_RUN} IS NOT NULL)"
+)
 
 
 def resolve(index: Index, ref: str, settings: Settings) -> Experiment:
@@ -32,12 +39,15 @@ def resolve(index: Index, ref: str, settings: Settings) -> Experiment:
         return _extreme(index, match[2], settings, match[1] == "worst")
     if ".." in ref:
         raise UsageError(f"'{ref}' is a range, and one experiment is wanted here")
-    found = index.named(ref) or (index.named(f"exp-{int(ref)}") if re.fullmatch(r"[0-9]{1,15}", ref) else None)
+    found = index.named(ref) or (
+        index.named(f"exp-{int(ref)}") if re.fullmatch(r"[0-9]{1,15}", ref) else None
+    )
     return found or _by_commit(index, ref) or _nothing(index, ref)
 
 
 def resolve_many(index: Index, refs: Iterable[str], settings: Settings) -> list[Experiment]:
-    """Return the experiments that ``refs`` mean, each once, in their order; ``a..b`` is all from a to b by their start.
+    """Return the experiments that ``refs`` mean, each once, in their order; ``a..b`` is all from a
+    to b by their start.
 
     An end of a range that is left out is the first or the latest one.
 
@@ -46,7 +56,11 @@ def resolve_many(index: Index, refs: Iterable[str], settings: Settings) -> list[
     """
     found: dict[str, Experiment] = {}
     for ref in refs:
-        some = _range(index, ref, settings) if ".." in ref and index.named(ref) is None else [resolve(index, ref, settings)]
+        some = (
+            _range(index, ref, settings)
+            if ".." in ref and index.named(ref) is None
+            else [resolve(index, ref, settings)]
+        )
         for experiment in some:
             found.setdefault(experiment.id, experiment)
     return list(found.values())
@@ -58,46 +72,71 @@ def _range(index: Index, ref: str, settings: Settings) -> list[Experiment]:
     if not ends:
         raise UsageError(f"'{ref}' has no end; write exp-3..exp-7")
     by_start = "SELECT started FROM tag WHERE id = ?"
-    low, high = (f"tag.started >= ({by_start})" if first else "1"), (f"tag.started <= ({by_start})" if last else "1")
+    low, high = (
+        (f"tag.started >= ({by_start})" if first else "1"),
+        (f"tag.started <= ({by_start})" if last else "1"),
+    )
     if len(ends) == 2 and ends[0].started > ends[1].started:
         ends.reverse()
     tags = [end.tag for end in ends]
-    ours = next(index.rows("min(ref.mine)", "ref.name IN (?, ?)", [ends[0].name, ends[-1].name], everybody=True))[0]
+    ours = next(
+        index.rows(
+            "min(ref.mine)", "ref.name IN (?, ?)", [ends[0].name, ends[-1].name], everybody=True
+        )
+    )[0]
     return index.select(f"{low} AND {high}", tags, "tag.started", everybody=not ours)
 
 
 def _latest(index: Index, back: int) -> Experiment:
-    """Return the latest one, or one before it. Children (trials of a search) began after the run that the user began, and do not count."""
+    """Return the latest one, or one before it. Children (trials of a search) began after the run
+    that the user began, and do not count."""
     found = index.select(_NO_CHILD, limit=back + 1)
     if not found:
         raise NotFoundError("there is no experiment yet; record one: gitexp run -- COMMAND")
     if len(found) <= back:
-        raise NotFoundError(f"there is no experiment @~{back}: there are only {len(found)}; to see them: gitexp list")
+        raise NotFoundError(
+            f"there is no experiment @~{back}: there are only {len(found)}; to see them: gitexp"
+            " list"
+        )
     return found[back]
 
 
 def _extreme(index: Index, name: str, settings: Settings, worst: bool) -> Experiment:
     found = query.best(index, query.find_metric(index, name), settings.metrics, worst)
     if found is None:
-        raise NotFoundError(f"no experiment has a value of '{name}'; to see what there is: gitexp list")
+        raise NotFoundError(
+            f"no experiment has a value of '{name}'; to see what there is: gitexp list"
+        )
     return found
 
 
 def _by_commit(index: Index, ref: str) -> Experiment | None:
     prefix = ref.lower()
     if re.fullmatch(r"[0-9a-f]{4,64}", prefix):
-        fitting = index.select('tag."commit" BETWEEN ? AND ?', [prefix, f"{prefix}g"], "ref.mine DESC", everybody=True)
+        fitting = index.select(
+            'tag."commit" BETWEEN ? AND ?', [prefix, f"{prefix}g"], "ref.mine DESC", everybody=True
+        )
         commits = {experiment.id: experiment for experiment in reversed(fitting)}
         if len(commits) > 1:
             names = [experiment.name for experiment in commits.values()]
-            some = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-            raise NotFoundError(f"'{ref}' fits {len(names)} commits: {some}; write more of it, or a name")
+            some = ", ".join(names[:_SHOWN]) + (
+                f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            )
+            raise NotFoundError(
+                f"'{ref}' fits {len(names)} commits: {some}; write more of it, or a name"
+            )
         if commits:
             return next(iter(commits.values()))
     commit = index.repo.resolve(ref) if ref and ref.isprintable() else None
-    found = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True, limit=1) if commit else []
+    found = (
+        index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True, limit=1)
+        if commit
+        else []
+    )
     if commit and not found:
-        raise NotFoundError(f"'{ref}' is a commit, {commit[:10]}, but no experiment; to see them: gitexp list")
+        raise NotFoundError(
+            f"'{ref}' is a commit, {commit[:10]}, but no experiment; to see them: gitexp list"
+        )
     return found[0] if found else None
 
 

@@ -1,7 +1,8 @@
 """Where an experiment's own files lie in the tree, so that none of the user's is ever overwritten.
 
-``params.yml`` and ``metrics.csv`` at the top are the usual places. One that gitexp did not write is the user's: if it
-says just what is to be recorded, it is the record; else ours goes into ``.gitexp/``.
+``params.yml`` and ``metrics.csv`` at the top are the usual places. One that gitexp did not write is
+the user's: if it says just what is to be recorded, it is the record; else ours goes into
+``.gitexp/``.
 """
 
 from __future__ import annotations
@@ -38,14 +39,24 @@ class Places:
 
 
 def ours(repo: Repo, outputs: frozenset[str] = frozenset()) -> frozenset[str]:
-    """Return those of the usual places that gitexp may write: nothing is there, or what it wrote itself.
+    """Return those of the usual places that gitexp may write: nothing is there, or what it wrote
+    itself.
 
     Args:
         outputs: paths that the recorded command wrote, whose content is in the record.
     """
     settle(repo)
     written = _written(repo)
-    return frozenset({environment.PATH, *(path for path in (PARAMS, METRICS) if path in outputs or _is_ours(repo, path, written))})
+    return frozenset(
+        {
+            environment.PATH,
+            *(
+                path
+                for path in (PARAMS, METRICS)
+                if path in outputs or _is_ours(repo, path, written)
+            ),
+        }
+    )
 
 
 def of_experiment(experiment: Experiment) -> list[str]:
@@ -66,38 +77,53 @@ def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
         free: the places that gitexp may write, from ``ours`` at the time of the snapshot.
         same: files of the user's that say just what is to be recorded.
     """
-    places = {path: path if path in free or path in same else f"{FOLDER}/{path}" for path in (PARAMS, METRICS)}
+    places = {
+        path: path if path in free or path in same else f"{FOLDER}/{path}"
+        for path in (PARAMS, METRICS)
+    }
     kept = tuple(path for path in (PARAMS, METRICS) if path in same and path not in free)
     return Places(places[PARAMS], places[METRICS], kept)
 
 
-def to_write(repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
-    """Return the paths of what only the commit will have: results, artifacts below ``.gitexp/``, and pointers to large ones.
+def to_write(
+    repo: Repo, places: Places, contents: Mapping[str, bytes | Path], snapshot: Snapshot
+) -> list[str]:
+    """Return the paths of what only the commit will have: results, artifacts below ``.gitexp/``,
+    and pointers to large ones.
 
     The other artifacts are files of the work tree already.
     """
     return [
         path
         for path in contents
-        if path in (places.params, places.metrics) or path.startswith(f"{FOLDER}/") or _is_new_pointer(repo, snapshot, path)
+        if path in (places.params, places.metrics)
+        or path.startswith(f"{FOLDER}/")
+        or _is_new_pointer(repo, snapshot, path)
     ]
 
 
 def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
-    """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each file looks until then."""
+    """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each
+    file looks until then."""
     gone = {path: _stamp(repo.root / path) for path in snapshot.previous if path not in paths}
-    note = {"commit": commit, "write": {path: _stamp(repo.root / path) for path in paths}, "remove": gone}
+    note = {
+        "commit": commit,
+        "write": {path: _stamp(repo.root / path) for path in paths},
+        "remove": gone,
+    }
     with suppress(OSError):
         (repo.git_dir / _OWED).write_text(json.dumps(note))
 
 
 def owes(repo: Repo) -> bool:
-    """Whether a writer was killed, or is at work, between moving the branch and writing its results."""
+    """Whether a writer was killed, or is at work, between moving the branch and writing its
+    results."""
     return (repo.git_dir / _OWED).exists()
 
 
 def settle(repo: Repo) -> None:
-    """Write what a killed writer still owed the work tree; a file that anybody touched since then stays as it is."""
+    """Write what a killed writer still owed the work tree; a file that anybody touched since then
+    stays as it is."""
     if owes(repo):
         with repo.lock():
             finish(repo)
@@ -114,7 +140,11 @@ def finish(repo: Repo) -> None:
     except (OSError, ValueError, KeyError, TypeError):  # torn: killed before the branch had moved
         forgive(repo)
         return
-    paths = [path for path in (*write, *remove) if ".." not in Path(path).parts and (path in write or path.startswith(f"{FOLDER}/"))]
+    paths = [
+        path
+        for path in (*write, *remove)
+        if ".." not in Path(path).parts and (path in write or path.startswith(f"{FOLDER}/"))
+    ]
     here = repo.objects(f"HEAD:{path}" for path in paths)
     there = repo.objects(f"{commit}:{path}" for path in paths)
     written = _written(repo)
@@ -124,7 +154,13 @@ def finish(repo: Repo) -> None:
         with suppress(OSError):
             if untouched and path in remove and now is None:
                 target.unlink()
-            elif untouched and path in write and now is not None and then is not None and now.id == then.id:
+            elif (
+                untouched
+                and path in write
+                and now is not None
+                and then is not None
+                and now.id == then.id
+            ):
                 _put(repo, target, now.data)
                 if path in (PARAMS, METRICS):
                     written[path] = now.id
@@ -138,19 +174,27 @@ def forgive(repo: Repo) -> None:
         (repo.git_dir / _OWED).unlink(missing_ok=True)
 
 
-def write_back(repo: Repo, paths: Sequence[str], contents: Mapping[str, bytes | Path], snapshot: Snapshot) -> list[str]:
-    """Write what only the commit has into the work tree after the branch moved onto it; returns what could not be written."""
+def write_back(
+    repo: Repo, paths: Sequence[str], contents: Mapping[str, bytes | Path], snapshot: Snapshot
+) -> list[str]:
+    """Write what only the commit has into the work tree after the branch moved onto it; returns
+    what could not be written."""
     warnings = []
     written = _written(repo)
     for path in paths:
         target, content = repo.root / path, contents[path]
         try:
             if path in (PARAMS, METRICS):
-                written[path] = blob_hash(repo, content if isinstance(content, bytes) else content.read_bytes())
+                written[path] = blob_hash(
+                    repo, content if isinstance(content, bytes) else content.read_bytes()
+                )
             if not isinstance(content, bytes) or not _holds(target, content):
                 _put(repo, target, content)
         except OSError as error:
-            warnings.append(f"{path} could not be written into the work tree ({error.strerror}); git checkout -- {path}")
+            warnings.append(
+                f"{path} could not be written into the work tree ({error.strerror}); git checkout"
+                f" -- {path}"
+            )
     for path in snapshot.previous:
         if path not in paths:
             with suppress(OSError):
@@ -170,7 +214,8 @@ def _holds(target: Path, content: bytes) -> bool:
 def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
     import shutil
 
-    part = repo.state_dir / "result.new"  # not in the work tree, where a killed writer would leave it for the next snapshot
+    # not in the work tree, where a killed writer would leave it for the next snapshot
+    part = repo.state_dir / "result.new"
     if isinstance(content, Path):
         shutil.copyfile(content, part)
     else:
@@ -192,7 +237,8 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
-    """Whether an artifact is a pointer to data in DVC's cache which the work tree has not, or as it was at the start."""
+    """Whether an artifact is a pointer to data in DVC's cache which the work tree has not, or as it
+    was at the start."""
     if not path.endswith(dvc_pointers.SUFFIX):
         return False
     try:
@@ -204,7 +250,8 @@ def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
 
 
 def adopt(repo: Repo, path: str) -> None:
-    """Note that the file at a usual place, as it lies there now, is one of an experiment and may be replaced."""
+    """Note that the file at a usual place, as it lies there now, is one of an experiment and may be
+    replaced."""
     with suppress(OSError):
         _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
 

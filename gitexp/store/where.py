@@ -3,10 +3,11 @@
     lr < 0.1 and rmse <= 18.2 and label = conv and started > 2d
     not (group in (sweep-a, 'sweep b')) or message ~ '^try' or params.depth is missing
 
-Left of an operator stands a name, right of it a value. Either may be quoted, with ``'`` or ``"`` (doubled inside), which
-odd names and values with spaces need. A quoted value is text; a bare one is also the number, truth value or time that it
-spells. ``~`` looks for a regular expression, in any case of letters. ``started > 2d`` is "after the moment two days ago",
-and a date stands for the whole day. Labels are a set: ``label = x`` asks whether x is among them.
+Left of an operator stands a name, right of it a value. Either may be quoted, with ``'`` or ``"``
+(doubled inside), which odd names and values with spaces need. A quoted value is text; a bare one is
+also the number, truth value or time that it spells. ``~`` looks for a regular expression, in any
+case of letters. ``started > 2d`` is "after the moment two days ago", and a date stands for the
+whole day. Labels are a set: ``label = x`` asks whether x is among them.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from gitexp.formats.message import format_time
 from gitexp.formats.metrics import parse_number
 from gitexp.store.query import Key, Sql
 
-MAX_TOKENS = 2_000  # SQLite allows expressions 1,000 deep, and each condition of a chain is one level
+# SQLite allows expressions 1,000 deep, and each condition of a chain is one level
+MAX_TOKENS = 2_000
 MAX_DEPTH = 50
-_TOKEN = re.compile(r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<sign>==|!=|<=|>=|[=<>~(),])|(?P<word>[^\s'"=!<>~(),]+)|(?P<odd>\S)""")
+_TOKEN = re.compile(
+    r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<sign>==|!=|<=|>=|[=<>~(),])|(?P<word>[^\s'"=!<>~(),]+)|(?P<odd>\S)"""
+)
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d|w)")
 _NUMERIC = "('integer', 'real')"
@@ -38,9 +42,11 @@ def parse(text: str, find: Callable[[str], Key], now: datetime) -> Sql:
         now: the moment that ``2d`` and ``today`` are counted from.
 
     Raises:
-        UsageError: it is malformed, or names what ``find`` does not know; the message points at the place.
+        UsageError: it is malformed, or names what ``find`` does not know; the message points at the
+            place.
     """
-    text = text.encode("utf-8", "replace").decode()  # lone surrogates, of a command line that is not UTF-8
+    # lone surrogates, of a command line that is not UTF-8
+    text = text.encode("utf-8", "replace").decode()
     return _Parser(text, find, now).whole()
 
 
@@ -57,17 +63,24 @@ class _Parser:
         self.text = text
         self.find = find
         self.now = now
-        self.tokens = [_Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)]
+        self.tokens = [
+            _Token(str(match.lastgroup), match[0], match.start()) for match in _TOKEN.finditer(text)
+        ]
         self.tokens.append(_Token("end", "", len(text)))
         self.here = 0
         self.depth = 0
         if len(self.tokens) > MAX_TOKENS:
             raise UsageError(
-                f"where: more than {MAX_TOKENS:,} words are too many; name the experiments instead, or write a shorter condition"
+                f"where: more than {MAX_TOKENS:,} words are too many; name the experiments instead,"
+                " or write a shorter condition"
             )
         for token in self.tokens:
             if token.kind == "odd":
-                what = "this quote is not closed" if token.text in "'\"" else "'!' means nothing here; write !="
+                what = (
+                    "this quote is not closed"
+                    if token.text in "'\""
+                    else "'!' means nothing here; write !="
+                )
                 raise self.error(what, token)
 
     def whole(self) -> Sql:
@@ -122,11 +135,18 @@ class _Parser:
             while self.took(","):
                 choices.append(self.equal(key))
             self.require(")")
-            any_of = Sql(" OR ".join(choice.text for choice in choices), tuple(value for choice in choices for value in choice.values))
+            any_of = Sql(
+                " OR ".join(choice.text for choice in choices),
+                tuple(value for choice in choices for value in choice.values),
+            )
             return any_of.within("NOT ({})" if negated else "({})")
         sign = self.token
         if negated or sign.kind != "sign" or sign.text in "(),":
-            raise self.error("expected 'in'" if negated else "expected an operator (= != < <= > >= ~ in, is missing)")
+            raise self.error(
+                "expected 'in'"
+                if negated
+                else "expected an operator (= != < <= > >= ~ in, is missing)"
+            )
         self.here += 1
         if sign.text in ("=", "=="):
             return self.equal(key)
@@ -144,11 +164,21 @@ class _Parser:
         if key.full == "id":
             return key.value.within("substr({}, 1, ?) = ?", len(text), text.lower())
         if key.full == "status" and text not in STATUSES:
-            raise self.error(f"there is no status '{text}', only {', '.join(STATUSES)}.{did_you_mean(text, STATUSES)}", token)
-        if token.kind == "word" and key.family != "attribute" and text.lower() in ("nan", ".nan", "null", "~", "none"):
+            raise self.error(
+                f"there is no status '{text}', only"
+                f" {', '.join(STATUSES)}.{did_you_mean(text, STATUSES)}",
+                token,
+            )
+        if (
+            token.kind == "word"
+            and key.family != "attribute"
+            and text.lower() in ("nan", ".nan", "null", "~", "none")
+        ):
             return key.is_null
         number = self.number(key, token, text)
-        spellings: list[Any] = [text] if number is None else [number] if key.kind == "number" else [number, text]
+        spellings: list[Any] = (
+            [text] if number is None else [number] if key.kind == "number" else [number, text]
+        )
         spellings += [compact] if (compact := _compact(text)) else []
         return key.value.within(f"{{}} IN ({', '.join('?' * len(spellings))})", *spellings)
 
@@ -159,7 +189,9 @@ class _Parser:
         except (re.error, RecursionError, OverflowError) as error:
             raise self.error(f"not a regular expression ({error})", token) from None
         if key.kind == "set":
-            return key.value.within("EXISTS(SELECT 1 FROM json_each({}) WHERE value REGEXP ?)", text)
+            return key.value.within(
+                "EXISTS(SELECT 1 FROM json_each({}) WHERE value REGEXP ?)", text
+            )
         return key.value.within("{} REGEXP ?", text)
 
     def ordered(self, key: Key, sign: _Token) -> Sql:
@@ -172,7 +204,10 @@ class _Parser:
             return key.value.within(f"{{}} {'<' if sign.text[0] == '<' else '>='} ?", later)
         number = self.number(key, token, text)
         kinds = "('text')" if number is None else _NUMERIC
-        return key.value.within(f"CASE WHEN typeof({{}}) IN {kinds} THEN {{}} {sign.text} ? END", text if number is None else number)
+        return key.value.within(
+            f"CASE WHEN typeof({{}}) IN {kinds} THEN {{}} {sign.text} ? END",
+            text if number is None else number,
+        )
 
     def value(self) -> tuple[_Token, str]:
         token = self.token
@@ -182,7 +217,8 @@ class _Parser:
         return token, _unquoted(token)
 
     def number(self, key: Key, token: _Token, text: str) -> float | None:
-        """Return the number that a value spells, None for text; a metric or duration must be given one."""
+        """Return the number that a value spells, None for text; a metric or duration must be given
+        one."""
         if token.kind == "word" and key.full == "duration" and (span := _SPAN.fullmatch(text)):
             return float(span[1]) * _SECONDS[span[2]]
         try:
@@ -194,7 +230,8 @@ class _Parser:
         return float(value) if isinstance(value, int) and abs(value) >= 2**63 else value
 
     def period(self, token: _Token, text: str) -> tuple[str, str]:
-        """Return the start and the end of what a value says about time: one whole day, or one moment."""
+        """Return the start and the end of what a value says about time: one whole day, or one
+        moment."""
         try:
             if span := _SPAN.fullmatch(text):
                 start = self.now - timedelta(seconds=float(span[1]) * _SECONDS[span[2]])
@@ -204,10 +241,16 @@ class _Parser:
                 text = f"{start:%Y-%m-%d}"
             else:
                 start = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
-            length = timedelta(days=1) if re.fullmatch(r"\d{4}-\d\d-\d\d", text) else timedelta(milliseconds=1)
+            length = (
+                timedelta(days=1)
+                if re.fullmatch(r"\d{4}-\d\d-\d\d", text)
+                else timedelta(milliseconds=1)
+            )
             return format_time(start), format_time(start + length)
         except (ValueError, OverflowError):
-            raise self.error("expected a time like 2d, 3h, today, 2026-01-31 or 2026-01-31T10:00", token) from None
+            raise self.error(
+                "expected a time like 2d, 3h, today, 2026-01-31 or 2026-01-31T10:00", token
+            ) from None
 
     @property
     def token(self) -> _Token:
@@ -226,8 +269,14 @@ class _Parser:
     def error(self, what: str, token: _Token | None = None) -> UsageError:
         place = token or self.token
         rest = self.text[place.at :]
-        found = f"at '{rest[:30]}{'...' if len(rest) > 30 else ''}' (character {place.at + 1})" if rest else "at the end"
-        return UsageError(f"where '{self.text[:60]}{'...' if len(self.text) > 60 else ''}', {found}: {what}")
+        found = (
+            f"at '{rest[:30]}{'...' if len(rest) > 30 else ''}' (character {place.at + 1})"
+            if rest
+            else "at the end"
+        )
+        return UsageError(
+            f"where '{self.text[:60]}{'...' if len(self.text) > 60 else ''}', {found}: {what}"
+        )
 
 
 _TRUTH = {"true": 1, "false": 0}

@@ -2,8 +2,8 @@
 
     python -m gitexp.sweeps.call FOLDER module:function PARAMS OBJECTIVE [SEED]
 
-All that it needs is in the command, so that ``gitexp reproduce`` can run it again. A mapping that the function returns is logged as
-metrics, one number as the sweep's objective.
+All that it needs is in the command, so that ``gitexp reproduce`` can run it again. A mapping that
+the function returns is logged as metrics, one number as the sweep's objective.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def main(folder: str, target: str, point: str, objective: str, seed: str = "") -
     sys.path.insert(0, os.path.abspath(folder))
     module, _, name = target.partition(":")
     arguments = params.nest(json.loads(point).items())
-    result = getattr(import_module(module), name)(**arguments, **({"seed": int(seed)} if seed else {}))
+    result = getattr(import_module(module), name)(
+        **arguments, **({"seed": int(seed)} if seed else {})
+    )
     if isinstance(result, Mapping):
         active.log_metrics(result)
     elif result is not None:

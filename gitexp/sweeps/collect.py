@@ -1,8 +1,10 @@
-"""The driver's side of trials that outlive it: what their workers need on the remote, and the trials that they pushed.
+"""The driver's side of trials that outlive it: what their workers need on the remote, and the
+trials that they pushed.
 
-A trial that a worker pushed becomes an experiment here by a ref of its own, ``refs/tags/<group>/<index>``, to the very objects that
-the worker made. The same objects come back with the worker's result where the driver still lives. So it does not matter who records a
-trial, how often, and in which order: it is one experiment, and the ref is created or there already.
+A trial that a worker pushed becomes an experiment here by a ref of its own,
+``refs/tags/<group>/<index>``, to the very objects that the worker made. The same objects come back
+with the worker's result where the driver still lives. So it does not matter who records a trial,
+how often, and in which order: it is one experiment, and the ref is created or there already.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ from gitexp.sweeps.worker_push import SNAPSHOTS, Outlet
 
 
 def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
-    """Put what the workers of a sweep need on the remote that they push to; None where the plan names no remote.
+    """Put what the workers of a sweep need on the remote that they push to; None where the plan
+    names no remote.
 
     Raises:
         UsageError: there is no such remote, or the name of the sweep is taken there.
@@ -42,16 +45,26 @@ def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
     remote = transport.find(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
     snapshot = _snapshot(repo, frozen)
-    outlet = Outlet(_address(repo, remote), frozen.group, _clone(frozen), snapshot, name, email[:-1])
+    outlet = Outlet(
+        _address(repo, remote), frozen.group, _clone(frozen), snapshot, name, email[:-1]
+    )
     branch = f"{HEADS}{frozen.group}"
     going = [f"{snapshot}:{SNAPSHOTS}{frozen.group}"]
-    if not (tip := repo.tip(_seen(remote, frozen))) or gathering.clone_of(repo, tip) != outlet.clone:
+    if (
+        not (tip := repo.tip(_seen(remote, frozen)))
+        or gathering.clone_of(repo, tip) != outlet.clone
+    ):
         going.append(f"{worker_push.extended(repo, None, outlet, [])}:{branch}")
     updates, said = transport.push(repo, remote, going)
     for item in (item for item in updates if item.flag == "!"):
         if item.target == branch and transport.has_moved(item):
-            raise UsageError(f"there is a branch experiments/{frozen.group} on {remote.name} already; choose another --group")
-        raise GitError(f"{remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said)
+            raise UsageError(
+                f"there is a branch experiments/{frozen.group} on {remote.name} already; choose"
+                " another --group"
+            )
+        raise GitError(
+            f"{remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said
+        )
     return outlet
 
 
@@ -59,22 +72,28 @@ def collect(repo: Repo, frozen: Frozen) -> None:
     """Bring the trials that workers pushed, and give each a ref here.
 
     Raises:
-        GitError: the remote cannot be reached; those that were fetched before have refs all the same.
+        GitError: the remote cannot be reached; those that were fetched before have refs all the
+            same.
     """
     if frozen.plan.workers_push is None:
         return
     remote = transport.find(repo, frozen.plan.workers_push)
     try:
-        transport.fetch(repo, remote, [f"+{HEADS}{frozen.group}*:{_seen(remote, frozen)}*"])  # the star: it may not be there
+        # the star: it may not be there
+        transport.fetch(repo, remote, [f"+{HEADS}{frozen.group}*:{_seen(remote, frozen)}*"])
     finally:
         _adopt(repo, frozen, repo.tip(_seen(remote, frozen)))
 
 
 def record(repo: Repo, folder: Path) -> Experiment | None:
-    """Record a trial by the objects that its worker made of it, and remove the folder; None where there are none that fit."""
+    """Record a trial by the objects that its worker made of it, and remove the folder; None where
+    there are none that fit."""
     facts = journal.facts(folder)
     try:
-        commit, tag = (folder / worker_push.COMMIT).read_bytes(), (folder / worker_push.TAG).read_bytes()
+        commit, tag = (
+            (folder / worker_push.COMMIT).read_bytes(),
+            (folder / worker_push.TAG).read_bytes(),
+        )
         entry = finish.entry(repo, folder)
         name = _name(facts)
     except (GitexpError, OSError, LookupError, TypeError):
@@ -89,17 +108,22 @@ def record(repo: Repo, folder: Path) -> Experiment | None:
     if not _create(repo, {name: made}):
         return None
     journal.delete(folder)
-    return message.experiment(name, made, found, tuple(sorted({*found.summary.get("labels", [])})), (), repo)
+    return message.experiment(
+        name, made, found, tuple(sorted({*found.summary.get("labels", [])})), (), repo
+    )
 
 
 def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
-    """Return the trial that another worker had pushed before this folder's, which is removed; None where it is not there."""
+    """Return the trial that another worker had pushed before this folder's, which is removed; None
+    where it is not there."""
     with suppress(GitexpError):
         collect(repo, frozen)
     facts = journal.facts(folder)
     found = Index(repo).named(_name(facts))
     mine = facts["extra"]["sweep"]
-    if found is None or any(past.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")):
+    if found is None or any(
+        past.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")
+    ):
         return None
     journal.delete(folder)
     return found
@@ -120,19 +144,30 @@ def _adopt(repo: Repo, frozen: Frozen, tip: str | None) -> None:
         name = f"{frozen.group}/{item.name}"
         found = message.parse_tag(item.data)
         wanted = f"{TAGS}{name}" not in there
-        if found and wanted and found.name == name and past.is_of(found.summary.get("sweep"), frozen):
-            names[name] = repo.write_object("tag", item.data)  # a fetch brings the branch, and no tag objects
+        if (
+            found
+            and wanted
+            and found.name == name
+            and past.is_of(found.summary.get("sweep"), frozen)
+        ):
+            # a fetch brings the branch, and no tag objects
+            names[name] = repo.write_object("tag", item.data)
     _create(repo, names)
 
 
 def _create(repo: Repo, names: Mapping[str, str]) -> bool:
-    """Create refs for tags, all that are not there yet; False where one is there with another tag, and nothing was created."""
+    """Create refs for tags, all that are not there yet; False where one is there with another tag,
+    and nothing was created."""
     with store.locked(repo) as fd:
         known = repo.refs(TAGS[:-1]) if names else {}
         new = {name: tag for name, tag in names.items() if known.get(f"{TAGS}{name}") != tag}
         try:
             if new:
-                repo.update_refs([f"create {TAGS}{name} {tag}" for name, tag in new.items()], "gitexp: trials of a sweep", [fd])
+                repo.update_refs(
+                    [f"create {TAGS}{name} {tag}" for name, tag in new.items()],
+                    "gitexp: trials of a sweep",
+                    [fd],
+                )
         except GitError:
             return False
     return True
@@ -147,16 +182,21 @@ def _seen(remote: Remote, frozen: Frozen) -> str:
 
 
 def _snapshot(repo: Repo, frozen: Frozen) -> str:
-    """Return a commit of the snapshot on top of HEAD's, always the same one, that says nothing of this machine."""
+    """Return a commit of the snapshot on top of HEAD's, always the same one, that says nothing of
+    this machine."""
     parent = frozen.facts["snapshot"]["commit"]
     who = "gitexp <gitexp> 0 +0000"
     above = f"parent {parent}\n" if parent else ""
-    text = f"tree {frozen.tree}\n{above}author {who}\ncommitter {who}\n\nthe snapshot of the sweep {frozen.group}\n"
+    text = (
+        f"tree {frozen.tree}\n{above}author {who}\ncommitter {who}\n\nthe snapshot of the sweep"
+        f" {frozen.group}\n"
+    )
     return repo.write_object("commit", text.encode("utf-8", "replace"))
 
 
 def _address(repo: Repo, remote: Remote) -> str:
-    """Return the address that workers push to: a login in it is this machine's, and a path is told from its root."""
+    """Return the address that workers push to: a login in it is this machine's, and a path is told
+    from its root."""
     url = repo.line("remote", "get-url", "--push", remote.name)
     if "://" in url:
         return re.sub(r"^(https?://)[^/@]*@", r"\1", url)

@@ -1,6 +1,8 @@
-"""The sweep's driver: asks the search, feeds the engine, and is the only one that writes git, as results stream in.
+"""The sweep's driver: asks the search, feeds the engine, and is the only one that writes git, as
+results stream in.
 
-An engine may run a task twice; a trial is keyed by its place in the sweep and its attempt, and the first result counts.
+An engine may run a task twice; a trial is keyed by its place in the sweep and its attempt, and the
+first result counts.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class Done:
     """What came of a sweep.
 
     Attributes:
-        experiments: the last attempt of each trial, in the order of the trials; those of earlier rounds included.
+        experiments: the last attempt of each trial, in the order of the trials; those of earlier
+            rounds included.
         missing: how many trials were not run to their end.
         problems: what could not be recorded, and why.
         sent: what became of the pushes, where there were any.
@@ -84,7 +87,8 @@ class Driver:
             report, warn: are told how far it is, and what went wrong meanwhile.
 
         Raises:
-            UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this is gone again.
+            UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this
+                is gone again.
         """
         plan = frozen.plan
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
@@ -92,7 +96,10 @@ class Driver:
         try:
             self._alive = journal.hold(self._folder)
         except Exception as error:
-            raise UsageError(f"the sweep '{frozen.group}' is going on in another process; wait for it, or stop it there") from error
+            raise UsageError(
+                f"the sweep '{frozen.group}' is going on in another process; wait for it, or stop"
+                " it there"
+            ) from error
         self._engine: Engine | None = None
         try:
             if not frozen.shot:
@@ -102,9 +109,14 @@ class Driver:
             results.recover(repo, frozen, self._folder)
             recorded = past.recorded(repo, frozen)
             self._agenda = Agenda(plan, recorded, again, jobs)
-            self._engine = engines.start(engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None)
+            self._engine = engines.start(
+                engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
+            )
             if plan.prune and not self._engine.watches:
-                raise UsageError(f"--prune reads metrics while trials run, which engine {engine} does not allow; use loky")
+                raise UsageError(
+                    f"--prune reads metrics while trials run, which engine {engine} does not allow;"
+                    " use loky"
+                )
             self._outlet = collect.open_for(repo, frozen)
         except BaseException:
             self._alive.close()
@@ -132,7 +144,8 @@ class Driver:
         return max(0, (self._engine.room or 0) - self._engine.size) if self._engine else 0
 
     def run(self) -> Done:
-        """Run what is to run; returns early after Ctrl-C, with everything recorded that came to an end."""
+        """Run what is to run; returns early after Ctrl-C, with everything recorded that came to an
+        end."""
         assert self._engine is not None
         with self._interrupts():
             try:
@@ -153,7 +166,11 @@ class Driver:
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
         found = sorted(self._agenda.known.values(), key=lambda item: past.said(item)["index"])
-        missing = max(0, self._agenda.total - len(self._agenda.closed)) if self._presses or self._problems else 0
+        missing = (
+            max(0, self._agenda.total - len(self._agenda.closed))
+            if self._presses or self._problems
+            else 0
+        )
         return Done(self.frozen, tuple(found), missing, tuple(self._problems), sent)
 
     def _collect(self) -> None:
@@ -164,17 +181,28 @@ class Driver:
             self._warn(f"{error}; what workers pushed meanwhile is not known here")
 
     def _wait_for_orphans(self) -> None:
-        """Wait for trials that outlived an earlier driver and end in its folders: they are under way, and none should run twice.
+        """Wait for trials that outlived an earlier driver and end in its folders: they are under
+        way, and none should run twice.
 
         Jobs that a cluster has not begun are cancelled, and will be handed out again.
         """
         if cancelled := engines.cancel_queued(self._folder):
-            self._warn(f"jobs of an earlier driver were in SLURM's queue still, and are cancelled: {', '.join(cancelled)}")
-        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)  # the others end without their driver
+            self._warn(
+                "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
+                f" {', '.join(cancelled)}"
+            )
+        # the others end without their driver
+        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)
         told = False
-        while count := sum(trials.runs(item) and any((item / sign).exists() for sign in signs) for item in self._folder.iterdir()):
+        while count := sum(
+            trials.runs(item) and any((item / sign).exists() for sign in signs)
+            for item in self._folder.iterdir()
+        ):
             if not told:
-                self._warn(f"trials that an earlier driver started still run here ({count}); waiting for them")
+                self._warn(
+                    f"trials that an earlier driver started still run here ({count}); waiting for"
+                    " them"
+                )
             told = True
             time.sleep(_LOOK)
 
@@ -184,7 +212,7 @@ class Driver:
         remote = self.frozen.plan.workers_push or ""
         return Sent(remote, 0, "", tuple(self._unsent), next(iter(self._unsent.values())))
 
-    # -- what runs next ------------------------------------------------------------------------------------------
+    # -- what runs next ----------------------------------------------------------------------------
 
     def _fed(self) -> bool:
         """Start what there is room for; whether anything runs or may run yet."""
@@ -205,17 +233,19 @@ class Driver:
         done = self._engine.submit(job, folder)
         done.add_done_callback(lambda ended: self._ended.put((job.key, ended)))
 
-    # -- what has ended ------------------------------------------------------------------------------------------
+    # -- what has ended ----------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for a trial to end, and take with it all that ended by now: recording costs the same for many as for one."""
+        """Wait for a trial to end, and take with it all that ended by now: recording costs the same
+        for many as for one."""
         ended: list[_Running] = []
         with suppress(queue.Empty):
             ended += self._ended_one(*self._ended.get(timeout=_LOOK))
             while len(ended) < batch.SIZE:
                 ended += self._ended_one(*self._ended.get_nowait())
         if ended and not self._agenda.search.learns:
-            self._fed()  # the next ones need no result of these, so they run while these are recorded
+            # the next ones need no result of these, so they run while these are recorded
+            self._fed()
         for item, experiment in results.record(self.repo, self.frozen, ended, self._problems):
             if self._pusher:
                 self._pusher.add([experiment])
@@ -225,7 +255,8 @@ class Driver:
         if self._presses > 1:
             for item in self._running.values():
                 self._stop(item, trials.INTERRUPTED[0])
-        elif self.frozen.plan.prune and time.monotonic() >= self._next_look:  # also where trials end all the time
+        # also where trials end all the time
+        elif self.frozen.plan.prune and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK
             for item in self._running.values():
                 self._watch(item)
@@ -240,17 +271,21 @@ class Driver:
         if files:
             trials.unpack(files, item.folder)
         with suppress(OSError):
-            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text(encoding="utf-8")
+            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text(
+                encoding="utf-8"
+            )
         if not trials.is_over(item.folder):
             results.bury(item, error)
-        if self.frozen.plan.prune:  # others are judged by all that it logged, also by what came after the last look
+        # others are judged by all that it logged, also by what came after the last look
+        if self.frozen.plan.prune:
             self._watch(item, ended=True)
         yield item
 
-    # -- watching ------------------------------------------------------------------------------------------------
+    # -- watching ----------------------------------------------------------------------------------
 
     def _watch(self, item: _Running, ended: bool = False) -> None:
-        """Tell the search what a trial logged since the last look, and stop the trial where the search gives it up."""
+        """Tell the search what a trial logged since the last look, and stop the trial where the
+        search gives it up."""
         with suppress(OSError), open(item.folder / "metrics.csv", "rb") as file:
             file.seek(item.offset)
             rows = file.read()
@@ -259,7 +294,13 @@ class Driver:
             item.offset += len(rows)
             for point in metrics.read(io.BytesIO(header + rows)):
                 judged = point.name == self.frozen.plan.objective and not item.stopped
-                if judged and self._agenda.search.should_prune(item.trial.round.asked, point.step, point.value) and not ended:
+                if (
+                    judged
+                    and self._agenda.search.should_prune(
+                        item.trial.round.asked, point.step, point.value
+                    )
+                    and not ended
+                ):
                     self._stop(item, trials.PRUNED)
 
     def _stop(self, item: _Running, why: str) -> None:
@@ -270,7 +311,8 @@ class Driver:
 
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
-        """Ctrl-C once: start nothing more. Twice: end the running trials. A third time: leave at once."""
+        """Ctrl-C once: start nothing more. Twice: end the running trials. A third time: leave at
+        once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -287,10 +329,18 @@ class Driver:
             for number, handler in old.items():
                 signal.signal(number, handler)
 
-    # -- telling -------------------------------------------------------------------------------------------------
+    # -- telling -----------------------------------------------------------------------------------
 
     def _tell(self) -> None:
         size = self._engine.size if self._engine else 1
-        self._report(self._standing.progress(self._agenda.closed.values(), self._agenda.total, len(self._running), size, self._presses))
+        self._report(
+            self._standing.progress(
+                self._agenda.closed.values(),
+                self._agenda.total,
+                len(self._running),
+                size,
+                self._presses,
+            )
+        )
         if self._pusher and (problem := self._pusher.news()):
             self._warn(f"{problem}; the sweep goes on, and the push is tried again")

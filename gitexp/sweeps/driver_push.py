@@ -1,7 +1,9 @@
-"""A sweep's trials go to a remote while it runs, in batches: hosts ask for few pushes a minute, however many trials end in one.
+"""A sweep's trials go to a remote while it runs, in batches: hosts ask for few pushes a minute,
+however many trials end in one.
 
-On a thread with a view of the repository of its own, since a push waits for the network and the next trial should not. A push that
-fails takes nothing away: what was on its way waits for the next, which comes later and later.
+On a thread with a view of the repository of its own, since a push waits for the network and the
+next trial should not. A push that fails takes nothing away: what was on its way waits for the next,
+which comes later and later.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ class Sent:
 
 
 def remote(repo: Repo, wanted: str | bool | None) -> str | None:
-    """Return the name of the remote to push to: True and an empty name mean the one that ``git push`` would take.
+    """Return the name of the remote to push to: True and an empty name mean the one that ``git
+    push`` would take.
 
     Raises:
         UsageError: there is no such remote.
@@ -95,7 +98,8 @@ class Pusher:
             return True
         try:
             repo = Repo.discover(self._root)
-            wanted = "tag.id IN (SELECT value FROM json_each(?))"  # without those that were removed meanwhile
+            # without those that were removed meanwhile
+            wanted = "tag.id IN (SELECT value FROM json_each(?))"
             chosen = Index(repo).select(wanted, [json.dumps([*going])])
             pushed = sync.push(repo, self._remote, chosen, branch=False) if chosen else None
         except Exception as error:  # whatever it is, the trials go on and are recorded here

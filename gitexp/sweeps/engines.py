@@ -1,12 +1,13 @@
 """Where trials run: existing engines by name, each seen as "submit a job, get a future".
 
-    loky     worker processes on this machine, one executor for each slot: a worker that dies takes no other trial with it
+    loky     worker processes on this machine, one executor for each slot: a worker that dies takes
+        no other trial with it
     dask     a Dask cluster (``--address tcp://...``), or one started here
     ray      a Ray cluster (``--address auto``), or one started here
     slurm    each trial a SLURM job, through submitit
 
-Only loky shares a disk with the driver for sure. The others get the snapshot as a git bundle and hand back bytes; no code is
-pickled, only this package's own functions by name and plain values.
+Only loky shares a disk with the driver for sure. The others get the snapshot as a git bundle and
+hand back bytes; no code is pickled, only this package's own functions by name and plain values.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = None, outlive: bool = False) -> Engine:
+def start(
+    name: str, repo: Repo, commit: str, jobs: int, address: str | None = None, outlive: bool = False
+) -> Engine:
     """Start an engine, ready to run the snapshot at ``commit``.
 
     Args:
@@ -68,13 +71,19 @@ def start(name: str, repo: Repo, commit: str, jobs: int, address: str | None = N
         MissingExtraError: its package is not installed.
     """
     if name not in ENGINES:
-        raise UsageError(f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are {', '.join(ENGINES)}")
+        raise UsageError(
+            f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are"
+            f" {', '.join(ENGINES)}"
+        )
     if jobs < 1:
         raise UsageError(f"--jobs must be 1 or more, not {jobs}")
     if address and name == "loky":
         raise UsageError("engine loky has no --address; it is for dask, ray and slurm")
     if outlive and name == "ray":
-        raise UsageError("engine ray ends the trials with their driver, and --workers-push cannot help that; use dask or slurm")
+        raise UsageError(
+            "engine ray ends the trials with their driver, and --workers-push cannot help that; use"
+            " dask or slurm"
+        )
     return ENGINES[name](repo, commit, jobs, address, outlive)
 
 
@@ -84,12 +93,17 @@ class Loky:
     watches = True
     room: int | None = None
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, _address: str | None, _outlive: bool) -> None:
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, _address: str | None, _outlive: bool
+    ) -> None:
         self._loky = needed("joblib.externals.loky.process_executor", "engine loky", "sweep")
         self.size = jobs
         self._stack = contextlib.ExitStack()
         try:
-            self._places = [self._stack.enter_context(worktree.checkout(repo, commit, "sweep")) for _ in range(jobs)]
+            self._places = [
+                self._stack.enter_context(worktree.checkout(repo, commit, "sweep"))
+                for _ in range(jobs)
+            ]
         except BaseException:
             self._stack.close()
             raise
@@ -99,8 +113,12 @@ class Loky:
     def submit(self, job: Job, folder: Path) -> Future[Result]:
         slot = self._free.pop()
         if self._workers[slot] is None:
-            self._workers[slot] = self._loky.ProcessPoolExecutor(max_workers=1, timeout=None, initializer=trial.live_with_the_driver)
-        done: Future[Result] = self._workers[slot].submit(trial.run, job, str(self._places[slot]), str(folder), slot)
+            self._workers[slot] = self._loky.ProcessPoolExecutor(
+                max_workers=1, timeout=None, initializer=trial.live_with_the_driver
+            )
+        done: Future[Result] = self._workers[slot].submit(
+            trial.run, job, str(self._places[slot]), str(folder), slot
+        )
         done.add_done_callback(lambda ended: self._let_go(slot, ended))
         return done
 
@@ -114,18 +132,22 @@ class Loky:
         self._stack.close()
 
     def _let_go(self, slot: int, ended: Future[Result]) -> None:
-        if ended.cancelled() or isinstance(ended.exception(), RuntimeError):  # a broken executor takes no more work
+        # a broken executor takes no more work
+        if ended.cancelled() or isinstance(ended.exception(), RuntimeError):
             broken, self._workers[slot] = self._workers[slot], None
             broken.shutdown(wait=False, kill_workers=True)
         self._free.append(slot)
 
 
 class Dask:
-    """A Dask cluster. Trials go straight to it: through joblib's backend a task costs three times as much."""
+    """A Dask cluster. Trials go straight to it: through joblib's backend a task costs three times
+    as much."""
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool) -> None:
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool
+    ) -> None:
         self._distributed = distributed = needed("distributed", "engine dask", "dask")
         try:
             if address:
@@ -133,15 +155,22 @@ class Dask:
             self._client = (
                 distributed.Client(address, timeout=_ANSWER)
                 if address
-                else distributed.Client(processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None)
+                else distributed.Client(
+                    processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None
+                )
             )
         except (OSError, TimeoutError, ValueError) as error:
-            raise UsageError(f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler") from None
+            raise UsageError(
+                f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler"
+            ) from None
         try:
             self._check()
             threads = sum(self._client.nthreads().values())
             if not threads:
-                raise UsageError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
+                raise UsageError(
+                    f"the Dask scheduler at {address} has no workers; start some: dask worker"
+                    f" {address}"
+                )
             self.room: int | None = threads if address else None
             self.size = jobs if outlive else min(jobs, threads)
             self._tasks: dict[str, Any] = {}  # of those that outlive the driver
@@ -163,17 +192,27 @@ class Dask:
     def _send(self, job: Job, done: Future[Result], times: int) -> None:
         if times or self._bundle.status != "finished":  # all workers that had it are gone
             self._bundle = self._spread()
-        what = zlib.crc32(repr((job.point, job.seed)).encode())  # the same again, for another driver, is one task where it runs still
+        # the same again, for another driver, is one task where it runs still
+        what = zlib.crc32(repr((job.point, job.seed)).encode())
         key = f"gitexp-{job.key}-{what:x}{f'-{times}' if times else ''}"
-        task = self._client.submit(trial.run_away, _away(job, self._commit), self._bundle, key=key, pure=False, retries=0)
+        task = self._client.submit(
+            trial.run_away, _away(job, self._commit), self._bundle, key=key, pure=False, retries=0
+        )
         if job.outlet:
-            self._distributed.fire_and_forget(task)  # else the scheduler would drop it with its client
+            # else the scheduler would drop it with its client
+            self._distributed.fire_and_forget(task)
             self._tasks[job.key] = task
         task.add_done_callback(lambda ended: self._take(ended, job, done, times))
 
     def _take(self, ended: Any, job: Job, done: Future[Result], times: int) -> None:
-        """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder (Dask keeps one copy), and is sent again."""
-        if ended.cancelled() and job.key not in self._stopped and times < _TIMES and not self._closing:
+        """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder
+        (Dask keeps one copy), and is sent again."""
+        if (
+            ended.cancelled()
+            and job.key not in self._stopped
+            and times < _TIMES
+            and not self._closing
+        ):
             try:
                 self._send(job, done, times + 1)
             except Exception as error:  # there is no cluster any more
@@ -196,11 +235,18 @@ class Dask:
         return self._client.scatter(self._bytes, broadcast=True, hash=False, timeout=_ANSWER)
 
     def _check(self) -> None:
-        """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a task hangs without a word."""
+        """Say now that gitexp is missing somewhere: a scheduler or worker that cannot unpickle a
+        task hangs without a word."""
         ask = f"({_IS_THERE})()"
-        answers = {"the scheduler": self._client.run_on_scheduler(eval, ask), **self._client.run(eval, ask)}
+        answers = {
+            "the scheduler": self._client.run_on_scheduler(eval, ask),
+            **self._client.run(eval, ask),
+        }
         if missing := [where for where, there in answers.items() if not there]:
-            raise UsageError(f"gitexp is not installed on {', '.join(missing)} of the Dask cluster; install it there: pip install gitexp")
+            raise UsageError(
+                f"gitexp is not installed on {', '.join(missing)} of the Dask cluster; install it"
+                " there: pip install gitexp"
+            )
 
 
 class Ray:
@@ -208,14 +254,25 @@ class Ray:
 
     watches = False
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
+    ) -> None:
         self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
-            ray.init(address=address, log_to_driver=False, logging_level="error", ignore_reinit_error=True, **here)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level="error",
+                ignore_reinit_error=True,
+                **here,
+            )
         except Exception as error:  # Ray has no one class for what can go wrong there
             why = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise UsageError(f"no Ray cluster answers at {address or 'this machine'}: {why}; start one: ray start --head") from None
+            raise UsageError(
+                f"no Ray cluster answers at {address or 'this machine'}: {why}; start one: ray"
+                " start --head"
+            ) from None
         try:
             if address:
                 self._check(address)
@@ -241,31 +298,51 @@ class Ray:
         self._ray.shutdown()
 
     def _check(self, address: str) -> None:
-        """Say now that gitexp is missing somewhere: a task that cannot be unpickled there would fail for each trial anew."""
+        """Say now that gitexp is missing somewhere: a task that cannot be unpickled there would
+        fail for each trial anew."""
         strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
-        ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))  # of no module, so it travels by value
-        nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in self._ray.nodes() if node["Alive"]}
-        there_only = {name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes}
-        tasks = {name: ask.options(scheduling_strategy=there).remote() for name, there in there_only.items()}
+        # of no module, so it travels by value
+        ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))
+        nodes = {
+            node["NodeID"]: node["NodeManagerAddress"]
+            for node in self._ray.nodes()
+            if node["Alive"]
+        }
+        there_only = {
+            name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes
+        }
+        tasks = {
+            name: ask.options(scheduling_strategy=there).remote()
+            for name, there in there_only.items()
+        }
         try:
             there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
         except self._ray.exceptions.GetTimeoutError:
-            raise UsageError(f"the workers of the Ray cluster at {address} do not answer within {_ANSWER} s; see: ray status") from None
+            raise UsageError(
+                f"the workers of the Ray cluster at {address} do not answer within {_ANSWER} s;"
+                " see: ray status"
+            ) from None
         if missing := sorted({where for name, where in nodes.items() if not there[name]}):
-            raise UsageError(f"gitexp is not installed on {', '.join(missing)} of the Ray cluster; install it there: pip install gitexp")
+            raise UsageError(
+                f"gitexp is not installed on {', '.join(missing)} of the Ray cluster; install it"
+                " there: pip install gitexp"
+            )
 
 
 class Slurm:
-    """SLURM through submitit: a job for each trial, with what sbatch's own variables (SBATCH_PARTITION, ...) ask for.
+    """SLURM through submitit: a job for each trial, with what sbatch's own variables
+    (SBATCH_PARTITION, ...) ask for.
 
-    The repository must lie on a disk that the nodes share, as usual there, and so the snapshot's bundle lies there once for all
-    jobs. The address ``local`` runs the jobs here, to try it.
+    The repository must lie on a disk that the nodes share, as usual there, and so the snapshot's
+    bundle lies there once for all jobs. The address ``local`` runs the jobs here, to try it.
     """
 
     watches = False
     room: int | None = None
 
-    def __init__(self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool) -> None:
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
+    ) -> None:
         submitit = needed("submitit", "engine slurm", "slurm")
         _sweep_out(repo, commit)
         self._folder = repo.make_state_dir("submitit", f"{commit[:12]}-{secrets.token_hex(4)}")
@@ -306,20 +383,31 @@ class Slurm:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}
+ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {
+    "loky": Loky,
+    "dask": Dask,
+    "ray": Ray,
+    "slurm": Slurm,
+}
 
 
 def remote_commit(repo: Repo, commit: str) -> str:
-    """Return a commit of the same tree without history, so that its bundle holds the files of one moment and no more."""
+    """Return a commit of the same tree without history, so that its bundle holds the files of one
+    moment and no more."""
     tree = repo.line("rev-parse", f"{commit}^{{tree}}")
     who = "gitexp <gitexp> 0 +0000"
-    return repo.write_object("commit", f"tree {tree}\nauthor {who}\ncommitter {who}\n\nthe snapshot of a sweep\n".encode())
+    return repo.write_object(
+        "commit",
+        f"tree {tree}\nauthor {who}\ncommitter {who}\n\nthe snapshot of a sweep\n".encode(),
+    )
 
 
 def _bundle(repo: Repo, commit: str) -> bytes:
     ref = "refs/gitexp/sweeping"
     with repo.lock():
-        repo.update_refs([f"update {ref} {remote_commit(repo, commit)}"], "gitexp: bundle of a sweep")
+        repo.update_refs(
+            [f"update {ref} {remote_commit(repo, commit)}"], "gitexp: bundle of a sweep"
+        )
         try:
             return repo.git("bundle", "create", "-", ref)
         finally:
@@ -327,14 +415,16 @@ def _bundle(repo: Repo, commit: str) -> bytes:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError at once where nobody listens: Dask's client tries again and again until its time is up."""
+    """Raise OSError at once where nobody listens: Dask's client tries again and again until its
+    time is up."""
     where = urlsplit(address)
     if where.hostname and where.port:
         socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
 
 
 def cancel_queued(top: Path) -> list[str]:
-    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their numbers; those that run are left alone.
+    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their
+    numbers; those that run are left alone.
 
     Args:
         top: where the sweep's trials are journaled.
@@ -342,7 +432,12 @@ def cancel_queued(top: Path) -> list[str]:
     cancelled = []
     for note in top.glob(f"*/{trial.JOB}"):
         cluster, _, number = note.read_text().partition(" ")
-        if cluster == "slurm" and number.isdigit() and not trial.is_over(note.parent) and not trial.runs(note.parent):
+        if (
+            cluster == "slurm"
+            and number.isdigit()
+            and not trial.is_over(note.parent)
+            and not trial.runs(note.parent)
+        ):
             with contextlib.suppress(OSError):
                 subprocess.run(["scancel", number], check=False, capture_output=True)
                 cancelled.append(number)
@@ -350,7 +445,8 @@ def cancel_queued(top: Path) -> list[str]:
 
 
 def _sweep_out(repo: Repo, commit: str) -> None:
-    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too old to be anybody's."""
+    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too
+    old to be anybody's."""
     for folder in repo.make_state_dir("submitit").iterdir():
         old = time.time() - folder.stat().st_mtime > _KEPT
         if (old or folder.name.startswith(commit[:12])) and not journal.is_alive(folder):
@@ -361,7 +457,9 @@ def _away(job: Job, commit: str) -> Job:
     from dataclasses import replace
 
     if job.links:
-        raise UsageError("--link is for engine loky; on other machines the path would mean something else")
+        raise UsageError(
+            "--link is for engine loky; on other machines the path would mean something else"
+        )
     return replace(job, commit=commit)
 
 

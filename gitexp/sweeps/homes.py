@@ -1,4 +1,5 @@
-"""Folders of a worker on its own machine: removed when it ends, and those of one that was killed by the next that makes one.
+"""Folders of a worker on its own machine: removed when it ends, and those of one that was killed by
+the next that makes one.
 
 A lock in each says whether its worker lives, so nothing is taken from one that does.
 """

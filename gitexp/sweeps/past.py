@@ -1,4 +1,5 @@
-"""What is done of a sweep already: its trials in git, which of them count, and what they tell a search.
+"""What is done of a sweep already: its trials in git, which of them count, and what they tell a
+search.
 
 There is no other memory: the history of a study *is* the experiments.
 """
@@ -20,7 +21,9 @@ from gitexp.sweeps.worker import INTERRUPTED, PRUNED
 
 def recorded(repo: Repo, frozen: Frozen) -> list[Experiment]:
     """Return the group's experiments that this very snapshot gave, oldest first."""
-    found = Index(repo).select("json_extract(tag.summary, '$.group') = ?", [frozen.group], order="tag.started")
+    found = Index(repo).select(
+        "json_extract(tag.summary, '$.group') = ?", [frozen.group], order="tag.started"
+    )
     return [item for item in found if is_of(said(item), frozen)]
 
 
@@ -28,11 +31,16 @@ def is_of(facts: Any, frozen: Frozen) -> bool:
     """Whether what an experiment says of its sweep is whole, and of this one."""
     if not isinstance(facts, dict) or facts.get("tree") != frozen.tree:
         return False
-    return type(facts.get("index")) is int and isinstance(facts.get("point"), dict) and type(facts.get("seed")) is int
+    return (
+        type(facts.get("index")) is int
+        and isinstance(facts.get("point"), dict)
+        and type(facts.get("seed")) is int
+    )
 
 
 def said(experiment: Experiment) -> Mapping[str, Any]:
-    """Return what an experiment says of its sweep: ``tree``, ``index``, ``point``, ``seed`` and ``attempt``; empty where it is of none."""
+    """Return what an experiment says of its sweep: ``tree``, ``index``, ``point``, ``seed`` and
+    ``attempt``; empty where it is of none."""
     facts: Mapping[str, Any] = experiment.extra.get("sweep", {})
     return facts
 
@@ -43,7 +51,8 @@ def key(experiment: Experiment) -> str:
 
 
 def is_open(experiment: Experiment, again: bool) -> bool:
-    """Whether a recorded trial is still to be run: it was interrupted, or failed and is wanted again."""
+    """Whether a recorded trial is still to be run: it was interrupted, or failed and is wanted
+    again."""
     if experiment.status == "finished" or PRUNED in experiment.labels:
         return False
     return again or experiment.extra.get("error") in INTERRUPTED
@@ -56,13 +65,18 @@ def value(plan: Plan, experiment: Experiment) -> float | None:
 
 
 def search(plan: Plan, closed: Iterable[Experiment], jobs: int) -> tuple[searches.Search, int]:
-    """Return the plan's search, told of the trials that are done, and how many points it will give in all."""
+    """Return the plan's search, told of the trials that are done, and how many points it will give
+    in all."""
     rounds: dict[str, list[Experiment]] = {}
     for item in closed:
         rounds.setdefault(plans.key(said(item)["point"], 0), []).append(item)
     history = []
     for items in rounds.values():
-        values = [reached for item in items if (reached := value(plan, item)) is not None and item.status == "finished"]
+        values = [
+            reached
+            for item in items
+            if (reached := value(plan, item)) is not None and item.status == "finished"
+        ]
         if len(items) >= plan.repeat and values:
             history.append((said(items[0])["point"], sum(values) / len(values)))
     return searches.make(

@@ -1,7 +1,9 @@
-"""What a sweep is to do, frozen: the command, the space, the search, and the snapshot that all of its trials run from.
+"""What a sweep is to do, frozen: the command, the space, the search, and the snapshot that all of
+its trials run from.
 
-It lies in git as ``refs/gitexp/sweeps/<group>``: a commit whose tree is the snapshot and whose message holds the rest as one line of
-JSON. The ref keeps the tree from being collected, and is all that ``--resume`` needs, after a crash or weeks later.
+It lies in git as ``refs/gitexp/sweeps/<group>``: a commit whose tree is the snapshot and whose
+message holds the rest as one line of JSON. The ref keeps the tree from being collected, and is all
+that ``--resume`` needs, after a crash or weeks later.
 """
 
 from __future__ import annotations
@@ -90,14 +92,21 @@ def check(plan: Plan) -> Plan:
     if plan.prune and plan.repeat > 1:
         raise UsageError("--prune judges single trials; use it without --repeat")
     if not plan.command:
-        raise UsageError("say what to run: gitexp sweep -p lr=0.1,0.01 -- python train.py --lr {lr}")
+        raise UsageError(
+            "say what to run: gitexp sweep -p lr=0.1,0.01 -- python train.py --lr {lr}"
+        )
     known = {*plan.space, *_OTHERS}
     for name in (name for word in plan.command for name in _PLACEHOLDER.findall(word)):
         if name not in known and (hint := did_you_mean(name, known)):
-            raise UsageError(f"the command has a placeholder {{{name}}}, but no param is called so.{hint}")
+            raise UsageError(
+                f"the command has a placeholder {{{name}}}, but no param is called so.{hint}"
+            )
     program = plan.command[0]
     if not _PLACEHOLDER.search(program) and shutil.which(program) is None:
-        raise UsageError(f"'{program}' could not be started: there is no such program; check the spelling and that it is executable")
+        raise UsageError(
+            f"'{program}' could not be started: there is no such program; check the spelling and"
+            " that it is executable"
+        )
     return plan
 
 
@@ -113,14 +122,18 @@ def fill(plan: Plan, point: Point, seed: int) -> tuple[str, ...]:
         return text(values[match[1]])
 
     words = [_PLACEHOLDER.sub(value, word) for word in plan.command]
-    rest = [name for name in point if name not in used] if plan.append and "params" not in used else []
+    rest = (
+        [name for name in point if name not in used] if plan.append and "params" not in used else []
+    )
     return (*words, *(word for name in rest for word in (f"--{name}", text(point[name]))))
 
 
 def recorded_params(plan: Plan, point: Point, seed: int) -> dict[str, Any]:
     """Return what is logged as params: the point, and the seed where it plays a part."""
     seeded = plan.repeat > 1 or any("{seed}" in word for word in plan.command)
-    return params.nest([*point.items(), *([("seed", seed)] if seeded and "seed" not in point else [])])
+    return params.nest(
+        [*point.items(), *([("seed", seed)] if seeded and "seed" not in point else [])]
+    )
 
 
 def text(value: Any) -> str:
@@ -143,9 +156,15 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     name = group or f"sweep-{datetime.now():%m%d}-{secrets.token_hex(2)}"
     odd = "/" in name or not name.isprintable() or name[0] == "-" or name == journal.ASIDE
     if odd or not repo.succeeds("check-ref-format", f"{REFS}{name}"):
-        raise UsageError(f"'{name}' cannot be a group's name; use letters, digits, dots and dashes, for example wider-layers")
+        raise UsageError(
+            f"'{name}' cannot be a group's name; use letters, digits, dots and dashes, for example"
+            " wider-layers"
+        )
     if repo.refs(f"{REFS}{name}"):
-        raise UsageError(f"there is a sweep '{name}' already; to go on with it: gitexp sweep --resume {name}; else choose another --group")
+        raise UsageError(
+            f"there is a sweep '{name}' already; to go on with it: gitexp sweep --resume {name};"
+            " else choose another --group"
+        )
     free = result_paths.ours(repo)
     folder = repo.make_state_dir("sweeps", name)
     settled = dvc_status.settle(repo, known)
@@ -161,8 +180,14 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     when = f"{int(stamp.timestamp())} {stamp:%z}"
     parent = f"parent {shot.head.commit}\n" if shot.head.commit else ""
     title = message.one_line(f"sweep {name}: {' '.join(plan.command)}")
-    header = f"tree {shot.tree}\n{parent}author {repo.author} {when}\ncommitter {repo.committer} {when}\n\n{title}\n\n"
-    commit = repo.write_object("commit", (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"))
+    header = (
+        f"tree {shot.tree}\n{parent}author {repo.author} {when}\ncommitter {repo.committer}"
+        f" {when}\n\n{title}\n\n"
+    )
+    commit = repo.write_object(
+        "commit",
+        (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"),
+    )
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
     return Frozen(name, plan, commit, facts, shot, settled.told)
 
@@ -176,22 +201,33 @@ def load(repo: Repo, group: str) -> Frozen:
     commit = repo.refs(f"{REFS}{group}").get(f"{REFS}{group}") if group else None
     if commit is None:
         known = [ref.removeprefix(REFS) for ref in repo.refs(REFS)]
-        hint = did_you_mean(group, known) or (f" There are {', '.join(known[-5:])}" if known else " None was started in this clone")
+        hint = did_you_mean(group, known) or (
+            f" There are {', '.join(known[-5:])}" if known else " None was started in this clone"
+        )
         raise NotFoundError(f"there is no sweep '{group}'.{hint}")
     found = next(repo.objects([commit]))
     assert found is not None
     try:
         said = json.loads(found.data.decode().rstrip("\n").rpartition("\n")[2])
         asked = {**said["plan"], "space": spaces.from_mapping(said["plan"]["space"])}
-        asked.update(command=tuple(asked["command"]), links=tuple((path, target) for path, target in asked["links"]))
+        asked.update(
+            command=tuple(asked["command"]),
+            links=tuple((path, target) for path, target in asked["links"]),
+        )
         return Frozen(group, Plan(**asked), commit, said["facts"])
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"the sweep '{group}' was written by another version of gitexp and cannot be resumed; start a new one") from None
+        raise UsageError(
+            f"the sweep '{group}' was written by another version of gitexp and cannot be resumed;"
+            " start a new one"
+        ) from None
 
 
 def drop(repo: Repo, frozen: Frozen) -> None:
     """Forget a sweep that could not begin."""
-    repo.update_refs([f"delete {REFS}{frozen.group} {frozen.commit}"], f"gitexp: sweep {frozen.group} did not begin")
+    repo.update_refs(
+        [f"delete {REFS}{frozen.group} {frozen.commit}"],
+        f"gitexp: sweep {frozen.group} did not begin",
+    )
     shutil.rmtree(folder(repo, frozen), ignore_errors=True)
 
 

@@ -14,7 +14,8 @@ from gitexp.sweeps.worker import PRUNED
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is: ``best`` is the best value so far, ``bests`` how it came to be; ``left`` in seconds, where known."""
+    """How far a sweep is: ``best`` is the best value so far, ``bests`` how it came to be; ``left``
+    in seconds, where known."""
 
     total: int
     done: int
@@ -51,7 +52,9 @@ class Standing:
             self._best, best = experiment, value
         self._bests.append(best)
 
-    def progress(self, done: Collection[Experiment], total: int, running: int, size: int, stopping: int) -> Progress:
+    def progress(
+        self, done: Collection[Experiment], total: int, running: int, size: int, stopping: int
+    ) -> Progress:
         """Return how far it is.
 
         Args:
@@ -62,4 +65,14 @@ class Standing:
         failed = sum(item.status != "finished" and PRUNED not in item.labels for item in done)
         mean = sum(self._durations) / len(self._durations) if self._durations else None
         left = None if mean is None else mean * (total - len(done)) / size
-        return Progress(total, len(done), running, failed, self._best, tuple(self._bests), left, self._last, stopping)
+        return Progress(
+            total,
+            len(done),
+            running,
+            failed,
+            self._best,
+            tuple(self._bests),
+            left,
+            self._last,
+            stopping,
+        )

@@ -1,6 +1,8 @@
-"""Folders of trials become experiments: together as they end, or later, where nobody could record them when they ended.
+"""Folders of trials become experiments: together as they end, or later, where nobody could record
+them when they ended.
 
-What ended while nobody could record it lies in ``.git/gitexp/sweeps/<group>/`` until the sweep is resumed.
+What ended while nobody could record it lies in ``.git/gitexp/sweeps/<group>/`` until the sweep is
+resumed.
 """
 
 from __future__ import annotations
@@ -43,8 +45,11 @@ class Kept:
 _Kept = TypeVar("_Kept", bound=Kept)
 
 
-def record(repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[str]) -> Iterator[tuple[_Kept, Experiment]]:
-    """Record trials, together where that is possible, so that what is wrong with one keeps no other away.
+def record(
+    repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[str]
+) -> Iterator[tuple[_Kept, Experiment]]:
+    """Record trials, together where that is possible, so that what is wrong with one keeps no other
+    away.
 
     Args:
         problems: gets what could not be recorded, and why.
@@ -60,18 +65,26 @@ def record(repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[st
 
 
 def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
-    """Return the experiment that a worker made of a trial and pushed, where workers do; None where it is to be made here."""
+    """Return the experiment that a worker made of a trial and pushed, where workers do; None where
+    it is to be made here."""
     if frozen.plan.workers_push is None:
         return None
-    before = collect.pushed_before(repo, frozen, folder) if (folder / worker_push.TAKEN).exists() else None
+    before = (
+        collect.pushed_before(repo, frozen, folder)
+        if (folder / worker_push.TAKEN).exists()
+        else None
+    )
     return before or collect.record(repo, folder)
 
 
-def _together(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool) -> Iterator[tuple[_Kept, Experiment]]:
+def _together(
+    repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool
+) -> Iterator[tuple[_Kept, Experiment]]:
     """Record trials in one transaction, or each alone where that fails.
 
     Args:
-        new: none of them was tried before; what failed may have failed after it was recorded, and is looked up then.
+        new: none of them was tried before; what failed may have failed after it was recorded, and
+            is looked up then.
     """
     problem: object = "it is recorded, but that did not come to its end"
     for unknown in (new, False):  # `git gc --prune=now` beside us takes what nothing points to yet
@@ -92,7 +105,8 @@ def _together(repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool
 
 
 def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
-    """Record what ended when nobody was there to record it, and clear what was killed in the middle."""
+    """Record what ended when nobody was there to record it, and clear what was killed in the
+    middle."""
     for folder in sorted(item for item in top.iterdir() if item.is_dir()):
         if trials.is_over(folder):
             if not _made_by_worker(repo, frozen, folder):
@@ -105,7 +119,10 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
 def bury(item: Kept, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
     process_group.kill(item.folder)
-    facts = journal.facts(item.folder) or {**item.job.facts, "started": message.format_time(datetime.now(timezone.utc))}
+    facts = journal.facts(item.folder) or {
+        **item.job.facts,
+        "started": message.format_time(datetime.now(timezone.utc)),
+    }
     live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
     if not (item.folder / "params.yml").exists():
         live.log_params(item.job.params)

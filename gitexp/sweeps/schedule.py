@@ -1,7 +1,9 @@
-"""What is to be run of a sweep: the points that its search gives, with the seeds of each, without what git holds already.
+"""What is to be run of a sweep: the points that its search gives, with the seeds of each, without
+what git holds already.
 
-A trial's number counts up in the order in which points were asked for. Searches of our own give the same points again, so that a
-trial keeps its number when the sweep is resumed; where the search learns, numbers go on after the highest.
+A trial's number counts up in the order in which points were asked for. Searches of our own give the
+same points again, so that a trial keeps its number when the sweep is resumed; where the search
+learns, numbers go on after the highest.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from gitexp.sweeps.worker_push import Outlet
 
 @dataclass
 class Round:
-    """One point with the trials of its seeds: how many of them are left, and the objectives of the others."""
+    """One point with the trials of its seeds: how many of them are left, and the objectives of the
+    others."""
 
     asked: Asked
     left: int = 0
@@ -54,7 +57,9 @@ class Agenda:
     def __init__(self, plan: Plan, recorded: Iterable[Experiment], again: bool, jobs: int) -> None:
         self._plan = plan
         self.known = {past.key(item): item for item in recorded}
-        self.closed = {key: item for key, item in self.known.items() if not past.is_open(item, again)}
+        self.closed = {
+            key: item for key, item in self.known.items() if not past.is_open(item, again)
+        }
         self.search, points = past.search(plan, self.closed.values(), jobs)
         self.total = points * plan.repeat
         highest = max((past.said(item)["index"] for item in self.known.values()), default=-1)
@@ -71,12 +76,17 @@ class Agenda:
         return self._waiting.popleft()
 
     def take(self, trial: Trial, experiment: Experiment) -> bool:
-        """Go on from what became of a trial: have it run again, or tell the search; whether it is done."""
+        """Go on from what became of a trial: have it run again, or tell the search; whether it is
+        done."""
         plan, key = self._plan, plans.key(trial.round.asked.point, trial.seed)
         self.known[key] = experiment
         if past.is_open(experiment, again=False):  # interrupted
             return False
-        if experiment.status != "finished" and PRUNED not in experiment.labels and trial.attempt < plan.retries:
+        if (
+            experiment.status != "finished"
+            and PRUNED not in experiment.labels
+            and trial.attempt < plan.retries
+        ):
             self._waiting.appendleft(Trial(trial.index, trial.round, trial.seed, trial.attempt + 1))
             return False
         self.closed[key] = experiment
@@ -98,7 +108,9 @@ class Agenda:
             seed = plan.seed + at
             known = self.closed.get(plans.key(asked.point, seed))
             if known is None:
-                todo.append(Trial(first + at, asked_for, seed, self._attempt(plans.key(asked.point, seed))))
+                todo.append(
+                    Trial(first + at, asked_for, seed, self._attempt(plans.key(asked.point, seed)))
+                )
             elif (value := past.value(plan, known)) is not None:
                 asked_for.values.append(value)
         asked_for.left = len(todo)
@@ -107,20 +119,31 @@ class Agenda:
         return todo
 
     def _attempt(self, key: str) -> int:
-        """Return the number of a trial's next attempt: a new one where a worker may have pushed the last, whose name is taken then."""
+        """Return the number of a trial's next attempt: a new one where a worker may have pushed the
+        last, whose name is taken then."""
         known = self.known.get(key)
-        if known is None or self._plan.workers_push is None or known.extra.get("error") in INTERRUPTED:
+        if (
+            known is None
+            or self._plan.workers_push is None
+            or known.extra.get("error") in INTERRUPTED
+        ):
             return 0
         return 1 + int(past.said(known).get("attempt") or 0)
 
     def _unfinished(self) -> Iterator[Trial]:
-        """Yield the missing trials of points that a search once chose itself and that were run with some of their seeds only."""
+        """Yield the missing trials of points that a search once chose itself and that were run with
+        some of their seeds only."""
         plan = self._plan
         if plan.search in searches.OWN:
             return
-        points: dict[str, Point] = {plans.key(past.said(item)["point"], 0): past.said(item)["point"] for item in self.closed.values()}
+        points: dict[str, Point] = {
+            plans.key(past.said(item)["point"], 0): past.said(item)["point"]
+            for item in self.closed.values()
+        }
         for point in points.values():
-            if any(plans.key(point, plan.seed + at) not in self.closed for at in range(plan.repeat)):
+            if any(
+                plans.key(point, plan.seed + at) not in self.closed for at in range(plan.repeat)
+            ):
                 yield from self._seeds(Asked(point))
 
 
@@ -128,7 +151,13 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
     """Return a trial as a worker gets it."""
     plan, point = frozen.plan, trial.round.asked.point
     command = plans.fill(plan, point, trial.seed)
-    sweep = {"tree": frozen.tree, "index": trial.index, "point": point, "seed": trial.seed, "attempt": trial.attempt or None}
+    sweep = {
+        "tree": frozen.tree,
+        "index": trial.index,
+        "point": point,
+        "seed": trial.seed,
+        "attempt": trial.attempt or None,
+    }
     facts = {
         **frozen.facts,
         "id": secrets.token_hex(8),
@@ -138,7 +167,10 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
         "advance": False,
         "beside": "a sweep",
         "apart": True,
-        "extra": {**frozen.facts.get("conditions", {}), "sweep": {name: value for name, value in sweep.items() if value is not None}},
+        "extra": {
+            **frozen.facts.get("conditions", {}),
+            "sweep": {name: value for name, value in sweep.items() if value is not None},
+        },
     }
     return Job(
         key=f"{frozen.group}/{trial.index}.{trial.attempt}",

@@ -1,5 +1,6 @@
-"""Which point comes next. Grid and random search are our own (Optuna's grid sampler takes 102 ms a trial at 400 points); the rest
-is Optuna's, with no database: the study's history is told anew from the experiments in git (0.14 ms each).
+"""Which point comes next. Grid and random search are our own (Optuna's grid sampler takes 102 ms a
+trial at 400 points); the rest is Optuna's, with no database: the study's history is told anew from
+the experiments in git (0.14 ms each).
 """
 
 from __future__ import annotations
@@ -59,29 +60,55 @@ def make(
 
     Args:
         history: points with their values from before.
-        tried: how many points were tried before, which a search that learns counts among its ``trials``.
+        tried: how many points were tried before, which a search that learns counts among its
+            ``trials``.
         several: whether trials run beside each other.
 
     Raises:
         UsageError: there is no such search, or it needs more to be said.
     """
     if name not in SEARCHES:
-        raise UsageError(f"there is no search '{name}'.{did_you_mean(name, SEARCHES)} There are {', '.join(SEARCHES)}")
+        raise UsageError(
+            f"there is no search '{name}'.{did_you_mean(name, SEARCHES)} There are"
+            f" {', '.join(SEARCHES)}"
+        )
     if name == "grid" and trials is not None:
-        raise UsageError("a grid runs every point; --trials is for the other searches: --search random")
+        raise UsageError(
+            "a grid runs every point; --trials is for the other searches: --search random"
+        )
     if name != "grid" and not (trials and trials > 0):
         raise UsageError(f"search {name} needs a number of points: --trials 50")
     points = _points(name, space, trials, seed)
     if name in OWN and not prune:
         return Listed(points), len(points)
     if direction is None:
-        raise UsageError(f"{'--prune' if prune else f'search {name}'} needs a metric to go by: --minimize rmse or --maximize accuracy")
+        raise UsageError(
+            f"{'--prune' if prune else f'search {name}'} needs a metric to go by: --minimize rmse"
+            " or --maximize accuracy"
+        )
     if name in OWN:
-        return Optuna(space, name, points=points, budget=len(points), seed=seed, direction=direction, prune=prune, history=[]), len(points)
+        return Optuna(
+            space,
+            name,
+            points=points,
+            budget=len(points),
+            seed=seed,
+            direction=direction,
+            prune=prune,
+            history=[],
+        ), len(points)
     assert trials is not None
     left = max(0, trials - tried)
     study = Optuna(
-        space, name, points=None, budget=left, seed=seed + tried, direction=direction, prune=prune, history=list(history), several=several
+        space,
+        name,
+        points=None,
+        budget=left,
+        seed=seed + tried,
+        direction=direction,
+        prune=prune,
+        history=list(history),
+        several=several,
     )
     return study, trials
 
@@ -139,7 +166,11 @@ class Optuna:
         self._study = optuna.create_study(
             direction=f"{direction}imize",
             sampler=_sampler(optuna, sampler, seed, several),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP) if prune else optuna.pruners.NopPruner(),
+            pruner=(
+                optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
+                if prune
+                else optuna.pruners.NopPruner()
+            ),
         )
         for point, value in history:
             self._learn(point, value)
@@ -152,7 +183,9 @@ class Optuna:
             if self._points is not None:
                 self._study.enqueue_trial(self._coded(next(self._points)) or {})
             found = self._study.ask(self._forms)
-            point = {name: _decoded(self._space[name], value) for name, value in found.params.items()}
+            point = {
+                name: _decoded(self._space[name], value) for name, value in found.params.items()
+            }
             name = json.dumps(point, sort_keys=True)
             if name not in self._seen or self._points is not None:
                 self._seen[name] = math.nan
@@ -161,7 +194,8 @@ class Optuna:
         return None
 
     def tell(self, asked: Asked, values: Sequence[float]) -> None:
-        """Give the result of each repeat; none or NaN: the point failed (or was pruned, if it had reported)."""
+        """Give the result of each repeat; none or NaN: the point failed (or was pruned, if it had
+        reported)."""
         mean = sum(values) / len(values) if values else math.nan
         self._seen[json.dumps(asked.point, sort_keys=True)] = mean
         if asked.token is None:  # a point of an earlier study, now complete
@@ -187,10 +221,15 @@ class Optuna:
         self._seen[json.dumps(point, sort_keys=True)] = value
         coded = self._coded(point)
         if coded and not math.isnan(value):
-            self._study.add_trial(self._optuna.trial.create_trial(params=coded, distributions=self._forms, value=value))
+            self._study.add_trial(
+                self._optuna.trial.create_trial(
+                    params=coded, distributions=self._forms, value=value
+                )
+            )
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
-        """Return a point in Optuna's terms; None where it lies outside of the space (which was widened or narrowed since)."""
+        """Return a point in Optuna's terms; None where it lies outside of the space (which was
+        widened or narrowed since)."""
         coded = {}
         for name, form in self._space.items():
             if name not in point:

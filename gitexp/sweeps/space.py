@@ -1,6 +1,7 @@
 """What a sweep searches: for each param the values that it may take, as people write them and back.
 
-lr=0.1,0.01          these values                    depth=range(2,8,2)    2, 4, 6, as Python's range
+lr=0.1,0.01          these values                    depth=range(2,8,2)    2, 4, 6, as Python's
+range
 wd=log(1e-5,1e-2)    anything between, in log scale  drop=uniform(0,0.5)   anything between
 wd=log(1e-5,1e-2,4)  as before; a grid takes 4 points of it
 """
@@ -78,7 +79,8 @@ class Interval:
         return f"{'log' if self.log else 'uniform'}({self.low!r},{self.high!r}{count})"
 
     def _at(self, part: float) -> float:
-        """Return the number at a part of the way, with the six digits that anybody wants to read and type again."""
+        """Return the number at a part of the way, with the six digits that anybody wants to read
+        and type again."""
         if self.log:
             value = math.exp(math.log(self.low) + part * (math.log(self.high) - math.log(self.low)))
         else:
@@ -103,15 +105,21 @@ def parse(assignments: Iterable[str]) -> dict[str, Form]:
         name, sign, values = text.partition("=")
         name = name.strip()
         if not sign or not name:
-            raise UsageError(f"'{text}' is not name=values; write for example -p lr=0.1,0.01 or -p 'depth=range(2,8,2)'")
+            raise UsageError(
+                f"'{text}' is not name=values; write for example -p lr=0.1,0.01 or -p"
+                " 'depth=range(2,8,2)'"
+            )
         if name in found:
-            raise UsageError(f"param '{name}' is given twice; write all its values at once: -p {name}=A,B")
+            raise UsageError(
+                f"param '{name}' is given twice; write all its values at once: -p {name}=A,B"
+            )
         found[name] = _form(name, values)
     return _checked(found)
 
 
 def from_mapping(values: Mapping[str, Any]) -> dict[str, Form]:
-    """Read a space as Python and YAML write it: lists, Python's ``range``, or text like ``log(1e-5,1e-2)``.
+    """Read a space as Python and YAML write it: lists, Python's ``range``, or text like
+    ``log(1e-5,1e-2)``.
 
     Raises:
         UsageError: a value has no such form.
@@ -147,13 +155,14 @@ def grid(space: Space) -> Iterator[Point]:
         values = form.grid()
         if values is None:
             raise UsageError(
-                f"a grid needs a number of points for '{name}': write {form.written()[:-1]},4), or search at random:"
-                " --search random --trials 20"
+                f"a grid needs a number of points for '{name}': write {form.written()[:-1]},4), or"
+                " search at random: --search random --trials 20"
             )
         columns.append(values)
     if math.prod(map(len, columns)) > MAX_GRID:
         raise UsageError(
-            f"the grid has {math.prod(map(len, columns)):,} points, more than {MAX_GRID:,}; search at random: --search random --trials N"
+            f"the grid has {math.prod(map(len, columns)):,} points, more than {MAX_GRID:,}; search"
+            " at random: --search random --trials N"
         )
     return (dict(zip(space, values)) for values in itertools.product(*columns))
 
@@ -162,7 +171,11 @@ def at_random(space: Space, count: int, seed: int) -> Iterator[Point]:
     """Yield up to ``count`` different random points, the same ones for the same seed."""
     rng = random.Random(seed)
     finite = [form.grid() for form in space.values() if not isinstance(form, Interval)]
-    size = math.prod(len(values) for values in finite if values is not None) if len(finite) == len(space) else None
+    size = (
+        math.prod(len(values) for values in finite if values is not None)
+        if len(finite) == len(space)
+        else None
+    )
     seen: set[str] = set()
     while len(seen) < (count if size is None else min(count, size)):
         point = {name: form.sample(rng) for name, form in space.items()}
@@ -179,7 +192,9 @@ def _form(name: str, text: str) -> Form:
             fewest, most = _ARGUMENTS[kind]
             numbers = all(type(item) in (int, float) and math.isfinite(item) for item in arguments)
             if not fewest <= len(arguments) <= most or not numbers:
-                raise UsageError(f"param '{name}': {kind}(...) takes {fewest} to {most} numbers, not '{call[2]}'")
+                raise UsageError(
+                    f"param '{name}': {kind}(...) takes {fewest} to {most} numbers, not '{call[2]}'"
+                )
             return _steps(name, arguments) if kind == "range" else _interval(name, kind, arguments)
         if hint := did_you_mean(kind, _ARGUMENTS):
             raise UsageError(f"param '{name}': there is no {kind}(...).{hint}")
@@ -188,21 +203,32 @@ def _form(name: str, text: str) -> Form:
 
 def _steps(name: str, arguments: list[Any]) -> Steps:
     if any(type(item) is not int for item in arguments):
-        raise UsageError(f"param '{name}': range(...) is for whole numbers; for others: uniform(0,1), or uniform(0,1,5) in a grid")
+        raise UsageError(
+            f"param '{name}': range(...) is for whole numbers; for others: uniform(0,1), or"
+            " uniform(0,1,5) in a grid"
+        )
     start, stop, step = ([0, *arguments, 1] if len(arguments) == 1 else [*arguments, 1])[:3]
     if step == 0 or not range(start, stop, step):
-        raise UsageError(f"param '{name}': range({start},{stop},{step}) is empty; the end is not part of it, as in Python")
+        raise UsageError(
+            f"param '{name}': range({start},{stop},{step}) is empty; the end is not part of it, as"
+            " in Python"
+        )
     return Steps(start, stop, step)
 
 
 def _interval(name: str, kind: str, arguments: list[Any]) -> Interval:
     low, high, points = [*arguments, None][:3]
     if not low < high:
-        raise UsageError(f"param '{name}': {kind}({low},{high}) must go from a smaller to a larger number")
+        raise UsageError(
+            f"param '{name}': {kind}({low},{high}) must go from a smaller to a larger number"
+        )
     if kind == "log" and low <= 0:
         raise UsageError(f"param '{name}': log({low},{high}) must start above 0")
     if points is not None and (type(points) is not int or points < 2):
-        raise UsageError(f"param '{name}': the number of points of {kind}(...) must be a whole number from 2, not {points}")
+        raise UsageError(
+            f"param '{name}': the number of points of {kind}(...) must be a whole number from 2,"
+            f" not {points}"
+        )
     return Interval(float(low), float(high), kind == "log", points)
 
 
@@ -224,17 +250,27 @@ def _split(name: str, text: str) -> list[str]:
             parts[-1] += char
     values = [part.strip() for part in parts]
     if depth or quote or not all(values):
-        raise UsageError(f"param '{name}': '{text}' has an empty value or an open bracket or quote; write for example {name}=0.1,0.01")
+        raise UsageError(
+            f"param '{name}': '{text}' has an empty value or an open bracket or quote; write for"
+            f" example {name}=0.1,0.01"
+        )
     return values
 
 
 def _checked(space: dict[str, Form]) -> dict[str, Form]:
     if not space:
-        raise UsageError("there is nothing to search; give params with their values: -p lr=0.1,0.01")
+        raise UsageError(
+            "there is nothing to search; give params with their values: -p lr=0.1,0.01"
+        )
     params.nest((name, 0) for name in space)  # names that cannot stand beside each other
     for name, form in space.items():
         if isinstance(form, Choices) and not form.values:
             raise UsageError(f"param '{name}' has no values")
-        if isinstance(form, Choices) and len({repr(value) for value in form.values}) < len(form.values):
-            raise UsageError(f"param '{name}' has the same value twice; to run each point several times: --repeat 2")
+        if isinstance(form, Choices) and len({repr(value) for value in form.values}) < len(
+            form.values
+        ):
+            raise UsageError(
+                f"param '{name}' has the same value twice; to run each point several times:"
+                " --repeat 2"
+            )
     return space

@@ -23,7 +23,8 @@ _GROUPS = 5  # of the values of a param
 
 @dataclass(frozen=True)
 class Row:
-    """A point with the experiments of its seeds; ``mean`` and ``spread`` (standard deviation) of the objective."""
+    """A point with the experiments of its seeds; ``mean`` and ``spread`` (standard deviation) of
+    the objective."""
 
     point: Point
     experiments: tuple[Experiment, ...]
@@ -43,7 +44,9 @@ def ranked(plan: Plan, experiments: Iterable[Experiment]) -> list[Row]:
 
 def metrics(rows: Iterable[Row]) -> list[str]:
     """Return the names of all metrics, in the order in which they were logged."""
-    return list(dict.fromkeys(name for row in rows for item in row.experiments for name in item.metrics))
+    return list(
+        dict.fromkeys(name for row in rows for item in row.experiments for name in item.metrics)
+    )
 
 
 def mean(row: Row, metric: str) -> float | None:
@@ -53,10 +56,11 @@ def mean(row: Row, metric: str) -> float | None:
 
 
 def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
-    """Return for each param how much of the objective's variation it explains, the largest first; empty for too few points.
+    """Return for each param how much of the objective's variation it explains, the largest first;
+    empty for too few points.
 
-    Params that act only together are not seen; `gitexp report` has a random forest for that, whose import alone takes as long as many
-    a sweep.
+    Params that act only together are not seen; `gitexp report` has a random forest for that, whose
+    import alone takes as long as many a sweep.
     """
     told = [row for row in rows if row.mean is not None and math.isfinite(row.mean)]
     varied = [name for name in plan.space if len({repr(row.point.get(name)) for row in told}) > 1]
@@ -68,13 +72,19 @@ def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def frame(done: Done) -> pd.DataFrame:
-    """Return a DataFrame, one row for each trial: name, trial, seed, status, duration, then its params and metrics."""
+    """Return a DataFrame, one row for each trial: name, trial, seed, status, duration, then its
+    params and metrics."""
     import pandas as pd
 
     rows = []
     for item in done.experiments:
         said = item.extra["sweep"]
-        row: dict[str, Any] = {"name": item.name, "trial": said["index"], "seed": said["seed"], "status": item.status}
+        row: dict[str, Any] = {
+            "name": item.name,
+            "trial": said["index"],
+            "seed": said["seed"],
+            "status": item.status,
+        }
         row |= {"duration": item.duration, **said["point"], **item.metrics}
         rows.append(row)
     result = pd.DataFrame(rows)
@@ -84,16 +94,27 @@ def frame(done: Done) -> pd.DataFrame:
 
 def _row(plan: Plan, items: list[Experiment]) -> Row:
     good = [item for item in items if item.status == "finished" and PRUNED not in item.labels]
-    values = [item.metrics[plan.objective] for item in good if plan.objective in item.metrics] if plan.objective else []
+    values = (
+        [item.metrics[plan.objective] for item in good if plan.objective in item.metrics]
+        if plan.objective
+        else []
+    )
     values = [value for value in values if not math.isnan(value)]
     spread = statistics.stdev(values) if len(values) > 1 else None
-    return Row(items[0].extra["sweep"]["point"], tuple(items), statistics.fmean(values) if values else None, spread)
+    return Row(
+        items[0].extra["sweep"]["point"],
+        tuple(items),
+        statistics.fmean(values) if values else None,
+        spread,
+    )
 
 
 def _explained(given: Sequence[Any], values: Sequence[float]) -> float:
-    """Return the share of the variation of the values' ranks that a param explains: by its groups, or as it rises or falls.
+    """Return the share of the variation of the values' ranks that a param explains: by its groups,
+    or as it rises or falls.
 
-    Groups also see a best value in the middle, and what they would explain by chance is taken off (epsilon squared).
+    Groups also see a best value in the middle, and what they would explain by chance is taken off
+    (epsilon squared).
     """
     ranks = _ranks(values)
     numbers = all(type(item) in (int, float) for item in given)
@@ -103,15 +124,22 @@ def _explained(given: Sequence[Any], values: Sequence[float]) -> float:
         groups.setdefault(group, []).append(rank)
     middle = statistics.fmean(ranks)
     whole = sum((rank - middle) ** 2 for rank in ranks)
-    within = sum((rank - statistics.fmean(group)) ** 2 for group in groups.values() for rank in group)
+    within = sum(
+        (rank - statistics.fmean(group)) ** 2 for group in groups.values() for rank in group
+    )
     spare = len(ranks) - len(groups)
     explained = 1 - within / whole * (len(ranks) - 1) / spare if spare else 0.0
-    return max(0.0, explained, statistics.correlation(_ranks(given), ranks) ** 2 if numbers else 0.0)
+    return max(
+        0.0, explained, statistics.correlation(_ranks(given), ranks) ** 2 if numbers else 0.0
+    )
 
 
 def _grouped(ranks: Sequence[float]) -> list[float]:
-    """Return the group of each: one for each value where there are few, else of neighbours, about as many in each."""
-    return [*ranks] if len({*ranks}) <= _GROUPS else [(rank * _GROUPS) // len(ranks) for rank in ranks]
+    """Return the group of each: one for each value where there are few, else of neighbours, about
+    as many in each."""
+    return (
+        [*ranks] if len({*ranks}) <= _GROUPS else [(rank * _GROUPS) // len(ranks) for rank in ranks]
+    )
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -1,4 +1,5 @@
-"""``gitexp.sweep``: a sweep from Python, over a function of an importable module or over a command."""
+"""``gitexp.sweep``: a sweep from Python, over a function of an importable module or over a
+command."""
 
 from __future__ import annotations
 
@@ -46,29 +47,39 @@ def sweep(
     workers_push: str | bool = False,
     repo: str | os.PathLike[str] = ".",
 ) -> pd.DataFrame:
-    """Run many trials of the work tree as it is now, record each as an experiment, and return them as a DataFrame.
+    """Run many trials of the work tree as it is now, record each as an experiment, and return them
+    as a DataFrame.
 
-        gitexp.sweep(train, {"lr": [0.1, 0.01], "wd": "log(1e-5,1e-2)"}, search="tpe", trials=30, minimize="rmse", n_jobs=4)
+        gitexp.sweep(train, {"lr": [0.1, 0.01], "wd": "log(1e-5,1e-2)"}, search="tpe", trials=30,
+            minimize="rmse", n_jobs=4)
 
     Args:
-        train: a function at the top of a module in the repository, which gets the params as arguments (and ``seed``, if it has
-            such an argument) and may return metrics; or a command like ``"python train.py --lr {lr}"``. Each trial runs in a process
-            and a work tree of its own.
-        space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``, ``"uniform(0,1)"``.
+        train: a function at the top of a module in the repository, which gets the params as
+            arguments (and ``seed``, if it has such an argument) and may return metrics; or a
+            command like ``"python train.py --lr {lr}"``. Each trial runs in a process and a work
+            tree of its own.
+        space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``,
+            ``"uniform(0,1)"``.
         search: grid, random, tpe or cmaes; all but grid need ``trials``.
         minimize, maximize: the metric to go by.
         repeat: how many seeds each point runs with.
         n_jobs: how many trials run at once.
-        engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler or Ray cluster.
-        push: the remote to send the trials to in batches while they come in, True for the one that ``git push`` would take. What did not
-            go is said by a RuntimeWarning, and waits for ``gitexp push``.
-        workers_push: the remote that workers push their trials to themselves, so that those outlive this process.
+        engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler
+            or Ray cluster.
+        push: the remote to send the trials to in batches while they come in, True for the one that
+            ``git push`` would take. What did not go is said by a RuntimeWarning, and waits for
+            ``gitexp push``.
+        workers_push: the remote that workers push their trials to themselves, so that those outlive
+            this process.
 
     Raises:
         UsageError: something cannot be done as asked; nothing was run.
     """
     if os.environ.get(JOIN):
-        raise UsageError("a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ == '__main__':`")
+        raise UsageError(
+            "a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ =="
+            " '__main__':`"
+        )
     here = Repo.discover(repo)
     objective, direction = aim(minimize, maximize)
     plan = Plan(
@@ -89,9 +100,14 @@ def sweep(
     )
     to = driver_push.remote(here, push)
     frozen = plans.freeze(here, plans.check(plan), group)
-    done = Driver(here, frozen, jobs=n_jobs, engine=engine, address=address, push=to, warn=_warn).run()
+    done = Driver(
+        here, frozen, jobs=n_jobs, engine=engine, address=address, push=to, warn=_warn
+    ).run()
     if done.sent and done.sent.left:
-        _warn(f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push: gitexp push {to}")
+        _warn(
+            f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push:"
+            f" gitexp push {to}"
+        )
     return summary.frame(done)
 
 
@@ -107,13 +123,17 @@ def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | N
 
 
 def below(repo: Repo) -> str:
-    """Return where we are, below the top of the work tree (the top itself for somebody who is elsewhere)."""
+    """Return where we are, below the top of the work tree (the top itself for somebody who is
+    elsewhere)."""
     here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
     return "." if here.startswith("..") else here
 
 
 def _command(
-    train: Callable[..., Any] | str | Sequence[str], repo: Repo, objective: str | None, space: Mapping[str, Any]
+    train: Callable[..., Any] | str | Sequence[str],
+    repo: Repo,
+    objective: str | None,
+    space: Mapping[str, Any],
 ) -> tuple[str, ...]:
     if isinstance(train, str):
         return tuple(shlex.split(train))
@@ -122,22 +142,47 @@ def _command(
     name, folder = _importable(train, repo.root)
     seeded = "seed" in inspect.signature(train).parameters and "seed" not in space
     start = os.path.relpath(folder, below(repo))
-    return (PYTHON, "-m", "gitexp.sweeps.call", start, name, plans.POINT, objective or "value", *(["{seed}"] if seeded else []))
+    return (
+        PYTHON,
+        "-m",
+        "gitexp.sweeps.call",
+        start,
+        name,
+        plans.POINT,
+        objective or "value",
+        *(["{seed}"] if seeded else []),
+    )
 
 
 def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
-    """Return ``module:function``, and the folder below ``root`` that the module is imported from."""
-    name, module = getattr(function, "__qualname__", "<object>"), sys.modules.get(getattr(function, "__module__", ""))
+    """Return ``module:function``, and the folder below ``root`` that the module is imported
+    from."""
+    name, module = (
+        getattr(function, "__qualname__", "<object>"),
+        sys.modules.get(getattr(function, "__module__", "")),
+    )
     file = getattr(module, "__file__", None)
     if module is None or file is None or "<" in name:
-        raise UsageError(f"each trial imports its function, which '{name}' does not allow; put it at the top of a module (a .py file)")
+        raise UsageError(
+            f"each trial imports its function, which '{name}' does not allow; put it at the top of"
+            " a module (a .py file)"
+        )
     path = Path(file).resolve()
     spec = getattr(module, "__spec__", None)
-    dotted = path.stem if module.__name__ == "__main__" and spec is None else spec.name if spec else module.__name__
+    dotted = (
+        path.stem
+        if module.__name__ == "__main__" and spec is None
+        else spec.name
+        if spec
+        else module.__name__
+    )
     if path.stem == "__init__":
         path = path.parent
     try:
         top = path.parents[dotted.count(".")].relative_to(root.resolve())
     except (ValueError, IndexError):
-        raise UsageError(f"'{name}' lies in {path}, outside of the repository; a trial runs what the snapshot holds") from None
+        raise UsageError(
+            f"'{name}' lies in {path}, outside of the repository; a trial runs what the snapshot"
+            " holds"
+        ) from None
     return f"{dotted}:{name}", top.as_posix()

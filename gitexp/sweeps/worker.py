@@ -1,11 +1,13 @@
-"""One trial, as a worker runs it: a job of plain values in, a run's folder out. Nothing here writes into the user's repository.
+"""One trial, as a worker runs it: a job of plain values in, a run's folder out. Nothing here writes
+into the user's repository.
 
-On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the worker makes its own
-work tree from a git bundle, and hands the folder's files back as bytes. Either way ``gitexp.log_metric`` in the command
-joins the run through GITEXP_RUN, and the driver records the folder as it would any other run.
+On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the
+worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. Either
+way ``gitexp.log_metric`` in the command joins the run through GITEXP_RUN, and the driver records
+the folder as it would any other run.
 
-A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what ``process_group.py`` notes of the command, for
-whoever has to clean up after a worker that died.
+A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what
+``process_group.py`` notes of the command, for whoever has to clean up after a worker that died.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class Job:
         directory: where to run it, below the top of the work tree.
         facts: what the run's ``run.json`` says beside what only the worker knows.
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
-        name, outlet: what the trial is called, and where the worker pushes it; it outlives the driver then.
+        name, outlet: what the trial is called, and where the worker pushes it; it outlives the
+            driver then.
     """
 
     key: str
@@ -82,7 +85,8 @@ class Job:
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
-    """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when this returns."""
+    """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when
+    this returns."""
     root = Path(place)
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
@@ -96,14 +100,20 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _place(str(root)).tidy(job.commit)
     _link(job, root)
-    started = {"started": message.format_time(datetime.now(timezone.utc)), "pid": os.getpid(), "host": environment.host()}
+    started = {
+        "started": message.format_time(datetime.now(timezone.utc)),
+        "pid": os.getpid(),
+        "host": environment.host(),
+    }
     owned = Journal(where, owner=True)
     extra = {**conditions.here(), **job.facts["extra"]}
     live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
     try:
         live.log_params(job.params)
         live.set_fact("Hardware", environment.hardware())
-        (where / "requirements.txt").write_text(_requirements(job.command[0].replace(PYTHON, sys.executable)))
+        (where / "requirements.txt").write_text(
+            _requirements(job.command[0].replace(PYTHON, sys.executable))
+        )
         inside = root / job.directory
         watched = outputs.watch(root, inside)
         try:
@@ -116,9 +126,13 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         live.set_fact("Exit-Code", code or None)
         if why == PRUNED:
             live.set_label(PRUNED)
-        live.end("killed" if why and code != 127 else ended.status, why or (f"exit code {code}" if code else None))
+        live.end(
+            "killed" if why and code != 127 else ended.status,
+            why or (f"exit code {code}" if code else None),
+        )
         owned.close()
-        if job.outlet and why not in INTERRUPTED:  # while the folder is locked still, so that nobody else records it
+        # while the folder is locked still, so that nobody else records it
+        if job.outlet and why not in INTERRUPTED:
             from gitexp.sweeps import worker_push
 
             worker_push.send(where, job.outlet, job.name, root.parent)
@@ -128,7 +142,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
 
 
 def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
-    """Run a trial on a machine that has no clone of the repository, and return the files of its folder."""
+    """Run a trial on a machine that has no clone of the repository, and return the files of its
+    folder."""
     _end_orphans()
     with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
         place = _take_place(job.commit, bundle)
@@ -136,13 +151,19 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
             run(job, str(place), folder)
         finally:
             _free_places.append(place)
-        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in Path(folder).rglob("*") if file.is_file()}
+        return {
+            file.relative_to(folder).as_posix(): file.read_bytes()
+            for file in Path(folder).rglob("*")
+            if file.is_file()
+        }
 
 
 def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
-    """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files go into the driver's folder, too.
+    """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files
+    go into the driver's folder, too.
 
-    So they are there for a later driver, where this one is gone by then. It sees by the lock that the trial runs.
+    So they are there for a later driver, where this one is gone by then. It sees by the lock that
+    the trial runs.
     """
     where = Path(folder)
     with journal.hold(where):
@@ -161,7 +182,8 @@ def stop(key: str, why: str) -> bool:
 
 
 def live_with_the_driver() -> None:
-    """Begin a worker process on the driver's machine: Ctrl-C is the driver's to judge, and without a driver there is no use in it."""
+    """Begin a worker process on the driver's machine: Ctrl-C is the driver's to judge, and without
+    a driver there is no use in it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
 
@@ -178,17 +200,27 @@ def ask_to_stop(folder: Path, why: str) -> None:
         (folder / STOP).write_text(why)
 
 
-# -- the command ---------------------------------------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------------------
 
 
 def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str]:
-    env = {**os.environ, JOIN: str(folder), "PYTHONUNBUFFERED": "1", SLOT: str(slot), SEED: str(job.seed), ROOT: str(root)}
+    env = {
+        **os.environ,
+        JOIN: str(folder),
+        "PYTHONUNBUFFERED": "1",
+        SLOT: str(slot),
+        SEED: str(job.seed),
+        ROOT: str(root),
+    }
     env[PARAMS] = json.dumps(dict(job.point))
     return env
 
 
-def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> tuple[int, str | None]:
-    """Run the command to its end, and return its exit code and why it was ended from outside (None: it was not)."""
+def _supervised(
+    job: Job, folder: Path, root: Path, env: Mapping[str, str]
+) -> tuple[int, str | None]:
+    """Run the command to its end, and return its exit code and why it was ended from outside (None:
+    it was not)."""
     with open(folder / "output.log", "wb") as log, process_group.held(folder) as apart:
         process = subprocess.Popen(
             [sys.executable if word == PYTHON else word for word in job.command],
@@ -205,7 +237,8 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
     try:
         why = _watch(process.pid, job, folder, over)
     finally:
-        _signal(process.pid, "SIGKILL")  # what it started and left; it is not reaped yet, so its number is still its own
+        # what it started and left; it is not reaped yet, so its number is still its own
+        _signal(process.pid, "SIGKILL")
         over.wait()
         code = process.wait()
         (folder / process_group.GROUP).unlink(missing_ok=True)
@@ -213,7 +246,8 @@ def _supervised(job: Job, folder: Path, root: Path, env: Mapping[str, str]) -> t
 
 
 def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
-    """Wait for the command, and end it when its time is up, when the driver asks for it, or when the driver is gone; returns why."""
+    """Wait for the command, and end it when its time is up, when the driver asks for it, or when
+    the driver is gone; returns why."""
     deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
@@ -232,7 +266,8 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
 
 
 def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
-    """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of a system call."""
+    """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of
+    a system call."""
     try:
         if sys.platform == "win32" or not hasattr(os, "waitid"):  # macOS, before Python 3.13
             process.wait()
@@ -268,7 +303,7 @@ def _place(root: str) -> Place:
     return Place(Path(root))
 
 
-# -- work trees on another machine ---------------------------------------------------------------------------------------
+# -- work trees on another machine -----------------------------------------------------------------
 
 _AWAY = "gitexp-trial-"
 _free_places: list[Path] = []
@@ -276,29 +311,40 @@ _free_places: list[Path] = []
 
 @functools.cache
 def _end_orphans() -> None:
-    """Once in each worker: end the commands of one that died on this machine, which nobody else can, and remove their folders."""
+    """Once in each worker: end the commands of one that died on this machine, which nobody else
+    can, and remove their folders."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
         with suppress(OSError, AttributeError):
             mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
-            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):  # its command was started under the lock
+            # its command was started under the lock
+            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):
                 process_group.kill(folder)
                 shutil.rmtree(folder, ignore_errors=True)
 
 
 def _take_place(commit: str, bundle: bytes) -> Path:
-    """Return a clone that nobody uses just now (threads of one worker take several), with the snapshot in it."""
+    """Return a clone that nobody uses just now (threads of one worker take several), with the
+    snapshot in it."""
     try:
         place = _free_places.pop()
     except IndexError:
         place = homes.make()
         form = "sha256" if len(commit) == 64 else "sha1"
-        Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
+        Repo(place, place / ".git", place / ".git", form).git(
+            "init", "--quiet", f"--object-format={form}"
+        )
     repo = Repo.discover(place)
     if repo.resolve(commit) is None:
         file = place.with_name("bundle")
         file.write_bytes(bundle)
         try:
-            repo.git("fetch", "--quiet", str(file), "refs/gitexp/sweeping:refs/gitexp/sweeping", "--force")
+            repo.git(
+                "fetch",
+                "--quiet",
+                str(file),
+                "refs/gitexp/sweeping:refs/gitexp/sweeping",
+                "--force",
+            )
         finally:
             file.unlink()
         if repo.resolve(commit) is None:
@@ -309,7 +355,8 @@ def _take_place(commit: str, bundle: bytes) -> Path:
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:
     """Write the files that ``run_away`` returned into a folder of the driver's."""
     top = folder.resolve()
-    for name, data in sorted(files.items(), key=lambda item: item[0] == "run.json"):  # which says that it is over
+    # which says that it is over
+    for name, data in sorted(files.items(), key=lambda item: item[0] == "run.json"):
         if name == "alive":  # the lock of whoever ran it
             continue
         target = (top / name).resolve()

@@ -1,13 +1,16 @@
-"""A worker's own way to a remote, for trials that outlive the driver: the worker makes the experiment and pushes it itself.
+"""A worker's own way to a remote, for trials that outlive the driver: the worker makes the
+experiment and pushes it itself.
 
-All workers of a sweep push to one branch, ``experiments/<group>``, a gathering branch as every clone has one: one ref however many
-trials, and what a ``gitexp pull`` anywhere brings. Its tree has a file ``trials`` beside the README, with a line for each trial that is
-gathered. A push that lost a race against another worker's looks at it again, so a trial that an engine ran twice arrives once: the
-branch only ever moves forward, and that is the lock.
+All workers of a sweep push to one branch, ``experiments/<group>``, a gathering branch as every
+clone has one: one ref however many trials, and what a ``gitexp pull`` anywhere brings. Its tree has
+a file ``trials`` beside the README, with a line for each trial that is gathered. A push that lost a
+race against another worker's looks at it again, so a trial that an engine ran twice arrives once:
+the branch only ever moves forward, and that is the lock.
 
-A worker has no clone of the repository. It fetches the snapshot and the commit below it, without history, from the ref that the
-driver put there, and writes the experiment on top: the remote has all the rest. The experiment's two objects go into the trial's
-folder too, so that a driver that still lives records the very same.
+A worker has no clone of the repository. It fetches the snapshot and the commit below it, without
+history, from the ref that the driver put there, and writes the experiment on top: the remote has
+all the rest. The experiment's two objects go into the trial's folder too, so that a driver that
+still lives records the very same.
 """
 
 from __future__ import annotations
@@ -31,7 +34,8 @@ from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
 
 COMMIT, TAG = "experiment.commit", "experiment.tag"  # in a trial's folder: the raw objects
-TAKEN, UNSENT = "taken", "unsent"  # there, too: another worker had pushed the trial before; why it could not be pushed
+# there, too: another worker had pushed the trial before; why it could not be pushed
+TAKEN, UNSENT = "taken", "unsent"
 TRIALS = "trials"  # in the branch's tree
 SNAPSHOTS = "refs/gitexp/sweeps/"  # on the remote, with the group
 _REMOTE = Remote("origin")
@@ -67,10 +71,12 @@ def name_of(group: str, index: int, attempt: int = 0) -> str:
 
 
 def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
-    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault of the trial's.
+    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault
+    of the trial's.
 
     Args:
-        home: the folder that the worker's work tree lies in; what is kept for the next trial goes when that goes.
+        home: the folder that the worker's work tree lies in; what is kept for the next trial goes
+            when that goes.
     """
     try:
         with _lock:
@@ -95,7 +101,9 @@ def listed(repo: Repo, tip: str) -> list[str]:
 def extended(repo: Repo, tip: str | None, outlet: Outlet, carried: list[Carried]) -> str:
     """Write the branch's next commits and return their tip."""
     names = [*(listed(repo, tip) if tip else []), *(item.name for item in carried)]
-    return gathering.extend(repo, tip, outlet.clone, carried, {TRIALS: "".join(f"{name}\n" for name in names).encode()})
+    return gathering.extend(
+        repo, tip, outlet.clone, carried, {TRIALS: "".join(f"{name}\n" for name in names).encode()}
+    )
 
 
 def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
@@ -114,7 +122,8 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
             faults += 1
             if faults > _FAULTS:
                 raise
-            time.sleep(2.0**faults)  # a remote that is away for a moment costs no trial that ran for hours
+            # a remote that is away for a moment costs no trial that ran for hours
+            time.sleep(2.0**faults)
             continue
         refused = [item for item in updates if item.flag == "!"]
         if not refused:
@@ -127,13 +136,20 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
 
 @functools.lru_cache
 def _repository(outlet: Outlet, place: Path) -> Repo:
-    """Return a repository with the snapshot and the commit below it, made once for each work tree of a worker."""
+    """Return a repository with the snapshot and the commit below it, made once for each work tree
+    of a worker."""
     shutil.rmtree(place, ignore_errors=True)  # of a worker that died
     place.mkdir()
     form = "sha256" if len(outlet.snapshot) == 64 else "sha1"
-    Repo(place, place / ".git", place / ".git", form).git("init", "--quiet", f"--object-format={form}")
+    Repo(place, place / ".git", place / ".git", form).git(
+        "init", "--quiet", f"--object-format={form}"
+    )
     repo = Repo.discover(place)
-    for key, value in (("user.name", outlet.name), ("user.email", outlet.email), ("remote.origin.url", outlet.address)):
+    for key, value in (
+        ("user.name", outlet.name),
+        ("user.email", outlet.email),
+        ("remote.origin.url", outlet.address),
+    ):
         repo.git("config", key, value)
     _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
     if repo.resolve(outlet.snapshot) is None:
@@ -142,7 +158,14 @@ def _repository(outlet: Outlet, place: Path) -> Repo:
 
 
 def _fetch(repo: Repo, ref: str, depth: int) -> None:
-    options = ["--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force", f"--depth={depth}"]
+    options = [
+        "--quiet",
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-recurse-submodules",
+        "--force",
+        f"--depth={depth}",
+    ]
     done = repo.exchange("fetch", *options, "--", _REMOTE.name, f"{ref}:{ref}")
     if done.returncode:
         raise transport.explained(_REMOTE, done.stderr, done.returncode)

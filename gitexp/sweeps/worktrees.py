@@ -1,12 +1,14 @@
-"""A work tree that trials share, one after the other, and that each of them finds as if it were new.
+"""A work tree that trials share, one after the other, and that each of them finds as if it were
+new.
 
-What the last trial changed is told from the files themselves, by what ``lstat`` says of each: a listing is taken when the work tree is
-clean and compared before the next trial. git's own word would not do: a trial may have run ``git update-index --skip-worktree``, or have
-left an empty folder, of which ``git status`` says nothing; and asking costs a process. What is new goes; where anything else
-changed, git writes the files again, by the index as it was when they were written.
+What the last trial changed is told from the files themselves, by what ``lstat`` says of each: a
+listing is taken when the work tree is clean and compared before the next trial. git's own word
+would not do: a trial may have run ``git update-index --skip-worktree``, or have left an empty
+folder, of which ``git status`` says nothing; and asking costs a process. What is new goes; where
+anything else changed, git writes the files again, by the index as it was when they were written.
 
-A listing may miss a change within the same tick of the file system's clock. So one of files that were written just now does not
-count, and git looks at them itself before the next trial.
+A listing may miss a change within the same tick of the file system's clock. So one of files that
+were written just now does not count, and git looks at them itself before the next trial.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from pathlib import Path
 from gitexp.repo import Repo
 from gitexp.runs import worktree
 
-_TICK = 50 * 10**6  # nanoseconds, well above the tick of the file systems that have fractions of a second
+# nanoseconds, well above the tick of the file systems that have fractions of a second
+_TICK = 50 * 10**6
 _COARSE = 2 * 10**9  # of those that have none
 Sign = tuple[int, ...]
 
@@ -35,7 +38,8 @@ class Place:
         self._git_dir = self._repo.git_dir
         self._pristine = self._git_dir / "gitexp-index"  # the index as it was after the last reset
         self._commit: str | None = None
-        self._known: dict[str, Sign] | None = None  # what lay there then; None where that cannot be relied on
+        # what lay there then; None where that cannot be relied on
+        self._known: dict[str, Sign] | None = None
 
     def tidy(self, commit: str) -> None:
         """Bring it to a commit, with nothing in it of what ran here before.
@@ -59,18 +63,21 @@ class Place:
         return True
 
     def _reset(self, commit: str) -> None:
-        (self._git_dir / "index.lock").unlink(missing_ok=True)  # of a git that was killed with its trial
+        # of a git that was killed with its trial
+        (self._git_dir / "index.lock").unlink(missing_ok=True)
         if self._pristine.exists():  # flags that a trial set in its index hide no change from git
             _copy(self._pristine, self._git_dir / "index")
         worktree.reset(self._repo, self.root, commit)
         _copy(self._git_dir / "index", self._pristine)
         known = dict(_listed(self.root, self._git_dir))
-        written = [sign for path, sign in known.items() if Path(path).parent != self._git_dir]  # those are never written in place
+        # those are never written in place
+        written = [sign for path, sign in known.items() if Path(path).parent != self._git_dir]
         self._commit, self._known = commit, None if _are_young(written, self._git_dir) else known
 
 
 def _listed(root: Path, git_dir: Path) -> Iterator[tuple[str, Sign]]:
-    """Yield each path of a work tree with what changes when it does; of a folder, only what kind of thing it is counts."""
+    """Yield each path of a work tree with what changes when it does; of a folder, only what kind of
+    thing it is counts."""
     for path in (git_dir / "HEAD", git_dir / "index"):
         yield str(path), _sign(os.lstat(path))
     todo = [str(root)]
@@ -90,7 +97,8 @@ def _sign(found: os.stat_result) -> Sign:
 
 
 def _are_young(signs: Iterable[Sign], folder: Path) -> bool:
-    """Whether a file might be changed once more without another time, by the clock of its file system."""
+    """Whether a file might be changed once more without another time, by the clock of its file
+    system."""
     probe = folder / "gitexp-now"
     probe.touch()
     now = probe.stat().st_mtime_ns
@@ -107,7 +115,8 @@ def _remove(path: str) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy an index in one step, with its time: by that git knows which files it must not believe unseen."""
+    """Copy an index in one step, with its time: by that git knows which files it must not believe
+    unseen."""
     part = target.with_name(f"{target.name}.new")
     shutil.copy2(source, part)
     os.replace(part, target)

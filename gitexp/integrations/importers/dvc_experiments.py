@@ -1,8 +1,9 @@
 """``gitexp import dvc``: the experiments that DVC keeps below ``refs/exps``.
 
-Each of them is a commit already, a child of the one that it started from, so it gets a tag where it is. DVC itself is not
-needed. Params and metrics are those that ``dvc.yaml`` names, and whatever else is called like such a file, as in the rest of
-history; the values are read from the files in git. What DVC keeps in its cache alone (``cache: true``) is not there, and named.
+Each of them is a commit already, a child of the one that it started from, so it gets a tag where it
+is. DVC itself is not needed. Params and metrics are those that ``dvc.yaml`` names, and whatever
+else is called like such a file, as in the rest of history; the values are read from the files in
+git. What DVC keeps in its cache alone (``cache: true``) is not there, and named.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from gitexp.integrations.importers.found import Commit, Found, Progress, Unread,
 from gitexp.integrations.importers.git_history import Change
 from gitexp.repo import Object, Repo
 
-_REF = re.compile(r"refs/exps/[0-9a-f]{2}/(?:[0-9a-f]{38}|[0-9a-f]{62})/(.+)")  # baseline and name; others are DVC's own
+# baseline and name; others are DVC's own
+_REF = re.compile(r"refs/exps/[0-9a-f]{2}/(?:[0-9a-f]{38}|[0-9a-f]{62})/(.+)")
 _PIPELINE = ":(glob)**/dvc.yaml"
 
 
@@ -30,23 +32,43 @@ class _Experiment(NamedTuple):
     object: Object
 
 
-def find(repo: Repo, known: Collection[str], progress: Progress = lambda done, total: None) -> Iterator[Found]:
+def find(
+    repo: Repo, known: Collection[str], progress: Progress = lambda done, total: None
+) -> Iterator[Found]:
     """Yield the DVC experiments whose commits are not ``known``, oldest first."""
-    names = {oid: match[1] for ref, oid in repo.refs("refs/exps").items() if (match := _REF.fullmatch(ref))}
+    names = {
+        oid: match[1]
+        for ref, oid in repo.refs("refs/exps").items()
+        if (match := _REF.fullmatch(ref))
+    }
     with repo.offline() as beside:
-        objects = {oid: item for oid, item in zip(names, beside.objects(names)) if item and item.kind == "commit"}
-        yield from (Unread(names[oid], f"its commit {oid[:10]} is not here") for oid in names if oid not in objects)
-        found = sorted((_commit(names[oid], item) for oid, item in objects.items()), key=lambda item: item.started)
+        objects = {
+            oid: item
+            for oid, item in zip(names, beside.objects(names))
+            if item and item.kind == "commit"
+        }
+        yield from (
+            Unread(names[oid], f"its commit {oid[:10]} is not here")
+            for oid in names
+            if oid not in objects
+        )
+        found = sorted(
+            (_commit(names[oid], item) for oid, item in objects.items()),
+            key=lambda item: item.started,
+        )
         yield from (item for item in found if item.id in known)
         todo = [item for item in found if item.id not in known]
         files = _files(beside, [item.id for item in todo])
         asked = [(item.id, list(_asked(beside, item.id, files[item.id]))) for item in todo]
-        for at, (item, (read, missing)) in enumerate(zip(todo, git_history.contents(beside, asked))):
+        for at, (item, (read, missing)) in enumerate(
+            zip(todo, git_history.contents(beside, asked))
+        ):
             progress(at, len(todo))
             result = git_history.examine(item.title, read, missing)
             if result.params or result.last:
                 yield Commit(
-                    "dvc", item.id, item.parent, item.title, item.author, item.started, None, result.params, result.last, result.files,
+                    "dvc", item.id, item.parent, item.title, item.author, item.started, None,
+                    result.params, result.last, result.files,
                     result.partly,
                 )  # fmt: skip
             else:
@@ -60,25 +82,50 @@ def _commit(name: str, item: Object) -> Commit:
     parent = re.search(r"^parent (\w+)$", head, re.MULTILINE)
     author = re.search(r"^author (.*) <(.*)> (\d+ [-+]\d{4})$", head, re.MULTILINE)
     started = git_history.date(author[3] if author else "")
-    return Commit("dvc", item.id, parent[1] if parent else None, name, person(author[1], author[2]) if author else "", started)
+    return Commit(
+        "dvc",
+        item.id,
+        parent[1] if parent else None,
+        name,
+        person(author[1], author[2]) if author else "",
+        started,
+    )
 
 
 def _files(repo: Repo, ids: Sequence[str]) -> dict[str, list[Change]]:
-    """Return the files of each commit that are called like those of metrics and params, or ``dvc.yaml``: one process for all."""
+    """Return the files of each commit that are called like those of metrics and params, or
+    ``dvc.yaml``: one process for all."""
     files: dict[str, list[Change]] = {id: [] for id in ids}
     if not ids:
         return files
     empty = repo.write_object("tree", b"")
-    trees = dict(zip(ids, (item.id if item else empty for item in repo.objects(f"{id}^{{tree}}" for id in ids))))
+    trees = dict(
+        zip(
+            ids,
+            (item.id if item else empty for item in repo.objects(f"{id}^{{tree}}" for id in ids)),
+        )
+    )
     ids_of: dict[str, list[str]] = {}
     for id, tree in trees.items():
         ids_of.setdefault(tree, []).append(id)
     pairs = "".join(f"{empty} {tree}\n" for tree in ids_of).encode()
-    output = repo.git("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", "--", *git_history.PATTERNS, _PIPELINE, stdin=pairs)
+    output = repo.git(
+        "diff-tree",
+        "--stdin",
+        "-r",
+        "-z",
+        "--raw",
+        "--no-renames",
+        "--",
+        *git_history.PATTERNS,
+        _PIPELINE,
+        stdin=pairs,
+    )
     fields = iter(output.split(b"\0"))
     tree = ""
     for entry in fields:
-        *heads, entry = entry.split(b"\n")  # before the entries of a pair comes a line that names it
+        # before the entries of a pair comes a line that names it
+        *heads, entry = entry.split(b"\n")
         tree = heads[-1].split()[-1].decode() if heads else tree
         if entry.startswith(b":"):
             _, mode, _, oid, _ = entry.split(b" ")
@@ -102,7 +149,8 @@ def _asked(repo: Repo, id: str, files: Sequence[Change]) -> Iterator[Change]:
 
 
 def _declared(path: str, data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names; templates (``${...}``), which DVC would fill in, are passed over."""
+    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names; templates (``${...}``), which DVC would
+    fill in, are passed over."""
     try:
         pipeline = params.load(data, path)
     except FormatError:  # damaged, or no mapping: what files are called still tells
@@ -126,7 +174,8 @@ def _names(section: Mapping[str, Any], folder: str, top: bool) -> Iterator[tuple
 
 
 def _paths(item: Any, bare: bool) -> Iterable[str]:
-    """Return the paths in an item of a list: ``path``, or ``{path: details}``. In a stage, a bare param is the name of one."""
+    """Return the paths in an item of a list: ``path``, or ``{path: details}``. In a stage, a bare
+    param is the name of one."""
     if isinstance(item, Mapping):
         return map(str, item)
     return [str(item)] if bare else ["params.yaml"]

@@ -1,7 +1,9 @@
-"""What an import finds, as plain values: a commit that is a run already, a run of another tool, and what cannot be read.
+"""What an import finds, as plain values: a commit that is a run already, a run of another tool, and
+what cannot be read.
 
-A source only reads and yields these; ``recorder.py`` makes experiments of them. Each knows the tool that it is from and what
-that tool calls it, and its ``key``, a hash of the two, is the experiment's id: importing it again finds it recorded.
+A source only reads and yields these; ``recorder.py`` makes experiments of them. Each knows the tool
+that it is from and what that tool calls it, and its ``key``, a hash of the two, is the experiment's
+id: importing it again finds it recorded.
 """
 
 from __future__ import annotations
@@ -134,5 +136,10 @@ def shown(path: Path) -> str:
 
 def person(name: str, email: str = "") -> str:
     """Return ``Name <email>`` as git can hold it; empty where there is neither."""
-    clean = [" ".join("".join(" " if char in "<>\0" else char for char in text).split()).strip(".,:;\"' ") for text in (name, email)]
+    clean = [
+        " ".join("".join(" " if char in "<>\0" else char for char in text).split()).strip(
+            ".,:;\"' "
+        )
+        for text in (name, email)
+    ]
     return f"{clean[0] or clean[1]} <{clean[1]}>" if any(clean) else ""

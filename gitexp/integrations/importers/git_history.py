@@ -1,9 +1,11 @@
-"""``gitexp import git``: commits of history that hold results, as DagsHub's logger, DVC and dvclive leave them.
+"""``gitexp import git``: commits of history that hold results, as DagsHub's logger, DVC and dvclive
+leave them.
 
-Two processes read it all, whatever the length of history: ``git log --raw`` names the files that each commit changed, and
-``git cat-file --batch`` gives their contents. They run beside the repository (``Repo.offline``), so nothing of its settings
-takes part, and a partial clone fetches nothing. A file is looked at by its name first and then by its content; what does not
-hold what its name promises is told, and the rest is taken.
+Two processes read it all, whatever the length of history: ``git log --raw`` names the files that
+each commit changed, and ``git cat-file --batch`` gives their contents. They run beside the
+repository (``Repo.offline``), so nothing of its settings takes part, and a partial clone fetches
+nothing. A file is looked at by its name first and then by its content; what does not hold what its
+name promises is told, and the rest is taken.
 """
 
 from __future__ import annotations
@@ -22,21 +24,34 @@ from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.importers.found import Commit, Found, Progress, Unread, moment, person
 from gitexp.repo import Repo
 
-PATTERNS = (":(glob,icase)**/*metric*.*", ":(glob,icase)**/*param*.*", ":(glob)**/plots/metrics/**/*.tsv")
+PATTERNS = (
+    ":(glob,icase)**/*metric*.*",
+    ":(glob,icase)**/*param*.*",
+    ":(glob)**/plots/metrics/**/*.tsv",
+)
 DECLARED = "declared"  # instead of a mode: somebody says that there is such a file
 LARGEST = 100 * 10**6  # bytes of a file; nobody logged that much
 MOST = 2_000  # names in one experiment; more are data
 _KINDS = (
-    ("metrics", re.compile(r".*metrics?\.(csv|json|ya?ml|toml)|(?s:.*/|)plots/metrics/.+\.tsv", re.IGNORECASE | re.DOTALL)),
+    (
+        "metrics",
+        re.compile(
+            r".*metrics?\.(csv|json|ya?ml|toml)|(?s:.*/|)plots/metrics/.+\.tsv",
+            re.IGNORECASE | re.DOTALL,
+        ),
+    ),
     ("params", re.compile(r".*params?\.(ya?ml|json|toml)", re.IGNORECASE | re.DOTALL)),
 )
 _FIELDS = ("%H", "%P", "%an", "%ae", "%ad", "%B")
 _LOG = (
-    "-c", "log.showRoot=true", "log", "--stdin", "-z", "--raw", "--no-abbrev", "-M100%", "--full-history", "--no-merges", "--reverse",
-    "--date-order", "--date=raw", "--encoding=UTF-8", "--no-color", "--no-mailmap", "--no-notes", "--ignore-submodules=none",
+    "-c", "log.showRoot=true", "log", "--stdin", "-z", "--raw", "--no-abbrev", "-M100%",
+    "--full-history", "--no-merges", "--reverse",
+    "--date-order", "--date=raw", "--encoding=UTF-8", "--no-color", "--no-mailmap", "--no-notes",
+    "--ignore-submodules=none",
     "--format=" + "".join(f"{field}%x00" for field in _FIELDS),
 )  # fmt: skip
-_ALLOWED_SPAN = timedelta(days=30)  # a run of which the rows say that it took longer was several runs
+# a run of which the rows say that it took longer was several runs
+_ALLOWED_SPAN = timedelta(days=30)
 
 
 class Change(NamedTuple):
@@ -70,10 +85,16 @@ class Read(NamedTuple):
 
 
 def find(
-    repo: Repo, known: Collection[str], *, paths: Sequence[str] = (), since: str | None = None, remotes: bool = False,
+    repo: Repo,
+    known: Collection[str],
+    *,
+    paths: Sequence[str] = (),
+    since: str | None = None,
+    remotes: bool = False,
     progress: Progress = lambda done, total: None,
-) -> Iterator[Found]:  # fmt: skip
-    """Yield the commits of all local branches that hold results and are not ``known``, oldest first.
+) -> Iterator[Found]:
+    """Yield the commits of all local branches that hold results and are not ``known``, oldest
+    first.
 
     Args:
         paths: globs; only files whose path fits one.
@@ -83,48 +104,81 @@ def find(
     Raises:
         RepositoryError: history itself is not whole.
     """
-    tips = {*repo.refs("refs/heads", *(("refs/remotes",) if remotes else ())).values()} | {repo.head().commit or ""}
+    tips = {*repo.refs("refs/heads", *(("refs/remotes",) if remotes else ())).values()} | {
+        repo.head().commit or ""
+    }
     with repo.offline() as beside:
         edge = _edge(repo)
         history = _history(beside, sorted(tips - {""}), since, _chooser(paths))
-        everywhere = sorted({change.path for past in history for change in past.changes if change.kind == "params"})
-        history = [past for past in history if "Id" not in message.trailers(past.text)]  # what gitexp itself recorded
+        everywhere = sorted(
+            {change.path for past in history for change in past.changes if change.kind == "params"}
+        )
+        # what gitexp itself recorded
+        history = [past for past in history if "Id" not in message.trailers(past.text)]
         yield from (_commit(past, _NOTHING) for past in history if past.id in known)
-        yield from (Unread(past.id[:10], _SHALLOW) for past in history if past.id in edge and past.id not in known)
+        yield from (
+            Unread(past.id[:10], _SHALLOW)
+            for past in history
+            if past.id in edge and past.id not in known
+        )
         todo = [past for past in history if past.id not in known and past.id not in edge]
         asked = [[*past.changes, *_unchanged_params(past, everywhere)] for past in todo]
-        for at, (past, (read, missing)) in enumerate(zip(todo, contents(beside, list(zip((past.id for past in todo), asked))))):
+        for at, (past, (read, missing)) in enumerate(
+            zip(todo, contents(beside, list(zip((past.id for past in todo), asked))))
+        ):
             progress(at, len(todo))
             result = examine(past.id[:10], read, missing)
             changed = {change.path for change in past.changes}
             if changed & {*result.files.values()}:
                 yield _commit(past, result)
             else:
-                yield from result.partly or [Unread(past.id[:10], "nothing is logged in the files that it changed")]
+                yield from result.partly or [
+                    Unread(past.id[:10], "nothing is logged in the files that it changed")
+                ]
         progress(len(todo), len(todo))
 
 
 _NOTHING = Read({}, {}, None, {}, ())
-_SHALLOW = "it is the edge of a shallow clone, so what it changed is not known; to get the rest: git fetch --unshallow"
+_SHALLOW = (
+    "it is the edge of a shallow clone, so what it changed is not known; to get the rest: git fetch"
+    " --unshallow"
+)
 
 
 def _commit(past: Past, read: Read) -> Commit:
     title = message.one_line(past.text.partition("\n")[0])
     started, duration = _times(read.span, past.authored)
     parent = past.parents[0] if past.parents else None
-    return Commit("git", past.id, parent, title, past.author, started, duration, read.params, read.last, read.files, read.partly)
+    return Commit(
+        "git",
+        past.id,
+        parent,
+        title,
+        past.author,
+        started,
+        duration,
+        read.params,
+        read.last,
+        read.files,
+        read.partly,
+    )
 
 
 def _times(span: tuple[int, int] | None, authored: datetime) -> tuple[datetime, float | None]:
-    """Return start and duration by the rows' own times, where they can be those of one run that the commit holds."""
+    """Return start and duration by the rows' own times, where they can be those of one run that the
+    commit holds."""
     if span:
         first, last = moment(span[0] / 1000), moment(span[1] / 1000)
-        if first.year >= 2000 and last - first <= _ALLOWED_SPAN and last <= authored + timedelta(days=1):
+        if (
+            first.year >= 2000
+            and last - first <= _ALLOWED_SPAN
+            and last <= authored + timedelta(days=1)
+        ):
             return first.astimezone(authored.tzinfo), (last - first).total_seconds() or None
     return authored, None
 
 
-# -- which commits, which files -----------------------------------------------------------------------------------------
+# -- which commits, which files --------------------------------------------------------------------
 
 
 def _edge(repo: Repo) -> set[str]:
@@ -138,7 +192,10 @@ def _chooser(globs: Sequence[str]) -> Callable[[str], str | None]:
     """Return a function that tells the kind of a path, None where it is not asked for."""
 
     def kind_of(path: str) -> str | None:
-        if globs and not any(fnmatch.fnmatchcase(path, glob) or path.startswith(glob.rstrip("/") + "/") for glob in globs):
+        if globs and not any(
+            fnmatch.fnmatchcase(path, glob) or path.startswith(glob.rstrip("/") + "/")
+            for glob in globs
+        ):
             return None
         return kind(path)
 
@@ -150,31 +207,44 @@ def kind(path: str) -> str | None:
     return next((kind for kind, pattern in _KINDS if pattern.fullmatch(path)), None)
 
 
-def _history(repo: Repo, tips: Sequence[str], since: str | None, kind_of: Callable[[str], str | None]) -> list[Past]:
+def _history(
+    repo: Repo, tips: Sequence[str], since: str | None, kind_of: Callable[[str], str | None]
+) -> list[Past]:
     if not tips:
         return []
     when = [f"--since={since}"] if since else []
     try:
-        output = repo.git(*_LOG, *when, "--", *PATTERNS, stdin="".join(f"{tip}\n" for tip in tips).encode())
+        output = repo.git(
+            *_LOG, *when, "--", *PATTERNS, stdin="".join(f"{tip}\n" for tip in tips).encode()
+        )
     except GitError as error:
-        if "unable to read tree" in error.stderr or "bad tree object" in error.stderr or "Could not read" in error.stderr:
+        if (
+            "unable to read tree" in error.stderr
+            or "bad tree object" in error.stderr
+            or "Could not read" in error.stderr
+        ):
             raise RepositoryError(
-                "folders of history are not in this clone, so nobody can say what its commits changed; "
-                "to get them: git fetch --refetch --filter=blob:none origin"
+                "folders of history are not in this clone, so nobody can say what its commits"
+                " changed; to get them: git fetch --refetch --filter=blob:none origin"
             ) from None
         raise
     return [past for past in _parsed(output, kind_of) if past.changes]
 
 
 def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Past]:
-    """Yield the commits of ``git log``: their fields, then two or three for each file, everything ended by a NUL."""
+    """Yield the commits of ``git log``: their fields, then two or three for each file, everything
+    ended by a NUL."""
     fields = output.split(b"\0")
     at = 0
     while at + len(_FIELDS) < len(fields):
-        id, parents, name, email, when, text = (field.decode("utf-8", "replace") for field in fields[at : at + len(_FIELDS)])
+        id, parents, name, email, when, text = (
+            field.decode("utf-8", "replace") for field in fields[at : at + len(_FIELDS)]
+        )
         at += len(_FIELDS)
         changes = []
-        while at < len(fields) and (not fields[at].strip() or fields[at].lstrip(b"\n").startswith(b":")):
+        while at < len(fields) and (
+            not fields[at].strip() or fields[at].lstrip(b"\n").startswith(b":")
+        ):
             if not fields[at].strip():
                 at += 1
                 continue
@@ -185,7 +255,14 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
             known_as = kind_of(os.fsdecode(path))
             if known_as and before != after and status[:1] != b"D":
                 changes.append(Change(known_as, os.fsdecode(path), mode.decode(), after.decode()))
-        yield Past(id.strip(), tuple(parents.split()), person(name, email), date(when), text, tuple(changes))
+        yield Past(
+            id.strip(),
+            tuple(parents.split()),
+            person(name, email),
+            date(when),
+            text,
+            tuple(changes),
+        )
 
 
 def date(text: str) -> datetime:
@@ -199,13 +276,18 @@ def date(text: str) -> datetime:
 
 
 def _unchanged_params(past: Past, everywhere: Sequence[str]) -> list[Change]:
-    """Return where params may lie that a commit did not change: beside its metrics or above, else the only place there is."""
+    """Return where params may lie that a commit did not change: beside its metrics or above, else
+    the only place there is."""
     if any(change.kind == "params" for change in past.changes):
         return []
     folders = {change.path.rpartition("/")[0] + "/" for change in past.changes}
-    near = [path for path in everywhere if any(folder.startswith(_above(path)) for folder in folders)]
+    near = [
+        path for path in everywhere if any(folder.startswith(_above(path)) for folder in folders)
+    ]
     closest = max((len(_above(path)) for path in near), default=-1)
-    chosen = [path for path in near if len(_above(path)) == closest] or (list(everywhere) if len(everywhere) == 1 else [])
+    chosen = [path for path in near if len(_above(path)) == closest] or (
+        list(everywhere) if len(everywhere) == 1 else []
+    )
     return [Change("params", path, "", f"{past.id}:{path}") for path in chosen if "\n" not in path]
 
 
@@ -213,14 +295,17 @@ def _above(path: str) -> str:
     return path.rpartition("/")[0] + "/" if "/" in path else ""
 
 
-# -- what they hold -----------------------------------------------------------------------------------------------------
+# -- what they hold --------------------------------------------------------------------------------
 
 Content = tuple[Change, bytes]
 Missing = tuple[Change, str]
 
 
-def contents(repo: Repo, asked: Sequence[tuple[str, Sequence[Change]]]) -> Iterator[tuple[list[Content], list[Missing]]]:
-    """Yield for each commit the files that could be read, and why the others could not; what was only guessed is passed over."""
+def contents(
+    repo: Repo, asked: Sequence[tuple[str, Sequence[Change]]]
+) -> Iterator[tuple[list[Content], list[Missing]]]:
+    """Yield for each commit the files that could be read, and why the others could not; what was
+    only guessed is passed over."""
     names = [change.oid for _, changes in asked for change in changes]
     sizes = _sizes(repo, names)
     readable = [name for name, size in zip(names, sizes) if size is not None and size <= LARGEST]
@@ -244,8 +329,13 @@ def _sizes(repo: Repo, names: Sequence[str]) -> list[int | None]:
     if not names:
         return []
     request = b"".join(os.fsencode(name) + b"\n" for name in names)
-    lines = repo.git("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=request).split(b"\n")
-    return [int(line[5:]) if line.startswith(b"blob ") and line[5:].isdigit() else None for line in lines[: len(names)]]
+    lines = repo.git("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=request).split(
+        b"\n"
+    )
+    return [
+        int(line[5:]) if line.startswith(b"blob ") and line[5:].isdigit() else None
+        for line in lines[: len(names)]
+    ]
 
 
 def _refused(change: Change, size: int | None, data: bytes | None) -> str | None:
@@ -259,7 +349,10 @@ def _refused(change: Change, size: int | None, data: bytes | None) -> str | None
     if size is None and change.mode == DECLARED:
         return "it is not in git; DVC's cache may have it"
     if size is None:
-        return "its content is not in this clone (a partial one?); to get it: git fetch --refetch origin"
+        return (
+            "its content is not in this clone (a partial one?); to get it: git fetch --refetch"
+            " origin"
+        )
     if size > LARGEST:
         return f"it has {size / 10**6:,.0f} MB, more than {LARGEST // 10**6} MB"
     if data is not None and data.startswith(b"version https://git-lfs.github.com/spec/"):
@@ -286,7 +379,15 @@ def examine(label: str, found: Sequence[Content], missing: Sequence[Missing]) ->
             _few(last)
         except FormatError as error:
             values.pop(change.path, None)
-            partly.append(Unread(what, str(error).replace(change.path.lower(), change.path).removeprefix(change.path).lstrip(": ")))
+            partly.append(
+                Unread(
+                    what,
+                    str(error)
+                    .replace(change.path.lower(), change.path)
+                    .removeprefix(change.path)
+                    .lstrip(": "),
+                )
+            )
             continue
         if last:
             courses[change.path] = list(last.values())
@@ -295,24 +396,33 @@ def examine(label: str, found: Sequence[Content], missing: Sequence[Missing]) ->
             partly.append(Unread(what, "nothing is logged in it"))
     values = {path: some for path, some in values.items() if some}
     last_values = {point.name: point.value for point in result_files.merged(courses)}
-    files = {**result_files.named("params", list(values)), **result_files.named("metrics", list(courses))}
+    files = {
+        **result_files.named("params", list(values)),
+        **result_files.named("metrics", list(courses)),
+    }
     whole = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
     return Read(result_files.params_of(values), last_values, whole, files, tuple(partly))
 
 
 def _few(values: Mapping[str, object]) -> Mapping[str, object]:
     if len(values) > MOST:
-        raise FormatError(f"it has {len(values):,} names, more than {MOST:,}: data rather than results")
+        raise FormatError(
+            f"it has {len(values):,} names, more than {MOST:,}: data rather than results"
+        )
     return values
 
 
 def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], tuple[int, int] | None]:
-    """Return the last point of each metric (of the highest step, of equal steps the later row), and the times of the rows."""
+    """Return the last point of each metric (of the highest step, of equal steps the later row), and
+    the times of the rows."""
     last: dict[str, MetricPoint] = {}
     first_time, last_time = 2**62, 0
     for point in points:
         if point.name not in last or point.step >= last[point.name].step:
             last[point.name] = point
         if point.timestamp:
-            first_time, last_time = min(first_time, point.timestamp), max(last_time, point.timestamp)
+            first_time, last_time = (
+                min(first_time, point.timestamp),
+                max(last_time, point.timestamp),
+            )
     return last, (first_time, last_time) if last_time else None

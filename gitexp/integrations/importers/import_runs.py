@@ -50,10 +50,12 @@ def import_runs(
     experiment: str | None = None,
     repo: str | os.PathLike[str] | None = None,
 ) -> Imported:
-    """Make experiments of history, or of another tool's runs on this disk; again, and only what is new is added.
+    """Make experiments of history, or of another tool's runs on this disk; again, and only what is
+    new is added.
 
     Args:
-        kind: ``git`` or ``dvc``, which are in the repository, or ``mlflow``, ``wandb`` or ``tensorboard``.
+        kind: ``git`` or ``dvc``, which are in the repository, or ``mlflow``, ``wandb`` or
+            ``tensorboard``.
         where: the folder or file that the runs lie in.
         paths, since, remotes: for git, as the options of ``gitexp import git``.
         experiment: for MLflow, the experiment whose runs are wanted.
@@ -64,11 +66,16 @@ def import_runs(
         RepositoryError: there is no repository, or it cannot be written.
     """
     if kind not in KINDS or (where is None) != (kind in ("git", "dvc")):
-        raise UsageError(f"'{kind}' and a folder do not go together; git and dvc take none, the others do: {', '.join(KINDS)}")
+        raise UsageError(
+            f"'{kind}' and a folder do not go together; git and dvc take none, the others do:"
+            f" {', '.join(KINDS)}"
+        )
     here = Repo.discover(repo or ".")
     known, outcome = record.Known(Index(here)), record.Outcome()
     if kind == "git":
-        found: Iterable[Found] = git_history.find(here, known.commits, paths=paths, since=since, remotes=remotes)
+        found: Iterable[Found] = git_history.find(
+            here, known.commits, paths=paths, since=since, remotes=remotes
+        )
     else:
         found = _runs(here, kind, Path(where or "."), known, experiment)
     new = record.new(found, known, outcome)
@@ -76,7 +83,9 @@ def import_runs(
     return Imported(made, outcome.known, tuple(outcome.unread))
 
 
-def _runs(repo: Repo, kind: str, where: Path, known: record.Known, experiment: str | None) -> Iterable[Found]:
+def _runs(
+    repo: Repo, kind: str, where: Path, known: record.Known, experiment: str | None
+) -> Iterable[Found]:
     if kind == "dvc":
         return dvc_experiments.find(repo, known.commits)
     if kind == "mlflow":

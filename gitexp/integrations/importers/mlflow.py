@@ -1,8 +1,9 @@
 """``gitexp import mlflow``: the runs of a local store, a database or a server.
 
-A local store is read as it lies there. MLflow's own client writes where it reads (folders, a default experiment), refuses
-databases of other versions, and no longer opens folders (``mlruns``). The tables and files have been the same since MLflow 1,
-and an SQLite file is opened read-only. A server is asked over its REST API. So MLflow need not be installed.
+A local store is read as it lies there. MLflow's own client writes where it reads (folders, a
+default experiment), refuses databases of other versions, and no longer opens folders (``mlruns``).
+The tables and files have been the same since MLflow 1, and an SQLite file is opened read-only. A
+server is asked over its REST API. So MLflow need not be installed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class Store(NamedTuple):
     Attributes:
         runs: yields the runs that are not deleted.
         points: yields the metrics of one.
-        fetch: returns the folder that holds a run's artifacts, after bringing them there (into the given one) where they are elsewhere.
+        fetch: returns the folder that holds a run's artifacts, after bringing them there (into the
+            given one) where they are elsewhere.
     """
 
     where: str
@@ -61,7 +63,10 @@ class Store(NamedTuple):
 
 
 def find(
-    store: Store, experiment: str | None = None, artifacts: Path | None = None, progress: Progress = lambda done, total: None
+    store: Store,
+    experiment: str | None = None,
+    artifacts: Path | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Iterator[Found]:
     """Yield the runs of a store that are over, oldest first.
 
@@ -82,29 +87,38 @@ def find(
         if experiment in (None, item.experiment):
             stored.append(item)
     if experiment is not None and experiment not in experiments:
-        raise NotFoundError(f"{store.where} has no runs in an experiment '{experiment}'.{did_you_mean(experiment, experiments)}")
+        raise NotFoundError(
+            f"{store.where} has no runs in an experiment"
+            f" '{experiment}'.{did_you_mean(experiment, experiments)}"
+        )
     names = {item.id: item.name for item in stored}
     parents = {item.tags[_PARENT] for item in stored if _PARENT in item.tags}
     for at, item in enumerate(sorted(stored, key=lambda item: (item.start, item.id))):
         progress(at, len(stored))
         if convert.status(item.status) is None:
-            yield Unread(f"mlflow {item.name}", f"it is {item.status.lower()}; import again when it is over")
+            yield Unread(
+                f"mlflow {item.name}", f"it is {item.status.lower()}; import again when it is over"
+            )
         else:
             yield _run(store, item, _group(item, names, parents), artifacts)
     progress(len(stored), len(stored))
 
 
 def on_disk(uri: str) -> Store:
-    """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a folder like ``mlruns``.
+    """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
+    folder like ``mlruns``.
 
     Raises:
         UsageError: there is none.
     """
-    if uri.startswith("sqlite:") or (Path(uri).is_file() and Path(uri).read_bytes()[:15] == b"SQLite format 3"):
+    if uri.startswith("sqlite:") or (
+        Path(uri).is_file() and Path(uri).read_bytes()[:15] == b"SQLite format 3"
+    ):
         path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
         if not path.is_file():
             raise UsageError(
-                f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder like mlruns, or http://HOST:5000"
+                f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder"
+                " like mlruns, or http://HOST:5000"
             )
         return _database(path)
     folder = Path(url2pathname(unquote(urlsplit(uri).path)) if uri.startswith("file:") else uri)
@@ -113,9 +127,13 @@ def on_disk(uri: str) -> Store:
     if "://" in uri:
         kind = message.one_line(uri.partition(":")[0])
         raise UsageError(
-            f"a store of the kind {kind} is read through a server: mlflow server --backend-store-uri URI, then give http://localhost:5000"
+            f"a store of the kind {kind} is read through a server: mlflow server"
+            " --backend-store-uri URI, then give http://localhost:5000"
         )
-    raise UsageError(f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or http://HOST:5000")
+    raise UsageError(
+        f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or"
+        " http://HOST:5000"
+    )
 
 
 def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
@@ -123,7 +141,8 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
     source = tags.get(convert.SOURCE, "")
     kept, partly = _artifacts(store, item, artifacts) if artifacts else ({}, ())
     ours = tags.get(convert.ID)
-    said = {} if ours or not source else {"script": source}  # without its arguments, so it is no command to be run again
+    # without its arguments, so it is no command to be run again
+    said = {} if ours or not source else {"script": source}
     return Run(
         "mlflow",
         item.id,
@@ -131,7 +150,9 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         title=item.name if item.name != tags.get("gitexp.name") else "",
         started=moment(item.start / 1000),
         points=lambda: store.points(item.id),
-        params={convert.name(key): convert.param_value(value) for key, value in item.params.items()},
+        params={
+            convert.name(key): convert.param_value(value) for key, value in item.params.items()
+        },
         status=convert.status(item.status) or "killed",
         duration=(item.end - item.start) / 1000 if item.end and item.end >= item.start else None,
         note=tags.get(convert.NOTE, ""),
@@ -141,21 +162,31 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         command=source if ours and source != "gitexp" else None,
         commit=tags.get(convert.COMMIT),
         artifacts=kept,
-        tags={**said, **{key: value for key, value in tags.items() if not key.startswith(("mlflow.", convert.OURS))}},
+        tags={
+            **said,
+            **{
+                key: value
+                for key, value in tags.items()
+                if not key.startswith(("mlflow.", convert.OURS))
+            },
+        },
         ours=ours,
         partly=partly,
     )
 
 
 def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | None:
-    """Return the group: nested runs and the one that they are nested in share its name, others that of their experiment."""
+    """Return the group: nested runs and the one that they are nested in share its name, others that
+    of their experiment."""
     if item.id in parents:
         return item.name
     parent = item.tags.get(_PARENT)
     return names.get(parent, parent) if parent else convert.group(item.experiment)
 
 
-def _artifacts(store: Store, item: Stored, place: Path) -> tuple[dict[str, Path], tuple[Unread, ...]]:
+def _artifacts(
+    store: Store, item: Stored, place: Path
+) -> tuple[dict[str, Path], tuple[Unread, ...]]:
     try:
         folder = store.fetch(item, place / item.id)
     except GitexpError as error:
@@ -169,10 +200,16 @@ def _artifacts(store: Store, item: Stored, place: Path) -> tuple[dict[str, Path]
 def _here(item: Stored, _: Path) -> Path | None:
     """Return the folder of artifacts that lie on this machine."""
     uri = item.artifacts
-    return Path(url2pathname(unquote(urlsplit(uri).path))) if uri.startswith("file:") else None if "://" in uri or not uri else Path(uri)
+    return (
+        Path(url2pathname(unquote(urlsplit(uri).path)))
+        if uri.startswith("file:")
+        else None
+        if "://" in uri or not uri
+        else Path(uri)
+    )
 
 
-# -- an SQLite file -----------------------------------------------------------------------------------------------------
+# -- an SQLite file --------------------------------------------------------------------------------
 
 
 def _database(path: Path) -> Store:
@@ -194,35 +231,57 @@ def _database(path: Path) -> Store:
     def runs() -> Iterator[Stored]:
         given, tags = pairs("params"), pairs("tags")
         sql = (
-            "SELECT run_uuid, experiments.name, runs.name, status, start_time, end_time, user_id, artifact_uri, source_version"
-            " FROM runs JOIN experiments USING (experiment_id)"
-            " WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+            "SELECT run_uuid, experiments.name, runs.name, status, start_time, end_time, user_id,"
+            " artifact_uri, source_version FROM runs JOIN experiments USING (experiment_id) WHERE"
+            " runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
         )
         for id, experiment, name, status, start, end, user, artifacts, version in ask(sql):
             known = tags.get(id, {})
             if version:
                 known.setdefault(convert.COMMIT, version)
             called = known.get(convert.NAME) or name or id[:8]
-            yield Stored(id, experiment, called, status, start or 0, end, user or "", artifacts or "", given.get(id, {}), known)
+            yield Stored(
+                id,
+                experiment,
+                called,
+                status,
+                start or 0,
+                end,
+                user or "",
+                artifacts or "",
+                given.get(id, {}),
+                known,
+            )
 
     def points(run: str) -> Iterator[MetricPoint]:
-        sql = "SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run_uuid = ? ORDER BY key, step, timestamp"
+        sql = (
+            "SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run_uuid = ? ORDER BY"
+            " key, step, timestamp"
+        )
         for key, value, is_nan, timestamp, step in ask(sql, run):
-            yield MetricPoint(convert.name(key), convert.metric_value(value, bool(is_nan)), timestamp, step)
+            yield MetricPoint(
+                convert.name(key), convert.metric_value(value, bool(is_nan)), timestamp, step
+            )
 
     return Store(shown(path), runs, points, _here)
 
 
-# -- a folder of files --------------------------------------------------------------------------------------------------
+# -- a folder of files -----------------------------------------------------------------------------
 
 
 def _folder(root: Path) -> Store:
     folders: dict[str, Path] = {}
 
     def runs() -> Iterator[Stored | Unread]:
-        metas = [folder / "meta.yaml" for folder in sorted(root.iterdir()) if folder.name != ".trash" and (folder / "meta.yaml").is_file()]
+        metas = [
+            folder / "meta.yaml"
+            for folder in sorted(root.iterdir())
+            if folder.name != ".trash" and (folder / "meta.yaml").is_file()
+        ]
         if not metas:
-            raise UsageError(f"{root} is no folder of MLflow's: none of its folders holds a meta.yaml")
+            raise UsageError(
+                f"{root} is no folder of MLflow's: none of its folders holds a meta.yaml"
+            )
         for meta in metas:
             experiment = meta.parent.name
             try:
@@ -232,7 +291,9 @@ def _folder(root: Path) -> Store:
             for file in sorted(meta.parent.glob("*/meta.yaml")):
                 try:
                     known = params.load_file(file)
-                    if known.get("lifecycle_stage", "active") != "active" or ("run_id" not in known and "run_uuid" not in known):
+                    if known.get("lifecycle_stage", "active") != "active" or (
+                        "run_id" not in known and "run_uuid" not in known
+                    ):
                         continue
                     yield _of_folder(file.parent, experiment, known)
                     folders[file.parent.name] = file.parent
@@ -247,7 +308,12 @@ def _folder(root: Path) -> Store:
                 for line in lines:
                     fields = line.split()
                     try:
-                        point = MetricPoint(name, float(fields[1]), int(fields[0]), int(fields[2]) if len(fields) > 2 else 0)
+                        point = MetricPoint(
+                            name,
+                            float(fields[1]),
+                            int(fields[0]),
+                            int(fields[2]) if len(fields) > 2 else 0,
+                        )
                     except (ValueError, IndexError):  # the last line of a process that was killed
                         continue
                     yield point._replace(value=convert.metric_value(point.value))
@@ -255,7 +321,8 @@ def _folder(root: Path) -> Store:
     return Store(shown(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
 
 
-_STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}  # as numbers, mlflow/protos/service.proto
+# as numbers, mlflow/protos/service.proto
+_STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 
 
 def _of_folder(folder: Path, experiment: str, known: Mapping[str, Any]) -> Stored:
@@ -266,25 +333,37 @@ def _of_folder(folder: Path, experiment: str, known: Mapping[str, Any]) -> Store
         tags.setdefault(convert.COMMIT, str(known["source_version"]))
     end = known.get("end_time")
     return Stored(
-        folder.name, experiment, name, _STATUSES.get(status, str(status)), int(known.get("start_time") or 0), int(end) if end else None,
-        str(known.get("user_id") or ""), "", _texts(folder / "params"), tags,
-    )  # fmt: skip
+        folder.name,
+        experiment,
+        name,
+        _STATUSES.get(status, str(status)),
+        int(known.get("start_time") or 0),
+        int(end) if end else None,
+        str(known.get("user_id") or ""),
+        "",
+        _texts(folder / "params"),
+        tags,
+    )
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """Return ``{name: text}`` of a folder that holds a file for each; names with slashes lie in folders."""
+    """Return ``{name: text}`` of a folder that holds a file for each; names with slashes lie in
+    folders."""
     return {
-        path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
+        path.relative_to(folder).as_posix(): (
+            path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
+        )
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-# -- a server -----------------------------------------------------------------------------------------------------------
+# -- a server --------------------------------------------------------------------------------------
 
 
 def on_server(server: Server, limit: int) -> Store:
-    """Return how the runs of a server are read; artifacts of more than ``limit`` bytes stay there."""
+    """Return how the runs of a server are read; artifacts of more than ``limit`` bytes stay
+    there."""
     names: dict[str, tuple[str, ...]] = {}
 
     def runs() -> Iterator[Stored]:
@@ -293,34 +372,52 @@ def on_server(server: Server, limit: int) -> Store:
             names[item.id] = item.metrics
             tags = dict(item.tags)
             yield Stored(
-                item.id, experiments.get(item.experiment, ""), item.name or tags.get(convert.NAME) or item.id[:8], item.status, item.start,
-                item.end, item.user, item.artifacts, item.params, tags,
-            )  # fmt: skip
+                item.id,
+                experiments.get(item.experiment, ""),
+                item.name or tags.get(convert.NAME) or item.id[:8],
+                item.status,
+                item.start,
+                item.end,
+                item.user,
+                item.artifacts,
+                item.params,
+                tags,
+            )
 
     def points(run: str) -> Iterator[MetricPoint]:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            for key, rows in zip(names[run], pool.map(lambda key: list(server.history(run, key)), names[run])):
+            for key, rows in zip(
+                names[run], pool.map(lambda key: list(server.history(run, key)), names[run])
+            ):
                 for value, timestamp, step in sorted(rows, key=lambda row: (row[2], row[1])):
-                    yield MetricPoint(convert.name(key), convert.metric_value(value), timestamp, step)
+                    yield MetricPoint(
+                        convert.name(key), convert.metric_value(value), timestamp, step
+                    )
 
     def fetch(item: Stored, place: Path) -> Path | None:
         if not item.artifacts.startswith("mlflow-artifacts:"):
             here = _here(item, place)
             if here is None and any(server.files(item.id)):
-                raise UsageError(f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow artifacts download")
+                raise UsageError(
+                    f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"
+                    " artifacts download"
+                )
             return here
         for path, size in server.files(item.id):
             target = place / path
-            if ".." in Path(path).parts or (target.is_absolute() and not target.is_relative_to(place)):
+            if ".." in Path(path).parts or (
+                target.is_absolute() and not target.is_relative_to(place)
+            ):
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             if size <= limit:
                 target.write_bytes(server.download(item.artifacts, path))
             else:
                 with open(target, "wb") as file:
-                    file.truncate(size)  # a hole of that size, so that it is told as what is too large
+                    # a hole of that size, so that it is told as what is too large
+                    file.truncate(size)
         return place
 
     return Store(server.uri, runs, points, fetch)

@@ -1,8 +1,9 @@
 """Makes experiments of what an import found, in batches, each once.
 
-A commit that holds a run gets a tag, and nothing of it is rewritten. A run of another tool becomes a commit of its own: a child
-of the commit that ran, where that exists here, with the changes that the tool noted applied to it in a private index; else a
-commit without parents that holds the results alone. Branches, index and work tree stay as they are.
+A commit that holds a run gets a tag, and nothing of it is rewritten. A run of another tool becomes
+a commit of its own: a child of the commit that ran, where that exists here, with the changes that
+the tool noted applied to it in a private index; else a commit without parents that holds the
+results alone. Branches, index and work tree stay as they are.
 """
 
 from __future__ import annotations
@@ -79,7 +80,11 @@ def new(found: Iterable[Found], known: Known, outcome: Outcome) -> Iterator[Comm
 
 
 def record(
-    repo: Repo, items: Iterable[Commit | Run], outcome: Outcome, limit: int, progress: Progress = lambda done, total: None
+    repo: Repo,
+    items: Iterable[Commit | Run],
+    outcome: Outcome,
+    limit: int,
+    progress: Progress = lambda done, total: None,
 ) -> Iterator[Experiment]:
     """Record them and yield the experiments, a batch at a time.
 
@@ -87,7 +92,8 @@ def record(
         limit: bytes that an artifact may have.
 
     Raises:
-        GitError: git cannot write. What was yielded is recorded, and another import goes on from there.
+        GitError: git cannot write. What was yielded is recorded, and another import goes on from
+            there.
     """
     waiting: list[batch.Entry] = []
     done = 0
@@ -125,9 +131,12 @@ def _end(item: Commit | Run) -> datetime:
 
 
 class _Desk:
-    """Where runs of other tools are made ready: what is known of the commits that they name is kept between them."""
+    """Where runs of other tools are made ready: what is known of the commits that they name is kept
+    between them."""
 
-    def __init__(self, repo: Repo, beside: Repo, scratch: Path, outcome: Outcome, limit: int) -> None:
+    def __init__(
+        self, repo: Repo, beside: Repo, scratch: Path, outcome: Outcome, limit: int
+    ) -> None:
         self.repo = repo
         self.beside = beside
         self.scratch = scratch
@@ -168,12 +177,19 @@ class _Desk:
             command=message.one_line(run.command) if run.command else None,
             author=run.author or None,
             recorded=_end(run),
-            trailers={"Source": f"{run.kind} {run.id}", "Source-Store": run.where, "Code": _code_said(run, parent, applied)},
+            trailers={
+                "Source": f"{run.kind} {run.id}",
+                "Source-Store": run.where,
+                "Code": _code_said(run, parent, applied),
+            },
             extra={
                 "source": {"kind": run.kind, "id": run.id, "where": run.where},
                 "code": _code_said(run, parent, applied),
                 "artifacts": sorted(artifacts),
-                "tags": {message.one_line(name): message.one_line(str(value)) for name, value in run.tags.items()},
+                "tags": {
+                    message.one_line(name): message.one_line(str(value))
+                    for name, value in run.tags.items()
+                },
             },
             id=run.key,
         )
@@ -187,7 +203,10 @@ class _Desk:
                 here, tree = self.beside.objects([commit, f"{commit}^{{tree}}"])
                 if here and here.kind == "commit" and tree and tree.kind == "tree":
                     text = here.data.decode("utf-8", "replace").partition("\n\n")[2]
-                    self._codes[commit] = _Code(tree.id, self._ours(commit) if "Id" in message.trailers(text) else frozenset())
+                    self._codes[commit] = _Code(
+                        tree.id,
+                        self._ours(commit) if "Id" in message.trailers(text) else frozenset(),
+                    )
         return self._codes[commit]
 
     def _ours(self, commit: str) -> frozenset[str]:
@@ -196,18 +215,32 @@ class _Desk:
         return frozenset(found[0].files.values()) if found else frozenset()
 
     def _patched(self, run: Run, tree: str) -> tuple[str, bool]:
-        """Apply a run's changes to a tree, in a private index; returns the tree as it was where they do not apply."""
+        """Apply a run's changes to a tree, in a private index; returns the tree as it was where
+        they do not apply."""
         assert run.patch is not None
         index = self.scratch / "index"
         index.unlink(missing_ok=True)
-        env = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(self.repo.common_dir / "objects")}
+        env = {
+            "GIT_INDEX_FILE": str(index),
+            "GIT_OBJECT_DIRECTORY": str(self.repo.common_dir / "objects"),
+        }
         try:
             self.beside.git("read-tree", tree, env=env)
-            self.beside.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=run.patch.rstrip(b"\n") + b"\n", env=env)
+            self.beside.git(
+                "apply",
+                "--cached",
+                "--whitespace=nowarn",
+                "-",
+                stdin=run.patch.rstrip(b"\n") + b"\n",
+                env=env,
+            )
             return self.beside.line("write-tree", env=env), True
         except GitError as error:
             said = error.stderr.strip().splitlines() or [""]
-            why = f"its changes do not apply to {(run.commit or '')[:10]} ({said[0].removeprefix('error: ')}), and are kept as {PATCH}"
+            why = (
+                f"its changes do not apply to {(run.commit or '')[:10]}"
+                f" ({said[0].removeprefix('error: ')}), and are kept as {PATCH}"
+            )
             self.outcome.unread.append(Unread(f"{run.kind} {run.title}", why))
             return tree, False
 
@@ -216,7 +249,8 @@ class _Desk:
         return found.data if found else b""
 
     def _metrics(self, run: Run) -> tuple[str, dict[str, float]]:
-        """Write a run's ``metrics.csv`` and return its hash and the last values; a file on the way, so that length costs no memory."""
+        """Write a run's ``metrics.csv`` and return its hash and the last values; a file on the way,
+        so that length costs no memory."""
         values: dict[str, float] = {}
         steps: dict[str, int] = {}
         names: dict[str, str] = {}
@@ -227,7 +261,11 @@ class _Desk:
                 name = names.get(point.name)
                 if name is None:
                     name = names[point.name] = message.one_line(point.name) or "unnamed"
-                file.write(metrics.format_row(name, point.value, point.timestamp, point.step).encode("utf-8", "replace"))
+                file.write(
+                    metrics.format_row(name, point.value, point.timestamp, point.step).encode(
+                        "utf-8", "replace"
+                    )
+                )
                 if point.step >= steps.get(name, point.step):
                     values[name], steps[name] = point.value, point.step
         return self.repo.write_file(path), values
@@ -238,28 +276,44 @@ class _Desk:
             try:
                 size = file.stat().st_size
                 if size > self.limit:
-                    why = f"{readable(size)}, over the limit of {readable(self.limit)}; to keep it: raise max_file_size in the settings"
+                    why = (
+                        f"{readable(size)}, over the limit of {readable(self.limit)}; to keep it:"
+                        " raise max_file_size in the settings"
+                    )
                     self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", why))
                     continue
                 kept[f"{_ARTIFACTS}/{_safe_path(name)}"] = self.repo.write_file(file)
             except OSError as error:
-                self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", f"cannot be read: {error.strerror}"))
+                self.outcome.unread.append(
+                    Unread(f"{run.kind} {run.title} {name}", f"cannot be read: {error.strerror}")
+                )
         return kept
 
 
 def _code_said(run: Run, parent: str | None, applied: bool | None) -> str | None:
     """Return what is to be said of the code that ran, None where the commit says it all."""
     if parent is None:
-        return f"unknown: commit {run.commit[:10]} is not here" if run.commit else f"unknown: {run.kind} noted no commit"
+        return (
+            f"unknown: commit {run.commit[:10]} is not here"
+            if run.commit
+            else f"unknown: {run.kind} noted no commit"
+        )
     if run.patch:
-        return "the commit with the uncommitted changes" if applied else f"the commit; the uncommitted changes lie in {PATCH}"
+        return (
+            "the commit with the uncommitted changes"
+            if applied
+            else f"the commit; the uncommitted changes lie in {PATCH}"
+        )
     return None
 
 
 def _places(tree: Mapping[bytes, Any], ours: frozenset[str]) -> result_paths.Places:
-    """Return where the results go: what the commit already has at the usual places is somebody's own, unless gitexp wrote it."""
+    """Return where the results go: what the commit already has at the usual places is somebody's
+    own, unless gitexp wrote it."""
     usual = (result_paths.PARAMS, result_paths.METRICS)
-    return result_paths.choose(frozenset(path for path in usual if path.encode() not in tree or path in ours))
+    return result_paths.choose(
+        frozenset(path for path in usual if path.encode() not in tree or path in ours)
+    )
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,5 +334,12 @@ def _labels(labels: Iterable[str]) -> Iterator[str]:
 
 def _safe_path(name: str) -> str:
     """Return an artifact's name as a path in the tree that leads nowhere else."""
-    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..") and part.lower() != ".git"]
-    return "/".join("".join(char if char.isprintable() else "_" for char in part) for part in parts) or "artifact"
+    parts = [
+        part
+        for part in re.split(r"[/\\]", name)
+        if part not in ("", ".", "..") and part.lower() != ".git"
+    ]
+    return (
+        "/".join("".join(char if char.isprintable() else "_" for char in part) for part in parts)
+        or "artifact"
+    )

@@ -1,9 +1,11 @@
-"""``gitexp import tensorboard``: event files, as tensorboardX, PyTorch, Keras and Lightning write them.
+"""``gitexp import tensorboard``: event files, as tensorboardX, PyTorch, Keras and Lightning write
+them.
 
-Read with TensorBoard's own loader, which needs no TensorFlow. A folder with event files is a run; its scalars are the metrics,
-and the params are those of the hparams plugin, or of Lightning's ``hparams.yaml`` beside. ``add_hparams`` of PyTorch and
-tensorboardX writes params and results into a folder of their own below the run's: where there is one, it belongs to the run.
-Event files know neither a commit nor a name, so a run is told by its first file and the time in it.
+Read with TensorBoard's own loader, which needs no TensorFlow. A folder with event files is a run;
+its scalars are the metrics, and the params are those of the hparams plugin, or of Lightning's
+``hparams.yaml`` beside. ``add_hparams`` of PyTorch and tensorboardX writes params and results into
+a folder of their own below the run's: where there is one, it belongs to the run. Event files know
+neither a commit nor a name, so a run is told by its first file and the time in it.
 """
 
 from __future__ import annotations
@@ -48,14 +50,23 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
         if path.is_file():
             files.setdefault(path.parent, []).append(path)
     if not files:
-        raise UsageError(f"there is no event file (events.out.tfevents...) below {folder}; give the folder that TensorBoard is shown")
-    needed("tensorboard.backend.event_processing.event_file_loader", "reading event files", "tensorboard")
+        raise UsageError(
+            f"there is no event file (events.out.tfevents...) below {folder}; give the folder that"
+            " TensorBoard is shown"
+        )
+    needed(
+        "tensorboard.backend.event_processing.event_file_loader",
+        "reading event files",
+        "tensorboard",
+    )
     runs: dict[Path, _Facts] = {}
     for at, (place, some) in enumerate(files.items()):
         progress(at, len(files))
         facts = _gather(place, some)
         if facts.first is None or not (facts.scalars or facts.params):
-            yield Unread(str(place.relative_to(folder)), "no scalars and no hparams are in its event files")
+            yield Unread(
+                str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
+            )
             yield from facts.partly
         else:
             runs[place] = facts
@@ -74,7 +85,9 @@ def _joined(runs: Mapping[Path, _Facts]) -> dict[Path, _Facts]:
             part = whole.pop(below[0])
             first, last = min(facts.first or 0.0, part.first or 0.0), max(facts.last, part.last)
             partly = [*facts.partly, *part.partly]
-            whole[place] = _Facts([*facts.files, *part.files], first, last, True, part.params, part.status, partly)
+            whole[place] = _Facts(
+                [*facts.files, *part.files], first, last, True, part.params, part.status, partly
+            )
     return whole
 
 
@@ -98,7 +111,9 @@ def _gather(place: Path, files: Sequence[Path]) -> _Facts:
     facts = _Facts(list(files))
     for path in files:
         for event in _events(path, facts.partly):
-            facts.first = event.wall_time if facts.first is None else min(facts.first, event.wall_time)
+            facts.first = (
+                event.wall_time if facts.first is None else min(facts.first, event.wall_time)
+            )
             facts.last = max(facts.last, event.wall_time)
             for value in event.summary.value:
                 plugin = value.metadata.plugin_data
@@ -128,7 +143,11 @@ def _read_hparams(content: bytes, facts: _Facts) -> None:
 
 
 def _whole(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
+    return (
+        int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        else value
+    )
 
 
 def _points(files: Sequence[Path]) -> Iterator[MetricPoint]:
@@ -140,11 +159,16 @@ def _points(files: Sequence[Path]) -> Iterator[MetricPoint]:
                 if _is_scalar(value):
                     number = tensor_util.make_ndarray(value.tensor).reshape(-1)[0]
                     # 0.1 in 32 bits is 0.1, not the double 0.10000000149 that is nearest to it
-                    yield MetricPoint(value.tag, float(str(number)), int(event.wall_time * 1000), event.step)
+                    yield MetricPoint(
+                        value.tag, float(str(number)), int(event.wall_time * 1000), event.step
+                    )
 
 
 def _is_scalar(value: Any) -> bool:
-    numbers = value.WhichOneof("value") == "tensor" and value.metadata.plugin_data.plugin_name == "scalars"
+    numbers = (
+        value.WhichOneof("value") == "tensor"
+        and value.metadata.plugin_data.plugin_name == "scalars"
+    )
     return numbers and not any(item.size != 1 for item in value.tensor.tensor_shape.dim)
 
 
@@ -155,4 +179,10 @@ def _events(path: Path, partly: list[Unread]) -> Iterator[Any]:
     try:
         yield from EventFileLoader(str(path)).Load()
     except Exception as error:  # what a damaged file makes the loader raise is of many kinds
-        partly.append(Unread(str(path), f"read up to where it is damaged: {' '.join(str(error).split())[:120] or type(error).__name__}"))
+        partly.append(
+            Unread(
+                str(path),
+                "read up to where it is damaged:"
+                f" {' '.join(str(error).split())[:120] or type(error).__name__}",
+            )
+        )

@@ -1,9 +1,11 @@
-"""``gitexp import wandb``: runs as Weights & Biases keeps them on disk, offline ones and the copies of those that were online.
+"""``gitexp import wandb``: runs as Weights & Biases keeps them on disk, offline ones and the copies
+of those that were online.
 
-A ``run-ID.wandb`` file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md) behind a header of seven
-bytes; each record is a protobuf message, and those are W&B's own (``wandb.proto``). Newer versions of the package write the
-log in Go and have no reader in Python, so the few lines that take it apart are here. A torn end, as a killed run leaves it,
-ends the reading. A run that was resumed has several files.
+A ``run-ID.wandb`` file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md)
+behind a header of seven bytes; each record is a protobuf message, and those are W&B's own
+(``wandb.proto``). Newer versions of the package write the log in Go and have no reader in Python,
+so the few lines that take it apart are here. A torn end, as a killed run leaves it, ends the
+reading. A run that was resumed has several files.
 """
 
 from __future__ import annotations
@@ -52,9 +54,16 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
         UsageError: there are none.
         MissingExtraError: the wandb package, which knows the messages, is not installed.
     """
-    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*.wandb") if not path.parent.is_symlink())
+    files = (
+        [folder]
+        if folder.is_file()
+        else sorted(path for path in folder.rglob("*.wandb") if not path.parent.is_symlink())
+    )
     if not files:
-        raise UsageError(f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes beside a script")
+        raise UsageError(
+            f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes"
+            " beside a script"
+        )
     messages = needed("wandb.proto.wandb_internal_pb2", "reading W&B's files", "wandb")
     found: dict[str, _Facts] = {}
     for at, path in enumerate(files):
@@ -70,8 +79,13 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
             continue
         _joined(found.setdefault(_id(facts.run), facts), facts, path)
     for id, facts in sorted(found.items(), key=lambda item: _started(item[1])):
-        if facts.exit_code is None and any(time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files):
-            yield Unread(f"wandb {facts.run.display_name or id}", "it seems to go on; import again when it is over, or in some minutes")
+        if facts.exit_code is None and any(
+            time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files
+        ):
+            yield Unread(
+                f"wandb {facts.run.display_name or id}",
+                "it seems to go on; import again when it is over, or in some minutes",
+            )
         else:
             yield _run(folder, id, facts, messages)
     progress(len(files), len(files))
@@ -85,7 +99,10 @@ def _joined(whole: _Facts, part: _Facts, path: Path) -> None:
         whole.summary |= part.summary
         whole.names |= part.names
         whole.exit_code, whole.runtime = part.exit_code, None
-        whole.last_step, whole.last_time = max(whole.last_step, part.last_step), max(whole.last_time, part.last_time)
+        whole.last_step, whole.last_time = (
+            max(whole.last_step, part.last_step),
+            max(whole.last_time, part.last_time),
+        )
 
 
 def _id(run: Any) -> str:
@@ -116,14 +133,18 @@ def _run(folder: Path, id: str, facts: _Facts, messages: Any) -> Run:
         group=run.run_group or run.sweep_id or None,
         author=_author(environment),
         command=_command(environment),
-        commit=run.git.commit or (environment.git.commit if environment is not None else "") or None,
+        commit=run.git.commit
+        or (environment.git.commit if environment is not None else "")
+        or None,
         patch=_patch(facts.files),
         tags={name: value for name, value in tags.items() if value},
     )
 
 
 def _author(environment: Any) -> str | None:
-    return person(environment.username, environment.email) or None if environment is not None else None
+    return (
+        person(environment.username, environment.email) or None if environment is not None else None
+    )
 
 
 def _command(environment: Any) -> str | None:
@@ -143,7 +164,7 @@ def _patch(files: Sequence[Path]) -> bytes | None:
         return None
 
 
-# -- records ------------------------------------------------------------------------------------------------------------
+# -- records ---------------------------------------------------------------------------------------
 
 
 def _gather(path: Path, messages: Any, facts: _Facts) -> None:
@@ -161,7 +182,10 @@ def _gather(path: Path, messages: Any, facts: _Facts) -> None:
         elif kind == "environment":
             facts.environment = facts.environment or record.environment
         elif kind == "exit":
-            facts.exit_code, facts.runtime = record.exit.exit_code, float(record.exit.runtime) or None
+            facts.exit_code, facts.runtime = (
+                record.exit.exit_code,
+                float(record.exit.runtime) or None,
+            )
         elif kind == "history":
             values = _history(record.history)
             facts.names |= {name for name, _ in _numbers(values)}
@@ -170,13 +194,16 @@ def _gather(path: Path, messages: Any, facts: _Facts) -> None:
 
 
 def _points(facts: _Facts, messages: Any) -> Iterator[MetricPoint]:
-    """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point at the end."""
+    """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
+    at the end."""
     for path in facts.files:
         for record in _messages(path, messages):
             if record.WhichOneof("record_type") == "history":
                 values = _history(record.history)
                 stamp, step = int(_time(values) * 1000), _step(values, record.history)
-                yield from (MetricPoint(name, value, stamp, step) for name, value in _numbers(values))
+                yield from (
+                    MetricPoint(name, value, stamp, step) for name, value in _numbers(values)
+                )
     end = int((facts.last_time or _started(facts)) * 1000)
     for name, value in _numbers(facts.summary):
         if name not in facts.names:
@@ -197,7 +224,9 @@ def _time(values: Mapping[str, Any]) -> float:
 
 def _step(values: Mapping[str, Any], history: Any) -> int:
     step = values.get("_step")
-    return int(step) if isinstance(step, (int, float)) and abs(step) < 2**62 else int(history.step.num)
+    return (
+        int(step) if isinstance(step, (int, float)) and abs(step) < 2**62 else int(history.step.num)
+    )
 
 
 def _update(values: dict[str, Any], change: Any) -> None:
@@ -224,7 +253,8 @@ def _json(text: str) -> Any:
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the metrics of a row: its numbers. Names with an underscore in front are W&B's own, and typed mappings are media."""
+    """Yield the metrics of a row: its numbers. Names with an underscore in front are W&B's own, and
+    typed mappings are media."""
     for name, value in values.items():
         if name.startswith("_"):
             continue

@@ -1,4 +1,5 @@
-"""One line for a script: MLflow's autologgers on, and their runs in the repository that the script lies in."""
+"""One line for a script: MLflow's autologgers on, and their runs in the repository that the script
+lies in."""
 
 from __future__ import annotations
 
@@ -10,9 +11,11 @@ from gitexp.repo import Repo
 
 
 def autolog(**options: Any) -> None:
-    """Record what scikit-learn, XGBoost, Keras and others train from now on, with MLflow's autologgers, and CatBoost with ours.
+    """Record what scikit-learn, XGBoost, Keras and others train from now on, with MLflow's
+    autologgers, and CatBoost with ours.
 
-    Every MLflow run of this process becomes an experiment of the repository that the working directory is in.
+    Every MLflow run of this process becomes an experiment of the repository that the working
+    directory is in.
 
     Args:
         options: those of ``mlflow.autolog``: ``log_models=False``, ``silent=True`` and the like.
@@ -29,6 +32,12 @@ def autolog(**options: Any) -> None:
     def gitexp_catboost(_module: Any) -> None:
         from gitexp.integrations.mlflow import catboost
 
-        catboost.autolog(**{name: options[name] for name in ("log_models", "exclusive", "disable", "silent") if name in options})
+        catboost.autolog(
+            **{
+                name: options[name]
+                for name in ("log_models", "exclusive", "disable", "silent")
+                if name in options
+            }
+        )
 
     register_post_import_hook(gitexp_catboost, "catboost", overwrite=True)

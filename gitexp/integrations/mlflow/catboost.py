@@ -1,6 +1,8 @@
-"""CatBoost's autologger, which MLflow lacks: made of MLflow's own parts, so that it behaves as the others do.
+"""CatBoost's autologger, which MLflow lacks: made of MLflow's own parts, so that it behaves as the
+others do.
 
-It logs after the fit, since CatBoost takes no callbacks on the GPU, and hands a callback the whole history for each iteration.
+It logs after the fit, since CatBoost takes no callbacks on the GPU, and hands a callback the whole
+history for each iteration.
 """
 
 from __future__ import annotations
@@ -21,19 +23,29 @@ NAME = "catboost"
 
 
 @autologging_integration(NAME)  # which looks for each of these options
-def autolog(log_models: bool = True, exclusive: bool = False, disable: bool = False, silent: bool = False) -> None:
+def autolog(
+    log_models: bool = True, exclusive: bool = False, disable: bool = False, silent: bool = False
+) -> None:
     """Log what CatBoost trains from now on; the options are those of ``mlflow.autolog``."""
     import catboost
 
-    for kind in (catboost.CatBoost, catboost.CatBoostClassifier, catboost.CatBoostRegressor, catboost.CatBoostRanker):
+    for kind in (
+        catboost.CatBoost,
+        catboost.CatBoostClassifier,
+        catboost.CatBoostRegressor,
+        catboost.CatBoostRanker,
+    ):
         safe_patch(NAME, kind, "fit", _fit, manage_run=True)
 
 
 def _fit(original: Callable[..., Any], model: Any, *args: Any, **kwargs: Any) -> Any:
     session = _AutologgingSessionManager.active_session()
-    if session is not None and session.integration != NAME:  # one of the many fits of a search, which logs itself
+    # one of the many fits of a search, which logs itself
+    if session is not None and session.integration != NAME:
         return original(model, *args, **kwargs)
-    given = {name: value for name, value in kwargs.items() if isinstance(value, (bool, int, float, str))}
+    given = {
+        name: value for name, value in kwargs.items() if isinstance(value, (bool, int, float, str))
+    }
     run: Any = mlflow.active_run()  # MLflow began one where there was none
     mlflow.log_params({**model.get_params(), **given})
     trained = original(model, *args, **kwargs)

@@ -1,8 +1,9 @@
 """An MLflow server, over its REST API.
 
-Not through MLflow's own client: that weighs some 50 packages, takes seconds to import, and answers an unreachable server
-with minutes of retries. The few calls that a mirror needs are a stable, documented API (``/api/2.0/mlflow``), and httpx is
-here anyway. Every fault is one line. Credentials go into a header and are never part of a message.
+Not through MLflow's own client: that weighs some 50 packages, takes seconds to import, and answers
+an unreachable server with minutes of retries. The few calls that a mirror needs are a stable,
+documented API (``/api/2.0/mlflow``), and httpx is here anyway. Every fault is one line. Credentials
+go into a header and are never part of a message.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Refusal(GitexpError):
 
 @dataclass(frozen=True)
 class Run:
-    """An MLflow run as a search gives it; ``end`` in ms, None while it goes on; ``metrics`` are the names of those it has."""
+    """An MLflow run as a search gives it; ``end`` in ms, None while it goes on; ``metrics`` are the
+    names of those it has."""
 
     id: str
     status: str
@@ -65,7 +67,8 @@ class Run:
 
 
 def login(uri: str, environment: Mapping[str, str]) -> Login | None:
-    """Return what MLflow itself would log in with: its variables, the address, or ``~/.mlflow/credentials``."""
+    """Return what MLflow itself would log in with: its variables, the address, or
+    ``~/.mlflow/credentials``."""
     parts = urlsplit(uri)
     if token := environment.get("MLFLOW_TRACKING_TOKEN"):
         return Login(token=token)
@@ -77,7 +80,9 @@ def login(uri: str, environment: Mapping[str, str]) -> Login | None:
     try:
         known.read(Path.home() / ".mlflow" / "credentials")
         section = known["mlflow"]
-        return Login(section["mlflow_tracking_username"], section.get("mlflow_tracking_password", ""))
+        return Login(
+            section["mlflow_tracking_username"], section.get("mlflow_tracking_password", "")
+        )
     except (configparser.Error, KeyError, OSError, UnicodeDecodeError, RuntimeError):
         return None
 
@@ -98,7 +103,7 @@ def address(uri: str) -> str:
         shown = message.one_line(uri.rpartition("@")[2])
         raise UsageError(
             f"'{shown}' is no address of an MLflow server; write for example http://localhost:5000 "
-            f"(for a database or folder, run one: mlflow server --backend-store-uri ...)"
+            "(for a database or folder, run one: mlflow server --backend-store-uri ...)"
         ) from None
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
 
@@ -119,7 +124,10 @@ class Server:
         self._advice = advice or (
             "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
             if who is None
-            else "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+            else (
+                "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or"
+                " MLFLOW_TRACKING_TOKEN"
+            )
         )
         headers = {"Authorization": f"Bearer {who.token}"} if who and who.token else {}
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
@@ -128,8 +136,11 @@ class Server:
                 auth=(who.user, who.password) if who and not who.token else None, headers=headers,
                 timeout=httpx.Timeout(TIMEOUT, connect=CONNECTING), limits=limits,
             )  # fmt: skip
-        except (UnicodeEncodeError, ValueError, OSError):  # a header of odd characters, a broken proxy or certificate setting
-            raise UsageError(f"no connection to {uri} can be made with these settings; {self._advice}") from None
+        # a header of odd characters, a broken proxy or certificate setting
+        except (UnicodeEncodeError, ValueError, OSError):
+            raise UsageError(
+                f"no connection to {uri} can be made with these settings; {self._advice}"
+            ) from None
 
     def __enter__(self) -> Server:
         return self
@@ -137,7 +148,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    # -- what there is -----------------------------------------------------------------------------------------------
+    # -- what there is -----------------------------------------------------------------------------
 
     def experiments(self) -> dict[str, str]:
         """Return ``{name: id}`` of its experiments."""
@@ -146,9 +157,14 @@ class Server:
             return {str(item["name"]): str(item["experiment_id"]) for item in found}
 
     def runs(self, experiments: Sequence[str], condition: str) -> Iterator[Run]:
-        """Yield the runs of experiments (their ids) for which MLflow's filter holds; deleted ones are left out."""
+        """Yield the runs of experiments (their ids) for which MLflow's filter holds; deleted ones
+        are left out."""
         for at in range(0, len(experiments), 100):
-            asked = {"experiment_ids": experiments[at : at + 100], "filter": condition, "max_results": _PAGE}
+            asked = {
+                "experiment_ids": experiments[at : at + 100],
+                "filter": condition,
+                "max_results": _PAGE,
+            }
             for item in self._pages("runs/search", asked, "runs"):
                 with self._as_expected():
                     found = _run(item)
@@ -164,10 +180,17 @@ class Server:
             return bool(found["run"]["info"].get("lifecycle_stage") != "deleted")
 
     def history(self, run: str, key: str) -> Iterator[tuple[float, int, int]]:
-        """Yield ``(value, timestamp, step)`` for each point of a metric, values as MLflow's databases hold them."""
-        for item in self._pages("metrics/get-history", {"run_id": run, "metric_key": key}, "metrics", method="GET"):
+        """Yield ``(value, timestamp, step)`` for each point of a metric, values as MLflow's
+        databases hold them."""
+        for item in self._pages(
+            "metrics/get-history", {"run_id": run, "metric_key": key}, "metrics", method="GET"
+        ):
             with self._as_expected():
-                found = float(item["value"]), int(item.get("timestamp", 0)), int(item.get("step", 0))
+                found = (
+                    float(item["value"]),
+                    int(item.get("timestamp", 0)),
+                    int(item.get("step", 0)),
+                )
             yield found
 
     def files(self, run: str, folder: str = "") -> Iterator[tuple[str, int]]:
@@ -175,33 +198,50 @@ class Server:
         asked = {"run_id": run, **({"path": folder} if folder else {})}
         for item in self._pages("artifacts/list", asked, "files", method="GET"):
             with self._as_expected():
-                path, is_folder, size = str(item["path"]), bool(item.get("is_dir")), int(item.get("file_size") or 0)
+                path, is_folder, size = (
+                    str(item["path"]),
+                    bool(item.get("is_dir")),
+                    int(item.get("file_size") or 0),
+                )
             if is_folder:
                 yield from self.files(run, path)
             else:
                 yield path, size
 
     def download(self, artifacts: str, path: str) -> bytes:
-        """Return an artifact of a run whose artifacts go through the server; raise Refusal where they lie elsewhere."""
+        """Return an artifact of a run whose artifacts go through the server; raise Refusal where
+        they lie elsewhere."""
         return self._send("GET", self._artifact(artifacts, path)).content
 
-    # -- what is written ---------------------------------------------------------------------------------------------
+    # -- what is written ---------------------------------------------------------------------------
 
     def create_experiment(self, name: str) -> str:
         """Make an experiment and return its id."""
         with self._as_expected():
-            return str(self._call("experiments/create", {"name": name}, again=False)["experiment_id"])
+            return str(
+                self._call("experiments/create", {"name": name}, again=False)["experiment_id"]
+            )
 
-    def create_run(self, experiment: str, name: str, start: int, tags: Mapping[str, str]) -> tuple[str, str]:
-        """Start a run at ``start`` (ms since the epoch) and return its id and where its artifacts go."""
+    def create_run(
+        self, experiment: str, name: str, start: int, tags: Mapping[str, str]
+    ) -> tuple[str, str]:
+        """Start a run at ``start`` (ms since the epoch) and return its id and where its artifacts
+        go."""
         pairs = [{"key": key, "value": value} for key, value in tags.items()]
         asked = {"experiment_id": experiment, "start_time": start, "run_name": name, "tags": pairs}
         with self._as_expected():
             info = self._call("runs/create", asked, again=False)["run"]["info"]
             return str(info["run_id"]), str(info.get("artifact_uri", ""))
 
-    def log(self, run: str, params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]) -> None:
-        """Log to a run, in as few calls as MLflow's limits allow; the tags come last, when all else is there."""
+    def log(
+        self,
+        run: str,
+        params: Mapping[str, str],
+        points: Iterable[MetricPoint],
+        tags: Mapping[str, str],
+    ) -> None:
+        """Log to a run, in as few calls as MLflow's limits allow; the tags come last, when all else
+        is there."""
         for batch in batches(params, points, tags):
             self._call("runs/log-batch", {"run_id": run, **batch})
 
@@ -218,10 +258,12 @@ class Server:
         self._call("runs/delete", {"run_id": run})
 
     def upload(self, artifacts: str, path: str, content: bytes) -> None:
-        """Store a file of a run whose artifacts go through the server (``mlflow-artifacts:``, the default).
+        """Store a file of a run whose artifacts go through the server (``mlflow-artifacts:``, the
+        default).
 
         Raises:
-            Refusal: they go elsewhere (``s3:``, a folder of the server's), which needs MLflow itself.
+            Refusal: they go elsewhere (``s3:``, a folder of the server's), which needs MLflow
+                itself.
         """
         self._send("PUT", self._artifact(artifacts, path), content=content)
 
@@ -229,28 +271,39 @@ class Server:
         parts = urlsplit(artifacts)
         if parts.scheme != "mlflow-artifacts":
             raise Refusal(
-                f"the server keeps artifacts at '{message.one_line(artifacts)}', outside of itself; start it with --serve-artifacts"
+                f"the server keeps artifacts at '{message.one_line(artifacts)}', outside of itself;"
+                " start it with --serve-artifacts"
             )
         return f"/api/2.0/mlflow-artifacts/artifacts/{quote(parts.path.strip('/'))}/{quote(path)}"
 
-    # -- requests ----------------------------------------------------------------------------------------------------
+    # -- requests ----------------------------------------------------------------------------------
 
-    def _pages(self, name: str, asked: Mapping[str, Any], key: str, method: str = "POST") -> Iterator[dict[str, Any]]:
+    def _pages(
+        self, name: str, asked: Mapping[str, Any], key: str, method: str = "POST"
+    ) -> Iterator[dict[str, Any]]:
         token: str | None = None
         while True:
-            answer = self._call(name, {**asked, **({"page_token": token} if token else {})}, method=method)
+            answer = self._call(
+                name, {**asked, **({"page_token": token} if token else {})}, method=method
+            )
             yield from answer.get(key, ())
             token = answer.get("next_page_token")
             if not token:
                 return
 
-    def _call(self, name: str, asked: Mapping[str, Any], again: bool = True, method: str = "POST") -> dict[str, Any]:
+    def _call(
+        self, name: str, asked: Mapping[str, Any], again: bool = True, method: str = "POST"
+    ) -> dict[str, Any]:
         path = f"/api/2.0/mlflow/{name}"
         if method == "GET":
-            answer = self._send("GET", path, again, params={key: str(value) for key, value in asked.items()})
+            answer = self._send(
+                "GET", path, again, params={key: str(value) for key, value in asked.items()}
+            )
         else:
             body = json.dumps(asked, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-            answer = self._send("POST", path, again, content=body, headers={"Content-Type": "application/json"})
+            answer = self._send(
+                "POST", path, again, content=body, headers={"Content-Type": "application/json"}
+            )
         with self._as_expected():
             found: dict[str, Any] = {**answer.json()}
         return found
@@ -261,25 +314,37 @@ class Server:
         try:
             yield
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise GitexpError(f"{self.uri} is no MLflow server: it answers with something else; check the address") from None
+            raise GitexpError(
+                f"{self.uri} is no MLflow server: it answers with something else; check the address"
+            ) from None
 
     def _send(self, method: str, path: str, again: bool = True, **more: Any) -> httpx.Response:
-        """Send a request until the server is not busy; ``again`` where doing it twice does no harm."""
+        """Send a request until the server is not busy; ``again`` where doing it twice does no
+        harm."""
         import httpx
 
         for attempt in range(1, _TRIES + 1):
             try:
                 answer = self._client.request(method, f"{self.uri}{path}", **more)
             except httpx.TransportError as error:
-                if again and attempt < _TRIES and not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
+                if (
+                    again
+                    and attempt < _TRIES
+                    and not isinstance(
+                        error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
+                    )
+                ):
                     time.sleep(_FIRST * 2 ** (attempt - 1))
                     continue
                 raise GitexpError(
-                    f"no MLflow server answers at {self.uri}: {message.one_line(str(error)) or type(error).__name__}; "
-                    "check the address, and that it runs"
+                    f"no MLflow server answers at {self.uri}:"
+                    f" {message.one_line(str(error)) or type(error).__name__}; check the address,"
+                    " and that it runs"
                 ) from None
             except (httpx.InvalidURL, httpx.HTTPError) as error:
-                raise GitexpError(f"{self.uri} cannot be asked: {message.one_line(str(error))}; check the address") from None
+                raise GitexpError(
+                    f"{self.uri} cannot be asked: {message.one_line(str(error))}; check the address"
+                ) from None
             if answer.status_code in _BUSY and attempt < _TRIES:
                 time.sleep(_FIRST * 2 ** (attempt - 1))
                 continue
@@ -300,31 +365,54 @@ class Server:
                 why = f"{said['error_code']}: {said.get('message', '')}"
             except (ValueError, KeyError, TypeError, AttributeError):
                 if code in _BUSY or code == 500:
-                    raise GitexpError(f"the MLflow server at {self.uri} is in trouble ({code}); try again later") from None
-                raise GitexpError(f"{self.uri} is no MLflow server: it answers {code}; check the address") from None
+                    raise GitexpError(
+                        f"the MLflow server at {self.uri} is in trouble ({code}); try again later"
+                    ) from None
+                raise GitexpError(
+                    f"{self.uri} is no MLflow server: it answers {code}; check the address"
+                ) from None
             raise Refusal(convert.cut(message.one_line(f"the server says {why}"), 300))
 
 
 def _run(item: Mapping[str, Any]) -> Run:
     info, data = item["info"], item.get("data", {})
-    pairs = [{str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())} for kind in ("tags", "params")]
+    pairs = [
+        {str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())}
+        for kind in ("tags", "params")
+    ]
     names = tuple(str(pair["key"]) for pair in data.get("metrics", ()))
     end = int(info.get("end_time") or 0) or None
     more = [str(info.get(key, "")) for key in ("run_name", "experiment_id", "user_id")]
     return Run(
-        info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0], pairs[1], names,
+        info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0],
+        pairs[1], names,
         int(info.get("start_time") or 0), *more,
     )  # fmt: skip
 
 
-def batches(params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]) -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """Yield the bodies of ``log-batch`` calls: within MLflow's limits of entities and size, params first and tags last."""
-    limits = {"params": convert.PARAMS_AT_ONCE, "metrics": convert.METRICS_AT_ONCE, "tags": convert.TAGS_AT_ONCE}
+def batches(
+    params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Yield the bodies of ``log-batch`` calls: within MLflow's limits of entities and size, params
+    first and tags last."""
+    limits = {
+        "params": convert.PARAMS_AT_ONCE,
+        "metrics": convert.METRICS_AT_ONCE,
+        "tags": convert.TAGS_AT_ONCE,
+    }
     batch: dict[str, list[dict[str, Any]]] = {kind: [] for kind in limits}
     count = size = 0
     for kind, item in _entities(params, points, tags):
-        length = len(item["key"]) + 110 if kind == "metrics" else len(json.dumps(item, ensure_ascii=False))
-        if count == convert.ENTITIES_AT_ONCE or len(batch[kind]) == limits[kind] or size + length > _LARGEST:
+        length = (
+            len(item["key"]) + 110
+            if kind == "metrics"
+            else len(json.dumps(item, ensure_ascii=False))
+        )
+        if (
+            count == convert.ENTITIES_AT_ONCE
+            or len(batch[kind]) == limits[kind]
+            or size + length > _LARGEST
+        ):
             yield {key: items for key, items in batch.items() if items}
             batch, count, size = {key: [] for key in limits}, 0, 0
         batch[kind].append(item)
@@ -334,7 +422,9 @@ def batches(params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapp
         yield {key: items for key, items in batch.items() if items}
 
 
-def _entities(params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _entities(
+    params: Mapping[str, str], points: Iterable[MetricPoint], tags: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     for key, value in params.items():
         yield "params", {"key": key, "value": value}
     for point in points:

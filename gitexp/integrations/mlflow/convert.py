@@ -1,10 +1,11 @@
 """How an experiment is spoken of in MLflow: its tags, status, params and names, and back again.
 
-Pure functions that need no MLflow. The mirror, the tracking store and the import all speak with these, so that a run that
-went there and came back is the same experiment. Limits and forms are those of MLflow 3 (``mlflow/utils/validation.py``).
+Pure functions that need no MLflow. The mirror, the tracking store and the import all speak with
+these, so that a run that went there and came back is the same experiment. Limits and forms are
+those of MLflow 3 (``mlflow/utils/validation.py``).
 
-``mlflow.source.git.commit`` is the experiment's own commit, which holds the code that ran. MLflow itself can only give the
-commit before.
+``mlflow.source.git.commit`` is the experiment's own commit, which holds the code that ran. MLflow
+itself can only give the commit before.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ _SCIENTIFIC = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][-+]?[0-9]{1,3}")
 
 
 def identity(experiment: Experiment) -> str:
-    """Return what stays the same whatever an experiment is called and wherever it lies: its Gitexp-Id, else its commit."""
+    """Return what stays the same whatever an experiment is called and wherever it lies: its
+    Gitexp-Id, else its commit."""
     given = experiment.extra.get("id")
     return given if isinstance(given, str) and given else experiment.id
 
@@ -88,8 +90,11 @@ def tags(experiment: Experiment, repository: str | None = None, body: str = "") 
 
 
 def note(experiment: Experiment, body: str = "") -> str:
-    """Return a run's description: the message that somebody wrote, its body, and the notes added later, oldest first."""
-    return "\n\n".join(text for text in (message.own_subject(experiment), body, *experiment.notes) if text)
+    """Return a run's description: the message that somebody wrote, its body, and the notes added
+    later, oldest first."""
+    return "\n\n".join(
+        text for text in (message.own_subject(experiment), body, *experiment.notes) if text
+    )
 
 
 def labels(run_tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -98,7 +103,11 @@ def labels(run_tags: Mapping[str, str]) -> tuple[str, ...]:
         found = json.loads(run_tags.get(LABELS, "[]"))
     except (ValueError, RecursionError):
         return ()
-    return tuple(sorted({item for item in found if isinstance(item, str)})) if isinstance(found, list) else ()
+    return (
+        tuple(sorted({item for item in found if isinstance(item, str)}))
+        if isinstance(found, list)
+        else ()
+    )
 
 
 def run_status(status: str) -> str:
@@ -107,7 +116,8 @@ def run_status(status: str) -> str:
 
 
 def status(run_status: str) -> str | None:
-    """Return our word for MLflow's, None for a run that is not over (``RUNNING``, ``SCHEDULED``)."""
+    """Return our word for MLflow's, None for a run that is not over (``RUNNING``,
+    ``SCHEDULED``)."""
     return next((ours for ours, theirs in _STATUSES.items() if theirs == run_status), None)
 
 
@@ -117,15 +127,17 @@ def experiment_name(group: str | None, otherwise: str = DEFAULT) -> str:
 
 
 def group(experiment_name: str) -> str | None:
-    """Return the group for an MLflow experiment, None for the one that all runs are in by default."""
+    """Return the group for an MLflow experiment, None for the one that all runs are in by
+    default."""
     return None if experiment_name == DEFAULT else experiment_name
 
 
 def key(name: str) -> str:
     """Return a param's or metric's name as MLflow takes it.
 
-    What MLflow does not take is spelled ``_xHHHH_``, as in the names of XML (``loss%`` is ``loss_x0025_``), and ``name`` reads
-    it back. What is longer than MLflow allows then is cut and ends in a hash: distinct, but not to be read back.
+    What MLflow does not take is spelled ``_xHHHH_``, as in the names of XML (``loss%`` is
+    ``loss_x0025_``), and ``name`` reads it back. What is longer than MLflow allows then is cut and
+    ends in a hash: distinct, but not to be read back.
     """
     spelled = _ODD.sub(lambda match: _escaped(match[0]), name)
     if posixpath.normpath(spelled) != spelled or spelled.startswith("/"):
@@ -140,20 +152,28 @@ def key(name: str) -> str:
 
 def name(key: str) -> str:
     """Return the name that ``key`` spelled."""
-    return _SPELLED.sub(lambda match: chr(int(match[1], 16)) if int(match[1], 16) <= 0x10FFFF else match[0], key)
+    return _SPELLED.sub(
+        lambda match: chr(int(match[1], 16)) if int(match[1], 16) <= 0x10FFFF else match[0], key
+    )
 
 
 def param_text(value: Any) -> str:
-    """Return a param's value as MLflow's text: a list or mapping as JSON, text as it is, all else as Python says it."""
-    text = json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, (list, tuple, dict)) else str(value)
+    """Return a param's value as MLflow's text: a list or mapping as JSON, text as it is, all else
+    as Python says it."""
+    text = (
+        json.dumps(value, ensure_ascii=False, default=str)
+        if isinstance(value, (list, tuple, dict))
+        else str(value)
+    )
     return cut(text, PARAM_LENGTH)
 
 
 def param_value(text: str) -> Any:
     """Return what a param's text stands for.
 
-    A number only where writing it again gives the same text, so that ``01234`` and ``3.10`` stay text, and one like ``1e-4``;
-    lists and mappings in JSON or as Python writes them; True, False and None.
+    A number only where writing it again gives the same text, so that ``01234`` and ``3.10`` stay
+    text, and one like ``1e-4``; lists and mappings in JSON or as Python writes them; True, False
+    and None.
     """
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -183,7 +203,8 @@ def metric_number(value: float) -> float:
 
 
 def metric_row(value: float) -> tuple[float, bool]:
-    """Return ``(value, is_nan)`` as MLflow's databases hold a metric: NaN as 0, infinities as the largest doubles."""
+    """Return ``(value, is_nan)`` as MLflow's databases hold a metric: NaN as 0, infinities as the
+    largest doubles."""
     number = metric_number(value)
     if math.isnan(number):
         return 0.0, True
@@ -192,19 +213,40 @@ def metric_row(value: float) -> tuple[float, bool]:
 
 def metric_value(number: float, is_nan: bool = False) -> float:
     """Return the value that such a row stands for."""
-    return math.nan if is_nan else math.copysign(math.inf, number) if abs(number) >= _LARGEST else number
+    return (
+        math.nan
+        if is_nan
+        else math.copysign(math.inf, number)
+        if abs(number) >= _LARGEST
+        else number
+    )
 
 
 def metric_json(point: MetricPoint) -> dict[str, Any]:
-    """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before 1970, steps of 64 bits."""
+    """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before
+    1970, steps of 64 bits."""
     number = metric_number(point.value)
-    named = number if math.isfinite(number) else "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+    named = (
+        number
+        if math.isfinite(number)
+        else "NaN"
+        if math.isnan(number)
+        else "Infinity"
+        if number > 0
+        else "-Infinity"
+    )
     step = max(-_FARTHEST, min(point.step, _FARTHEST))
-    return {"key": key(point.name), "value": named, "timestamp": max(0, min(point.timestamp, _FARTHEST)), "step": step}
+    return {
+        "key": key(point.name),
+        "value": named,
+        "timestamp": max(0, min(point.timestamp, _FARTHEST)),
+        "step": step,
+    }
 
 
 def cut(text: str, length: int) -> str:
-    """Return text that a database can hold, no longer than ``length``; what was cut ends in ``...``."""
+    """Return text that a database can hold, no longer than ``length``; what was cut ends in
+    ``...``."""
     sound = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     return sound if len(sound) <= length else f"{sound[: length - 3]}..."
 
@@ -224,11 +266,17 @@ def _collection(text: str) -> Any:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return text
-    return value if isinstance(value, (list, dict)) and str(value) == text and _is_plain(value) else text
+    return (
+        value
+        if isinstance(value, (list, dict)) and str(value) == text and _is_plain(value)
+        else text
+    )
 
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, dict)):
         items = value.values() if isinstance(value, dict) else value
-        return all(map(_is_plain, items)) and all(isinstance(key, str) for key in (value if isinstance(value, dict) else ()))
+        return all(map(_is_plain, items)) and all(
+            isinstance(key, str) for key in (value if isinstance(value, dict) else ())
+        )
     return value is None or type(value) in (int, float, str, bool)

@@ -1,8 +1,10 @@
-"""The disposable database: MLflow's own schema, made by MLflow's own code, and two small tables of ours in it.
+"""The disposable database: MLflow's own schema, made by MLflow's own code, and two small tables of
+ours in it.
 
-One process makes it, under a lock and beside its place, so that nobody ever sees half of one. A database that another
-version of MLflow or of this module made, or that was made where the repository lay before, is set aside and made anew.
-MLflow takes a second of processor time for its tables, so empty ones of each of its versions are kept in the user's cache.
+One process makes it, under a lock and beside its place, so that nobody ever sees half of one. A
+database that another version of MLflow or of this module made, or that was made where the
+repository lay before, is set aside and made anew. MLflow takes a second of processor time for its
+tables, so empty ones of each of its versions are kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -106,13 +108,17 @@ def _make(repo: Repo, path: Path) -> None:
 
 
 def initialize(path: Path) -> None:
-    """Make a database with MLflow's tables, whole or not at all, or bring those of an earlier MLflow up to date."""
+    """Make a database with MLflow's tables, whole or not at all, or bring those of an earlier
+    MLflow up to date."""
     import appdirs
 
     if path.exists():
         _migrate(path)
         return
-    template = Path(appdirs.user_cache_dir("gitexp"), f"mlflow-{re.sub(r'[^0-9A-Za-z.+-]', '_', _mlflow())}.sqlite")
+    template = Path(
+        appdirs.user_cache_dir("gitexp"),
+        f"mlflow-{re.sub(r'[^0-9A-Za-z.+-]', '_', _mlflow())}.sqlite",
+    )
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with suppress(OSError):
@@ -120,7 +126,8 @@ def initialize(path: Path) -> None:
         if not _is_sound(part):
             part.unlink(missing_ok=True)
             _migrate(part)
-            with suppress(OSError):  # a home that cannot be written costs a second for each repository
+            # a home that cannot be written costs a second for each repository
+            with suppress(OSError):
                 _publish(part, template)
         os.replace(part, path)
     finally:
@@ -139,7 +146,10 @@ def _is_sound(path: Path) -> bool:
         return False
     try:
         with closing(connect(path)) as db:
-            return bool(db.execute("PRAGMA quick_check").fetchone()[0] == "ok" and db.execute("SELECT 1 FROM alembic_version").fetchone())
+            return bool(
+                db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
+                and db.execute("SELECT 1 FROM alembic_version").fetchone()
+            )
     except sqlite3.Error:
         return False
 
@@ -162,7 +172,10 @@ def _migrate(path: Path) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Spare people the log of dozens of migrations."""
-    loggers = [logging.getLogger(name) for name in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")]
+    loggers = [
+        logging.getLogger(name)
+        for name in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")
+    ]
     before = [logger.level for logger in loggers]
     logging.disable(logging.INFO)  # MLflow's alembic.ini sets levels of its own meanwhile
     try:

@@ -1,7 +1,9 @@
-"""What comes to an experiment after it was recorded: late metrics, and what people edit in MLflow's pages.
+"""What comes to an experiment after it was recorded: late metrics, and what people edit in MLflow's
+pages.
 
-A commit never changes, so it becomes a line in the experiment's git notes, which ``gitexp push`` and ``pull`` exchange: a
-label, a note, late values of gitexp's own where it is one, else ``{"mlflow": {...}}`` with tags, a name or a stage.
+A commit never changes, so it becomes a line in the experiment's git notes, which ``gitexp push``
+and ``pull`` exchange: a label, a note, late values of gitexp's own where it is one, else
+``{"mlflow": {...}}`` with tags, a name or a stage.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[
     events: list[dict[str, Any]] = []
     if convert.LABELS in rest:
         said = rest.pop(convert.LABELS) or ""
-        given = convert.labels({convert.LABELS: said}) or said.strip("[]").replace('"', " ").replace(",", " ").split()
+        given = (
+            convert.labels({convert.LABELS: said})
+            or said.strip("[]").replace('"', " ").replace(",", " ").split()
+        )
         wanted = {notes.check_label(word) for word in given}
         events += [{"label": f"+{word}"} for word in sorted(wanted - {*labels})]
         events += [{"label": f"-{word}"} for word in sorted({*labels} - wanted)]
@@ -61,8 +66,12 @@ def add(repo: Repo, commit: str, events: Iterable[Mapping[str, Any]]) -> None:
 
 
 def of_params(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the event for params that came after the recording: what they stand for, and how MLflow spelt them."""
-    return {"params": {key: convert.param_value(text) for key, text in texts.items()}, "mlflow": {"params": dict(texts)}}
+    """Return the event for params that came after the recording: what they stand for, and how
+    MLflow spelt them."""
+    return {
+        "params": {key: convert.param_value(text) for key, text in texts.items()},
+        "mlflow": {"params": dict(texts)},
+    }
 
 
 def add_late_metrics(repo: Repo, commit: str, points: Iterable[MetricPoint]) -> None:

@@ -1,12 +1,15 @@
-"""Experiments as runs of an MLflow server: params, every value of every metric, tags, times, and artifacts on request.
+"""Experiments as runs of an MLflow server: params, every value of every metric, tags, times, and
+artifacts on request.
 
-An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever mirrored it, so doing it twice
-changes nothing. A run gets the tag ``gitexp.mirrored`` together with its last values: one without it was interrupted, and is
-given what it lacks. Where a killed client's last request still made a second one, the half one is deleted the next time (MLflow
-keeps it in its trash). Experiments never change, so of a whole run only labels and notes are brought up to date; a description that
-somebody edited in MLflow stays theirs.
+An experiment's run is found again by its tag ``gitexp.id``, whatever it is called and whoever
+mirrored it, so doing it twice changes nothing. A run gets the tag ``gitexp.mirrored`` together with
+its last values: one without it was interrupted, and is given what it lacks. Where a killed client's
+last request still made a second one, the half one is deleted the next time (MLflow keeps it in its
+trash). Experiments never change, so of a whole run only labels and notes are brought up to date; a
+description that somebody edited in MLflow stays theirs.
 
-git is read in one pass and by this thread alone; a small pool of threads talks to the server, which takes most of the time.
+git is read in one pass and by this thread alone; a small pool of threads talks to the server, which
+takes most of the time.
 """
 
 from __future__ import annotations
@@ -32,7 +35,8 @@ from gitexp.repo import Repo
 WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
 ARTIFACTS = "gitexp.artifacts"  # on a run that has the artifacts too
 _DESCRIBED = "gitexp.described"  # the hash of the description that we wrote
-_FEW = 10  # experiments that are looked for one by one; above, all that were ever mirrored are listed
+# experiments that are looked for one by one; above, all that were ever mirrored are listed
+_FEW = 10
 _CUT = 1000  # characters; a param's text that is longer is cut in the summary (store.py)
 Progress = Callable[[int, int], None]
 
@@ -48,7 +52,8 @@ class Outcome(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What git has of one experiment: the note in its commit message, and its files by their paths."""
+    """What git has of one experiment: the note in its commit message, and its files by their
+    paths."""
 
     body: str
     blobs: Mapping[str, bytes]
@@ -68,13 +73,22 @@ class _Task:
     def came_from(self) -> str | None:
         """The id of the MLflow run that it was imported from."""
         source = self.experiment.extra.get("source")
-        return str(source.get("id", "")) if isinstance(source, Mapping) and source.get("kind") == "mlflow" else None
+        return (
+            str(source.get("id", ""))
+            if isinstance(source, Mapping) and source.get("kind") == "mlflow"
+            else None
+        )
 
 
 def mirror(
-    repo: Repo, server: Server, experiments: Sequence[Experiment], *, artifacts: bool = False, otherwise: str | None = None,
+    repo: Repo,
+    server: Server,
+    experiments: Sequence[Experiment],
+    *,
+    artifacts: bool = False,
+    otherwise: str | None = None,
     progress: Progress | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Make sure that each experiment is a run on the server, whole.
 
     Args:
@@ -83,19 +97,30 @@ def mirror(
         progress: called with how many are done, and of how many.
 
     Raises:
-        GitexpError: the server cannot be reached, or does not let us in. What went there before is found the next time.
+        GitexpError: the server cannot be reached, or does not let us in. What went there before is
+            found the next time.
     """
-    experiments = [*{convert.identity(item): item for item in reversed(experiments)}.values()][::-1]  # one may have two names here
+    # one may have two names here
+    experiments = [*{convert.identity(item): item for item in reversed(experiments)}.values()][::-1]
     places = server.experiments()
     found = _runs(server, [*places.values()], experiments)
-    for name in dict.fromkeys(convert.experiment_name(item.group, otherwise or project(repo)) for item in experiments):
+    for name in dict.fromkeys(
+        convert.experiment_name(item.group, otherwise or project(repo)) for item in experiments
+    ):
         if name not in places:
             places[name] = server.create_experiment(name)
     tasks = [
-        _task(item, found.get(convert.identity(item)), places[convert.experiment_name(item.group, otherwise or project(repo))], artifacts)
+        _task(
+            item,
+            found.get(convert.identity(item)),
+            places[convert.experiment_name(item.group, otherwise or project(repo))],
+            artifacts,
+        )
         for item in experiments
     ]
-    results: dict[str, list[str]] = {kind: [] for kind in ("created", "completed", "updated", "unchanged")}
+    results: dict[str, list[str]] = {
+        kind: [] for kind in ("created", "completed", "updated", "unchanged")
+    }
     failed: list[tuple[str, str]] = []
     address = repository(repo)
     for done, (task, kind, why) in enumerate(_all(server, tasks, _read(repo, tasks), address), 1):
@@ -116,19 +141,31 @@ def project(repo: Repo) -> str:
 
 
 def repository(repo: Repo) -> str | None:
-    """Return the web address of the remote ``origin`` without credentials, None where it has none."""
+    """Return the web address of the remote ``origin`` without credentials, None where it has
+    none."""
     url = repo.config("remote.origin.url") or ""
     if match := re.fullmatch(r"(?:ssh://)?[^@/]+@([^:/]+)(?::\d+)?[:/](.+)", url):
         return f"https://{match[1]}/{match[2]}"
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.scheme in ("http", "https") else None
+    return (
+        f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        if parts.scheme in ("http", "https")
+        else None
+    )
 
 
-def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experiment]) -> dict[str, Run]:
-    """Return the runs of experiments that were mirrored before, by identity, and delete what is half where there is another."""
+def _runs(
+    server: Server, places: Sequence[str], experiments: Sequence[Experiment]
+) -> dict[str, Run]:
+    """Return the runs of experiments that were mirrored before, by identity, and delete what is
+    half where there is another."""
     ids = [convert.identity(item) for item in experiments]
     one_by_one = len(ids) <= _FEW and all(re.fullmatch(r"[0-9a-f]+", item) for item in ids)
-    asked = [f"tags.`{convert.ID}` = '{item}'" for item in ids] if one_by_one else [f"tags.`{convert.ID}` LIKE '%'"]
+    asked = (
+        [f"tags.`{convert.ID}` = '{item}'" for item in ids]
+        if one_by_one
+        else [f"tags.`{convert.ID}` LIKE '%'"]
+    )
     there: dict[str, list[Run]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
         for run in server.runs(places, condition):
@@ -144,28 +181,57 @@ def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experimen
 def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) -> _Task:
     wanted: list[str] = []
     if run is None or WHOLE not in run.tags:
-        wanted += [*result_files.paths(experiment.files), *result_files.paths(experiment.files, "params")]
+        wanted += [
+            *result_files.paths(experiment.files),
+            *result_files.paths(experiment.files, "params"),
+        ]
     listed = experiment.extra.get("artifacts", ())
     paths: tuple[str, ...] = ()
-    if artifacts and (run is None or ARTIFACTS not in run.tags) and isinstance(listed, (list, tuple)):
-        paths = tuple(path for path in listed if isinstance(path, str) and ".." not in path.split("/"))
-    return _Task(experiment, run, place, paths, tuple(dict.fromkeys(path for path in (*wanted, *paths) if "\n" not in path)))
+    if (
+        artifacts
+        and (run is None or ARTIFACTS not in run.tags)
+        and isinstance(listed, (list, tuple))
+    ):
+        paths = tuple(
+            path for path in listed if isinstance(path, str) and ".." not in path.split("/")
+        )
+    return _Task(
+        experiment,
+        run,
+        place,
+        paths,
+        tuple(dict.fromkeys(path for path in (*wanted, *paths) if "\n" not in path)),
+    )
 
 
 def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[Contents]:
     """Yield the files that each task wants and its commit, all through one git process."""
     commits = (task.experiment.id for task in tasks)
-    objects = repo.objects(name for commit, task in zip(commits, tasks) for name in (commit, *(f"{commit}:{path}" for path in task.wanted)))
+    objects = repo.objects(
+        name
+        for commit, task in zip(commits, tasks)
+        for name in (commit, *(f"{commit}:{path}" for path in task.wanted))
+    )
     for task in tasks:
         commit, *files = islice(objects, 1 + len(task.wanted))
-        blobs = {path: item.data for path, item in zip(task.wanted, files) if item is not None and item.kind == "blob"}
-        yield Contents(message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2]) if commit else "", blobs)
+        blobs = {
+            path: item.data
+            for path, item in zip(task.wanted, files)
+            if item is not None and item.kind == "blob"
+        }
+        yield Contents(
+            message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2])
+            if commit
+            else "",
+            blobs,
+        )
 
 
 def _all(
     server: Server, tasks: Sequence[_Task], contents: Iterable[Contents], address: str | None
 ) -> Iterator[tuple[_Task, str, str | None]]:
-    """Do all tasks, some at a time, and yield each with what became of it: its kind, or why it failed."""
+    """Do all tasks, some at a time, and yield each with what became of it: its kind, or why it
+    failed."""
     pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="mlflow")
     going: deque[tuple[_Task, Future[str]]] = deque()
     try:
@@ -187,7 +253,8 @@ def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str | None]:
 
 
 def _do(server: Server, task: _Task, files: Contents, address: str | None) -> str:
-    """Bring one experiment's run to what it should be, and return which of Outcome's kinds that was."""
+    """Bring one experiment's run to what it should be, and return which of Outcome's kinds that
+    was."""
     if task.run is None and task.came_from and server.has_run(task.came_from):
         return "unchanged"
     tags = convert.tags(task.experiment, address, files.body)
@@ -199,7 +266,11 @@ def _do(server: Server, task: _Task, files: Contents, address: str | None) -> st
     else:
         kind = "created" if task.run is None else "completed"
         run, artifacts = _log(server, task, files, tags)
-    if task.run is None or task.run.end is None or task.run.status != convert.run_status(task.experiment.status):
+    if (
+        task.run is None
+        or task.run.end is None
+        or task.run.status != convert.run_status(task.experiment.status)
+    ):
         server.end_run(run, convert.run_status(task.experiment.status), _end(task.experiment))
         kind = "completed" if kind == "unchanged" else kind
     if task.artifacts:
@@ -211,10 +282,17 @@ def _do(server: Server, task: _Task, files: Contents, address: str | None) -> st
 
 
 def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) -> tuple[str, str]:
-    """Give a run all values that it lacks, a new one where there is none, and return its id and where its artifacts go."""
+    """Give a run all values that it lacks, a new one where there is none, and return its id and
+    where its artifacts go."""
     experiment = task.experiment
-    points = [*result_files.of(experiment.files, lambda path: _file(files, path)), *late_values.points(experiment.extra.get("events", ()))]
-    given = {convert.key(name): convert.param_text(value) for name, value in _params(experiment, files).items()}
+    points = [
+        *result_files.of(experiment.files, lambda path: _file(files, path)),
+        *late_values.points(experiment.extra.get("events", ())),
+    ]
+    given = {
+        convert.key(name): convert.param_text(value)
+        for name, value in _params(experiment, files).items()
+    }
     if task.run is None:
         start = max(0, int(experiment.started.timestamp() * 1000))
         run, artifacts = server.create_run(task.place, experiment.name, start, tags)
@@ -225,7 +303,9 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
     try:
         server.log(run, given, points, {WHOLE: "yes"})
     except Refusal:
-        shorter = {key: convert.cut(value, convert.OLD_PARAM_LENGTH) for key, value in given.items()}
+        shorter = {
+            key: convert.cut(value, convert.OLD_PARAM_LENGTH) for key, value in given.items()
+        }
         if shorter == given:
             raise
         server.log(run, shorter, points, {WHOLE: "yes"})
@@ -233,7 +313,8 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
 
 
 def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
-    """Bring a whole run's labels and description up to date; return whether there was something to do."""
+    """Bring a whole run's labels and description up to date; return whether there was something to
+    do."""
     news: dict[str, str] = {}
     if tags.get(convert.LABELS) != run.tags.get(convert.LABELS):
         if convert.LABELS in tags:
@@ -251,21 +332,35 @@ def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
 
 def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
     """Return the params flat: from their files where the summary cut one."""
-    if not any(isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()):
+    if not any(
+        isinstance(value, str) and len(value) > _CUT for value in experiment.params.values()
+    ):
         return experiment.params
-    flat = result_files.params_of({path: params.load(_file(files, path), path) for path in result_files.paths(experiment.files, "params")})
+    flat = result_files.params_of(
+        {
+            path: params.load(_file(files, path), path)
+            for path in result_files.paths(experiment.files, "params")
+        }
+    )
     return {**flat, **late_values.params(experiment.extra.get("events", ()))}
 
 
 def _file(files: Contents, path: str) -> bytes:
     if path not in files.blobs:
-        raise FormatError(f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch")
+        raise FormatError(
+            f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch"
+        )
     return files.blobs[path]
 
 
 def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[MetricPoint]:
-    """Return the points that a run does not have yet. Databases drop what comes twice, a store of files would keep it."""
-    known = {(key, *_stored(value), stamp, step) for key in run.metrics for value, stamp, step in server.history(run.id, key)}
+    """Return the points that a run does not have yet. Databases drop what comes twice, a store of
+    files would keep it."""
+    known = {
+        (key, *_stored(value), stamp, step)
+        for key in run.metrics
+        for value, stamp, step in server.history(run.id, key)
+    }
     return [point for point in points if _identity(point) not in known]
 
 

@@ -1,4 +1,5 @@
-"""What MLflow loads on each ``import mlflow``, and calls when an address begins with ``gitexp:``. So it imports nothing."""
+"""What MLflow loads on each ``import mlflow``, and calls when an address begins with ``gitexp:``.
+So it imports nothing."""
 
 from __future__ import annotations
 
@@ -6,20 +7,24 @@ from typing import Any
 
 
 def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
-    """Return the tracking store of a repository, ``gitexp:.`` or ``gitexp:/path/in/it``; artifacts have their place there."""
+    """Return the tracking store of a repository, ``gitexp:.`` or ``gitexp:/path/in/it``; artifacts
+    have their place there."""
     from gitexp.integrations.mlflow.tracking_store import open_store
 
     return open_store(store_uri)
 
 
 def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
-    """Return the model registry of a repository: MLflow's own, in a database of this clone. MLflow asks for one in any case."""
+    """Return the model registry of a repository: MLflow's own, in a database of this clone. MLflow
+    asks for one in any case."""
     from gitexp.integrations.mlflow.registry import open_registry
 
     return open_registry(store_uri)
 
 
-def artifact_repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
+def artifact_repository(
+    artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
+) -> Any:
     """Return what reads and writes the artifacts of one run or model."""
     from gitexp.integrations.mlflow.artifact_repo import GitArtifacts
 

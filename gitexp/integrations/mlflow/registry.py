@@ -1,7 +1,8 @@
-"""MLflow's model registry for a repository: its own, in a database of this clone. Registered models are not in git.
+"""MLflow's model registry for a repository: its own, in a database of this clone. Registered models
+are not in git.
 
-MLflow asks for a registry under the tracking store's address even where none is used. The database is kept for good, and
-brought up to date when MLflow is.
+MLflow asks for a registry under the tracking store's address even where none is used. The database
+is kept for good, and brought up to date when MLflow is.
 """
 
 from __future__ import annotations

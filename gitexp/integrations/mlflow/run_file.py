@@ -1,6 +1,7 @@
-"""What MLflow knows of a run beyond params and metrics: tags, experiment, parent, datasets, models, params that git holds as
-numbers and MLflow wrote otherwise. One JSON file among the run's artifacts, so that it is committed with the experiment,
-survives a kill, and the database can be made from git alone, in any clone.
+"""What MLflow knows of a run beyond params and metrics: tags, experiment, parent, datasets, models,
+params that git holds as numbers and MLflow wrote otherwise. One JSON file among the run's
+artifacts, so that it is committed with the experiment, survives a kill, and the database can be
+made from git alone, in any clone.
 
 Several processes may add to it (forked workers, the server), so each change reads it, under a lock.
 """
@@ -20,7 +21,8 @@ from gitexp.repo import locks
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the face of a run that is going on in ``folder``; empty where MLflow knows nothing of it."""
+    """Return the face of a run that is going on in ``folder``; empty where MLflow knows nothing of
+    it."""
     with suppress(OSError):
         return read_json((folder / "artifacts" / uris.FACE).read_bytes())
     return {}
@@ -40,7 +42,8 @@ def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
 
 
 def claim(folder: Path) -> bool:
-    """Make a run MLflow's, and return whether it was nobody's before: only the first of several joins the run that goes on."""
+    """Make a run MLflow's, and return whether it was nobody's before: only the first of several
+    joins the run that goes on."""
     try:
         os.close(os.open(folder / "mlflow", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:

@@ -1,8 +1,10 @@
-"""MLflow's runs of this process as runs of gitexp: the same snapshot, journal and recording as ``gitexp run``.
+"""MLflow's runs of this process as runs of gitexp: the same snapshot, journal and recording as
+``gitexp run``.
 
-The first MLflow run inside a run that goes on already (``gitexp run``, ``gitexp.start_run``) is that run; further ones and
-nested ones are children, recorded at their end beside the branch. Any other MLflow run is a run of its own. It is recorded
-a little after MLflow calls it finished (``Run.end_later``): scikit-learn's scores and system metrics come after that.
+The first MLflow run inside a run that goes on already (``gitexp run``, ``gitexp.start_run``) is
+that run; further ones and nested ones are children, recorded at their end beside the branch. Any
+other MLflow run is a run of its own. It is recorded a little after MLflow calls it finished
+(``Run.end_later``): scikit-learn's scores and system metrics come after that.
 """
 
 from __future__ import annotations
@@ -53,9 +55,12 @@ class Running:
             deferred.touch(self.run.id)
 
     def log_params(self, texts: dict[str, str]) -> None:
-        """Journal params, as numbers where their text is one, and keep the text where it cannot be told from the number."""
+        """Journal params, as numbers where their text is one, and keep the text where it cannot be
+        told from the number."""
         self.run.log_params({key: _value(text) for key, text in texts.items()})
-        spelt = {key: text for key, text in texts.items() if convert.param_text(_value(text)) != text}
+        spelt = {
+            key: text for key, text in texts.items() if convert.param_text(_value(text)) != text
+        }
         if spelt:
             self.change(lambda known: known.setdefault("params", {}).update(spelt))
 
@@ -77,7 +82,8 @@ class Running:
 
 
 class Runs:
-    """All MLflow runs that this process began in one repository, and those of others that it joined."""
+    """All MLflow runs that this process began in one repository, and those of others that it
+    joined."""
 
     def __init__(self, repo: Repo) -> None:
         self.repo = repo
@@ -100,7 +106,8 @@ class Runs:
         return self.find(id)
 
     def begin(self, experiment: str, parent: str | None) -> tuple[run.Run, bool, run.Run | None]:
-        """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the run that it is a child of."""
+        """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the
+        run that it is a child of."""
         outer = active.active_run()
         if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
             outer = None
@@ -108,14 +115,21 @@ class Runs:
             return outer, False, None
         known = self.find(parent) if parent else None
         above = known.run if known else None
-        if above is None and outer is not None and all(item.run is not outer or not item.ours for item in self._mine.values()):
+        if (
+            above is None
+            and outer is not None
+            and all(item.run is not outer or not item.ours for item in self._mine.values())
+        ):
             above = outer
         unsaved = notebook.unsaved()
         if unsaved:
             warnings.warn(f"gitexp: {unsaved}", RuntimeWarning, stacklevel=2)
         child = above is not None or parent is not None
         live = start.begin(
-            self.repo, command=notebook.command(), group=self._group(experiment, above, parent), beside=CHILD if child else None
+            self.repo,
+            command=notebook.command(),
+            group=self._group(experiment, above, parent),
+            beside=CHILD if child else None,
         )
         run_file.claim(live.folder)
         if not child:
@@ -132,8 +146,13 @@ class Runs:
         ours = convert.status(status) or "finished"
         if not running.ours:
             return
-        at_once = running.parent is not None or os.getpid() != _BORN or multiprocessing.parent_process() is not None
-        passing = exit_status.of(sys.exc_info()[1])[1]  # MLflow's own word comes while the exception does
+        at_once = (
+            running.parent is not None
+            or os.getpid() != _BORN
+            or multiprocessing.parent_process() is not None
+        )
+        # MLflow's own word comes while the exception does
+        passing = exit_status.of(sys.exc_info()[1])[1]
         error = None if ours == "finished" else passing or f"MLflow says {status}"
         if not at_once and ours == "finished":
             running.run.end_later(ours, error)
@@ -144,7 +163,8 @@ class Runs:
             running.parent.add_facts("children", [experiment.name, *running.run.children])
 
     def go_on(self, id: str) -> bool:
-        """Take a finished run up again that was not recorded yet, and return whether that was so."""
+        """Take a finished run up again that was not recorded yet, and return whether that was
+        so."""
         running = self.find(id)
         if running is None:
             return False
@@ -172,7 +192,8 @@ def of(repo: Repo) -> Runs:
 
 
 def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Running:
-    """Begin a run that goes on where a recorded one ended: with its params, metrics and artifacts, on the code of now.
+    """Begin a run that goes on where a recorded one ended: with its params, metrics and artifacts,
+    on the code of now.
 
     Raises:
         GitexpError: the commit is not here, or no run can begin.
@@ -187,10 +208,27 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     live, ours, above = runs.begin(experiment, None)
     running = Running(id, live, ours, above)
     runs.add(running)
-    listed = runs.repo.git("ls-tree", "-r", "-z", "--name-only", commit, "--", f"{uris.RUN_FILES}/", f"{uris.MODEL_FILES}/")
+    listed = runs.repo.git(
+        "ls-tree",
+        "-r",
+        "-z",
+        "--name-only",
+        commit,
+        "--",
+        f"{uris.RUN_FILES}/",
+        f"{uris.MODEL_FILES}/",
+    )
     paths = [os.fsdecode(path) for path in listed.split(b"\0") if path and b"\n" not in path]
-    wanted = [old.files.get("metrics", "metrics.csv"), old.files.get("params", "params.yml"), uris.FACE, *paths]
-    found = [item.data if item else b"" for item in runs.repo.objects(f"{commit}:{path}" for path in wanted)]
+    wanted = [
+        old.files.get("metrics", "metrics.csv"),
+        old.files.get("params", "params.yml"),
+        uris.FACE,
+        *paths,
+    ]
+    found = [
+        item.data if item else b""
+        for item in runs.repo.objects(f"{commit}:{path}" for path in wanted)
+    ]
     with suppress(GitexpError):
         live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
         live.log_params(params.load(found[1]))
@@ -203,13 +241,15 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
 
 
 def _value(text: str) -> Any:
-    """Return what a param's text stands for; a mapping stays text, since the name of a param of MLflow's is whole."""
+    """Return what a param's text stands for; a mapping stays text, since the name of a param of
+    MLflow's is whole."""
     value = convert.param_value(text)
     return text if isinstance(value, dict) else value
 
 
 def _end_all(runs: Runs | None) -> None:
-    """At Python's exit: end what is open, children first; how the process ends says how they did."""
+    """At Python's exit: end what is open, children first; how the process ends says how they
+    did."""
     for running in reversed(list(runs._mine.values()) if runs else []):
         if running.ours and not running.finished and not running.run.ended:
             status, error = exit_status.at_exit()

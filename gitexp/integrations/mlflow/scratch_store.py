@@ -1,6 +1,7 @@
-"""The store of processes that record nothing themselves: ranks other than 0 of a distributed training, and commands that
-gitexp runs only to look at them (``gitexp reproduce``, trials of a sweep). MLflow works there as ever, on a copy of the database that
-is thrown away; what is logged also goes into the run that the command belongs to.
+"""The store of processes that record nothing themselves: ranks other than 0 of a distributed
+training, and commands that gitexp runs only to look at them (``gitexp reproduce``, trials of a
+sweep). MLflow works there as ever, on a copy of the database that is thrown away; what is logged
+also goes into the run that the command belongs to.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from gitexp.runs import active, ranks, run
 def is_apart(repo: Repo) -> bool:
     """Whether this process must not record."""
     folder = os.environ.get(run.JOIN)
-    return ranks.is_other_rank() or (folder is not None and Path(folder).parent.parent != repo.state_dir and Path(folder).exists())
+    return ranks.is_other_rank() or (
+        folder is not None
+        and Path(folder).parent.parent != repo.state_dir
+        and Path(folder).exists()
+    )
 
 
 def open_apart(repo: Repo) -> Any:
@@ -33,7 +38,10 @@ def open_apart(repo: Repo) -> Any:
     folder = tempfile.mkdtemp(prefix="gitexp-mlflow-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = Path(folder, "tracking.sqlite")
-    with closing(sqlite3.connect(path)) as copy, closing(sqlite3.connect(database.prepare(repo))) as source:
+    with (
+        closing(sqlite3.connect(path)) as copy,
+        closing(sqlite3.connect(database.prepare(repo))) as source,
+    ):
         source.backup(copy)
     return ApartStore(f"sqlite:///{path}", Path(folder, "artifacts").as_uri())
 
@@ -45,7 +53,10 @@ class ApartStore(SqlAlchemyStore):
         super()._log_metrics(run_id, metrics)
         outer = active.active_run()
         if outer is not None and not outer.silent:
-            outer.log_points(MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in metrics)
+            outer.log_points(
+                MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step))
+                for item in metrics
+            )
 
     def log_param(self, run_id: str, param: Any) -> None:
         super().log_param(run_id, param)

@@ -1,8 +1,10 @@
-"""The database follows git and the runs that are going on, so that MLflow sees every experiment, whoever recorded it.
+"""The database follows git and the runs that are going on, so that MLflow sees every experiment,
+whoever recorded it.
 
-What git says is found by the tag objects, which never change: new ones are read, in bulk and with one git process, those
-that are gone are removed, and where notes were added the run is read again. Runs that are going on are followed by
-their journals: only the rows that were added are read. Where nothing changed, a few looks at the file system say so.
+What git says is found by the tag objects, which never change: new ones are read, in bulk and with
+one git process, those that are gone are removed, and where notes were added the run is read again.
+Runs that are going on are followed by their journals: only the rows that were added are read. Where
+nothing changed, a few looks at the file system say so.
 """
 
 from __future__ import annotations
@@ -31,8 +33,8 @@ from gitexp.store.notes import REF as NOTES
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,32}")
 _COLUMNS = (
-    "ref.name, ref.mine, tag.id, tag.\"commit\", json_extract(tag.summary, '$.id'), json_extract(tag.summary, '$.mlflow.run'),"
-    " tag.started, tag.labels || tag.notes || tag.marks"
+    "ref.name, ref.mine, tag.id, tag.\"commit\", json_extract(tag.summary, '$.id'),"
+    " json_extract(tag.summary, '$.mlflow.run'), tag.started, tag.labels || tag.notes || tag.marks"
 )
 _TICK = 50_000_000  # ns within which a file system may give two changes the same time
 _MANY = 400  # experiments for which one query is better than many marks in it
@@ -70,10 +72,15 @@ class Follower:
             if refs and refs == self._refs and stamps == self._stamps:
                 return
             with database.writing(self.path) as db:
-                # Only now, when nobody else can add to the database: a run in it that is not on the list has ended.
+                # Only now, when nobody else can add to the database: a run in it that is not on the
+                # list has ended.
                 folders, stamps, refs = self._looked_at()
                 tables = Tables(db, self._root)
-                recorded = self._follow_git(tables) if refs != self._refs or not refs or self._stamps.keys() - stamps.keys() else set()
+                recorded = (
+                    self._follow_git(tables)
+                    if refs != self._refs or not refs or self._stamps.keys() - stamps.keys()
+                    else set()
+                )
                 for name, folder in folders.items():
                     if stamps[name] != self._stamps.get(name):
                         self._follow(tables, folder, stamps[name], recorded)
@@ -81,22 +88,34 @@ class Follower:
             self._refs, self._stamps = refs, stamps
 
     def _looked_at(self) -> tuple[dict[str, Path], dict[str, str], tuple[int, ...]]:
-        """Return the folders of runs, what changes when they do, and what changes when git does: in this order, since a run
-        is in git before its folder goes."""
+        """Return the folders of runs, what changes when they do, and what changes when git does: in
+        this order, since a run is in git before its folder goes."""
         folders = {folder.name: folder for folder in journal.folders(self.repo)}
         return folders, {name: _stamp(folder) for name, folder in folders.items()}, _refs(self.repo)
 
-    # -- from git ------------------------------------------------------------------------------------------------
+    # -- from git ----------------------------------------------------------------------------------
 
     def _follow_git(self, tables: Tables) -> set[str]:
-        """Read what is new, remove what is gone, and return the ids of all runs that are recorded."""
+        """Read what is new, remove what is gone, and return the ids of all runs that are
+        recorded."""
         index = Index(self.repo)
         wanted = _chosen(index)
-        known = {row[0]: row[1:] for row in tables.db.execute("SELECT run_uuid, tag, marks FROM gitexp_run WHERE tag IS NOT NULL")}
+        known = {
+            row[0]: row[1:]
+            for row in tables.db.execute(
+                "SELECT run_uuid, tag, marks FROM gitexp_run WHERE tag IS NOT NULL"
+            )
+        }
         for run in known.keys() - wanted.keys():
-            if tables.db.execute("SELECT 1 FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL", [run]).fetchone():
+            if tables.db.execute(
+                "SELECT 1 FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL", [run]
+            ).fetchone():
                 tables.remove(run)
-        self._read(tables, index, [found for run, found in wanted.items() if known.get(run) != (found.tag, found.marks)])
+        self._read(
+            tables,
+            index,
+            [found for run, found in wanted.items() if known.get(run) != (found.tag, found.marks)],
+        )
         return {found.id for found in wanted.values() if found.id}
 
     def _read(self, tables: Tables, index: Index, fresh: list[Found]) -> None:
@@ -104,14 +123,18 @@ class Follower:
         names = [name for found, value in experiments for name in _paths(value)]
         contents = self.repo.objects(names)
         for found, value in experiments:
-            data = {kind: (next(contents) or _NOTHING).data for kind in ("metrics", "face", "params", "commit")}
+            data = {
+                kind: (next(contents) or _NOTHING).data
+                for kind in ("metrics", "face", "params", "commit")
+            }
             write_experiment(tables, found.run, value, data)
             tables.db.execute(
-                'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES (?, NULL, ?, ?, ?)',
+                'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES'
+                " (?, NULL, ?, ?, ?)",
                 [found.run, found.tag, found.commit, found.marks],
             )
 
-    # -- from the runs that are going on -------------------------------------------------------------------------
+    # -- from the runs that are going on -----------------------------------------------------------
 
     def _follow(self, tables: Tables, folder: Path, stamp: str, recorded: set[str]) -> None:
         facts = journal.all_facts(folder)
@@ -119,8 +142,16 @@ class Follower:
             return
         known = run_file.read(folder)
         run = _safe_id(known.get("run"), facts["id"])
-        before = tables.db.execute("SELECT rows, stamp FROM gitexp_run WHERE run_uuid = ? AND folder = ?", [run, folder.name]).fetchone()
-        if run != facts["id"] and tables.db.execute("SELECT 1 FROM gitexp_run WHERE run_uuid = ?", [facts["id"]]).fetchone():
+        before = tables.db.execute(
+            "SELECT rows, stamp FROM gitexp_run WHERE run_uuid = ? AND folder = ?",
+            [run, folder.name],
+        ).fetchone()
+        if (
+            run != facts["id"]
+            and tables.db.execute(
+                "SELECT 1 FROM gitexp_run WHERE run_uuid = ?", [facts["id"]]
+            ).fetchone()
+        ):
             tables.remove(facts["id"])  # seen before MLflow joined it
         if before is None or before[1] != stamp.partition(" ")[0]:
             self._follow_facts(tables, folder, run, facts, known)
@@ -128,42 +159,77 @@ class Follower:
         points, end = _tail(folder / "metrics.csv", rows)
         tables.put_metrics(run, points)
         tables.db.execute(
-            "INSERT INTO gitexp_run(run_uuid, folder, rows, stamp) VALUES (?, ?, ?, ?) ON CONFLICT(run_uuid) DO UPDATE SET"
-            " folder = excluded.folder, rows = excluded.rows, stamp = excluded.stamp",
+            "INSERT INTO gitexp_run(run_uuid, folder, rows, stamp) VALUES (?, ?, ?, ?) ON"
+            " CONFLICT(run_uuid) DO UPDATE SET folder = excluded.folder, rows = excluded.rows,"
+            " stamp = excluded.stamp",
             [run, folder.name, end, stamp.partition(" ")[0]],
         )
 
-    def _follow_facts(self, tables: Tables, folder: Path, run: str, facts: dict[str, Any], known: dict[str, Any]) -> None:
+    def _follow_facts(
+        self, tables: Tables, folder: Path, run: str, facts: dict[str, Any], known: dict[str, Any]
+    ) -> None:
         start = _milliseconds(facts["started"])
         status = "RUNNING" if journal.is_alive(folder) else "KILLED"
         status = convert.run_status(facts["status"]) if facts.get("status") in STATUSES else status
         duration = facts.get("duration")
-        end = None if status == "RUNNING" else start + int(duration * 1000) if duration else _modified(folder)
-        name = _text(known.get("name")) or facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
+        end = (
+            None
+            if status == "RUNNING"
+            else start + int(duration * 1000)
+            if duration
+            else _modified(folder)
+        )
+        name = (
+            _text(known.get("name"))
+            or facts.get("name")
+            or facts.get("title")
+            or f"run {facts['id'][:8]}"
+        )
         user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
         group = _text(known.get("experiment")) or facts.get("group") or convert.DEFAULT
         start, end = _moment(known.get("start"), start), _moment(known.get("end"), end)
         at = tables.put_run(Row(run, name, user, status, start, end, _stage(known), group))
         command = facts.get("command")
-        tags = {"mlflow.runName": name, "mlflow.user": user, "mlflow.source.name": " ".join(command) if command else ""}
-        own = {"mlflow.note.content": facts.get("note"), "gitexp.parent": facts["snapshot"].get("commit")}
+        tags = {
+            "mlflow.runName": name,
+            "mlflow.user": user,
+            "mlflow.source.name": " ".join(command) if command else "",
+        }
+        own = {
+            "mlflow.note.content": facts.get("note"),
+            "gitexp.parent": facts["snapshot"].get("commit"),
+        }
         tables.put_tags(
-            run, {key: value for key, value in ({**own, **_texts(known.get("tags"))} if known else {**tags, **own}).items() if value}
+            run,
+            {
+                key: value
+                for key, value in (
+                    {**own, **_texts(known.get("tags"))} if known else {**tags, **own}
+                ).items()
+                if value
+            },
         )
         tables.put_params(run, _params(journal.read_params(folder), known))
         if known:
-            tables.put_linked(run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {})
+            tables.put_linked(
+                run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {}
+            )
 
     def _forget(self, tables: Tables, folders: Iterable[str]) -> None:
-        """Let go of runs whose folder is gone and that no experiment took the place of: they were discarded."""
-        rows = tables.db.execute("SELECT run_uuid, folder, tag FROM gitexp_run WHERE folder IS NOT NULL").fetchall()
+        """Let go of runs whose folder is gone and that no experiment took the place of: they were
+        discarded."""
+        rows = tables.db.execute(
+            "SELECT run_uuid, folder, tag FROM gitexp_run WHERE folder IS NOT NULL"
+        ).fetchall()
         for run, folder, tag in rows:
             if folder in folders:
                 continue
             if tag is None:
                 tables.remove(run)
             else:  # one that was taken up again, and then discarded: it is what it was
-                tables.db.execute("UPDATE gitexp_run SET folder = NULL, marks = '' WHERE run_uuid = ?", [run])
+                tables.db.execute(
+                    "UPDATE gitexp_run SET folder = NULL, marks = '' WHERE run_uuid = ?", [run]
+                )
                 self._refs = ()
 
 
@@ -171,22 +237,33 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     """Write an experiment as an MLflow run.
 
     Args:
-        data: its ``metrics.csv``, its face, its ``params.yml`` and its commit, each empty where it has none or it is not needed.
+        data: its ``metrics.csv``, its face, its ``params.yml`` and its commit, each empty where it
+            has none or it is not needed.
     """
     known = read_json(data["face"])
-    changes = [event["mlflow"] for event in value.extra.get("events", ()) if isinstance(event.get("mlflow"), dict)]
+    changes = [
+        event["mlflow"]
+        for event in value.extra.get("events", ())
+        if isinstance(event.get("mlflow"), dict)
+    ]
     given = value.extra.get("mlflow")
     given = given if isinstance(given, dict) else {}
     body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
     tags = convert.tags(value, body=body)
     if known:  # what MLflow said of it, and what nobody could know before its end
-        tags = {key: text for key, text in tags.items() if key == convert.NOTE} | _texts(known.get("tags")) | _own_tags(value)
+        tags = (
+            {key: text for key, text in tags.items() if key == convert.NOTE}
+            | _texts(known.get("tags"))
+            | _own_tags(value)
+        )
     if known and value.notes:
         tags["mlflow.note.content"] = "\n\n".join(value.notes)
     name = _text(known.get("name")) or value.name
     stage = _stage(known)
     for change in changes:
-        for key, text in change.get("tags", {}).items() if isinstance(change.get("tags"), dict) else ():
+        for key, text in (
+            change.get("tags", {}).items() if isinstance(change.get("tags"), dict) else ()
+        ):
             tags.pop(key, None)
             if isinstance(text, str):
                 tags[str(key)] = text
@@ -196,10 +273,17 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     start = int(value.started.timestamp() * 1000)
     end = _moment(known.get("end"), start + int((value.duration or 0) * 1000))
     start = _moment(known.get("start"), start)
-    group = _text(known.get("experiment")) or _text(given.get("experiment")) or value.group or convert.DEFAULT
+    group = (
+        _text(known.get("experiment"))
+        or _text(given.get("experiment"))
+        or value.group
+        or convert.DEFAULT
+    )
     user = _text(known.get("user")) or value.author
     tables.empty(run)
-    at = tables.put_run(Row(run, name, user, convert.run_status(value.status), start, end, stage, group))
+    at = tables.put_run(
+        Row(run, name, user, convert.run_status(value.status), start, end, stage, group)
+    )
     tables.put_tags(run, tags)
     flat = dict(value.params)
     if data["params"]:
@@ -216,9 +300,12 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
 
 
 def _own_tags(value: Experiment) -> dict[str, str]:
-    """Return the tags that say what an experiment is in git, which no run could know before its end."""
+    """Return the tags that say what an experiment is in git, which no run could know before its
+    end."""
     return {
-        key: text for key, text in convert.tags(value).items() if key.startswith(convert.OURS) or key in (convert.COMMIT, convert.BRANCH)
+        key: text
+        for key, text in convert.tags(value).items()
+        if key.startswith(convert.OURS) or key in (convert.COMMIT, convert.BRANCH)
     }
 
 
@@ -230,15 +317,26 @@ _NOTHING = _Nothing()
 
 
 def _chosen(index: Index) -> dict[str, Found]:
-    """Return the experiment that stands for each run: one's own before others', and the latest where a run was taken up again."""
+    """Return the experiment that stands for each run: one's own before others', and the latest
+    where a run was taken up again."""
     best: dict[str, Found] = {}
     for name, mine, tag, commit, own, run, started, marks in index.rows(_COLUMNS, everybody=True):
         found = Found(
-            _safe_id(run, _safe_id(own, commit[:32])), name, bool(mine), tag, commit, own if isinstance(own, str) else None, started,
+            _safe_id(run, _safe_id(own, commit[:32])),
+            name,
+            bool(mine),
+            tag,
+            commit,
+            own if isinstance(own, str) else None,
+            started,
             hashlib.sha256(f"{name} {marks}".encode()).hexdigest(),
-        )  # fmt: skip
+        )
         other = best.get(found.run)
-        if other is None or (found.mine, found.started, found.name) > (other.mine, other.started, other.name):
+        if other is None or (found.mine, found.started, found.name) > (
+            other.mine,
+            other.started,
+            other.name,
+        ):
             best[found.run] = found
     return best
 
@@ -254,19 +352,30 @@ def _experiments(index: Index, fresh: list[Found]) -> list[tuple[Found, Experime
 
 
 def _paths(value: Experiment) -> tuple[str, str, str, str]:
-    """Return the three files of an experiment's commit that are read, and the commit; what is not needed is named such that there is none.
+    """Return the three files of an experiment's commit that are read, and the commit; what is not
+    needed is named such that there is none.
 
-    What MLflow logged has its description in its face, and the note of another is the body of its commit message.
+    What MLflow logged has its description in its face, and the note of another is the body of its
+    commit message.
     """
     cut = any(isinstance(item, str) and len(item) > 1000 for item in value.params.values())
-    wanted = (value.files.get("metrics"), uris.FACE if "mlflow" in value.extra else None, value.files.get("params") if cut else None)
-    first, second, third = (f"{value.id}:{path}" if path and "\n" not in path else "0" * 40 for path in wanted)
+    wanted = (
+        value.files.get("metrics"),
+        uris.FACE if "mlflow" in value.extra else None,
+        value.files.get("params") if cut else None,
+    )
+    first, second, third = (
+        f"{value.id}:{path}" if path and "\n" not in path else "0" * 40 for path in wanted
+    )
     return first, second, third, "0" * 40 if "mlflow" in value.extra else value.id
 
 
 def _params(flat: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
     spelt = _texts(known.get("params"))
-    return {key: spelt.get(key, convert.param_text(value)) for key, value in params.flatten(flat).items()}
+    return {
+        key: spelt.get(key, convert.param_text(value))
+        for key, value in params.flatten(flat).items()
+    }
 
 
 def _tail(path: Path, start: int) -> tuple[list[MetricPoint], int]:
@@ -279,7 +388,9 @@ def _tail(path: Path, start: int) -> tuple[list[MetricPoint], int]:
         return [], start
     whole = data[: data.rfind(b"\n") + 1]
     with suppress(GitexpError):
-        return list(metrics.read(io.BytesIO(whole if start == 0 else metrics.HEADER + whole))), start + len(whole)
+        return list(
+            metrics.read(io.BytesIO(whole if start == 0 else metrics.HEADER + whole))
+        ), start + len(whole)
     return [], start + len(whole)
 
 
@@ -299,7 +410,8 @@ def _stamp(folder: Path) -> str:
 
 
 def _refs(repo: Repo) -> tuple[int, ...]:
-    """Return what changes when a tag, a note or a remote's ref does; empty where that cannot be told for sure."""
+    """Return what changes when a tag, a note or a remote's ref does; empty where that cannot be
+    told for sure."""
     stamps = []
     for name in ("packed-refs", "reftable/tables.list"):
         with suppress(OSError):
@@ -323,12 +435,18 @@ def _text(value: Any) -> str:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    """Return the texts of a mapping; everything else that somebody may have written there is passed over."""
-    return {key: text for key, text in value.items() if isinstance(text, str)} if isinstance(value, dict) else {}
+    """Return the texts of a mapping; everything else that somebody may have written there is passed
+    over."""
+    return (
+        {key: text for key, text in value.items() if isinstance(text, str)}
+        if isinstance(value, dict)
+        else {}
+    )
 
 
 def _moment(said: Any, otherwise: Any) -> Any:
-    """Return ms since the epoch that MLflow was told, where it is a number that a database holds."""
+    """Return ms since the epoch that MLflow was told, where it is a number that a database
+    holds."""
     return said if type(said) is int and abs(said) < 2**62 else otherwise
 
 

@@ -1,7 +1,8 @@
-"""Runs as rows of MLflow's tables, written in bulk: the way of MLflow's own classes takes milliseconds for each row.
+"""Runs as rows of MLflow's tables, written in bulk: the way of MLflow's own classes takes
+milliseconds for each row.
 
-Only the tables of runs, metrics, datasets and models, whose columns have been the same for years; where a column is not
-there, its value is left out.
+Only the tables of runs, metrics, datasets and models, whose columns have been the same for years;
+where a column is not there, its value is left out.
 """
 
 from __future__ import annotations
@@ -28,8 +29,12 @@ _LINKED = {  # tables that hold more of a run: which rows are its own
     "datasets": "dataset_uuid IN (SELECT source_id FROM inputs WHERE destination_id = :run)",
     "input_tags": "input_uuid IN (SELECT input_uuid FROM inputs WHERE destination_id = :run)",
     "logged_models": "source_run_id = :run",
-    "logged_model_params": "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)",
-    "logged_model_tags": "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)",
+    "logged_model_params": (
+        "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)"
+    ),
+    "logged_model_tags": (
+        "model_id IN (SELECT model_id FROM logged_models WHERE source_run_id = :run)"
+    ),
     "logged_model_metrics": "run_id = :run",
 }
 
@@ -48,7 +53,8 @@ class Row(NamedTuple):
 
 
 def experiment_id(name: str) -> int:
-    """Return the id of an MLflow experiment: the same in every clone, so that addresses of pages keep their meaning."""
+    """Return the id of an MLflow experiment: the same in every clone, so that addresses of pages
+    keep their meaning."""
     return 0 if name == convert.DEFAULT else int(hashlib.sha256(name.encode()).hexdigest()[:12], 16)
 
 
@@ -65,26 +71,32 @@ class Tables:
         """Return the id of an experiment, made if it is not there."""
         name = name[:256]
         if name not in self._experiments:
-            found = self.db.execute("SELECT experiment_id FROM experiments WHERE name = ?", [name]).fetchone()
+            found = self.db.execute(
+                "SELECT experiment_id FROM experiments WHERE name = ?", [name]
+            ).fetchone()
             self._experiments[name] = found[0] if found else self._new_experiment(name)
         return self._experiments[name]
 
     def put_run(self, row: Row) -> int:
         """Insert or update a run and return the id of its experiment."""
-        known = self.db.execute("SELECT experiment_id FROM runs WHERE run_uuid = ?", [row.id]).fetchone()
+        known = self.db.execute(
+            "SELECT experiment_id FROM runs WHERE run_uuid = ?", [row.id]
+        ).fetchone()
         at = known[0] if known else self.experiment(row.experiment)
         deleted = int(time.time() * 1000) if row.stage == DELETED else None
         facts = (row.name[:250], row.user[:256], row.status, row.start, row.end, row.stage)
         if known:
             self.db.execute(
-                "UPDATE runs SET name = ?, user_id = ?, status = ?, start_time = ?, end_time = ?, lifecycle_stage = ?,"
-                " deleted_time = CASE lifecycle_stage WHEN ? THEN coalesce(deleted_time, ?) ELSE ? END WHERE run_uuid = ?",
+                "UPDATE runs SET name = ?, user_id = ?, status = ?, start_time = ?, end_time = ?,"
+                " lifecycle_stage = ?, deleted_time = CASE lifecycle_stage WHEN ? THEN"
+                " coalesce(deleted_time, ?) ELSE ? END WHERE run_uuid = ?",
                 [*facts, row.stage, deleted, deleted, row.id],
             )
             return int(at)
         self.db.execute(
-            "INSERT INTO runs(name, user_id, status, start_time, end_time, lifecycle_stage, deleted_time, run_uuid, experiment_id,"
-            " artifact_uri, source_type, source_name, entry_point_name, source_version) VALUES (?,?,?,?,?,?,?,?,?,?,'UNKNOWN','','','')",
+            "INSERT INTO runs(name, user_id, status, start_time, end_time, lifecycle_stage,"
+            " deleted_time, run_uuid, experiment_id, artifact_uri, source_type, source_name,"
+            " entry_point_name, source_version) VALUES (?,?,?,?,?,?,?,?,?,?,'UNKNOWN','','','')",
             [*facts, deleted, row.id, at, f"{self._root}/{at}/{row.id}/artifacts"],
         )
         return int(at)
@@ -92,12 +104,16 @@ class Tables:
     def put_tags(self, run: str, tags: Mapping[str, str]) -> None:
         """Set tags."""
         rows = [(run, key[:250], value[: convert.TAG_LENGTH]) for key, value in tags.items()]
-        self.db.executemany("INSERT OR REPLACE INTO tags(run_uuid, key, value) VALUES (?, ?, ?)", rows)
+        self.db.executemany(
+            "INSERT OR REPLACE INTO tags(run_uuid, key, value) VALUES (?, ?, ?)", rows
+        )
 
     def put_params(self, run: str, params: Mapping[str, str]) -> None:
         """Add params; those that are there stay as MLflow wrote them."""
         rows = [(run, key[:250], value[: convert.PARAM_LENGTH]) for key, value in params.items()]
-        self.db.executemany("INSERT OR IGNORE INTO params(run_uuid, key, value) VALUES (?, ?, ?)", rows)
+        self.db.executemany(
+            "INSERT OR IGNORE INTO params(run_uuid, key, value) VALUES (?, ?, ?)", rows
+        )
 
     def put_metrics(self, run: str, points: Iterable[MetricPoint]) -> None:
         """Add metric values, and follow the latest ones."""
@@ -109,17 +125,26 @@ class Tables:
             best = latest.get(name)
             if best is None or (step, timestamp, number) > (best[4], best[3], best[2]):
                 latest[name] = rows[-1]
-        self.db.executemany("INSERT OR IGNORE INTO metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self.db.executemany(
+            "INSERT OR IGNORE INTO metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES"
+            " (?, ?, ?, ?, ?, ?)",
+            rows,
+        )
         self.db.executemany(_LATEST, latest.values())
 
     def has_metric(self, run: str, point: MetricPoint) -> bool:
         """Whether a run has this very value."""
         row = (run, point.name, point.timestamp, point.step, *convert.metric_row(point.value))
-        condition = "run_uuid = ? AND key = ? AND timestamp = ? AND step = ? AND value = ? AND is_nan = ?"
-        return self.db.execute(f"SELECT 1 FROM metrics WHERE {condition}", row).fetchone() is not None
+        condition = (
+            "run_uuid = ? AND key = ? AND timestamp = ? AND step = ? AND value = ? AND is_nan = ?"
+        )
+        return (
+            self.db.execute(f"SELECT 1 FROM metrics WHERE {condition}", row).fetchone() is not None
+        )
 
     def put_linked(self, run: str, experiment: int, linked: Mapping[str, Any]) -> None:
-        """Add what ``linked`` returned of a run, perhaps in another clone; what is no such thing is passed over."""
+        """Add what ``linked`` returned of a run, perhaps in another clone; what is no such thing is
+        passed over."""
         models: set[str] = set()
         for table in _LINKED:
             rows = linked.get(table)
@@ -129,21 +154,33 @@ class Tables:
                 row = {**row, "experiment_id": experiment, "source_run_id": run}
                 if table == "logged_models":
                     models.add(row["model_id"])
-                    row["artifact_location"] = f"{self._root}/{experiment}/models/{row['model_id']}/artifacts"
+                    row["artifact_location"] = (
+                        f"{self._root}/{experiment}/models/{row['model_id']}/artifacts"
+                    )
                 self._insert(table, row)
 
     def linked(self, run: str) -> dict[str, list[dict[str, Any]]]:
         """Return the datasets, inputs and models of a run, as rows by their tables."""
         found = {}
         for table, condition in _LINKED.items():
-            columns = [name for name in self._columns_of(table) if name not in ("experiment_id", "artifact_location", "source_run_id")]
-            rows = self.db.execute(f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", {"run": run}).fetchall()
+            columns = [
+                name
+                for name in self._columns_of(table)
+                if name not in ("experiment_id", "artifact_location", "source_run_id")
+            ]
+            rows = self.db.execute(
+                f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", {"run": run}
+            ).fetchall()
             if rows:
-                found[table] = [{key: value for key, value in zip(columns, row) if value is not None} for row in rows]
+                found[table] = [
+                    {key: value for key, value in zip(columns, row) if value is not None}
+                    for row in rows
+                ]
         return found
 
     def empty(self, run: str) -> None:
-        """Remove what belongs to a run, but not its own row, so that traces and the like keep their run."""
+        """Remove what belongs to a run, but not its own row, so that traces and the like keep their
+        run."""
         for table in reversed(_LINKED):
             if table != "datasets":  # which runs share
                 self.db.execute(f"DELETE FROM {table} WHERE {_LINKED[table]}", {"run": run})
@@ -160,25 +197,35 @@ class Tables:
         now = int(time.time() * 1000)
         at = experiment_id(name)
         self.db.execute(
-            "INSERT INTO experiments(experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time, workspace)"
-            " VALUES (?, ?, ?, ?, ?, ?, 'default')",
+            "INSERT INTO experiments(experiment_id, name, artifact_location, lifecycle_stage,"
+            " creation_time, last_update_time, workspace) VALUES (?, ?, ?, ?, ?, ?, 'default')",
             [at, name, f"{self._root}/{at}", ACTIVE, now, now],
         )
         return at
 
     def _insert(self, table: str, row: Mapping[str, Any]) -> None:
-        names = [name for name in self._columns_of(table) if isinstance(row.get(name), (str, int, float, bool))]
+        names = [
+            name
+            for name in self._columns_of(table)
+            if isinstance(row.get(name), (str, int, float, bool))
+        ]
         marks = ", ".join("?" for _ in names)
-        self.db.execute(f"INSERT OR IGNORE INTO {table}({', '.join(names)}) VALUES ({marks})", [row[name] for name in names])
+        self.db.execute(
+            f"INSERT OR IGNORE INTO {table}({', '.join(names)}) VALUES ({marks})",
+            [row[name] for name in names],
+        )
 
     def _columns_of(self, table: str) -> tuple[str, ...]:
         if table not in self._columns:
-            self._columns[table] = tuple(item[1] for item in self.db.execute(f"PRAGMA table_info({table})"))
+            self._columns[table] = tuple(
+                item[1] for item in self.db.execute(f"PRAGMA table_info({table})")
+            )
         return self._columns[table]
 
 
 def _belongs(table: str, row: Mapping[str, Any], run: str, models: set[str]) -> bool:
-    """Whether a row may come with a run: it comes from anybody's remote, and must not speak for other runs."""
+    """Whether a row may come with a run: it comes from anybody's remote, and must not speak for
+    other runs."""
     if table == "inputs":
         return run in (row.get("source_id"), row.get("destination_id"))
     if table == "logged_models":

@@ -1,8 +1,9 @@
-"""MLflow's tracking store whose truth is git: MLflow's own SQL store over the disposable database, and beside each thing that
-it is told, the same for the gitexp run behind it.
+"""MLflow's tracking store whose truth is git: MLflow's own SQL store over the disposable database,
+and beside each thing that it is told, the same for the gitexp run behind it.
 
-Metrics do not touch the database when they are logged: they go into the run's journal, one write each, and the database
-follows when somebody reads. All else goes into both. Before anything is read, the database catches up with git.
+Metrics do not touch the database when they are logged: they go into the run's journal, one write
+each, and the database follows when somebody reads. All else goes into both. Before anything is
+read, the database catches up with git.
 """
 
 from __future__ import annotations
@@ -30,7 +31,12 @@ from gitexp.repo import Repo
 from gitexp.runs import deferred
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
-_COMMIT, _AUTOLOGGED, _NAME, _PARENT = "mlflow.source.git.commit", "mlflow.autologging", "mlflow.runName", "mlflow.parentRunId"
+_COMMIT, _AUTOLOGGED, _NAME, _PARENT = (
+    "mlflow.source.git.commit",
+    "mlflow.autologging",
+    "mlflow.runName",
+    "mlflow.parentRunId",
+)
 
 
 def open_store(uri: str) -> Any:
@@ -83,25 +89,37 @@ class GitStore(SqlAlchemyStore):
         finally:
             self._inside.depth = depth
 
-    # -- runs ----------------------------------------------------------------------------------------------------
+    # -- runs --------------------------------------------------------------------------------------
 
-    def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> str:
+    def create_experiment(
+        self, name: str, artifact_location: str | None = None, tags: Any = None
+    ) -> str:
         made = super().create_experiment(name, artifact_location, tags)
         wanted = experiment_id(name)
         with database.writing(self._follower.path) as db:
-            if db.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [wanted]).fetchone():  # deleted, and its name given again
+            # deleted, and its name given again
+            if db.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [wanted]).fetchone():
                 return str(made)
             location = artifact_location or f"{self.artifact_root_uri}/{wanted}"
-            db.execute("UPDATE experiments SET experiment_id = ?, artifact_location = ? WHERE experiment_id = ?", [wanted, location, made])
-            db.execute("UPDATE experiment_tags SET experiment_id = ? WHERE experiment_id = ?", [wanted, made])
+            db.execute(
+                "UPDATE experiments SET experiment_id = ?, artifact_location = ? WHERE"
+                " experiment_id = ?",
+                [wanted, location, made],
+            )
+            db.execute(
+                "UPDATE experiment_tags SET experiment_id = ? WHERE experiment_id = ?",
+                [wanted, made],
+            )
         return str(wanted)
 
-    def create_run(self, experiment_id: str, user_id: str, start_time: int, tags: Any, run_name: str) -> Any:
+    def create_run(
+        self, experiment_id: str, user_id: str, start_time: int, tags: Any, run_name: str
+    ) -> Any:
         """Begin a run: the snapshot of the work tree is taken now."""
         if os.environ.get(SERVER):
             raise MlflowException(
-                "this server shows the experiments of a git repository and records no runs; set MLFLOW_TRACKING_URI to"
-                f" gitexp:{self.repo.root} where the training runs",
+                "this server shows the experiments of a git repository and records no runs; set"
+                f" MLFLOW_TRACKING_URI to gitexp:{self.repo.root} where the training runs",
                 INVALID_STATE,
             )
         experiment = self.get_experiment(experiment_id)
@@ -110,18 +128,34 @@ class GitStore(SqlAlchemyStore):
         head = given.pop(_COMMIT, None)  # the commit before the experiment: not what ran
         with errors():
             live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT))
-        if above is not None and _PARENT not in given and (parent := run_file.read(above.folder).get("run")):
+        if (
+            above is not None
+            and _PARENT not in given
+            and (parent := run_file.read(above.folder).get("run"))
+        ):
             given[_PARENT] = parent
         if head:
             given["gitexp.parent"] = head
         try:
-            made = super().create_run(experiment_id, user_id, start_time, [_tag(*item) for item in given.items()], run_name)
+            made = super().create_run(
+                experiment_id,
+                user_id,
+                start_time,
+                [_tag(*item) for item in given.items()],
+                run_name,
+            )
         except BaseException:
             if ours:
                 live.discard()
             raise
         running = runs.Running(made.info.run_id, live, ours, above)
-        facts = {"run": running.id, "experiment": experiment.name, "name": made.info.run_name, "user": user_id, "start": start_time}
+        facts = {
+            "run": running.id,
+            "experiment": experiment.name,
+            "name": made.info.run_name,
+            "user": user_id,
+            "start": start_time,
+        }
         running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
         extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
         live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
@@ -130,8 +164,11 @@ class GitStore(SqlAlchemyStore):
         self._runs.add(running)
         return made
 
-    def update_run_info(self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None) -> RunInfo:
-        """Follow a change of status: a terminal one ends the run, RUNNING takes a recorded one up again."""
+    def update_run_info(
+        self, run_id: str, run_status: int | None, end_time: int | None, run_name: str | None
+    ) -> RunInfo:
+        """Follow a change of status: a terminal one ends the run, RUNNING takes a recorded one up
+        again."""
         running = self._running(run_id)
         commit = None if running else self._commit(run_id)
         name = RunStatus.to_string(run_status) if run_status is not None else None
@@ -143,11 +180,19 @@ class GitStore(SqlAlchemyStore):
         elif name == "RUNNING" and running is not None:
             self._runs.go_on(run_id)
             running.change(lambda known: known.pop("end", None))
-        # what is recorded has its status for good: an atexit handler may call FINISHED what an exception ended
-        info: RunInfo = super().update_run_info(run_id, None if recorded else run_status, None if recorded else end_time, run_name)
+        # what is recorded has its status for good: an atexit handler may call FINISHED what an
+        # exception ended
+        info: RunInfo = super().update_run_info(
+            run_id, None if recorded else run_status, None if recorded else end_time, run_name
+        )
         if run_name:
             self._tagged(run_id, {_NAME: run_name})
-        if running is not None and name is not None and run_status is not None and RunStatus.is_terminated(run_status):
+        if (
+            running is not None
+            and name is not None
+            and run_status is not None
+            and RunStatus.is_terminated(run_status)
+        ):
             running.change(lambda known: known.update({"end": end_time, **self._linked(run_id)}))
             self._runs.end(running, name)
         return info
@@ -155,8 +200,14 @@ class GitStore(SqlAlchemyStore):
     def get_run(self, run_id: str) -> Any:
         found = super().get_run(run_id)
         running = self._runs.find(run_id)
-        if running is not None and running.finished and running.ours and _AUTOLOGGED not in found.data.tags:
-            deferred.settle(running.run.id)  # whoever looks at a finished run wants its commit; autologging looks before it scores
+        if (
+            running is not None
+            and running.finished
+            and running.ours
+            and _AUTOLOGGED not in found.data.tags
+        ):
+            # whoever looks at a finished run wants its commit; autologging looks before it scores
+            deferred.settle(running.run.id)
             found = super().get_run(run_id)
         return found
 
@@ -168,7 +219,7 @@ class GitStore(SqlAlchemyStore):
         super().restore_run(run_id)
         self._staged(run_id, ACTIVE)
 
-    # -- what is logged ------------------------------------------------------------------------------------------
+    # -- what is logged ----------------------------------------------------------------------------
 
     def log_metric(self, run_id: str, metric: Metric) -> None:
         if metric.model_id is not None:
@@ -178,7 +229,13 @@ class GitStore(SqlAlchemyStore):
 
     def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
         running = self._runs.find(run_id)
-        if params or tags or running is None or len(metrics) > 1000 or any(metric.model_id is not None for metric in metrics):
+        if (
+            params
+            or tags
+            or running is None
+            or len(metrics) > 1000
+            or any(metric.model_id is not None for metric in metrics)
+        ):
             super().log_batch(run_id, metrics, params, tags)
         else:
             _validate(metrics, lambda at: f"metrics[{at}]")
@@ -189,7 +246,10 @@ class GitStore(SqlAlchemyStore):
         self._log_points(run_id, metrics)
 
     def _log_points(self, run_id: str, metrics: Any) -> None:
-        points = [MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step)) for item in dict.fromkeys(metrics)]
+        points = [
+            MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step))
+            for item in dict.fromkeys(metrics)
+        ]
         running = self._running(run_id)
         if any(metric.model_id is not None for metric in metrics):
             points = self._unsaid(run_id, points)
@@ -207,12 +267,17 @@ class GitStore(SqlAlchemyStore):
             Tables(db, self.artifact_root_uri).put_metrics(run_id, points)
 
     def _unsaid(self, run_id: str, points: list[MetricPoint]) -> list[MetricPoint]:
-        """Return the points that the run has not yet: ``log_model`` says the run's metrics once more, as the model's."""
+        """Return the points that the run has not yet: ``log_model`` says the run's metrics once
+        more, as the model's."""
         if getattr(self._inside, "depth", 0) == 0:
             with errors():
                 self._follower.catch_up()
         with database.reading(self._follower.path) as db:
-            return [point for point in points if not Tables(db, self.artifact_root_uri).has_metric(run_id, point)]
+            return [
+                point
+                for point in points
+                if not Tables(db, self.artifact_root_uri).has_metric(run_id, point)
+            ]
 
     def log_param(self, run_id: str, param: Any) -> None:
         super().log_param(run_id, param)
@@ -271,7 +336,7 @@ class GitStore(SqlAlchemyStore):
         super().set_logged_model_tags(model_id, tags)
         self._more(self.get_logged_model(model_id).source_run_id)
 
-    # -- behind it -----------------------------------------------------------------------------------------------
+    # -- behind it ---------------------------------------------------------------------------------
 
     def _running(self, run_id: str) -> runs.Running | None:
         """Return the run that goes on behind MLflow's, joined where another process owns it."""
@@ -280,7 +345,9 @@ class GitStore(SqlAlchemyStore):
             return running
         row = self._row(run_id)
         folder = self.repo.state_dir / "runs" / row[0] if row and row[0] else None
-        return self._runs.join(run_id, folder) if folder and (folder / "run.json").exists() else None
+        return (
+            self._runs.join(run_id, folder) if folder and (folder / "run.json").exists() else None
+        )
 
     def _commit(self, run_id: str) -> str | None:
         row = self._row(run_id)
@@ -291,15 +358,28 @@ class GitStore(SqlAlchemyStore):
             with errors():
                 self._follower.catch_up()
         with database.reading(self._follower.path) as db:
-            return db.execute('SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?', [run_id]).fetchone()
+            return db.execute(
+                'SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?', [run_id]
+            ).fetchone()
 
     def _take_up(self, run_id: str, commit: str) -> runs.Running:
         edits.settle(self.repo, commit)
         found = super().get_run(run_id)
         experiment = self.get_experiment(found.info.experiment_id).name
-        running = runs.take_up(self._runs, run_id, commit, found.data.tags.get("gitexp.name", ""), experiment)
-        facts = {"run": run_id, "experiment": experiment, "name": found.info.run_name, "user": found.info.user_id}
-        running.change(lambda known: known.update({**facts, "tags": dict(found.data.tags), **self._linked(run_id)}))
+        running = runs.take_up(
+            self._runs, run_id, commit, found.data.tags.get("gitexp.name", ""), experiment
+        )
+        facts = {
+            "run": run_id,
+            "experiment": experiment,
+            "name": found.info.run_name,
+            "user": found.info.user_id,
+        }
+        running.change(
+            lambda known: known.update(
+                {**facts, "tags": dict(found.data.tags), **self._linked(run_id)}
+            )
+        )
         return running
 
     def _params_logged(self, run_id: str, params: Any) -> None:
@@ -349,7 +429,8 @@ class GitStore(SqlAlchemyStore):
 
 
 def _validate(metrics: Any, path: Callable[[int], str]) -> None:
-    """Have MLflow refuse what it refuses; in a batch it says which one it was, even in a batch of one."""
+    """Have MLflow refuse what it refuses; in a batch it says which one it was, even in a batch of
+    one."""
     for at, metric in enumerate(metrics):
         _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path(at))
 

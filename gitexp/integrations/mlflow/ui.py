@@ -1,7 +1,8 @@
-"""MLflow's own server on a repository, on this machine only, as a child process that ends with the caller.
+"""MLflow's own server on a repository, on this machine only, as a child process that ends with the
+caller.
 
-A process of its own and not a thread: MLflow's server is made of worker processes in any case, and one group of them is
-what can be stopped for sure.
+A process of its own and not a thread: MLflow's server is made of worker processes in any case, and
+one group of them is what can be stopped for sure.
 """
 
 from __future__ import annotations
@@ -24,13 +25,20 @@ from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.extras import needed
 from gitexp.repo import Repo
 
-PATIENCE = 600.0  # seconds until the server must answer; its first import takes ten on a slow disk, and more on a busy machine
-_QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+# seconds until the server must answer; its first import takes ten on a slow disk, and more on a
+# busy machine
+PATIENCE = 600.0
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
 
 
 @contextmanager
 def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run MLflow's server on a repository; yields its address and its process once it answers, and stops it.
+    """Run MLflow's server on a repository; yields its address and its process once it answers, and
+    stops it.
 
     Args:
         port: a free one unless it is said.
@@ -43,10 +51,21 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
     port = _free(port)
     needed("mlflow", "MLflow's pages", "mlflow")
     with suppress(PackageNotFoundError):
-        if version("graphene").startswith("2."):  # MLflow takes it, but with the graphql-core of now the page of a run stays empty
-            raise GitexpError("MLflow's pages fail with graphene 2; install a newer one: pip install 'graphene>=3' dagshub")
+        # MLflow takes it, but with the graphql-core of now the page of a run stays empty
+        if version("graphene").startswith("2."):
+            raise GitexpError(
+                "MLflow's pages fail with graphene 2; install a newer one: pip install"
+                " 'graphene>=3' dagshub"
+            )
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"gitexp:{quote(repo.root.as_posix())}"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--backend-store-uri",
+        f"gitexp:{quote(repo.root.as_posix())}",
+    ]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     folder = repo.make_state_dir("mlflow")
     with _signals_interrupt():
@@ -69,19 +88,23 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
 
 @contextmanager
 def _signals_interrupt() -> Iterator[None]:
-    """Have a closed terminal and ``kill`` stop us as Ctrl-C does: the server has a session of its own, and would stay for ever."""
+    """Have a closed terminal and ``kill`` stop us as Ctrl-C does: the server has a session of its
+    own, and would stay for ever."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    ]
 
     def interrupt(_number: int, _frame: Any) -> None:
         for number in numbers:  # only the first counts, so that the server is ended whole
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # nohup means that it stays
+    # nohup means that it stays
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
@@ -92,10 +115,13 @@ def _signals_interrupt() -> Iterator[None]:
 
 def _wait(server: subprocess.Popen[bytes], address: str, log: str) -> None:
     until = time.monotonic() + PATIENCE
-    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy of the environment is not for this machine
+    # a proxy of the environment is not for this machine
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while time.monotonic() < until:
         if server.poll() is not None:
-            raise GitexpError(f"MLflow's server ended with exit code {server.returncode}; {log} says why")
+            raise GitexpError(
+                f"MLflow's server ended with exit code {server.returncode}; {log} says why"
+            )
         with suppress(OSError), ask.open(f"{address}/health", timeout=5) as answer:
             if answer.status == 200:
                 return
@@ -115,12 +141,16 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _free(port: int | None) -> int:
-    """Return a port that nobody listens on; raise UsageError where it is the wanted one, or another's server would answer us."""
+    """Return a port that nobody listens on; raise UsageError where it is the wanted one, or
+    another's server would answer us."""
     with socket.socket() as probe:
-        if os.name == "posix":  # one that was let go of a moment ago is free; Windows means something else by it
+        # one that was let go of a moment ago is free; Windows means something else by it
+        if os.name == "posix":
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port or 0))
         except OSError as error:
-            raise UsageError(f"port {port} cannot be used: {error.strerror}; choose another, or leave out --port") from None
+            raise UsageError(
+                f"port {port} cannot be used: {error.strerror}; choose another, or leave out --port"
+            ) from None
         return int(probe.getsockname()[1])

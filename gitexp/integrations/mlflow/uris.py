@@ -1,8 +1,9 @@
 """Where MLflow's side of a repository lies, and the addresses that MLflow has for it.
 
-All of it is below ``.git/gitexp/mlflow/``, where no snapshot finds it: the database (disposable, git is the truth), the
-registry's database, and ``files/`` with the artifacts that are too large for git. Artifact addresses name that folder, so
-they are absolute; that does no harm, because every clone makes the database anew with addresses of its own.
+All of it is below ``.git/gitexp/mlflow/``, where no snapshot finds it: the database (disposable,
+git is the truth), the registry's database, and ``files/`` with the artifacts that are too large for
+git. Artifact addresses name that folder, so they are absolute; that does no harm, because every
+clone makes the database anew with addresses of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ SCHEME = "gitexp"
 RUN_FILES = ".gitexp/artifacts"  # in the tree
 MODEL_FILES = ".gitexp/models"
 FACE = ".gitexp/mlflow.json"
-_ADDRESS = re.compile(r"(?P<folder>.*/gitexp/mlflow)/[^/]+/(?:(?P<kind>models|traces)/)?(?P<id>[\w-]+)/artifacts(?:/(?P<below>.*))?")
+_ADDRESS = re.compile(
+    r"(?P<folder>.*/gitexp/mlflow)/[^/]+/(?:(?P<kind>models|traces)/)?(?P<id>[\w-]+)/artifacts(?:/(?P<below>.*))?"
+)
 
 
 class Address(NamedTuple):
@@ -39,7 +42,8 @@ class Address(NamedTuple):
 
 
 def repository(uri: str) -> Repo:
-    """Return the repository that ``gitexp:.`` or ``gitexp:/a/path/in/it`` means; raise RepositoryError where there is none."""
+    """Return the repository that ``gitexp:.`` or ``gitexp:/a/path/in/it`` means; raise
+    RepositoryError where there is none."""
     path = uri.partition(":")[2]
     if path.startswith("//"):
         path = path[2:]
@@ -70,7 +74,12 @@ def parse(uri: str) -> Address | None:
     """Return what an artifact address means, None where it is no such address."""
     path = unquote(urlparse(uri).path)
     found = _ADDRESS.fullmatch(path[1:] if re.match(r"/[A-Za-z]:", path) else path)
-    return found and Address(Path(found["folder"]), found["kind"] or "runs", found["id"], (found["below"] or "").strip("/"))
+    return found and Address(
+        Path(found["folder"]),
+        found["kind"] or "runs",
+        found["id"],
+        (found["below"] or "").strip("/"),
+    )
 
 
 @lru_cache(maxsize=32)

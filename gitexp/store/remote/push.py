@@ -1,9 +1,10 @@
 """What a push sends, and what it learns where the remote says no.
 
-A push does not ask first. It sends what should be there by all that this clone knows, and where the remote says no it learns
-why, and sends again: a name that is taken becomes ``OWNER/exp-7`` there, notes that moved are merged, a branch that moved or
-that the remote protects is left to the user. So the usual push is one exchange with the remote, however many experiments
-it holds. Nothing is ever forced, so what lost a race is only ever tried again.
+A push does not ask first. It sends what should be there by all that this clone knows, and where the
+remote says no it learns why, and sends again: a name that is taken becomes ``OWNER/exp-7`` there,
+notes that moved are merged, a branch that moved or that the remote protects is left to the user. So
+the usual push is one exchange with the remote, however many experiments it holds. Nothing is ever
+forced, so what lost a race is only ever tried again.
 """
 
 from __future__ import annotations
@@ -26,8 +27,14 @@ from gitexp.store.remote.transport import Remote, Update
 
 _TRIES = 60
 _PAUSE = 0.02  # seconds; pauses after a lost race grow from here
-_ARGUMENTS = 20_000 if os.name == "nt" else 400_000  # characters of refspecs for one push; systems bound a command line
-_COLLATERAL = ("atomic push fail", "atomic transaction failed", "transaction failed", "push of another ref failed")
+# characters of refspecs for one push; systems bound a command line
+_ARGUMENTS = 20_000 if os.name == "nt" else 400_000
+_COLLATERAL = (
+    "atomic push fail",
+    "atomic transaction failed",
+    "transaction failed",
+    "push of another ref failed",
+)
 
 
 @dataclass
@@ -65,9 +72,18 @@ class Outgoing:
     """
 
     def __init__(
-        self, repo: Repo, remote: Remote, load: Load, reload: Callable[[], Load], *, wanted: str | None, branch: str | None,
-        dry_run: bool = False, verify: bool = True, progress: Progress | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        repo: Repo,
+        remote: Remote,
+        load: Load,
+        reload: Callable[[], Load],
+        *,
+        wanted: str | None,
+        branch: str | None,
+        dry_run: bool = False,
+        verify: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
         self.repo, self.remote, self.load, self.reload = repo, remote, load, reload
         self.dry_run, self.verify, self.progress = dry_run, verify, progress
         self.owner = ""
@@ -92,7 +108,12 @@ class Outgoing:
                 return
             sent = self._prepared()
             updates, said = transport.push(
-                self.repo, self.remote, list(sent), dry_run=self.dry_run, verify=self.verify, progress=self.progress
+                self.repo,
+                self.remote,
+                list(sent),
+                dry_run=self.dry_run,
+                verify=self.verify,
+                progress=self.progress,
             )
             refused = [item for item in updates if item.flag == "!"]
             if not refused:
@@ -100,18 +121,27 @@ class Outgoing:
             elif self._learn(refused, said):
                 time.sleep(random.uniform(0, _PAUSE * min(attempt + 1, 20)))
         if self.load:
-            raise GitError(f"{self.remote.name} changed {_TRIES} times while this was going on; try again")
+            raise GitError(
+                f"{self.remote.name} changed {_TRIES} times while this was going on; try again"
+            )
 
-    # -- what goes -----------------------------------------------------------------------------------------------
+    # -- what goes ---------------------------------------------------------------------------------
 
     def _prepared(self) -> dict[str, tuple[str, str]]:
         """Return ``{refspec: (what is sent, where it goes)}``, the gathering branch first."""
-        me, self.owner = clone.ensure(self.repo, self.remote.name, self._wanted, self._owners_taken, keep=not self.dry_run)
+        me, self.owner = clone.ensure(
+            self.repo, self.remote.name, self._wanted, self._owners_taken, keep=not self.dry_run
+        )
         going: list[tuple[str, str]] = []
         ahead = self._ahead()
         if self.load.experiments:
-            held = [item._replace(held=item.commit in ahead and item.tag in self.load.tags) for item in self.load.experiments]
-            tip = gathering.extend(self.repo, self.repo.tip(f"{SEEN}{self.remote.name}/{self.owner}"), me.id, held)
+            held = [
+                item._replace(held=item.commit in ahead and item.tag in self.load.tags)
+                for item in self.load.experiments
+            ]
+            tip = gathering.extend(
+                self.repo, self.repo.tip(f"{SEEN}{self.remote.name}/{self.owner}"), me.id, held
+            )
             going.append((tip, f"{HEADS}{self.owner}"))
         if ahead and self._branch and self.remote.branch:
             going.append((self._branch, self.remote.branch))
@@ -126,28 +156,45 @@ class Outgoing:
         return {f"{source}:{target}": (source, target) for source, target in going}
 
     def _ahead(self) -> set[str]:
-        """Return the commits that the branch would bring to the remote, if one of them is an experiment on its way."""
+        """Return the commits that the branch would bring to the remote, if one of them is an
+        experiment on its way."""
         if not self._branch or not self.load.experiments:
             return set()
-        if self.repo.tip(self._branch) == self.repo.tip(f"refs/remotes/{self.remote.name}/{(self.remote.branch or '')[11:]}"):
+        if self.repo.tip(self._branch) == self.repo.tip(
+            f"refs/remotes/{self.remote.name}/{(self.remote.branch or '')[11:]}"
+        ):
             return set()
-        listed = self.repo.git("rev-list", self._branch, "--not", f"--remotes={self.remote.name}", ok=(0, 128)).decode().split()
+        listed = (
+            self.repo.git(
+                "rev-list", self._branch, "--not", f"--remotes={self.remote.name}", ok=(0, 128)
+            )
+            .decode()
+            .split()
+        )
         ahead = set(listed)
         return ahead if any(item.commit in ahead for item in self.load.experiments) else set()
 
     def _name_there(self, tag: str, name: str) -> str:
-        """Return the first name for a tag that is not known to be another's: ``exp-7``, ``ada/exp-7``, ``ada-2/exp-7``..."""
+        """Return the first name for a tag that is not known to be another's: ``exp-7``,
+        ``ada/exp-7``, ``ada-2/exp-7``..."""
         while True:
             at = self._tries.get(tag, 0)
-            there = name if at == 0 else f"{self.owner}/{name}" if at == 1 else f"{self.owner}-{at}/{name}"
+            there = (
+                name
+                if at == 0
+                else f"{self.owner}/{name}"
+                if at == 1
+                else f"{self.owner}-{at}/{name}"
+            )
             if self.load.taken.get(there, tag) == tag:
                 return there
             self._tries[tag] = at + 1
 
-    # -- what came of it -----------------------------------------------------------------------------------------
+    # -- what came of it ---------------------------------------------------------------------------
 
     def _done(self, sent: dict[str, tuple[str, str]]) -> None:
-        """Take down what is on the remote now, in one transaction, so that nobody sends it again."""
+        """Take down what is on the remote now, in one transaction, so that nobody sends it
+        again."""
         seen: list[str] = []
         for source, target in sent.values():
             if target.startswith(HEADS):
@@ -168,12 +215,20 @@ class Outgoing:
             return
         try:
             self.repo.update_refs(seen, f"gitexp: push to {self.remote.name}")
-        except GitError:  # a tag that vanished from the remote is in the way of a folder; the branch says all that matters
-            self.repo.update_refs([line for line in seen if SEEN in line or notes.SEEN in line], f"gitexp: push to {self.remote.name}")
+        # a tag that vanished from the remote is in the way of a folder; the branch says all that
+        # matters
+        except GitError:
+            self.repo.update_refs(
+                [line for line in seen if SEEN in line or notes.SEEN in line],
+                f"gitexp: push to {self.remote.name}",
+            )
 
     def _learn(self, refused: Sequence[Update], said: str) -> bool:
-        """Change what the next try sends; whether it should wait a little, since somebody else was faster."""
-        if blocked := re.search(r"'(refs/[^']+)' exists; cannot create '(refs/[^']+)/[^'/]+'", said):
+        """Change what the next try sends; whether it should wait a little, since somebody else was
+        faster."""
+        if blocked := re.search(
+            r"'(refs/[^']+)' exists; cannot create '(refs/[^']+)/[^'/]+'", said
+        ):
             self._leave_out(*blocked.groups())
             return False
         telling = [item for item in refused if not any(word in item.reason for word in _COLLATERAL)]
@@ -182,7 +237,11 @@ class Outgoing:
             race = transport.lost_race(item)
             moved = transport.has_moved(item)
             if item.target == self.remote.branch and item.source == self._branch and not race:
-                why = "it has commits there that are not here; bring them in with git pull" if moved else transport.reason(item, said)
+                why = (
+                    "it has commits there that are not here; bring them in with git pull"
+                    if moved
+                    else transport.reason(item, said)
+                )
                 self._keep_branch_back(why)
             elif item.target.startswith(HEADS) and (moved or race):
                 self._look_at_owners()
@@ -194,36 +253,53 @@ class Outgoing:
                 self._give_in(item, said, any(other.source == self._branch for other in refused))
                 return False
             lost = lost or race
-        if lost:  # others push these numbers just now, and names of one's own end the race for all of them
+        # others push these numbers just now, and names of one's own end the race for all of them
+        if lost:
             self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.load.tags}
         return lost
 
     def _leave_out(self, name: str, folder: str) -> None:
-        """Do without the tags that cannot be there beside a name of somebody's; the gathering branch carries them anyway."""
-        left = {tag: here for tag, here in self.load.tags.items() if not f"{TAGS}{self._name_there(tag, here)}".startswith(f"{folder}/")}
+        """Do without the tags that cannot be there beside a name of somebody's; the gathering
+        branch carries them anyway."""
+        left = {
+            tag: here
+            for tag, here in self.load.tags.items()
+            if not f"{TAGS}{self._name_there(tag, here)}".startswith(f"{folder}/")
+        }
         if len(left) == len(self.load.tags):
-            raise GitError(f"{self.remote.name} has '{name}', and so there can be nothing in '{folder}'; rename it there")
+            raise GitError(
+                f"{self.remote.name} has '{name}', and so there can be nothing in '{folder}';"
+                " rename it there"
+            )
         self.load.tags = left
 
     def _keep_branch_back(self, why: str) -> None:
         self._branch, self.kept_back = None, why
 
     def _give_in(self, item: Update, said: str, with_branch: bool) -> None:
-        """Try again without the branch where a hook refused everything, which may be for the branch alone; else give up."""
+        """Try again without the branch where a hook refused everything, which may be for the branch
+        alone; else give up."""
         if not with_branch:
-            raise GitError(f"{self.remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said)
+            raise GitError(
+                f"{self.remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said
+            )
         self._keep_branch_back(transport.reason(item, said))
 
     def _look_at_owners(self) -> None:
-        """Find out whose gathering branch is in the way: mine, from a push that was cut off, or another clone's."""
+        """Find out whose gathering branch is in the way: mine, from a push that was cut off, or
+        another clone's."""
         lines = self.repo.exchange("ls-remote", "--", self.remote.name, f"{HEADS}*")
         if lines.returncode:
             raise transport.explained(self.remote, lines.stderr, lines.returncode)
-        tips = {ref.removeprefix(HEADS): oid for oid, _, ref in (line.partition("\t") for line in lines.stdout.splitlines())}
+        tips = {
+            ref.removeprefix(HEADS): oid
+            for oid, _, ref in (line.partition("\t") for line in lines.stdout.splitlines())
+        }
         known = clone.load(self.repo)
         tip = tips.get(self.owner)
         mine = f"{SEEN}{self.remote.name}/{self.owner}"
-        if tip is None or tip == self.repo.tip(mine):  # gone, or somebody was in between for a moment
+        # gone, or somebody was in between for a moment
+        if tip is None or tip == self.repo.tip(mine):
             return
         found = gathering.clone_of(self.repo, tip)
         if known is None or found is None or found != known.id:
@@ -231,7 +307,11 @@ class Outgoing:
         else:
             self.repo.update_refs([f"update {mine} {tip}"], f"gitexp: push to {self.remote.name}")
             before, self.load = self.load, self.reload()
-            self.load.tags = {tag: name for tag, name in before.tags.items() if tag not in self.load.taken.values()}
+            self.load.tags = {
+                tag: name
+                for tag, name in before.tags.items()
+                if tag not in self.load.taken.values()
+            }
 
     def _merge_notes(self) -> None:
         if self.dry_run:
@@ -240,4 +320,6 @@ class Outgoing:
         transport.fetch(self.repo, self.remote, [transport.noted(self.remote)])
         transport.merge_notes(self.repo, self.remote)
         mine = self.repo.tip(notes.REF)
-        self.load.notes = mine if mine != self.repo.tip(f"{notes.SEEN}{self.remote.name}/gitexp") else None
+        self.load.notes = (
+            mine if mine != self.repo.tip(f"{notes.SEEN}{self.remote.name}/gitexp") else None
+        )

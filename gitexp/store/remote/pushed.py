@@ -1,8 +1,10 @@
-"""What was on a remote when a push had sent everything: enough to find what came since without the index.
+"""What was on a remote when a push had sent everything: enough to find what came since without the
+index.
 
-The list of tags as it was then lies in a file, ``.git/gitexp/pushed/REMOTE``, below the tip that this clone's gathering branch had.
-Bringing the index up to date costs as much as the push of one experiment itself where 10,000 lie; the difference of two
-lists costs a tenth of that. Where anything is not as it was left, or much is new, nobody asks the ledger.
+The list of tags as it was then lies in a file, ``.git/gitexp/pushed/REMOTE``, below the tip that
+this clone's gathering branch had. Bringing the index up to date costs as much as the push of one
+experiment itself where 10,000 lie; the difference of two lists costs a tenth of that. Where
+anything is not as it was left, or much is new, nobody asks the ledger.
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ class Refs(NamedTuple):
     def on(self, remote: str) -> dict[str, str]:
         """Return the tags that were seen on a remote, ``{name there: hash}``."""
         prefix = f"{REMOTES}{remote}/"
-        return {ref.removeprefix(prefix): oid for ref, oid in self.others.items() if ref.startswith(prefix)}
+        return {
+            ref.removeprefix(prefix): oid
+            for ref, oid in self.others.items()
+            if ref.startswith(prefix)
+        }
 
 
 def refs(repo: Repo) -> Refs:
@@ -49,11 +55,14 @@ def refs(repo: Repo) -> Refs:
 
 
 def since(repo: Repo, remote: str, now: Refs) -> list[Carried] | None:
-    """Return the experiments that came since a push had sent everything, oldest first; None where the index has to tell."""
+    """Return the experiments that came since a push had sent everything, oldest first; None where
+    the index has to tell."""
     known = clone.load(repo)
     owner = known.owner(remote) if known else None
     try:
-        tip, _, before = (repo.state_dir / "pushed" / quote(remote, safe="")).read_bytes().partition(b"\n")
+        tip, _, before = (
+            (repo.state_dir / "pushed" / quote(remote, safe="")).read_bytes().partition(b"\n")
+        )
     except OSError:
         return None
     if owner is None or now.others.get(f"{SEEN}{remote}/{owner}") != tip.decode():
@@ -62,7 +71,11 @@ def since(repo: Repo, remote: str, now: Refs) -> list[Carried] | None:
     if len(new) > _MOST:
         return None
     there = {*now.on(remote).values()}
-    came = {tag: ref.removeprefix(TAGS) for tag, _, ref in (os.fsdecode(line).partition(" ") for line in new) if tag not in there}
+    came = {
+        tag: ref.removeprefix(TAGS)
+        for tag, _, ref in (os.fsdecode(line).partition(" ") for line in new)
+        if tag not in there
+    }
     found: list[tuple[str, Carried]] = []
     for (tag, name), item in zip(came.items(), repo.objects(came)):
         told = message.parse_tag(item.data) if item and item.kind == "tag" else None

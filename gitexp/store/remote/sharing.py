@@ -46,11 +46,16 @@ def push(
     chosen: list[Experiment] = []
     if experiments:
         index, known = Index(here), settings.load(here.root)
-        chosen = [reference.resolve(index, item, known) if isinstance(item, str) else item for item in experiments]
+        chosen = [
+            reference.resolve(index, item, known) if isinstance(item, str) else item
+            for item in experiments
+        ]
     return sync.push(here, remote, chosen, tags=tags, branch=branch, dry_run=dry_run, data=data)
 
 
-def pull(*, remote: str | None = None, prune: bool = False, data: bool = True, repo: Folder | None = None) -> Pulled:
+def pull(
+    *, remote: str | None = None, prune: bool = False, data: bool = True, repo: Folder | None = None
+) -> Pulled:
     """Bring everybody's experiments, labels and notes from a git remote, under names of their own.
 
     Args:

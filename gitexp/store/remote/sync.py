@@ -26,7 +26,8 @@ class Pushed:
     Attributes:
         remote: its name.
         owner: what this clone is called there; empty where nothing ever went.
-        experiments: ``{name here: name there}`` of those that are new there; ``OWNER/exp-7`` where no tag carries it.
+        experiments: ``{name here: name there}`` of those that are new there; ``OWNER/exp-7`` where
+            no tag carries it.
         tags: ``{name here: name there}`` of the tags that went.
         branch: the branch that went along, None where none did.
         kept_back: why the branch did not go although it should have.
@@ -77,7 +78,8 @@ def push(
     data: bool = True,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Send experiments that a remote does not have yet, with the branch that was advanced onto them, labels and notes.
+    """Send experiments that a remote does not have yet, with the branch that was advanced onto
+    them, labels and notes.
 
     Args:
         remote: the name of a remote; None takes the one that ``git push`` would.
@@ -86,7 +88,8 @@ def push(
         branch: whether the branch may go.
         dry_run: ask the remote, and change nothing.
         verify: let the user's pre-push hook have its say.
-        data: send the data that DVC tracks first, where DVC has a remote: nobody should see an experiment whose data is not there.
+        data: send the data that DVC tracks first, where DVC has a remote: nobody should see an
+            experiment whose data is not there.
 
     Raises:
         UsageError: there is no such remote, or an experiment is not of this clone.
@@ -100,23 +103,49 @@ def push(
         return _load(repo, there, experiments, tags, known.push_tags_up_to)
 
     load = lacking()
-    named = dvc.of_experiments(repo, [item.commit for item in load.experiments]) if data and not dry_run else ()
+    named = (
+        dvc.of_experiments(repo, [item.commit for item in load.experiments])
+        if data and not dry_run
+        else ()
+    )
     missing = _send_data(repo, named)
     going = Outgoing(
         repo, there, load, lacking, wanted=clone.slug(known.owner) if known.owner else None,
-        branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify, progress=progress,
+        branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify,
+        progress=progress,
     )  # fmt: skip
     here = {**load.tags, **{item.tag: item.name for item in load.experiments}}
     going.send()
     if load.refs and not (experiments or dry_run):
         pushed.settle(repo, there.name, going.owner, load.refs)
-    names = {item.name: going.names.get(item.tag, f"{going.owner}/{item.name}") for item in going.gathered}
+    names = {
+        item.name: going.names.get(item.tag, f"{going.owner}/{item.name}")
+        for item in going.gathered
+    }
     went = {here[tag]: name for tag, name in going.names.items()}
-    return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes, len(named), missing)
+    return Pushed(
+        there.name,
+        going.owner,
+        names,
+        went,
+        going.branch,
+        going.kept_back,
+        going.notes,
+        len(named),
+        missing,
+    )
 
 
-def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bool = True, progress: Progress | None = None) -> Pulled:
-    """Bring everybody's experiments, labels and notes from a remote; the user's own refs and branches stay as they are.
+def pull(
+    repo: Repo,
+    remote: str | None = None,
+    *,
+    prune: bool = False,
+    data: bool = True,
+    progress: Progress | None = None,
+) -> Pulled:
+    """Bring everybody's experiments, labels and notes from a remote; the user's own refs and
+    branches stay as they are.
 
     Args:
         remote: the name of a remote; None takes the one that ``git push`` would.
@@ -139,7 +168,9 @@ def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bo
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem)
 
 
-def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int) -> Load:
+def _load(
+    repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int
+) -> Load:
     """Return what a remote lacks."""
     now = pushed.refs(repo)
     carried = None if chosen or tags else pushed.since(repo, remote.name, now)
@@ -148,7 +179,11 @@ def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool |
         now = pushed.refs(repo)
         new = _only(index, remote, chosen) if chosen else index.unpushed(remote.name)
         objects = repo.objects(item.tag for item in new)
-        carried = [Carried(item.name, item.tag, item.id, found.data) for item, found in zip(new, objects) if found]
+        carried = [
+            Carried(item.name, item.tag, item.id, found.data)
+            for item, found in zip(new, objects)
+            if found
+        ]
     noted = now.others.get(notes.REF)
     load = Load(carried, taken=now.on(remote.name), refs=now)
     load.notes = noted if noted != now.others.get(f"{notes.SEEN}{remote.name}/gitexp") else None
@@ -161,7 +196,8 @@ def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool |
 
 
 def _fresh_index(repo: Repo, remote: Remote) -> Index:
-    """Return the index, after a look at the remote where this clone never had one, or where `git fetch` brought others' tags."""
+    """Return the index, after a look at the remote where this clone never had one, or where `git
+    fetch` brought others' tags."""
     index = Index(repo)
     me = repo.committer.rpartition(" <")[2][:-1]
     if index.knows(remote.name) and all(item.email == me for item in index.unpushed(remote.name)):
@@ -174,16 +210,23 @@ def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Ex
     """Return those of the chosen experiments that a remote lacks."""
     mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
     if foreign := next((item.name for item in chosen if item.tag not in mine), None):
-        raise UsageError(f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp list")
+        raise UsageError(
+            f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp"
+            " list"
+        )
     lacking = {item.tag for item in index.unpushed(remote.name)}
     return [item for item in chosen if item.tag in lacking]
 
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
-    return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/")
+    return repo.refs(
+        f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/"
+    )
 
 
-def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _arrived(
+    repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]
+) -> list[str]:
     """Return the commits of the experiments that came and are nobody's here."""
     if before == after:
         return []
@@ -193,7 +236,9 @@ def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mappi
             new |= {item.tag for item in gathering.read(repo, tip, before.get(ref))[1]}
     index = Index(repo)
     mine = {row[0] for row in index.rows("tag.id")}
-    there = dict(index.rows('tag.id, tag."commit"', "ref.remote = ?", [remote.name], everybody=True))
+    there = dict(
+        index.rows('tag.id, tag."commit"', "ref.remote = ?", [remote.name], everybody=True)
+    )
     return [commit for tag, commit in there.items() if tag in new and tag not in mine]
 
 
@@ -202,11 +247,15 @@ def _send_data(repo: Repo, named: Sequence[Data]) -> int:
     try:
         return dvc.push(repo, named)
     except GitexpError as error:
-        raise GitexpError(f"{error}; nothing was pushed; to push the experiments without their data: gitexp push --no-data") from None
+        raise GitexpError(
+            f"{error}; nothing was pushed; to push the experiments without their data: gitexp push"
+            " --no-data"
+        ) from None
 
 
 def _bring_data(repo: Repo, named: Sequence[Data]) -> str | None:
-    """Bring data, and return why it did not come: the experiments are here, and a checkout tries again."""
+    """Bring data, and return why it did not come: the experiments are here, and a checkout tries
+    again."""
     try:
         missing = dvc.fetch(repo, named)
     except GitexpError as error:

@@ -1,7 +1,8 @@
 """Talk with a remote: which one, one fetch, one push, and what went wrong in one line.
 
-A fetch goes into gitexp's own namespace with its own refspecs, so the user's settings for ``git fetch`` neither change what
-it brings nor lose anything by it. A push is never forced, and is all or nothing where the remote knows how (``--atomic``).
+A fetch goes into gitexp's own namespace with its own refspecs, so the user's settings for ``git
+fetch`` neither change what it brings nor lose anything by it. A push is never forced, and is all or
+nothing where the remote knows how (``--atomic``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from gitexp.repo import Head, Progress, Repo
 from gitexp.store import gathering, notes
 from gitexp.store.ref_scan import REMOTES
 
-_RACES = ("failed to update ref", "lock", "incorrect old value", "reference already exists", "reference transaction")
+_RACES = (
+    "failed to update ref",
+    "lock",
+    "incorrect old value",
+    "reference already exists",
+    "reference transaction",
+)
 _MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
 
@@ -24,7 +31,8 @@ class Remote(NamedTuple):
     """A remote of this clone.
 
     Attributes:
-        branch: the full name that the branch checked out here has there, None where HEAD is detached.
+        branch: the full name that the branch checked out here has there, None where HEAD is
+            detached.
     """
 
     name: str
@@ -32,7 +40,8 @@ class Remote(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What became of one ref of a push: git's flag (``*`` new, `` `` moved, ``=`` there already, ``!`` refused) and reason."""
+    """What became of one ref of a push: git's flag (``*`` new, `` `` moved, ``=`` there already,
+    ``!`` refused) and reason."""
 
     flag: str
     source: str
@@ -48,21 +57,45 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
     """
     head = head or repo.head()
     branch = head.branch.removeprefix("refs/heads/") if head.branch else ""
-    lines = repo.git("config", "--null", "--get-regexp", r"^(remote|branch)\.", ok=(0, 1)).decode("utf-8", "replace").split("\0")
+    lines = (
+        repo.git("config", "--null", "--get-regexp", r"^(remote|branch)\.", ok=(0, 1))
+        .decode("utf-8", "replace")
+        .split("\0")
+    )
     config = {key: value for key, _, value in (line.partition("\n") for line in lines)}
-    remotes = list(dict.fromkeys(key[7:].rpartition(".")[0] for key in config if re.fullmatch(r"remote\..*\.(url|pushurl)", key)))
-    usual = (config.get(f"branch.{branch}.pushremote"), config.get("remote.pushdefault"), config.get(f"branch.{branch}.remote"), "origin")
-    chosen = name or next((item for item in usual if item in remotes), remotes[0] if len(remotes) == 1 else None)
+    remotes = list(
+        dict.fromkeys(
+            key[7:].rpartition(".")[0]
+            for key in config
+            if re.fullmatch(r"remote\..*\.(url|pushurl)", key)
+        )
+    )
+    usual = (
+        config.get(f"branch.{branch}.pushremote"),
+        config.get("remote.pushdefault"),
+        config.get(f"branch.{branch}.remote"),
+        "origin",
+    )
+    chosen = name or next(
+        (item for item in usual if item in remotes), remotes[0] if len(remotes) == 1 else None
+    )
     if chosen is None or chosen not in remotes:
         if name and re.search(r"[:/\\]", name):
-            raise UsageError("a remote is given by its name; to give it one: git remote add NAME ADDRESS")
+            raise UsageError(
+                "a remote is given by its name; to give it one: git remote add NAME ADDRESS"
+            )
         if name and remotes:
             near = did_you_mean(name, remotes) or f" There are: {', '.join(remotes)}"
             raise UsageError(f"there is no remote '{name}'.{near}")
         raise UsageError(
-            f"there is {'more than one remote, say which' if remotes else 'no remote; to add one: git remote add origin ADDRESS'}"
+            "there is"
+            f" {'more than one remote, say which' if remotes else 'no remote; to add one: git remote add origin ADDRESS'}"
         )
-    there = config.get(f"branch.{branch}.merge") if config.get(f"branch.{branch}.remote") == chosen else None
+    there = (
+        config.get(f"branch.{branch}.merge")
+        if config.get(f"branch.{branch}.remote") == chosen
+        else None
+    )
     return Remote(chosen, there or head.branch)
 
 
@@ -71,26 +104,46 @@ def exists(repo: Repo, name: str) -> bool:
     return bool(re.search(r"[:\\]|^\.{0,2}/", name)) or name in repo.line("remote").split("\n")
 
 
-def fetch(repo: Repo, remote: Remote, only: Sequence[str] = (), prune: bool = False, progress: Progress | None = None) -> None:
-    """Bring what others pushed into gitexp's own refs, or ``only`` some of the refspecs of ``refspecs``.
+def fetch(
+    repo: Repo,
+    remote: Remote,
+    only: Sequence[str] = (),
+    prune: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Bring what others pushed into gitexp's own refs, or ``only`` some of the refspecs of
+    ``refspecs``.
 
     Raises:
-        GitError: the remote cannot be reached, refuses, or has something that cannot be here; nothing was changed.
+        GitError: the remote cannot be reached, refuses, or has something that cannot be here;
+            nothing was changed.
     """
-    options = ["--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--refmap=", "--progress" if progress else "--quiet"]
+    options = [
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-recurse-submodules",
+        "--refmap=",
+        "--progress" if progress else "--quiet",
+    ]
     if prune:
         options.append("--prune")
-    done = repo.exchange("fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress)
+    done = repo.exchange(
+        "fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress
+    )
     if done.returncode and "conflict" in done.stderr and not prune:
-        # A tag there became a folder of tags, or the other way round, and the one that is gone has to go here, too.
+        # A tag there became a folder of tags, or the other way round, and the one that is gone has
+        # to go here, too.
         fetch(repo, remote, refspecs(remote)[:1], prune=True)
-        done = repo.exchange("fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress)
+        done = repo.exchange(
+            "fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress
+        )
     if done.returncode:
         raise explained(remote, done.stderr, done.returncode)
 
 
 def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = False) -> bool:
-    """Whether a fetch would change anything. The list of its refs costs a third of a fetch in a clone with 10,000 tags.
+    """Whether a fetch would change anything. The list of its refs costs a third of a fetch in a
+    clone with 10,000 tags.
 
     Args:
         seen: what a fetch brought so far, ``{ref here: hash}``.
@@ -102,14 +155,25 @@ def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = 
     done = repo.exchange("ls-remote", "--refs", "--quiet", "--", remote.name)
     if done.returncode:
         raise explained(remote, done.stderr, done.returncode)
-    homes = [(there.lstrip("+").rstrip("*"), here.rstrip("*")) for there, _, here in (item.partition(":") for item in refspecs(remote))]
+    homes = [
+        (there.lstrip("+").rstrip("*"), here.rstrip("*"))
+        for there, _, here in (item.partition(":") for item in refspecs(remote))
+    ]
     lines = [line.split("\t") for line in done.stdout.splitlines()]
-    now = {here + ref.removeprefix(there): oid for oid, ref in lines for there, here in homes if ref.startswith(there)}
-    return any(seen.get(ref) != oid for ref, oid in now.items()) or (prune and not {*seen} <= {*now})
+    now = {
+        here + ref.removeprefix(there): oid
+        for oid, ref in lines
+        for there, here in homes
+        if ref.startswith(there)
+    }
+    return any(seen.get(ref) != oid for ref, oid in now.items()) or (
+        prune and not {*seen} <= {*now}
+    )
 
 
 def refspecs(remote: Remote) -> list[str]:
-    """Return what a fetch brings from a remote, and where it goes: tags, gathering branches and notes."""
+    """Return what a fetch brings from a remote, and where it goes: tags, gathering branches and
+    notes."""
     return [
         f"+refs/tags/*:{REMOTES}{remote.name}/*",
         f"+{gathering.HEADS}*:{gathering.SEEN}{remote.name}/*",
@@ -123,20 +187,40 @@ def noted(remote: Remote) -> str:
 
 
 def push(
-    repo: Repo, remote: Remote, refspecs: Sequence[str], *, dry_run: bool = False, verify: bool = True, atomic: bool = True,
+    repo: Repo,
+    remote: Remote,
+    refspecs: Sequence[str],
+    *,
+    dry_run: bool = False,
+    verify: bool = True,
+    atomic: bool = True,
     progress: Progress | None = None,
-) -> tuple[list[Update], str]:  # fmt: skip
-    """Push, without any force, and return what became of each ref, and what git and the remote said.
+) -> tuple[list[Update], str]:
+    """Push, without any force, and return what became of each ref, and what git and the remote
+    said.
 
     Raises:
         GitError: the remote cannot be reached, or lets nobody in.
     """
-    options = ["--porcelain", "--no-follow-tags", "--recurse-submodules=no", "--progress" if progress else "--no-progress"]
-    options += [*(["--atomic"] if atomic else []), *(["--dry-run"] if dry_run else []), *([] if verify else ["--no-verify"])]
-    done = repo.exchange("push", *options, "--", remote.name, *refspecs, progress=progress, hooks=True)
+    options = [
+        "--porcelain",
+        "--no-follow-tags",
+        "--recurse-submodules=no",
+        "--progress" if progress else "--no-progress",
+    ]
+    options += [
+        *(["--atomic"] if atomic else []),
+        *(["--dry-run"] if dry_run else []),
+        *([] if verify else ["--no-verify"]),
+    ]
+    done = repo.exchange(
+        "push", *options, "--", remote.name, *refspecs, progress=progress, hooks=True
+    )
     updates = [item for item in map(_update, done.stdout.splitlines()) if item]
     if not updates and atomic and "does not support --atomic" in done.stderr:
-        return push(repo, remote, refspecs, dry_run=dry_run, verify=verify, atomic=False, progress=progress)
+        return push(
+            repo, remote, refspecs, dry_run=dry_run, verify=verify, atomic=False, progress=progress
+        )
     if done.returncode and not any(item.flag == "!" for item in updates):
         raise explained(remote, done.stderr, done.returncode)
     return updates, done.stderr
@@ -148,20 +232,26 @@ def lost_race(update: Update) -> bool:
 
 
 def has_moved(update: Update) -> bool:
-    """Whether a ref was refused since the remote has something there that this clone has not seen."""
+    """Whether a ref was refused since the remote has something there that this clone has not
+    seen."""
     return any(word in update.reason for word in _MOVED)
 
 
 def reason(update: Update, said: str) -> str:
     """Return why a remote refused a ref: git's words, and the first line of the remote's own."""
     why = update.reason.partition("(")[2].rpartition(")")[0] or update.reason
-    own = [line.removeprefix("remote:").strip() for line in said.splitlines() if line.startswith("remote:")]
+    own = [
+        line.removeprefix("remote:").strip()
+        for line in said.splitlines()
+        if line.startswith("remote:")
+    ]
     words = next((line for line in own if line), "")
     return message.one_line(f"{why} ({words})" if words else why)
 
 
 def merge_notes(repo: Repo, remote: Remote) -> bool:
-    """Merge the notes that were last seen on a remote into those here; whether that changed anything."""
+    """Merge the notes that were last seen on a remote into those here; whether that changed
+    anything."""
     theirs, mine = repo.tip(f"{notes.SEEN}{remote.name}/gitexp"), repo.tip(notes.REF)
     if theirs is None or theirs == mine:
         return False
@@ -169,7 +259,18 @@ def merge_notes(repo: Repo, remote: Remote) -> bool:
         if mine is None:
             repo.update_refs([f"create {notes.REF} {theirs}"], "gitexp: pull", [fd])
         else:
-            repo.git("notes", "--ref", notes.REF, "merge", "-q", "-s", "cat_sort_uniq", theirs, env=repo.identity, pass_fds=[fd])
+            repo.git(
+                "notes",
+                "--ref",
+                notes.REF,
+                "merge",
+                "-q",
+                "-s",
+                "cat_sort_uniq",
+                theirs,
+                env=repo.identity,
+                pass_fds=[fd],
+            )
     return repo.tip(notes.REF) != mine
 
 
@@ -183,13 +284,18 @@ def _update(line: str) -> Update | None:
 
 _FAULTS = {  # what git says: what we say
     r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)|HTTP 401|returned error: 401|Invalid username": (
-        "{name} refused the login: a token is missing or wrong; git push, once by hand, or a credential helper can store one"
+        "{name} refused the login: a token is missing or wrong; git push, once by hand, or a"
+        " credential helper can store one"
     ),
     r"returned error: 403|[Pp]ermission .*denied|Permission denied \(publickey": (
         "{name} does not let you do that; check the rights of your token or key"
     ),
-    r"transport '(\w+)' not allowed": "the address of {name} is of a kind that gitexp does not use; see: git remote -v",
-    r"pre-push hook|failed to push some refs to .*\n?$": "the pre-push hook of this repository declined; --no-verify passes it by",
+    r"transport '(\w+)' not allowed": (
+        "the address of {name} is of a kind that gitexp does not use; see: git remote -v"
+    ),
+    r"pre-push hook|failed to push some refs to .*\n?$": (
+        "the pre-push hook of this repository declined; --no-verify passes it by"
+    ),
     r"Could not resolve host|Connection refused|Failed to connect|Couldn't connect|[Tt]imed out|Network is unreachable|unable to access": (
         "{name} cannot be reached: {line}"
     ),
@@ -200,12 +306,25 @@ _FAULTS = {  # what git says: what we say
 
 
 def explained(remote: Remote, stderr: str, returncode: int = 1) -> GitError:
-    """Return the error that says in one line what a remote or git said, without the secrets that an address can hold."""
-    said = [line.strip() for line in re.sub(r"(://)[^/@\s]*@", r"\1", stderr).splitlines() if line.strip()]
+    """Return the error that says in one line what a remote or git said, without the secrets that an
+    address can hold."""
+    said = [
+        line.strip()
+        for line in re.sub(r"(://)[^/@\s]*@", r"\1", stderr).splitlines()
+        if line.strip()
+    ]
     line = next(
-        (line for line in said if line.startswith(("fatal:", "error:", "remote: fatal", "remote: error"))), said[-1] if said else ""
+        (
+            line
+            for line in said
+            if line.startswith(("fatal:", "error:", "remote: fatal", "remote: error"))
+        ),
+        said[-1] if said else "",
     )
-    line = message.one_line(re.sub(r"^((remote|fatal|error): )+", "", line)) or f"git ended with code {returncode}"
+    line = (
+        message.one_line(re.sub(r"^((remote|fatal|error): )+", "", line))
+        or f"git ended with code {returncode}"
+    )
     for pattern, text in _FAULTS.items():
         if re.search(pattern, stderr):
             return GitError(text.format(name=remote.name, line=line), returncode, stderr)
