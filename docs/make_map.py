@@ -17,8 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/modules.md"
 _HEAD = """# The map of modules
 
-A module imports from its own room and from the rooms below it in this list. Why each is as it is, its own
-docstring says, and [design.md](design.md) the rest. This page is made by `make docs`.
+A module imports from its own room and from the rooms below it in this list. Why each is
+as it is, its own docstring says, and [design.md](design.md) the rest. This
+page is made by `make docs`.
 """
 
 

@@ -26,7 +26,8 @@ parser.add_argument("--depth", type=int, default=3)
 parser.add_argument("--trees", type=int, default=50)
 arguments = parser.parse_args()
 train_x, test_x, train_y, test_y = train_test_split(*load_diabetes(return_X_y=True), random_state=0)
-model = {model}(max_depth=arguments.depth, n_estimators=arguments.trees, random_state=0).fit(train_x, train_y)
+model = {model}(max_depth=arguments.depth, n_estimators=arguments.trees, random_state=0)
+model.fit(train_x, train_y)
 with gitexp.start_run(params=vars(arguments)) as run:
     run.log_metric("rmse", root_mean_squared_error(test_y, model.predict(test_x)))
 '''

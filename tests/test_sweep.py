@@ -888,8 +888,10 @@ def dask_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
             options = [address, "--nthreads", "1", "--no-dashboard", "--local-directory", str(home)]
             spawn = [sys.executable, "-m", "distributed.cli.dask_worker", *options]
             processes.append(
-                subprocess.Popen(spawn, env={**env, "TMPDIR": str(home)}, cwd=home, **quiet)
-            )  # type: ignore[call-overload]
+                subprocess.Popen(  # type: ignore[call-overload]
+                    spawn, env={**env, "TMPDIR": str(home)}, cwd=home, **quiet
+                )
+            )
         with distributed.Client(address, timeout=300, set_as_default=False) as client:
             client.wait_for_workers(workers, timeout=300)
         yield address

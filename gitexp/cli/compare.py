@@ -276,10 +276,8 @@ def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> l
     way = metrics.direction(key.name, settings.metrics) if key.family == "metrics" else None
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
-    return [
-        f"{output.number(value)} ★" if best is not None and value == best else output.number(value)
-        for value in values
-    ]
+    marks = (" ★" if best is not None and value == best else "" for value in values)
+    return [f"{output.number(value)}{mark}" for value, mark in zip(values, marks)]
 
 
 def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[list[str]]:

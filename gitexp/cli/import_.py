@@ -208,9 +208,8 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
             first = last = ""
             for experiment in record.record(repo, found, outcome, limit, bar.count):
                 bar.clear()
-                click.echo(
-                    f"{experiment.name} {experiment.short} {output.clean(experiment.subject)}".rstrip()
-                )
+                words = experiment.name, experiment.short, output.clean(experiment.subject)
+                click.echo(" ".join(words).rstrip())
                 first, last, count = first or experiment.name, experiment.name, count + 1
     finally:
         bar.clear()

@@ -19,12 +19,12 @@ _SETTINGS = """\
 # max_file_size = "10MB"       # a larger untracked file stays out of a snapshot
 # max_untracked_files = 1000   # with more untracked files than this, none are taken
 # max_untracked_size = "100MB"
-# include = []                 # globs of untracked paths that are taken whatever their size or content
+# include = []                 # globs of untracked paths that are always taken
 # exclude = []                 # globs of untracked paths that are never taken
 # scan_secrets = true          # look for secrets in untracked files
-# dvc_commit = true           # run `dvc commit` for changed data before each recording (not set: asked once)
+# dvc_commit = true            # run `dvc commit` for changed data first (not set: asked once)
 # owner = "ada"                # what this clone is called on remotes (not set: what user.name says)
-# push_tags_up_to = 1000       # past this many tags on a remote, experiments/OWNER alone carries what is new
+# push_tags_up_to = 1000       # past this many tags there, experiments/OWNER alone carries more
 # sign = false                 # have git sign each experiment's tag
 
 # [metrics]                    # which way is better, where the name does not tell

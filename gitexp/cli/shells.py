@@ -31,7 +31,8 @@ _RUN_IN_QUOTES = re.compile(r"[\"'$`\\!]")
 _BASH = """\
 %(complete_func)s() {
     local IFS=$'\\n' reply kind value
-    reply=$(env COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_WORD="${COMP_WORDS[COMP_CWORD]}" %(complete_var)s=bash_complete "$1")
+    reply=$(env COMP_WORDS="${COMP_LINE:0:COMP_POINT}" COMP_WORD="${COMP_WORDS[COMP_CWORD]}" \\
+        %(complete_var)s=bash_complete "$1")
     COMPREPLY=()
     while IFS=$'\\t' read -r kind value _; do
         case $kind in
@@ -43,7 +44,8 @@ _BASH = """\
         esac
     done <<< "$reply"
 }
-complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null || complete -F %(complete_func)s %(prog_name)s
+complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||
+    complete -F %(complete_func)s %(prog_name)s
 """
 _ZSH = """\
 #compdef %(prog_name)s
@@ -51,7 +53,8 @@ _ZSH = """\
     local -a replies names open described
     local reply kind value help
     (( ! $+commands[%(prog_name)s] )) && return 1
-    replies=("${(@f)$(env COMP_WORDS="${(j: :)words[1,CURRENT]}" %(complete_var)s=zsh_complete %(prog_name)s)}")
+    replies=("${(@f)$(env COMP_WORDS="${(j: :)words[1,CURRENT]}" \\
+        %(complete_var)s=zsh_complete %(prog_name)s)}")
     for reply in $replies; do
         IFS=$'\\t' read -r kind value help <<< "$reply"
         case $kind in
@@ -68,11 +71,16 @@ _ZSH = """\
     [[ -n $names ]] && compadd -U -V unsorted -a names
     return 0
 }
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then %(complete_func)s "$@"; else compdef %(complete_func)s %(prog_name)s; fi
+if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
 """
 _FISH = """\
 function %(complete_func)s
-    for reply in (env %(complete_var)s=fish_complete COMP_WORDS=(commandline -cp | string collect) %(prog_name)s)
+    set -l words (commandline -cp | string collect)
+    for reply in (env %(complete_var)s=fish_complete COMP_WORDS=$words %(prog_name)s)
         set -l fields (string split \\t -- $reply)
         switch $fields[1]
             case dir

@@ -448,7 +448,8 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
     warnings: list[str] = []
     if paths in ([result_paths.METRICS], [f"{result_paths.FOLDER}/{result_paths.METRICS}"]):
         with repo.stream("cat-file", "blob", f"{experiment.id}:{paths[0]}") as stream:
-            yield from metrics.read(stream, f"{paths[0]} of {experiment.name}", warnings)  # type: ignore[arg-type]
+            where = f"{paths[0]} of {experiment.name}"
+            yield from metrics.read(stream, where, warnings)  # type: ignore[arg-type]
     else:
         yield from result_files.of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))

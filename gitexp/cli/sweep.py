@@ -315,10 +315,8 @@ def _say_snapshot(frozen: Frozen) -> None:
     if frozen.told:
         output.say(f"warning: {output.clean(frozen.told)}")
     if shot and shot.taken:
-        output.say(
-            "untracked files taken:"
-            f" {', '.join(map(output.clean, shot.taken[:8]))}{' ...' if len(shot.taken) > 8 else ''}"
-        )
+        more = " ..." if len(shot.taken) > 8 else ""
+        output.say(f"untracked files taken: {', '.join(map(output.clean, shot.taken[:8]))}{more}")
     if shot and shot.left_out:
         paths = [output.clean(path) for path, _ in shot.left_out]
         output.say(

@@ -118,9 +118,7 @@ def print_result(done: Done, form: str | None) -> int:
         told = told[:_MOST_TOLD]
         cells = [
             [
-                (
-                    f"{row.experiments[0].name}{f' +{len(row.experiments) - 1}' if len(row.experiments) > 1 else ''}"
-                ),
+                _named(row),
                 *([_mean(row)] if aimed else []),
                 *(output.number(summary.mean(row, name)) for name in told),
                 *(output.number(row.point.get(name)) for name in names),
@@ -190,6 +188,12 @@ def _say_sent(sent: Sent) -> bool:
             f" gitexp push {sent.remote}"
         )
     return bool(sent.left)
+
+
+def _named(row: summary.Row) -> str:
+    """Return the name of a row's first experiment, and how many more it has: ``exp-3 +2``."""
+    more = f" +{len(row.experiments) - 1}" if len(row.experiments) > 1 else ""
+    return f"{row.experiments[0].name}{more}"
 
 
 def _mean(row: summary.Row) -> str:

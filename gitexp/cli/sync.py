@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -119,7 +119,7 @@ def _push(
             raise (
                 error if remote else NotFoundError(f"'{refs[0]}' is no remote, and {error}")
             ) from None
-    options = {
+    options: dict[str, Any] = {
         "tags": tags,
         "branch": not no_branch,
         "dry_run": dry_run,
@@ -128,7 +128,7 @@ def _push(
     }
     pushed = _followed(
         lambda progress: sync.push(repo, remote, chosen, **options, progress=progress)
-    )  # type: ignore[arg-type]
+    )
     _print_pushed(pushed, "would push" if dry_run else "pushed")
     if pushed.data:
         output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")

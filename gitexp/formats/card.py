@@ -40,10 +40,8 @@ def _table(kind: str, values: Mapping[str, Any]) -> str:
     more = (
         f"<tr><td colspan=2>and {len(values) - _MOST} more</td></tr>" if len(values) > _MOST else ""
     )
-    return (
-        "<table><thead><tr><th colspan=2"
-        f" style='text-align:left'>{kind}</th></tr></thead><tbody>{''.join(rows)}{more}</tbody></table>"
-    )
+    head = f"<thead><tr><th colspan=2 style='text-align:left'>{kind}</th></tr></thead>"
+    return f"<table>{head}<tbody>{''.join(rows)}{more}</tbody></table>"
 
 
 def _text(value: Any) -> str:

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     import subprocess
 
 _KEPT = (  # compiled where it is used first, which takes a millisecond and more
-    r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)|SSH|SSH_COMMAND|SSH_VARIANT"
-    r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
+    r"GIT_((AUTHOR|COMMITTER)_(NAME|EMAIL)|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_\d+|VALUE_\d+)"
+    r"|SSH|SSH_COMMAND|SSH_VARIANT"
+    r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM"
+    r"|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
 )
 _OPTIONS = (
     "-c",
@@ -250,13 +252,13 @@ def _started(
     streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE, **streams}
     inherited = {"pass_fds": pass_fds} if os.name == "posix" else {}
     try:
-        return Popen(
+        return Popen(  # type: ignore[call-overload, no-any-return]
             ["git", *options, *args],
             cwd=cwd,
             env=_environment(args, env or {}),
             **streams,
             **inherited,
-        )  # type: ignore[call-overload, no-any-return]
+        )
     except FileNotFoundError:
         if not cwd.exists():
             raise RepositoryError(f"the folder {cwd} does not exist") from None

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from gitexp.formats import message
@@ -110,7 +111,7 @@ def _worktrees(repo: Repo) -> Iterator[Finding]:
         runs = ", and its command still runs" if worktree.is_running(place) else ""
         yield Finding(
             f"the work tree {place.name} of a killed command is left{runs}",
-            mend=lambda place=place: worktree.remove(repo, place),  # type: ignore[misc]
+            mend=partial(worktree.remove, repo, place),
         )
 
 
@@ -120,15 +121,15 @@ def _files(repo: Repo) -> Iterator[Finding]:
             if _age(file) > _OLD:
                 yield Finding(
                     f"{file.name} in .git/gitexp belongs to nobody any more",
-                    mend=lambda file=file: file.unlink(missing_ok=True),
-                )  # type: ignore[misc]
+                    mend=partial(file.unlink, missing_ok=True),
+                )
     for pattern in _FOLDERS:
         for folder in sorted(repo.state_dir.glob(pattern)):
             if _age(folder) > _OLD:
                 yield Finding(
                     f"{folder.name} in .git/gitexp belongs to nobody any more",
-                    mend=lambda folder=folder: shutil.rmtree(folder),
-                )  # type: ignore[misc]
+                    mend=partial(shutil.rmtree, folder),
+                )
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
@@ -179,8 +180,8 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
         else:
             yield Finding(
                 f"the tag {found.name} is gone",
-                mend=lambda name=found.name, tag=tag: _restore(repo, name, tag),
-            )  # type: ignore[misc]
+                mend=partial(_restore, repo, found.name, tag),
+            )
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:

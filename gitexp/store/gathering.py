@@ -37,9 +37,10 @@ CHUNK = 32
 _README = """\
 # Experiments
 
-This branch holds experiments that [gitexp](https://pypi.org/project/gitexp/) recorded: each is a commit of its own, and the merges
-of this branch keep them. `gitexp pull` and `gitexp list --all` show them with their names. Nothing needs to be merged
-from here, and nothing should be committed to it.
+This branch holds experiments that [gitexp](https://pypi.org/project/gitexp/) recorded: each
+is a commit of its own, and the merges of this branch keep them. `gitexp pull` and
+`gitexp list --all` show them with their names. Nothing needs to be merged from here, and nothing
+should be committed to it.
 """
 
 

@@ -13,18 +13,23 @@ _SCHEMA = f"""
     INSERT INTO state VALUES (x'');
     CREATE TABLE tip(ref TEXT PRIMARY KEY, id TEXT) WITHOUT ROWID;
     CREATE TABLE note("commit" TEXT PRIMARY KEY, blob TEXT) WITHOUT ROWID;
-    CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, number INTEGER, mine INTEGER, remote TEXT) WITHOUT ROWID;
+    CREATE TABLE ref(ref TEXT PRIMARY KEY, name TEXT, number INTEGER, mine INTEGER,
+                     remote TEXT) WITHOUT ROWID;
     CREATE INDEX ref_number ON ref(number, remote, mine, name);
     CREATE INDEX ref_name ON ref(name);
-    CREATE TABLE tag(number INTEGER PRIMARY KEY, id TEXT UNIQUE, "commit" TEXT, author TEXT, email TEXT, subject TEXT, summary TEXT,
-                     started TEXT, labels TEXT, notes TEXT, marks TEXT);
+    CREATE TABLE tag(number INTEGER PRIMARY KEY, id TEXT UNIQUE, "commit" TEXT, author TEXT,
+                     email TEXT, subject TEXT, summary TEXT, started TEXT,
+                     labels TEXT, notes TEXT, marks TEXT);
     CREATE INDEX tag_started ON tag(started, id);
     CREATE INDEX tag_commit ON tag("commit");
     CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
     CREATE TABLE block(number INTEGER PRIMARY KEY, data BLOB);
-    CREATE TRIGGER added AFTER INSERT ON tag BEGIN DELETE FROM block WHERE number = new.number / {SIZE}; END;
-    CREATE TRIGGER changed AFTER UPDATE ON tag BEGIN DELETE FROM block WHERE number = new.number / {SIZE}; END;
-    CREATE TRIGGER removed AFTER DELETE ON tag BEGIN DELETE FROM block WHERE number = old.number / {SIZE}; END;
+    CREATE TRIGGER added AFTER INSERT ON tag BEGIN
+        DELETE FROM block WHERE number = new.number / {SIZE}; END;
+    CREATE TRIGGER changed AFTER UPDATE ON tag BEGIN
+        DELETE FROM block WHERE number = new.number / {SIZE}; END;
+    CREATE TRIGGER removed AFTER DELETE ON tag BEGIN
+        DELETE FROM block WHERE number = old.number / {SIZE}; END;
     PRAGMA user_version = {VERSION};
 """
 

@@ -27,7 +27,8 @@ from gitexp.store.query import Key, Sql
 MAX_TOKENS = 2_000
 MAX_DEPTH = 50
 _TOKEN = re.compile(
-    r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<sign>==|!=|<=|>=|[=<>~(),])|(?P<word>[^\s'"=!<>~(),]+)|(?P<odd>\S)"""
+    r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")"""
+    r"""|(?P<sign>==|!=|<=|>=|[=<>~(),])|(?P<word>[^\s'"=!<>~(),]+)|(?P<odd>\S)"""
 )
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|min|h|d|w)")

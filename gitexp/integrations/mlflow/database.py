@@ -22,12 +22,15 @@ from gitexp.integrations.mlflow import uris
 from gitexp.repo import Repo, locks
 
 VERSION = 2
+# folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read; marks: what
+# notes said of it
 _TABLES = """
     CREATE TABLE gitexp_state(made_by TEXT);
     CREATE TABLE gitexp_run(
-        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER DEFAULT 0, stamp TEXT, tag TEXT, "commit" TEXT, marks TEXT);
+        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER DEFAULT 0, stamp TEXT, tag TEXT,
+        "commit" TEXT, marks TEXT);
     CREATE INDEX gitexp_run_folder ON gitexp_run(folder);
-"""  # folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read; marks: what notes said of it
+"""
 
 
 def prepare(repo: Repo) -> Path:

@@ -19,9 +19,10 @@ from gitexp.integrations.mlflow import convert
 
 ACTIVE, DELETED = "active", "deleted"
 _LATEST = """
-    INSERT INTO latest_metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT(key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step,
-        is_nan = excluded.is_nan
+    INSERT INTO latest_metrics(run_uuid, key, value, timestamp, step, is_nan)
+    VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT(key, run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp,
+        step = excluded.step, is_nan = excluded.is_nan
     WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)
 """
 _LINKED = {  # tables that hold more of a run: which rows are its own

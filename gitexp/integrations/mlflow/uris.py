@@ -21,7 +21,8 @@ RUN_FILES = ".gitexp/artifacts"  # in the tree
 MODEL_FILES = ".gitexp/models"
 FACE = ".gitexp/mlflow.json"
 _ADDRESS = re.compile(
-    r"(?P<folder>.*/gitexp/mlflow)/[^/]+/(?:(?P<kind>models|traces)/)?(?P<id>[\w-]+)/artifacts(?:/(?P<below>.*))?"
+    r"(?P<folder>.*/gitexp/mlflow)/[^/]+/(?:(?P<kind>models|traces)/)?(?P<id>[\w-]+)"
+    r"/artifacts(?:/(?P<below>.*))?"
 )
 
 

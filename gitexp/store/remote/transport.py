@@ -87,10 +87,8 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
         if name and remotes:
             near = did_you_mean(name, remotes) or f" There are: {', '.join(remotes)}"
             raise UsageError(f"there is no remote '{name}'.{near}")
-        raise UsageError(
-            "there is"
-            f" {'more than one remote, say which' if remotes else 'no remote; to add one: git remote add origin ADDRESS'}"
-        )
+        none = "no remote; to add one: git remote add origin ADDRESS"
+        raise UsageError(f"there is {'more than one remote, say which' if remotes else none}")
     there = (
         config.get(f"branch.{branch}.merge")
         if config.get(f"branch.{branch}.remote") == chosen
@@ -283,7 +281,8 @@ def _update(line: str) -> Update | None:
 
 
 _FAULTS = {  # what git says: what we say
-    r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)|HTTP 401|returned error: 401|Invalid username": (
+    r"terminal prompts disabled|Authentication failed|could not read (?:Username|Password)"
+    r"|HTTP 401|returned error: 401|Invalid username": (
         "{name} refused the login: a token is missing or wrong; git push, once by hand, or a"
         " credential helper can store one"
     ),
@@ -296,10 +295,10 @@ _FAULTS = {  # what git says: what we say
     r"pre-push hook|failed to push some refs to .*\n?$": (
         "the pre-push hook of this repository declined; --no-verify passes it by"
     ),
-    r"Could not resolve host|Connection refused|Failed to connect|Couldn't connect|[Tt]imed out|Network is unreachable|unable to access": (
-        "{name} cannot be reached: {line}"
-    ),
-    r"does not appear to be a git repository|[Rr]epository .*not found|not found|Could not read from remote": (
+    r"Could not resolve host|Connection refused|Failed to connect|Couldn't connect|[Tt]imed out"
+    r"|Network is unreachable|unable to access": ("{name} cannot be reached: {line}"),
+    r"does not appear to be a git repository|[Rr]epository .*not found|not found"
+    r"|Could not read from remote": (
         "{name} is not there, or not for you: {line}; see: git remote -v"
     ),
 }
