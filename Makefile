@@ -28,8 +28,9 @@ format: .venv/.dev  ## Put the code into the house style.
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-docs: .venv/.dev  ## Write docs/commands.md from the commands' own help, and the map of modules.
+docs: .venv/.dev  ## Write docs/commands.md, docs/api.md and the map of modules from the code itself.
 	$(PY) docs/make_commands.py
+	$(PY) docs/make_api.py
 	$(PY) docs/make_map.py
 
 tour: .venv/.dev  ## Run the README's tour again, and write what it prints into it.

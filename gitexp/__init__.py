@@ -18,6 +18,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from gitexp.compare.diff import diff
+    from gitexp.formats.errors import (
+        CannotRunError,
+        FormatError,
+        GateError,
+        GitError,
+        GitexpError,
+        MissingExtraError,
+        NotFoundError,
+        RepositoryError,
+        UsageError,
+    )
     from gitexp.formats.experiment import Experiment, MetricPoint
     from gitexp.integrations.importers.import_runs import import_runs
     from gitexp.integrations.mlflow.autologging import autolog
@@ -43,6 +54,10 @@ _HOMES = {
     "gitexp.store.api": ("experiments", "get"),
     "gitexp.compare.diff": ("diff",),
     "gitexp.runs.log": ("log",),
+    "gitexp.formats.errors": (
+        "CannotRunError", "FormatError", "GateError", "GitError", "GitexpError",
+        "MissingExtraError", "NotFoundError", "RepositoryError", "UsageError",
+    ),
     "gitexp.formats.experiment": ("Experiment", "MetricPoint"),
     "gitexp.runs.active": (
         "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param",
@@ -58,11 +73,11 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "autolog", "diff", "end_run",
-    "experiments", "get", "import_runs",
+    "CannotRunError", "Experiment", "FormatError", "GateError", "GitError", "GitexpError",
+    "MetricPoint", "MissingExtraError", "NotFoundError", "RepositoryError", "Run", "UsageError",
+    "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "import_runs",
     "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push",
-    "seed_everything", "start_run", "sweep",
-    "track",
+    "seed_everything", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 

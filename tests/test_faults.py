@@ -277,7 +277,7 @@ def test_no_run_begins_on_a_full_disk_and_nothing_is_left_behind(disk: Project) 
     )
     assert "No space left on device" in disk.error("run", "--", sys.executable, "train.py")
     assert "No space left on device" in disk.error("log", "-p", "a=1")
-    with pytest.raises(gitexp.errors.RepositoryError, match="No space left on device"):
+    with pytest.raises(gitexp.RepositoryError, match="No space left on device"):
         gitexp.start_run()
     assert journal.folders(Repo.discover()) == []
 

@@ -4,6 +4,7 @@ starting up is cheap."""
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+import gitexp
 from gitexp.cli import ALIASES, COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
@@ -217,6 +219,29 @@ def test_the_page_of_commands_is_what_the_commands_say() -> None:
         [sys.executable, ROOT / "docs/make_commands.py", "--check"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_the_python_interface_is_what_the_docstrings_say() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/make_api.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_each_public_name_is_on_the_page_of_the_python_interface_with_its_arguments() -> None:
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    for name in gitexp.__all__:
+        assert name == "__version__" or f"\n### gitexp.{name}\n" in page, name
+        thing = getattr(gitexp, name)
+        if inspect.isfunction(thing):
+            section = page.partition(f"\n### gitexp.{name}\n")[2].partition("\n### ")[0]
+            told = {
+                word
+                for line in re.findall(r"^- `(.+?)`", section, re.M)
+                for word in line.split(", ")
+            }
+            untold = {*inspect.signature(thing).parameters} - told - {"args", "kwargs", "options"}
+            assert not untold, f"gitexp.{name} does not say what {untold} are"
 
 
 def test_the_map_of_modules_names_each_module_with_what_it_is_for() -> None:

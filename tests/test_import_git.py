@@ -276,7 +276,7 @@ def test_from_python_it_is_the_same(project: Project) -> None:
     assert [item.id for item in done.experiments] == commits
     assert [item.what.partition(" ")[2] for item in done.unread] == ["test.metrics.csv"]
     assert gitexp.import_runs("git", repo=project.root).known == 2
-    with pytest.raises(gitexp.errors.UsageError, match="do not go together"):
+    with pytest.raises(gitexp.UsageError, match="do not go together"):
         gitexp.import_runs("mlflow")
 
 

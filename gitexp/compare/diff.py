@@ -140,6 +140,10 @@ def diff(
     """Return what differs between two experiments, or between one and the work tree where ``b`` is
     left out.
 
+    Args:
+        a, b: experiments, by name or as objects; without ``b``, the work tree is the other side.
+        repo: a folder in the repository, by default the current one.
+
     Raises:
         NotFoundError: there is no such experiment.
     """

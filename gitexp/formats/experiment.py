@@ -104,6 +104,9 @@ class Experiment:
     def read(self, path: str) -> bytes:
         """Return a file of the experiment as it was recorded.
 
+        Args:
+            path: a path in the experiment's tree, with ``/``.
+
         Raises:
             NotFoundError: the experiment has no such file.
         """

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import gitexp.runs.active
+from gitexp.runs import active
 
 if TYPE_CHECKING:
     from dagshub.logger import DAGsHubLogger
@@ -35,7 +35,7 @@ def dagshub_logger(
     """
     from dagshub.logger import DAGsHubLogger
 
-    with gitexp.current.start_run() as run:
+    with active.start_run() as run:
 
         class Logger(DAGsHubLogger):
             """DagsHub's, which tells the run as well."""

@@ -45,6 +45,20 @@ def start_run(
     then. Inside a command that ``gitexp run`` started, this joins its run. On a rank other than 0
     (RANK, else SLURM_PROCID and others) nothing is logged, unless ``all_ranks`` says so.
 
+    Args:
+        params: a mapping, nested as you like.
+        name: a name other than ``exp-N``.
+        message: the subject of the commit; by default the metrics and params.
+        note: text below it, the body of the commit message.
+        labels: words to find it by.
+        group: the name that belonging experiments share.
+        advance: whether the branch may move onto it; None leaves it to the settings.
+        inputs: data files that the result depends on; their hashes are recorded.
+        sign: have git sign the tag; None leaves it to the settings.
+        system_metrics: log processor, memory and GPU use as ``system.*`` metrics.
+        all_ranks: log in every process of a distributed training, not on rank 0 alone.
+        repo: a folder in the repository, by default the current one.
+
     Raises:
         UsageError: a run is going on in this process, or a name or label cannot be one.
         RepositoryError: there is no usable git repository.
@@ -103,33 +117,61 @@ def active_run() -> Run | None:
 
 
 def end_run(status: str = "finished") -> Experiment | None:
-    """End the current run and return the experiment; None where no run is going on."""
+    """End the current run and return the experiment; None where no run is going on.
+
+    Args:
+        status: ``finished``, ``failed`` or ``killed``.
+    """
     run = _going_on()
     return run.end(status) if run is not None else None
 
 
 def log_param(name: str, value: Any) -> None:
-    """Log one param to the current run."""
+    """Log one param to the current run.
+
+    Args:
+        name: a dotted name is an address (``model.depth``).
+        value: a number, text, truth value, None, list or mapping.
+    """
     _current().log_param(name, value)
 
 
 def log_params(values: Mapping[str, Any]) -> None:
-    """Log params to the current run."""
+    """Log params to the current run.
+
+    Args:
+        values: a mapping, nested as you like.
+    """
     _current().log_params(values)
 
 
 def log_metric(name: str, value: float, step: int | None = None) -> None:
-    """Log one value of a metric to the current run."""
+    """Log one value of a metric to the current run.
+
+    Args:
+        name: what the metric is called.
+        value: one real number; NaN and infinities count.
+        step: a whole number; by itself it counts up from 0.
+    """
     _current().log_metric(name, value, step)
 
 
 def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
-    """Log several metrics to the current run."""
+    """Log several metrics to the current run.
+
+    Args:
+        values: ``{name: number}``.
+        step: a whole number for all of them; by itself it counts up from 0 for each metric.
+    """
     _current().log_metrics(values, step)
 
 
 def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file with the current run."""
+    """Keep a file with the current run.
+
+    Args:
+        path: a file or a folder.
+    """
     _current().log_artifact(path)
 
 
@@ -138,6 +180,9 @@ def seed_everything(seed: int) -> tuple[str, ...]:
     return their names.
 
     Call it after your imports, before or after ``start_run``.
+
+    Args:
+        seed: a whole number from 0 to 2**32 - 1.
 
     Raises:
         UsageError: the seed is no whole number from 0 to 2**32 - 1.

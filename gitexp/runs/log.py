@@ -254,9 +254,17 @@ def log(
     Args:
         params: a mapping, nested as you like.
         metrics: ``{"rmse": 18.2}``; a list is a series with steps from 0.
+        message: the subject of the commit; by default the metrics and params.
+        note: text below it, the body of the commit message.
+        labels: words to find it by.
+        name: a name other than ``exp-N``.
+        group: the name that belonging experiments share.
+        status: ``finished``, ``failed`` or ``killed``.
+        artifacts: files to keep with it.
         advance: whether the branch may move onto it; None leaves it to the settings.
         inputs: data files that the result depends on; their hashes are recorded.
         sign: have git sign the tag; None leaves it to the settings.
+        repo: a folder in the repository, by default the current one.
 
     Raises:
         UsageError: a metric is no number, or a name, label or status cannot be one.

@@ -80,6 +80,7 @@ class Run:
         """Log one value of a metric; on disk when this returns.
 
         Args:
+            name: what the metric is called.
             value: one real number; NaN and infinities count, NumPy and torch scalars are taken.
             step: a whole number; by itself it counts up from 0 for each metric.
 
@@ -94,7 +95,12 @@ class Run:
             self._append(f"{series[0]}{value!r},{int(time() * 1000)},{at}\r\n".encode())
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
-        """Log several metrics at once, in one write: all of them are on disk, or none."""
+        """Log several metrics at once, in one write: all of them are on disk, or none.
+
+        Args:
+            values: ``{name: number}``.
+            step: a whole number for all of them; by itself it counts up from 0 for each metric.
+        """
         stamp = int(time() * 1000)
         checked = [(name, metrics.number(name, value)) for name, value in values.items()]
         with self._lock:
@@ -107,12 +113,20 @@ class Run:
                 self._append("".join(rows).encode())
 
     def log_param(self, name: str, value: Any) -> None:
-        """Log one param; a dotted name is an address (``model.depth``)."""
+        """Log one param; a dotted name is an address (``model.depth``).
+
+        Args:
+            name: a dotted name is an address (``model.depth``).
+            value: a number, text, truth value, None, list or mapping.
+        """
         self._log_params(params.nest([(name, params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same
         name.
+
+        Args:
+            values: a mapping, nested as you like.
 
         Raises:
             UsageError: not a mapping, or nested too deep.
@@ -129,6 +143,9 @@ class Run:
         A file of the work tree keeps its path; another goes to ``.gitexp/artifacts/``. One that is
         larger than the setting ``max_file_size`` goes into DVC's cache where the repository uses
         DVC, and its pointer is kept.
+
+        Args:
+            path: a file or a folder.
 
         Raises:
             UsageError: there is no such file, or it is too large and there is no DVC.
@@ -147,23 +164,41 @@ class Run:
             raise UsageError(f"there is no file '{path}' to log")
 
     def log_text(self, text: str, name: str) -> None:
-        """Keep a text as an artifact of that name."""
+        """Keep a text as an artifact of that name.
+
+        Args:
+            text: what the file says.
+            name: its path below ``.gitexp/artifacts/``.
+        """
         self.keep(artifacts.called(name), text.encode())
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one
-        as HTML or an image."""
+        as HTML or an image.
+
+        Args:
+            figure: a Matplotlib or Plotly figure.
+            name: its path below ``.gitexp/artifacts/``; the ending says the format.
+        """
         self.keep(artifacts.called(name), artifacts.rendered(figure, name))
 
     def set_label(self, *labels: str) -> None:
-        """Add labels."""
+        """Add labels.
+
+        Args:
+            labels: words to find it by.
+        """
         self._facts["labels"] = sorted(
             {*self._facts.get("labels", []), *(check_label(label) for label in labels)}
         )
         self._write_facts()
 
     def set_note(self, text: str) -> None:
-        """Set the note, the body of the commit message."""
+        """Set the note, the body of the commit message.
+
+        Args:
+            text: any text; it replaces an earlier one.
+        """
         self._facts["note"] = text
         self._write_facts()
 
@@ -232,6 +267,9 @@ class Run:
         """Declare a file or folder that the run reads: its hash is recorded, so that a later change
         of it is noticed.
 
+        Args:
+            path: a file or a folder.
+
         Raises:
             UsageError: there is no such file.
         """
@@ -249,7 +287,12 @@ class Run:
         self._write_facts()
 
     def set_fact(self, name: str, value: Any) -> None:
-        """Add a trailer ``Gitexp-Name`` to the experiment (exit code, peak memory and the like)."""
+        """Add a trailer ``Gitexp-Name`` to the experiment (exit code, peak memory and the like).
+
+        Args:
+            name: what follows ``Gitexp-`` in the trailer.
+            value: a number or a short text.
+        """
         self._facts.setdefault("trailers", {})[name] = value
         self._write_facts()
 
@@ -262,6 +305,11 @@ class Run:
 
         Nothing is raised for a fault of the machine: the run stays on disk, and ``gitexp recover``
         records it later.
+
+        Args:
+            status: ``finished``, ``failed`` or ``killed``.
+            error: why it failed, in a line.
+            beside: why the branch does not move; None leaves that to git's state.
         """
         if status not in STATUSES:
             raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")

@@ -35,6 +35,10 @@ def track(function: Callable[..., Any] | None = None, **options: Any) -> Callabl
     Use it as ``@gitexp.track`` or ``@gitexp.track(labels=["baseline"])``; the options are those of
     ``start_run``. Methods and ``async`` functions are functions like others.
 
+    Args:
+        function: the function; left out where options are given.
+        options: those of ``start_run``.
+
     Raises:
         UsageError: the function is a generator, which has no end that it could be recorded at.
     """

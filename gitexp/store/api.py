@@ -71,6 +71,10 @@ def experiments(
 def get(ref: str | int, repo: Folder | None = None) -> Experiment:
     """Return one experiment: by its name, number, commit prefix, ``@`` or ``best:rmse``.
 
+    Args:
+        ref: ``exp-7``, ``7``, a commit prefix, ``@`` (the latest), ``best:rmse`` or ``worst:rmse``.
+        repo: a folder in the repository, by default the current one.
+
     Raises:
         NotFoundError: there is none.
     """

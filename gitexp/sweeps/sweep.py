@@ -61,16 +61,24 @@ def sweep(
         space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``,
             ``"uniform(0,1)"``.
         search: grid, random, tpe or cmaes; all but grid need ``trials``.
+        trials: how many; None means all of a grid.
         minimize, maximize: the metric to go by.
         repeat: how many seeds each point runs with.
+        seed: of the search, and of the trials that take one.
+        prune: end trials early whose metric falls behind the others'.
+        timeout: seconds that a trial may take.
+        retries: how often a failed trial is tried again.
         n_jobs: how many trials run at once.
         engine: loky (this machine), dask, ray or slurm; ``address`` is that of the Dask scheduler
             or Ray cluster.
+        address: of the Dask or Ray cluster; ``local`` for SLURM without a cluster.
+        group: the name that the experiments share; by default one is made up.
         push: the remote to send the trials to in batches while they come in, True for the one that
             ``git push`` would take. What did not go is said by a RuntimeWarning, and waits for
             ``gitexp push``.
         workers_push: the remote that workers push their trials to themselves, so that those outlive
             this process.
+        repo: a folder in the repository, by default the current one.
 
     Raises:
         UsageError: something cannot be done as asked; nothing was run.

@@ -59,6 +59,7 @@ def import_runs(
         where: the folder or file that the runs lie in.
         paths, since, remotes: for git, as the options of ``gitexp import git``.
         experiment: for MLflow, the experiment whose runs are wanted.
+        repo: a folder in the repository, by default the current one.
 
     Raises:
         UsageError: there is no such kind, or there are no runs at ``where``.
