@@ -65,7 +65,8 @@ def test_recorded_experiments_answer_without_running(project: Project, runs: Pat
     """Each commit's experiment is there already, one of them several times."""
     project.commit(train_py=TRAIN.format(runs=str(runs)), model_py="value = 10\n")
     for at in range(1, 7):
-        project.write("model.py", f"value = {10 if at < 4 else 20}\n# {at}\n")
+        # of another size each time: Python's cache tells sources apart by size and second
+        project.write("model.py", f"value = {10 if at < 4 else 20}\n{'#' * at}\n")
         project.gitexp("run", "-m", f"change {at}", "--", PYTHON, "train.py")
     runs.unlink()
     done = project.run("bisect", "--metric", "rmse", "--max", "15", "exp-1", "exp-6", "--yes")
@@ -105,6 +106,7 @@ def test_a_change_is_taken_apart(project: Project, runs: Path) -> None:
         "value + lr", "value + lr + yaml.safe_load(open('params.yaml'))['model']['bias']"
     )
     project.commit(
+        _gitignore="__pycache__/\n",
         train_py="import yaml\n" + script,
         model_py="value = 10\n",
         params_yaml="model:\n  bias: 1.0\n  name: a\n",

@@ -171,6 +171,28 @@ def test_the_results_of_the_experiment_before_do_not_linger(project: Project) ->
 # -- what enters a snapshot ------------------------------------------------------------------------
 
 
+def test_caches_and_environments_are_no_sources_though_nobody_ignored_them(
+    project: Project,
+) -> None:
+    for path in (
+        "pkg/__pycache__/a.pyc",
+        "notes/.ipynb_checkpoints/x.ipynb",
+        "pkg/.DS_Store",
+        "env/pyvenv.cfg",
+        "env/lib/site.py",
+        "conda/conda-meta/history",
+        "conda/bin/tool",
+    ):
+        project.write(path, "x")
+    project.write("pkg/environment.py", "x = 1\n")
+    done = project.run("log", "-M", "a=1")
+    names = project.git("ls-tree", "-r", "--name-only", "exp-1").split()
+    assert [name for name in names if "/" in name and not name.startswith(".gitexp/")] == [
+        "pkg/environment.py"
+    ]
+    assert "left out" not in done.stderr
+
+
 def test_secrets_large_files_and_ignored_ones_stay_out_and_are_named(project: Project) -> None:
     project.commit(_gitignore="ignored.txt\n")
     project.write(".env", "TOKEN=1\n")
@@ -182,8 +204,8 @@ def test_secrets_large_files_and_ignored_ones_stay_out_and_are_named(project: Pr
     names = project.git("ls-tree", "-r", "--name-only", "exp-1").split()
     assert "fine.py" in names
     assert not {".env", "aws.py", "big.bin", "ignored.txt"} & set(names)
-    assert "left out: .env (looks like a secret (named like a secret))" in done.stderr
-    assert "left out: aws.py (looks like a secret (line 1: AWS Access Key))" in done.stderr
+    assert "left out: .env (may be a secret: its name)" in done.stderr
+    assert "left out: aws.py (may be a secret: line 1: AWS Access Key)" in done.stderr
     assert "left out: big.bin (10.0 MB, over the limit of 10.0 MB)" in done.stderr
     assert "include" in done.stderr
     assert (

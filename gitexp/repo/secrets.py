@@ -74,11 +74,7 @@ def _suspicious_name(path: str) -> str | None:
         (".py", ".ipynb", ".md")
     ):
         return None
-    return (
-        "named like a secret"
-        if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES)
-        else None
-    )
+    return "its name" if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) else None
 
 
 def _scanned(root: Path, paths: list[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,66 +268,103 @@ def is_behind_link(root: Path, path: str) -> bool:
 def _permitted(
     repo: Repo, settings: Settings, untracked: list[str]
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
+    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not.
+
+    Caches and virtual environments are in neither: they are nobody's source, and no news.
+    """
+    untracked = _sources(untracked)
+    why_not = _rules(repo, settings, untracked)
     taken: list[str] = []
     left_out: list[tuple[str, str]] = []
-    by_dvc = dvc_pointers.here(repo) if untracked else {}
-    large: dict[str, int] = {}
     sizes: dict[str, int] = {}
-    free = set()
+    large: dict[str, int] = {}
     for path in untracked:
         try:
             status = os.lstat(repo.root / path)
         except OSError:  # gone meanwhile
             continue
-        if path.endswith("/"):
-            left_out.append((path, "a git repository of its own"))
-        elif by_dvc and (held := dvc_pointers.holder(by_dvc, path)):
-            left_out.append((path, f"kept by DVC, see {held.pointer}"))
-        elif _of_mlflow(path) and not _matches(path, settings.include):
-            left_out.append(
-                (path, "MLflow's own store; set MLFLOW_TRACKING_URI=gitexp:. to keep its runs here")
-            )
-        elif _matches(path, settings.exclude):
-            left_out.append((path, "excluded by the settings"))
-        elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            left_out.append((path, "not a regular file"))
-        elif stat.S_ISREG(status.st_mode) and not os.access(repo.root / path, os.R_OK):
-            left_out.append((path, "not readable"))
+        reason = next(filter(None, (rule(path, status) for rule in why_not)), None)
+        if reason:
+            left_out.append((path, reason))
         elif _matches(path, settings.include):
             taken.append(path)
-            free.add(path)
-        elif status.st_size > settings.max_file_size:
-            large[path] = status.st_size
         else:
-            taken.append(path)
-            sizes[path] = status.st_size
-    by_lfs = _lfs(repo, list(large))
-    taken += by_lfs
+            (large if status.st_size > settings.max_file_size else sizes)[path] = status.st_size
+    # a large file may enter where LFS turns it into a pointer
+    by_lfs = set(_lfs(repo, list(large)))
+    limit = readable(settings.max_file_size)
     left_out += [
-        (path, f"{readable(size)}, over the limit of {readable(settings.max_file_size)}")
+        (path, f"{readable(size)}, over the limit of {limit}")
         for path, size in large.items()
         if path not in by_lfs
     ]
-    if (
-        len(sizes) > settings.max_untracked_files
-        or sum(sizes.values()) > settings.max_untracked_size
-    ):
+    scanned, refused = _small_enough(repo, settings, sizes, by_lfs)
+    return [*taken, *scanned], sorted(left_out + refused)
+
+
+def _small_enough(
+    repo: Repo, settings: Settings, sizes: Mapping[str, int], by_lfs: set[str]
+) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return which files of these sizes enter, and ``(path, why)`` of the others: none of too many,
+    and none that looks like a secret."""
+    total = sum(sizes.values())
+    if len(sizes) > settings.max_untracked_files or total > settings.max_untracked_size:
         why = (
-            f"one of {len(sizes):,} untracked files with {readable(sum(sizes.values()))} in all; is"
-            " a folder of outputs not ignored?"
+            f"one of {len(sizes):,} untracked files with {readable(total)} in all; is a folder of"
+            " outputs not ignored?"
         )
-        left_out += [(path, why) for path in sizes]
-        taken = [path for path in taken if path not in sizes]
-    elif settings.scan_secrets and taken:
-        found = secrets.find(
-            repo.root,
-            [path for path in taken if path not in free],
-            repo.make_state_dir() / "scanned.json",
-        )
-        left_out += [(path, f"looks like a secret ({why})") for path, why in found.items()]
-        taken = [path for path in taken if path not in found]
-    return taken, sorted(left_out)
+        return [*by_lfs], [(path, why) for path in sizes]
+    wanted = [*sizes, *by_lfs]
+    if not settings.scan_secrets or not wanted:
+        return wanted, []
+    found = secrets.find(repo.root, wanted, repo.make_state_dir() / "scanned.json")
+    refused = [(path, f"may be a secret: {why}") for path, why in found.items()]
+    return [path for path in wanted if path not in found], refused
+
+
+Rule = Callable[[str, os.stat_result], str | None]
+
+
+def _rules(repo: Repo, settings: Settings, untracked: list[str]) -> list[Rule]:
+    """Return what keeps an untracked file out whatever its size: each gives the reason, or None."""
+    by_dvc = dvc_pointers.here(repo) if untracked else {}
+
+    def kept_by_dvc(path: str, status: os.stat_result) -> str | None:
+        held = dvc_pointers.holder(by_dvc, path) if by_dvc else None
+        return f"kept by DVC, see {held.pointer}" if held else None
+
+    def of_mlflow(path: str, status: os.stat_result) -> str | None:
+        found = _of_mlflow(path) and not _matches(path, settings.include)
+        said = "MLflow's own store; set MLFLOW_TRACKING_URI=gitexp:. to keep its runs here"
+        return said if found else None
+
+    def unfit(path: str, status: os.stat_result) -> str | None:
+        if path.endswith("/"):
+            return "a git repository of its own"
+        if _matches(path, settings.exclude):
+            return "excluded by the settings"
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            return "not a regular file"
+        readable_here = stat.S_ISLNK(status.st_mode) or os.access(repo.root / path, os.R_OK)
+        return None if readable_here else "not readable"
+
+    return [kept_by_dvc, of_mlflow, unfit]
+
+
+_CACHES = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
+
+
+def _sources(untracked: list[str]) -> list[str]:
+    """Leave out caches, and environments that Python or Conda made."""
+    marks = ("pyvenv.cfg", "conda-meta/history")
+    environments = tuple(
+        path.removesuffix(mark) for path in untracked for mark in marks if path.endswith(f"/{mark}")
+    )
+    return [
+        path
+        for path in untracked
+        if not _CACHES & {*path.split("/")} and not (environments and path.startswith(environments))
+    ]
 
 
 def _of_mlflow(path: str) -> bool:
