@@ -45,7 +45,8 @@ _CHAPTERS = {
 # What the rest of gitexp calls on a run; people have no use for it.
 INTERNAL = {
     "describe", "log_points", "add_facts", "hush", "ended", "going_on", "owned", "folder",
-    "end_later", "go_on", "replace_conditions", "set_condition", "keep", "silent", "children", "source",
+    "end_later", "go_on", "replace_conditions", "set_condition", "keep", "silent", "children",
+    "source",
 }  # fmt: skip
 
 

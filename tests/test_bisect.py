@@ -112,7 +112,7 @@ def test_a_change_is_taken_apart(project: Project, runs: Path) -> None:
         params_yaml="model:\n  bias: 1.0\n  name: a\n",
     )
     project.gitexp("run", "--", PYTHON, "train.py", "--lr", "1")
-    project.commit(model_py="value = 15\n", params_yaml="model:\n  bias: 2.5\n  name: a\n")
+    project.commit(model_py="value = 15.0\n", params_yaml="model:\n  bias: 2.5\n  name: a\n")
     project.gitexp("run", "--", PYTHON, "train.py", "--lr", "3", "--seed", "1")
     runs.unlink()
     rows = json.loads(project.gitexp("why", "exp-1", "exp-2", "--yes", "--json"))
