@@ -4,10 +4,13 @@ variables."""
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
     The name stays short, since a socket's path has to fit into 107 bytes; pytest's own folders stay
     where they are.
     """
+    # a job in the background has Ctrl-C ignored, and so would the commands that tests interrupt
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
         config.stash[_SCRATCH] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(
@@ -38,6 +44,43 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 _SCRATCH = pytest.StashKey[str]()
+_EXPECTED = re.compile(  # skips that no package mends
+    r"root|could not import '(ray|tensorflow)'|no such layout|No module named '(ray|tensorflow)'"
+    r"|may not trace here|mount|no sh here|has no gloo|fish is not installed"
+)
+
+
+def _skips(config: pytest.Config) -> Counter[str]:
+    """Count the reasons for which tests were skipped."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    reports = reporter.stats.get("skipped", []) if reporter else []
+    reasons = (item.longrepr[2] if isinstance(item.longrepr, tuple) else "" for item in reports)
+    return Counter(reason.removeprefix("Skipped: ") for reason in reasons)
+
+
+def pytest_terminal_summary(config: pytest.Config) -> None:
+    """Say what was skipped, and what brings it."""
+    skipped = _skips(config)
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not skipped or reporter is None:
+        return
+    reporter.section("skipped")
+    for reason, count in skipped.most_common():
+        reporter.write_line(f"{count:4} {reason}")
+    reporter.write_line(
+        "to run more of them: .venv/bin/python -m pip install -r .ci/requirements.txt"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything should be installed, a skip that nobody expected is a failure."""
+    config = session.config
+    if os.environ.get("TESTS_NO_SKIPS") and not hasattr(config, "workerinput"):
+        odd = [reason for reason in _skips(config) if not _EXPECTED.search(reason)]
+        if odd and session.exitstatus == 0:
+            print(f"\nskipped, though everything should be installed: {'; '.join(odd)}")
+            session.exitstatus = 1
 
 
 @pytest.fixture(autouse=True)
