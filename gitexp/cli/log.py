@@ -86,6 +86,12 @@ def log_command(
     secret-looking.
     """
     repo = Repo.discover()
+    if not (given or params_file or measured or metrics_file or artifacts or dry_run) and not any(
+        options[key] for key in ("message", "note", "labels", "name")
+    ):
+        raise UsageError(
+            "nothing to record: give --metric, --param or -m; to see experiments: gitexp list"
+        )
     known = settings.load(repo.root)
     points = [parse_metric(text) for text in measured]
     entry = log.check(

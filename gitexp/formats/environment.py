@@ -135,20 +135,24 @@ def hardware() -> str:
 
 def redact(arguments: Iterable[str]) -> list[str]:
     """Return a command line whose values of secret-looking options and credentials in addresses
-    read ``***``."""
+    read ``***``; ``--max-tokens 512`` counts tokens and is none."""
     shown: list[str] = []
-    hide_next = False
+    before = ""  # the option whose value comes next, where that is to be hidden
     for argument in arguments:
-        name, sign, _ = argument.partition("=")
+        name, sign, value = argument.partition("=")
         secret = bool(_REDACT_NAME.search(name.lstrip("-")))
-        if hide_next and not argument.startswith("-"):
+        if before and not argument.startswith("-") and not _is_count(before, argument):
             shown.append("***")
-        elif sign and secret:
+        elif sign and secret and not _is_count(name, value):
             shown.append(f"{name}=***")
         else:
             shown.append(re.sub(r"(?<=://)[^/@\s]+@", "***@", argument))
-        hide_next = not sign and secret and argument.startswith("-")
+        before = argument if not sign and secret and argument.startswith("-") else ""
     return shown
+
+
+def _is_count(name: str, value: str) -> bool:
+    return "tokens" in name.lower() and re.fullmatch(r"\d{1,7}", value) is not None
 
 
 def _requirement(name: str, version: str, direct: str) -> str:

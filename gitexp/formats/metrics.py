@@ -110,9 +110,10 @@ def read(
     """Yield the points of a ``metrics.csv``, whoever wrote it.
 
     The columns are found by their names, in any order and case; Timestamp and Step may be missing
-    (0). Spreadsheets put semicolons or tabs between them, and commas into numbers. A torn last row,
-    which a killed process leaves, is dropped; so is a row whose value is no number. Both are told
-    in ``warnings``.
+    (0). Spreadsheets put semicolons or tabs between them, and commas into numbers. Times may be in
+    ms or seconds since the epoch or ISO 8601; steps that are no whole numbers become the places of
+    their rows. A torn last row, which a killed process leaves, is dropped; so is a row whose value
+    is no number. Both are told in ``warnings``.
 
     Args:
         value: the column that holds the values.
@@ -137,28 +138,70 @@ def read(
             raise FormatError(f"{where} has no header 'Name,Value,Timestamp,Step'")
         columns = ("name", value.lower(), *COLUMNS[2:])
         at = [header.index(column) if column in header else -1 for column in columns]
-        odd = 0
+        odd: list[str] = []
+        steps = _Steps()
         for row in csv.reader(lines, delimiter=mark):
+            if mark != ",":  # a comma is a decimal point there
+                row = [row[0], *(cell.replace(",", ".") for cell in row[1:])] if row else row
             try:
-                timestamp = int(float(row[at[2]] or 0)) if at[2] >= 0 else 0
-                step = int(float(row[at[3]] or 0)) if at[3] >= 0 else 0
-                number = parse_cell(row[at[1]] if mark == "," else row[at[1]].replace(",", "."))
-                yield MetricPoint(
-                    name or row[at[0]],
-                    number,
-                    timestamp if 0 <= timestamp < _END_OF_TIME else 0,
-                    step,
-                )
+                called = name or row[at[0]]
+                number = parse_cell(row[at[1]])
+                timestamp = _milliseconds(row[at[2]]) if at[2] >= 0 else 0
+                step = steps.whole(called, row[at[3]]) if at[3] >= 0 else 0
+                yield MetricPoint(called, number, timestamp, step)
             except (IndexError, ValueError, OverflowError):
-                odd += bool(row)
+                odd += [mark.join(row)] if row else []
         if odd:
             said.append(
-                f"{where}: {odd} row{'s' if odd > 1 else ''} without a readable number left out"
+                f"{where}: {len(odd)} row{'s' if len(odd) > 1 else ''} without a readable number"
+                f" left out, the first: {odd[0][:80]}"
             )
+        if steps.fractional:
+            said.append(f"{where}: steps like {steps.fractional} are no whole numbers; counted")
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{where} cannot be read as CSV: {error}") from None
     finally:
         text.detach()
+
+
+class _Steps:
+    """The steps of a file; where one is no whole number, the rows of its metric are counted.
+
+    Attributes:
+        fractional: the first such step as it stands there, "" for none.
+    """
+
+    def __init__(self) -> None:
+        self.fractional = ""
+        self._next: dict[str, int] = {}
+
+    def whole(self, name: str, text: str) -> int:
+        """Return the step of a row."""
+        value = float(text or 0)
+        if value != int(value):
+            self.fractional = self.fractional or text
+            self._next.setdefault(name, 0)
+        if name in self._next:
+            self._next[name] += 1
+            return self._next[name] - 1
+        return int(value)
+
+
+def _milliseconds(text: str) -> int:
+    """Return a time as ms since the epoch, 0 for what is none: a number of ms or, where it is too
+    small for that, of seconds; else ISO 8601."""
+    from datetime import datetime
+
+    try:
+        value = float(text or 0)
+    except ValueError:
+        with suppress(ValueError):
+            return int(
+                datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp() * 1000
+            )
+        return 0
+    ms = int(value * 1000 if 10**8 <= value < 10**11 else value)
+    return ms if 0 <= ms < _END_OF_TIME else 0
 
 
 def _cells(line: str, mark: str) -> list[str]:
@@ -234,6 +277,8 @@ def parse_cell(text: str) -> float:
 def within(number: float) -> float:
     """Return a number as SQLite can hold it: whole ones of more than 64 bits as floats; raise
     OverflowError past those."""
+    if isinstance(number, bool):
+        return int(number)
     return number if isinstance(number, float) or -(2**63) <= number < 2**63 else float(number)
 
 

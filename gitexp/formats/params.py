@@ -56,7 +56,7 @@ def parse_value(text: str) -> Any:
     """
     import yaml
 
-    if text and re.fullmatch(r"[\w./-]+", text) is None and text[0] not in "'\"[{+.~":
+    if text and re.fullmatch(r"[\w.+/-]+", text) is None and text[0] not in "'\"[{+.~":
         return text
     try:
         value = _load(text)
@@ -125,7 +125,10 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        result = {str(key): plain(item, depth + 1) for key, item in value.items()}
+        if not depth:
+            _check_names(result)
+        return result
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
@@ -141,6 +144,17 @@ def plain(value: Any, depth: int = 0) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist(), depth + 1)
     return str(value)
+
+
+def _check_names(values: Mapping[str, Any]) -> None:
+    """Raise UsageError where a name with a dot and a nested one are the same address."""
+    dotted = [key for key in values if "." in key]
+    if dotted:
+        others = flatten({key: value for key, value in values.items() if key not in dotted})
+        if twice := [key for key in dotted if key in others]:
+            raise UsageError(
+                f"param '{twice[0]}' is there twice, with a dot in its name and nested; rename one"
+            )
 
 
 def dump(params: Mapping[str, Any]) -> bytes:
@@ -184,7 +198,10 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
         raise FormatError(
             f"{where} must hold a mapping of names to values, not {type(value).__name__}"
         )
-    result = plain(value)
+    try:
+        result = plain(value)
+    except UsageError as error:
+        raise FormatError(f"{where}: {error}") from None
     assert isinstance(result, dict)
     return result
 

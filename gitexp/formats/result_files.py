@@ -89,10 +89,10 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
         yield from metrics.read(
             stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"]
         )
-    elif path.lower().endswith(".csv"):
-        yield from metrics.read(stream, path, warnings)
-    else:
+    elif path.lower().endswith((".json", ".yaml", ".yml", ".toml")):
         yield from _from_mapping(params.load(stream.read(), path.lower()), path, warnings)
+    else:
+        yield from metrics.read(stream, path, warnings)
 
 
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

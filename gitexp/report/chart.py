@@ -70,6 +70,7 @@ def draw(
             _bars(axes, experiments, metric)
         if log and kind in ("curves", "scatter", "bars"):
             axes.set_yscale("log")
+            _plain_ticks(axes.yaxis)
         target = io.BytesIO()
         figure.savefig(
             target, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None
@@ -96,6 +97,15 @@ def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
         axes.legend(frameon=False, fontsize="small")
 
 
+def _plain_ticks(axis: Any) -> None:
+    """Write the ticks of a logarithmic axis as numbers: Matplotlib writes formulas, which are
+    switched off since names hold dollar signs."""
+    from matplotlib.ticker import LogFormatter
+
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))
+
+
 def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metric: str) -> None:
     if x is None:
         raise UsageError("a scatter needs an x axis: --x PARAM (or a metric)")
@@ -113,6 +123,7 @@ def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metri
     )
     if numbers and _wide(values):
         axes.set_xscale("log")
+        _plain_ticks(axes.xaxis)
     if len(both) <= _IN_A_LEGEND:
         for item, value, y in both:
             axes.annotate(

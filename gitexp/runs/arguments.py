@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from gitexp.formats import environment, params
@@ -26,12 +25,21 @@ def as_params(command: Sequence[str]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value, _ in options(environment.redact(command)[1:]):
         if name is not None and value != "***":
-            # a name that is a value and a mapping at once: the first one stays
-            with suppress(UsageError):
-                result = params.nest(
-                    [(name, True if value is None else params.parse_value(value))], result
-                )
+            given = True if value is None else _value(value)
+            try:
+                result = params.nest([(name, given)], result)
+            except UsageError:  # `--optimizer Adam --optimizer.lr 0.1`: the dotted one by its name
+                result = {**result, name: given}
     return result
+
+
+def _value(text: str) -> Any:
+    """Return what an option's text spells; text that begins like a list or quote and is none stays
+    text."""
+    try:
+        return params.parse_value(text)
+    except UsageError:
+        return text
 
 
 def options(words: Sequence[str]) -> Iterator[tuple[str | None, str | None, tuple[str, ...]]]:

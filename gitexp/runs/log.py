@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import environment, metrics, params, settings
+from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
@@ -33,6 +33,7 @@ class Entry:
         metrics: the whole ``metrics.csv``, and ``last`` the last value of each metric.
         same: files of the user's that say just what is recorded (``params.yml`` given as
             ``--params-file``).
+        warnings: what of the files could not be read.
         large: artifacts over the limit, which go into DVC's cache; their pointers enter.
     """
 
@@ -41,6 +42,7 @@ class Entry:
     last: Mapping[str, float]
     artifacts: Mapping[str, Path]
     same: frozenset[str]
+    warnings: tuple[str, ...] = ()
     large: Mapping[str, Path] = field(default_factory=dict)
 
 
@@ -66,9 +68,9 @@ def check(
     for file in params_files:
         merged = params.merge(merged, params.load_file(file))
     added = list(points)
-    written, last = metrics.gather(
-        chain(chain.from_iterable(map(read_metrics, metrics_files)), added)
-    )
+    warnings: list[str] = []
+    read = (read_metrics(file, warnings) for file in metrics_files)
+    written, last = metrics.gather(chain(chain.from_iterable(read), added))
     same = set()
     if (
         len(params_files) == 1
@@ -89,21 +91,35 @@ def check(
         if dvc.takes(repo, path, file.stat().st_size, limit)
     }
     small = {path: file for path, file in kept.items() if path not in large}
-    return Entry(params.merge(merged, given), written, last, small, frozenset(same), large)
+    return Entry(
+        params.merge(merged, given),
+        written,
+        last,
+        small,
+        frozenset(same),
+        tuple(warnings),
+        large,
+    )
 
 
-def read_metrics(file: Path) -> Iterator[MetricPoint]:
-    """Yield the points of a metrics file: CSV in DagsHub's form, or JSON (``{"rmse": 18.2, "loss":
-    [0.9, 0.5]}``)."""
+def read_metrics(file: Path, warnings: list[str]) -> Iterator[MetricPoint]:
+    """Yield the points of a metrics file: CSV in DagsHub's form, or JSON, YAML or TOML (``{"rmse":
+    18.2, "loss": [0.9, 0.5]}``); what of it is no number is told in ``warnings``.
+
+    Raises:
+        FormatError: nothing of it can be read.
+    """
+    now, some = int(time.time() * 1000), False
+    told = len(warnings)
     try:
-        if file.suffix == ".json":
-            values = params.load(file.read_bytes(), str(file))
-            yield from metrics.from_mapping(params.flatten(values), int(time.time() * 1000))
-        else:
-            with open(file, "rb") as stream:
-                yield from metrics.read(stream, str(file))
+        with open(file, "rb") as stream:
+            for point in result_files.points(stream, str(file), warnings):
+                some = True
+                yield point if point.timestamp else point._replace(timestamp=now)
     except OSError as error:
         raise FormatError(f"{file} cannot be read: {error.strerror}") from None
+    if not some and len(warnings) > told:
+        raise FormatError(f"{warnings[told]}; there is no metric in it")
 
 
 def store_path(repo: Repo, path: Path) -> str:
@@ -219,7 +235,8 @@ def record_work_tree(
         )
         try:
             recorded = record.record(repo, shot, draft)
-            warned = (*([settled.told] if settled.told else []), *recorded.warnings)
+            told = [settled.told] if settled.told else []
+            warned = (*entry.warnings, *told, *recorded.warnings)
             return replace(recorded, warnings=warned), shot
         except GitError as error:
             # `git gc --prune=now` beside us takes objects that nothing points to yet

@@ -3,6 +3,7 @@ and seeds are for."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,12 +40,14 @@ def group(experiments: Iterable[Experiment], keys: Sequence[Key]) -> list[Group]
 
 def spread(values: Sequence[float]) -> Spread:
     """Return mean and sample standard deviation; NaN among the values makes them NaN."""
-    mean = sum(values) / len(values)
-    if len(values) < 2:
-        return Spread(mean, None, len(values))
-    return Spread(
-        mean, (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5, len(values)
-    )
+    n = len(values)
+    mean = sum(values) / n
+    if math.isinf(mean):  # finite values may add up to more than a float holds
+        mean = sum(value / n for value in values)
+    if n < 2:
+        return Spread(mean, None, n)
+    # hypot scales, where squares of large values would overflow
+    return Spread(mean, math.hypot(*(value - mean for value in values)) / (n - 1) ** 0.5, n)
 
 
 def _grouped(members: list[Experiment], keys: Sequence[Key]) -> Group:

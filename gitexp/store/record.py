@@ -27,6 +27,7 @@ REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on 
 _TRIES = 20
 _LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
+_GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,9 @@ def check_name(repo: Repo, name: str) -> str:
         raise UsageError(
             f"names like '{name}' are given by gitexp; choose a word, for example --name baseline"
         )
+    if name in _GITS_OWN or repo.refs(f"refs/heads/{name}"):
+        whose = "a branch" if name not in _GITS_OWN else "git's own"
+        raise UsageError(f"'{name}' is {whose} already; choose another name, as baseline-2")
     odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
     if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):
         raise UsageError(

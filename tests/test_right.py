@@ -1,0 +1,149 @@
+"""Numbers, names and files are recorded as their writers meant them."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.formats import params
+from gitexp.runs.arguments import as_params
+from gitexp.store.groups import spread
+
+
+@pytest.mark.parametrize(
+    "text", ["1e+3", "1E+05", "+1e+3", "-1.5e+16", "1e-05", "+7", ".5", "-.5e-3", "1."]
+)
+def test_each_spelling_of_a_number_is_one(text: str) -> None:
+    assert params.parse_value(text) == float(text)
+
+
+def test_what_python_prints_of_a_number_is_read_as_that_number() -> None:
+    chosen = random.Random(1)
+    for _ in range(2_000):
+        value = chosen.uniform(-10, 10) * 10.0 ** chosen.randint(-300, 300)
+        assert params.parse_value(repr(value)) == value
+        assert params.load(params.dump({"a": value})) == {"a": value}
+
+
+def test_a_name_with_a_dot_beside_the_same_nested_name_is_refused(project: Project) -> None:
+    with pytest.raises(gitexp.UsageError, match="'a\\.b' is there twice"):
+        gitexp.log(params={"a.b": 1, "a": {"b": 2}})
+    project.write("p.yaml", "a.b: 1\na: {b: 2}\n")
+    assert "'a.b' is there twice" in project.error("log", "--params-file", "p.yaml")
+    assert project.tags() == []
+
+
+def test_an_option_and_a_dotted_option_below_it_are_both_params() -> None:
+    found = as_params(["train.py", "--optimizer", "Adam", "--optimizer.lr", "0.1"])
+    assert params.flatten(found) == {"optimizer": "Adam", "optimizer.lr": 0.1}
+
+
+def test_a_value_that_only_begins_like_a_list_stays_text() -> None:
+    assert as_params(["t.py", "--pattern", "[a-z", "--x", "{lr"]) == {"pattern": "[a-z", "x": "{lr"}
+
+
+def test_a_number_of_tokens_is_no_secret_but_a_password_of_digits_is() -> None:
+    command = ["t.py", "--max-tokens", "512", "--num_tokens=8", "--password", "512", "--token=9"]
+    assert as_params(command) == {"max_tokens": 512, "num_tokens": 8}
+
+
+def test_the_spread_of_large_values_is_a_number() -> None:
+    found = spread([1e308, 1.5e308, 1.2e308])
+    assert math.isclose(found.mean, 1.2333333333333333e308)
+    assert found.std is not None
+    assert math.isclose(found.std, 2.516611478423583e307)
+
+
+@pytest.mark.parametrize("name", ["HEAD", "FETCH_HEAD", "main"])
+def test_names_of_gits_own_and_of_branches_are_refused(project: Project, name: str) -> None:
+    assert f"'{name}'" in project.error("log", "--name", name, "-M", "a=1")
+
+
+def test_logging_nothing_at_all_is_refused_and_moves_nothing(project: Project) -> None:
+    before = project.git("rev-parse", "HEAD")
+    assert "gitexp list" in project.error("log")
+    assert project.git("rev-parse", "HEAD") == before
+    assert project.tags() == []
+
+
+def rows(project: Project, text: str) -> list[tuple[str, float, int, int]]:
+    """Record a metrics file of this text, and return its points."""
+    project.write("m.csv", text)
+    project.gitexp("log", "--metrics-file", "m.csv")
+    return [tuple(point) for point in gitexp.get("@").points()]  # type: ignore[misc]
+
+
+def test_times_may_be_iso_or_seconds_and_steps_may_be_fractions(project: Project) -> None:
+    found = rows(
+        project,
+        "Name,Value,Timestamp,Step\n"
+        "loss,3,2026-01-01T00:00:00Z,0.25\nloss,2,1767225601,0.5\nloss,1,1767225602000,0.75\n",
+    )
+    assert found == [
+        ("loss", 3, 1767225600000, 0),
+        ("loss", 2, 1767225601000, 1),
+        ("loss", 1, 1767225602000, 2),
+    ]
+
+
+def test_decimal_commas_of_a_spreadsheet_are_read_in_every_column(project: Project) -> None:
+    assert rows(project, "Name;Value;Timestamp;Step\nloss;0,5;1,76722560E+12;3\n") == [
+        ("loss", 0.5, 1767225600000, 3)
+    ]
+
+
+def test_rows_that_cannot_be_read_are_counted_and_the_first_is_shown(project: Project) -> None:
+    project.write("m.csv", "Name,Value,Timestamp,Step\nloss,0.5,1,0\nacc,95%,1,0\nf1,n/a,1,0\n")
+    done = project.run("log", "--metrics-file", "m.csv")
+    assert "2 rows without a readable number left out, the first: acc,95%,1,0" in done.stderr
+    assert dict(gitexp.get("@").metrics) == {"loss": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("m.csv", "Name,Value\nacc,95%\n"), ("m.json", '{"acc": "high"}')]
+)
+def test_a_metrics_file_without_any_metric_is_an_error(
+    project: Project, name: str, text: str
+) -> None:
+    project.write(name, text)
+    assert "there is no metric in it" in project.error("log", "--metrics-file", name)
+    assert project.tags() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.json", '{"a": {"b": 1.5}, "ok": true, "why": "x"}'),
+        ("m.yaml", "a: {b: 1.5}\nok: true\nwhy: x\n"),
+        ("m.toml", 'ok = true\nwhy = "x"\n[a]\nb = 1.5\n'),
+    ],
+)
+def test_texts_in_a_metrics_file_are_named_and_the_numbers_kept(
+    project: Project, name: str, text: str
+) -> None:
+    project.write(name, text)
+    done = project.run("log", "--metrics-file", name)
+    assert "why: no number, left out" in done.stderr
+    assert dict(gitexp.get("@").metrics) == {"a.b": 1.5, "ok": 1}
+
+
+def test_a_truth_value_among_metrics_stops_no_import(project: Project) -> None:
+    project.commit("one", metrics_json='{"a": 1, "ok": true}\n')
+    project.commit("two", metrics_json='{"a": 2, "ok": false}\n')
+    project.gitexp("import", "git")
+    found = json.loads(project.gitexp("list", "--json"))
+    assert sorted(item["metrics"]["ok"] for item in found) == [0, 1]
+
+
+def test_ticks_of_a_logarithmic_axis_are_numbers(project: Project) -> None:
+    pytest.importorskip("matplotlib")
+    for value in ("1", "0.1", "0.001"):
+        project.gitexp("log", "-p", f"lr={value}", "-M", f"loss={value}")
+    project.gitexp("plot", "bars", "-m", "loss", "--log", "-o", "s.svg")
+    assert "mathdefault" not in Path("s.svg").read_text()
