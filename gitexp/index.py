@@ -66,6 +66,7 @@ class Index:
                 from gitexp import intake
 
                 intake.catch_up(db, self.repo, self._progress)
+                self.repo.share()
         except BaseException:
             db.close()
             raise
