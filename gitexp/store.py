@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from typing import Any
 from gitexp import environment, fastforward, message, params, results, trees
 from gitexp.errors import GitError, NotFoundError, UsageError
 from gitexp.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, filters
 from gitexp.snapshot import Snapshot
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
@@ -114,11 +114,11 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     files, warnings = blobs(repo, draft, contents)
     files = {**dict.fromkeys(snapshot.previous), **files}
     with locked(repo) as fd, fastforward.NextIndex(repo, snapshot, files, fd) as index:
-        why = _why_beside(repo, snapshot, draft)
+        back = results.to_write(repo, draft.files, contents, snapshot)
+        why = _why_beside(repo, snapshot, draft, back)
         if why is None:
             index.begin()
         tree = trees.edited(repo, snapshot.tree, files)
-        back = results.to_write(repo, draft.files, contents, snapshot)
         number = highest(repo) + 1
         pin = pending if pending and repo.is_pin(pending) else None  # a file that can just go, afterwards
         if pin:
@@ -224,13 +224,15 @@ def blobs(repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None 
     """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
     files: dict[str, str | None] = {}
     warnings: list[str] = []
-    for path, content in (_contents(draft) if contents is None else contents).items():
+    contents = _contents(draft) if contents is None else contents
+    changed = filters.changed(repo, filter(trees.is_path, contents))
+    for path, content in contents.items():
         try:
             if not trees.is_path(path):
                 raise GitError("git takes no such path")
-            files[path] = repo.write_object("blob", content) if isinstance(content, bytes) else repo.write_file(content)
+            files[path] = filters.blob(repo, path, content, changed.get(path))
         except (GitError, OSError) as error:
-            if path not in draft.artifacts:
+            if path not in draft.artifacts or "clean filter" in getattr(error, "stderr", ""):
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     return files, warnings
@@ -335,8 +337,8 @@ def shortened(value: Any) -> Any:
     return text[:1000] + "..." if len(text) > 1000 else value
 
 
-def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
-    """Return the reason for which the branch must stay where it is, None where it may move."""
+def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str]) -> str | None:
+    """Return the reason for which the branch must stay where it is, None where it may move and ``back`` be written into the work tree."""
     if not draft.advance:
         return "--no-advance" if draft.beside is None else draft.beside
     if draft.beside:
@@ -347,6 +349,8 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
         return f"{under_way} is under way"
     if snapshot.staged_apart:
         return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
+    if link := results.linked(repo.root, (*back, *snapshot.previous)):
+        return f"'{link}' is a symbolic link, and gitexp writes nothing through one"
     if not repo.head_unmoved(snapshot.head):
         return "another branch was checked out since the start"
     if repo.tip(snapshot.head.branch) != snapshot.head.commit:

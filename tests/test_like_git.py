@@ -66,3 +66,72 @@ def test_beside_gc_in_a_loop_nothing_fails_and_nothing_breaks(project: Project) 
             collector.wait()
     project.fsck()
     assert len(project.tags()) == 24
+
+
+# -- filters -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filtered(project: Project) -> Project:
+    """A repository whose ``*.sec`` files are in capitals in git, as a filter for secrets would have them in cipher."""
+    project.git("config", "filter.upper.clean", "tr a-z A-Z")
+    project.git("config", "filter.upper.smudge", "tr A-Z a-z")
+    project.git("config", "filter.upper.required", "true")
+    project.write("k.sec", "old\n")
+    project.commit(**{".gitattributes": "*.sec filter=upper\n*.csv text eol=lf\n"})
+    return project
+
+
+def test_artifacts_and_results_enter_as_git_add_would_take_them(filtered: Project) -> None:
+    filtered.write("k.sec", "plain text\n")
+    filtered.gitexp("log", "-M", "m=1", "--artifact", "k.sec")
+    assert filtered.git("show", "exp-1:k.sec") == "PLAIN TEXT"
+    assert "\r" not in subprocess.check_output(["git", "show", "exp-1:metrics.csv"]).decode()
+    assert filtered.git("status", "--porcelain") == ""
+    code = "import gitexp; r = gitexp.start_run(); open('k.sec', 'w').write('later')"
+    code += "; r.log_artifact('k.sec'); r.log_text('t', 'a.sec'); r.log_metric('m', 2)"
+    filtered.gitexp("run", "--", sys.executable, "-c", code)
+    assert filtered.git("show", "exp-2:k.sec") == "LATER"
+    assert filtered.git("show", "exp-2:.gitexp/artifacts/a.sec") == "T"
+    assert filtered.git("status", "--porcelain") == ""
+
+
+def test_a_file_that_its_filter_refuses_is_named_and_nothing_moves(filtered: Project) -> None:
+    filtered.git("config", "filter.upper.clean", "grep -v plain")
+    head = filtered.git("rev-parse", "HEAD")
+    filtered.write("new.sec", "plain text\n")
+    filtered.write(".git/info/exclude", "new.sec\n")
+    said = filtered.error("log", "-M", "m=1", "--artifact", "new.sec")
+    assert "the filter 'upper' does not take new.sec" in said
+    assert (filtered.tags(), filtered.git("rev-parse", "HEAD")) == ([], head)
+
+
+def test_a_clone_with_other_line_ends_knows_its_results_again(project: Project, tmp_path: Path) -> None:
+    project.gitexp("log", "-p", "lr=1", "-M", "m=1")
+    project.git("clone", "-q", "-c", "core.autocrlf=true", str(project.root), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.git("config", "core.safecrlf", "true")
+    clone.gitexp("log", "-p", "lr=2", "-M", "m=2")
+    assert clone.git("show", "HEAD:params.yml") == "lr: 2"
+    assert clone.git("status", "--porcelain") == ""
+
+
+# -- links ---------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_written_through_a_link(project: Project, tmp_path: Path) -> None:
+    neighbour = tmp_path / "neighbour"
+    neighbour.mkdir()
+    for name in ("requirements.txt", "params"):
+        (neighbour / name).write_text("precious")
+    (project.root / ".gitexp").symlink_to(neighbour)
+    (project.root / "params.yml").symlink_to(neighbour / "params")
+    project.commit("links")
+    done = project.run("log", "-M", "m=1", "-p", "lr=1")
+    assert done.returncode == 0
+    assert "'.gitexp' is a symbolic link" in done.stderr
+    project.gitexp("run", "--", sys.executable, "-c", "print(1)")
+    assert project.tags() == ["exp-1", "exp-2"]
+    assert {file.read_text() for file in neighbour.iterdir()} == {"precious"}
+    assert len([*neighbour.iterdir()]) == 2
+    assert project.git("status", "--porcelain") == ""

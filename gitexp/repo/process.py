@@ -42,6 +42,8 @@ _OPTIONS = (
     "log.showSignature=false",
     "-c",
     "protocol.ext.allow=never",
+    "-c",
+    "core.safecrlf=warn",
 )
 Progress = Callable[[str, int, int], None]  # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 _FETCHING = frozenset(("fetch", "push", "pull", "ls-remote", "clone", "checkout", "restore", "worktree", "stash"))
@@ -299,7 +301,10 @@ _EXPLANATIONS = {  # what git says: what we say
     r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
         "the git index is corrupt; to build it again: rm .git/index && git reset"
     ),
-    r"Unable to create '([^']*index\.lock)': File exists": "another git process holds {0}; try again when it is done",
+    r"(?:fatal|error): (.*): clean filter '(.*)' failed": "the filter '{1}' does not take {0}; see: git config --get-regexp 'filter.{1}'",
+    r"Unable to create '([^']*\.lock)': File exists": (
+        "another git process holds {0}; try again when it is done, and if none is at work: gitexp doctor --fix"
+    ),
     r"Read-only file system|insufficient permission|[Pp]ermission denied": "git may not write here: {line}; check the permissions",
     r"No space left on device": "the disk is full, and git could not write; free some space and try again",
 }
