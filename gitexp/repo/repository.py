@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.formats.errors import GitError, RepositoryError
+from gitexp.formats.errors import RepositoryError
 from gitexp.repo.discovery import find as find_usual
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import explained, run
@@ -47,7 +47,6 @@ class Repo(Objects, Refs):
         super().__init__(root, git_dir, common_dir, object_format)
         self.found_at: Head | None = None
         self.distrusted: frozenset[str] = frozenset()
-        self._introduction: Callable[[], bytes] | None = None
 
     @classmethod
     def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:
@@ -147,26 +146,11 @@ class Repo(Objects, Refs):
             for what, value in (("NAME", name), ("EMAIL", email[:-1]))
         }
 
-    @contextmanager
-    def introduced(self) -> Iterator[None]:
-        """Have git find out who works here while something else is done; who asks waits for it."""
-        with self.beside("var", "-l") as self._introduction:
-            try:
-                yield
-            finally:
-                self._introduction = None
-
     @functools.cached_property
     def _people(self) -> tuple[str, str]:
-        """The author and the committer: from one process, where git did not have to guess."""
-        listed = b""
-        with suppress(GitError):
-            listed = (
-                self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
-            )
-        said = dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
+        """The author and the committer, where git did not have to guess."""
         told = {
-            role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0]
+            role: self.told.get(f"GIT_{role}_IDENT", "").rpartition(">")[0]
             for role in ("AUTHOR", "COMMITTER")
         }
         guessed = re.compile(r"\s*(unknown )?(<.*)?|.*\.\(none\)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from typing import Any
 from gitexp.formats import environment, message, params
 from gitexp.formats.errors import GitError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, trees
+from gitexp.repo import Repo, filters, trees
 from gitexp.repo.snapshot import Snapshot
 from gitexp.store import git_index, result_paths
 
@@ -124,11 +124,11 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     files, warnings = blobs(repo, draft, contents)
     files = {**dict.fromkeys(snapshot.previous), **files}
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
-        why = _why_beside(repo, snapshot, draft)
+        back = result_paths.to_write(repo, draft.files, contents, snapshot)
+        why = _why_beside(repo, snapshot, draft, back)
         if why is None:
             index.begin()
         tree = trees.edited(repo, snapshot.tree, files)
-        back = result_paths.to_write(repo, draft.files, contents, snapshot)
         number = highest(repo) + 1
         # a file that can just go, afterwards
         pin = pending if pending and repo.is_pin(pending) else None
@@ -262,17 +262,15 @@ def blobs(
     """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
     files: dict[str, str | None] = {}
     warnings: list[str] = []
-    for path, content in (_contents(draft) if contents is None else contents).items():
+    contents = _contents(draft) if contents is None else contents
+    changed = filters.changed(repo, filter(trees.is_path, contents))
+    for path, content in contents.items():
         try:
             if not trees.is_path(path):
                 raise GitError("git takes no such path")
-            files[path] = (
-                repo.write_object("blob", content)
-                if isinstance(content, bytes)
-                else repo.write_file(content)
-            )
+            files[path] = filters.blob(repo, path, content, changed.get(path))
         except (GitError, OSError) as error:
-            if path not in draft.artifacts:
+            if path not in draft.artifacts or "clean filter" in getattr(error, "stderr", ""):
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     return files, warnings
@@ -425,8 +423,9 @@ def shortened(value: Any) -> Any:
     return text[:1000] + "..." if len(text) > 1000 else value
 
 
-def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
-    """Return the reason for which the branch must stay where it is, None where it may move."""
+def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str]) -> str | None:
+    """Return the reason for which the branch must stay where it is, None where it may move and
+    ``back`` be written into the work tree."""
     if not draft.advance:
         return "--no-advance" if draft.beside is None else draft.beside
     if draft.beside:
@@ -437,6 +436,8 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
         return f"{under_way} is under way"
     if snapshot.staged_apart:
         return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
+    if link := result_paths.linked(repo.root, (*back, *snapshot.previous)):
+        return f"'{link}' is a symbolic link, and gitexp writes nothing through one"
     if not repo.head_unmoved(snapshot.head):
         return "another branch was checked out since the start"
     if repo.tip(snapshot.head.branch) != snapshot.head.commit:
