@@ -11,10 +11,12 @@ from gitexp.errors import GitexpError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.gathering import SEEN, Carried
 from gitexp.index import Index
-from gitexp.listing import REMOTES
+from gitexp.listing import REMOTES, TAGS
 from gitexp.outgoing import Load, Outgoing
 from gitexp.repo import Progress, Repo
 from gitexp.transport import Remote
+
+_RESULTS = ("params.yml", "metrics.csv", ".gitexp")
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Pulled:
         notes: whether labels and notes came.
         data: how many files and folders of DVC's are in its cache for them.
         data_problem: why data did not come, None where it did.
+        files: how many files and folders of experiments came into a partial clone.
     """
 
     remote: str
@@ -61,6 +64,7 @@ class Pulled:
     notes: bool = False
     data: int = 0
     data_problem: str | None = None
+    files: int = 0
 
 
 def push(
@@ -113,13 +117,17 @@ def push(
     return Pushed(there.name, going.owner, names, went, going.branch, going.kept_back, going.notes, len(named), missing)
 
 
-def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bool = True, progress: Progress | None = None) -> Pulled:
+def pull(
+    repo: Repo, remote: str | None = None, *, prune: bool = False, data: bool = True, all_files: bool = False,
+    progress: Progress | None = None,
+) -> Pulled:  # fmt: skip
     """Bring everybody's experiments, labels and notes from a remote; the user's own refs and branches stay as they are.
 
     Args:
         remote: the name of a remote; None takes the one that ``git push`` would.
         prune: forget what is gone on the remote.
         data: bring the data of new experiments into DVC's cache, where DVC has a remote.
+        all_files: bring every file of all experiments into a partial clone, not only their results.
 
     Raises:
         UsageError: there is no such remote.
@@ -130,11 +138,13 @@ def pull(repo: Repo, remote: str | None = None, *, prune: bool = False, data: bo
     new = []
     if transport.has_news(repo, there, before, prune):
         transport.fetch(repo, there, prune=prune, progress=progress)
-        new = _arrived(repo, there, before, _seen(repo, there))
+    files = _fill(repo, there, all_files) if there.promisors else 0
+    if (after := _seen(repo, there)) != before:
+        new = _arrived(repo, there, before, after)
     noted = transport.merge_notes(repo, there)
     named = dvc.of_experiments(repo, new) if data else ()
     problem = _bring_data(repo, named)
-    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem)
+    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files)
 
 
 def _load(repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int) -> Load:
@@ -179,6 +189,21 @@ def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Ex
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
     return repo.refs(f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/")
+
+
+def _fill(repo: Repo, remote: Remote, all_files: bool) -> int:
+    """Bring what reading needs into a partial clone: labels, notes, and the results of all experiments. Return how much."""
+    refs = repo.refs(REMOTES, SEEN, TAGS, notes.SEEN, notes.REF)
+    noted = [tip for ref, tip in refs.items() if ref.startswith((notes.SEEN, notes.REF))]
+    both = repo.git("merge-base", "--octopus", *noted, ok=(0, 1)).decode().split() if noted else []
+    came = transport.fill(repo, remote, [*noted, *both])
+    carried = [item.commit for ref, tip in refs.items() if ref.startswith(SEEN) for item in gathering.read(repo, tip)[1]]
+    tagged = [tip for ref, tip in refs.items() if ref.startswith((REMOTES, TAGS))]
+    tips = [*carried, *tagged]
+    compared = [*tips, *(f"{tip}^@" for tip in tips)]
+    if all_files or remote.treeless:
+        came += transport.fill(repo, remote, compared, folders=not all_files)
+    return came + transport.fill(repo, remote, tips, _RESULTS)
 
 
 def _arrived(repo: Repo, remote: Remote, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

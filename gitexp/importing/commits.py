@@ -259,7 +259,7 @@ def _refused(change: Change, size: int | None, data: bytes | None) -> str | None
     if size is None and change.mode == DECLARED:
         return "it is not in git; DVC's cache may have it"
     if size is None:
-        return "its content is not in this clone (a partial one?); to get it: git fetch --refetch origin"
+        return "its content is not in this clone (a partial one?); to get it: git fetch --refetch --no-filter origin"
     if size > LARGEST:
         return f"it has {size / 10**6:,.0f} MB, more than {LARGEST // 10**6} MB"
     if data is not None and data.startswith(b"version https://git-lfs.github.com/spec/"):

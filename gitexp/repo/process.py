@@ -258,8 +258,9 @@ def _followed(stream: IO[bytes], progress: Progress) -> str:
 
 _EXPLANATIONS = {  # what git says: what we say
     r"could not fetch [0-9a-f]+ from promisor remote": (
-        "a file of it is not in this partial clone, and looking fetches nothing; to have all: git fetch --refetch --no-filter"
+        "a file of it is not in this partial clone, and looking fetches nothing; to bring all of them: gitexp pull --all-files"
     ),
+    r"unable to read tree": "a folder of it is not in this clone; in a partial one: gitexp pull --all-files; else see: git fsck",
     r"not a git repository": "there is no git repository here; to start one: git init",
     r"dubious ownership in repository at '([^']*)'": (
         "git does not trust {0}, which another user owns; if you do: git config --global --add safe.directory '{0}'"

@@ -259,7 +259,7 @@ def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
 
 def _file(files: Contents, path: str) -> bytes:
     if path not in files.blobs:
-        raise FormatError(f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch")
+        raise FormatError(f"its '{message.one_line(path)}' is not in this clone; to get it: gitexp pull --all-files")
     return files.blobs[path]
 
 
