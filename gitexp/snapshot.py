@@ -21,6 +21,7 @@ from gitexp.settings import Settings
 
 _TRIES = 5
 Listed = tuple[list[str], list[str], list[str], list[str]]
+_NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 _BEHIND = "beyond a symbolic link"  # git's words
 
 
@@ -236,10 +237,12 @@ def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[li
         else:
             taken.append(path)
             sizes[path] = status.st_size
-    by_lfs = _lfs(repo, list(large))
+    for_lfs = [path for path, name in _filters(repo, list(large)).items() if name == "lfs"]
+    lacks = f"; .gitattributes gives it to Git LFS, {_NO_LFS}" if for_lfs and not repo.filter_program("lfs") else ""
+    by_lfs = [] if lacks else for_lfs
     taken += by_lfs
     left_out += [
-        (path, f"{readable(size)}, over the limit of {readable(settings.max_file_size)}")
+        (path, f"{readable(size)}, over the limit of {readable(settings.max_file_size)}{lacks if path in for_lfs else ''}")
         for path, size in large.items()
         if path not in by_lfs
     ]
@@ -260,19 +263,14 @@ def _of_mlflow(path: str) -> bool:
     return "mlruns" in folder.split("/") or name in ("mlflow.db", "mlflow.db-journal", "mlflow.db-wal", "mlflow.db-shm")
 
 
-def _lfs(repo: Repo, paths: list[str]) -> list[str]:
-    """Return those of ``paths`` that git LFS takes: they enter as small pointers."""
-    if not paths:
-        return []
-    return [path for path, name in _filters(repo, paths).items() if name == "lfs"]
-
-
 def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
     """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git has of them."""
     return {path: name for path, name in _filters(repo, paths).items() if name in repo.distrusted}
 
 
 def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
+    if not paths:
+        return {}
     fields = repo.git("check-attr", "-z", "--stdin", "filter", stdin=_joined(paths)).split(b"\0")
     return {os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])}
 

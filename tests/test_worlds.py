@@ -82,6 +82,19 @@ def test_the_hint_of_an_import_works_when_it_is_typed(project: Project, tmp_path
     assert len(clone.tags()) == 2
 
 
+def test_a_filter_that_is_not_set_up_lets_nothing_large_in(project: Project) -> None:
+    """An attribute alone makes git store the whole file, in every clone for ever."""
+    project.commit("lfs", **{"_gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    project.write("model.bin", bytes(11_000_000))
+    for process in (None, "git-lfs-that-is-nowhere filter-process"):
+        if process:
+            project.git("config", "filter.lfs.process", process)
+        done = project.run("log", "--metric", "loss=1", "--no-advance")
+        assert done.returncode == 0
+        assert "over the limit of 10.0 MB; .gitattributes gives it to Git LFS, which is not set up here" in done.stderr
+        assert "model.bin" not in project.git("ls-tree", "--name-only", project.tags()[-1])
+
+
 def typed(project: Project, text: str) -> None:
     """Type the command that a hint ends with."""
     hints = re.findall(r"(?:: |\? )((?:git|gitexp) [-\w/.= :]+)", text)

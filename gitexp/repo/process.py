@@ -174,6 +174,13 @@ class Git:
             name, _, value = entry.partition("\n")
             yield scope, name, value
 
+    def filter_program(self, name: str) -> str | None:
+        """Return the program that stores content for a filter of .gitattributes; None where there is none, or it is not found."""
+        import shutil
+
+        line = self.config(f"filter.{name}.process") or self.config(f"filter.{name}.clean")
+        return shutil.which(line.split()[0].strip("'\"")) if line else None
+
 
 def run(
     args: Sequence[str],
