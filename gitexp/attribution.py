@@ -16,7 +16,7 @@ from gitexp import worktree
 from gitexp.errors import CannotRunError, GateError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.graft import Factor, Graft, some
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.settings import Settings
 
 _ENOUGH = 0.01  # the share of the change that may stay unexplained before pairs are tried
@@ -98,6 +98,8 @@ def attribute(
     if len(everything) == 1:
         return Attribution(metric, before, after, before, (Part((everything[0],), after, after - before, "nothing else differs"),), 0)
     with worktree.checkout(repo, a.id, "why") as tree:
+        if lacking := content.told(content.missing(repo, tree)):
+            told(lacking)
         trials = _Trials(graft, tree, metric, budget, shown, told)
         told(f"{a.name} again")
         base = trials.run(())

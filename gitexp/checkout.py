@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import datafiles, difference, dvc, results, snapshot, store, upkeep
+from gitexp import datafiles, difference, dvc, results, snapshot, store, upkeep, worktree
 from gitexp.datafiles import Data
 from gitexp.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 
 _SHOWN = 3
 _GONE = (b"000000", b"")
@@ -92,6 +92,7 @@ def checkout(
             repo.git("checkout-index", "-f", "-u", "-z", "--stdin", stdin=b"".join(os.fsencode(path) + b"\0" for path in present))
         for path in survey.free.keys() - present:
             (repo.root / path).unlink(missing_ok=True)
+        notes = (*notes, *_fill(repo, repo.root))
     moved = branch or before.commit != target.id
     where = f"on the new branch {branch}" if branch else "HEAD is detached" if moved or not before.branch else f"still on {back}"
     notes = (*_adopted(target, survey), *_lost_folder(target, cwd), *notes, *_bring_data(repo, repo.root, arriving))
@@ -111,8 +112,9 @@ def add_worktree(repo: Repo, target: Experiment, folder: Path, branch: str | Non
     repo.git("worktree", "add", *how, "--", os.path.abspath(folder), target.id)
     tree = Path(os.path.abspath(folder))
     wanted = tuple(datafiles.of_commit(repo, target.id).values()) if data and datafiles.in_use(tree) else ()
-    undo = f"git worktree remove {'--force ' if wanted else ''}{shlex.quote(str(folder))}"
-    return Done(f"{target.name} ({target.short}) lies in {folder}", undo, _bring_data(repo, tree, wanted))
+    notes = _fill(repo, tree)
+    undo = worktree.removal(folder, force=bool(wanted))
+    return Done(f"{target.name} ({target.short}) lies in {folder}", undo, (*notes, *_bring_data(repo, tree, wanted)))
 
 
 def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = False) -> Done:
@@ -150,9 +152,10 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
     code = difference.code_pathspec(without)
     with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
+        notes = _fill(repo, repo.root)
     undo = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]) + (" && git stash pop" if stashed else "")
     text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
-    return Done(text, undo, (*_adopted(target, survey), *_data_apart(repo)))
+    return Done(text, undo, (*_adopted(target, survey), *notes, *_data_apart(repo)))
 
 
 # -- may it be done? -----------------------------------------------------------------------------------------------------
@@ -300,6 +303,13 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
         where = "neither in DVC's cache nor on its remote" if dvc.has_remote(repo) else "not in DVC's cache, and there is no remote"
         said.append(f"data that is {where}: {_listed(missing)}; where you have it: dvc push there, then here dvc pull {missing[0]}")
     return tuple(said)
+
+
+def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
+    """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
+    content.fill(repo, tree)
+    lacking = content.told(content.missing(repo, tree))
+    return (lacking,) if lacking else ()
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:

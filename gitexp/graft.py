@@ -17,7 +17,7 @@ from gitexp import arguments, conditions, datafiles, difference, params, rebuild
 from gitexp.difference import FileChange
 from gitexp.errors import CannotRunError, FormatError, NotFoundError
 from gitexp.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.settings import Settings
 
 _PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
@@ -97,6 +97,7 @@ class Graft:
         todo = self.other if "command" in kinds else replace(self.todo, words=self._mixed(set(names)))
         self._write_params(tree, names)
         self._take(tree, [*(self.code if "code" in kinds else ()), *(self.pointers if "data" in kinds else ())])
+        content.fill(self.repo, tree)
         python = self._python(tree, self.other if "packages" in kinds else self.todo, shown) if self.diff.environment else None
         value = rerun.execute(self.repo, tree, todo, python=python, shown=shown).metrics.get(metric)
         if value is None:

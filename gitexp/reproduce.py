@@ -128,6 +128,8 @@ def reproduce(
         first = rerun.execute(repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None)
         compared = compare(experiment.metrics, first.metrics, tolerances)
         same = all(item.same for item in compared)
+        if first.lacking and not same:
+            raise CannotRunError(f"{experiment.name} came out otherwise, which says nothing: {first.lacking}")
         differences = tuple(differing(repo, experiment, todo, first))
         noise: dict[str, float] | None = None
         reasons: tuple[str, ...] = ()

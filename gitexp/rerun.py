@@ -35,7 +35,7 @@ from gitexp import (
 )
 from gitexp.errors import CannotRunError, GitexpError, UsageError
 from gitexp.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 
 _ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {None}
 _EDITABLE = re.compile(r"# [\w.-]+==\S+ \(editable, from file://(.+)\)")
@@ -80,12 +80,14 @@ class Ran:
         requirements: the environment that it ran in.
         inputs: the inputs' hashes as they were when it started, None for one that was not there.
         experiment: what it was recorded as, None where that was not asked for.
+        lacking: a sentence that names the files which git-annex or LFS had no content of; None where there are none.
     """
 
     metrics: Mapping[str, float]
     requirements: str
     inputs: Mapping[str, str | None]
     experiment: Experiment | None = None
+    lacking: str | None = None
 
 
 def task(repo: Repo, experiment: Experiment) -> Task:
@@ -148,6 +150,7 @@ def execute(
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
+    lacking = content.told(content.missing(repo, tree))
     words = (_program(repo, tree, todo, python), *todo.words[1:])
     folder = worktree.place_of_run(tree)
     if reproduces:
@@ -166,10 +169,11 @@ def execute(
         if ended.code == 130 or ended.told in _ENDING:  # also where the command made a good end of it: half a training is no result
             raise KeyboardInterrupt
         if ended.code:
-            raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{_last_line(live.folder)}")
+            why = f"; {lacking}" if lacking else _last_line(live.folder)
+            raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{why}")
         values = metrics.last_values(journal.points(live.folder))
         requirements = _read(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if reproduces else None)
+        return Ran(values, requirements, hashes, live.end() if reproduces else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:

@@ -13,6 +13,7 @@ as in every git call of ours; what git itself needs to write files (LFS's filter
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from gitexp import journal, leftover
 from gitexp.errors import GitError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 
 _FOLDER = "worktrees"
 _KEPT = "kept"
@@ -43,6 +44,7 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
     path = place / repo.root.name
     try:
         repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(path), commit)
+        content.fill(repo, path)
         yield path
     finally:
         owned.close()
@@ -60,6 +62,15 @@ def reset(repo: Repo, path: Path, commit: str) -> None:
     """
     repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=path)
     repo.git("clean", "-ffdxq", cwd=path)
+    content.fill(repo, path)
+
+
+def removal(path: Path, force: bool = True) -> str:
+    """Return the command that removes a work tree; git does not where git-annex made a link of its file ``.git``."""
+    quoted = shlex.quote(str(path))
+    if (path / ".git").is_symlink():
+        return f"rm -rf {quoted} && git worktree prune"
+    return f"git worktree remove {'--force ' if force else ''}{quoted}"
 
 
 def leftovers(repo: Repo) -> list[Path]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import Project
+from gitexp.index import Index
+from gitexp.repo import Repo
 from recording import record
 
 
@@ -95,13 +99,84 @@ def test_a_filter_that_is_not_set_up_lets_nothing_large_in(project: Project) -> 
         assert "model.bin" not in project.git("ls-tree", "--name-only", project.tags()[-1])
 
 
+@pytest.fixture
+def annexed(project: Project) -> Project:
+    """A repository whose training reads data that git-annex keeps, unlocked and locked."""
+    if not shutil.which("git-annex"):
+        pytest.skip("git-annex is not installed")
+    project.git("annex", "init", "-q")
+    project.git("annex", "config", "--set", "annex.largefiles", "largerthan=50kb")
+    project.write("open.bin", bytes(100_000))
+    project.write("locked.bin", b"1" * 100_000)
+    project.git("annex", "add", "-q", "locked.bin")
+    project.commit("data", train_py=_SIZES)
+    return project
+
+
+_SIZES = """import os, sys
+print('size:', sum(os.path.getsize(name) for name in ('open.bin', 'locked.bin')))
+open('metrics.csv', 'w').write(f"Name,Value,Timestamp,Step\\nsize,{sum(map(os.path.getsize, ('open.bin', 'locked.bin')))},1,1\\n")
+"""
+
+
+def test_trials_and_reproductions_read_what_git_annex_keeps(annexed: Project) -> None:
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    assert "same: exp-1" in annexed.gitexp("reproduce", "exp-1", "--yes")
+    annexed.gitexp("sweep", "--param", "x=1,2", "--jobs", "1", "--", sys.executable, "train.py", "--x", "{x}")
+    assert {item.metrics["size"] for item in Index(Repo.discover(annexed.root)).select()} == {200_000}
+    assert annexed.git("worktree", "list").count("\n") == 0
+    assert not list((annexed.root / ".git" / "gitexp" / "worktrees").glob("*"))
+
+
+def test_a_checkout_brings_what_git_annex_keeps_and_its_lines_work(annexed: Project, tmp_path: Path) -> None:
+    annexed.gitexp("log", "--metric", "loss=1", "--no-advance")
+    annexed.write("open.bin", b"2" * 150_000)
+    annexed.commit("more data")
+    done = annexed.run("checkout", "exp-1")
+    assert (annexed.root / "open.bin").stat().st_size == 100_000
+    typed(annexed, done.stderr)
+    assert (annexed.root / "open.bin").stat().st_size == 150_000
+    assert annexed.git("status", "--porcelain") == ""
+    there = tmp_path / "there"
+    done = annexed.run("checkout", "exp-1", "--worktree", str(there))
+    assert (there / "open.bin").stat().st_size == (there / "locked.bin").stat().st_size == 100_000
+    typed(annexed, done.stderr)
+    assert not there.exists()
+    assert annexed.git("worktree", "list").count("\n") == 0
+
+
+def test_a_missing_content_is_named_and_is_no_drift(annexed: Project) -> None:
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    annexed.git("annex", "drop", "--force", "-q", "open.bin")
+    done = annexed.run("reproduce", "exp-1", "--yes")
+    said = done.stderr
+    assert done.returncode == 125
+    assert "'open.bin' has no content here, only a pointer; to bring it: git annex get" in said
+    assert "drift" not in said
+
+
+def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
+    if not shutil.which("git-lfs"):
+        pytest.skip("git-lfs is not installed")
+    project.git("lfs", "install", "--local", "--skip-smudge")
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    project.write("open.bin", bytes(100_000))
+    project.write("locked.bin", b"1" * 100_000)
+    project.commit("data", train_py=_SIZES)
+    project.gitexp("run", "--", sys.executable, "train.py")
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes")
+    shutil.rmtree(project.root / ".git" / "lfs" / "objects")
+    said = project.run("reproduce", "exp-1", "--yes").stderr
+    assert "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs pull" in said
+
+
 def typed(project: Project, text: str) -> None:
     """Type the command that a hint ends with."""
-    hints = re.findall(r"(?:: |\? )((?:git|gitexp) [-\w/.= :]+)", text)
+    hints = re.findall(r": ((?:git|gitexp|rm) [^;,(\n]+)", text)
     assert hints, text
-    for words in map(shlex.split, hints):
-        if words[0] == "gitexp":
-            project.gitexp(*words[1:])
+    for line in hints:
+        if line.startswith("gitexp "):
+            project.gitexp(*shlex.split(line)[1:])
         else:
-            done = subprocess.run(words, cwd=project.root, capture_output=True, text=True)
+            done = subprocess.run(["sh", "-c", line], cwd=project.root, capture_output=True, text=True)
             assert done.returncode == 0, done.stderr

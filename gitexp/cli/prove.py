@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitexp import attribution, conditions, difference, environment, reference, rerun, store
+from gitexp import attribution, conditions, difference, environment, reference, rerun, store, worktree
 from gitexp import bisect as bisecting
 from gitexp import reproduce as reproducing
 from gitexp import verify as verifying
@@ -233,7 +233,7 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
     if verdict.experiment:
         output.say(f"recorded as {verdict.experiment.name}")
     if verdict.kept:
-        output.say(f"the work tree was kept: {verdict.kept}; to remove it: git worktree remove --force '{verdict.kept}'")
+        output.say(f"the work tree was kept: {verdict.kept}; to remove it: {worktree.removal(verdict.kept)}")
 
 
 def _show_checked(item: Checked, failed: bool) -> None:

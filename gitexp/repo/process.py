@@ -10,6 +10,7 @@ with the first process: a warm ``list`` starts none.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,11 +175,15 @@ class Git:
             name, _, value = entry.partition("\n")
             yield scope, name, value
 
+    @functools.cached_property
+    def _filters(self) -> dict[str, str]:
+        return {name: value for _, name, value in self.scoped_config(r"^filter\..*\.(process|clean)$")}
+
     def filter_program(self, name: str) -> str | None:
         """Return the program that stores content for a filter of .gitattributes; None where there is none, or it is not found."""
         import shutil
 
-        line = self.config(f"filter.{name}.process") or self.config(f"filter.{name}.clean")
+        line = self._filters.get(f"filter.{name}.process") or self._filters.get(f"filter.{name}.clean")
         return shutil.which(line.split()[0].strip("'\"")) if line else None
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from gitexp import journal, message, params, recovery, results, settings, snapshot, upkeep
 from gitexp.errors import NotFoundError, UsageError, did_you_mean
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.sweeping import space as spaces
 from gitexp.sweeping.space import Point, Space
 
@@ -162,7 +162,8 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     header = f"tree {shot.tree}\n{parent}author {repo.author} {when}\ncommitter {repo.committer} {when}\n\n{title}\n\n"
     commit = repo.write_object("commit", (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"))
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
-    return Frozen(name, plan, commit, facts, shot, settled.told)
+    told = "; ".join(filter(None, (settled.told, content.told(content.missing(repo, repo.root)))))
+    return Frozen(name, plan, commit, facts, shot, told or None)
 
 
 def load(repo: Repo, group: str) -> Frozen:
