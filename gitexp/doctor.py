@@ -115,7 +115,8 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     whose experiment has a tag is what a writer left that lost the race for a name, one whose run is dead waits for
     ``recover``, and what other clones gathered is theirs.
     """
-    lost = _unreachable_tags(repo)
+    recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()  # a shallow fetch brings tags without a ref
+    lost = _unreachable_tags(repo) if recorded_here else []
     known = clone.load(repo)
     if not lost and known is None:
         return

@@ -60,6 +60,7 @@ class Run:
         self.id: str = facts.get("id", "")
         self.experiment: Experiment | None = None
         self.recorded: store.Recorded | None = None
+        self.unrecorded = False  # it ended, and waits for `gitexp recover`
         self.snapshot: snapshot.Snapshot | None = None
         self.told: str | None = None
         self.silent = folder is None
@@ -278,6 +279,7 @@ class Run:
                 self.recorded = recovery.record(self._repo, self._journal.folder)
                 self.experiment = self.recorded.experiment
         except Exception as problem:  # whatever it is: the training is over and well, and all that it logged is on disk
+            self.unrecorded = True
             self._journal.say_unrecorded(problem)
         else:
             self._journal.say_unkept()

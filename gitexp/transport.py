@@ -95,6 +95,19 @@ def fetch(repo: Repo, remote: Remote, only: Sequence[str] = (), prune: bool = Fa
         raise explained(remote, done.stderr, done.returncode)
 
 
+def complete(repo: Repo) -> None:
+    """Bring the tags, and the history that a shallow clone lacks, as CI's checkouts do.
+
+    Raises:
+        UsageError: there is no remote.
+        GitError: it cannot be reached.
+    """
+    remote = find(repo)
+    done = repo.exchange("fetch", "--quiet", "--tags", *(["--unshallow"] if repo.is_shallow else []), "--", remote.name)
+    if done.returncode:
+        raise explained(remote, done.stderr, done.returncode)
+
+
 def fill(repo: Repo, remote: Remote, tips: Sequence[str], paths: Sequence[str] = (), folders: bool = False) -> int:
     """Bring what a partial clone left at its remote of these commits, and return how many objects came.
 

@@ -99,6 +99,45 @@ def test_a_filter_that_is_not_set_up_lets_nothing_large_in(project: Project) -> 
         assert "model.bin" not in project.git("ls-tree", "--name-only", project.tags()[-1])
 
 
+def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(project: Project, remote: Project, tmp_path: Path) -> None:
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    for value in (2, 1):
+        record(project, {}, {"rmse": value})
+    project.git("push", "-q", "-u", "origin", "main")
+    project.gitexp("push")
+    clone = Project(tmp_path / "ci")
+    remote.git("clone", "-q", "--depth=1", "--no-tags", remote.root.as_uri(), str(clone.root))
+    assert "all is well" in clone.gitexp("doctor")
+    assert "git fetch --unshallow --tags" in clone.run("list").stderr
+    gate = ["gate", "--metric", "rmse", "--max", "1.5"]
+    for words in (gate, ["report", "--md"]):
+        assert "git fetch --unshallow --tags" in clone.error(*words, code=3)
+    assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")
+    assert "exp-2" in clone.gitexp("report", "--md", "--fetch")
+
+
+def test_verify_names_an_experiment_once(project: Project, remote: Project) -> None:
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    record(project, {}, {"rmse": 1})
+    project.gitexp("push")
+    assert project.gitexp("verify", "--all").splitlines() == ["exp-1  ok  unsigned"]
+
+
+def test_a_folder_that_is_gone_is_said_in_a_line(project: Project) -> None:
+    words = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m gitexp list'
+    done = subprocess.run(["sh", "-c", words, sys.executable], cwd=project.root, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "gitexp: the folder that you are in does not exist any more; cd to one that does\n"
+
+
+def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Project) -> None:
+    project.git("config", "gpg.program", "false")
+    for code, expected in ((0, 73), (3, 3)):
+        done = project.run("run", "--sign", "--", sys.executable, "-c", f"raise SystemExit({code})")
+        assert done.returncode == expected
+        assert "could not be recorded: git could not sign the tag" in done.stderr
+
+
 @pytest.fixture
 def annexed(project: Project) -> Project:
     """A repository whose training reads data that git-annex keeps, unlocked and locked."""

@@ -14,7 +14,8 @@ from typing import Any
 import click
 
 import gitexp
-from gitexp.errors import GitexpError, did_you_mean
+from gitexp.errors import GitexpError, NotFoundError, did_you_mean
+from gitexp.repo import Repo
 
 COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "log": ("record", "Record an experiment by hand."),
@@ -134,6 +135,8 @@ def main(args: Sequence[str] | None = None) -> None:
             code = error.exit_code
         else:
             code = _said(error.format_message() + _help_of(error), error.exit_code)
+    except NotFoundError as error:
+        code = _said(str(error) + _what_ci_lacks(), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -157,6 +160,14 @@ def _help_of(error: click.ClickException) -> str:
     """Return where to read on, for what click says without a next step."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f" Help: {context.command_path} --help" if context and context.parent and "--help" not in error.format_message() else ""
+
+
+def _what_ci_lacks() -> str:
+    """Return what may bring what was not found, where history and tags were left behind."""
+    try:
+        return "; this clone is shallow, to bring the rest: git fetch --unshallow --tags" if Repo.discover().is_shallow else ""
+    except GitexpError:
+        return ""
 
 
 def _said(text: str, code: int) -> int:

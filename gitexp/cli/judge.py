@@ -10,7 +10,7 @@ import click
 
 from gitexp import metrics, query, reference
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import fetch_option, opened
 from gitexp.cli.report import chosen, escaped, table, write_file
 from gitexp.errors import GateError, UsageError
 from gitexp.experiment import Experiment
@@ -125,6 +125,7 @@ def leaderboard_command(file: Path | None, metric: str, where: str | None, limit
 @click.option("--min", "low", type=float, metavar="VALUE", help="Fail below this value.")
 @click.option("--max", "high", type=float, metavar="VALUE", help="Fail above this value.")
 @click.option("--direction", type=click.Choice(["min", "max"]), help="Which way is better, where neither settings nor name say it.")
+@fetch_option
 @output.output_options
 def gate_command(
     ref: str | None,
@@ -134,6 +135,7 @@ def gate_command(
     low: float | None,
     high: float | None,
     direction: str | None,
+    fetch: bool,
     form: str | None,
 ) -> None:
     """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
@@ -150,7 +152,7 @@ def gate_command(
     if against is None and low is None and high is None:
         raise UsageError("a gate needs something to hold against: --against REF, --min VALUE or --max VALUE")
     allowance = gate.parse_allowance(max_regression)
-    _, settings, index = opened()
+    _, settings, index = opened(fetch)
     name = query.find_metric(index, metric).name
     candidate = reference.resolve(index, ref, settings) if ref else gate.candidate_of(index, name, against)
     baseline = gate.baseline_of(index, against, name, candidate, settings) if against else None

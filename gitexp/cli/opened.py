@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from gitexp import settings
+from gitexp import settings, transport
 from gitexp.index import Index
 from gitexp.repo import Repo
 from gitexp.settings import Settings
@@ -14,9 +14,14 @@ from gitexp.settings import Settings
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
 
 
-def opened() -> tuple[Repo, Settings, Index]:
-    """Open the repository that the working directory lies in."""
+fetch_option = click.option("--fetch", is_flag=True, help="First bring tags and history, which CI's checkouts lack.")
+
+
+def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
+    """Open the repository that the working directory lies in, where wanted after a fetch of its tags and history."""
     repo = Repo.discover()
+    if fetch:
+        transport.complete(repo)
     return repo, settings.load(repo.root), Index(repo, _progress)
 
 

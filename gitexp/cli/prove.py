@@ -81,7 +81,9 @@ def verify_command(refs: tuple[str, ...], everything: bool, signed: bool, allowe
     if bool(refs) == everything:
         raise UsageError("name experiments to check, or use --all")
     repo, known, index = opened()
-    experiments = index.select(everybody=True) if everything else reference.resolve_many(index, refs, known)
+    named = {item.tag: item for item in index.select(everybody=True)[::-1]} if everything else {}
+    named.update({item.tag: item for item in index.select()} if everything else {})  # by the user's own names, where there are
+    experiments = [*named.values()][::-1] if everything else reference.resolve_many(index, refs, known)
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [item for item in checked if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)]
     if form:

@@ -12,7 +12,7 @@ import click
 
 from gitexp import query, reference
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import fetch_option, opened
 from gitexp.errors import NotFoundError, UsageError
 from gitexp.experiment import Experiment
 from gitexp.index import Index
@@ -51,9 +51,10 @@ def selection(function: Command) -> Command:
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @click.option("--md", "markdown", is_flag=True, help="Print a Markdown table instead, for a pull request.")
 @click.option("--against", metavar="REF", shell_complete=completion.refs, help="With --md: how far each metric is from this experiment's.")
+@fetch_option
 def report_command(
     refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool,
-    target: Path | None, title: str, show: bool, markdown: bool, against: str | None,
+    target: Path | None, title: str, show: bool, markdown: bool, against: str | None, fetch: bool,
 ) -> None:  # fmt: skip
     """Write one HTML file that compares experiments: all, or those named.
 
@@ -67,7 +68,7 @@ def report_command(
       gitexp report --where 'started > 7d' -o week.html
       gitexp report exp-3 exp-7 --md --against best:rmse
     """
-    repo, settings, index = opened()
+    repo, settings, index = opened(fetch)
     found = chosen(index, settings, refs, where, sort, everybody)
     if markdown:
         if target or show:

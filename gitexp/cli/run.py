@@ -14,6 +14,8 @@ from gitexp.cli.record import report
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
 
+_UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
+
 
 @click.command("run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @recording.params_options("A param; wins over those from files and from the command.")
@@ -31,7 +33,8 @@ def run_command(
     gitexp run -- python train.py --lr 0.01
 
     Params come from --param, --params-file and the command's own arguments; metrics from what the command logs with gitexp, or
-    writes into metrics.csv and params.yml with any logger. Its output is shown and kept, its exit code is passed on.
+    writes into metrics.csv and params.yml with any logger. Its output is shown and kept, its exit code is passed on;
+    73 says that it did well and could not be recorded.
     """
     repo = Repo.discover()
     values: dict[str, Any] = {}
@@ -56,4 +59,4 @@ def run_command(
     live.end(ended.status, ended.error)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
-    return ended.code
+    return ended.code or (_UNRECORDED if live.unrecorded else 0)

@@ -41,6 +41,8 @@ _OPTIONS = (
     "-c",
     "log.showSignature=false",
     "-c",
+    "advice.sparseIndexExpanded=false",
+    "-c",
     "protocol.ext.allow=never",
 )
 Progress = Callable[[str, int, int], None]  # of a remote: the stage, how much is done, of how much (0 where nobody knows)
