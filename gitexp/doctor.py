@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp import clone, fastforward, gathering, journal, message, results, store, worktree
+from gitexp import clone, fastforward, gathering, journal, message, results, rewritten, store, worktree
 from gitexp.errors import GitError
 from gitexp.index import Index, is_damaged
 from gitexp.recovery import PENDING, dead_runs
@@ -50,6 +50,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *(Finding(*found) for found in rewritten.examine(repo)),
     ]
 
 

@@ -138,6 +138,37 @@ def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Projec
         assert "could not be recorded: git could not sign the tag" in done.stderr
 
 
+def test_doctor_mends_what_a_rewrite_of_history_leaves(project: Project, remote: Project) -> None:
+    if not shutil.which("git-filter-repo"):
+        pytest.skip("git-filter-repo is not installed")
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    project.write("secret.txt", "password\n")
+    project.commit("a mistake")
+    record(project, {}, {"rmse": 2})
+    record(project, {}, {"rmse": 1}, advance=False)
+    project.git("push", "-q", "-u", "origin", "main")
+    project.gitexp("note", "exp-1", "the first of all")
+    project.gitexp("push")
+    project.git("filter-repo", "--force", "--invert-paths", "--path", "secret.txt")
+    assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
+    assert "rewritten" in project.gitexp("doctor", code=1)
+    project.gitexp("doctor", "--fix")
+    assert project.gitexp("doctor") == "all is well\n"
+    assert project.tags() == ["exp-1", "exp-2"]
+    assert "the first of all" in project.gitexp("show", "exp-1")
+    assert project.git("log", "--all", "--oneline", "--", "secret.txt") == ""
+    project.git("remote", "add", "origin", remote.root.as_uri(), check=False)
+    project.gitexp("pull")
+    assert "fetched before history was rewritten" in project.gitexp("doctor", code=1)
+
+
+def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
+    record(project, {}, {"rmse": 2}, advance=False)
+    commit = project.git("rev-parse", "exp-1^{commit}")
+    (project.root / ".git" / "objects" / commit[:2] / commit[2:]).unlink()
+    assert "the commits of 1 experiments are gone: exp-1" in project.gitexp("doctor", code=1)
+
+
 @pytest.fixture
 def annexed(project: Project) -> Project:
     """A repository whose training reads data that git-annex keeps, unlocked and locked."""
