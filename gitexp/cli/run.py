@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitexp import arguments, params, starting
+from gitexp import arguments, params, ranks, starting
 from gitexp import command as commands
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.record import report
@@ -23,10 +24,12 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @recording.options
 @click.option("--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics.")
+@click.option("--all-ranks", is_flag=True, help="Record each process that srun, mpirun or torchrun starts, not only rank 0.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files)
 def run_command(
-    given: tuple[str, ...], params_file: tuple[Path, ...], from_args: bool, system_metrics: bool, command: tuple[str, ...], **options: Any
-) -> int:
+    given: tuple[str, ...], params_file: tuple[Path, ...], from_args: bool, system_metrics: bool, all_ranks: bool,
+    command: tuple[str, ...], **options: Any,
+) -> int:  # fmt: skip
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 
     \b
@@ -36,6 +39,8 @@ def run_command(
     writes into metrics.csv and params.yml with any logger. Its output is shown and kept, its exit code is passed on;
     73 says that it did well and could not be recorded.
     """
+    if not all_ranks and ranks.is_other_rank() and os.name == "posix":  # srun starts one of us for each process of a training
+        _become(command)
     repo = Repo.discover()
     values: dict[str, Any] = {}
     for file in params_file:
@@ -60,3 +65,11 @@ def run_command(
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
     return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _become(command: tuple[str, ...]) -> None:
+    """Run the command in our place, without a record."""
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise UsageError(f"'{command[0]}' could not be started: {error.strerror}; check the spelling") from None
