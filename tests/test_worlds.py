@@ -169,6 +169,13 @@ def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
     assert "the commits of 1 experiments are gone: exp-1" in project.gitexp("doctor", code=1)
 
 
+def test_doctor_explains_what_a_repository_uses(partial: Project) -> None:
+    partial.git("config", "filter.lfs.process", "git-lfs-that-is-nowhere filter-process")
+    said = partial.gitexp("doctor", "--explain")
+    assert "partial clone: reading fetches nothing" in said
+    assert "filter lfs, but its program is not found: does not count" in said
+
+
 @pytest.fixture
 def annexed(project: Project) -> Project:
     """A repository whose training reads data that git-annex keeps, unlocked and locked."""

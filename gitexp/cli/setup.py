@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gitexp import doctor
+from gitexp import doctor, surroundings
 from gitexp.cli import output
 from gitexp.errors import GitexpError
 from gitexp.repo import Repo
@@ -60,7 +60,8 @@ def init_command() -> None:
 
 @click.command("doctor")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without a doubt.")
-def doctor_command(fix: bool) -> int:
+@click.option("--explain", is_flag=True, help="Print what this repository uses of git, and how gitexp treats it.")
+def doctor_command(fix: bool, explain: bool) -> int:
     """Look for leftovers of killed processes, lost tags and damage, and with --fix mend them.
 
     Nothing that is still of use is taken away. Exit code 0 where all is well, 1 where something is left to do.
@@ -69,6 +70,10 @@ def doctor_command(fix: bool) -> int:
     gitexp doctor --fix
     """
     repo = Repo.discover()
+    if explain:
+        for what, how in surroundings.explain(repo):
+            click.echo(f"{output.clean(what)}: {how}")
+        return 0
     left = 0
     findings = doctor.examine(repo)
     for finding in findings:
