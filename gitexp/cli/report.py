@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import fetch_option, opened
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -79,17 +79,11 @@ def selection(function: Command) -> Command:
     shell_complete=completion.refs,
     help="With --md: how far each metric is from this experiment's.",
 )
+@fetch_option
 def report_command(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
-    target: Path | None,
-    title: str,
-    show: bool,
-    markdown: bool,
-    against: str | None,
-) -> None:
+    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool,
+    target: Path | None, title: str, show: bool, markdown: bool, against: str | None, fetch: bool,
+) -> None:  # fmt: skip
     """Write one HTML file that compares experiments: all, or those named.
 
     It works offline, from a disk, a mail or a web server, and asks nobody for anything: a table to
@@ -103,7 +97,7 @@ def report_command(
       gitexp report --where 'started > 7d' -o week.html
       gitexp report exp-3 exp-7 --md --against best:rmse
     """
-    repo, settings, index = opened()
+    repo, settings, index = opened(fetch)
     found = chosen(index, settings, refs, where, sort, everybody)
     if markdown:
         if target or show:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from gitexp.cli.log import report
 from gitexp.formats import params
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.runs import arguments, start
+from gitexp.runs import arguments, ranks, start
 from gitexp.runs import command as commands
+
+_UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
 
 
 @click.command(
@@ -31,6 +34,11 @@ from gitexp.runs import command as commands
 @click.option(
     "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
 )
+@click.option(
+    "--all-ranks",
+    is_flag=True,
+    help="Record each process that srun, mpirun or torchrun starts, not only rank 0.",
+)
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
 )
@@ -39,6 +47,7 @@ def run_command(
     params_file: tuple[Path, ...],
     from_args: bool,
     system_metrics: bool,
+    all_ranks: bool,
     command: tuple[str, ...],
     **options: Any,
 ) -> int:
@@ -49,8 +58,12 @@ def run_command(
 
     Params come from --param, --params-file and the command's own arguments; metrics from what the
     command logs with gitexp, or writes into metrics.csv and params.yml with any logger. Its output
-    is shown and kept, its exit code is passed on.
+    is shown and kept, its exit code is passed on; 73 says that it did well and could not be
+    recorded.
     """
+    # srun starts one of us for each process of a training
+    if not all_ranks and ranks.is_other_rank() and os.name == "posix":
+        _become(command)
     repo = Repo.discover()
     values: dict[str, Any] = {}
     for file in params_file:
@@ -74,4 +87,14 @@ def run_command(
     live.end(ended.status, ended.error)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
-    return ended.code
+    return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _become(command: tuple[str, ...]) -> None:
+    """Run the command in our place, without a record."""
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise UsageError(
+            f"'{command[0]}' could not be started: {error.strerror}; check the spelling"
+        ) from None

@@ -269,7 +269,7 @@ def _files(
 def _file(files: Mapping[str, bytes], path: str) -> bytes:
     if path not in files:
         raise FormatError(
-            f"its {message.one_line(path)} is not in this clone; to get it: git fetch --refetch"
+            f"its {message.one_line(path)} is not in this clone; to get it: gitexp pull --all-files"
         )
     return files[path]
 

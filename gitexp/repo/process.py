@@ -44,6 +44,8 @@ _OPTIONS = (
     "-c",
     "log.showSignature=false",
     "-c",
+    "advice.sparseIndexExpanded=false",
+    "-c",
     "protocol.ext.allow=never",
     "-c",
     "core.safecrlf=warn",
@@ -256,6 +258,22 @@ class Git:
             name, _, value = entry.partition("\n")
             yield scope, name, value
 
+    @functools.cached_property
+    def _filters(self) -> dict[str, str]:
+        return {
+            name: value for _, name, value in self.scoped_config(r"^filter\..*\.(process|clean)$")
+        }
+
+    def filter_program(self, name: str) -> str | None:
+        """Return the program that stores content for a filter of .gitattributes; None where there
+        is none, or it is not found."""
+        import shutil
+
+        line = self._filters.get(f"filter.{name}.process") or self._filters.get(
+            f"filter.{name}.clean"
+        )
+        return shutil.which(line.split()[0].strip("'\"")) if line else None
+
 
 def run(
     args: Sequence[str],
@@ -367,8 +385,12 @@ def _followed(stream: IO[bytes], progress: Progress) -> str:
 
 _EXPLANATIONS = {  # what git says: what we say
     r"could not fetch [0-9a-f]+ from promisor remote": (
-        "a file of it is not in this partial clone, and looking fetches nothing; to have all: git"
-        " fetch --refetch --no-filter"
+        "a file of it is not in this partial clone, and looking fetches nothing; to bring all of"
+        " them: gitexp pull --all-files"
+    ),
+    r"unable to read tree": (
+        "a folder of it is not in this clone; in a partial one: gitexp pull --all-files; else see:"
+        " git fsck"
     ),
     r"not a git repository": "there is no git repository here; to start one: git init",
     r"dubious ownership in repository at '([^']*)'": (

@@ -59,7 +59,12 @@ class Repo(Objects, Refs):
             repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
             repo.found_at = usual.head
             return repo
-        where = Path(os.path.realpath(path))
+        try:
+            where = Path(os.path.realpath(path))
+        except FileNotFoundError:
+            raise RepositoryError(
+                "the folder that you are in does not exist any more; cd to one that does"
+            ) from None
         wanted = (
             "--absolute-git-dir",
             "--git-common-dir",
@@ -118,6 +123,11 @@ class Repo(Objects, Refs):
                 key = f"filter.{name}.{what}"
                 guarded._options += ("-c", f"{key}={own.get(key, off) if name in kept else off}")
         return guarded
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history ends here before its beginning, as where CI checks out."""
+        return (self.common_dir / "shallow").exists()
 
     def in_progress(self) -> str | None:
         """Return what is under way, ``a merge`` and the like, or None."""

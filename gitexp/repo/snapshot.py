@@ -22,6 +22,7 @@ from gitexp.repo import Head, Repo, dvc_pointers, entries, secrets, trees
 
 _TRIES = 5
 Listed = tuple[list[str], list[str], list[str], list[str]]
+_NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 _BEHIND = "beyond a symbolic link"  # git's words
 
 
@@ -291,10 +292,16 @@ def _permitted(
         else:
             (large if status.st_size > settings.max_file_size else sizes)[path] = status.st_size
     # a large file may enter where LFS turns it into a pointer
-    by_lfs = set(_lfs(repo, list(large)))
+    for_lfs = [path for path, name in _filters(repo, list(large)).items() if name == "lfs"]
+    lacks = bool(for_lfs) and not repo.filter_program("lfs")
+    by_lfs = {*for_lfs} if not lacks else set[str]()
     limit = readable(settings.max_file_size)
+    hint = f"; .gitattributes gives it to Git LFS, {_NO_LFS}" if lacks else ""
     left_out += [
-        (path, f"{readable(size)}, over the limit of {limit}")
+        (
+            path,
+            f"{readable(size)}, over the limit of {limit}{hint if path in for_lfs else ''}",
+        )
         for path, size in large.items()
         if path not in by_lfs
     ]
@@ -379,13 +386,6 @@ def _of_mlflow(path: str) -> bool:
     )
 
 
-def _lfs(repo: Repo, paths: list[str]) -> list[str]:
-    """Return those of ``paths`` that git LFS takes: they enter as small pointers."""
-    if not paths:
-        return []
-    return [path for path, name in _filters(repo, paths).items() if name == "lfs"]
-
-
 def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
     """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git
     has of them."""
@@ -393,6 +393,8 @@ def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
 
 
 def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
+    if not paths:
+        return {}
     fields = repo.git("check-attr", "-z", "--stdin", "filter", stdin=_joined(paths)).split(b"\0")
     return {
         os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])

@@ -21,7 +21,7 @@ from gitexp.formats.errors import GitError
 from gitexp.repo import Repo
 from gitexp.runs import journal, worktree
 from gitexp.runs.finish import PENDING, dead_runs
-from gitexp.store import clone, gathering, git_index, record, result_paths
+from gitexp.store import clone, gathering, git_index, record, result_paths, rewritten_history
 from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
@@ -57,6 +57,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *(Finding(*found) for found in rewritten_history.examine(repo)),
     ]
 
 
@@ -141,7 +142,9 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     for a name, one whose run is dead waits for ``recover``, and what other clones gathered is
     theirs.
     """
-    lost = _unreachable_tags(repo)
+    # a shallow fetch brings tags without a ref
+    recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
+    lost = _unreachable_tags(repo) if recorded_here else []
     known = clone.load(repo)
     if not lost and known is None:
         return

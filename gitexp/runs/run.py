@@ -55,6 +55,7 @@ class Run:
         self.id: str = facts.get("id", "")
         self.experiment: Experiment | None = None
         self.recorded: record.Recorded | None = None
+        self.unrecorded = False  # it ended, and waits for `gitexp recover`
         self.snapshot: snapshot.Snapshot | None = None
         self.told: str | None = None
         self.silent = folder is None
@@ -345,6 +346,7 @@ class Run:
                 self.experiment = self.recorded.experiment
         # whatever it is: the training is over and well, and all that it logged is on disk
         except Exception as problem:
+            self.unrecorded = True
             self._journal.say_unrecorded(problem)
         else:
             self._journal.say_unkept()

@@ -200,10 +200,12 @@ def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
-        raise NotFoundError(
-            f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git"
-            " fetch --unshallow"
+        hint = (
+            "this clone is shallow: git fetch --unshallow"
+            if repo.is_shallow
+            else "to look for it: gitexp pull"
         )
+        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
     return found.data
 
 

@@ -158,6 +158,14 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         }
 
 
+_TERMINATED = "exit code 143"
+_KILL_WAIT = 40  # seconds; SLURM's own is 30
+
+
+class LostError(Exception):
+    """A cluster's job is gone without a result; says why."""
+
+
 def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
     """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files
     go into the driver's folder, too.
@@ -168,6 +176,13 @@ def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
     where = Path(folder)
     with journal.hold(where):
         files = run_away(job, Path(bundle).read_bytes())
+        if (
+            os.environ.get("SLURM_JOB_ID")
+            and json.loads(files["run.json"]).get("error") == _TERMINATED
+        ):
+            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill, and
+            # goes on
+            time.sleep(_KILL_WAIT)
         if where.exists():
             unpack(files, where)
     return files

@@ -220,9 +220,11 @@ def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[Contents]:
             if item is not None and item.kind == "blob"
         }
         yield Contents(
-            message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2])
-            if commit
-            else "",
+            (
+                message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2])
+                if commit
+                else ""
+            ),
             blobs,
         )
 
@@ -348,7 +350,8 @@ def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
 def _file(files: Contents, path: str) -> bytes:
     if path not in files.blobs:
         raise FormatError(
-            f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch"
+            f"its '{message.one_line(path)}' is not in this clone; to get it: gitexp pull"
+            " --all-files"
         )
     return files.blobs[path]
 
