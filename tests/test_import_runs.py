@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,10 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.experiment import MetricPoint
-from gitexp.importing import tensorboard
+from gitexp.importing import recorder, tensorboard
+from gitexp.importing.found import Run
 from gitexp.integrations.mlflow.server import Server
+from gitexp.repo import Repo
 from recording import record
 
 PYTHON = sys.executable
@@ -369,6 +372,67 @@ def test_event_files(project: Project, tmp_path: Path) -> None:
     for size in (0, 5, 30, events.stat().st_size - 3):
         (tmp_path / "torn" / events.name).write_bytes(events.read_bytes()[:size])
         assert len(list(tensorboard.find(tmp_path / "torn"))) >= 1
+
+
+CURVES = """
+import time
+from tensorboardX import SummaryWriter
+with SummaryWriter("runs/a") as writer:
+    for step in range(3):
+        writer.add_scalars("acc", {"train": 0.9, "val": 0.8 + step}, step)
+        writer.add_scalars("loss", {"train": 0.1, "val": 0.2}, step)
+with SummaryWriter("boost/learn") as writer:
+    writer.add_scalar("RMSE", 0.5, 0)
+with SummaryWriter("boost/test") as writer:
+    writer.add_scalar("RMSE", 0.7, 0)
+"""
+
+
+def one_time(folder: Path) -> None:
+    """Give event files one name and the time of the first, as CatBoost does."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    for path in sorted(folder.rglob("*tfevents*")):
+        events = [Event.FromString(raw) for raw in RawEventFileLoader(str(path)).Load()]
+        with open(path.parent / "events.out.tfevents.1", "wb") as file:
+            for event in events:
+                event.wall_time = 1_700_000_000.0
+                file_writer = RecordWriter(file)
+                file_writer.write(event.SerializeToString())
+                file_writer.flush()
+        path.unlink()
+
+
+@pytest.mark.slow
+def test_event_files_of_one_name_and_time_are_several_runs_and_sets_of_curves_are_one(project: Project, tmp_path: Path) -> None:
+    for package in ("tensorboardX", "tensorboard"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    script(tmp_path, CURVES)
+    one_time(tmp_path / "boost")
+    assert imported(project, "tensorboard", str(tmp_path / "runs")) == ["exp-1"]
+    assert gitexp.get("exp-1").metrics == pytest.approx({"acc/train": 0.9, "acc/val": 2.8, "loss/train": 0.1, "loss/val": 0.2})
+    assert imported(project, "tensorboard", str(tmp_path / "boost/learn")) == ["exp-2"]
+    assert imported(project, "tensorboard", str(tmp_path / "boost")) == ["exp-3"]
+    assert [gitexp.get(f"exp-{n}").metrics for n in (2, 3)] == [{"RMSE": 0.5}, {"RMSE": 0.7}]
+
+
+@pytest.mark.slow
+def test_a_run_known_by_the_id_of_an_earlier_release_is_not_imported_again(project: Project, tmp_path: Path) -> None:
+    for package in ("tensorboardX", "tensorboard"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    script(tmp_path, CURVES)
+    one_time(tmp_path / "boost")
+    repo = Repo.discover(project.root)
+    (learn, test) = tensorboard.find(tmp_path / "boost")
+    assert isinstance(learn, Run)
+    assert isinstance(test, Run)
+    assert (learn.former, test.former) == (("events.out.tfevents.1@1700000000.0",), ())
+    earlier = replace(learn, id=learn.former[0], former=())
+    assert len(list(recorder.record(repo, [earlier], recorder.Outcome(), 10**6))) == 1
+    assert imported(project, "tensorboard", str(tmp_path / "boost")) == ["exp-2"]
+    assert gitexp.get("exp-2").metrics == {"RMSE": 0.7}
 
 
 @pytest.mark.parametrize(("kind", "module"), [("wandb", "wandb"), ("tensorboard", "tensorboard")])
