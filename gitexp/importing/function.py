@@ -10,12 +10,12 @@ from pathlib import Path
 from gitexp import settings
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
-from gitexp.importing import commits, dvc, mlflow, recorder, tensorboard, wandb
+from gitexp.importing import commits, dvc, mlflow, recorder, tensorboard, trackers, wandb
 from gitexp.importing.found import Found, Unread
 from gitexp.index import Index
 from gitexp.repo import Repo
 
-KINDS = ("git", "dvc", "mlflow", "wandb", "tensorboard")
+KINDS = ("git", "dvc", "mlflow", "wandb", "tensorboard", *trackers.TOOLS)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ def import_runs(
     """Make experiments of history, or of another tool's runs on this disk; again, and only what is new is added.
 
     Args:
-        kind: ``git`` or ``dvc``, which are in the repository, or ``mlflow``, ``wandb`` or ``tensorboard``.
+        kind: ``git`` or ``dvc``, which are in the repository, or ``mlflow``, ``wandb``, ``tensorboard`` or a tool of
+            ``gitexp import --help``.
         where: the folder or file that the runs lie in.
         paths, since, remotes: for git, as the options of ``gitexp import git``.
         experiment: for MLflow, the experiment whose runs are wanted.
@@ -74,4 +75,6 @@ def _runs(repo: Repo, kind: str, where: Path, known: recorder.Known, experiment:
         return dvc.find(repo, known.commits)
     if kind == "mlflow":
         return mlflow.find(mlflow.on_disk(str(where)), experiment)
+    if kind in trackers.TOOLS:
+        return trackers.find(kind, where)
     return wandb.find(where) if kind == "wandb" else tensorboard.find(where)
