@@ -50,6 +50,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *_dvc_names(repo),
     ]
 
 
@@ -106,6 +107,17 @@ def _files(repo: Repo) -> Iterator[Finding]:
         for folder in sorted(repo.state_dir.glob(pattern)):
             if _age(folder) > _OLD:
                 yield Finding(f"{folder.name} in .git/gitexp belongs to nobody any more", mend=lambda folder=folder: shutil.rmtree(folder))  # type: ignore[misc]
+
+
+def _dvc_names(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the tag's commit."""
+    refs = repo.refs("refs/exps", "refs/tags")
+    for name in sorted({ref.split("/", 4)[4] for ref in refs if ref.startswith("refs/exps/") and ref.count("/") > 3}):
+        if f"refs/tags/{name}" in refs:
+            yield Finding(
+                f"the tag {name} hides DVC's experiment of that name, so dvc exp apply {name} would take the tag's commit",
+                f"to give DVC's another name: dvc exp rename {name} NEW",
+            )
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
