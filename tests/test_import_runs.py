@@ -374,6 +374,31 @@ def test_event_files(project: Project, tmp_path: Path) -> None:
         assert len(list(tensorboard.find(tmp_path / "torn"))) >= 1
 
 
+DEAD = """
+import os, signal, time, wandb
+run = wandb.init(project="p", settings=wandb.Settings(console="off"))
+for step in range(2000):  # W&B writes blocks of 32 kB
+    run.log({"a": {"b": 1}, "a.b": 2}, step=step)
+time.sleep(3)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_wandb_says_so_and_nested_names_stay_apart(project: Project) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    env = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    subprocess.run([PYTHON, "-c", DEAD], cwd=project.root, env=env, capture_output=True, timeout=120, check=False)
+    (log,) = project.root.glob("wandb/offline-run-*/*.wandb")
+    os.utime(log, (1, 1))  # a young one may go on
+    said = project.run("import", "wandb", "wandb").stderr
+    found = gitexp.get("exp-1")
+    assert found.status == "killed"
+    assert found.metrics == {"a/b": 1, "a.b": 2}
+    assert "it was killed; " in said
+    assert " rows were read" in said
+
+
 CURVES = """
 import time
 from tensorboardX import SummaryWriter
@@ -509,6 +534,20 @@ def test_experiments_of_dvc_and_dvclive(project: Project, monkeypatch: pytest.Mo
         pytest.approx(1 / 3),
     ]
     assert json.loads(project.gitexp("list", "--json"))[0]["author"] == "Ada"
+
+
+def test_a_new_name_is_never_one_of_an_experiment_of_dvc(project: Project) -> None:
+    base = project.commit("base")
+    project.gitexp("log", "--metric", "a=1")
+    other = f"refs/exps/{base[:2]}/{base[2:]}"
+    for number in (2, 3):  # the second into a folder that is there already
+        project.git("update-ref", f"{other}/exp-{2 * number}", base)
+        project.gitexp("log", "--metric", "a=1")
+        assert project.tags()[-1] == f"exp-{2 * number + 1}"
+    assert "hides" not in project.gitexp("doctor")
+    project.git("update-ref", f"{other}/exp-1", base)
+    said = project.run("doctor")
+    assert "the tag exp-1 hides DVC's experiment of that name" in said.stdout + said.stderr
 
 
 def test_without_experiments_of_dvc_it_says_so(project: Project) -> None:
