@@ -58,6 +58,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_files(repo),
         *_lost_tags(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
+        *_dvc_names(repo),
     ]
 
 
@@ -131,6 +132,25 @@ def _files(repo: Repo) -> Iterator[Finding]:
                     f"{folder.name} in .git/gitexp belongs to nobody any more",
                     mend=partial(shutil.rmtree, folder),
                 )
+
+
+def _dvc_names(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the
+    tag's commit."""
+    refs = repo.refs("refs/exps", "refs/tags")
+    for name in sorted(
+        {
+            ref.split("/", 4)[4]
+            for ref in refs
+            if ref.startswith("refs/exps/") and ref.count("/") > 3
+        }
+    ):
+        if f"refs/tags/{name}" in refs:
+            yield Finding(
+                f"the tag {name} hides DVC's experiment of that name, so dvc exp apply {name} would"
+                " take the tag's commit",
+                f"to give DVC's another name: dvc exp rename {name} NEW",
+            )
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:

@@ -463,16 +463,17 @@ def highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
     Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only
-    where somebody changed them since: their folder and ``packed-refs`` are newer than the file.
+    where somebody changed them since: their folder and ``packed-refs`` are newer than the file. DVC
+    looks a name up among the tags before its own ``refs/exps``, so a number that one of its
+    experiments has is not given either.
     """
     number, stamp = highest_known(repo), 0
     with suppress(OSError):
         stamp = (repo.state_dir / "highest").stat().st_mtime_ns
     if not scan and number and stamp >= _tags_changed(repo):
         return number
-    names = (
-        re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags")
-    )
+    taken = repo.refs("refs/tags", "refs/exps")
+    names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
     return max([number, *(int(match[1]) for match in names if match)])
 
 
@@ -490,11 +491,9 @@ def pack(repo: Repo, fd: int) -> None:
 
 def _tags_changed(repo: Repo) -> int:
     stamps = [0]
-    for path in (
-        repo.common_dir / "refs" / "tags",
-        repo.common_dir / "packed-refs",
-        repo.common_dir / "reftable",
-    ):
+    refs = repo.common_dir / "refs"
+    places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
+    for path in (*places, *refs.glob("exps/*/*")):
         with suppress(OSError):
             stamps.append(path.stat().st_mtime_ns)
     return max(stamps)

@@ -63,7 +63,9 @@ class Known:
             self.commits.add(commit)
 
     def __contains__(self, found: Commit | Run) -> bool:
-        return found.key in self.keys or (isinstance(found, Commit) and found.id in self.commits)
+        if isinstance(found, Commit):
+            return found.key in self.keys or found.id in self.commits
+        return not self.keys.isdisjoint(found.keys)
 
 
 def new(found: Iterable[Found], known: Known, outcome: Outcome) -> Iterator[Commit | Run]:
