@@ -4,7 +4,6 @@ what it wrote and logged itself becomes part of the experiment.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,13 +14,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
+from urllib.parse import quote
 
 from gitexp import environment, leftover, traces
 from gitexp.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.run import JOIN, Run
+from gitexp.run import JOIN, ROOT, Run
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+_TRACKING = "MLFLOW_TRACKING_URI"
+_HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ def execute(
     """
     folder = run.folder
     watched = traces.watch(repo.root, directory or Path.cwd())
-    env = {**(os.environ if environ is None else environ), JOIN: str(folder), "PYTHONUNBUFFERED": "1"}
+    env = {**(os.environ if environ is None else environ), JOIN: str(folder), ROOT: str(repo.root), "PYTHONUNBUFFERED": "1"}
     requirements = environment.of_interpreter(command[0])
-    if environ is None and requirements is None and environment.is_python(command[0]) and importlib.util.find_spec("mlflow"):
-        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")  # this very Python has the plugin, so MLflow joins the run
+    if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(command[0], repo.root):
+        env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"  # the same wherever the command goes
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)

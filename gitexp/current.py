@@ -16,7 +16,7 @@ from gitexp import deferral, environment, journal, notebook, outcome, ranks, see
 from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.run import JOIN, Run, join
+from gitexp.run import JOIN, ROOT, Run, join
 
 _active: Run | None = None
 
@@ -53,7 +53,7 @@ def start_run(
     if not all_ranks and ranks.is_other_rank():
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
-        run = join(Path(inherited), Repo.discover(repo))
+        run = join(Path(inherited), Repo.discover(os.environ.get(ROOT, repo)))  # wherever the command went
         run.describe(message, note, group)
         run.set_label(*labels)
     else:

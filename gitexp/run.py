@@ -44,6 +44,7 @@ from gitexp.notes import check_label
 from gitexp.repo import Repo
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
+ROOT = "GITEXP_ROOT"  # the work tree of that run
 
 
 class Run:

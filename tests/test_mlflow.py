@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,36 @@ def test_an_mlflow_run_is_an_experiment_whose_commit_mlflow_knows(training: Trai
     assert "'rate': '1e-4'" in done.out
     assert project.git("show", "exp-1:.gitexp/artifacts/notes/a.txt") == "hello"
     project.fsck()
+
+
+@pytest.mark.parametrize("command", ["python3 train.py", "bash train.sh"])
+def test_however_a_command_is_spelled_mlflow_finds_the_repository(project: Project, tmp_path: Path, command: str) -> None:
+    project.write("train.py", "import mlflow\nwith mlflow.start_run():\n    mlflow.log_metric('loss', 0.5)\n")
+    project.write("train.sh", f"code=$PWD; mkdir '{tmp_path}/else%where'; cd '{tmp_path}/else%where'; exec python $code/train.py\n")
+    env = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = project.run("run", "--", *command.split(), env=env, timeout=DEADLINE)
+    assert done.returncode == 0, done.stderr
+    (shown,) = json.loads(project.gitexp("list", "--json"))
+    assert shown["metrics"] == {"loss": 0.5}
+    assert not project.git("status", "--short"), "nothing is left about"
+
+
+def test_where_mlflow_stands_without_gitexp_its_address_stays_its_own(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "lib/python3.12/site-packages/mlflow-3.17.2.dist-info").mkdir(parents=True)
+    train = tmp_path / "bin/train"
+    train.parent.mkdir()
+    train.write_text('#!/bin/sh\necho "address: $MLFLOW_TRACKING_URI"\n')
+    train.chmod(0o755)
+    assert "address: \n" in project.gitexp("run", "--", str(train))
+    (tmp_path / "lib/python3.12/site-packages/gitexp-1.dist-info").mkdir()
+    assert f"address: gitexp:{project.root}\n" in project.gitexp("run", "--", str(train))
+    assert "address: gitexp:/other\n" in project.gitexp("run", "--", str(train), env={"MLFLOW_TRACKING_URI": "gitexp:/other"})
+
+
+def test_a_script_that_left_the_repository_still_means_it(training: Training, tmp_path: Path) -> None:
+    training.run(f"import os, mlflow\nos.chdir({str(tmp_path)!r})\nwith mlflow.start_run():\n    mlflow.log_metric('a', 1)\n")
+    (shown,) = training.experiments().values()
+    assert shown["metrics"] == {"a": 1.0}
 
 
 def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(project: Project) -> None:

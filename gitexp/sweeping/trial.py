@@ -32,7 +32,7 @@ from gitexp import conditions, environment, journal, leftover, message, traces
 from gitexp.errors import GitError
 from gitexp.journal import Journal
 from gitexp.repo import Repo
-from gitexp.run import JOIN, Run
+from gitexp.run import JOIN, ROOT, Run
 from gitexp.sweeping import homes
 from gitexp.sweeping.place import Place
 
@@ -44,7 +44,7 @@ JOB = "job"  # in the driver's folder: the cluster, and the number that it gave 
 INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
-PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
+PARAMS, SEED, SLOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
