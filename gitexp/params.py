@@ -111,6 +111,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     """
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
+    if isinstance(value, float) and math.isnan(value):
+        return "nan"  # text: it equals itself, and JSON has it
     if value is None or type(value) in (str, int, float, bool):
         return value
     if isinstance(value, Mapping):
