@@ -85,6 +85,32 @@ def test_inside_gitexp_run_the_first_mlflow_run_is_the_run_of_the_command(projec
     assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "exp-1^{commit}")
 
 
+WORDED = """
+import mlflow
+with mlflow.start_run() as run:
+    mlflow.log_param("batch", 32)
+    mlflow.log_params({"layers": [1, 2, 3], "big": 1000, "model.lr": 0.1, "error_score": float("nan")})
+    print(mlflow.get_run(run.info.run_id).data.params)
+    try:
+        mlflow.log_param("batch", 64)
+    except mlflow.MlflowException as error:
+        print(error)
+"""
+
+
+def test_the_scripts_word_on_a_param_wins_over_the_command_line(project: Project) -> None:
+    project.write("train.py", WORDED)
+    said = ["batch=auto", "--big", "1_000", "model.lr=0.1,0.2", "--layers", "1", "2", "3", "--only", "5"]
+    out = project.gitexp("run", "--", sys.executable, "train.py", *said, env={"MLFLOW_DISABLE_TELEMETRY": "true"})
+    assert "'batch': '32'" in out
+    assert "Changing param values is not allowed" in out, "twice in the script is MLflow's error as ever"
+    (shown,) = json.loads(project.gitexp("list", "--json"))
+    assert shown["params"] == {
+        "batch": 32, "layers": [1, 2, 3], "big": 1000, "model.lr": 0.1, "error_score": "nan", "only": 5,
+    }  # fmt: skip
+    project.gitexp("verify", "exp-1")
+
+
 AUTOLOGGED = """
 import gitexp, mlflow
 gitexp.autolog()

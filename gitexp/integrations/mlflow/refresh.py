@@ -149,7 +149,9 @@ class Follower:
         tables.put_tags(
             run, {key: value for key, value in ({**own, **_texts(known.get("tags"))} if known else {**tags, **own}).items() if value}
         )
-        tables.put_params(run, _params(journal.read_params(folder), known))
+        given = known.get("given") or ()  # by the command line alone: MLflow may log them otherwise
+        logged = _params(journal.read_params(folder), known)
+        tables.put_params(run, {key: text for key, text in logged.items() if key not in given})
         if known:
             tables.put_linked(run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {})
 

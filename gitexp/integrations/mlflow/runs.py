@@ -56,8 +56,8 @@ class Running:
         """Journal params, as numbers where their text is one, and keep the text where it cannot be told from the number."""
         self.run.log_params({key: _value(text) for key, text in texts.items()})
         spelt = {key: text for key, text in texts.items() if words.param_text(_value(text)) != text}
-        if spelt:
-            self.change(lambda known: known.setdefault("params", {}).update(spelt))
+        if spelt or not self.ours:
+            self.change(lambda known: _said(known, texts, spelt))
 
     def set_tags(self, tags: dict[str, str | None]) -> None:
         """Set tags, or remove those that are None."""
@@ -199,6 +199,12 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
             live.keep(path, data)
     live.set_condition("mlflow", {"run": id, "follows": name})
     return running
+
+
+def _said(known: dict[str, Any], texts: dict[str, str], spelt: dict[str, str]) -> None:
+    """Note how params were spelt, and that they are MLflow's own now where the command line had given them."""
+    known["params"] = {key: text for key, text in known.get("params", {}).items() if key not in texts} | spelt
+    known["given"] = [key for key in known.get("given", []) if key not in texts]
 
 
 def _value(text: str) -> Any:

@@ -21,7 +21,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.validation import _validate_metric
 
-from gitexp import deferral
+from gitexp import deferral, journal
+from gitexp import params as flat
 from gitexp.errors import GitexpError
 from gitexp.experiment import MetricPoint
 from gitexp.integrations.mlflow import apart, database, edits, face, place, runs
@@ -122,6 +123,7 @@ class GitStore(SqlAlchemyStore):
             raise
         running = runs.Running(made.info.run_id, live, ours, above)
         facts = {"run": running.id, "experiment": experiment.name, "name": made.info.run_name, "user": user_id, "start": start_time}
+        facts["given"] = [] if ours else [*flat.flatten(journal.read_params(live.folder))]
         running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
         extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
         live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
