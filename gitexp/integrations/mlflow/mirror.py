@@ -26,7 +26,9 @@ from gitexp import late, message, params, series
 from gitexp.errors import FormatError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.integrations.mlflow import words
+from gitexp.integrations.mlflow.place import FACE
 from gitexp.integrations.mlflow.server import CONNECTIONS, Refusal, Run, Server
+from gitexp.integrations.mlflow.tables import read_json
 from gitexp.repo import Repo
 
 WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
@@ -131,11 +133,12 @@ def _runs(server: Server, places: Sequence[str], experiments: Sequence[Experimen
     asked = [f"tags.`{words.ID}` = '{item}'" for item in ids] if one_by_one else [f"tags.`{words.ID}` LIKE '%'"]
     there: dict[str, list[Run]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
-        for run in server.runs(places, condition):
-            there.get(run.tags.get(words.ID, ""), []).append(run)
+        for run in server.runs(places, condition, "ALL"):
+            if WHOLE in run.tags or not run.deleted:
+                there.get(run.tags.get(words.ID, ""), []).append(run)
     found: dict[str, Run] = {}
     for identity, runs in there.items():
-        for run in sorted(runs, key=lambda run: WHOLE not in run.tags):
+        for run in sorted(runs, key=lambda run: (WHOLE not in run.tags, run.deleted)):
             if found.setdefault(identity, run) is not run and WHOLE not in run.tags:
                 server.delete_run(run.id)
     return found
@@ -145,6 +148,7 @@ def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) 
     wanted: list[str] = []
     if run is None or WHOLE not in run.tags:
         wanted += [*series.paths(experiment.files), *series.paths(experiment.files, "params")]
+        wanted += [FACE] if "mlflow" in experiment.extra else []
     listed = experiment.extra.get("artifacts", ())
     paths: tuple[str, ...] = ()
     if artifacts and (run is None or ARTIFACTS not in run.tags) and isinstance(listed, (list, tuple)):
@@ -188,8 +192,8 @@ def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str | None]:
 
 def _do(server: Server, task: _Task, files: Contents, address: str | None) -> str:
     """Bring one experiment's run to what it should be, and return which of Outcome's kinds that was."""
-    if task.run is None and task.came_from and server.has_run(task.came_from):
-        return "unchanged"
+    if task.run.deleted if task.run else task.came_from and server.has_run(task.came_from):
+        return "unchanged"  # also where somebody deleted it there
     tags = words.tags(task.experiment, address, files.body)
     if words.NOTE in tags:
         tags[_DESCRIBED] = _hash(tags[words.NOTE])
@@ -214,7 +218,9 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
     """Give a run all values that it lacks, a new one where there is none, and return its id and where its artifacts go."""
     experiment = task.experiment
     points = [*series.of(experiment.files, lambda path: _file(files, path)), *late.points(experiment.extra.get("events", ()))]
-    given = {words.key(name): words.param_text(value) for name, value in _params(experiment, files).items()}
+    said = read_json(files.blobs.get(FACE, b"")).get("params")  # as MLflow wrote them: 1e5, not 100000.0
+    spelt = said if isinstance(said, dict) else {}
+    given = {words.key(name): words.param_text(spelt.get(name, value)) for name, value in _params(experiment, files).items()}
     if task.run is None:
         start = max(0, int(experiment.started.timestamp() * 1000))
         run, artifacts = server.create_run(task.place, experiment.name, start, tags)
