@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
+from gitexp.integrations.mlflow import plugin
 from mlflow_scripts import Training
 from warm import DEADLINE
 
@@ -109,6 +110,13 @@ def test_the_scripts_word_on_a_param_wins_over_the_command_line(project: Project
         "batch": 32, "layers": [1, 2, 3], "big": 1000, "model.lr": 0.1, "error_score": "nan", "only": 5,
     }  # fmt: skip
     project.gitexp("verify", "exp-1")
+
+
+def test_the_oldest_mlflow_is_the_same_for_pip_for_ci_and_for_us() -> None:
+    oldest = ".".join(map(str, plugin.OLDEST))
+    root = Path(__file__).parents[1]
+    assert f'"mlflow>={oldest}"' in (root / "pyproject.toml").read_text()
+    assert f"'mlflow=={oldest}.*'" in (root / ".ci/run").read_text()
 
 
 AUTOLOGGED = """
