@@ -99,14 +99,13 @@ class Runs:
             self._joined[id] = Running(id, run.join(folder, self.repo), ours=False)
         return self.find(id)
 
-    def begin(self, experiment: str, parent: str | None) -> tuple[run.Run, bool, run.Run | None]:
+    def begin(self, experiment: str, parent: str | None, known: Running | None = None) -> tuple[run.Run, bool, run.Run | None]:
         """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the run that it is a child of."""
         outer = current.active_run()
         if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
             outer = None
         if outer is not None and face.claim(outer.folder):
             return outer, False, None
-        known = self.find(parent) if parent else None
         above = known.run if known else None
         if above is None and outer is not None and all(item.run is not outer or not item.ours for item in self._mine.values()):
             above = outer

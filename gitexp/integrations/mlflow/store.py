@@ -109,8 +109,9 @@ class GitStore(SqlAlchemyStore):
         self._check_experiment_is_active(experiment)
         given = {tag.key: tag.value for tag in tags or ()}
         head = given.pop(_COMMIT, None)  # the commit before the experiment: not what ran
+        parent = self._running(given[_PARENT]) if _PARENT in given else None  # perhaps another process's
         with errors():
-            live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT))
+            live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT), parent)
         if above is not None and _PARENT not in given and (parent := face.read(above.folder).get("run")):
             given[_PARENT] = parent
         if head:
