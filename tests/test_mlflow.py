@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -117,6 +118,18 @@ def test_the_oldest_mlflow_is_the_same_for_pip_for_ci_and_for_us() -> None:
     root = Path(__file__).parents[1]
     assert f'"mlflow>={oldest}"' in (root / "pyproject.toml").read_text()
     assert f"'mlflow=={oldest}.*'" in (root / ".ci/run").read_text()
+
+
+def test_the_control_of_mlflows_own_tests_is_mlflows_own_store(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_broken.py").write_text("import nothing_there\n")
+    asked = "    mlflow.set_tracking_uri(f'sqlite:///{tmp_path}/a.db')\n    assert mlflow.get_tracking_uri()[:6] == 'sqlite'\n"
+    (tmp_path / "tests/test_it.py").write_text(f"import mlflow\ndef test_it(tmp_path):\n{asked}")
+    command = [sys.executable, str(Path(__file__).with_name("upstream_mlflow.py")), str(tmp_path), "--continue-on-collection-errors"]
+    for options, end in ([], "1 failed"), (["--control"], "1 passed"):
+        done = subprocess.run([*command, *options, "tests"], capture_output=True, text=True, timeout=DEADLINE, check=False)
+        assert end in done.stdout
+        assert "1 error" in done.stdout, "one that cannot be imported is pytest's to report"
 
 
 AUTOLOGGED = """
