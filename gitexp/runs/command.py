@@ -4,7 +4,6 @@ exit code are passed on, and what it wrote and logged itself becomes part of the
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -15,14 +14,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TextIO
+from urllib.parse import quote
 
 from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
 from gitexp.runs import outputs, process_group
-from gitexp.runs.run import JOIN, Run
+from gitexp.runs.run import JOIN, ROOT, Run
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+_TRACKING = "MLFLOW_TRACKING_URI"
+_HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 @dataclass(frozen=True)
@@ -86,17 +88,13 @@ def execute(
     env = {
         **(os.environ if environ is None else environ),
         JOIN: str(folder),
+        ROOT: str(repo.root),
         "PYTHONUNBUFFERED": "1",
     }
     requirements = environment.of_interpreter(command[0])
-    if (
-        environ is None
-        and requirements is None
-        and environment.is_python(command[0])
-        and importlib.util.find_spec("mlflow")
-    ):
-        # this very Python has the plugin, so MLflow joins the run
-        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")
+    if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(command[0], repo.root):
+        # the same wherever the command goes
+        env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)

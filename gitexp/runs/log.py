@@ -316,7 +316,7 @@ def log(
 
 
 def _plain(given: Mapping[str, Any] | None) -> Any:
-    return params.plain(given or {})
+    return params.given(given or {})
 
 
 def _points(given: Mapping[str, Any] | None) -> Iterable[MetricPoint]:

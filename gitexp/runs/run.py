@@ -33,6 +33,7 @@ from gitexp.store import artifacts, conditions, record
 from gitexp.store.notes import check_label
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
+ROOT = "GITEXP_ROOT"  # the work tree of that run
 
 
 class Run:
@@ -136,7 +137,7 @@ class Run:
             raise UsageError(
                 f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}"
             )
-        self._log_params(params.plain(values))
+        self._log_params(params.given(values))
 
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
         """Keep a file (or a folder's files) with the experiment, as it is now.

@@ -35,7 +35,7 @@ from gitexp.repo import Repo
 from gitexp.runs import command as commands
 from gitexp.runs import journal, outputs, process_group
 from gitexp.runs.journal import Journal
-from gitexp.runs.run import JOIN, Run
+from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import homes
 from gitexp.sweeps.worktrees import Place
@@ -48,7 +48,7 @@ JOB = "job"  # in the driver's folder: the cluster, and the number that it gave 
 INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
-PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
+PARAMS, SEED, SLOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
