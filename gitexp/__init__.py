@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gitexp.api import diff, experiments, get, log
+    from gitexp.api import diff, experiments, get, histories, log
     from gitexp.current import (
         active_run,
         end_run,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from gitexp.tracking import track
 
 _HOMES = {
-    "gitexp.api": ("diff", "experiments", "get", "log"),
+    "gitexp.api": ("diff", "experiments", "get", "histories", "log"),
     "gitexp.experiment": ("Experiment", "MetricPoint"),
     "gitexp.current": (
         "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "seed_everything", "start_run",
@@ -53,9 +53,10 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "import_runs",
-    "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run", "sweep",
-    "track",
+    "Experiment", "MetricPoint", "Run", "__version__", "active_run", "autolog", "diff", "end_run",
+    "experiments", "get", "histories", "import_runs", "log", "log_artifact", "log_metric",
+    "log_metrics", "log_param", "log_params", "pull", "push", "seed_everything", "start_run",
+    "sweep", "track",
 ]  # fmt: skip
 
 

@@ -115,6 +115,42 @@ def experiments(where: str | None = None, sort: str | None = None, repo: Folder 
     return pd.DataFrame({name: _series(found[name]) for name in dict.fromkeys([*_FIRST, *found])})
 
 
+def histories(
+    where: str | None = None, metrics: Iterable[str] | None = None, repo: Folder | None = None, everybody: bool = False
+) -> pd.DataFrame:
+    """Return every logged value of all experiments as one DataFrame, newest experiment first.
+
+    Its columns are experiment and name (categories), value, timestamp (UTC) and step.
+
+    Args:
+        where: only those for which it holds, as in ``experiments``.
+        metrics: only these.
+        repo: a folder in the repository, by default the current one.
+        everybody: also those that lie on remotes.
+
+    Raises:
+        UsageError: ``where`` is malformed, or names what no experiment has.
+        NotFoundError: no experiment has such a metric.
+        RepositoryError: there is no repository.
+    """
+    import warnings
+
+    import pandas as pd
+
+    from gitexp import export
+
+    index, _ = _opened(repo)
+    wanted = None if metrics is None else [query.find_metric(index, name).name for name in metrics]
+    condition = query.where(index, where)
+    condition = condition.within(query.ONCE) if everybody else condition
+    unread: export.Unread = []
+    found = export.histories(index.repo, index.select(condition.text, condition.values, everybody=everybody), unread)
+    for name, why in unread:
+        warnings.warn(f"gitexp: the values of {name} are missing: {why}", RuntimeWarning, stacklevel=2)
+    chosen = found if wanted is None else found[found["name"].isin(wanted)].reset_index(drop=True)
+    return chosen.assign(timestamp=pd.to_datetime(chosen["timestamp"], unit="ms", utc=True, errors="coerce"))
+
+
 def get(ref: str | int, repo: Folder | None = None) -> Experiment:
     """Return one experiment: by its name, number, commit prefix, ``@`` or ``best:rmse``.
 

@@ -12,16 +12,16 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp import late, message, params, series
+from gitexp import frames, late, message, metrics, params, series
 from gitexp.errors import FormatError, MissingExtraError
 from gitexp.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 FACTS = ("name", "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject")
@@ -53,11 +53,58 @@ def value(experiment: Experiment, column: str) -> Any:
 def points(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> Iterator[tuple[Experiment, MetricPoint]]:
     """Yield every logged value of every experiment, in the order of the experiments and of their files."""
     for item, files in _files(repo, experiments, "metrics"):
-        try:
-            for point in chain(series.of(item.files, functools.partial(_file, files)), late.points(item.extra.get("events", ()))):
-                yield item, point
-        except FormatError as error:
-            unread.append((item.name, str(error)))
+        yield from ((item, point) for point in _points(item, files, unread))
+
+
+def histories(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> pd.DataFrame:
+    """Return every logged value of every experiment: experiment, name, value, timestamp (ms) and step.
+
+    The files in which nothing is odd are parsed as one.
+    """
+    import pandas as pd
+
+    plain: dict[int, bytes] = {}
+    odd: dict[int, pd.DataFrame] = {}
+
+    def slowly(at: int, files: Mapping[str, bytes]) -> None:
+        odd[at] = pd.DataFrame(_points(experiments[at], files, unread), columns=[*MetricPoint._fields])
+
+    for at, (item, files) in enumerate(_files(repo, experiments, "metrics")):
+        data = files.get(frames.path(item) or "", b"")
+        if data.startswith(metrics.HEADER) and data.endswith(b"\n"):
+            plain[at] = data[len(metrics.HEADER) :]
+        else:
+            slowly(at, files)
+    counts = [rows.count(b"\n") for rows in plain.values()]
+    frame = frames.read(b"".join([metrics.HEADER, *plain.values()]), "category")
+    if frame is None or sum(counts) != len(frame):
+        for at, rows in plain.items():
+            slowly(at, {frames.path(experiments[at]) or "": metrics.HEADER + rows})
+        plain, counts, frame = {}, [], None
+    tables = [*([] if frame is None else [frame]), *odd.values()]
+    sizes = [*counts, *map(len, odd.values())]
+    return _joined([item.name for item in experiments], tables, [*plain, *odd], sizes)
+
+
+def _joined(names: list[str], tables: list[pd.DataFrame], places: list[int], sizes: list[int]) -> pd.DataFrame:
+    """Return tables as one, in the order of the experiments: ``sizes[i]`` rows are those of ``names[places[i]]``."""
+    import numpy as np
+    import pandas as pd
+
+    empty = pd.DataFrame(columns=[*MetricPoint._fields])
+    joined = tables[0] if len(tables) == 1 else pd.concat(tables or [empty], ignore_index=True)
+    owners = pd.Categorical.from_codes(np.repeat(np.array(places, int), np.array(sizes, int)), pd.Index(names, dtype="str"))
+    joined.insert(0, "experiment", pd.Series(owners))
+    joined["name"] = joined["name"].astype("category")
+    return joined if len(tables) == 1 else joined.sort_values("experiment", kind="stable", ignore_index=True)
+
+
+def _points(item: Experiment, files: Mapping[str, bytes], unread: Unread) -> Iterator[MetricPoint]:
+    try:
+        yield from series.of(item.files, functools.partial(_file, files))
+        yield from late.points(item.extra.get("events", ()))
+    except FormatError as error:
+        unread.append((item.name, str(error)))
 
 
 def moment(timestamp: int) -> datetime | None:

@@ -20,7 +20,7 @@ from gitexp.experiment import MetricPoint
 
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
-_END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
+END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
 _ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'  # as ``format_row`` writes it, of a name without a quote
 _CHUNK = 2**20  # bytes
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
@@ -132,7 +132,7 @@ def read(
                 timestamp = int(float(row[at[2]] or 0)) if at[2] >= 0 else 0
                 step = int(float(row[at[3]] or 0)) if at[3] >= 0 else 0
                 number = parse_cell(row[at[1]] if mark == "," else row[at[1]].replace(",", "."))
-                yield MetricPoint(name or row[at[0]], number, timestamp if 0 <= timestamp < _END_OF_TIME else 0, step)
+                yield MetricPoint(name or row[at[0]], number, timestamp if 0 <= timestamp < END_OF_TIME else 0, step)
             except (IndexError, ValueError, OverflowError):
                 odd += bool(row)
         if odd:

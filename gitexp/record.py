@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,6 +18,8 @@ from gitexp.errors import FormatError, GitError, UsageError
 from gitexp.experiment import STATUSES, MetricPoint
 from gitexp.notes import check_label
 from gitexp.repo import Repo
+
+_LARGE = 2**21  # bytes of metrics that pandas, import and all, reads sooner
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def check(
     for file in params_files:
         merged = params.merge(merged, params.load_file(file))
     added = list(points)
-    written, last = metrics.gather(chain(chain.from_iterable(map(read_metrics, metrics_files)), added))
+    read = None if added else _at_once(metrics_files)
+    written, last = read or metrics.gather(chain(chain.from_iterable(map(read_metrics, metrics_files)), added))
     same = set()
     if len(params_files) == 1 and not given and _is(params_files[0], repo.root / results.PARAMS):
         same.add(results.PARAMS)
@@ -69,6 +72,16 @@ def check(
     large = {path: file for path, file in kept.items() if dvc.takes(repo, path, file.stat().st_size, limit)}
     small = {path: file for path, file in kept.items() if path not in large}
     return Entry(params.merge(merged, given), written, last, small, frozenset(same), large)
+
+
+def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
+    """Return what ``metrics.gather`` would, by pandas; None where importing it takes longer, or a row is odd."""
+    from gitexp import frames
+
+    with suppress(OSError):
+        if len(files) == 1 and files[0].suffix != ".json" and files[0].stat().st_size > _LARGE:
+            return frames.gathered(files[0].read_bytes())
+    return None
 
 
 def read_metrics(file: Path) -> Iterator[MetricPoint]:
