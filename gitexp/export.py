@@ -76,8 +76,9 @@ def histories(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> 
         else:
             slowly(at, files)
     counts = [rows.count(b"\n") for rows in plain.values()]
-    frame = frames.read(b"".join([metrics.HEADER, *plain.values()]), "category")
-    if frame is None or sum(counts) != len(frame):
+    text = b"".join([metrics.HEADER, *plain.values()])
+    frame = frames.read(text, "category")
+    if frame is None or sum(counts) != len(frame) or text.count(b"\r") != text.count(b"\r\n"):
         for at, rows in plain.items():
             slowly(at, {frames.path(experiments[at]) or "": metrics.HEADER + rows})
         plain, counts, frame = {}, [], None

@@ -11,6 +11,7 @@ import gitexp
 from conftest import Project
 from gitexp import frames, metrics
 from gitexp.errors import NotFoundError
+from gitexp.experiment import MetricPoint
 
 ROWS = [
     b'"loss",0.5,1700000000000,1\r\n"loss",0.25,1700000000001,2\r\n"n",3,1,0\r\n"n",4.5,1,0\r\n',
@@ -41,7 +42,7 @@ def test_what_pandas_parses_is_what_the_careful_reader_finds(rows: bytes) -> Non
     points = [*metrics.read(io.BytesIO(metrics.HEADER + rows))]
     frame = frames.read(metrics.HEADER + rows)
     if frame is not None:
-        found = [metrics.MetricPoint(*row) for row in frame.itertuples(index=False, name=None)]
+        found = [MetricPoint(*row) for row in frame.itertuples(index=False, name=None)]
         assert [(p.name, float(p.value).hex(), *p[2:]) for p in found] == [(p.name, float(p.value).hex(), *p[2:]) for p in points]
     at_once = frames.gathered(metrics.HEADER + rows)
     if at_once is not None:
@@ -56,7 +57,7 @@ def test_plain_files_take_the_quick_way(rows: bytes) -> None:
 def test_floats_come_back_to_the_last_bit() -> None:
     chance = random.Random(1)
     values = [chance.random() * 10.0 ** chance.randint(-300, 300) for _ in range(2_000)]
-    frame = frames.read(metrics.dump(metrics.MetricPoint("x", value, 1, at) for at, value in enumerate(values)))
+    frame = frames.read(metrics.dump(MetricPoint("x", value, 1, at) for at, value in enumerate(values)))
     assert frame is not None
     assert frame["value"].tolist() == values
 
