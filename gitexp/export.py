@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp import frames, late, message, metrics, params, series
-from gitexp.errors import FormatError, MissingExtraError
+from gitexp.errors import FormatError
 from gitexp.experiment import Experiment, MetricPoint
+from gitexp.extras import needed
 from gitexp.repo import Repo
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
-    pa, pq = _arrow()
+    pa, pq = arrow()
     arrays, fields = [], []
     for name in columns(experiments):
         kind, convert = _column(pa, name, [value(item, name) for item in experiments])
@@ -168,7 +169,7 @@ def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
 
 def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -> None:
     """Write one row for each point, some at a time; raise MissingExtraError where pyarrow is not installed."""
-    pa, pq = _arrow()
+    pa, pq = arrow()
     kinds = (pa.string(), pa.string(), pa.string(), pa.float64(), pa.timestamp("ms", tz="UTC"), pa.int64())
     schema = pa.schema([pa.field(name, kind) for name, kind in zip(POINT, kinds)])
     with pq.ParquetWriter(target, schema) as writer:
@@ -188,13 +189,9 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
         flush()
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError("writing Parquet", "parquet") from None
-    return pyarrow, pyarrow.parquet
+def arrow() -> tuple[Any, Any]:
+    """Return what Parquet is written with; raise MissingExtraError where it is not installed."""
+    return needed("pyarrow", "writing Parquet", "parquet"), needed("pyarrow.parquet", "writing Parquet", "parquet")
 
 
 def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Callable[[Any], Any]]:

@@ -126,6 +126,7 @@ def export_parquet(
     """
     if target is None:
         raise UsageError("Parquet is nothing for a terminal; say where to: gitexp export parquet -o experiments.parquet")
+    export.arrow()
     repo, found = _chosen(refs, where, sort, everybody)
     unread: export.Unread = []
     with _written(target, force) as part:

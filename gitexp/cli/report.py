@@ -48,12 +48,13 @@ def selection(function: Command) -> Command:
     help="The file to write (default: report.html).",
 )
 @click.option("--title", default="", help="The page's title (default: the name of the repository's folder).")
+@click.option("--forest", is_flag=True, help="Work out what a random forest says of the params, too (slow; scikit-learn).")
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @click.option("--md", "markdown", is_flag=True, help="Print a Markdown table instead, for a pull request.")
 @click.option("--against", metavar="REF", shell_complete=completion.refs, help="With --md: how far each metric is from this experiment's.")
 def report_command(
     refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool,
-    target: Path | None, title: str, show: bool, markdown: bool, against: str | None,
+    target: Path | None, title: str, forest: bool, show: bool, markdown: bool, against: str | None,
 ) -> None:  # fmt: skip
     """Write one HTML file that compares experiments: all, or those named.
 
@@ -67,6 +68,10 @@ def report_command(
       gitexp report --where 'started > 7d' -o week.html
       gitexp report exp-3 exp-7 --md --against best:rmse
     """
+    if not markdown:
+        from gitexp.report import page
+
+        page.needs()
     repo, settings, index = opened()
     found = chosen(index, settings, refs, where, sort, everybody)
     if markdown:
@@ -78,7 +83,7 @@ def report_command(
     if against:
         raise UsageError("--against belongs to --md; the page compares whatever is selected in it")
     path = target or Path("report.html")
-    size = write_page(repo, settings, found, path, title)
+    size = write_page(repo, settings, found, path, title, forest=forest)
     output.say(f"wrote {path}: {len(found):,} experiment{'s' if len(found) != 1 else ''}, {size / 1e6:.1f} MB")
     if show:
         click.launch(str(path.resolve()))
@@ -119,10 +124,13 @@ def plot_command(
       gitexp plot curves exp-3 exp-7 -m loss --log -o loss.png
       gitexp plot scatter -m rmse -x lr -o rates.svg
     """
-    repo, settings, index = opened()
+    from gitexp.report import chart, page
+
     form = target.suffix.lower()
     if form not in _FORMS:
         raise UsageError(f"'{target.name}' must end with one of {', '.join(_FORMS)}, which says the form")
+    (page if form == ".html" else chart).needs()
+    repo, settings, index = opened()
     name = query.find_metric(index, metric).name
     axis = query.find_key(index, x) if x else None
     if axis and axis.family == "attribute":
@@ -136,10 +144,9 @@ def plot_command(
             "color": f"m.{name}" if kind == "parallel" else "",
             "log": "1" if log else "",
         }
-        write_page(repo, settings, found, target, "", urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""}))
+        start = urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""})
+        write_page(repo, settings, found, target, "", start, forest=kind == "importance")
     else:
-        from gitexp.report import chart
-
         write_file(target, chart.draw(kind, found, name, axis.name if axis else None, form[1:], log))
     output.say(f"wrote {target}")
 
@@ -163,11 +170,14 @@ def chosen(index: Index, settings: Settings, refs: Sequence[str], where: str | N
     return found
 
 
-def write_page(repo: Repo, settings: Settings, experiments: Sequence[Experiment], path: Path, title: str, start: str = "") -> int:
+def write_page(
+    repo: Repo, settings: Settings, experiments: Sequence[Experiment], path: Path, title: str, start: str = "", forest: bool = False
+) -> int:
     """Write a report and return its size in bytes."""
     from gitexp.report import data, page
 
-    text = page.render(data.collect(repo, settings, experiments, title, start))
+    page.needs()
+    text = page.render(data.collect(repo, settings, experiments, title, start, forest))
     return write_file(path, text.encode())
 
 

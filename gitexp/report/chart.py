@@ -7,8 +7,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from gitexp.errors import MissingExtraError, UsageError
+from gitexp.errors import UsageError
 from gitexp.experiment import Experiment
+from gitexp.extras import needed
 from gitexp.report.data import cell
 from gitexp.report.importance import importance
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _IN_A_LEGEND = 12
 _WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
+
+
+def needs() -> tuple[Any, Any]:
+    """Return what a chart is made with; raise MissingExtraError where it is not installed."""
+    return needed("matplotlib", "a picture", "report"), needed("matplotlib.figure", "a picture", "report")
 
 
 def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | None, form: str, log: bool = False) -> bytes:
@@ -34,11 +40,7 @@ def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | Non
         MissingExtraError: matplotlib is not installed.
         UsageError: the experiments have nothing to draw.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("a picture", "report") from None
+    matplotlib, pictures = needs()
     style: Any = {
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -48,7 +50,7 @@ def draw(kind: str, experiments: Sequence[Experiment], metric: str, x: str | Non
         "text.parse_math": False,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(8, 4.8), layout="constrained")
+        figure = pictures.Figure(figsize=(8, 4.8), layout="constrained")
         axes = figure.add_subplot()
         if kind == "curves":
             _curves(axes, experiments, metric)

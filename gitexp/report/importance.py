@@ -26,8 +26,12 @@ class Importance(NamedTuple):
     forest: float | None
 
 
-def importance(experiments: Sequence[Experiment], metric: str) -> list[Importance]:
-    """Return the params that vary, the most important first; empty where too few experiments have the metric."""
+def importance(experiments: Sequence[Experiment], metric: str, forest: bool = True) -> list[Importance]:
+    """Return the params that vary, the most important first; empty where too few experiments have the metric.
+
+    Args:
+        forest: with their shares in a random forest, whose import alone takes seconds.
+    """
     usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))][:_MOST]
     if len(usable) < _FEWEST:
         return []
@@ -38,7 +42,7 @@ def importance(experiments: Sequence[Experiment], metric: str) -> list[Importanc
         name: [_plain(item.params.get(name)) for item in usable] for name in dict.fromkeys(name for item in usable for name in item.params)
     }
     varying = {name: values for name, values in columns.items() if len(set(values)) > 1}
-    shares = _forest(varying, target)
+    shares = _forest(varying, target) if forest else {}
     found = [Importance(name, _correlation(values, target), shares.get(name)) for name, values in varying.items()]
     return sorted(found, key=lambda item: -(item.forest if item.forest is not None else abs(item.correlation)))
 
