@@ -22,6 +22,8 @@ from gitexp.repo import Repo
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
 _FOLDERS = ("diff-*", "dvc-*", "sign-*")  # temporary ones; that of a killed transfer with DVC may hold a token
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
+_MANY = 1_000  # tags of experiments
+QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *_decoration(repo),
     ]
 
 
@@ -106,6 +109,11 @@ def _files(repo: Repo) -> Iterator[Finding]:
         for folder in sorted(repo.state_dir.glob(pattern)):
             if _age(folder) > _OLD:
                 yield Finding(f"{folder.name} in .git/gitexp belongs to nobody any more", mend=lambda folder=folder: shutil.rmtree(folder))  # type: ignore[misc]
+
+
+def _decoration(repo: Repo) -> Iterator[Finding]:
+    if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config("log.excludeDecoration"):
+        yield Finding("git log looks at the tags of all experiments before it begins", f"to leave them out: {QUICK_LOG}")
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:

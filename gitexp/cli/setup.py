@@ -52,6 +52,7 @@ def init_command() -> None:
         click.echo(f"{FILE_NAME} is there already and stays as it is")
     except OSError as error:
         raise GitexpError(f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions") from None
+    output.say(f"with thousands of experiments, git log is faster without their names beside the commits:\n  {doctor.QUICK_LOG}")
     shell = Path(os.environ.get("SHELL", "")).name
     for name in [shell] if shell in _COMPLETION else _COMPLETION:
         file_name, line = _COMPLETION[name]
