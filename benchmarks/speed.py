@@ -17,6 +17,7 @@ import pandas as pd
 
 import gitexp
 from gitexp import metrics, record, verify
+from gitexp.experiment import MetricPoint
 from gitexp.index import Index
 from gitexp.repo import Repo
 
@@ -55,7 +56,7 @@ def main(experiments: int = 1_000, rows: int = 1_000_000) -> None:
 
         compare(f"histories, {experiments:,} x 100", gitexp.histories, read_all, 1.3)
         compare("verify --all", lambda: [*verify.verify(Repo.discover(), found)], lambda: git("fsck", "--no-progress"), 4)
-        points = (metrics.MetricPoint("loss", at / 7, 1_700_000_000_000 + at, at) for at in range(rows))
+        points = (MetricPoint("loss", at / 7, 1_700_000_000_000 + at, at) for at in range(rows))
         file = Path("course.csv")
         file.write_bytes(metrics.dump(points))
         repo = Repo.discover()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING
 
 from gitexp import metrics
@@ -25,14 +26,16 @@ def read(data: bytes, names: str = "str") -> pd.DataFrame | None:
         return None
     version = tuple(int(part) for part in pd.__version__.split(".")[:2])
     exact = {} if version >= (3, 1) else {"float_precision": "round_trip"}
-    try:
-        frame: pd.DataFrame = pd.read_csv(
-            io.BytesIO(data), names=[*metrics.COLUMNS], header=0, low_memory=False,
-            dtype={"name": names, "timestamp": "int64", "step": "int64"},
-            keep_default_na=False, na_values={"value": ["nan"]}, **exact,
-        )  # type: ignore[call-overload]  # fmt: skip
-    except (ValueError, OverflowError):
-        return None
+    with warnings.catch_warnings():  # of cells that are odd
+        warnings.simplefilter("ignore")
+        try:
+            frame: pd.DataFrame = pd.read_csv(
+                io.BytesIO(data), names=[*metrics.COLUMNS], header=0, low_memory=False,
+                dtype={"name": names, "timestamp": "int64", "step": "int64"},
+                keep_default_na=False, na_values={"value": ["nan"]}, **exact,
+            )  # type: ignore[call-overload]  # fmt: skip
+        except (ValueError, OverflowError):
+            return None
     whole = isinstance(frame.index, pd.RangeIndex)  # a fifth column would make the first the index
     timely = frame["timestamp"].between(0, metrics.END_OF_TIME - 1).all()
     return frame if whole and timely and frame["value"].dtype.kind in "if" else None

@@ -29,6 +29,7 @@ ROWS = [
     b"a,9007199254740993,1,1\na,0.5,1,0\n",
     b"a,1_0,1,1\nb,0x10,1,1\nc,1,1.0,2\n",
     b'"",1,1,1\n',
+    b"a,1,1e30,1\na,1,1,1e300\n",
     b"",
 ]
 
@@ -37,6 +38,7 @@ def _same(a: object, b: object) -> bool:
     return repr(a) == repr(b)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rows", ROWS)
 def test_what_pandas_parses_is_what_the_careful_reader_finds(rows: bytes) -> None:
     points = [*metrics.read(io.BytesIO(metrics.HEADER + rows))]
