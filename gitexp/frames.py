@@ -61,6 +61,8 @@ def gathered(data: bytes) -> tuple[bytes, dict[str, float]] | None:
     marks = (b"\r\n", b'"', b'",', b'\n"')  # each row has one, but two quotes, and the first no line before it
     if [rows.count(mark) for mark in marks] != [len(frame), 2 * len(frame), len(frame), len(frame) - 1] or rows[:1] != b'"':
         return None
+    if len(re.findall(rb",\d+,-?\d+\r\n", rows)) != len(frame):  # a step of 3.0 is written as 3
+        return None
     newest_first = frame.iloc[::-1].groupby("name", sort=False, observed=True)["step"]
     last = [int(at) for at in newest_first.idxmax().sort_values()]
     lines = rows.split(b"\n")
