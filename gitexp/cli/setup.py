@@ -58,6 +58,10 @@ def init_command() -> None:
         raise GitexpError(
             f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions"
         ) from None
+    output.say(
+        "with thousands of experiments, git log is faster without their names beside the"
+        f" commits:\n  {doctor.QUICK_LOG}"
+    )
     shell = Path(os.environ.get("SHELL", "")).name
     for name in [shell] if shell in _COMPLETION else _COMPLETION:
         file_name, line = _COMPLETION[name]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Head, Repo, dvc_pointers, entries, secrets, trees
+from gitexp.repo import Head, Repo, dvc_pointers, secrets
 
 _TRIES = 5
 Listed = tuple[list[str], list[str], list[str], list[str]]
@@ -127,8 +127,7 @@ def take(
                     stdin=_joined(add),
                     env=env,
                 )
-            quick = None if attempt or composed else _quick_tree(repo, head, index, add)
-            tree = quick or repo.line("write-tree", env=env)
+            tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
             if attempt == _TRIES - 1 or not any(
@@ -249,16 +248,6 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
     options = ("--cached", "--name-only", "--no-renames", "-z")
     with repo.beside("diff-index", *options, head.commit, env=env) as compared:
         yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
-
-
-def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | None:
-    """Write the tree of an index that was HEAD's before these paths were added to it; None where
-    that takes a process."""
-    if head.commit is None:
-        return None
-    data = index.read_bytes() if added else b""
-    found = {path: entry for path in added if (entry := entries.find(data, path))}
-    return trees.quickly_edited(repo, head.commit, found) if len(found) == len(added) else None
 
 
 def is_behind_link(root: Path, path: str) -> bool:

@@ -28,6 +28,8 @@ _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json
 # temporary ones; that of a killed transfer with DVC may hold a token
 _FOLDERS = ("diff-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
+_MANY = 1_000  # tags of experiments
+QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_lost_tags(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
         *_dvc_names(repo),
+        *_decoration(repo),
     ]
 
 
@@ -151,6 +154,14 @@ def _dvc_names(repo: Repo) -> Iterator[Finding]:
                 " take the tag's commit",
                 f"to give DVC's another name: dvc exp rename {name} NEW",
             )
+
+
+def _decoration(repo: Repo) -> Iterator[Finding]:
+    if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config("log.excludeDecoration"):
+        yield Finding(
+            "git log looks at the tags of all experiments before it begins",
+            f"to leave them out: {QUICK_LOG}",
+        )
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
