@@ -12,14 +12,16 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from gitexp import environment, leftover, traces
-from gitexp.errors import UsageError
+from gitexp import environment, leftover, settings, traces
+from gitexp.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.run import JOIN, Run
+from gitexp.runs import capture
+from gitexp.settings import Settings
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 
@@ -31,6 +33,7 @@ class Ended:
     Attributes:
         exception: the line that ends a traceback, where that is the last thing that the command printed.
         told: the last signal by which we were told to end; what the command made of it is its own affair.
+        found: a line that says which metrics and params were found in what it wrote.
     """
 
     code: int
@@ -38,6 +41,7 @@ class Ended:
     peak_bytes: int | None
     exception: str | None = None
     told: int | None = None
+    found: str = ""
 
     @property
     def status(self) -> str:
@@ -61,6 +65,7 @@ def execute(
     environ: Mapping[str, str] | None = None,
     shown: TextIO | None = None,
     apart: Path | None = None,
+    known: Settings | None = None,
 ) -> Ended:
     """Run a command inside a run, and log what it used and wrote; the run is left for the caller to end.
 
@@ -68,6 +73,7 @@ def execute(
         directory: where it runs, here by itself.
         environ: its environment, ours by itself.
         shown: takes all its output; by itself the two outputs go to ours.
+        known: the settings, by itself those of the repository.
         apart: run it as a process group of its own, which is noted in this folder (``leftover.py``) and ends with the command.
 
     Raises:
@@ -82,6 +88,7 @@ def execute(
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
+    since = capture.mark(folder)
     before = _usage()
     log = traces.Output(folder / "output.log")
     try:
@@ -97,11 +104,21 @@ def execute(
     traces.pick_up(run, repo.root, watched)
     if run.snapshot:
         traces.pick_up_data(run, repo, run.snapshot.tree)
+    found = _captured(run, repo, since, known) if directory is None else ""
     traces.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
     run.set_fact("Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB")
-    return ended
+    return replace(ended, found=found)
+
+
+def _captured(run: Run, repo: Repo, since: int, known: Settings | None) -> str:
+    """Read and keep what the command wrote; a fault of that is no fault of the run."""
+    try:
+        printed = (run.folder / "output.log").read_bytes()[: 10 * traces.MAX_OUTPUT].decode("utf-8", "replace")
+        return capture.capture(run, repo, since, known or settings.load(repo.root), printed)
+    except (GitexpError, OSError, ValueError) as error:
+        return f"what the command wrote was not looked through: {error}"
 
 
 def _supervised(

@@ -7,9 +7,10 @@ and of the untracked ones those that are too large, too many or look like a secr
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from gitexp.repo import Head, Repo, entries
 from gitexp.settings import Settings
 
 _TRIES = 5
+_OUTPUTS = "outputs.json"  # what commands wrote, and how it looked then
+NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))  # never sources, whatever .gitignore says
 Listed = tuple[list[str], list[str], list[str], list[str]]
 _BEHIND = "beyond a symbolic link"  # git's words
 
@@ -83,16 +86,20 @@ def take(repo: Repo, settings: Settings, index: Path, results: frozenset[str] = 
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         if attempt == 0:
             staged_apart = composed & {*changed, *untracked} - submodules  # the user is in the middle of composing a commit
-        taken, left_out = _permitted(repo, settings, [path for path in untracked if path not in results])
-        left_out += [(path, "a submodule; its recorded commit stays") for path in sorted(submodules)]
+        sources = [path for path in _sources(repo, untracked) if path not in results]
+        taken, left_out = permitted(repo, settings, sources)
         if repo.distrusted:
             unknown = _by_filter(repo, [*changed, *taken])
             left_out += [(path, f"its filter '{name}' is a program that .git/config names") for path, name in unknown.items()]
             changed, taken = ([path for path in paths if path not in unknown] for paths in (changed, taken))
-        add = [path for path in changed if path not in submodules] + taken
+        add = changed + taken
         try:
             if add:
                 repo.git("update-index", "-z", "--add", "--remove", "--replace", "--stdin", stdin=_joined(add), env=env)
+            left_out += [
+                (path, "a submodule with edits of its own; commit them inside it")
+                for path in _inside_submodules(repo, env)
+            ]
             quick = None if attempt or composed else _quick_tree(repo, head, index, add)
             tree = quick or repo.line("write-tree", env=env)
             break
@@ -198,12 +205,55 @@ def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | 
     return trees.quickly_edited(repo, head.commit, found) if len(found) == len(added) else None
 
 
+def _sources(repo: Repo, untracked: list[str]) -> list[str]:
+    """Return untracked paths without caches, environments and what earlier commands wrote."""
+    try:
+        known = json.loads((repo.state_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    environments = tuple(path[:-10] for path in untracked if f"/{path}".endswith("/pyvenv.cfg") and path != "pyvenv.cfg")
+    return [
+        path
+        for path in untracked
+        if NEVER.isdisjoint(path.split("/"))
+        and not path.startswith(environments)
+        and not (path in known and known[path] == _look(repo.root / path))
+    ]
+
+
+def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
+    """Note that a command wrote these paths: until somebody else changes them they are no sources."""
+    try:
+        known = json.loads((repo.state_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
+    known.update({path: look for path in paths if (look := _look(repo.root / path))})
+    repo.write_state(_OUTPUTS, json.dumps(known).encode())
+
+
+def _look(path: Path) -> list[int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
+
+
+def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:
+    """Return the submodules that hold edits of their own, which their HEAD has not."""
+    if not (repo.root / ".gitmodules").exists():
+        return []
+    found = repo.git("diff-files", "-z", "--name-only", "--ignore-submodules=none", env=env).split(b"\0")
+    return [path for path in map(os.fsdecode, found) if path and (repo.root / path / ".git").exists()]
+
+
 def is_behind_link(root: Path, path: str) -> bool:
     """Whether a folder on the way to a path is a symbolic link: for git there is no such file."""
     return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
-def _permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def permitted(repo: Repo, settings: Settings, untracked: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
     taken: list[str] = []
     left_out: list[tuple[str, str]] = []

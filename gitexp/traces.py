@@ -16,6 +16,7 @@ from gitexp import datafiles, environment, message, metrics, params, results, se
 from gitexp.errors import FormatError, GitexpError
 from gitexp.repo import Repo
 from gitexp.run import Run
+from gitexp.runs import capture
 
 MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
 _OUTPUT = f"{results.FOLDER}/output.log"
@@ -90,6 +91,8 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
             if path.name == results.PARAMS:
                 run.log_params(params.load_file(path))
             else:
+                if not capture.is_long(path):  # the user's own form, which capture reads
+                    continue
                 with open(path, "rb") as file:
                     run.log_points(metrics.read(file, path.name, said))
         except (FormatError, OSError) as error:

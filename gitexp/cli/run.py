@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitexp import arguments, params, starting
+from gitexp import arguments, params, settings, starting
 from gitexp import command as commands
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.record import report
@@ -20,10 +21,19 @@ from gitexp.repo import Repo
 @click.option("--args/--no-args", "from_args", default=True, help="Take --key value and key=value of the command as params (default: yes).")
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @recording.options
+@click.option("--artifact", multiple=True, metavar="GLOB", help="Files that the command writes, to keep, ignored or not.")
+@click.option("--metrics-file", multiple=True, metavar="GLOB", help="Files that the command writes, to read metrics from.")
 @click.option("--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files)
 def run_command(
-    given: tuple[str, ...], params_file: tuple[Path, ...], from_args: bool, system_metrics: bool, command: tuple[str, ...], **options: Any
+    given: tuple[str, ...],
+    params_file: tuple[Path, ...],
+    artifact: tuple[str, ...],
+    metrics_file: tuple[str, ...],
+    from_args: bool,
+    system_metrics: bool,
+    command: tuple[str, ...],
+    **options: Any,
 ) -> int:
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 
@@ -31,9 +41,11 @@ def run_command(
     gitexp run -- python train.py --lr 0.01
 
     Params come from --param, --params-file and the command's own arguments; metrics from what the command logs with gitexp, or
-    writes into metrics.csv and params.yml with any logger. Its output is shown and kept, its exit code is passed on.
+    writes into files (CSV, JSON, YAML, TOML) or prints. Its output is shown and kept, its exit code is passed on.
     """
     repo = Repo.discover()
+    known = settings.load(repo.root)
+    known = replace(known, outputs=(*known.outputs, *artifact), metrics_files=(*known.metrics_files, *metrics_file))
     values: dict[str, Any] = {}
     for file in params_file:
         values = params.merge(values, params.load_file(file))
@@ -46,7 +58,7 @@ def run_command(
     try:
         if values:
             live.log_params(values)
-        ended = commands.execute(live, repo, command, system_metrics)
+        ended = commands.execute(live, repo, command, system_metrics, known=known)
     except UsageError:
         live.discard()
         raise
@@ -56,4 +68,6 @@ def run_command(
     live.end(ended.status, ended.error)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
+    if ended.found:
+        output.say(output.clean(ended.found))
     return ended.code

@@ -1,0 +1,1 @@
+"""Values and the forms of files; starts no process and opens no repository."""
