@@ -104,7 +104,7 @@ def execute(
     traces.pick_up(run, repo.root, watched)
     if run.snapshot:
         traces.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, since, known) if directory is None else ""
+    found = _captured(run, repo, since, known, directory is None)
     traces.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
@@ -112,11 +112,11 @@ def execute(
     return replace(ended, found=found)
 
 
-def _captured(run: Run, repo: Repo, since: int, known: Settings | None) -> str:
+def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bool) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
         printed = (run.folder / "output.log").read_bytes()[: 10 * traces.MAX_OUTPUT].decode("utf-8", "replace")
-        return capture.capture(run, repo, since, known or settings.load(repo.root), printed)
+        return capture.capture(run, repo, since, known or settings.load(repo.root), printed, keep)
     except (GitexpError, OSError, ValueError) as error:
         return f"what the command wrote was not looked through: {error}"
 

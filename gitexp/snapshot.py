@@ -21,7 +21,7 @@ from gitexp.repo import Head, Repo, entries
 from gitexp.settings import Settings
 
 _TRIES = 5
-_OUTPUTS = "outputs.json"  # what commands wrote, and how it looked then
+_OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))  # never sources, whatever .gitignore says
 Listed = tuple[list[str], list[str], list[str], list[str]]
 _BEHIND = "beyond a symbolic link"  # git's words
@@ -208,7 +208,7 @@ def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | 
 def _sources(repo: Repo, untracked: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
     try:
-        known = json.loads((repo.state_dir / _OUTPUTS).read_bytes())
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
     except (OSError, ValueError):
         known = {}
     environments = tuple(path[:-10] for path in untracked if f"/{path}".endswith("/pyvenv.cfg") and path != "pyvenv.cfg")
@@ -224,12 +224,12 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
 def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     """Note that a command wrote these paths: until somebody else changes them they are no sources."""
     try:
-        known = json.loads((repo.state_dir / _OUTPUTS).read_bytes())
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
     except (OSError, ValueError):
         known = {}
     known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
     known.update({path: look for path in paths if (look := _look(repo.root / path))})
-    repo.write_state(_OUTPUTS, json.dumps(known).encode())
+    (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))
 
 
 def _look(path: Path) -> list[int] | None:

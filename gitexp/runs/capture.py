@@ -76,8 +76,12 @@ def _is_new(entry: os.DirEntry[str], since: int) -> bool:
     return stat.S_ISREG(status.st_mode) and max(status.st_mtime_ns, status.st_ctime_ns) >= since
 
 
-def capture(run: Run, repo: Repo, since: int, known: settings.Settings, output: str) -> str:
-    """Log what the command's files and output say, keep its files, and return a line that says what was found."""
+def capture(run: Run, repo: Repo, since: int, known: settings.Settings, output: str, keep: bool) -> str:
+    """Log what the command's files and output say, and return a line that says what was found.
+
+    Args:
+        keep: keep its files as outputs.
+    """
     paths = written(repo.root, since)
     found = Findings()
     named = _of_dvc(repo.root)
@@ -94,7 +98,7 @@ def capture(run: Run, repo: Repo, since: int, known: settings.Settings, output: 
         if name not in logged:
             run.log_points(points)
     run.add_facts("warnings", found.unread)
-    if run.snapshot:
+    if keep and run.snapshot:
         _keep(run, repo, paths, known, {*found.sources, *found.seen, *named["metrics"]})
     return _line(found, len(logged))
 
