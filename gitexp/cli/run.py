@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.log import report
-from gitexp.formats import params
+from gitexp.formats import params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
 from gitexp.runs import arguments, ranks, start
@@ -32,6 +33,18 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @recording.options
 @click.option(
+    "--artifact",
+    multiple=True,
+    metavar="GLOB",
+    help="Files that the command writes, to keep, ignored or not.",
+)
+@click.option(
+    "--metrics-file",
+    multiple=True,
+    metavar="GLOB",
+    help="Files that the command writes, to read metrics from.",
+)
+@click.option(
     "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
 )
 @click.option(
@@ -45,6 +58,8 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
 def run_command(
     given: tuple[str, ...],
     params_file: tuple[Path, ...],
+    artifact: tuple[str, ...],
+    metrics_file: tuple[str, ...],
     from_args: bool,
     system_metrics: bool,
     all_ranks: bool,
@@ -57,14 +72,19 @@ def run_command(
     gitexp run -- python train.py --lr 0.01
 
     Params come from --param, --params-file and the command's own arguments; metrics from what the
-    command logs with gitexp, or writes into metrics.csv and params.yml with any logger. Its output
-    is shown and kept, its exit code is passed on; 73 says that it did well and could not be
-    recorded.
+    command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or prints. Its output is
+    shown and kept, its exit code is passed on; 73 says that it did well and could not be recorded.
     """
     # srun starts one of us for each process of a training
     if not all_ranks and ranks.is_other_rank() and os.name == "posix":
         _become(command)
     repo = Repo.discover()
+    known = settings.load(repo.root)
+    known = replace(
+        known,
+        outputs=(*known.outputs, *artifact),
+        metrics_files=(*known.metrics_files, *metrics_file),
+    )
     values: dict[str, Any] = {}
     for file in params_file:
         values = params.merge(values, params.load_file(file))
@@ -77,7 +97,7 @@ def run_command(
     try:
         if values:
             live.log_params(values)
-        ended = commands.execute(live, repo, command, system_metrics)
+        ended = commands.execute(live, repo, command, system_metrics, known=known)
     except UsageError:
         live.discard()
         raise
@@ -87,6 +107,8 @@ def run_command(
     live.end(ended.status, ended.error)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
+    if ended.found:
+        output.say(output.clean(ended.found))
     return ended.code or (_UNRECORDED if live.unrecorded else 0)
 
 

@@ -9,9 +9,10 @@ secret stay out and are named.
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, dvc_pointers, secrets
 
 _TRIES = 5
+_OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
+# never sources, whatever .gitignore says
+NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
 Listed = tuple[list[str], list[str], list[str], list[str]]
 _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 _BEHIND = "beyond a symbolic link"  # git's words
@@ -99,12 +103,8 @@ def take(
         if attempt == 0:
             # the user is in the middle of composing a commit
             staged_apart = composed & {*changed, *untracked} - submodules
-        taken, left_out = _permitted(
-            repo, settings, [path for path in untracked if path not in results]
-        )
-        left_out += [
-            (path, "a submodule; its recorded commit stays") for path in sorted(submodules)
-        ]
+        sources = [path for path in _sources(repo, untracked) if path not in results]
+        taken, left_out = permitted(repo, settings, sources)
         if repo.distrusted:
             unknown = _by_filter(repo, [*changed, *taken])
             left_out += [
@@ -114,7 +114,7 @@ def take(
             changed, taken = (
                 [path for path in paths if path not in unknown] for paths in (changed, taken)
             )
-        add = [path for path in changed if path not in submodules] + taken
+        add = changed + taken
         try:
             if add:
                 repo.git(
@@ -127,6 +127,10 @@ def take(
                     stdin=_joined(add),
                     env=env,
                 )
+            left_out += [
+                (path, "a submodule with edits of its own; commit them inside it")
+                for path in _inside_submodules(repo, env)
+            ]
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
@@ -250,19 +254,66 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
         yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
 
 
+def _sources(repo: Repo, untracked: list[str]) -> list[str]:
+    """Return untracked paths without caches, environments and what earlier commands wrote."""
+    try:
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    marks = ("/pyvenv.cfg", "/conda-meta/history")
+    environments = tuple(
+        f"{path.removesuffix(mark)}/" for path in untracked for mark in marks if path.endswith(mark)
+    )
+    return [
+        path
+        for path in untracked
+        if NEVER.isdisjoint(path.split("/"))
+        and not path.startswith(environments)
+        and not (path in known and known[path] == _look(repo.root / path))
+    ]
+
+
+def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
+    """Note that a command wrote these paths: until somebody else changes them they are no
+    sources."""
+    try:
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
+    known.update({path: look for path in paths if (look := _look(repo.root / path))})
+    (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))
+
+
+def _look(path: Path) -> list[int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
+
+
+def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:
+    """Return the submodules that hold edits of their own, which their HEAD has not."""
+    if not (repo.root / ".gitmodules").exists():
+        return []
+    found = repo.git("diff-files", "-z", "--name-only", "--ignore-submodules=none", env=env).split(
+        b"\0"
+    )
+    return [
+        path for path in map(os.fsdecode, found) if path and (repo.root / path / ".git").exists()
+    ]
+
+
 def is_behind_link(root: Path, path: str) -> bool:
     """Whether a folder on the way to a path is a symbolic link: for git there is no such file."""
     return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
-def _permitted(
+def permitted(
     repo: Repo, settings: Settings, untracked: list[str]
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not.
-
-    Caches and virtual environments are in neither: they are nobody's source, and no news.
-    """
-    untracked = _sources(untracked)
+    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
     why_not = _rules(repo, settings, untracked)
     taken: list[str] = []
     left_out: list[tuple[str, str]] = []
@@ -345,22 +396,6 @@ def _rules(repo: Repo, settings: Settings, untracked: list[str]) -> list[Rule]:
         return None if readable_here else "not readable"
 
     return [kept_by_dvc, of_mlflow, unfit]
-
-
-_CACHES = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-
-
-def _sources(untracked: list[str]) -> list[str]:
-    """Leave out caches, and environments that Python or Conda made."""
-    marks = ("pyvenv.cfg", "conda-meta/history")
-    environments = tuple(
-        path.removesuffix(mark) for path in untracked for mark in marks if path.endswith(f"/{mark}")
-    )
-    return [
-        path
-        for path in untracked
-        if not _CACHES & {*path.split("/")} and not (environments and path.startswith(environments))
-    ]
 
 
 def _of_mlflow(path: str) -> bool:
