@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 from urllib.parse import quote
 
-from gitexp.formats import environment, settings
-from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats import environment, message, settings
+from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.runs import capture, outputs, process_group
@@ -147,8 +147,8 @@ def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bo
             .decode("utf-8", "replace")
         )
         return capture.capture(run, repo, since, known or settings.load(repo.root), printed, keep)
-    except (GitexpError, OSError, ValueError) as error:
-        return f"what the command wrote was not looked through: {error}"
+    except Exception as error:  # the training is over, and how it ended counts
+        return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 
 
 def _supervised(
