@@ -59,7 +59,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     directory = facts.get("directory", ".")
     requirements = _requirements(folder)
     extra = facts.get("extra", {})
-    return store.Draft(
+    made = store.Draft(
         id=facts["id"],
         params=values,
         metrics=metrics_file if is_there else metrics.HEADER,
@@ -91,6 +91,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         advance=facts.get("advance", True),
         beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
+    return store.without_secrets(repo, made)
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
