@@ -20,6 +20,7 @@ from typing import Any
 from gitexp.formats import redaction
 
 MAX_SCANNED = 2**20  # bytes of a file that are looked at
+_RULES = 2  # a verdict by older ones is none
 MAX_LINE = 2_000  # characters; longer lines are data (minified, images in notebooks), not source
 _NAMES = (
     ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",
@@ -55,20 +56,20 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
             status = os.lstat(root / path)
         except OSError:
             continue
-        stamp = [status.st_size, status.st_mtime_ns]
+        stamp = [status.st_size, status.st_mtime_ns, _RULES]
         old = known.get(path)
         if by_name:
             verdicts[path] = [*stamp, by_name]
-        elif isinstance(old, list) and old[:2] == stamp and len(old) == 3:
+        elif isinstance(old, list) and old[:-1] == stamp:
             verdicts[path] = old
         else:
             verdicts[path] = [*stamp, None]
             unknown.append(path)
     if unknown:
         for path, why in _scanned(root, unknown).items():
-            verdicts[path][2] = why
+            verdicts[path][-1] = why
         _remember(memory, verdicts)
-    return {path: verdict[2] for path, verdict in verdicts.items() if verdict[2]}
+    return {path: verdict[-1] for path, verdict in verdicts.items() if verdict[-1]}
 
 
 def _suspicious_name(path: str) -> str | None:

@@ -324,7 +324,7 @@ def _small_enough(
 
 def risky(repo: Repo, paths: Sequence[str]) -> dict[str, str]:
     """Return ``{path: why}`` for those untracked files that may be secrets."""
-    return secrets.find(repo.root, paths, repo.make_state_dir() / "looked-at.json")
+    return secrets.find(repo.root, paths, repo.make_state_dir() / "scanned.json")
 
 
 Rule = Callable[[str, os.stat_result], str | None]

@@ -128,7 +128,7 @@ class Journal:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
         self._write(
             "run.json" if owner else f"joined-{os.getpid()}.json",
-            lambda: json.dumps(facts, ensure_ascii=False).encode(),
+            lambda: json.dumps(facts).encode(),  # ASCII: names of files need not be UTF-8
         )
 
     def write_artifact(self, path: str, content: bytes | Path) -> None:

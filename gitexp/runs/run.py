@@ -170,7 +170,7 @@ class Run:
             text: what the file says.
             name: its path below ``.gitexp/artifacts/``.
         """
-        self.keep(artifacts.called(name), text.encode())
+        self.keep(artifacts.called(name), text.encode("utf-8", "replace"))
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one
