@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -42,10 +43,16 @@ def styled(text: str, **style: Any) -> str:
     )
 
 
+_STEERING = re.compile(  # beyond those that JSON itself escapes
+    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
+
+
 def print_json(value: Any) -> None:
     """Print JSON that every reader takes: NaN and infinities as the strings "nan", "inf" and
-    "-inf"."""
-    click.echo(json.dumps(_portable(value), indent=2, ensure_ascii=False))
+    "-inf"; characters that would steer a terminal are escaped."""
+    text = json.dumps(_portable(value), indent=2, ensure_ascii=False)
+    click.echo(_STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_records(form: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

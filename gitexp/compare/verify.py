@@ -209,7 +209,8 @@ _READ: dict[str, Callable[[Mapping[str, str], Callable[[str], bytes]], Mapping[s
 
 
 def _compared(kind: str, summary: Mapping[str, Any], file: Mapping[str, Any]) -> Iterable[str]:
-    for name in sorted({*summary, *file}):
+    names = {*summary, *file} if message.MORE not in summary else {*summary} - {message.MORE}
+    for name in sorted(names):
         a, b = summary.get(name), file.get(name)
         if not _same(a, b) or (name in summary) != (name in file):
             yield f"{kind} {name} is {_shown(a)} in the tag and {_shown(b)} in the file"
@@ -257,7 +258,10 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
         in_commit = conditions.hash_recorded(repo, experiment.id, path)
         if in_commit == recorded:
             continue
-        here = conditions.hash_input(repo.root / path)
+        place = repo.root / path
+        inside = place.resolve().is_relative_to(repo.root.resolve())
+        # a tag may name any folder, the root of the disk too
+        here = conditions.hash_input(place) if inside or not place.is_dir() else None
         shown = message.one_line(path)
         if here is None and in_commit is None:
             yield False, f"input {shown} is not here"

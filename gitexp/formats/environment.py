@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gitexp.formats import redaction
+
 PATH = ".gitexp/requirements.txt"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
 _REDACT_NAME = re.compile(
@@ -151,21 +153,27 @@ def hardware() -> str:
 
 
 def redact(arguments: Iterable[str]) -> list[str]:
-    """Return a command line whose values of secret-looking options and credentials in addresses
-    read ``***``; ``--max-tokens 512`` counts tokens and is none."""
+    """Return a command line whose values of secret-looking options, tokens and credentials in
+    addresses read ``***``; ``--max-tokens 512`` counts tokens and is none."""
     shown: list[str] = []
-    before = ""  # the option whose value comes next, where that is to be hidden
+    before = ""  # the option whose value comes next
     for argument in arguments:
         name, sign, value = argument.partition("=")
-        secret = bool(_REDACT_NAME.search(name.lstrip("-")))
-        if before and not argument.startswith("-") and not _is_count(before, argument):
-            shown.append("***")
-        elif sign and secret and not _is_count(name, value):
-            shown.append(f"{name}=***")
+        if before and not argument.startswith("-") and _is_secret(before, argument):
+            shown.append(redaction.HIDDEN)
+        elif sign and re.fullmatch(r"[+-]*[\w.-]+", name) and _is_secret(name, value):
+            shown.append(f"{name}={redaction.HIDDEN}")
         else:
-            shown.append(re.sub(r"(?<=://)[^/@\s]+@", "***@", argument))
-        before = argument if not sign and secret and argument.startswith("-") else ""
+            plain = re.sub(r"(?<=://)[^/@\s]+@", "***@", argument)
+            shown.append(redaction.redact_all(plain))
+        before = argument if not sign and argument.startswith("-") else ""
     return shown
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """Whether the value of an option is a secret; a password is one even where it is a word."""
+    named = _REDACT_NAME.search(name) and not _is_count(name, value)
+    return bool(named) or redaction.is_secret(name, value) or redaction.is_opaque(value)
 
 
 def _is_count(name: str, value: str) -> bool:
@@ -178,7 +186,7 @@ def _requirement(name: str, version: str, direct: str) -> str:
         return f"{name}=={version}"
     try:
         source: dict[str, Any] = json.loads(Path(direct).read_bytes())
-        url = re.sub(r"(?<=://)[^/@\s]+@", "", str(source["url"]))
+        url = redaction.redact(re.sub(r"(?<=://)[^/@\s]+@", "", str(source["url"])))
         if "vcs_info" in source:
             return f"{name} @ {source['vcs_info']['vcs']}+{url}@{source['vcs_info']['commit_id']}"
         if source.get("dir_info", {}).get("editable"):

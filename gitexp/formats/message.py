@@ -8,6 +8,7 @@ the tree are the truth, and the summary can be made again from them.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -18,6 +19,11 @@ from typing import Any, NamedTuple
 from gitexp.formats.experiment import STATUSES, Experiment, Source
 
 SCHEMA = 1
+MAX_BYTES = 20 * 10**6  # of a tag; a larger one is no experiment
+MAX_NAMES = 10_000  # params, or metrics, of one experiment that are shown
+MAX_DEPTH = 50  # of a value
+TOO_LARGE = "too large to show"
+MORE = "..."  # the param that says how many there are beyond
 _MARK = '{"gitexp":'
 _SIGNATURE = rb"(?m)^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$"
 _INFINITY = "\0inf"
@@ -107,7 +113,9 @@ def summary_line(summary: Mapping[str, Any]) -> str:
 
 def parse_tag(data: bytes) -> Tag | None:
     """Read a raw tag object; None where it is not an experiment's (or says things that no gitexp
-    writes)."""
+    writes). What is too much to show is cut, and said: tags come from anybody's remote."""
+    if len(data) > MAX_BYTES:
+        return None
     head, _, text = data.decode("utf-8", "replace").partition("\n\n")
     title, mark, rest = text.partition("\n" + _MARK)
     if not mark:
@@ -123,6 +131,7 @@ def parse_tag(data: bytes) -> Tag | None:
         return None
     if not _sound(summary) or headers.get("type") != "commit":
         return None
+    summary, line = _bounded(summary, line)
     author, _, email = headers.get("tagger", "").rpartition(">")[0].partition(" <")
     return Tag(
         headers["object"],
@@ -220,6 +229,33 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
+
+
+def _bounded(summary: dict[str, Any], line: str) -> tuple[dict[str, Any], str]:
+    """Return a summary and its line, without what is too deep or too many."""
+    if line.count(",") < MAX_NAMES and line.count("{") + line.count("[") <= MAX_DEPTH:
+        return summary, line
+    bounded: dict[str, Any] = {
+        key: TOO_LARGE if _is_deep(value) else value
+        for key, value in summary.items()
+        if key != "params"
+    }
+    for family in ("params", "metrics"):
+        values = summary.get(family, {})
+        bounded[family] = {
+            key: TOO_LARGE if _is_deep(value) else value
+            for key, value in itertools.islice(values.items(), MAX_NAMES)
+        }
+        if family == "params" and len(values) > MAX_NAMES:
+            bounded[family][MORE] = f"{len(values) - MAX_NAMES:,} more, {TOO_LARGE}"
+    return bounded, summary_line(bounded)
+
+
+def _is_deep(value: Any, depth: int = 0) -> bool:
+    if depth > MAX_DEPTH:
+        return True
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(_is_deep(item, depth + 1) for item in inside)
 
 
 def _sound(summary: Any) -> bool:

@@ -71,7 +71,7 @@ def check_name(name: Any) -> str:
         raise UsageError(f"a metric's name must be text, not {_described(name)}")
     if not name.strip() or "\n" in name or "\r" in name or "\0" in name:
         raise UsageError(f"{name!r} cannot be a metric's name; use text on one line")
-    return name
+    return name.encode("utf-8", "replace").decode()  # the system's own text may be no UTF-8
 
 
 def format_row(name: str, value: float, timestamp: int, step: int) -> str:

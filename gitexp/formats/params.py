@@ -124,17 +124,19 @@ def plain(value: Any, depth: int = 0) -> Any:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if isinstance(value, float) and math.isnan(value):
         return "nan"  # text: it equals itself, and JSON has it
-    if value is None or type(value) in (str, int, float, bool):
+    if type(value) is str:  # the system's own text may be no UTF-8
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if value is None or type(value) in (int, float, bool):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item, depth + 1) for key, item in value.items()}
+        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
         return [plain(item, depth + 1) for item in sorted(value, key=repr)]
     for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
         if isinstance(value, base):
-            return base(value)
+            return base(value) if base is not str else plain(str(value))
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and (
         math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")
@@ -171,7 +173,7 @@ def dump(params: Mapping[str, Any]) -> bytes:
     """Return a ``params.yml``: the bytes of ``yaml.safe_dump``, which DagsHub's client writes."""
     import yaml
 
-    return yaml.dump(dict(params), Dumper=_dumper(), allow_unicode=False, sort_keys=True).encode()
+    return yaml.dump(plain(params), Dumper=_dumper(), allow_unicode=False, sort_keys=True).encode()
 
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:

@@ -8,6 +8,7 @@ environment.
 from __future__ import annotations
 
 import re
+import stat
 import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -26,6 +27,7 @@ _UNITS = {
     "GIB": 2**30,
 }
 FILE_NAME = ".gitexp.toml"
+MAX_BYTES = 10**6
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,9 @@ def load(root: Path) -> Settings:
     """
     values: dict[str, Any] = {}
     for path, table in ((root / "pyproject.toml", ("tool", "gitexp")), (root / FILE_NAME, ())):
-        try:
-            data = path.read_bytes()
-        except OSError:
-            continue
+        data = _content(path)
         # saves the import of a TOML parser, and foreign syntax errors
-        if table and b"gitexp" not in data:
+        if not data or (table and b"gitexp" not in data):
             continue
         section: Any = _parse(path, data)
         for key in table:
@@ -90,6 +89,23 @@ def load(root: Path) -> Settings:
             raise FormatError(f"{path.name}: [tool.gitexp] must be a table of settings")
         values.update({name: _checked(path, name, value) for name, value in section.items()})
     return Settings(**values)
+
+
+def _content(path: Path) -> bytes:
+    """Return what a settings file holds, nothing where there is none. Anybody may have made it: a
+    link to a device, say, which has no end."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError(f"{path.name} is no plain file; replace it with one, or remove it")
+        if status.st_size > MAX_BYTES:
+            raise FormatError(
+                f"{path.name} is larger than {MAX_BYTES // 10**6} MB, too large for settings;"
+                " shorten it"
+            )
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def parse_size(text: str | int) -> int:
@@ -113,6 +129,8 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
         import tomli as tomllib
     try:
         return tomllib.loads(data.decode("utf-8"))
+    except RecursionError:
+        raise FormatError(f"{path.name} is nested too deep to be read") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
 

@@ -20,6 +20,12 @@ def take(file: IO[Any], wait: bool = True) -> None:
     _lock(file, False, wait)
 
 
+def drop(file: IO[Any]) -> None:
+    """Let go of a lock at once, also where a forked child still has the file open."""
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
 def is_free(file: IO[Any]) -> bool:
     """Whether nobody holds a lock on an open file; until that is closed, nobody can take one."""
     try:

@@ -1,10 +1,10 @@
 """Whether an untracked file looks like a secret, so that it does not enter history (and a remote)
 by itself.
 
-The patterns are those of detect-secrets (Yelp), without its verification, which would send what it
-finds over the network. A verdict is remembered per path, size and modification time: the scanner
-takes 0.1 s to import and some ms a file, and most snapshots see the same files again. Not meant for
-tracked files: those are in history already.
+Each line is judged as our own words are (``formats/redaction.py``), then by detect-secrets (Yelp),
+without its verification, which would send what it finds over the network. A verdict is remembered
+per path, size and modification time: the scanner takes 0.1 s to import and some ms a file, and most
+snapshots see the same files again. Not meant for tracked files: those are in history already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gitexp.formats import redaction
+
 MAX_SCANNED = 2**20  # bytes of a file that are looked at
+_RULES = 2  # a verdict by older ones is none
 MAX_LINE = 2_000  # characters; longer lines are data (minified, images in notebooks), not source
 _NAMES = (
     ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",
@@ -35,7 +38,8 @@ _FILTERS = (
     "heuristic.is_indirect_reference",
     "heuristic.is_not_alphanumeric_string", "heuristic.is_lock_file", "heuristic.is_swagger_file",
 )  # fmt: skip
-_NO_SECRET = {"IPPublicDetector"}  # an address is none
+# addresses and hashes are none, and names are judged by ``redaction``
+_NO_SECRET = {"IPPublicDetector", "HexHighEntropyString", "KeywordDetector"}
 
 
 def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
@@ -52,20 +56,20 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
             status = os.lstat(root / path)
         except OSError:
             continue
-        stamp = [status.st_size, status.st_mtime_ns]
+        stamp = [status.st_size, status.st_mtime_ns, _RULES]
         old = known.get(path)
         if by_name:
             verdicts[path] = [*stamp, by_name]
-        elif isinstance(old, list) and old[:2] == stamp and len(old) == 3:
+        elif isinstance(old, list) and old[:-1] == stamp:
             verdicts[path] = old
         else:
             verdicts[path] = [*stamp, None]
             unknown.append(path)
     if unknown:
         for path, why in _scanned(root, unknown).items():
-            verdicts[path][2] = why
+            verdicts[path][-1] = why
         _remember(memory, verdicts)
-    return {path: verdict[2] for path, verdict in verdicts.items() if verdict[2]}
+    return {path: verdict[-1] for path, verdict in verdicts.items() if verdict[-1]}
 
 
 def _suspicious_name(path: str) -> str | None:
@@ -115,6 +119,9 @@ def _first_secret(root: Path, path: str) -> str | None:
         for at, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
         if 8 <= len(line) <= MAX_LINE
     ]
+    for at, line in lines:
+        if kind := redaction.why(line):
+            return f"line {at}: {kind}"
     for secret in _process_line_based_plugins(lines=lines, filename=path):
         return f"line {secret.line_number}: {secret.type}"
     return None

@@ -12,7 +12,7 @@ import fnmatch
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,9 +364,14 @@ def _small_enough(
     wanted = [*sizes, *by_lfs]
     if not settings.scan_secrets or not wanted:
         return wanted, []
-    found = secrets.find(repo.root, wanted, repo.make_state_dir() / "scanned.json")
+    found = risky(repo, wanted)
     refused = [(path, f"may be a secret: {why}") for path, why in found.items()]
     return [path for path in wanted if path not in found], refused
+
+
+def risky(repo: Repo, paths: Sequence[str]) -> dict[str, str]:
+    """Return ``{path: why}`` for those untracked files that may be secrets."""
+    return secrets.find(repo.root, paths, repo.make_state_dir() / "scanned.json")
 
 
 Rule = Callable[[str, os.stat_result], str | None]

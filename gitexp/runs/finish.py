@@ -12,7 +12,7 @@ from typing import Any
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Head, Repo, snapshot, trees
+from gitexp.repo import Head, Repo, locks, snapshot, trees
 from gitexp.runs import fallback, journal
 from gitexp.store import batch, conditions, result_paths
 from gitexp.store import record as store
@@ -59,7 +59,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     directory = facts.get("directory", ".")
     requirements = _requirements(folder)
     extra = facts.get("extra", {})
-    return store.Draft(
+    made = store.Draft(
         id=facts["id"],
         params=values,
         metrics=metrics_file if is_there else metrics.HEADER,
@@ -91,6 +91,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         advance=facts.get("advance", True),
         beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
+    return store.without_secrets(repo, made)
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
@@ -140,13 +141,33 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
 
 def recover(repo: Repo, folder: Path) -> store.Recorded | None:
     """Record a dead run with what it had logged; None where it was recorded already, or died before
-    it had started.
+    it had started. Whoever else does it at the same time waits, and finds it done.
 
     Raises:
         GitexpError: it could not be recorded; the folder stays.
     """
+    try:
+        with open(folder / "recovering", "ab") as claim:
+            locks.take(claim)
+            return _recover(repo, folder) if folder.exists() else None
+    except FileNotFoundError:
+        if folder.exists():
+            raise
+        return None
+    except OSError as error:
+        raise RepositoryError(
+            f"{folder} cannot be written: {error.strerror}; check permissions and disk space"
+        ) from None
+
+
+def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
     gather(folder)
     facts = journal.facts(folder)
+    if not facts and journal.holds_anything(folder):
+        raise UsageError(
+            f"its run.json cannot be read; what it logged stays in {folder}, for gitexp log"
+            " --params-file and --metrics-file"
+        )
     if "snapshot" not in facts:
         journal.delete(folder)
         return None

@@ -41,6 +41,7 @@ from gitexp.repo import Repo, locks
 from gitexp.runs import fallback
 
 SYNC_SECONDS = 1.0
+_ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
 _FLAGS = (
@@ -71,7 +72,11 @@ class Journal:
         self._warned = False
         self._dirty = False
         self._closed = threading.Event()
+        self._owner = owner
+        self._params: dict[str, Any] = {}
+        self._stamp: tuple[int, ...] | None = None  # of params.yml as we know it
         self._alive = hold(folder) if owner else None
+        self._unsynced = False  # whether run.json is only the kernel's yet
         self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
         if owner and os.fstat(self._fd).st_size == 0:
             os.write(self._fd, metrics.HEADER)
@@ -102,6 +107,8 @@ class Journal:
     def append(self, row: bytes) -> None:
         """Write metric rows; on the disk (the kernel's side of it) when this returns."""
         written = 0
+        if self._alive is None:
+            self._hold_too()
         if not self._waiting:
             try:
                 written = os.write(self._fd, row)
@@ -120,16 +127,34 @@ class Journal:
         if len(self._waiting) % 100 == 1:
             self.flush()
 
-    def write_params(self, values: Mapping[str, Any]) -> None:
-        """Replace the params."""
-        self._write("params.yml", lambda: params.dump(values))
+    def add_params(self, values: Mapping[str, Any]) -> None:
+        """Lay params over those that are there by now, whichever process logged them."""
+        if self._alive is None:
+            self._hold_too()
+        with self._params_locked():
+            if (stamp := _stamp(self.folder / "params.yml")) != self._stamp:
+                self._params = params.merge(self._params, read_params(self.folder))
+            self._params = params.merge(self._params, values)
+            self._write("params.yml", lambda: params.dump(self._params))
+            self._stamp = _stamp(self.folder / "params.yml") or stamp
+
+    @contextlib.contextmanager
+    def _params_locked(self) -> Iterator[None]:
+        """Have no other process change the params meanwhile, where the folder takes a lock."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):
+                file = stack.enter_context(open(self.folder / "params.lock", "ab"))
+                locks.take(file)
+                stack.callback(locks.drop, file)
+            yield
 
     def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
         self._write(
             "run.json" if owner else f"joined-{os.getpid()}.json",
-            lambda: json.dumps(facts, ensure_ascii=False).encode(),
+            lambda: json.dumps(facts).encode(),  # ASCII: names of files need not be UTF-8
         )
+        self._unsynced = True
 
     def write_artifact(self, path: str, content: bytes | Path) -> None:
         """Keep a copy of an artifact under its path in the tree."""
@@ -197,18 +222,29 @@ class Journal:
         # where open files are what lacks, there is one more now
         for name, data in [*self._unwritten.items()]:
             self._write(name, lambda data=data: data)  # type: ignore[misc]
+        if not self._owner:
+            self.release()
 
     def release(self) -> None:
-        """Stop being the run's owner: from now on it counts as dead, unless its folder is gone."""
+        """Stop holding the run: without another who does, it counts as dead from now on, unless its
+        folder is gone."""
         if self._alive is not None:
             self._alive.close()
             self._alive = None
+
+    def _hold_too(self) -> None:
+        """Keep a run alive whose owner may die: what this process logs is to be recorded too."""
+        if self._owner or self._closed.is_set():
+            return
+        with contextlib.suppress(OSError):
+            self._alive = hold(self.folder, f"{_ALIVE}-{os.getpid()}-{os.urandom(4).hex()}")
 
     def forget_ownership(self) -> None:
         """In a forked child: let the parent alone hold the lock (closing a copy does not release
         it)."""
         self._lock = threading.Lock()
         self._waiting.clear()  # the parent's
+        self._owner = False
         self.release()
 
     def sync(self) -> None:
@@ -217,6 +253,10 @@ class Journal:
             self._dirty = False
             with contextlib.suppress(OSError):
                 _fdatasync(self._fd)
+        if self._unsynced and not self._closed.is_set():
+            self._unsynced = False
+            with contextlib.suppress(OSError), open(self.folder / "run.json", "rb") as file:
+                os.fsync(file.fileno())
         if self._waiting and not self._closed.is_set():
             self.flush()
 
@@ -350,20 +390,47 @@ def folders(repo: Repo) -> list[Path]:
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
-def hold(folder: Path) -> Any:
+def hold(folder: Path, name: str = _ALIVE) -> Any:
     """Lock a folder as its owner, for as long as the file that is returned stays open."""
-    file = open(folder / "alive", "ab")  # noqa: SIM115  the caller keeps it open
+    file = open(folder / name, "ab")  # noqa: SIM115  the caller keeps it open
     locks.take(file, wait=False)
     return file
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the process that owns a run still lives: it holds a lock that ends with it."""
+    """Whether a process that logs into a run still lives, its owner or one that joined: each holds
+    a lock that ends with it."""
     try:
-        with open(folder / "alive", "rb") as file:
-            return not locks.is_free(file)
-    except OSError:  # no such file: killed before it had one, or just being made
+        held = [name for name in os.listdir(folder) if name.startswith(_ALIVE)]
+    except OSError:
+        held = []
+    if not held:  # killed before it had one, or just being made
         return time.time() - _created(folder) < 2
+    return any(_is_held(folder / name) for name in sorted(held))
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return not locks.is_free(file)
+    except OSError:
+        return False
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def holds_anything(folder: Path) -> bool:
+    """Whether a run's folder holds what cannot be made again: rows, params, artifacts or facts."""
+    with contextlib.suppress(OSError):
+        if (folder / "metrics.csv").stat().st_size > len(metrics.HEADER):
+            return True
+    return any((folder / name).exists() for name in ("run.json", "params.yml", "artifacts"))
 
 
 def delete(folder: Path) -> None:

@@ -251,7 +251,7 @@ def record_work_tree(
             else None,
         )
         try:
-            recorded = record.record(repo, shot, draft)
+            recorded = record.record(repo, shot, record.without_secrets(repo, draft))
             told = [settled.told] if settled.told else []
             warned = (*entry.warnings, *told, *recorded.warnings)
             return replace(recorded, warnings=warned), shot

@@ -21,7 +21,6 @@ from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
 MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
-_OUTPUT = f"{result_paths.FOLDER}/output.log"
 
 
 class Output:
@@ -80,7 +79,7 @@ def keep_output(run: Run, rest: bytes = b"") -> None:
     except OSError:
         data = b""
     if data or rest:
-        run.keep(_OUTPUT, data + rest)
+        run.keep(result_paths.OUTPUT, data + rest)
 
 
 def watch(*folders: Path) -> dict[Path, Any]:

@@ -16,14 +16,13 @@ import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from types import TracebackType
 from typing import Any
 
-from gitexp.formats import card, message, metrics, params, settings
+from gitexp.formats import card, metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, snapshot
@@ -62,10 +61,10 @@ class Run:
         self.silent = folder is None
         self._repo = repo
         self._facts = facts
+        self._began = monotonic()
         self._journal = owned or (Journal(folder) if folder else None)
         self._owner = owned is not None
         self._append = self._journal.append if self._journal else _nothing
-        self._params: dict[str, Any] = {}
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
         self._ended = False
@@ -172,7 +171,7 @@ class Run:
             text: what the file says.
             name: its path below ``.gitexp/artifacts/``.
         """
-        self.keep(artifacts.called(name), text.encode())
+        self.keep(artifacts.called(name), text.encode("utf-8", "replace"))
 
     def log_figure(self, figure: Any, name: str) -> None:
         """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one
@@ -387,9 +386,7 @@ class Run:
         self.end(self._facts["status"], self._facts["error"])
 
     def _elapsed(self) -> float:
-        return (
-            datetime.now(timezone.utc) - message.parse_time(self._facts["started"])
-        ).total_seconds()
+        return monotonic() - self._began  # somebody may have set the clock meanwhile
 
     def discard(self) -> None:
         """End the run without recording it, as if it had never been."""
@@ -452,10 +449,7 @@ class Run:
         if self._journal is None:
             return
         with self._lock:
-            if not self._owner:  # somebody else may have written meanwhile
-                self._params = params.merge(journal.read_params(self._journal.folder), self._params)
-            self._params = params.merge(self._params, values)
-            self._journal.write_params(self._params)
+            self._journal.add_params(values)
 
     def keep(self, path: str, content: bytes | Path) -> None:
         """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's

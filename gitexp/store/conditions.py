@@ -66,7 +66,8 @@ def hash_inputs(root: Path, paths: Iterable[str | os.PathLike[str]]) -> dict[str
 
 
 def hash_input(path: Path) -> str | None:
-    """Return the hash of a file or folder, None where it cannot be read."""
+    """Return the hash of a file or folder, None where it cannot be read, or is a device or a pipe,
+    which may have no end."""
     try:
         if path.is_dir():
             files = sorted(item for item in path.rglob("*") if item.is_file())
@@ -74,8 +75,8 @@ def hash_input(path: Path) -> str | None:
                 f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in files
             )
             return _SHA256 + _sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
-        return _SHA256 + _hash(path)
-    except OSError:
+        return _SHA256 + _hash(path) if path.is_file() else None
+    except (OSError, ValueError):
         return None
 
 

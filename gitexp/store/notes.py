@@ -81,7 +81,7 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
                 .splitlines()
             )
             merged = [*filter(None, old), *lines]
-            blob = repo.write_object("blob", ("\n".join(merged) + "\n").encode())
+            blob = repo.write_object("blob", ("\n".join(merged) + "\n").encode("utf-8", "replace"))
             repo.git(
                 "notes",
                 "--ref",

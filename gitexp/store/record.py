@@ -11,15 +11,16 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import environment, message, params
-from gitexp.formats.errors import GitError, NotFoundError, UsageError
+from gitexp.formats import environment, message, params, redaction, settings
+from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, filters, trees
+from gitexp.repo import snapshot as snapshots
 from gitexp.repo.snapshot import Snapshot
 from gitexp.store import git_index, result_paths
 
@@ -47,6 +48,7 @@ class Draft:
         sign: have git sign the tag.
         author: who ran it, ``Name <email>``; the user, unless it is said.
         recorded: the time of the tag; now, unless it is said.
+        hidden: the params whose values may be secrets and read ``***``.
     """
 
     params: Mapping[str, Any]
@@ -72,6 +74,7 @@ class Draft:
     author: str | None = None
     recorded: datetime | None = None
     id: str = field(default_factory=lambda: os.urandom(8).hex())
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,58 @@ def check_name(repo: Repo, name: str) -> str:
     return name
 
 
+def without_secrets(repo: Repo, draft: Draft) -> Draft:
+    """Return a draft with ``***`` in the place of what may be a secret, in all that gitexp itself
+    puts into words; artifacts that somebody named are theirs."""
+    if not _settings(repo).scan_secrets:
+        return draft
+    hidden: list[str] = []
+    artifacts = dict(draft.artifacts)
+    if log := artifacts.get(result_paths.OUTPUT):
+        data = log if isinstance(log, bytes) else log.read_bytes()
+        artifacts[result_paths.OUTPUT] = redaction.redact_bytes(data)
+    return replace(
+        draft,
+        params=redaction.without_secrets(draft.params, hidden=hidden),
+        artifacts=artifacts,
+        trailers=redaction.without_secrets(draft.trailers),
+        extra=redaction.without_secrets(draft.extra),
+        title=draft.title and redaction.redact_all(draft.title),
+        note=redaction.redact_all(draft.note),
+        command=draft.command and redaction.redact_all(draft.command),
+        hidden=tuple(hidden),
+    )
+
+
+def _settings(repo: Repo) -> settings.Settings:
+    """Return the settings, the usual ones where they cannot be read: what is over is recorded."""
+    try:
+        return settings.load(repo.root)
+    except FormatError:
+        return settings.Settings()
+
+
+def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
+    """Return what to say of secrets: params that were hidden, and what the repository's settings,
+    which anybody may have written, let pass."""
+    known = _settings(repo)
+    said = []
+    if draft.hidden:
+        said.append(
+            f"{', '.join(draft.hidden)} may be secrets and read {redaction.HIDDEN}; to record them,"
+            " set scan_secrets = false"
+        )
+    if not known.scan_secrets:
+        said.append("secrets are not looked for: the settings say scan_secrets = false")
+    elif known.include and snapshot.taken:
+        risky = snapshots.risky(repo, snapshot.taken)
+        said += [
+            f"{path} may be a secret ({why}), and the setting 'include' takes it"
+            for path, why in risky.items()
+        ]
+    return said
+
+
 def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = None) -> Recorded:
     """Make one commit and one tag of a snapshot and its results.
 
@@ -122,6 +177,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     """
     contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
+    warnings += _unguarded(repo, snapshot, draft)
     files = {**dict.fromkeys(snapshot.previous), **files}
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
         back = result_paths.to_write(repo, draft.files, contents, snapshot)

@@ -23,6 +23,7 @@ from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.snapshot import Snapshot
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
+OUTPUT = f"{FOLDER}/output.log"  # what a command printed
 ARTIFACTS = f"{FOLDER}/artifacts"  # where those that have no place in the work tree go
 _OWED = "gitexp-results"  # in git_dir, since each work tree has its own
 

@@ -159,13 +159,10 @@ class _Desk:
         tree = trees.parse(self._raw(base), self.repo.object_format) if base else {}
         tree.pop(result_paths.FOLDER.encode(), None)  # what an experiment before it left there
         places = _places(tree, code.ours if code else frozenset())
-        values = _nested(run.params)
-        contents[places.params] = params.dump(values)
         contents[places.metrics], last = self._metrics(run)
         artifacts = self._artifacts(run)
-        files = {**filters.write(self.repo, contents), **artifacts}
         draft = store.Draft(
-            params=values,
+            params=_nested(run.params),
             metrics=b"",
             last=last,
             started=run.started,
@@ -195,6 +192,9 @@ class _Desk:
             },
             id=run.key,
         )
+        draft = store.without_secrets(self.repo, draft)
+        contents[places.params] = params.dump(draft.params)
+        files = {**filters.write(self.repo, contents), **artifacts}
         return batch.Entry(draft, trees.write(self.repo, files, tree), None, parent)
 
     def _code(self, commit: str) -> _Code | None:

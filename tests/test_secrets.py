@@ -1,0 +1,196 @@
+"""Credentials stay out of history, and what only looks a little like one is recorded.
+
+No token here is real, and none stands here whole: each is put together when the test runs, so that
+nothing that scans repositories takes this file for a leak.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.formats import environment, redaction
+
+DIGITS, HEX = string.digits, "0123456789abcdef"
+LETTERS = string.ascii_letters + DIGITS
+UPPER = string.ascii_uppercase + DIGITS
+FORMS = (
+    "export {upper}={value}", "{upper}={value}", "{lower}: {value}", '"{lower}": "{value}",',
+    "{lower} = '{value}'", "python t.py --{dashed} {value}", "python t.py --{dashed}={value}",
+    "curl -H 'Authorization: Bearer {value}'", '--set {{"{lower}":"{value}"}}',
+    "machine example.org login me password {value}",
+)  # fmt: skip
+
+
+def made_up(seed: int) -> dict[str, str]:
+    """Return ``{name that it goes by: token}`` for the services of the field."""
+    rng = random.Random(seed)
+
+    def some(count: int, of: str = LETTERS) -> str:
+        return "".join(rng.choices(of, k=count))
+
+    return {
+        "WANDB_API_KEY": some(40, HEX),
+        "HF_TOKEN": "h" + "f_" + some(34),
+        "OPENAI_API_KEY": "s" + "k-proj-" + some(48),
+        "ANTHROPIC_API_KEY": "s" + "k-ant-api03-" + some(90),
+        "GITHUB_TOKEN": "g" + "hp_" + some(36),
+        "GH_PAT": "github" + "_pat_" + some(22) + "_" + some(59),
+        "GITLAB_TOKEN": "gl" + "pat-" + some(20),
+        "AZURE_STORAGE_KEY": some(86, LETTERS + "+/") + "==",
+        "AZURE_CLIENT_SECRET": some(3) + "8Q" + "~" + some(34),
+        "AWS_ACCESS_KEY_ID": "AK" + "IA" + some(16, UPPER),
+        "AWS_SECRET_ACCESS_KEY": some(40, LETTERS + "+/"),
+        "X-Amz-Signature": some(64, HEX),
+        "GOOGLE_API_KEY": "AI" + "za" + some(35),
+        "SLACK_TOKEN": "xo" + "xb-" + some(12, DIGITS) + "-" + some(24),
+        "STRIPE_KEY": "s" + "k_live_" + some(24),
+        "TWILIO": "S" + "K" + some(32, HEX),
+        "SENDGRID": "S" + "G." + some(22) + "." + some(43),
+        "MAILCHIMP": some(32, HEX) + "-us" + "12",
+        "PYPI": "py" + "pi-" + some(80),
+        "NPM": "np" + "m_" + some(36),
+        "DOCKER": "dckr" + "_pat_" + some(27),
+        "DIGITALOCEAN": "do" + "p_v1_" + some(64, HEX),
+        "DATABRICKS": "da" + "pi" + some(32, HEX),
+        "TELEGRAM": some(10, "123456789") + ":A" + "A" + some(33),
+        "JWT": "ey" + "J" + some(20) + ".ey" + "J" + some(40) + "." + some(43),
+        "COMET_API_KEY": some(25),
+        "DAGSHUB_TOKEN": some(40, HEX),
+        "REPLICATE": "r8" + "_" + some(37),
+        "GROQ": "gs" + "k_" + some(52),
+        "VAULT": "hv" + "s." + some(24),
+        "COHERE_API_KEY": some(40),
+        "PINECONE": "pc" + "sk_" + some(60),
+        "LANGSMITH": "ls" + "v2_pt_" + some(32, HEX) + "_" + some(10, HEX),
+        "DB_PASSWORD": some(20) + "7q",
+    }
+
+
+def test_no_token_of_any_service_passes_in_any_form() -> None:
+    leaked = [
+        (name, form)
+        for seed in range(20)
+        for name, value in made_up(seed).items()
+        for form in FORMS
+        if value in redaction.redact(_filled(form, name, value))
+    ]
+    assert leaked == []
+
+
+def test_no_token_passes_in_arguments_and_params() -> None:
+    for name, value in made_up(1).items():
+        option = f"--{name.lower().replace('_', '-')}"
+        shown = environment.redact(["t.py", option, value, f"{name.lower()}={value}"])
+        assert not any(value in word for word in shown), name
+        hidden: list[str] = []
+        assert redaction.without_secrets({"a": {name: value}}, hidden=hidden) == {
+            "a": {name: "***"}
+        }
+        assert hidden == [f"a.{name}"]
+
+
+ORDINARY = (
+    "{name}: {value}", "{name} = {value}", "python train.py --{name} {value}",
+    '  "{name}": "{value}",', "export {name}={value}",
+)  # fmt: skip
+NAMES = (
+    "lr", "max_tokens", "num_tokens", "pad_token", "eos_token", "tokenizer", "token_type_ids",
+    "key", "sort_key", "primary_key", "cache_key", "auth", "author", "password_field", "revision",
+    "commit", "sha256", "md5", "run_id", "model", "path", "data_dir", "checkpoint", "url", "image",
+    "session", "signature", "secret_name", "api_key", "token", "password", "optimizer", "dataset",
+    "version", "keys", "monkey", "pattern", "seed", "date", "public_key", "key_file", "api_key_env",
+)  # fmt: skip
+
+
+def _ordinary(rng: random.Random) -> str:
+    """Return a value that is no secret, whatever it goes by."""
+    return rng.choice(
+        [
+            "512", "1e-4", "true", "null", "adamw", "<|endoftext|>", "[PAD]", "${API_KEY}", "$TOKEN",
+            "{{ secrets.TOKEN }}", "<your-token-here>", "your_api_key", "hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+            "/data/imagenet/train", "~/.config/app/key.json", "../models/resnet50-imagenet1k-v2",
+            "resnet50_fpn_coco_2017", "https://example.org/v1/models", "bert-base-uncased",
+            "meta-llama/Meta-Llama-3-8B-Instruct", "2026-11-29T06:20:00Z", "20240101T120000",
+            "BertForSequenceClassification", "microsoft/deberta-v3-large", "cuda:0", "user_id",
+            "os.environ['API_KEY']", "getpass.getpass()", "GITHUB_TOKEN", "s3://bucket/key/part-0001",
+            f"sha256:{rng.getrandbits(256):064x}", f"{rng.random():.6f}", f"v{rng.randrange(99)}.1.2",
+        ]
+    )  # fmt: skip
+
+
+def _files(count: int) -> Iterator[tuple[str, str]]:
+    """Yield ordinary configuration files and command lines, with commit hashes where such belong."""
+    rng = random.Random(17)
+    for number in range(count):
+        form = rng.choice(ORDINARY)
+        lines = [form.format(name=rng.choice(NAMES), value=_ordinary(rng)) for _ in range(12)]
+        lines.append(form.format(name=rng.choice(["revision", "md5", "commit", "run_id"]),
+                                 value=f"{rng.getrandbits(160):040x}"))  # fmt: skip
+        yield f"f{number}{rng.choice(['.yaml', '.txt', '.sh', '.toml', '.cfg'])}", "\n".join(lines)
+
+
+def test_at_most_one_in_a_hundred_ordinary_files_is_held_back(project: Project) -> None:
+    files = dict(_files(300))
+    for path, text in files.items():
+        project.write(path, text)
+    project.gitexp("log", "-M", "a=1")
+    taken = set(project.git("ls-tree", "-r", "--name-only", "exp-1").split())
+    assert len(files.keys() - taken) <= 3, sorted(files.keys() - taken)
+
+
+def test_secrets_stay_out_of_params_output_and_failures(project: Project) -> None:
+    token = made_up(3)["GITHUB_TOKEN"]
+    project.commit(
+        fail_py=f"import gitexp\ngitexp.log_param('nested', {{'hf': {token!r}}})\n"
+        f"print('using {token}')\nraise ValueError('bad token {token}')\n"
+    )
+    done = project.run("run", "-m", f"with {token}", "--", sys.executable, "fail.py", "-t", token)
+    assert "nested.hf may be secrets" in done.stderr
+    assert "scan_secrets = false" in done.stderr
+    kept = project.git(
+        "grep", "-c", token[:20], "exp-1", "--", ".gitexp", "params.yml", check=False
+    )
+    words = project.git("cat-file", "tag", "exp-1") + project.git(
+        "log", "-1", "--format=%B", "exp-1"
+    )
+    assert kept == ""
+    assert token not in words
+    assert gitexp.get("exp-1").params["nested.hf"] == "***"
+    assert "using ***" in gitexp.get("exp-1").read(".gitexp/output.log").decode()
+
+
+def test_a_user_may_record_what_looks_like_a_secret(project: Project) -> None:
+    token = made_up(4)["HF_TOKEN"]
+    project.write(".gitexp.toml", "scan_secrets = false\n")
+    done = project.run("log", "-p", f"t={token}", "-M", "a=1")
+    assert gitexp.get("exp-1").params == {"t": token}
+    assert "scan_secrets" in done.stderr, "a repository's own setting is said at each recording"
+
+
+def test_what_the_settings_let_in_is_named_at_each_recording(project: Project) -> None:
+    project.write(".gitexp.toml", 'include = [".env"]\n')
+    project.write(".env", f"A={made_up(6)['HF_TOKEN']}\n")
+    assert ".env may be a secret" in project.run("log", "-M", "a=1").stderr
+
+
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"])
+def test_files_with_secrets_are_named(project: Project, name: str) -> None:
+    for path in ("a.sh", "b.txt", "c.yaml"):
+        project.write(path, f"x: 1\nexport {name}={made_up(5)[name]}\n")
+    done = project.run("log", "-M", "a=1")
+    assert not {"a.sh", "b.txt", "c.yaml"} & set(
+        project.git("ls-tree", "--name-only", "exp-1").split()
+    )
+    assert "line 2: " in done.stderr
+
+
+def _filled(form: str, name: str, value: str) -> str:
+    lower = name.lower()
+    return form.format(upper=name, lower=lower, dashed=lower.replace("_", "-"), value=value)
