@@ -177,8 +177,8 @@ def _take_params(
 
 
 def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read: set[str]) -> None:
-    """Keep the files that the command wrote: result files that git tracks in their place, others as
-    artifacts."""
+    """Keep the files that the command wrote, each at its own path; of those that the user tracks
+    only the results."""
     if not paths:
         return
     listed = repo.git("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard").split(b"\0")
@@ -186,15 +186,19 @@ def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read
     own = {
         path
         for path in paths
-        if path in marks and path not in (result_paths.PARAMS, result_paths.METRICS)
+        if path in marks
+        and path != result_paths.PARAMS
+        and not (path == result_paths.METRICS and is_long(repo.root / path))
     }
     asked = [path for path in paths if path not in marks and _matches(path, known.outputs)]
-    tracked = [path for path in sorted(own) if marks[path] != b"?"]
     assert run.snapshot
+    earlier = {*run.snapshot.outputs, result_paths.METRICS}
+    tracked = [path for path in sorted(own) if marks[path] != b"?" and path not in earlier]
     changed = _changed(repo, run.snapshot.tree, tracked)
     for path in changed:
         if path in read or readers.is_metrics(path) or _matches(path, known.outputs):
             run.keep(path, repo.root / path)
+            run.add_facts("rewritten", [path])
     other = [
         path
         for path in changed
@@ -206,9 +210,12 @@ def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read
         )
     fresh = sorted({*own, *asked} - {*tracked})
     taken, left_out = snapshot.permitted(repo, known, fresh)
+    kept: list[str] = []
     for path in taken:
         if not (repo.root / path).is_symlink():
-            run.keep(f"{result_paths.ARTIFACTS}/{path}", repo.root / path)
+            run.keep(path, repo.root / path)
+            kept.append(path)
+    run.add_facts("written", kept)
     if left_out:
         run.add_facts(
             "warnings",
