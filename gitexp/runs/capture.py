@@ -192,7 +192,8 @@ def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read
     }
     asked = [path for path in paths if path not in marks and _matches(path, known.outputs)]
     assert run.snapshot
-    earlier = {*run.snapshot.outputs, result_paths.METRICS}
+    free = journal.facts(run.folder).get("free", ())  # where gitexp's own lay, not the user's
+    earlier = {*run.snapshot.outputs, *free}
     tracked = [path for path in sorted(own) if marks[path] != b"?" and path not in earlier]
     changed = _changed(repo, run.snapshot.tree, tracked)
     for path in changed:
@@ -241,23 +242,10 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
 
 def _of_dvc(root: Path) -> dict[str, list[str]]:
     """Return the files of params and metrics that dvc.yaml names."""
-    named: dict[str, list[str]] = {"params": [], "metrics": []}
     try:
-        pipeline = params.load((root / "dvc.yaml").read_bytes(), "dvc.yaml")
-    except (OSError, GitexpError):
-        return named
-    stages = pipeline.get("stages") or {}
-    for stage in [pipeline, *(stages.values() if isinstance(stages, dict) else ())]:
-        if not isinstance(stage, dict):
-            continue
-        for item in stage.get("metrics") or ():
-            named["metrics"] += item if isinstance(item, dict) else [str(item)]
-        for item in stage.get("params") or ():
-            whole = stage is pipeline or isinstance(item, dict)
-            named["params"] += (
-                (item if isinstance(item, dict) else [str(item)]) if whole else ["params.yaml"]
-            )
-    return named
+        return readers.of_pipeline((root / "dvc.yaml").read_bytes())
+    except OSError:
+        return readers.of_pipeline(b"")
 
 
 def _content(path: Path) -> bytes:

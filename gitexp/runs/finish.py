@@ -130,7 +130,8 @@ def entry(repo: Repo, folder: Path) -> batch.Entry:
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]
     files, _ = store.blobs(repo, made)
-    tree = trees.edited(repo, shot["tree"], {**dict.fromkeys((*shot["previous"], *shot.get("outputs", ()))), **files})
+    earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))
+    tree = trees.edited(repo, shot["tree"], {**earlier, **files})
     return batch.Entry(made, tree, None, shot["commit"])
 
 

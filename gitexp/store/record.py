@@ -126,8 +126,8 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
     if known := {path: files[path] for path in draft.outputs if path in files}:
-        contents[OUTPUTS] = json.dumps(known, indent=1).encode()
-        files[OUTPUTS] = repo.write_object("blob", contents[OUTPUTS])
+        contents[OUTPUTS] = listed = json.dumps(known, indent=1).encode()
+        files[OUTPUTS] = repo.write_object("blob", listed)
     files = {**dict.fromkeys((*snapshot.previous, *snapshot.outputs)), **files}
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
         back = result_paths.to_write(repo, draft.files, contents, snapshot)
