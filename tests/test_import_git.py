@@ -432,3 +432,14 @@ def test_thousands_of_commits_and_rows_take_seconds_and_an_import_killed_half_wa
         len({*project.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()}) == 500
     )
     project.fsck()
+
+
+def test_metrics_that_dvc_yaml_names_are_read(project: Project) -> None:
+    project.commit(
+        **{
+            "dvc.yaml": "stages:\n  e:\n    cmd: x\n    metrics:\n    - eval/scores.json:\n        cache: false\n",
+            "eval/scores.json": '{"auc": {"macro": 0.8}}',
+        }
+    )
+    project.gitexp("import", "git")
+    assert gitexp.get("exp-1").metrics == {"auc.macro": 0.8}

@@ -19,6 +19,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.repo.dvc_pointers import DataChange
+from gitexp.repo.snapshot import readable
 from gitexp.store import reference
 from gitexp.store.index import Index
 
@@ -250,6 +251,12 @@ def _sections(
     for title, files in (("code", found.code), ("artifacts", found.artifacts)):
         if files:
             yield title, ("", "file", "+", "-"), [_file_row(item) for item in files]
+    if found.outputs:
+        yield (
+            "outputs",
+            ("", *sides, ""),
+            [(item.path, _kept(item.a), _kept(item.b), item.status) for item in found.outputs],
+        )
     if found.data:
         yield (
             "data",
@@ -264,6 +271,10 @@ def _sections(
             ("", ""),
             [(name, command or "(none)") for name, command in zip(sides, found.command)],
         )
+
+
+def _kept(file: tuple[str, int] | None) -> str:
+    return f"{file[0][:10]} {readable(file[1])}" if file else ""
 
 
 def _change_row(name: str, a: Any, b: Any, kind: str, full: bool) -> Row:

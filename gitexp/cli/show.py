@@ -22,7 +22,7 @@ from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.snapshot import readable
-from gitexp.store import conditions, notes, query, reference, result_paths
+from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
 from gitexp.store import record as store
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
@@ -162,11 +162,16 @@ def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
 
 def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | None) -> None:
     text = store.full_message(repo, experiment.id)
+    outputs = artifacts.outputs(repo, experiment)
+    written = {item.path for item in outputs}
     facts = {
         **record(experiment),
         "note": message.body(text),
-        "files": _changed(repo, experiment),
-        "artifacts": list(experiment.extra.get("artifacts", ())),
+        "files": [item for item in _changed(repo, experiment) if item["path"] not in written],
+        "outputs": [item._asdict() for item in outputs],
+        "artifacts": [
+            path for path in experiment.extra.get("artifacts", ()) if path not in written
+        ],
         "environment": _environment(experiment),
         "inputs": conditions.texts(experiment.extra, "inputs"),
         "data": _data(repo, experiment),
@@ -245,6 +250,14 @@ def _page(
         yield from _titled(
             "inputs and data",
             output.text_table(["", "hash", "size", ""], rows, [False, False, True, False]),
+        )
+    if facts["outputs"]:
+        outputs = [
+            [output.clean(item["path"]), item["hash"][:10], readable(item["size"])]
+            for item in facts["outputs"]
+        ]
+        yield from _titled(
+            "outputs", output.text_table(["", "hash", "size"], outputs, [False, False, True])
         )
     for name in ("files", "artifacts"):
         if facts[name]:

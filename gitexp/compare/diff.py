@@ -25,6 +25,7 @@ from gitexp.repo.dvc_pointers import DataChange
 from gitexp.store import record, reference
 from gitexp.store import result_paths as results
 from gitexp.store.api import Folder, opened
+from gitexp.store.artifacts import outputs
 
 WORK_TREE = "work tree"
 _STATUS = {
@@ -91,6 +92,17 @@ class FileChange:
 
 
 @dataclass(frozen=True)
+class OutputChange:
+    """A file that the commands wrote and that differs; ``a`` and ``b`` are its hash and size there,
+    None where it is missing."""
+
+    path: str
+    status: str
+    a: tuple[str, int] | None
+    b: tuple[str, int] | None
+
+
+@dataclass(frozen=True)
 class Diff:
     """All that differs between ``a`` and ``b``.
 
@@ -98,6 +110,7 @@ class Diff:
         a, b: the names of the two sides.
         code: files, without those that hold the results.
         artifacts: files that one of the runs logged.
+        outputs: files that the command of one of the runs wrote.
         environment: packages and Python; empty where one side does not know them.
         command: the two command lines where they differ.
         same_params, same_metrics: what is equal on both sides.
@@ -111,6 +124,7 @@ class Diff:
     metrics: tuple[MetricChange, ...] = ()
     code: tuple[FileChange, ...] = ()
     artifacts: tuple[FileChange, ...] = ()
+    outputs: tuple[OutputChange, ...] = ()
     environment: tuple[Change, ...] = ()
     data: tuple[DataChange, ...] = ()
     command: tuple[str | None, str | None] | None = None
@@ -127,6 +141,7 @@ class Diff:
                 self.metrics,
                 self.code,
                 self.artifacts,
+                self.outputs,
                 self.environment,
                 self.data,
                 self.command,
@@ -189,6 +204,7 @@ def compare(
         metrics=tuple(_metric_changes(metrics_a, metrics_b, settings)),
         code=tuple(file for file in files if file.path not in artifacts),
         artifacts=tuple(file for file in files if file.path in artifacts),
+        outputs=tuple(_outputs(repo, a, b)) if b else (),
         environment=_environment(repo, tree_a, tree_b if b else None),
         data=tuple(dvc_pointers.changes(repo, dvc_pointers.of_experiment(repo, a), data_b)),
         command=(a.command, b.command) if b and a.command != b.command else None,
@@ -229,6 +245,16 @@ def _code_of(
     folder of results, too."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
     return results.code_pathspec(own if folder else own - {results.FOLDER}, paths)
+
+
+def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:
+    old, new = (
+        {item.path: (item.hash, item.size) for item in outputs(repo, side)} for side in (a, b)
+    )
+    for path in sorted({*old, *new}):
+        if old.get(path) != new.get(path):
+            status = "added" if path not in old else "changed" if path in new else "removed"
+            yield OutputChange(path, status, old.get(path), new.get(path))
 
 
 def _is_own(path: str) -> bool:

@@ -54,6 +54,27 @@ def is_metrics(path: str) -> bool:
     return bool(_METRICS_NAME.fullmatch(posixpath.basename(path))) or is_course(path)
 
 
+def of_pipeline(data: bytes) -> dict[str, list[str]]:
+    """Return the files of params and metrics that a dvc.yaml names."""
+    named: dict[str, list[str]] = {"params": [], "metrics": []}
+    try:
+        pipeline = params.load(data, "dvc.yaml")
+    except FormatError:
+        return named
+    stages = pipeline.get("stages") or {}
+    for stage in [pipeline, *(stages.values() if isinstance(stages, dict) else ())]:
+        if not isinstance(stage, dict):
+            continue
+        for item in stage.get("metrics") or ():
+            named["metrics"] += item if isinstance(item, dict) else [str(item)]
+        for item in stage.get("params") or ():
+            whole = stage is pipeline or isinstance(item, dict)
+            named["params"] += (
+                (item if isinstance(item, dict) else [str(item)]) if whole else ["params.yaml"]
+            )
+    return named
+
+
 def is_course(path: str) -> bool:
     """Whether dvclive wrote a file: the course of one metric."""
     return "plots/metrics/" in path and path.endswith(".tsv")

@@ -22,6 +22,7 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, dvc_pointers, secrets
 
 _TRIES = 5
+OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
@@ -45,6 +46,7 @@ class Snapshot:
         index_stamp: identifies the user's index file as it was (None: there was none).
         assumed: whether entries marked assume-unchanged were looked at all the same.
         previous: tracked paths below ``.gitexp/``, which belong to an earlier experiment.
+        outputs: tracked paths that an earlier experiment's command wrote, unchanged since.
     """
 
     tree: str
@@ -57,6 +59,7 @@ class Snapshot:
     index_stamp: tuple[int, ...] | None = None
     assumed: bool = False
     previous: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 def take(
@@ -99,6 +102,9 @@ def take(
             )
             with _listed(repo, env) as listed:
                 changed, untracked, _, previous = listed()
+        if changed and (ended := {*left_outputs(repo)}):
+            ended &= outputs_of(repo).keys()
+            changed = [path for path in changed if path not in ended]
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         if attempt == 0:
             # the user is in the middle of composing a commit
@@ -163,6 +169,7 @@ def take(
         stamp,
         was_assumed,
         tuple(previous),
+        _earlier_outputs(repo, env) if OUTPUTS in previous and OUTPUTS not in changed else (),
     )
 
 
@@ -273,9 +280,42 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
     ]
 
 
+def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
+    """Return the paths in the private index that hold what an earlier command wrote there."""
+    known = outputs_of(repo)
+    if not known:
+        return ()
+    listed = repo.git("ls-files", "-s", "-z", env=env).split(b"\0")
+    held = {os.fsdecode(path): about for about, _, path in (at.partition(b"\t") for at in listed)}
+    return tuple(
+        path
+        for path, oid in known.items()
+        if path in held and held[path].split(b" ")[1].decode() == oid
+    )
+
+
+def outputs_of(repo: Repo) -> dict[str, str]:
+    """Return what the command of the experiment at HEAD wrote: paths and hashes."""
+    try:
+        return dict(json.loads((repo.root / OUTPUTS).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def left_outputs(repo: Repo) -> list[str]:
+    """Return the paths that commands wrote, and that nobody changed since."""
+    try:
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [path for path, look in known.items() if look == _look(repo.root / path)]
+
+
 def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     """Note that a command wrote these paths: until somebody else changes them they are no
     sources."""
+    if not (paths := [*paths]):
+        return
     try:
         known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
     except (OSError, ValueError):

@@ -177,8 +177,8 @@ def _take_params(
 
 
 def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read: set[str]) -> None:
-    """Keep the files that the command wrote: result files that git tracks in their place, others as
-    artifacts."""
+    """Keep the files that the command wrote, each at its own path; of those that the user tracks
+    only the results."""
     if not paths:
         return
     listed = repo.git("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard").split(b"\0")
@@ -186,15 +186,20 @@ def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read
     own = {
         path
         for path in paths
-        if path in marks and path not in (result_paths.PARAMS, result_paths.METRICS)
+        if path in marks
+        and path != result_paths.PARAMS
+        and not (path == result_paths.METRICS and is_long(repo.root / path))
     }
     asked = [path for path in paths if path not in marks and _matches(path, known.outputs)]
-    tracked = [path for path in sorted(own) if marks[path] != b"?"]
     assert run.snapshot
+    free = journal.facts(run.folder).get("free", ())  # where gitexp's own lay, not the user's
+    earlier = {*run.snapshot.outputs, *free}
+    tracked = [path for path in sorted(own) if marks[path] != b"?" and path not in earlier]
     changed = _changed(repo, run.snapshot.tree, tracked)
     for path in changed:
         if path in read or readers.is_metrics(path) or _matches(path, known.outputs):
             run.keep(path, repo.root / path)
+            run.add_facts("rewritten", [path])
     other = [
         path
         for path in changed
@@ -206,9 +211,12 @@ def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read
         )
     fresh = sorted({*own, *asked} - {*tracked})
     taken, left_out = snapshot.permitted(repo, known, fresh)
+    kept: list[str] = []
     for path in taken:
         if not (repo.root / path).is_symlink():
-            run.keep(f"{result_paths.ARTIFACTS}/{path}", repo.root / path)
+            run.keep(path, repo.root / path)
+            kept.append(path)
+    run.add_facts("written", kept)
     if left_out:
         run.add_facts(
             "warnings",
@@ -234,23 +242,10 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
 
 def _of_dvc(root: Path) -> dict[str, list[str]]:
     """Return the files of params and metrics that dvc.yaml names."""
-    named: dict[str, list[str]] = {"params": [], "metrics": []}
     try:
-        pipeline = params.load((root / "dvc.yaml").read_bytes(), "dvc.yaml")
-    except (OSError, GitexpError):
-        return named
-    stages = pipeline.get("stages") or {}
-    for stage in [pipeline, *(stages.values() if isinstance(stages, dict) else ())]:
-        if not isinstance(stage, dict):
-            continue
-        for item in stage.get("metrics") or ():
-            named["metrics"] += item if isinstance(item, dict) else [str(item)]
-        for item in stage.get("params") or ():
-            whole = stage is pipeline or isinstance(item, dict)
-            named["params"] += (
-                (item if isinstance(item, dict) else [str(item)]) if whole else ["params.yaml"]
-            )
-    return named
+        return readers.of_pipeline((root / "dvc.yaml").read_bytes())
+    except OSError:
+        return readers.of_pipeline(b"")
 
 
 def _content(path: Path) -> bytes:

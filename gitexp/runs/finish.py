@@ -75,7 +75,8 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         name=facts.get("name"),
         command=shown,
         requirements=requirements,
-        artifacts=journal.artifacts(folder),
+        artifacts=(artifacts := journal.artifacts(folder)),
+        outputs=tuple(path for path in facts.get("written", ()) if path in artifacts),
         trailers={
             "Error": error,
             "Not-Kept": ", ".join(facts.get("unkept", ())) or None,
@@ -86,12 +87,16 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
             **conditions.trailers(extra),
             **facts.get("trailers", {}),
         },
-        extra={"error": error, **extra},
+        extra={"error": error, "outputs": _outputs(facts), **extra},
         sign=facts.get("sign", False),
         advance=facts.get("advance", True),
         beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
     return store.without_secrets(repo, made)
+
+
+def _outputs(facts: Mapping[str, Any]) -> list[str]:
+    return sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
@@ -126,7 +131,8 @@ def entry(repo: Repo, folder: Path) -> batch.Entry:
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]
     files, _ = store.blobs(repo, made)
-    tree = trees.edited(repo, shot["tree"], {**dict.fromkeys(shot["previous"]), **files})
+    earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))
+    tree = trees.edited(repo, shot["tree"], {**earlier, **files})
     return batch.Entry(made, tree, None, shot["commit"])
 
 
@@ -220,6 +226,7 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
         "index_stamp": shot.index_stamp,
         "assumed": shot.assumed,
         "previous": shot.previous,
+        "outputs": shot.outputs,
     }
 
 
@@ -239,6 +246,7 @@ def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Sn
         index_stamp=None if stamp is None else tuple(stamp),
         assumed=saved["assumed"],
         previous=tuple(saved["previous"]),
+        outputs=tuple(saved.get("outputs", ())),
     )
 
 

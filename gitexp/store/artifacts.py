@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.store import result_paths
 
@@ -20,6 +22,27 @@ def place(repo: Repo | None, file: Path) -> str:
             if not path.startswith((".git/", ".gitexp/")):
                 return path
     return f"{result_paths.ARTIFACTS}/{file.name}"
+
+
+class Output(NamedTuple):
+    """A file that a command wrote, as its experiment holds it."""
+
+    path: str
+    hash: str
+    size: int
+
+
+def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
+    """Return what the command of an experiment wrote."""
+    paths = [str(path) for path in experiment.extra.get("outputs", ())]
+    if not paths:
+        return []
+    listed = repo.git("ls-tree", "-r", "-l", "-z", "--full-tree", experiment.id).split(b"\0")
+    entries = (item.partition(b"\t") for item in listed if item)
+    held = {os.fsdecode(path): about.split() for about, _, path in entries}
+    return [
+        Output(path, held[path][2].decode(), int(held[path][3])) for path in paths if path in held
+    ]
 
 
 def called(name: str) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,6 +102,7 @@ def checkout(
             )
         for path in survey.free.keys() - present:
             (repo.root / path).unlink(missing_ok=True)
+        notes = (*notes, *_put_away(repo, index))
         notes = (*notes, *_fill(repo, repo.root))
     moved = branch or before.commit != target.id
     where = (
@@ -249,6 +250,7 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
     skipped = tuple(without)
     paths = [path for path in dict.fromkeys((*changed, *arriving)) if not _below(path, skipped)]
     on_disk = _hashes(repo, paths)
+    outputs = {*snapshot.left_outputs(repo), *snapshot.outputs_of(repo)} if paths else set()
     lost: list[str] = []
     free: dict[str, Entry] = {}
     adopted: list[str] = []
@@ -256,7 +258,7 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
         half_staged, entry = changed.get(path, (False, _GONE))
         theirs = differing[path][0] if path in differing else entry
         equal = not half_staged and theirs != _GONE and on_disk.get(path) == theirs[1]
-        result = _is_result(path, target)
+        result = _is_result(path, target) or path in outputs
         if equal and not result:
             adopted.append(path)
         if equal or (result and not half_staged and _is_recorded(repo, index, path)):
@@ -264,6 +266,24 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
         else:
             lost.append(path)
     return _Survey(tuple(lost), free, tuple(adopted))
+
+
+def _put_away(repo: Repo, index: Index) -> tuple[str, ...]:
+    """Remove what other runs wrote and nobody changed since, where an experiment has it."""
+    known = snapshot.left_outputs(repo)
+    tracked = {*repo.git("ls-files", "-z").split(b"\0")} if known else set()
+    gone = [
+        path
+        for path in known
+        if os.fsencode(path) not in tracked and _is_recorded(repo, index, path)
+    ]
+    for path in gone:
+        (repo.root / path).unlink(missing_ok=True)
+        for folder in Path(path).parents[:-1]:
+            with suppress(OSError):
+                (repo.root / folder).rmdir()
+    told = f"outputs of other runs, which hold them, were removed: {_listed(gone)}"
+    return (told,) if gone else ()
 
 
 def _met(repo: Repo, paths: Iterable[str]) -> list[str]:
@@ -557,12 +577,28 @@ def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
             for path, (mode, oid) in free.items()
         ],
     )
+    aside = repo.make_state_dir() / f"aside-{os.getpid()}"
+    gone = [path for path, entry in free.items() if entry == _GONE and not _is_link(repo, path)]
     try:
+        for at, path in enumerate(
+            gone
+        ):  # recorded, and an untracked file that git would not remove
+            with suppress(FileNotFoundError):
+                os.replace(repo.root / path, f"{aside}-{at}")
         yield
     except BaseException:
+        for at, path in enumerate(gone):
+            with suppress(FileNotFoundError):
+                os.replace(f"{aside}-{at}", repo.root / path)
         removed = [b"0 %s\t%s" % (repo.zero.encode(), os.fsencode(path)) for path in free]
         _tell(repo, [*removed, *filter(None, listed.split(b"\0"))])
         raise
+    for at in range(len(gone)):
+        Path(f"{aside}-{at}").unlink(missing_ok=True)
+
+
+def _is_link(repo: Repo, path: str) -> bool:
+    return (repo.root / path).is_symlink() or snapshot.is_behind_link(repo.root, path)
 
 
 def _tell(repo: Repo, entries: Iterable[bytes]) -> None:

@@ -7,6 +7,7 @@ nobody's work; else the experiment stands beside it, held by its tag.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageErr
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, filters, trees
 from gitexp.repo import snapshot as snapshots
-from gitexp.repo.snapshot import Snapshot
+from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, result_paths
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
@@ -41,6 +42,7 @@ class Draft:
         last: the last value of each metric.
         files: where params and metrics go in the tree.
         artifacts: ``{path in the tree: file on disk, or content}``.
+        outputs: those of them that the command made, which are no sources of later runs.
         trailers: more ``Gitexp-*`` lines of the commit message.
         extra: more of the tag's summary.
         advance: whether the branch may move.
@@ -66,6 +68,7 @@ class Draft:
     command: str | None = None
     requirements: str = ""
     artifacts: Mapping[str, Path | bytes] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
     trailers: Mapping[str, object] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     advance: bool = True
@@ -178,7 +181,10 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
     warnings += _unguarded(repo, snapshot, draft)
-    files = {**dict.fromkeys(snapshot.previous), **files}
+    if known := {path: files[path] for path in draft.outputs if path in files}:
+        contents[OUTPUTS] = listed = json.dumps(known, indent=1).encode()
+        files[OUTPUTS] = repo.write_object("blob", listed)
+    files = {**dict.fromkeys((*snapshot.previous, *snapshot.outputs)), **files}
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
         back = result_paths.to_write(repo, draft.files, contents, snapshot)
         why = _why_beside(repo, snapshot, draft, back)
@@ -243,6 +249,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
             warnings += result_paths.write_back(repo, back, contents, snapshot)
         else:
             result_paths.forgive(repo)
+    remember_outputs(repo, (*snapshot.outputs, *draft.outputs))
     branch = (
         snapshot.head.branch.removeprefix("refs/heads/")
         if why is None and snapshot.head.branch

@@ -63,8 +63,10 @@ def ours(repo: Repo, outputs: frozenset[str] = frozenset()) -> frozenset[str]:
 
 
 def of_experiment(experiment: Experiment) -> list[str]:
-    """Return the files and the folder that hold an experiment's results; all else is code."""
-    return sorted({*experiment.files.values(), FOLDER})
+    """Return the files and the folder that hold an experiment's results and outputs; all else is
+    code."""
+    outputs = map(str, experiment.extra.get("outputs", ()))
+    return sorted({*experiment.files.values(), *outputs, FOLDER})
 
 
 def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str]:

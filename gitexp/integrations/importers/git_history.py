@@ -14,11 +14,11 @@ import fnmatch
 import io
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from gitexp.formats import message, params, result_files
+from gitexp.formats import message, params, readers, result_files
 from gitexp.formats.errors import FormatError, GitError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.importers.found import Commit, Found, Progress, Unread, moment, person
@@ -109,7 +109,8 @@ def find(
     }
     with repo.offline() as beside:
         edge = _edge(repo)
-        history = _history(beside, sorted(tips - {""}), since, _chooser(paths))
+        named = _pipelines(beside, sorted(tips - {""}))
+        history = _history(beside, sorted(tips - {""}), since, _chooser(paths, named), named)
         everywhere = sorted(
             {change.path for past in history for change in past.changes if change.kind == "params"}
         )
@@ -188,7 +189,14 @@ def _edge(repo: Repo) -> set[str]:
         return set()
 
 
-def _chooser(globs: Sequence[str]) -> Callable[[str], str | None]:
+def _pipelines(repo: Repo, tips: Sequence[str]) -> dict[str, str]:
+    """Return the kind of each file that dvc.yaml of a tip names as params or metrics."""
+    found = filter(None, repo.objects(f"{tip}:dvc.yaml" for tip in tips))
+    read = [readers.of_pipeline(item.data) for item in found]
+    return {path: kind for named in read for kind, paths in named.items() for path in paths}
+
+
+def _chooser(globs: Sequence[str], named: Mapping[str, str]) -> Callable[[str], str | None]:
     """Return a function that tells the kind of a path, None where it is not asked for."""
 
     def kind_of(path: str) -> str | None:
@@ -197,7 +205,7 @@ def _chooser(globs: Sequence[str]) -> Callable[[str], str | None]:
             for glob in globs
         ):
             return None
-        return kind(path)
+        return named.get(path) or kind(path)
 
     return kind_of
 
@@ -208,14 +216,23 @@ def kind(path: str) -> str | None:
 
 
 def _history(
-    repo: Repo, tips: Sequence[str], since: str | None, kind_of: Callable[[str], str | None]
+    repo: Repo,
+    tips: Sequence[str],
+    since: str | None,
+    kind_of: Callable[[str], str | None],
+    named: Iterable[str],
 ) -> list[Past]:
     if not tips:
         return []
     when = [f"--since={since}"] if since else []
     try:
         output = repo.git(
-            *_LOG, *when, "--", *PATTERNS, stdin="".join(f"{tip}\n" for tip in tips).encode()
+            *_LOG,
+            *when,
+            "--",
+            *PATTERNS,
+            *(f":(literal){path}" for path in named),
+            stdin="".join(f"{tip}\n" for tip in tips).encode(),
         )
     except GitError as error:
         if (
