@@ -24,7 +24,7 @@ from gitexp.compare.importance import importance
 from gitexp.formats import settings
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.report import curves, data, hosting
+from gitexp.report import curves, data, hosting, page
 from gitexp.store.index import Index
 from recording import record
 
@@ -388,11 +388,12 @@ def test_many_experiments_are_read_with_few_processes(
 def test_the_page_s_files_are_part_of_the_package() -> None:
     from importlib.resources import files
 
-    assert all(
-        (files("gitexp.report") / "assets" / name).is_file()
-        for name in ("report.html", "report.css", "report.js")
-    )
-    assert Path(str(files("gitexp.report") / "assets" / "report.js")).stat().st_size < 100_000
+    assets = Path(str(files("gitexp.report") / "assets"))
+    assert all((assets / name).is_file() for name in ("report.html", "report.css"))
+    scripts = {path.stem: path.read_text() for path in (assets / "js").glob("*.js")}
+    assert sorted(scripts) == sorted(page._SCRIPTS)  # none is left out of the page
+    assert max(len(text.splitlines()) for text in scripts.values()) <= 400
+    assert sum(map(len, scripts.values())) < 200_000
 
 
 @pytest.mark.parametrize(

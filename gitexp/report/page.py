@@ -20,6 +20,11 @@ from gitexp.formats.extras import needed
 from gitexp.report.data import Report
 
 _ASSETS = files("gitexp.report") / "assets"
+# one script in the page, in this order; each file is a view, or what views share
+_SCRIPTS = (
+    "data", "elements", "state", "rows", "frame", "table", "compare", "chart", "curves", "scatter",
+    "bars", "importance", "parallel", "diff", "one", "main",
+)  # fmt: skip
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
@@ -38,7 +43,7 @@ def render(report: Report) -> str:
     """
     jinja2, offline = needs()
     plotly: str = offline.get_plotlyjs()
-    script = _asset("report.js")
+    script = "\n".join(_asset(f"js/{name}.js") for name in _SCRIPTS)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
