@@ -20,7 +20,7 @@ from gitexp.store.index import Index
 from recording import record
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytest.importorskip("plotly", reason="needs gitexp[report]")
+pytest.importorskip("jinja2", reason="needs gitexp[report]")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
@@ -214,16 +214,16 @@ def test_the_keyboard_does_it_all(browser: Any, six: Path) -> None:
 
 def test_charts_draw_what_is_selected(browser: Any, six: Path) -> None:
     opened = Page(browser, six, "#view=curves&sel=exp-2,exp-6")
-    opened.tab.wait_for_selector('[data-metric="loss"] .scatterlayer .trace')
-    assert opened.tab.locator('[data-metric="loss"] .scatterlayer .trace').count() == 2
+    opened.tab.wait_for_selector('[data-metric="loss"] canvas[data-lines="2"]')
     assert opened.tab.locator('[data-metric="rmse"]').count() == 0  # one point is no curve
+    assert opened.tab.locator('[data-bars="rmse"] .point').count() == 2  # but it is a bar
     opened.tab.check("text=Log scale")
     opened.tab.select_option("label:has-text('Axis') select", "time")
     opened.tab.wait_for_selector("text=seconds")
     opened.tab.click("#tab-bars")
     opened.tab.wait_for_selector(".bars .point")
     opened.tab.click("#tab-scatter")
-    opened.tab.wait_for_selector("#scatter .point")
+    opened.tab.wait_for_selector('#scatter canvas[data-points="2"]')
     opened.tab.click("#tab-importance")
     opened.tab.wait_for_selector(".share")
     assert not opened.complaints
@@ -273,7 +273,7 @@ def test_one_experiment_tells_everything_and_its_commands_are_copied(
     assert opened.tab.evaluate("navigator.clipboard.readText()") == "gitexp reproduce exp-5"
     link = opened.tab.get_attribute("dl a", "href")
     assert link.startswith("https://github.com/ada/house/commit/")
-    opened.tab.wait_for_selector(".scatterlayer .trace")
+    opened.tab.wait_for_selector('canvas[data-lines="1"]')
     assert "numpy 1.25.0" in opened.tab.text_content("#view")
 
 

@@ -29,9 +29,15 @@ function compareRow(one, list) {
   const differs = new Set(list.map((at) => String(one.of(at)))).size > 1;
   return el("tr", { class: differs && one.kind !== "info" ? "differs" : "", "data-key": one.key }, el("th", { scope: "row" }, one.title), list.map((at, place) => {
     const value = one.of(at);
-    const change = one.kind === "metrics" && place && typeof value === "number" && typeof base === "number" && value !== base ? value - base : null;
-    const good = change !== null && one.better ? (one.better === "min") === (change < 0) : null;
     return el("td", { class: differs && value === top ? "best" : "" }, one.key === "commit" ? commitLink(at) : shown(value === "" ? null : value, one),
-      change !== null && el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` }, `${change > 0 ? "+" : ""}${shown(change)}${base ? ` (${change / Math.abs(base) > 0 ? "+" : ""}${((100 * change) / Math.abs(base)).toFixed(1)}%)` : ""}`));
+      one.kind === "metrics" && place ? delta(one, value, base) : null);
   }));
+}
+
+/** Return how far a value is from another, and whether that is good; null where nothing can be said. */
+function delta(one, value, base) {
+  if (typeof value !== "number" || typeof base !== "number" || value === base || !Number.isFinite(value - base)) return null;
+  const change = value - base, share = change / Math.abs(base), sign = change > 0 ? "+" : "";
+  const good = one.better ? (one.better === "min") === (change < 0) : null;
+  return el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` }, `${sign}${shown(change)}${base ? ` (${sign}${(100 * share).toFixed(1)}%)` : ""}`);
 }

@@ -221,7 +221,7 @@ async function drawDiff() {
   const [a, b] = pair();
   if (b === undefined) return { nodes: [el("p", { class: "note" }, "Select two experiments in the table to see what differs between them.")] };
   const [all, env] = await Promise.all([files(), environments()]);
-  const changed = all.paths.map((_, path) => path).filter((path) => blobAt(all, a, path) !== blobAt(all, b, path));
+  const changed = all.paths.map((_, path) => path).filter((path) => E.id[a] && E.id[b] && blobAt(all, a, path) !== blobAt(all, b, path));
   const isData = (path) => /(\.dvc|(^|\/)dvc\.lock)$/.test(all.paths[path]);
   const isPicture = (path) => [a, b].some((at) => all.blobs[blobAt(all, at, path)]?.image);
   const names = el("datalist", { id: "names" }, everyone.slice(0, 500).map((at) => el("option", { value: E.name[at] })));
@@ -233,7 +233,7 @@ async function drawDiff() {
       el("button", { onclick: () => copy(`gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`, "the command") }, "Copy command")),
     state.chosen.size !== 2 && !state.a ? el("p", { class: "note" }, "The two newest of the experiments that pass the filters; select exactly two in the table, or name them here.") : "",
     values.length ? el("div", { class: "sheet" }, el("table", { class: "side" }, el("tbody", {}, ["params", "metrics"].map((kind) => { const some = values.filter((one) => one.kind === kind); return some.length ? [el("tr", { class: `kind ${kind}` }, el("th", { colspan: 3 }, kind)), some.map((one) => compareRow(one, [a, b]))] : []; })))) : el("p", { class: "note" }, "All params and metrics are equal."),
-    ...part("Code and files", changed.filter((path) => !isData(path)).sort((x, y) => isPicture(x) - isPicture(y))), changed.length ? "" : el("p", { class: "note" }, "No file differs."),
+    ...part("Code and files", changed.filter((path) => !isData(path)).sort((x, y) => isPicture(x) - isPicture(y))), changed.length ? "" : el("p", { class: "note" }, E.id[a] && E.id[b] ? "No file differs." : "A run that is not recorded yet has no files to compare."),
     ...part("Data (DVC)", changed.filter(isData)),
     ...environmentDiff(env, a, b),
     all.left_out ? el("p", { class: "note" }, `The experiments of this report differ in ${all.left_out.toLocaleString("en")} more files, which are not in this page.`) : "",

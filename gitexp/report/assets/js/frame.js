@@ -7,7 +7,10 @@ async function draw(fresh) {
   drawFrame();
   const view = $("#view");
   view.className = `view-${state.view}`;
-  if (state.view === "table") return drawTable(view, fresh);
+  if (state.view === "table") {
+    drawTable(view, fresh);
+    return drawTableTools();
+  }
   grid = null;
   try {
     const made = await DRAW[state.view]();
@@ -30,6 +33,7 @@ function drawFrame() {
   $("#tabs [aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if ($("#search").value !== state.q) $("#search").value = state.q;
   drawLabels();
+  if (state.view !== "table") { drawTableTools(); $("#beyond").replaceChildren(); }
   $("#chosen").replaceChildren(...(state.chosen.size ? [
     el("span", { class: "soft" }, `${plural(state.chosen.size, "experiment")} selected`),
     ...[...state.chosen].slice(0, 40).map((at) => el("span", { class: "chip" }, el("i", { class: "dot", style: `background:${colour(at)}` }), el("span", {}, E.name[at]), el("button", { class: "plain", "aria-label": `Deselect ${visible(E.name[at])}`, onclick: () => choose(at) }, "×"))),

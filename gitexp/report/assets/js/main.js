@@ -19,6 +19,8 @@ function switchTheme() {
   draw();
 }
 
+const onFocused = (act) => { const one = grid.rows[focusRow]; typeof one === "number" ? act(one) : fold(one); };
+
 function onKey(event) {
   const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea, dialog");
   if (event.key === "Escape" && typing && !event.target.closest("dialog")) { event.target.blur(); return; }
@@ -31,7 +33,7 @@ function onKey(event) {
     "/": () => $("#search").focus(), c: () => go({ view: "compare" }), d: () => go({ view: "diff", a: "", b: "" }), y: linkToHere, t: switchTheme, "?": helpDialog,
     Escape: () => go({ view: "table" }),
     ...(grid && { ArrowDown: () => moveFocus(onRow ? focusRow + 1 : focusRow), ArrowUp: () => moveFocus(focusRow - 1), PageDown: () => moveFocus(focusRow + page), PageUp: () => moveFocus(focusRow - page), Home: () => moveFocus(0), End: () => moveFocus(count), j: () => moveFocus(focusRow + 1), k: () => moveFocus(focusRow - 1) }),
-    ...(onRow && event.target === onRow && { " ": () => choose(grid.rows[focusRow]), Enter: () => go({ view: "one", one: E.name[grid.rows[focusRow]] }) }),
+    ...(onRow && event.target === onRow && { " ": () => onFocused(choose), Enter: () => onFocused((at) => go({ view: "one", one: E.name[at] })) }),
     ...(tab && { ArrowRight: () => go({ view: keys[(keys.indexOf(state.view) + 1) % keys.length] }), ArrowLeft: () => go({ view: keys[(keys.indexOf(state.view) + keys.length - 1) % keys.length] }) }),
     ...Object.fromEntries(keys.map((view, at) => [String(at + 1), () => go({ view })])),
   };
@@ -45,8 +47,10 @@ addEventListener("popstate", () => { readAddress(); draw(true); });
 addEventListener("keydown", onKey);
 addEventListener("beforeprint", () => grid && drawRows(true));
 addEventListener("afterprint", () => grid && drawRows());
-addEventListener("resize", () => grid && drawRows());
+addEventListener("resize", () => grid && (drawRows(), drawOffScreen()));
+matchMedia("(max-width: 600px)").addEventListener("change", () => { forget.forEach((one) => one()); draw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
+$("#view").addEventListener("scroll", () => grid && drawOffScreen());
 $("#view").addEventListener("scroll", () => grid && (Math.floor($("#view").scrollTop / grid.height) - 5 < grid.from || Math.ceil(($("#view").scrollTop + $("#view").clientHeight) / grid.height) + 5 > grid.to) && drawRows());
 $("#search").addEventListener("input", (event) => { focusRow = 0; go({ q: event.target.value }); });
 $("#columns").addEventListener("click", columnsDialog);
@@ -55,5 +59,8 @@ $("#copy-link").addEventListener("click", linkToHere);
 $("#theme").addEventListener("click", switchTheme);
 $("#help").addEventListener("click", helpDialog);
 $("#dialog").addEventListener("click", (event) => event.target === $("#dialog") && $("#dialog").close());
+adopt(JSON.parse(document.getElementById("data").textContent));
 readAddress();
+firstSort = state.sort.replace(/^-/, "");
 draw(true);
+if (data.live) follow();

@@ -69,10 +69,16 @@ function subject(most) {
 }
 
 const COLOURS = ["#4263eb", "#e8590c", "#2b9a4b", "#c2255c", "#1098ad", "#9c36b5", "#b08900", "#74573f", "#5c7cfa", "#f76707", "#0b7285", "#862e9c"];
-const colour = (at, list = [...state.chosen]) => COLOURS[Math.max(0, list.indexOf(at)) % COLOURS.length];
+/** Return the colour of an experiment among others; beyond twelve, hues that lie far apart. */
+function colour(at, list = [...state.chosen]) {
+  const place = Math.max(0, list.indexOf(at));
+  if (list.length <= COLOURS.length) return COLOURS[place];
+  return `hsl(${Math.round((place * 137.508) % 360)} 68% ${42 + 14 * (place % 3 === 1 ? 1 : 0)}%)`;
+}
 
-/** Return the best value of a metric among experiments; undefined where nobody said which way is better. */
+/** Return the best value of a metric among experiments; undefined where nobody
+ * said which way is better, or where there is nothing to choose. */
 function best(one, list) {
   const values = one.better ? list.map(one.of).filter((value) => typeof value === "number" && !Number.isNaN(value)) : [];
-  return values.length ? values.reduce((a, b) => ((one.better === "min" ? b < a : b > a) ? b : a)) : undefined;
+  return new Set(values).size > 1 ? values.reduce((a, b) => ((one.better === "min" ? b < a : b > a) ? b : a)) : undefined;
 }

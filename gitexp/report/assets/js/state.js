@@ -2,12 +2,17 @@
 "use strict";
 
 const VIEWS = { table: "Table", compare: "Compare", curves: "Curves", parallel: "Parallel", scatter: "Scatter", bars: "Bars", importance: "Importance", diff: "Diff" };
-const PLAIN = ["q", "sort", "one", "x", "y", "color", "metric", "axis", "smooth", "log", "hidden", "split", "same", "a", "b"]; // texts of the state
+const PLAIN = [ // texts of the state
+  "q", "sort", "one", "x", "y", "color", "metric", "axis", "smooth", "log", "hidden", "split", "same", "a", "b",
+  "agg", "base", "by", "open", "plain", "mean", "zoom", "clip", "xs", "ys", "size", "front", "order", "shade",
+];
+let firstSort = ""; // what the page was sorted by when it was opened
 const state = {};
 
 function readAddress() {
   const words = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : data.start);
   for (const key of PLAIN) state[key] = words.get(key) ?? "";
+  if (!AGGREGATES.includes(state.agg)) state.agg = "";
   state.view = words.get("view") in VIEWS || (words.get("view") === "one" && byName.has(state.one)) ? words.get("view") : "table";
   const names = (text) => (text ? text.split(",").map(decodeURIComponent) : []);
   state.chosen = new Set(names(words.get("sel")).map((name) => byName.get(name)).filter((at) => at !== undefined));
