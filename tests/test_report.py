@@ -403,7 +403,7 @@ def test_the_page_s_files_are_part_of_the_package() -> None:
         ("jinja2", "report", ("plot", "curves", "-m", "rmse", "-o", "a.html")),
         ("matplotlib", "report", ("plot", "curves", "-m", "rmse", "-o", "a.png")),
         ("pyarrow", "parquet", ("export", "parquet", "-o", "a.parquet")),
-        ("mlflow", "mlflow", ("ui",)),
+        ("mlflow", "mlflow", ("ui", "--mlflow")),
     ],
 )
 def test_a_missing_extra_is_said_before_any_work(

@@ -59,6 +59,7 @@ def collect(
         "version": gitexp.__version__,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "start": start,
+        "live": 0,  # a server counts its states here
         "page": hosting.commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
         "experiments": {

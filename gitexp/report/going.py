@@ -11,7 +11,7 @@ from gitexp.formats import message, metrics
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.runs import journal
+from gitexp.runs import fallback, journal
 
 if TYPE_CHECKING:
     import git
@@ -20,14 +20,16 @@ _METRICS = "metrics.csv"
 
 
 class _Folder:
-    """Where the files of a run lie that has no commit yet."""
+    """Where the metrics of a run lie that has no commit yet, as they were when it was looked at."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.size = fallback.whole_rows(file) if (file := folder / _METRICS).exists() else 0
 
     def read_file(self, commit: str, path: str) -> bytes:
         try:
-            return (self._folder / path).read_bytes()
+            with open(self._folder / path, "rb") as file:
+                return file.read(self.size)
         except OSError:
             raise NotFoundError(f"{path} of {self._folder.name} is not here") from None
 
@@ -39,6 +41,11 @@ def runs(repo: Repo) -> list[Experiment]:
     """Return the runs that are not recorded, newest first, as experiments without a commit: their
     ``id`` is empty, and their status is ``running`` or ``dead``."""
     return [_described(folder) for folder in reversed(journal.folders(repo))]
+
+
+def size(run: Experiment) -> int:
+    """Return how many bytes of its metrics a run has in ``runs``."""
+    return run.source.size if isinstance(run.source, _Folder) else 0
 
 
 def _described(folder: Path) -> Experiment:

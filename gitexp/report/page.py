@@ -22,9 +22,8 @@ from gitexp.report.data import Report
 _ASSETS = files("gitexp.report") / "assets"
 # one script in the page, in this order; each file is a view, or what views share
 _SCRIPTS = (
-    "data", "elements", "state", "rows", "frame", "table", "groups", "compare", "chart", "curves", "scatter",
-    "bars", "importance", "parallel", "diff", "one", "live",
-    "main",
+    "data", "elements", "state", "rows", "frame", "table", "groups", "compare", "chart", "curves",
+    "scatter", "bars", "importance", "parallel", "diff", "one", "live", "main",
 )  # fmt: skip
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
@@ -54,7 +53,11 @@ def render(report: Report) -> str:
         script=_trusted(script),
         hashes=[_hash(script)],
         data=_trusted(_json(report.table)),
-        blocks={name: _packed(_dumped(value)) for name, value in report.details.items()},
+        blocks={
+            name: _packed(_dumped(value))
+            for name, value in report.details.items()
+            if not report.table.get("live")  # a server gives them to who asks
+        },
     )
     return text
 

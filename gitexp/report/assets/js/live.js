@@ -27,7 +27,8 @@ function editor(at) {
 }
 
 /** Take what is new: a whole table, or points of runs that go on. */
-async function renewed() {
+async function renewed(number) {
+  if (number === data.live) return;
   const next = await asked("table");
   adopt(next);
   stats = sparks = null;
@@ -44,7 +45,7 @@ async function grown(runs) {
     const at = byName.get(name);
     if (at === undefined) continue;
     for (const [metric, rows] of Object.entries(metrics)) {
-      if (!data.metrics[metric]) return renewed();
+      if (!data.metrics[metric]) continue; // a table that has it follows
       rows.forEach((row) => addPoint(all.experiments[at], metric, row));
       const last = rows.at(-1)[2];
       column.get(`m.${metric}`).values[at] = data.metrics[metric][at] = last;
