@@ -158,6 +158,44 @@ def test_columns_are_shown_hidden_and_moved(browser: Any, six: Path) -> None:
     assert keys.index("m.rmse") == keys.index("p.opt") - 1
 
 
+def test_metrics_come_first_and_the_best_is_marked(browser: Any, six: Path) -> None:
+    opened = Page(browser, six)
+    heads = "cells => cells.map(cell => cell.dataset.key)"
+    keys = opened.tab.eval_on_selector_all("th[data-key]", heads)
+    assert keys[:6] == ["name", "status", "m.loss", "m.rmse", "p.lr", "p.opt"]
+    opened.tab.wait_for_selector('tr[data-name="exp-5"] svg.spark')
+    phone = Page(browser, six, viewport={"width": 390, "height": 700})
+    narrow = phone.tab.eval_on_selector_all("th[data-key]", heads)
+    assert narrow == ["name", "status", "m.loss", "p.lr", "p.opt"]
+
+
+def test_a_series_minimum_a_baseline_and_groups_have_an_address(browser: Any, six: Path) -> None:
+    opened = Page(browser, six, "#view=table&agg=max&base=exp-2")
+    row = 'tr[data-name="exp-6"]'
+    opened.tab.wait_for_selector(f"{row} svg.spark")
+    assert "14-4 (-22.2%)" in opened.tab.text_content(row)
+    opened.tab.select_option("label:has-text('Group by') select", "p.opt")
+    opened.tab.wait_for_selector('tr[data-group="adam"]')
+    group = opened.tab.text_content('tr[data-group="adam"]')
+    assert "opt=adam (2)" in group
+    assert "16 ± 1.4" in group
+    opened.tab.click('tr[data-group="adam"] .link')
+    assert opened.names() == ["exp-5", "exp-3"]
+    opened.tab.select_option("#table-tools select >> nth=3", "csv")
+    copied = opened.tab.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("name,status,loss,rmse,lr,opt")
+    assert not opened.complaints
+
+
+def test_groups_of_curves_have_a_band_and_a_zoom_is_shared(browser: Any, six: Path) -> None:
+    opened = Page(browser, six, "#view=curves&by=p.opt&mean=1&zoom=0.5..2&log=1&axis=time")
+    opened.tab.wait_for_selector('[data-metric="loss"] canvas[data-lines="2"]')
+    assert "opt=adam (2)" in opened.tab.text_content("#view")
+    opened.tab.click("text=Whole range")
+    opened.wait("!location.hash.includes('zoom')")
+    assert not opened.complaints
+
+
 def test_selected_experiments_are_compared_side_by_side(browser: Any, six: Path) -> None:
     opened = Page(browser, six)
     for name in ("exp-6", "exp-3"):

@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send("{}")
 
     def _allowed(self, same_origin: bool = True) -> bool:
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         host = self.headers.get("Host") in (f"127.0.0.1:{port}", f"localhost:{port}")
         given = parse_qs(urlsplit(self.path).query).get("token", [""])[0].encode()
         known = hmac.compare_digest(given, self.live.token.encode())

@@ -39,5 +39,5 @@ function delta(one, value, base) {
   if (typeof value !== "number" || typeof base !== "number" || value === base || !Number.isFinite(value - base)) return null;
   const change = value - base, share = change / Math.abs(base), sign = change > 0 ? "+" : "";
   const good = one.better ? (one.better === "min") === (change < 0) : null;
-  return el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` }, `${sign}${shown(change)}${base ? ` (${sign}${(100 * share).toFixed(1)}%)` : ""}`);
+  return el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` }, `${sign}${shown(Number(change.toPrecision(3)))}${base ? ` (${sign}${(100 * share).toFixed(1)}%)` : ""}`);
 }

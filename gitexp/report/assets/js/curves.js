@@ -121,9 +121,18 @@ async function drawCurves() {
       el("label", {}, "Smoothing", el("input", { type: "range", id: "smooth", min: 0, max: 0.98, step: 0.02, value: state.smooth || 0, onchange: (event) => go({ smooth: event.target.value === "0" ? "" : event.target.value }) })),
       state.zoom && el("button", { onclick: () => go({ zoom: "" }) }, "Whole range")),
     el("p", { class: "note" }, note, all.kept < all.all ? `Curves are thinned to at most ${all.limit} points each by ${all.method}: ${all.kept.toLocaleString("en")} of ${all.all.toLocaleString("en")} points are here.` : "Every recorded point is here, rounded to six digits.", boxes.length ? " Drag across a chart to zoom all of them; twice on one to go back." : " None of these experiments has a metric with more than one point."),
-    state.mean || state.shade ? "" : legend(list),
+    shadeLegend(list) ?? legend(list),
     ...sections([...wanted, ...single.map((one) => barBox(one, list))]),
   ], after };
+}
+
+/** Say which colour is which group, or which value; nothing where colours are the experiments'. */
+function shadeLegend(list) {
+  const chip = (word, at) => el("span", { class: "chip" }, el("i", { class: "dot", style: `background:${COLOURS[at % COLOURS.length]}` }), el("span", {}, word));
+  if (state.mean && state.by) return el("div", { class: "controls" }, bands(list.map((at) => ({ at, x: [], y: [] }))).slice(0, 30).map((one, at) => chip(one.name, at)), el("span", { class: "soft" }, "mean ± standard deviation"));
+  const one = column.get(state.shade);
+  if (!one) return null;
+  return one.number ? rampLegend(one, scaleOf(one, list)) : el("div", { class: "controls" }, distinct(one, list).slice(0, 30).map((word, at) => chip(shown(word), at)));
 }
 
 const legend = (list) => (state.chosen.size || list.length < 2 ? "" : el("div", { class: "controls" }, list.slice(0, 12).map((at) => el("span", { class: "chip" }, el("i", { class: "dot", style: `background:${colour(at, list)}` }), el("span", {}, E.name[at]))), list.length > 12 && el("span", { class: "soft" }, `and ${list.length - 12} more`)));
