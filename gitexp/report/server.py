@@ -232,7 +232,7 @@ class _Handler(BaseHTTPRequestHandler):
                 known, offsets = number, start
                 self._tell("table", number)
             if found := self.live.points(offsets):
-                self._tell("points", found)
+                self._tell("points", {"state": number, "runs": found})
                 if any(
                     name not in report.table["metrics"] for run in found.values() for name in run
                 ):

@@ -39,7 +39,8 @@ async function renewed(number) {
 const isTyping = () => document.activeElement?.closest?.("#view form, dialog, #view .controls");
 
 /** Add points that runs logged to their curves and rows. */
-async function grown(runs) {
+async function grown({ state: number, runs }) {
+  if (number !== data.live) return; // the table that is here has them, or one that does follows
   const all = await curves();
   for (const [name, metrics] of Object.entries(runs)) {
     const at = byName.get(name);
