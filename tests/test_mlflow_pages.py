@@ -96,7 +96,7 @@ def pages(warm: Warm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page
         Training(project, warm, tmp_path_factory.getbasetemp() / "cache").run(
             NESTED, name="search.py"
         )
-        command = [sys.executable, "-m", "gitexp", "ui", "--no-browser"]
+        command = [sys.executable, "-m", "gitexp", "ui", "--mlflow", "--no-browser"]
         with subprocess.Popen(
             command, cwd=project.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as server:
@@ -178,7 +178,9 @@ def test_the_server_records_no_runs_for_its_snapshot_would_not_be_of_what_ran(pa
 
 
 def test_a_port_that_is_taken_is_refused_for_another_server_would_answer(pages: Pages) -> None:
-    error = pages.project.error("ui", "--no-browser", "--port", pages.address.rpartition(":")[2])
+    error = pages.project.error(
+        "ui", "--mlflow", "--no-browser", "--port", pages.address.rpartition(":")[2]
+    )
     assert "choose another" in error
 
 

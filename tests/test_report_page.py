@@ -20,7 +20,7 @@ from gitexp.store.index import Index
 from recording import record
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-pytest.importorskip("plotly", reason="needs gitexp[report]")
+pytest.importorskip("jinja2", reason="needs gitexp[report]")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")]
@@ -158,6 +158,44 @@ def test_columns_are_shown_hidden_and_moved(browser: Any, six: Path) -> None:
     assert keys.index("m.rmse") == keys.index("p.opt") - 1
 
 
+def test_metrics_come_first_and_the_best_is_marked(browser: Any, six: Path) -> None:
+    opened = Page(browser, six)
+    heads = "cells => cells.map(cell => cell.dataset.key)"
+    keys = opened.tab.eval_on_selector_all("th[data-key]", heads)
+    assert keys[:6] == ["name", "status", "m.loss", "m.rmse", "p.lr", "p.opt"]
+    opened.tab.wait_for_selector('tr[data-name="exp-5"] svg.spark')
+    phone = Page(browser, six, viewport={"width": 390, "height": 700})
+    narrow = phone.tab.eval_on_selector_all("th[data-key]", heads)
+    assert narrow == ["name", "status", "m.loss", "p.lr", "p.opt"]
+
+
+def test_a_series_minimum_a_baseline_and_groups_have_an_address(browser: Any, six: Path) -> None:
+    opened = Page(browser, six, "#view=table&agg=max&base=exp-2")
+    row = 'tr[data-name="exp-6"]'
+    opened.tab.wait_for_selector(f"{row} svg.spark")
+    assert "14-4 (-22.2%)" in opened.tab.text_content(row)
+    opened.tab.select_option("label:has-text('Group by') select", "p.opt")
+    opened.tab.wait_for_selector('tr[data-group="adam"]')
+    group = opened.tab.text_content('tr[data-group="adam"]')
+    assert "opt=adam (2)" in group
+    assert "16 ± 1.4" in group
+    opened.tab.click('tr[data-group="adam"] .link')
+    assert opened.names() == ["exp-5", "exp-3"]
+    opened.tab.select_option("#table-tools select >> nth=3", "csv")
+    copied = opened.tab.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("name,status,loss,rmse,lr,opt")
+    assert not opened.complaints
+
+
+def test_groups_of_curves_have_a_band_and_a_zoom_is_shared(browser: Any, six: Path) -> None:
+    opened = Page(browser, six, "#view=curves&by=p.opt&mean=1&zoom=0.5..2&log=1&axis=time")
+    opened.tab.wait_for_selector('[data-metric="loss"] canvas[data-lines="2"]')
+    assert "opt=adam (2)" in opened.tab.text_content("#view")
+    opened.tab.click("text=Whole range")
+    opened.wait("!location.hash.includes('zoom')")
+    assert not opened.complaints
+
+
 def test_selected_experiments_are_compared_side_by_side(browser: Any, six: Path) -> None:
     opened = Page(browser, six)
     for name in ("exp-6", "exp-3"):
@@ -214,16 +252,16 @@ def test_the_keyboard_does_it_all(browser: Any, six: Path) -> None:
 
 def test_charts_draw_what_is_selected(browser: Any, six: Path) -> None:
     opened = Page(browser, six, "#view=curves&sel=exp-2,exp-6")
-    opened.tab.wait_for_selector('[data-metric="loss"] .scatterlayer .trace')
-    assert opened.tab.locator('[data-metric="loss"] .scatterlayer .trace').count() == 2
+    opened.tab.wait_for_selector('[data-metric="loss"] canvas[data-lines="2"]')
     assert opened.tab.locator('[data-metric="rmse"]').count() == 0  # one point is no curve
+    assert opened.tab.locator('[data-bars="rmse"] .point').count() == 2  # but it is a bar
     opened.tab.check("text=Log scale")
     opened.tab.select_option("label:has-text('Axis') select", "time")
     opened.tab.wait_for_selector("text=seconds")
     opened.tab.click("#tab-bars")
     opened.tab.wait_for_selector(".bars .point")
     opened.tab.click("#tab-scatter")
-    opened.tab.wait_for_selector("#scatter .point")
+    opened.tab.wait_for_selector('#scatter canvas[data-points="2"]')
     opened.tab.click("#tab-importance")
     opened.tab.wait_for_selector(".share")
     assert not opened.complaints
@@ -273,7 +311,7 @@ def test_one_experiment_tells_everything_and_its_commands_are_copied(
     assert opened.tab.evaluate("navigator.clipboard.readText()") == "gitexp reproduce exp-5"
     link = opened.tab.get_attribute("dl a", "href")
     assert link.startswith("https://github.com/ada/house/commit/")
-    opened.tab.wait_for_selector(".scatterlayer .trace")
+    opened.tab.wait_for_selector('canvas[data-lines="1"]')
     assert "numpy 1.25.0" in opened.tab.text_content("#view")
 
 

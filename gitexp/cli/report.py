@@ -129,6 +129,10 @@ def report_command(
     if against:
         raise UsageError("--against belongs to --md; the page compares whatever is selected in it")
     path = target or Path("report.html")
+    if not refs and not where:
+        from gitexp.report import going
+
+        found = [*going.runs(repo), *found]
     size = write_page(repo, settings, found, path, title, forest=forest)
     output.say(
         f"wrote {path}: {len(found):,} experiment{'s' if len(found) != 1 else ''},"

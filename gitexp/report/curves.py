@@ -32,16 +32,18 @@ def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET)
     """Return the curves: for each experiment ``{metric: [steps, times, values]}``, steps and times
     as differences.
 
-    A curve of one point is left out: the table has it. ``all`` and ``kept`` count points, so that
-    the page can say it.
+    A curve of one point is left out: the table has it. ``stats`` has the least, greatest and mean
+    value of all points, those that were left out included. ``all`` and ``kept`` count points, so
+    that the page can say it.
     """
     files = {at: series.paths(item.files) for at, item in enumerate(experiments)}
     names = {
         at: f"{experiments[at].id}:{paths[0]}"
         for at, paths in files.items()
-        if len(paths) == 1 and paths[0].endswith(".csv")
+        if experiments[at].id and len(paths) == 1 and paths[0].endswith(".csv")
     }
     found: list[dict[str, Any]] = [{} for _ in experiments]
+    stats: list[dict[str, Any]] = [{} for _ in experiments]
     many = max(1, sum(len(item.metrics) for item in experiments))
     limit = max(_FEWEST, min(_MOST, budget // many))
     total = kept = 0
@@ -63,12 +65,20 @@ def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET)
         for name, course in _series(points).items():
             thin = lttb(course, limit)
             total, kept = total + len(course[0]), kept + len(thin[0])
+            stats[at][name] = _stats(course[2])
             found[at][name] = [
                 _differences(thin[0]),
                 _differences(thin[1]),
                 [_short(value) for value in thin[2]],
             ]
-    return {"experiments": found, "all": total, "kept": kept, "limit": limit, "method": METHOD}
+    return {
+        "experiments": found,
+        "stats": stats,
+        "all": total,
+        "kept": kept,
+        "limit": limit,
+        "method": METHOD,
+    }
 
 
 def lttb(series: Series, limit: int) -> Series:
@@ -137,6 +147,11 @@ def _ordered(series: Series) -> Series:
         )
     first = min(times)
     return steps, [moment - first for moment in times], values
+
+
+def _stats(values: Sequence[float]) -> list[float] | None:
+    finite = [value for value in values if math.isfinite(value)]
+    return [min(finite), max(finite), math.fsum(finite) / len(finite)] if finite else None
 
 
 def _differences(numbers: Sequence[int]) -> list[int]:

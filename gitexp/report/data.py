@@ -43,6 +43,7 @@ def collect(
     """Return everything that a page says about the experiments.
 
     Args:
+        experiments: recorded ones, and runs that go on or died (``going.runs``).
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
         forest: work out what a random forest says of the params, too.
@@ -52,11 +53,13 @@ def collect(
         for kind in ("params", "metrics")
     }
     explained = names["metrics"][:_EXPLAINED] if len(experiments) <= _MANY else []
+    recorded = [item for item in experiments if item.id]
     table = {
         "title": title or repo.root.name,
         "version": gitexp.__version__,
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "start": start,
+        "live": 0,  # a server counts its states here
         "page": hosting.commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
         "experiments": {
@@ -71,15 +74,30 @@ def collect(
             name: [_portable(item.metrics.get(name)) for item in experiments]
             for name in names["metrics"]
         },
-        "importance": {name: importance(experiments, name, forest) for name in explained},
+        "importance": {name: importance(recorded, name, forest) for name in explained},
     }
     details = {
         "curves": curves.collect(repo, experiments),
-        "files": files.collect(repo, experiments),
-        "environments": files.environments(repo, experiments),
-        "messages": files.messages(repo, experiments),
+        **_recorded_details(repo, experiments, recorded),
     }
     return Report(table, details)
+
+
+def _recorded_details(
+    repo: Repo, experiments: Sequence[Experiment], recorded: Sequence[Experiment]
+) -> dict[str, Any]:
+    """Return what lies in commits; a run that has none yet has nothing in the place of it."""
+    trees, known = files.collect(repo, recorded), files.environments(repo, recorded)
+
+    def spread(values: Sequence[Any], empty: Any) -> list[Any]:
+        each = iter(values)
+        return [next(each) if item.id else empty for item in experiments]
+
+    return {
+        "files": {**trees, "trees": spread(trees["trees"], {})},
+        "environments": {**known, "which": spread(known["which"], -1)},
+        "messages": spread(files.messages(repo, recorded), {"body": "", "trailers": {}}),
+    }
 
 
 _ATTRIBUTES = (

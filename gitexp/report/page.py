@@ -1,7 +1,7 @@
 """The page: one HTML file with everything in it, which asks nobody for anything.
 
-Its Content-Security-Policy allows the two scripts that are in the file (by their hashes), pictures
-that are in the file, and nothing else: no request, no other script, whatever an experiment's texts
+Its Content-Security-Policy allows the script that is in the file (by its hash), pictures that
+are in the file, and nothing else: no request, no other script, whatever an experiment's texts
 hold. Data never becomes markup: it lies in the page as JSON whose angle brackets are escaped, or
 compressed as base64, and the script writes it as text.
 """
@@ -20,25 +20,29 @@ from gitexp.formats.extras import needed
 from gitexp.report.data import Report
 
 _ASSETS = files("gitexp.report") / "assets"
+# one script in the page, in this order; each file is a view, or what views share
+_SCRIPTS = (
+    "data", "elements", "state", "rows", "frame", "table", "groups", "compare", "chart", "curves",
+    "scatter", "bars", "importance", "parallel", "diff", "one", "live", "main",
+)  # fmt: skip
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 
 
-def needs() -> tuple[Any, Any]:
+def needs() -> Any:
     """Return what a page is made with; raise MissingExtraError where it is not installed."""
-    return needed("jinja2", "a report", "report"), needed("plotly.offline", "a report", "report")
+    return needed("jinja2", "a report", "report")
 
 
 def render(report: Report) -> str:
     """Return the whole page.
 
     Raises:
-        MissingExtraError: Jinja2 or plotly is not installed.
+        MissingExtraError: Jinja2 is not installed.
     """
-    jinja2, offline = needs()
-    plotly: str = offline.get_plotlyjs()
-    script = _asset("report.js")
+    jinja2 = needs()
+    script = "\n".join(_asset(f"js/{name}.js") for name in _SCRIPTS)
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -47,11 +51,12 @@ def render(report: Report) -> str:
         table=report.table,
         style=_trusted(_asset("report.css")),
         script=_trusted(script),
-        hashes=[_hash(script), _hash(plotly)],
+        hashes=[_hash(script)],
         data=_trusted(_json(report.table)),
         blocks={
-            "plotly": _packed(plotly),
-            **{name: _packed(_dumped(value)) for name, value in report.details.items()},
+            name: _packed(_dumped(value))
+            for name, value in report.details.items()
+            if not report.table.get("live")  # a server gives them to who asks
         },
     )
     return text

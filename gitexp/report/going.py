@@ -1,0 +1,74 @@
+"""The runs that no experiment tells of yet: those that go on, and those that died."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitexp.formats import message, metrics
+from gitexp.formats.errors import NotFoundError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+from gitexp.runs import fallback, journal
+
+if TYPE_CHECKING:
+    import git
+
+_METRICS = "metrics.csv"
+
+
+class _Folder:
+    """Where the metrics of a run lie that has no commit yet, as they were when it was looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.size = fallback.whole_rows(file) if (file := folder / _METRICS).exists() else 0
+
+    def read_file(self, commit: str, path: str) -> bytes:
+        try:
+            with open(self._folder / path, "rb") as file:
+                return file.read(self.size)
+        except OSError:
+            raise NotFoundError(f"{path} of {self._folder.name} is not here") from None
+
+    def gitpython_commit(self, commit: str) -> git.Commit:
+        raise NotFoundError(f"{self._folder.name} has no commit yet; it has one when the run ends")
+
+
+def runs(repo: Repo) -> list[Experiment]:
+    """Return the runs that are not recorded, newest first, as experiments without a commit: their
+    ``id`` is empty, and their status is ``running`` or ``dead``."""
+    return [_described(folder) for folder in reversed(journal.folders(repo))]
+
+
+def size(run: Experiment) -> int:
+    """Return how many bytes of its metrics a run has in ``runs``."""
+    return run.source.size if isinstance(run.source, _Folder) else 0
+
+
+def _described(folder: Path) -> Experiment:
+    facts = journal.all_facts(folder)
+    file = folder / _METRICS
+    started = datetime.fromtimestamp(0, timezone.utc)
+    with contextlib.suppress(ValueError):
+        started = message.parse_time(facts.get("started", ""))
+    alive = journal.is_alive(folder)
+    return Experiment(
+        name=folder.name,
+        id="",
+        tag="",
+        subject=facts.get("title") or "",
+        status="running" if alive else "dead",
+        started=started,
+        duration=(datetime.now(timezone.utc) - started).total_seconds() if alive else None,
+        params=journal.read_params(folder),
+        metrics=metrics.last_in(file) if file.exists() else {},
+        labels=tuple(facts.get("labels", ())),
+        notes=tuple(filter(None, [facts.get("note")])),
+        group=facts.get("group"),
+        command=" ".join(facts.get("command") or []) or None,
+        files={"metrics": _METRICS} if file.exists() else {},
+        source=_Folder(folder),
+    )

@@ -1,0 +1,248 @@
+"""The report, live: served on this machine only, and told what goes on while it goes on.
+
+Who asks must know the token of the address and name this server as host, so that no other page
+of the browser (or name that an attacker's DNS points here) reads or writes anything.
+"""
+
+from __future__ import annotations
+
+import hmac
+import io
+import json
+import math
+import os
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from gitexp.formats import metrics, settings
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.repo import Repo
+from gitexp.report import data, going, page
+from gitexp.runs import journal
+from gitexp.store import notes
+from gitexp.store.index import Index
+
+EVERY = 0.4  # seconds between two looks at what goes on
+_LARGEST = 100_000  # bytes of an edit
+Points = dict[str, dict[str, list[list[Any]]]]
+
+
+class Live:
+    """What is known now, collected again only when something but points of runs has changed."""
+
+    def __init__(self, repo: Repo) -> None:
+        self.repo = repo
+        self.token = secrets.token_urlsafe(24)
+        self._lock = threading.Lock()
+        self._mark: Any = None
+        self._number = 0
+        self._report = data.Report({}, {})
+        self._offsets: dict[str, int] = {}
+
+    def now(self) -> tuple[int, data.Report, dict[str, int]]:
+        """Return the number of the state, its report, and how far each run's metrics are in it."""
+        with self._lock:
+            mark = self._state()
+            if mark != self._mark:
+                runs = going.runs(self.repo)
+                found = [*runs, *Index(self.repo).select()]
+                report = data.collect(self.repo, settings.load(self.repo.root), found)
+                self._number += 1
+                report.table["live"] = self._number
+                self._report, self._mark = report, mark
+                self._offsets = {item.name: going.size(item) for item in runs}
+            return self._number, self._report, dict(self._offsets)
+
+    def outdate(self) -> None:
+        """Have everything collected again, since a run logged what the table has no column for."""
+        with self._lock:
+            self._mark = None
+
+    def points(self, offsets: dict[str, int]) -> Points:
+        """Return the points that runs logged beyond the offsets, and move those."""
+        found: Points = {}
+        for name, offset in offsets.items():
+            rows = b""
+            with suppress(OSError), open(self._runs / name / "metrics.csv", "rb") as file:
+                file.seek(offset)
+                rows = file.read()
+            rows = rows[: rows.rfind(b"\n") + 1]
+            offsets[name] += len(rows)
+            start = b"" if offset == 0 else metrics.HEADER
+            for point in metrics.read(io.BytesIO(start + rows)) if rows else ():
+                value = point.value if math.isfinite(point.value) else None
+                row = [point.step, point.timestamp, value]
+                found.setdefault(name, {}).setdefault(point.name, []).append(row)
+        return found
+
+    def edit(self, wanted: Any) -> None:
+        """Write a label or a note of an experiment.
+
+        Raises:
+            UsageError: it is no edit, or of no experiment here.
+        """
+        if not isinstance(wanted, dict) or not wanted.get("commit"):
+            raise UsageError("an edit names a commit")
+        if wanted["commit"] not in self.now()[1].table["experiments"]["id"]:
+            raise UsageError("there is no such experiment here")
+        label, note = wanted.get("label"), wanted.get("note")
+        if isinstance(label, str) and label[:1] in ("+", "-"):
+            event = {"label": label[0] + notes.check_label(label[1:])}
+        elif isinstance(note, str) and note.strip():
+            event = {"note": note.strip()}
+        else:
+            raise UsageError("an edit is a label to add or remove, or a note")
+        notes.add(self.repo, [wanted["commit"]], [event])
+
+    @property
+    def _runs(self) -> Any:
+        return self.repo.state_dir / "runs"
+
+    def _state(self) -> Any:
+        """Return what differs when an experiment, a label, a param or a run comes or goes."""
+        common = self.repo.common_dir
+        places = [common / "packed-refs", common / "reftable" / "tables.list"]
+        for top in ("tags", "notes"):
+            for folder, _, names in os.walk(common / "refs" / top):
+                places.extend([*map(type(common)(folder).joinpath, names)])
+        runs = journal.folders(self.repo)
+        files = [*places, *(folder / "params.yml" for folder in runs)]
+        return (
+            [(str(file), _changed(file)) for file in files],
+            [(folder.name, journal.is_alive(folder)) for folder in runs],
+        )
+
+
+def _changed(file: Any) -> int:
+    try:
+        return int(os.stat(file).st_mtime_ns)
+    except OSError:
+        return 0
+
+
+@contextmanager
+def served(repo: Repo, port: int | None = None) -> Iterator[str]:
+    """Serve the page of a repository in a thread; yields its address.
+
+    Raises:
+        MissingExtraError: Jinja2 is not installed.
+        UsageError: the port is taken.
+    """
+    page.needs()
+    live = Live(repo)
+    handler = type("Handler", (_Handler,), {"live": live})
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port or 0), handler)
+    except OSError as error:
+        raise UsageError(
+            f"port {port} cannot be used: {error.strerror}; choose another, or leave --port out"
+        ) from None
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/?token={live.token}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    live: Live
+    protocol_version = "HTTP/1.0"  # an answer ends with its connection
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: the terminal is the user's."""
+
+    def do_GET(self) -> None:
+        if not self._allowed():
+            return
+        path = urlsplit(self.path).path
+        if path == "/events":
+            with suppress(OSError):  # the page was closed
+                self._follow()
+            return
+        _, report, _ = self.live.now()
+        kind, _, name = path[1:].partition("/")
+        if path == "/":
+            self._send(page.render(report), "text/html; charset=utf-8")
+        elif kind == "table":
+            self._send(json.dumps(report.table))
+        elif kind == "block" and name in report.details:
+            self._send(json.dumps(report.details[name]))
+        else:
+            self._send("there is nothing here", "text/plain", 404)
+
+    def do_POST(self) -> None:
+        origin = self.headers.get("Origin")
+        if not self._allowed(origin == f"http://{self.headers.get('Host')}"):
+            return
+        try:
+            size = int(self.headers.get("Content-Length", 0))
+            if not 0 < size <= _LARGEST or self.headers.get_content_type() != "application/json":
+                raise UsageError("an edit is a little JSON")
+            self.live.edit(json.loads(self.rfile.read(size)))
+        except (GitexpError, ValueError) as error:
+            self._send(str(error), "text/plain; charset=utf-8", 400)
+        else:
+            self._send("{}")
+
+    def _allowed(self, same_origin: bool = True) -> bool:
+        port = self.connection.getsockname()[1]
+        host = self.headers.get("Host") in (f"127.0.0.1:{port}", f"localhost:{port}")
+        given = parse_qs(urlsplit(self.path).query).get("token", [""])[0].encode()
+        known = hmac.compare_digest(given, self.live.token.encode())
+        site = self.headers.get("Sec-Fetch-Site", "none") in ("none", "same-origin")
+        if host and known and (site or self.command == "GET") and same_origin:
+            return True
+        self._send("open the address that gitexp ui printed", "text/plain", 403)
+        return False
+
+    def _send(self, text: str, kind: str = "application/json", code: int = 200) -> None:
+        body = text.encode("utf-8", "replace")
+        self.send_response(code)
+        self._headers(kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _headers(self, kind: str) -> None:
+        self.send_header("Content-Type", kind)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Referrer-Policy", "no-referrer")
+        self.send_header("Content-Security-Policy", "frame-ancestors 'none'")
+
+    def _follow(self) -> None:
+        """Tell what is new until the page is closed."""
+        self.send_response(200)
+        self._headers("text/event-stream")
+        self.end_headers()
+        known, quiet = -1, 0.0
+        offsets: dict[str, int] = {}
+        while True:
+            number, report, start = self.live.now()
+            if number != known:
+                known, offsets = number, start
+                self._tell("table", number)
+            if found := self.live.points(offsets):
+                self._tell("points", {"state": number, "runs": found})
+                if any(
+                    name not in report.table["metrics"] for run in found.values() for name in run
+                ):
+                    self.live.outdate()
+            quiet += EVERY
+            if quiet > 15:  # notice a page that is gone
+                quiet = 0.0
+                self.wfile.write(b":\n\n")
+            time.sleep(EVERY)
+
+    def _tell(self, event: str, what: Any) -> None:
+        self.wfile.write(f"event: {event}\ndata: {json.dumps(what)}\n\n".encode())
+        self.wfile.flush()

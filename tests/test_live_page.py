@@ -1,0 +1,93 @@
+"""``gitexp ui``: the report, live, in a real browser, and what a stranger cannot do with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.repo import Repo
+from gitexp.report import going, server
+from gitexp.store.index import Index
+from recording import record
+
+pytest.importorskip("jinja2", reason="needs gitexp[report]")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def answer(address: str, path: str, headers: dict[str, str], body: Any = None) -> int:
+    """Return the status that a request gets."""
+    parts = urlsplit(address)
+    sent = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(f"{parts.scheme}://{parts.netloc}{path}", sent, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as got:
+            return int(got.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_run_that_goes_on_is_a_row(project: Project) -> None:
+    project.commit("start", train_py="x = 1")
+    with gitexp.start_run({"lr": 0.1}) as run:
+        run.log_metrics({"loss": 0.5}, step=1)
+        found = going.runs(Repo.discover(project.root))
+    assert [(item.status, item.id, item.params) for item in found] == [("running", "", {"lr": 0.1})]
+    assert going.runs(Repo.discover(project.root)) == []
+
+
+def test_only_who_has_the_address_reads_and_only_the_page_writes(project: Project) -> None:
+    made = record(project, {"lr": 1}, {"rmse": 1.0})
+    repo = Repo.discover(project.root)
+    with server.served(repo) as address:
+        parts = urlsplit(address)
+        token, ours = f"?{parts.query}", f"http://{parts.netloc}"
+        assert answer(address, f"/table{token}", {}) == 200
+        assert answer(address, "/table", {}) == 403
+        assert answer(address, "/table?token=x", {}) == 403
+        assert answer(address, f"/table{token}", {"Host": "evil.example"}) == 403
+        assert answer(address, f"/block/../x{token}", {}) == 404
+        edit = {"commit": made.id, "label": "+good"}
+        kind = {"Content-Type": "application/json"}
+        assert answer(address, f"/edit{token}", kind, edit) == 403
+        evil = {**kind, "Origin": "http://evil.example"}
+        assert answer(address, f"/edit{token}", evil, edit) == 403
+        assert answer(address, "/edit", {**kind, "Origin": ours}, edit) == 403
+        assert Index(repo).select()[0].labels == ()
+        mine = {**kind, "Origin": ours}
+        assert answer(address, f"/edit{token}", mine, {**edit, "commit": "HEAD"}) == 400
+        assert answer(address, f"/edit{token}", mine, {**edit, "label": "+a b"}) == 400
+        assert answer(address, f"/edit{token}", mine, edit) == 200
+        assert Index(repo).select()[0].labels == ("good",)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_page_follows_a_run_and_writes_labels(project: Project) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    record(project, {"lr": 1}, {"loss": [2.0, 1.5]})
+    repo = Repo.discover(project.root)
+    with server.served(repo) as address, sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page()
+        tab.goto(address)
+        tab.wait_for_selector("tr[data-name=exp-1]")
+        with gitexp.start_run({"lr": 2}) as run:
+            run.log_metrics({"loss": 0.75}, step=0)
+            tab.wait_for_selector("tr:has(.running)")
+            run.log_metrics({"loss": 0.625}, step=1)
+            tab.wait_for_selector("tr:has(.running) >> text=0.625", timeout=5000)
+        tab.wait_for_selector("tr[data-name=exp-2]")
+        tab.click("tr[data-name=exp-2] .link")
+        tab.fill("input[aria-label='Add label']", "good")
+        tab.keyboard.press("Enter")
+        tab.wait_for_selector("text=Saved in git")
+        browser.close()
+    assert Index(repo).select()[0].labels == ("good",)
