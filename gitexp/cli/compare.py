@@ -26,7 +26,7 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 @click.argument(
     "refs", nargs=-1, required=True, metavar="REF REF...", shell_complete=completion.refs
 )
-@click.option("--same", is_flag=True, help="Show what is the same in all, too.")
+@click.option("--same", is_flag=True, help="Also show what is the same in all.")
 @output.output_options
 @pager.paged
 def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None:
@@ -90,7 +90,7 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
     "-w",
     metavar="CONDITION",
     shell_complete=completion.keys,
-    help="Only those for which it holds.",
+    help="Only experiments that match; see gitexp list --help.",
 )
 @click.option(
     "-n",
@@ -105,7 +105,7 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
     "-a",
     "everybody",
     is_flag=True,
-    help="Everybody's experiments, those on remotes included.",
+    help="Everybody's experiments, including those on remotes.",
 )
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
@@ -206,7 +206,7 @@ def gate_command(
 ) -> None:
     """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
 
-    REF is, by default, the newest experiment in HEAD's history that --against has not.
+    REF is, by default, the newest experiment in HEAD's history that --against lacks.
 
     \b
     Examples:

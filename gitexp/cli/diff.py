@@ -43,7 +43,7 @@ Row = tuple[str, ...]
     help="Limit the code to this file or folder, from the top of the repository.",
 )
 @click.option(
-    "--all", "everything", is_flag=True, help="Show the params and metrics that are equal, too."
+    "--all", "everything", is_flag=True, help="Also show the params and metrics that are equal."
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
 @click.option(

@@ -138,6 +138,11 @@ def clean(text: str) -> str:
     )
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts: ``1 trial``, ``2,000 trials``."""
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
 def duration(seconds: float | None) -> str:
     """Return a duration for people: ``0.4s``, ``3m12s``, ``2h05m``."""
     if seconds is None:

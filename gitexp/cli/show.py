@@ -77,7 +77,7 @@ def show_command(ref: str, form: str | None) -> None:
     "-w",
     metavar="CONDITION",
     shell_complete=completion.keys,
-    help="Among those for which it holds; see gitexp list --help.",
+    help="Only among experiments that match; see gitexp list --help.",
 )
 @output.output_options
 @pager.paged
@@ -120,7 +120,7 @@ def best_command(metric: str, way: str | None, where: str | None, form: str | No
 @output.output_options
 @pager.paged
 def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
-    """Plot in the terminal how METRIC went in the experiments REF (default: the latest).
+    """Plot in the terminal how METRIC developed in the experiments REF (default: the latest).
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``gitexp status``, ``watch`` and ``recover``: runs that go on, and runs that died."""
+"""``gitexp status``, ``watch`` and ``recover``: active runs, and runs that died."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 @click.command("status")
 @click.option("--json", "form", flag_value="json", help="Print JSON.")
 def status_command(form: str | None) -> None:
-    """Show the runs going on with their latest values, dead runs, and what is not pushed yet."""
+    """Show active runs with their latest values, dead runs, and what is not pushed yet."""
     repo = Repo.discover()
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
     remote, waiting = _unpushed(repo)
@@ -43,7 +43,7 @@ def status_command(form: str | None) -> None:
     for line in (line for folder in live for line in _lines(folder, _terminal())):
         click.echo(line)
     if not live:
-        click.echo("no run is going on")
+        click.echo("no run is active")
     for folder in dead:
         known = _described(folder)
         click.echo(
@@ -137,7 +137,7 @@ def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
         raise NotFoundError(
             f"there is no such run '{wanted}'; to see them: gitexp status"
             if wanted
-            else "no run is going on"
+            else "no run is active"
         )
     return found[-1]
 
@@ -170,7 +170,11 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
         if rows
         else ["nothing logged yet"]
     )
-    more = [f"and {len(latest) - len(shown)} metrics more"] if len(shown) < len(latest) else []
+    more = (
+        [f"and {output.counted(len(latest) - len(shown), 'metric')} more"]
+        if len(shown) < len(latest)
+        else []
+    )
     return [head, *(f"  {line}" for line in (*lines, *more))]
 
 

@@ -12,11 +12,11 @@ from gitexp.repo import Repo
 
 @click.command("ui")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), help="Listen there; a free port unless it is said."
+    "--port", type=click.IntRange(1, 65535), help="The port to listen on (default: a free one)."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 def ui_command(port: int | None, no_browser: bool) -> None:
-    """Show all experiments in MLflow's pages, on this machine only, until Ctrl-C.
+    """Show all experiments in MLflow's web UI, on this machine only, until Ctrl-C.
 
     Needs the extra: pip install 'gitexp[mlflow]'. MLflow's telemetry is off.
 
