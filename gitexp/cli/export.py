@@ -54,11 +54,11 @@ def _file_options(function: Command) -> Command:
         ),
         click.option(
             "--metrics",
-            "-m",
             "points",
             is_flag=True,
             help="Every value that was logged, not only the last of each metric.",
         ),
+        output.renamed("-m", "--metrics", "points"),
     ):
         function = option(function)
     return function

@@ -10,6 +10,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.report import chosen, where_option
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -103,6 +104,7 @@ def reproduce_command(
 @click.option(
     "--all", "everything", is_flag=True, help="Check all experiments, those of remotes too."
 )
+@where_option
 @click.option(
     "--signed", is_flag=True, help="Count an experiment without a signature as a failure."
 )
@@ -119,6 +121,7 @@ def reproduce_command(
 def verify_command(
     refs: tuple[str, ...],
     everything: bool,
+    where: str | None,
     signed: bool,
     allowed_signers: Path | None,
     form: str | None,
@@ -133,15 +136,18 @@ def verify_command(
     must have the hashes that were recorded. Nothing in the repository is run, and its settings do
     not decide whom you trust. Exit code 1: something is wrong, and is named.
     """
-    if bool(refs) == everything:
-        raise UsageError("name experiments to check, or use --all")
+    if (refs and everything) or not (refs or everything or where):
+        raise UsageError("name experiments to check, or use --where or --all")
     repo, known, index = opened()
     named = {item.tag: item for item in index.select(everybody=True)[::-1]} if everything else {}
     # by the user's own names, where there are
     named.update({item.tag: item for item in index.select()} if everything else {})
     experiments = (
-        [*named.values()][::-1] if everything else reference.resolve_many(index, refs, known)
+        [*named.values()][::-1] if everything else chosen(index, known, refs, where, None, False)
     )
+    if everything and where:
+        fitting = {item.id for item in chosen(index, known, (), where, None, True)}
+        experiments = [item for item in experiments if item.id in fitting]
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [
         item
@@ -174,8 +180,9 @@ def verify_command(
 @click.argument("bad", shell_complete=completion.refs)
 @click.option(
     "--metric",
+    "-m",
     required=True,
-    metavar="NAME",
+    metavar="METRIC",
     shell_complete=completion.metrics,
     help="The metric that got worse.",
 )
@@ -265,7 +272,8 @@ def bisect_command(
 @click.argument("b", shell_complete=completion.refs)
 @click.option(
     "--metric",
-    metavar="NAME",
+    "-m",
+    metavar="METRIC",
     shell_complete=completion.metrics,
     help="The metric; needed where A and B share more than one.",
 )
@@ -297,7 +305,7 @@ def why_command(
     ]
     if metric is None and len(shared) != 1:
         raise UsageError(
-            f"which metric? --metric NAME, one of: {', '.join(shared) or 'none is in both'}"
+            f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
         )
     for experiment in (first, second):
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")

@@ -26,6 +26,15 @@ _FORMS = (".png", ".svg", ".pdf", ".html")
 _ROWS = 20  # of a Markdown report
 
 
+where_option = click.option(
+    "--where",
+    "-w",
+    metavar="CONDITION",
+    shell_complete=completion.keys,
+    help="Only experiments that match; see gitexp list --help.",
+)
+
+
 def selection(function: Command) -> Command:
     """Give a command REF..., ``--where``, ``--sort`` and ``--all``."""
     for option in (
@@ -43,13 +52,7 @@ def selection(function: Command) -> Command:
             shell_complete=completion.keys,
             help="Sort by these; a metric sorts best first.",
         ),
-        click.option(
-            "--where",
-            "-w",
-            metavar="CONDITION",
-            shell_complete=completion.keys,
-            help="Only experiments that match; see gitexp list --help.",
-        ),
+        where_option,
         click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
     ):
         function = option(function)

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output
+from gitexp.cli.report import where_option
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import MetricPoint
@@ -22,17 +23,25 @@ from gitexp.runs import finish, journal
 from gitexp.store import record
 
 _NAMED = 5  # experiments that a line names
+_FIELDS = ("state", "id", "started", "command")
 _CURVE = 30  # columns of a small curve
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("status")
-@click.option("--json", "form", flag_value="json", help="Print JSON.")
-def status_command(form: str | None) -> None:
-    """Show active runs with their latest values, dead runs, and what is not pushed yet."""
+@where_option
+@output.output_options
+def status_command(where: str | None, form: str | None) -> None:
+    """Show active runs with their latest values, dead runs, and what is not pushed yet.
+
+    With --where, of the experiments that are not pushed only those that match.
+    """
     repo = Repo.discover()
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
-    remote, waiting = _unpushed(repo)
+    remote, waiting = _unpushed(repo, where)
+    if form in ("csv", "md"):
+        output.print_records(form, _FIELDS, _rows(live, dead, waiting))
+        return
     if form:
         described = {
             name: [_described(folder) for folder in folders]
@@ -63,9 +72,20 @@ def status_command(form: str | None) -> None:
         )
 
 
-def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
+def _rows(live: Sequence[Path], dead: Sequence[Path], waiting: Sequence[str]) -> list[list[Any]]:
+    """Return a row for each run, and one for each experiment that is not pushed."""
+    runs = [
+        [state, *(known[name] for name in _FIELDS[1:])]
+        for state, folders in (("live", live), ("dead", dead))
+        for known in map(_described, folders)
+    ]
+    return [*runs, *(["not pushed", name, None, None] for name in waiting)]
+
+
+def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     """Return the remote that a push would go to, and the names of the experiments that it lacks; no
     remote is asked."""
+    from gitexp.store import query
     from gitexp.store.index import Index
     from gitexp.store.remote import transport
 
@@ -73,7 +93,12 @@ def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
         remote = transport.find(repo, head=repo.found_at).name
     except UsageError:
         return None, []
-    return remote, [item.name for item in Index(repo).unpushed(remote)]
+    index = Index(repo)
+    waiting = index.unpushed(remote)
+    if where is not None:
+        fitting = {item.id for item in index.select(*query.where(index, where))}
+        waiting = [item for item in waiting if item.id in fitting]
+    return remote, [item.name for item in waiting]
 
 
 @click.command("watch")

@@ -32,10 +32,10 @@ _SHOWN = 20  # names that are spelt out
     help="Push every tag, even beyond the setting push_tags_up_to.",
 )
 @click.option("--no-branch", is_flag=True, help="Do not push the branch.")
+@output.renamed("-n", "--dry-run", "dry_run")
 @click.option("--no-verify", is_flag=True, help="Skip the pre-push hook.")
 @click.option(
     "--dry-run",
-    "-n",
     is_flag=True,
     help="Ask the remote and print what would be sent; change nothing.",
 )
