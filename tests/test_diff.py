@@ -107,7 +107,7 @@ def test_json_says_the_same_for_programs(two: Project) -> None:
     } in found["code"]
     assert found["command"] == ["python train.py", "python train.py --lr 0.2"]
     assert "same_params" not in found
-    whole = json.loads(two.gitexp("diff", "1", "2", "--json", "--all"))
+    whole = json.loads(two.gitexp("diff", "1", "2", "--json", "--same"))
     assert (whole["same_params"], whole["same_metrics"]) == ({"seed": 1}, {"steps": 7})
 
 

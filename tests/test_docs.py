@@ -15,6 +15,7 @@ import pytest
 
 from conftest import Project
 from gitexp.cli import ALIASES, COMMANDS, cli
+from gitexp.cli.output import counted
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -60,6 +61,23 @@ def test_each_command_line_of_a_page_is_understood(page: Path) -> None:
             pass
         except (click.UsageError, ValueError) as error:
             raise AssertionError(f"{page.name}: {line}\n{error}") from None
+
+
+ODD = (  # what newcomers had to read twice
+    *("be at an experiment again", "tag away", "held by its tag", "is no folder", "pages needs"),
+    *("asks nobody for", 'hook by."', "runs that go on", "is going on in"),
+)
+
+
+def test_no_help_message_or_page_says_what_has_to_be_read_twice() -> None:
+    code = (ROOT / "gitexp").rglob("*.py")
+    texts = {path: path.read_text(encoding="utf-8").lower() for path in (*code, *PAGES)}
+    assert [
+        (path.name, odd)
+        for path, text in texts.items()
+        for odd in ODD
+        if odd in text and path.name != "CHANGELOG.md"
+    ] == []
 
 
 def test_each_next_step_that_a_message_names_is_a_command() -> None:
@@ -114,3 +132,11 @@ def test_the_python_in_the_readme_runs(project: Project) -> None:
         project.gitexp("list", "@", "--columns", "loss,lr,labels", "--csv")
         == "loss,lr,labels\n0.25,0.01,conv\n"
     )
+
+
+def test_one_thing_is_counted_in_the_singular() -> None:
+    assert [counted(number, "trial") for number in (0, 1, 2000)] == [
+        "0 trials",
+        "1 trial",
+        "2,000 trials",
+    ]

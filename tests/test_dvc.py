@@ -108,7 +108,7 @@ def data(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pro
 def test_a_recording_names_its_data_and_asks_dvc_nothing_while_it_is_unchanged(
     data: Project,
 ) -> None:
-    data.write(".dvc/config", "this is no configuration, so DVC would fail")
+    data.write(".dvc/config", "this is not a configuration, so DVC would fail")
     done = data.run("log", "-M", "rmse=1")
     assert done.returncode == 0
     assert "warning" not in done.stderr
@@ -134,7 +134,7 @@ def test_changed_data_is_told_and_recorded_as_such(data: Project) -> None:
     assert data.git("status", "--porcelain") == before
     assert 'Gitexp-Data-Stale: ["data/raw.csv"]' in data.git("log", "-1", "--format=%B", "exp-1")
     assert "not committed in DVC" in data.gitexp("show")
-    data.write(".dvc/config", "this is no configuration, so DVC would fail")
+    data.write(".dvc/config", "this is not a configuration, so DVC would fail")
     assert "data/raw.csv changed since" in data.run("log", "-M", "rmse=2").stderr, (
         "known, without asking DVC again"
     )

@@ -1,4 +1,4 @@
-"""What is seen of runs that go on, on a real terminal."""
+"""What is seen of active runs on a real terminal."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_one_experiment_is_one_commit_with_one_annotated_tag(project: Project) -
         "a note",
     )
     assert done.stdout == f"exp-1 {project.git('rev-parse', 'HEAD')[:10]}\n"
-    assert done.stderr == "untracked files taken: new.py\nbranch main moved onto it\n"
+    assert done.stderr == "untracked files taken: new.py\nbranch main moved to it\n"
     assert project.git("cat-file", "-t", "exp-1") == "tag"
     assert project.git("rev-parse", "exp-1^{commit}") == project.git("rev-parse", "HEAD")
     assert project.git("rev-parse", "HEAD^") == parent
@@ -79,7 +79,7 @@ def test_uncommitted_work_index_and_stash_stay(project: Project) -> None:
     project.write("stashed.py", "x")
     project.git("stash", "push", "-q", "-u", "stashed.py")
     done = project.run("log", "-M", "a=1", "--no-advance")
-    assert "it stands beside the branch (--no-advance)" in done.stderr
+    assert "the branch did not move (--no-advance)" in done.stderr
     assert project.git("status", "--porcelain") == "A  staged.py"
     assert project.git("show", "exp-1:staged.py") == "staged"
     assert project.git("stash", "list") != ""

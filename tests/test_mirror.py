@@ -402,14 +402,14 @@ def test_what_is_no_mlflow_server_is_one_line(project: Project, stranger: str) -
         said = project.error(
             "export", "mlflow", f"{stranger}/{path}", env={"MLFLOW_TRACKING_TOKEN": "right"}
         )
-        assert "is no MLflow server: it answers with something else; check the address" in said
+        assert "is not an MLflow server: it answers with something else; check the address" in said
 
 
 @pytest.mark.parametrize(
     "uri", ["", "localhost:5000", "ftp://x", "http://", "http://[::1", "http://x:port"]
 )
 def test_what_is_no_address_is_said(uri: str) -> None:
-    with pytest.raises(UsageError, match="is no address of an MLflow server"):
+    with pytest.raises(UsageError, match="is not an address of an MLflow server"):
         servers.address(uri)
 
 
@@ -553,7 +553,7 @@ def test_dagshubs_server_and_token_are_filled_in_by_themselves(
     said = project.error("push", "--mlflow", "--dry-run", env=hub)
     assert "origin" in said
     to = project.error("export", "mlflow", f"{stranger}/ada/nets.mlflow", env=hub)
-    assert to.startswith(f"{stranger}/ada/nets.mlflow is no MLflow server")
+    assert to.startswith(f"{stranger}/ada/nets.mlflow is not an MLflow server")
     assert _Answers.seen == ["Basic " + base64.b64encode(b"t0ken:t0ken").decode()]
     _Answers.seen.clear()
     project.error(

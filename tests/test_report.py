@@ -265,7 +265,7 @@ def test_a_gate_lets_through_what_is_no_worse_than_allowed(project: Project) -> 
     assert said == "exp-2 has rmse=101: it is worse than exp-1 (100) by 1 (1%), and 0.5% is allowed"
     assert "it is above 100.5" in project.error("gate", "2", "-m", "rmse", "--max", "100.5", code=1)
     assert "something to hold against" in project.error("gate", "-m", "rmse")
-    assert "is no allowance" in project.error(
+    assert "is not an allowance" in project.error(
         "gate", "-m", "rmse", "--max", "1", "--max-regression", "lots"
     )
     shown = json.loads(project.run("gate", "2", "-m", "rmse", "--against", "1", "--json").stdout)

@@ -212,7 +212,9 @@ def test_a_tolerance_makes_near_enough_the_same(project: Project) -> None:
     assert (
         "no metric 'rsme'" in project.run("reproduce", "@", "--yes", "--tolerance", "rsme=1").stderr
     )
-    assert "is no tolerance" in project.error("reproduce", "@", "--yes", "--tolerance", "rmse=much")
+    assert "is not a tolerance" in project.error(
+        "reproduce", "@", "--yes", "--tolerance", "rmse=much"
+    )
 
 
 def test_record_keeps_the_new_run_and_its_link(project: Project) -> None:
@@ -265,7 +267,7 @@ def test_it_runs_where_it_was_recorded_with_a_program_that_git_ignores(project: 
 
 
 def test_an_input_that_is_not_here_is_named_before_anything_runs(trained: Project) -> None:
-    """As in a colleague's clone: it was declared, so declaring it is no advice."""
+    """As in a colleague's clone: it was declared, so gitexp does not advise to declare it."""
     (trained.root / "data" / "train.csv").unlink()
     done = trained.run("reproduce", "exp-1", "--yes")
     assert done.returncode == 125

@@ -480,7 +480,7 @@ def test_a_value_of_the_wrong_kind_in_a_file_is_named_in_one_line(
         (["-p", "lr=1,2", "--trials", "3", "--", "python"], "a grid runs every point"),
         (["-p", "lr=1,2", "--search", "tpe", "-n", "3", "--", "python"], "needs a metric to go by"),
         (["-p", "lr=1", "--minimize", "a", "--maximize", "b", "--", "python"], "not both"),
-        (["-p", "lr=1", "--timeout", "soon", "--", "python"], "'soon' is no time"),
+        (["-p", "lr=1", "--timeout", "soon", "--", "python"], "'soon' is not a time"),
         (["-p", "lr=1", "--group", "a/b", "--", "python"], "cannot be a group's name"),
         (["-p", "lr=1", "--group", "ended", "--", "python"], "cannot be a group's name"),
         (["-p", "lr=1", "--link", "nowhere", "--", "python"], "no such file"),
@@ -602,7 +602,7 @@ def test_one_sweep_has_one_driver(project: Project) -> None:
     )
     process = started(project, "--group", "g", "-p", "lr=0.1")
     wait_for(mark.exists)
-    assert "is going on in another process" in project.error("sweep", "--resume", "g")
+    assert "is running in another process" in project.error("sweep", "--resume", "g")
     go.touch()
     process.communicate()
     assert process.returncode == 0

@@ -105,7 +105,7 @@ def test_trials_go_while_others_run_and_a_push_that_fails_is_one_warning_and_tri
     assert list(frame["status"]) == ["finished"] * 3
     told = [str(item.message) for item in said if "closed for lunch" in str(item.message)]
     assert len(told) == 1
-    assert "the sweep goes on, and the push is tried again" in told[0]
+    assert "the sweep continues, and the push is tried again" in told[0]
     assert there(ada, remote) == [1, 2, 3]
 
 

@@ -145,7 +145,7 @@ def test_only_what_is_named_goes_and_others_experiments_do_not(
     assert remote.git("rev-parse", "main") != ada.git("rev-parse", "main")
     bob.gitexp("pull")
     assert "not of this clone" in bob.error("push", "origin", "ada/exp-2")
-    assert "is no remote" in bob.error("push", "orgin", code=3)
+    assert "is not a remote" in bob.error("push", "orgin", code=3)
     assert '"not_pushed": [\n    "exp-1",\n    "exp-3"\n  ]' in ada.gitexp("status", "--json")
     assert "not on origin, as far as is known here: exp-1, exp-3" in ada.gitexp("status")
     assert "pushed 2 experiments" in ada.gitexp("push")

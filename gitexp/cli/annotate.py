@@ -116,10 +116,10 @@ def note_command(ref: str, text: tuple[str, ...], file: BinaryIO | None) -> None
 @click.command("rm")
 @click.argument("refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs)
 def rm_command(refs: tuple[str, ...]) -> None:
-    """Take the tags of experiments away, so that they are listed no more.
+    """Remove the tags of experiments, so that they are no longer listed.
 
-    Their commits stay: for ever where a branch holds them, else until git collects them (weeks).
-    Prints the commands that bring the tags back. Other clones and remotes keep theirs.
+    A commit on a branch stays for ever, any other until git's garbage collection (weeks). Prints
+    the commands that restore the tags. Other clones and remotes keep theirs.
 
     \b
     Example:

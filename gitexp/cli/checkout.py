@@ -20,17 +20,19 @@ from gitexp.store import checkout, reference
 @click.option(
     "--stash",
     is_flag=True,
-    help="Put work that is in the way aside with git stash, and say how to get it back.",
+    help="Put work that is in the way aside with git stash, and print how to get it back.",
 )
 @click.option(
     "--worktree",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Check out into a folder of its own; this one stays as it is.",
+    help="Check out into another folder; this one stays as it is.",
 )
-@click.option("--params-only", is_flag=True, help="Take its params file, and nothing else.")
+@click.option("--params-only", is_flag=True, help="Restore only its params file.")
 @click.option(
-    "--code-only", is_flag=True, help="Take its code without the results; HEAD stays where it is."
+    "--code-only",
+    is_flag=True,
+    help="Restore its code without the results; HEAD stays where it is.",
 )
 @click.option("--no-data", is_flag=True, help="Leave data that DVC tracks as it is.")
 def checkout_command(
@@ -42,10 +44,10 @@ def checkout_command(
     code_only: bool,
     no_data: bool,
 ) -> None:
-    """Be at the experiment REF again: its code, params and results, and the data that DVC tracks.
+    """Go back to the experiment REF: its code, params and results, and the data that DVC tracks.
 
-    Never loses work: changes that are not committed stop it. Params and metrics that are recorded
-    in some experiment do not count as such. Prints the line that undoes it.
+    Never loses work: it refuses where there are uncommitted changes, other than params and metrics
+    that are recorded in an experiment. Prints the command that undoes it.
 
     \b
     Examples:

@@ -11,7 +11,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import fetch_option, opened
-from gitexp.cli.report import chosen, escaped, table, write_file
+from gitexp.cli.report import chosen, escaped, table, where_option, write_file
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -23,13 +23,12 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 
 
 @click.command("compare")
-@click.argument(
-    "refs", nargs=-1, required=True, metavar="REF REF...", shell_complete=completion.refs
-)
-@click.option("--same", is_flag=True, help="Show what is the same in all, too.")
+@click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
+@where_option
+@click.option("--same", is_flag=True, help="Also show what is the same in all.")
 @output.output_options
 @pager.paged
-def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None:
+def compare_command(refs: tuple[str, ...], where: str | None, same: bool, form: str | None) -> None:
     """Show experiments side by side: what differs between them, one column each.
 
     The best value of each metric is marked with a star where it is known which way is better. For
@@ -39,9 +38,10 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
     Examples:
       gitexp compare exp-3 exp-7 best:rmse
       gitexp compare exp-3..exp-9 --csv
+      gitexp compare --where 'group = sweep-1'
     """
     _, settings, index = opened()
-    found = reference.resolve_many(index, refs, settings)
+    found = chosen(index, settings, refs, where, None, False) if refs or where else []
     if len(found) < 2:
         raise UsageError("to compare takes two experiments or more: gitexp compare exp-3 exp-7")
     keys = [query.attribute(name) for name in _ABOUT]
@@ -85,13 +85,7 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
     shell_complete=completion.metrics,
     help="The metric to rank by.",
 )
-@click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only those for which it holds.",
-)
+@where_option
 @click.option(
     "-n",
     "--limit",
@@ -105,7 +99,7 @@ def compare_command(refs: tuple[str, ...], same: bool, form: str | None) -> None
     "-a",
     "everybody",
     is_flag=True,
-    help="Everybody's experiments, those on remotes included.",
+    help="Everybody's experiments, including those on remotes.",
 )
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
@@ -206,7 +200,7 @@ def gate_command(
 ) -> None:
     """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
 
-    REF is, by default, the newest experiment in HEAD's history that --against has not.
+    REF is, by default, the newest experiment in HEAD's history that --against lacks.
 
     \b
     Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
+from gitexp.cli.report import chosen, where_option
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError
@@ -31,7 +33,7 @@ Row = tuple[str, ...]
 
 
 @click.command("diff")
-@click.argument("a", default="@", required=False, metavar="[A]", shell_complete=completion.refs)
+@click.argument("a", required=False, metavar="[A]", shell_complete=completion.refs)
 @click.argument("b", required=False, metavar="[B]", shell_complete=completion.refs)
 @click.option(
     "--code", is_flag=True, help="Print the code's difference as a patch, and nothing else."
@@ -43,8 +45,10 @@ Row = tuple[str, ...]
     metavar="PATH",
     help="Limit the code to this file or folder, from the top of the repository.",
 )
+@where_option
+@output.renamed("--all", "--same", "everything")
 @click.option(
-    "--all", "everything", is_flag=True, help="Show the params and metrics that are equal, too."
+    "--same", "everything", is_flag=True, help="Also show the params and metrics that are equal."
 )
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
 @click.option(
@@ -60,14 +64,14 @@ Row = tuple[str, ...]
     metavar="FILE",
     help="Write it as an HTML page (a report of the two).",
 )
-@click.option("--json", "form", flag_value="json", help="Print JSON.")
-@click.option("--md", "form", flag_value="md", help="Print Markdown.")
+@output.output_options
 @pager.paged
 def diff_command(
-    a: str,
+    a: str | None,
     b: str | None,
     code: bool,
     paths: tuple[str, ...],
+    where: str | None,
     everything: bool,
     exit_code: bool,
     cells: bool,
@@ -78,7 +82,7 @@ def diff_command(
     command.
 
     Without B the other side is the work tree as it is now; without A, too, it is compared with the
-    latest experiment.
+    latest experiment. With --where it is the two experiments that match, the older one first.
 
     \b
     Examples:
@@ -88,9 +92,14 @@ def diff_command(
       gitexp diff exp-3 exp-7 --html why.html
     """
     repo, settings, index = opened()
-    first, second = _sides(index, a, b)
-    one = reference.resolve(index, first, settings)
-    other = reference.resolve(index, second, settings) if second else None
+    one: Experiment
+    other: Experiment | None
+    if where is not None:
+        one, other = _matching(index, settings, a, where)
+    else:
+        first, second = _sides(index, a or "@", b)
+        one = reference.resolve(index, first, settings)
+        other = reference.resolve(index, second, settings) if second else None
     if code:
         patch = diff.patch(repo, settings, one, other, paths)
         _print_patch(patch)
@@ -106,6 +115,10 @@ def diff_command(
                 if everything or not name.startswith("same_")
             }
         )
+    elif form == "csv":
+        output.print_records(
+            form, ("kind", "name", "change", "a", "b"), [*_records(found, everything)]
+        )
     else:
         click.echo(
             "\n".join(
@@ -119,6 +132,42 @@ def diff_command(
     for path, why in found.left_out:
         output.say(f"not compared: {output.clean(path)} ({why})")
     return int(exit_code and found.differs)
+
+
+def _matching(
+    index: Index, settings: Settings, a: str | None, where: str
+) -> tuple[Experiment, Experiment]:
+    """Return the two experiments for which a condition holds, the older one first."""
+    found = chosen(index, settings, (), where, None, False)
+    if a is not None or len(found) != 2:
+        raise UsageError(
+            "name experiments, or use --where, not both"
+            if a is not None
+            else f"--where must match two experiments, and matches {len(found)}; to compare any"
+            f" number: gitexp compare --where {shlex.quote(where)}"
+        )
+    return found[1], found[0]
+
+
+def _records(found: Diff, everything: bool) -> Iterator[tuple[Any, ...]]:
+    """Yield ``(kind, name, change, a, b)`` for each difference; files have no ``a`` and ``b``."""
+    for kind, changes in (("param", found.params), ("package", found.environment)):
+        for change in changes:
+            yield kind, change.name, change.kind, change.a, change.b
+    for item in found.metrics:
+        way = "added" if item.a is None else "removed" if item.b is None else "changed"
+        yield "metric", item.name, way, item.a, item.b
+    for data in found.data:
+        yield "data", data.path, data.status, data.a, data.b
+    for kind, files in (("code", found.code), ("artifact", found.artifacts)):
+        for file in files:
+            yield kind, file.path, file.status, None, None
+    if found.command:
+        yield "command", "", "changed", *found.command
+    if everything:
+        for kind, same in (("param", found.same_params), ("metric", found.same_metrics)):
+            for name, value in same.items():
+                yield kind, name, "same", value, value
 
 
 def _write_html(

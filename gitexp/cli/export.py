@@ -44,9 +44,7 @@ def export_command() -> None:
 def _file_options(function: Command) -> Command:
     """Give a command ``--metrics``, ``--output`` and ``--force``."""
     for option in (
-        click.option(
-            "--force", "-f", is_flag=True, help="Write over a file that is there already."
-        ),
+        click.option("--force", "-f", is_flag=True, help="Overwrite an existing file."),
         click.option(
             "--output",
             "-o",
@@ -56,11 +54,11 @@ def _file_options(function: Command) -> Command:
         ),
         click.option(
             "--metrics",
-            "-m",
             "points",
             is_flag=True,
-            help="Every value that was ever logged, not the last ones alone.",
+            help="Every value that was logged, not only the last of each metric.",
         ),
+        output.renamed("-m", "--metrics", "points"),
     ):
         function = option(function)
     return function
@@ -181,7 +179,7 @@ def export_parquet(
 @export_command.command("mlflow", short_help="Mirror experiments to an MLflow server.")
 @click.argument("uri")
 @selection
-@click.option("--artifacts", is_flag=True, help="Store the artifacts that were logged, too.")
+@click.option("--artifacts", is_flag=True, help="Also store the artifacts that were logged.")
 @click.option(
     "--experiment",
     "place",

@@ -24,7 +24,7 @@ Search = Callable[[Repo, record.Known, Progress], Iterable[Found]]
 
 @click.group("import")
 def import_command() -> None:
-    """Make experiments of old commits, or of the runs of other tools.
+    """Import experiments from old commits, or from the runs of other tools.
 
     Importing again adds only what is new. Branches, files and tags stay as they are; nothing of
     what is read is run. What cannot be read is listed at the end, and the rest is imported.
@@ -47,12 +47,12 @@ _dry_run = click.option(
 @click.option(
     "--since",
     metavar="DATE",
-    help="Only commits after it, in git's words: 2025-01-31, '3 weeks ago'.",
+    help="Only commits after it, as git takes dates: 2025-01-31, '3 weeks ago'.",
 )
 @click.option(
     "--remotes",
     is_flag=True,
-    help="Look at the branches of remotes too, not at the local ones alone.",
+    help="Also look at remote branches, not only local ones.",
 )
 @_dry_run
 def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_run: bool) -> None:
@@ -103,7 +103,7 @@ def dvc_command(dry_run: bool) -> None:
 @click.argument("uri", required=False)
 @click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
 @click.option(
-    "--artifacts", is_flag=True, help="Keep their artifacts too, those of up to max_file_size."
+    "--artifacts", is_flag=True, help="Also keep artifacts, up to the setting max_file_size each."
 )
 @_dry_run
 def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
@@ -113,7 +113,7 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
     be installed.
 
     A run becomes a child of the commit that MLflow noted for it, where that is in this repository.
-    Nested runs share a group. Runs that still go on are left for another time.
+    Nested runs share a group. Runs that are still active are skipped.
 
     \b
     Examples:
@@ -242,7 +242,7 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
     _say_unread(outcome.unread)
     if outcome.known:
         output.say(
-            f"{_counted(outcome.known, 'run')} recorded already"
+            f"{output.counted(outcome.known, 'run')} recorded already"
             + ("" if count else ", nothing new")
         )
     if not count:
@@ -250,11 +250,12 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
             output.say(f"nothing to import: {nothing}")
     elif dry_run:
         output.say(
-            f"{_counted(count, 'experiment')} would be imported; nothing was recorded (--dry-run)"
+            f"{output.counted(count, 'experiment')} would be imported; nothing was"
+            " recorded (--dry-run)"
         )
     else:
         output.say(
-            f"{_counted(count, 'experiment')} imported"
+            f"{output.counted(count, 'experiment')} imported"
             + (f", {first} to {last}" if count > 1 else "")
         )
 
@@ -288,10 +289,6 @@ def _say_unread(unread: list[Unread]) -> None:
         output.say(output.clean(f"not read: {item.what}: {item.why}"))
     if len(unread) > _SHOWN:
         output.say(f"not read: {len(unread) - _SHOWN:,} more")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 class _Bar:

@@ -42,7 +42,7 @@ class Column(NamedTuple):
     "-w",
     metavar="CONDITION",
     shell_complete=completion.keys,
-    help="Only those for which it holds; see above.",
+    help="Only experiments that match; see above.",
 )
 @click.option(
     "--sort",
@@ -77,7 +77,7 @@ class Column(NamedTuple):
     "-a",
     "everybody",
     is_flag=True,
-    help="Everybody's experiments, those on remotes included.",
+    help="Everybody's experiments, including those on remotes.",
 )
 @output.output_options
 @pager.paged

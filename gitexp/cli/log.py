@@ -43,7 +43,7 @@ _FILE = click.Path(path_type=Path)
     "-m",
     "--message",
     metavar="TEXT",
-    help="The subject; by itself it says the name, metrics and params.",
+    help="The subject (default: the name, metrics and params).",
 )
 @recording.options
 @click.option(
@@ -52,7 +52,7 @@ _FILE = click.Path(path_type=Path)
     multiple=True,
     type=_FILE,
     metavar="PATH",
-    help="A file to keep, ignored or not.",
+    help="A file to keep, even if git ignores it.",
 )
 @click.option(
     "--status",
@@ -154,15 +154,17 @@ def report(recorded: store.Recorded, shot: Snapshot) -> None:
         output.say(f"left out: {_listed(paths)} ({why})")
     if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
         output.say(
-            "to take such files all the same: git add them, or name them in the setting 'include'"
+            "to include such files anyway: git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"
         )
     for warning in recorded.warnings:
         output.say(f"warning: {warning}")
     if recorded.advanced:
-        output.say(f"branch {recorded.advanced} moved onto it")
+        output.say(f"branch {recorded.advanced} moved to it")
     else:
-        output.say(f"it stands beside the branch ({recorded.beside}), held by its tag")
+        output.say(
+            f"the branch did not move ({recorded.beside}); only the tag holds the experiment"
+        )
     click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
 
 

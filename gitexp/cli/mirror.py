@@ -109,7 +109,7 @@ def target(repo: Repo, uri: str | None) -> Target:
 
 @contextmanager
 def _bar(length: int) -> Iterator[click._termui_impl.ProgressBar[int]]:
-    """Yield a progress bar on stderr, which draws nothing where that is no terminal."""
+    """Yield a progress bar on stderr, which draws nothing where that is not a terminal."""
     with click.progressbar(
         length=length,
         label="mirroring",

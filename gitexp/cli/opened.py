@@ -17,7 +17,7 @@ _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
 
 
 fetch_option = click.option(
-    "--fetch", is_flag=True, help="First bring tags and history, which CI's checkouts lack."
+    "--fetch", is_flag=True, help="First fetch tags and history, which CI checkouts lack."
 )
 
 

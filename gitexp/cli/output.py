@@ -29,6 +29,27 @@ def output_options(function: Command) -> Command:
     return function
 
 
+def renamed(old: str, new: str, name: str) -> Callable[[Command], Command]:
+    """Have a flag's old name work for a release, with a line that says the new one; ``name`` is the
+    parameter that it sets."""
+
+    def set_by_old(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+        if given:
+            say(f"{old} is now called {new}; the next release knows only that")
+            ctx.default_map = {**(ctx.default_map or {}), name: True}
+
+    return click.option(
+        old,
+        f"old_{name}",
+        is_flag=True,
+        hidden=True,
+        help=f"The old name of {new}.",
+        is_eager=True,
+        expose_value=False,
+        callback=set_by_old,
+    )
+
+
 def say(text: str) -> None:
     """Print talk for people, on stderr."""
     click.echo(text, err=True)
@@ -143,6 +164,11 @@ def clean(text: str) -> str:
         if text.isprintable()
         else "".join(char if char.isprintable() else " " for char in text)
     )
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts: ``1 trial``, ``2,000 trials``."""
+    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def duration(seconds: float | None) -> str:

@@ -10,6 +10,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.report import chosen, where_option
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -47,14 +48,14 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
     "inputs",
     multiple=True,
     metavar="PATH",
-    help="Bring a file of yours that it reads and nobody declared.",
+    help="Copy in a file that the command reads and that was not declared.",
 )
 @click.option(
     "--record",
     is_flag=True,
     help="Record the new run as an experiment that says what it reproduces.",
 )
-@click.option("--keep", is_flag=True, help="Keep the work tree that it ran in.")
+@click.option("--keep", is_flag=True, help="Keep the work tree of the run.")
 @_YES
 @output.output_options
 def reproduce_command(
@@ -67,7 +68,7 @@ def reproduce_command(
     yes: bool,
     form: str | None,
 ) -> int:
-    """Run an experiment's command again, in a work tree of its own at its commit, and compare every
+    """Run an experiment's command again, in a separate work tree at its commit, and compare every
     metric.
 
     \b
@@ -75,8 +76,8 @@ def reproduce_command(
     gitexp reproduce exp-5 --env recorded --tolerance rmse=1e-6
 
     Shows the command and asks first. Data comes through DVC, and declared inputs (--input) as
-    copies. Exit code 0: the same within the tolerance. 1: drifted, and what differs is said; a
-    second run tells noise from change. 125: could not be run.
+    copies. Exit code 0: the same within the tolerance. 1: drifted, and what differs is
+    printed; a second run tells noise from change. 125: it could not be run.
     """
     repo, known, index = opened()
     experiment = reference.resolve(index, ref, known)
@@ -103,6 +104,7 @@ def reproduce_command(
 @click.option(
     "--all", "everything", is_flag=True, help="Check all experiments, those of remotes too."
 )
+@where_option
 @click.option(
     "--signed", is_flag=True, help="Count an experiment without a signature as a failure."
 )
@@ -119,30 +121,33 @@ def reproduce_command(
 def verify_command(
     refs: tuple[str, ...],
     everything: bool,
+    where: str | None,
     signed: bool,
     allowed_signers: Path | None,
     form: str | None,
 ) -> int:
-    """Check that experiments are whole and untampered, and that their signatures are good.
+    """Check that experiments are complete and untampered, and that their signatures are valid.
 
     \b
     gitexp verify exp-5
     gitexp verify --all --signed
 
-    The tag must point to a commit that is there with all its files, tag and files must say the
-    same, declared inputs must have the hashes that were recorded. Nothing of the repository is run,
-    and its own settings say nothing of whom you trust. Exit code 1: something is wrong, and it is
-    named.
+    The tag must point to a commit with all its files, tag and files must agree, and declared inputs
+    must have the hashes that were recorded. Nothing in the repository is run, and its settings do
+    not decide whom you trust. Exit code 1: something is wrong, and is named.
     """
-    if bool(refs) == everything:
-        raise UsageError("name experiments to check, or use --all")
+    if (refs and everything) or not (refs or everything or where):
+        raise UsageError("name experiments to check, or use --where or --all")
     repo, known, index = opened()
     named = {item.tag: item for item in index.select(everybody=True)[::-1]} if everything else {}
     # by the user's own names, where there are
     named.update({item.tag: item for item in index.select()} if everything else {})
     experiments = (
-        [*named.values()][::-1] if everything else reference.resolve_many(index, refs, known)
+        [*named.values()][::-1] if everything else chosen(index, known, refs, where, None, False)
     )
+    if everything and where:
+        fitting = {item.id for item in chosen(index, known, (), where, None, True)}
+        experiments = [item for item in experiments if item.id in fitting]
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [
         item
@@ -175,19 +180,20 @@ def verify_command(
 @click.argument("bad", shell_complete=completion.refs)
 @click.option(
     "--metric",
+    "-m",
     required=True,
-    metavar="NAME",
+    metavar="METRIC",
     shell_complete=completion.metrics,
     help="The metric that got worse.",
 )
-@click.option("--max", "most", type=float, metavar="N", help="It is good up to N.")
-@click.option("--min", "least", type=float, metavar="N", help="It is good from N on.")
+@click.option("--max", "most", type=float, metavar="N", help="Values up to N are good.")
+@click.option("--min", "least", type=float, metavar="N", help="Values from N on are good.")
 @click.option(
     "--repeats",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Values to have of each commit; the median counts.",
+    help="How many values to get for each commit; the median counts.",
 )
 @_YES
 def bisect_command(
@@ -204,9 +210,9 @@ def bisect_command(
     \b
     gitexp bisect --metric rmse --max 18.5 exp-3 exp-9
 
-    git bisect searches, in a work tree of its own. Commits whose experiment was recorded, by the
-    same command as BAD, answer without running; others are run. One that cannot be run is skipped.
-    The commit is printed with its difference.
+    git bisect searches in a separate work tree. Where an experiment with BAD's command was recorded
+    at a commit, its value is used; other commits are run. One that cannot be run is skipped. The
+    commit is printed with its diff.
     """
     if most is None and least is None:
         raise UsageError(
@@ -266,27 +272,31 @@ def bisect_command(
 @click.argument("b", shell_complete=completion.refs)
 @click.option(
     "--metric",
-    metavar="NAME",
+    "-m",
+    metavar="METRIC",
     shell_complete=completion.metrics,
-    help="The metric; needed where they share more than one.",
+    help="The metric; needed where A and B share more than one.",
 )
 @click.option(
-    "--budget", type=click.IntRange(2), default=10, show_default=True, help="The most runs to make."
+    "--budget",
+    type=click.IntRange(2),
+    default=10,
+    show_default=True,
+    help="The most runs to start.",
 )
 @_YES
 @output.output_options
 def why_command(
     a: str, b: str, metric: str | None, budget: int, yes: bool, form: str | None
 ) -> None:
-    """Attribute the change of a metric from A to B to what differs, by trying the differences one
-    at a time.
+    """Explain a metric's change from A to B by trying what differs, one difference at a time.
 
     \b
     gitexp why exp-3 exp-7 --metric rmse
 
-    Each param, the code, the data in DVC and the packages of B are laid over A alone, in a work
-    tree of its own, and A's command is run. What the parts do not add up to, they do together: then
-    pairs are tried, as far as the budget goes.
+    Each param, the code, the data in DVC and the packages of B are applied to A one at a time, in a
+    separate work tree, and A's command is run. What the single changes do not explain comes from
+    several together: pairs of them are tried next, as far as the budget goes.
     """
     repo, known, index = opened()
     first, second = (reference.resolve(index, ref, known) for ref in (a, b))
@@ -295,7 +305,7 @@ def why_command(
     ]
     if metric is None and len(shared) != 1:
         raise UsageError(
-            f"which metric? --metric NAME, one of: {', '.join(shared) or 'none is in both'}"
+            f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
         )
     for experiment in (first, second):
         _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
@@ -409,7 +419,7 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
             click.echo(line)
     if verdict.same:
         how = "as it was recorded" if verdict.exact else "within the tolerance of what was recorded"
-        metrics = "1 metric" if len(rows) == 1 else f"{len(rows)} metrics"
+        metrics = output.counted(len(rows), "metric")
         click.echo(output.styled(f"same: {experiment.name} came out {how} ({metrics})", fg="green"))
     else:
         click.echo(

@@ -19,14 +19,14 @@ _OPTIONS = (
     ),
     click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label."),
     click.option("--group", metavar="NAME", help="The group that it belongs to."),
-    click.option("--name", metavar="TAG", help="A tag name of your own instead of exp-N."),
+    click.option("--name", metavar="TAG", help="A tag name to use instead of exp-N."),
     click.option(
         "--input",
         "inputs",
         multiple=True,
         type=_PATH,
         metavar="PATH",
-        help="A file or folder that it reads; its hash is kept.",
+        help="A file or folder that the run reads; its hash is recorded.",
     ),
     click.option(
         "--sign/--no-sign",
@@ -36,7 +36,7 @@ _OPTIONS = (
     click.option(
         "--advance/--no-advance",
         default=None,
-        help="Move the branch onto it where that is a fast-forward (default: yes).",
+        help="Move the branch to the experiment where that is a fast-forward (default: yes).",
     ),
 )
 

@@ -43,7 +43,7 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
     used.
 
     git asks gitexp for the token at each use: that of `dagshub login`, or DAGSHUB_USER_TOKEN.
-    `gitexp push` and `pull` hand it to DVC for as long as they run. DVC alone can ask nobody, so
+    `gitexp push` and `pull` hand it to DVC for as long as they run. DVC cannot ask gitexp, so
     `dvc push` by hand needs --save-dvc-token, which keeps the token in a file that git ignores and
     only you can read. DAGSHUB_CLIENT_HOST names another host than dagshub.com.
 

@@ -26,6 +26,15 @@ _FORMS = (".png", ".svg", ".pdf", ".html")
 _ROWS = 20  # of a Markdown report
 
 
+where_option = click.option(
+    "--where",
+    "-w",
+    metavar="CONDITION",
+    shell_complete=completion.keys,
+    help="Only experiments that match; see gitexp list --help.",
+)
+
+
 def selection(function: Command) -> Command:
     """Give a command REF..., ``--where``, ``--sort`` and ``--all``."""
     for option in (
@@ -34,7 +43,7 @@ def selection(function: Command) -> Command:
             "-a",
             "everybody",
             is_flag=True,
-            help="Everybody's experiments, those on remotes included.",
+            help="Everybody's experiments, including those on remotes.",
         ),
         click.option(
             "--sort",
@@ -43,13 +52,7 @@ def selection(function: Command) -> Command:
             shell_complete=completion.keys,
             help="Sort by these; a metric sorts best first.",
         ),
-        click.option(
-            "--where",
-            "-w",
-            metavar="CONDITION",
-            shell_complete=completion.keys,
-            help="Only those for which it holds.",
-        ),
+        where_option,
         click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
     ):
         function = option(function)
@@ -72,7 +75,7 @@ def selection(function: Command) -> Command:
 @click.option(
     "--forest",
     is_flag=True,
-    help="Work out what a random forest says of the params, too (slow; scikit-learn).",
+    help="Also rank the params with a random forest (slow; needs scikit-learn).",
 )
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @click.option(
@@ -100,7 +103,7 @@ def report_command(
 ) -> None:
     """Write one HTML file that compares experiments: all, or those named.
 
-    It works offline, from a disk, a mail or a web server, and asks nobody for anything: a table to
+    It is self-contained and works offline, from a disk, an e-mail or a web server: a table to
     filter and sort, experiments side by side, curves, parallel coordinates, scatter, importance of
     params, and the difference between two in code, notebooks, data and packages. A link copied from
     it reproduces the view.
@@ -134,10 +137,7 @@ def report_command(
 
         found = [*going.runs(repo), *found]
     size = write_page(repo, settings, found, path, title, forest=forest)
-    output.say(
-        f"wrote {path}: {len(found):,} experiment{'s' if len(found) != 1 else ''},"
-        f" {size / 1e6:.1f} MB"
-    )
+    output.say(f"wrote {path}: {output.counted(len(found), 'experiment')}, {size / 1e6:.1f} MB")
     if show:
         click.launch(str(path.resolve()))
 
@@ -167,7 +167,7 @@ def report_command(
     "target",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The file to write; its ending says the form: .png, .svg, .pdf or .html.",
+    help="The file to write; its ending sets the format: .png, .svg, .pdf or .html.",
 )
 def plot_command(
     kind: str,
@@ -196,14 +196,14 @@ def plot_command(
     form = target.suffix.lower()
     if form not in _FORMS:
         raise UsageError(
-            f"'{target.name}' must end with one of {', '.join(_FORMS)}, which says the form"
+            f"'{target.name}' must end with one of {', '.join(_FORMS)}, which sets the format"
         )
     (page if form == ".html" else chart).needs()
     repo, settings, index = opened()
     name = query.find_metric(index, metric).name
     axis = query.find_key(index, x) if x else None
     if axis and axis.family == "attribute":
-        raise UsageError(f"'{x}' is no param and no metric, and -x wants one")
+        raise UsageError(f"'{x}' is neither a param nor a metric; -x takes one of these")
     found = chosen(index, settings, refs, where, sort, everybody)
     if form == ".html":
         place = {
@@ -318,7 +318,7 @@ def _markdown(
                 output.duration(item.duration),
             ]
         )
-    count = f"{len(experiments):,} experiment{'s' if len(experiments) != 1 else ''}"
+    count = output.counted(len(experiments), "experiment")
     lines = [
         f"### {count}" + (f", against {escaped(base.name)}" if base else ""),
         "",

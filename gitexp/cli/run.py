@@ -36,7 +36,7 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "--artifact",
     multiple=True,
     metavar="GLOB",
-    help="Files that the command writes, to keep, ignored or not.",
+    help="Files that the command writes, to keep even if git ignores them.",
 )
 @click.option(
     "--metrics-file",
@@ -73,7 +73,8 @@ def run_command(
 
     Params come from --param, --params-file and the command's own arguments; metrics from what the
     command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or prints. Its output is
-    shown and kept, its exit code is passed on; 73 says that it did well and could not be recorded.
+    shown and kept, its exit code is passed on; 73 means that it succeeded and could not be
+    recorded.
     """
     # srun starts one of us for each process of a training
     if not all_ranks and ranks.is_other_rank() and os.name == "posix":

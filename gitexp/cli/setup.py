@@ -42,7 +42,7 @@ _COMPLETION = {
 
 @click.command("init")
 def init_command() -> None:
-    """Write a settings file with everything commented out, and say how to complete names on Tab.
+    """Write a settings file with everything commented out, and show how to set up Tab completion.
 
     Nothing needs it: gitexp works in any git repository. A settings file that is there already
     stays as it is.
@@ -72,16 +72,16 @@ def init_command() -> None:
 
 
 @click.command("doctor")
-@click.option("--fix", is_flag=True, help="Mend what can be mended without a doubt.")
+@click.option("--fix", is_flag=True, help="Repair what can be repaired safely.")
 @click.option(
     "--explain",
     is_flag=True,
-    help="Print what this repository uses of git, and how gitexp treats it.",
+    help="Print which of git's features this repository uses, and how gitexp treats them.",
 )
 def doctor_command(fix: bool, explain: bool) -> int:
-    """Look for leftovers of killed processes, lost tags and damage, and with --fix mend them.
+    """Look for leftovers of killed processes, lost tags and damage, and repair them with --fix.
 
-    Nothing that is still of use is taken away. Exit code 0 where all is well, 1 where something is
+    Nothing that is still in use is removed. Exit code 0 where all is well, 1 where something is
     left to do.
 
     \b

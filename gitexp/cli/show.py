@@ -16,6 +16,7 @@ import click
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
+from gitexp.cli.report import chosen, where_option
 from gitexp.formats import environment, late_values, message, metrics, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
@@ -77,7 +78,7 @@ def show_command(ref: str, form: str | None) -> None:
     "-w",
     metavar="CONDITION",
     shell_complete=completion.keys,
-    help="Among those for which it holds; see gitexp list --help.",
+    help="Only among experiments that match; see gitexp list --help.",
 )
 @output.output_options
 @pager.paged
@@ -117,10 +118,12 @@ def best_command(metric: str, way: str | None, where: str | None, form: str | No
     show_default=True,
     help="Height of the plot in lines.",
 )
+@where_option
 @output.output_options
 @pager.paged
-def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
-    """Plot in the terminal how METRIC went in the experiments REF (default: the latest).
+def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str | None) -> None:
+    """Plot in the terminal how METRIC developed in the experiments REF (default: those of
+    --where, else the latest).
 
     \b
     Examples:
@@ -130,7 +133,7 @@ def curve_command(refs: tuple[str, ...], rows: int, form: str | None) -> None:
     """
     repo, settings, index = opened()
     *given, name = refs
-    experiments = reference.resolve_many(index, given or ["@"], settings)
+    experiments = chosen(index, settings, given or ([] if where else ["@"]), where, None, False)
     metric = query.find_metric(index, name).name
     if form:
         points = (

@@ -1,4 +1,4 @@
-"""``gitexp status``, ``watch`` and ``recover``: runs that go on, and runs that died."""
+"""``gitexp status``, ``watch`` and ``recover``: active runs, and runs that died."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output
+from gitexp.cli.report import where_option
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import MetricPoint
@@ -22,17 +23,25 @@ from gitexp.runs import finish, journal
 from gitexp.store import record
 
 _NAMED = 5  # experiments that a line names
+_FIELDS = ("state", "id", "started", "command")
 _CURVE = 30  # columns of a small curve
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("status")
-@click.option("--json", "form", flag_value="json", help="Print JSON.")
-def status_command(form: str | None) -> None:
-    """Show the runs going on with their latest values, dead runs, and what is not pushed yet."""
+@where_option
+@output.output_options
+def status_command(where: str | None, form: str | None) -> None:
+    """Show active runs with their latest values, dead runs, and what is not pushed yet.
+
+    With --where, of the experiments that are not pushed only those that match.
+    """
     repo = Repo.discover()
     live, dead = finish.live_runs(repo), finish.dead_runs(repo)
-    remote, waiting = _unpushed(repo)
+    remote, waiting = _unpushed(repo, where)
+    if form in ("csv", "md"):
+        output.print_records(form, _FIELDS, _rows(live, dead, waiting))
+        return
     if form:
         described = {
             name: [_described(folder) for folder in folders]
@@ -43,7 +52,7 @@ def status_command(form: str | None) -> None:
     for line in (line for folder in live for line in _lines(folder, _terminal())):
         click.echo(line)
     if not live:
-        click.echo("no run is going on")
+        click.echo("no run is active")
     for folder in dead:
         known = _described(folder)
         click.echo(
@@ -63,9 +72,20 @@ def status_command(form: str | None) -> None:
         )
 
 
-def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
+def _rows(live: Sequence[Path], dead: Sequence[Path], waiting: Sequence[str]) -> list[list[Any]]:
+    """Return a row for each run, and one for each experiment that is not pushed."""
+    runs = [
+        [state, *(known[name] for name in _FIELDS[1:])]
+        for state, folders in (("live", live), ("dead", dead))
+        for known in map(_described, folders)
+    ]
+    return [*runs, *(["not pushed", name, None, None] for name in waiting)]
+
+
+def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     """Return the remote that a push would go to, and the names of the experiments that it lacks; no
     remote is asked."""
+    from gitexp.store import query
     from gitexp.store.index import Index
     from gitexp.store.remote import transport
 
@@ -73,7 +93,12 @@ def _unpushed(repo: Repo) -> tuple[str | None, list[str]]:
         remote = transport.find(repo, head=repo.found_at).name
     except UsageError:
         return None, []
-    return remote, [item.name for item in Index(repo).unpushed(remote)]
+    index = Index(repo)
+    waiting = index.unpushed(remote)
+    if where is not None:
+        fitting = {item.id for item in index.select(*query.where(index, where))}
+        waiting = [item for item in waiting if item.id in fitting]
+    return remote, [item.name for item in waiting]
 
 
 @click.command("watch")
@@ -137,7 +162,7 @@ def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
         raise NotFoundError(
             f"there is no such run '{wanted}'; to see them: gitexp status"
             if wanted
-            else "no run is going on"
+            else "no run is active"
         )
     return found[-1]
 
@@ -170,7 +195,11 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
         if rows
         else ["nothing logged yet"]
     )
-    more = [f"and {len(latest) - len(shown)} metrics more"] if len(shown) < len(latest) else []
+    more = (
+        [f"and {output.counted(len(latest) - len(shown), 'metric')} more"]
+        if len(shown) < len(latest)
+        else []
+    )
     return [head, *(f"  {line}" for line in (*lines, *more))]
 
 

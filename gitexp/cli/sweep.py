@@ -122,7 +122,7 @@ gitexp sweep --resume sweep-1124-7c3a
     help="Where trials run (default: loky, this machine).",
 )
 @click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
-@click.option("--group", metavar="NAME", help="What the sweep is called.")
+@click.option("--group", metavar="NAME", help="The name of the sweep.")
 @click.option(
     "--dry-run",
     is_flag=True,
@@ -131,7 +131,7 @@ gitexp sweep --resume sweep-1124-7c3a
 @click.option(
     "--resume",
     metavar="GROUP",
-    help="Go on with a sweep: run what is missing, from its own snapshot.",
+    help="Continue a sweep: run what is missing, from its own snapshot.",
 )
 @click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
 @click.option(
@@ -254,7 +254,7 @@ def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
             {"space": "--param", "command": "a command"}.get(name, f"--{name}") for name in odd
         )
         raise UsageError(
-            f"--resume goes on with the plan of '{group}', which {names} would change; start a new"
+            f"--resume continues the plan of '{group}', which {names} would change; start a new"
             " sweep for that"
         )
     frozen = plans.load(repo, group)
@@ -288,7 +288,7 @@ def parse_time(text: str) -> float:
     """Return seconds for ``90``, ``90s``, ``10m`` or ``2h``; raise UsageError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
     if not match or float(match[1]) == 0:
-        raise UsageError(f"'{text}' is no time; write for example 90s, 10m or 2h")
+        raise UsageError(f"'{text}' is not a time; write for example 90s, 10m or 2h")
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -306,7 +306,7 @@ def _print_commands(plan: Plan) -> int:
     for point in points:
         for seed in range(plan.seed, plan.seed + plan.repeat):
             click.echo(output.clean(shlex.join(plans.fill(plan, point, seed))))
-    output.say(f"{len(points) * plan.repeat} trials; nothing was run (--dry-run)")
+    output.say(f"{output.counted(len(points) * plan.repeat, 'trial')}; nothing was run (--dry-run)")
     return 0
 
 
@@ -323,6 +323,4 @@ def _say_snapshot(frozen: Frozen) -> None:
             f"left out: {', '.join(paths[:8])}{' ...' if len(paths) > 8 else ''}; ignored files are"
             " not in the trials either: --link PATH"
         )
-    output.say(
-        f"sweep {frozen.group}; to go on with it later: gitexp sweep --resume {frozen.group}"
-    )
+    output.say(f"sweep {frozen.group}; to continue it later: gitexp sweep --resume {frozen.group}")

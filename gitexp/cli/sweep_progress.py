@@ -156,7 +156,10 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
         hint = did_you_mean(plan.objective, known) or (
             f" It gave {', '.join(sorted(known)[:5])}" if known else " It gave none at all"
         )
-        output.say(f"warning: {len(silent)} trials gave no metric '{plan.objective}'.{hint}")
+        output.say(
+            f"warning: {output.counted(len(silent), 'trial')} gave no metric"
+            f" '{plan.objective}'.{hint}"
+        )
     failed = [
         item
         for item in done.experiments
@@ -169,7 +172,8 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
         )
     if done.missing:
         output.say(
-            f"{done.missing} trials were not run; to run them: gitexp sweep --resume {group}"
+            f"not run: {output.counted(done.missing, 'trial')}; to go on: gitexp sweep"
+            f" --resume {group}"
         )
     unsent = _say_sent(done.sent) if done.sent else False
     if done.missing and not done.problems:
@@ -180,12 +184,15 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
 def _say_sent(sent: Sent) -> bool:
     """Say what became of the pushes; whether something is left."""
     if sent.experiments:
-        output.say(f"pushed {_counted(sent.experiments)} to {sent.remote} as {sent.owner}")
+        output.say(
+            f"pushed {output.counted(sent.experiments, 'experiment')} to {sent.remote}"
+            f" as {sent.owner}"
+        )
     if sent.left:
         why = output.clean(sent.problem or "")
         output.say(
-            f"warning: {_counted(len(sent.left))} did not go to {sent.remote}: {why}; to push:"
-            f" gitexp push {sent.remote}"
+            f"warning: {output.counted(len(sent.left), 'experiment')} did not go to"
+            f" {sent.remote}: {why}; to push: gitexp push {sent.remote}"
         )
     return bool(sent.left)
 
@@ -206,7 +213,3 @@ def _status(row: summary.Row) -> str:
     return ", ".join(
         sorted({"pruned" if "pruned" in item.labels else item.status for item in row.experiments})
     )
-
-
-def _counted(count: int) -> str:
-    return f"{count:,} experiment{'s' if count != 1 else ''}"

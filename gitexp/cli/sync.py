@@ -29,14 +29,17 @@ _SHOWN = 20  # names that are spelt out
     "--tags",
     is_flag=True,
     default=None,
-    help="Give every experiment a tag there, past push_tags_up_to as well.",
+    help="Push every tag, even beyond the setting push_tags_up_to.",
 )
-@click.option("--no-branch", is_flag=True, help="Leave the branch that was advanced here.")
-@click.option("--no-verify", is_flag=True, help="Pass the pre-push hook by.")
+@click.option("--no-branch", is_flag=True, help="Do not push the branch.")
+@output.renamed("-n", "--dry-run", "dry_run")
+@click.option("--no-verify", is_flag=True, help="Skip the pre-push hook.")
 @click.option(
-    "--dry-run", "-n", is_flag=True, help="Ask the remote and say what would go; change nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Ask the remote and print what would be sent; change nothing.",
 )
-@click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks here.")
+@click.option("--no-data", is_flag=True, help="Do not push the data that DVC tracks.")
 @click.option(
     "--mlflow",
     is_flag=False,
@@ -49,7 +52,7 @@ _SHOWN = 20  # names that are spelt out
 @click.option(
     "--artifacts",
     is_flag=True,
-    help="With --mlflow: store the artifacts that were logged there, too.",
+    help="With --mlflow: also store the logged artifacts there.",
 )
 def push_command(
     remote: str | None,
@@ -93,7 +96,7 @@ def push_command(
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
     if dry_run:
-        click.echo(f"would mirror {_counted(len(chosen))} to {to.uri}")
+        click.echo(f"would mirror {output.counted(len(chosen), 'experiment')} to {to.uri}")
         return 0
     return mirror.mirror(repo, chosen, to, artifacts)
 
@@ -117,7 +120,7 @@ def _push(
             chosen = reference.resolve_many(index, refs, settings)
         except NotFoundError as error:
             raise (
-                error if remote else NotFoundError(f"'{refs[0]}' is no remote, and {error}")
+                error if remote else NotFoundError(f"'{refs[0]}' is not a remote, and {error}")
             ) from None
     options: dict[str, Any] = {
         "tags": tags,
@@ -147,14 +150,14 @@ def _push(
 @click.command("pull")
 @click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
-@click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks there.")
+@click.option("--no-data", is_flag=True, help="Do not fetch the data that DVC tracks.")
 @click.option(
     "--all-files",
     is_flag=True,
     help="In a partial clone: bring all files of experiments, not only results.",
 )
 def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool) -> None:
-    """Bring everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
+    """Fetch everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
     cache).
 
     They come under names of their own, origin/exp-7 and bob/exp-7, which every command takes;
@@ -170,7 +173,7 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
             repo, remote, prune=prune, data=not no_data, all_files=all_files, progress=progress
         )
     )
-    parts = [_counted(pulled.experiments)] if pulled.experiments else []
+    parts = [output.counted(pulled.experiments, "experiment")] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
     click.echo(
         f"pulled {' and '.join(parts)} from {pulled.remote}"
@@ -192,7 +195,7 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
 
 
 def _print_pushed(pushed: Pushed, verb: str) -> None:
-    parts = [_counted(len(pushed.experiments))] if pushed.experiments else []
+    parts = [output.counted(len(pushed.experiments), "experiment")] if pushed.experiments else []
     if not pushed.experiments and pushed.tags:
         parts.append(f"{len(pushed.tags):,} tag{'s' if len(pushed.tags) > 1 else ''}")
     parts += [f"the branch {pushed.branch}"] if pushed.branch else []
@@ -213,10 +216,6 @@ def _print_pushed(pushed: Pushed, verb: str) -> None:
         click.echo(output.clean(f"  {here} is {there} on {pushed.remote}"))
     if len(renamed) > _SHOWN:
         click.echo(f"  and {len(renamed) - _SHOWN:,} more under {pushed.owner}/")
-
-
-def _counted(count: int) -> str:
-    return f"{count:,} experiment{'s' if count != 1 else ''}"
 
 
 def _followed(work: Callable[[Progress | None], Result]) -> Result:

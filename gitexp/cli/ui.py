@@ -13,7 +13,7 @@ from gitexp.repo import Repo
 
 @click.command("ui")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), help="Listen there; a free port unless it is said."
+    "--port", type=click.IntRange(1, 65535), help="The port to listen on (default: a free one)."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--mlflow", is_flag=True, help="Show MLflow's pages (pip install 'gitexp[mlflow]').")

@@ -44,7 +44,9 @@ def parse_allowance(text: str) -> Allowance:
     """Read ``1%`` or ``0.02``; raise UsageError for anything else."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
     if not match:
-        raise UsageError(f"'{text}' is no allowance; write a share like 1%, or an amount like 0.02")
+        raise UsageError(
+            f"'{text}' is not an allowance; write a share like 1%, or an amount like 0.02"
+        )
     return Allowance(float(match[1]) / (100 if match[2] else 1), bool(match[2]))
 
 

@@ -103,7 +103,7 @@ def parse_tolerance(text: str) -> tuple[str | None, Tolerance]:
     )
     if not match or (sign and not name.strip()):
         raise UsageError(
-            f"'{text}' is no tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics"
+            f"'{text}' is not a tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics"
         )
     return name.strip() or None, Tolerance(
         float(match[1]) / (100 if match[2] else 1), bool(match[2])

@@ -45,7 +45,7 @@ class Task:
         inputs: declared inputs and their hashes.
         requirements: the recorded environment.
         metrics_file: where the recorded results lie in the tree; taken away before a run.
-        brought: more files that it reads, which nobody declared.
+        brought: more files that it reads, which was not declared.
     """
 
     name: str

@@ -57,7 +57,8 @@ class MissingExtraError(GitexpError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(
-            f"{what} needs an optional dependency. Install it: pip install 'gitexp[{extra}]'"
+            f"an optional dependency is missing for {what}; to install it:"
+            f" pip install 'gitexp[{extra}]'"
         )
 
 

@@ -15,7 +15,7 @@ from gitexp.runs.run import Run
 
 
 class GitexpCallback:
-    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is going on.
+    """Logs a training; the options are those of ``gitexp.start_run``, for where no run is active.
 
     CatBoost never says that a training stopped: the last iteration ends a run of the callback's
     own, and after early stopping ``gitexp.end_run()``, the callback's next training or the end of

@@ -66,7 +66,7 @@ def host(environment: Mapping[str, str]) -> str:
     dagshub.com.
 
     Raises:
-        UsageError: it is no address, or one where the token could be read on the way.
+        UsageError: it is not an address, or one where the token could be read on the way.
     """
     given = environment.get("DAGSHUB_CLIENT_HOST") or HOST
     try:
@@ -103,7 +103,7 @@ def parse(text: str, host: str) -> Home:
     path = text.strip().removeprefix(host).strip("/")
     match = re.fullmatch(rf"({_PART})/({_PART}?)(?:\.(?:git|dvc|mlflow))?", path)
     if not match:
-        raise UsageError(f"'{text}' is no repository on {host}; write OWNER/REPO")
+        raise UsageError(f"'{text}' is not a repository on {host}; write OWNER/REPO")
     return Home(host, match[1], match[2])
 
 

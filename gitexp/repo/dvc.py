@@ -208,7 +208,7 @@ def _program() -> list[str]:
         program = shutil.which("dvc", path=folder)
         if program and os.path.isabs(program) and Path(program).parent != Path.cwd():
             return [program]
-    raise MissingExtraError("this repository's data lies in DVC, which", "dvc")
+    raise MissingExtraError("this repository's data, which lies in DVC", "dvc")
 
 
 def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:

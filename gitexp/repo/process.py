@@ -344,8 +344,8 @@ def _environment(args: Sequence[str], more: Mapping[str, str]) -> dict[str, str]
 
 
 def _subcommand(args: Sequence[str]) -> str:
-    """Return git's command among its arguments: the first word that is no option, nor an option's
-    value."""
+    """Return git's command among its arguments: the first word that is not an option, nor the
+    value of one."""
     words = iter(args)
     for word in words:
         if word == "-c":

@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything in it, which asks nobody for anything.
+"""The page: one HTML file with everything in it, which loads nothing from elsewhere.
 
 Its Content-Security-Policy allows the script that is in the file (by its hash), pictures that
 are in the file, and nothing else: no request, no other script, whatever an experiment's texts

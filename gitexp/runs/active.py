@@ -60,12 +60,12 @@ def start_run(
         repo: a folder in the repository, by default the current one.
 
     Raises:
-        UsageError: a run is going on in this process, or a name or label cannot be one.
+        UsageError: a run is active in this process, or a name or label cannot be one.
         RepositoryError: there is no usable git repository.
     """
     global _active
     if _active is not None and not _active.ended and _active.owned:
-        raise UsageError("a run is going on in this process; end it first with gitexp.end_run()")
+        raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
     inherited = os.environ.get(JOIN)
     if not all_ranks and ranks.is_other_rank():
         run = Run(None, None, {})
@@ -118,7 +118,7 @@ def active_run() -> Run | None:
 
 
 def end_run(status: str = "finished") -> Experiment | None:
-    """End the current run and return the experiment; None where no run is going on.
+    """End the current run and return the experiment; None where no run is active.
 
     Args:
         status: ``finished``, ``failed`` or ``killed``.

@@ -121,7 +121,7 @@ def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
 
 def read_metrics(file: Path, warnings: list[str]) -> Iterator[MetricPoint]:
     """Yield the points of a metrics file: CSV in DagsHub's form, or JSON, YAML or TOML (``{"rmse":
-    18.2, "loss": [0.9, 0.5]}``); what of it is no number is told in ``warnings``.
+    18.2, "loss": [0.9, 0.5]}``); what of it is not a number is told in ``warnings``.
 
     Raises:
         FormatError: nothing of it can be read.
@@ -205,7 +205,7 @@ def record_work_tree(
     """
     known = known or settings.load(repo.root)
     if status not in STATUSES:
-        raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
+        raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
     if name:
         record.check_name(repo, name)
     checked = tuple(check_label(label) for label in labels)

@@ -313,7 +313,7 @@ class Run:
             beside: why the branch does not move; None leaves that to git's state.
         """
         if status not in STATUSES:
-            raise UsageError(f"'{status}' is no status; use {', '.join(STATUSES)}")
+            raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
         if self._ended:
             return self.experiment
         self._ended = True

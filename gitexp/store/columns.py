@@ -236,7 +236,7 @@ def _values(cell: Cell | None, size: int) -> tuple[bytes, list[Any]]:
 
 
 def _kind(value: Any) -> str:
-    """Return how ``struct`` writes a number, empty for what is no plain number."""
+    """Return how ``struct`` writes a number, empty for what is not a plain number."""
     if type(value) is int:
         return _WHOLE if -(2**63) <= value < 2**63 else ""
     return _FLOAT if type(value) is float else ""

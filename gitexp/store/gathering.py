@@ -133,7 +133,7 @@ def clone_of(repo: Repo, tip: str) -> str | None:
 
 
 def parse(data: bytes, object_format: str) -> Gathering | None:
-    """Read a raw commit; None where it is no gathering."""
+    """Read a raw commit; None where it is not a gathering."""
     head, _, text = data.partition(b"\n\n")
     said = text.decode("utf-8", "replace")
     clone = message.trailers(said).get("Clone")

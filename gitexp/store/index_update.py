@@ -247,7 +247,7 @@ def _rows(
     objects: Iterable[Object | None],
     progress: Progress | None,
 ) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each tag object, an empty one for what is no experiment."""
+    """Yield a row for each tag object, an empty one for what is not an experiment."""
     known: set[tuple[str, ...]] = set()
     for at, (tag, item) in enumerate(zip(tags, objects), 1):
         if progress and (at % 200 == 0 or at == len(tags)):

@@ -290,7 +290,7 @@ def _sort_key(index: Index, item: str, metrics: Mapping[str, str]) -> Sort:
     name, _, way = item.rpartition(":")
     if way not in ("asc", "desc"):
         if name and re.fullmatch(r"[a-z]+", way) and did_you_mean(way, ("asc", "desc")):
-            raise UsageError(f"'{way}' is no direction to sort; write {name}:asc or {name}:desc")
+            raise UsageError(f"'{way}' is not a direction to sort; write {name}:asc or {name}:desc")
         name, way = item, ""
     key = find_key(index, name)
     best_first = key.family == "metrics" and direction(key.name, metrics) == "max"

@@ -2,7 +2,7 @@
 
 A recording either is there whole (one commit, one annotated tag, created in one transaction that
 also moves the branch) or not at all. The branch moves only where that is a fast-forward that undoes
-nobody's work; else the experiment stands beside it, held by its tag.
+nobody's work; else only its tag holds the experiment.
 """
 
 from __future__ import annotations
@@ -278,7 +278,7 @@ def full_message(repo: Repo, commit: str) -> str:
 
 
 def remove(repo: Repo, experiment: Experiment) -> str:
-    """Take an experiment's tag away and return the command that brings it back; its commit stays
+    """Remove an experiment's tag and return the command that brings it back; its commit stays
     until git collects it."""
     ref = f"refs/tags/{experiment.name}"
     if not repo.refs(ref):

@@ -97,7 +97,7 @@ class Driver:
             self._alive = journal.hold(self._folder)
         except Exception as error:
             raise UsageError(
-                f"the sweep '{frozen.group}' is going on in another process; wait for it, or stop"
+                f"the sweep '{frozen.group}' is running in another process; wait for it, or stop"
                 " it there"
             ) from error
         self._engine: Engine | None = None
@@ -343,4 +343,4 @@ class Driver:
             )
         )
         if self._pusher and (problem := self._pusher.news()):
-            self._warn(f"{problem}; the sweep goes on, and the push is tried again")
+            self._warn(f"{problem}; the sweep continues, and the push is tried again")

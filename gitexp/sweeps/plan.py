@@ -162,7 +162,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
         )
     if repo.refs(f"{REFS}{name}"):
         raise UsageError(
-            f"there is a sweep '{name}' already; to go on with it: gitexp sweep --resume {name};"
+            f"there is a sweep '{name}' already; to continue it: gitexp sweep --resume {name};"
             " else choose another --group"
         )
     free = result_paths.ours(repo)

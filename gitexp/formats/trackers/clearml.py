@@ -27,7 +27,7 @@ def read(path: Path) -> Iterator[Kept]:
     """Yield the task of a session."""
     task = mapping(path)
     if "offline_folder" not in task and not str(task.get("id", "")).startswith("offline-"):
-        raise FormatError("it is no offline session of ClearML's")
+        raise FormatError("it is not an offline session of ClearML")
     file = path.with_name("metrics.jsonl")
     rows, cut = (
         lines(file.read_text("utf-8", "replace"))

@@ -49,7 +49,7 @@ class Kept:
 
 
 def number(value: object) -> float | None:
-    """Return a metric's value, None for what is no number; tools spell NaN and infinities as
+    """Return a metric's value, None for what is not a number; tools spell NaN and infinities as
     text."""
     if isinstance(value, (bool, int, float)):
         return int(value) if isinstance(value, bool) else value

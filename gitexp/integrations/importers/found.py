@@ -126,7 +126,7 @@ def key(kind: str, id: str) -> str:
 
 
 def moment(seconds: float) -> datetime:
-    """Return a time in seconds since 1970, in UTC; 1970 for what is no time."""
+    """Return a time in seconds since 1970, in UTC; 1970 for what is not a time."""
     try:
         return datetime.fromtimestamp(seconds, timezone.utc)
     except (ValueError, OverflowError, OSError):

@@ -141,7 +141,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
     source = tags.get(convert.SOURCE, "")
     kept, partly = _artifacts(store, item, artifacts) if artifacts else ({}, ())
     ours = tags.get(convert.ID)
-    # without its arguments, so it is no command to be run again
+    # without its arguments, so it is not a command to be run again
     said = {} if ours or not source else {"script": source}
     return Run(
         "mlflow",
@@ -280,7 +280,7 @@ def _folder(root: Path) -> Store:
         ]
         if not metas:
             raise UsageError(
-                f"{root} is no folder of MLflow's: none of its folders holds a meta.yaml"
+                f"{root} is not an MLflow folder: none of its folders holds a meta.yaml"
             )
         for meta in metas:
             experiment = meta.parent.name

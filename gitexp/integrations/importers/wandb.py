@@ -86,7 +86,7 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
         ):
             yield Unread(
                 f"wandb {facts.run.display_name or id}",
-                "it seems to go on; import again when it is over, or in some minutes",
+                "it seems to be active; import it again when it has ended, or in some minutes",
             )
         else:
             yield _run(folder, id, facts, messages)

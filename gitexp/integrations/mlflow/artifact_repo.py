@@ -48,7 +48,7 @@ class GitArtifacts(ArtifactRepository):
         address = uris.parse(artifact_uri)
         if address is None:
             raise MlflowException(
-                f"'{artifact_uri}' is no address of gitexp's artifacts", INVALID_PARAMETER_VALUE
+                f"'{artifact_uri}' is not an address of gitexp's artifacts", INVALID_PARAMETER_VALUE
             )
         self._address = address
         self._repo = uris.reading(address.folder)

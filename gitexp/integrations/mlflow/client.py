@@ -92,7 +92,7 @@ def address(uri: str) -> str:
     """Return a server's address without credentials, query or the fragment that a browser shows.
 
     Raises:
-        UsageError: it is no http(s) address.
+        UsageError: it is not an http(s) address.
     """
     try:
         parts = urlsplit(uri.strip())
@@ -103,7 +103,8 @@ def address(uri: str) -> str:
     except ValueError:
         shown = message.one_line(uri.rpartition("@")[2])
         raise UsageError(
-            f"'{shown}' is no address of an MLflow server; write for example http://localhost:5000 "
+            f"'{shown}' is not an address of an MLflow server; write for example"
+            " http://localhost:5000 "
             "(for a database or folder, run one: mlflow server --backend-store-uri ...)"
         ) from None
     return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
@@ -251,7 +252,7 @@ class Server:
             self._call("runs/log-batch", {"run_id": run, **batch})
 
     def remove_tag(self, run: str, key: str) -> None:
-        """Take a tag away from a run."""
+        """Remove a tag from a run."""
         self._call("runs/delete-tag", {"run_id": run, "key": key}, again=False)
 
     def end_run(self, run: str, status: str, end: int) -> None:
@@ -315,12 +316,13 @@ class Server:
 
     @contextmanager
     def _as_expected(self) -> Iterator[None]:
-        """Say that this is no MLflow server where an answer is not what one answers."""
+        """Say that this is not an MLflow server where an answer is not what one answers."""
         try:
             yield
         except (KeyError, TypeError, ValueError, AttributeError):
             raise GitexpError(
-                f"{self.uri} is no MLflow server: it answers with something else; check the address"
+                f"{self.uri} is not an MLflow server: it answers with something else; check the"
+                " address"
             ) from None
 
     def _send(self, method: str, path: str, again: bool = True, **more: Any) -> httpx.Response:
@@ -374,7 +376,7 @@ class Server:
                         f"the MLflow server at {self.uri} is in trouble ({code}); try again later"
                     ) from None
                 raise GitexpError(
-                    f"{self.uri} is no MLflow server: it answers {code}; check the address"
+                    f"{self.uri} is not an MLflow server: it answers {code}; check the address"
                 ) from None
             raise Refusal(convert.cut(message.one_line(f"the server says {why}"), 300))
 

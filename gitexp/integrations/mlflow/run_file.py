@@ -21,7 +21,7 @@ from gitexp.repo import locks
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Return the face of a run that is going on in ``folder``; empty where MLflow knows nothing of
+    """Return the face of an active run in ``folder``; empty where MLflow knows nothing of
     it."""
     with suppress(OSError):
         return read_json((folder / "artifacts" / uris.FACE).read_bytes())

@@ -52,7 +52,7 @@ def open_store(uri: str) -> Any:
 
 
 class GitStore(SqlAlchemyStore):
-    """The experiments of one repository, and the runs that go on in it."""
+    """The experiments of one repository, and its active runs."""
 
     ManagedSessionMaker: Any
 

@@ -46,7 +46,7 @@ class Refs(NamedTuple):
 
 
 def refs(repo: Repo) -> Refs:
-    """Read the refs; git sorts by name, so what is no tag comes first."""
+    """Read the refs; git sorts by name, so what is not a tag comes first."""
     lines = ref_scan.ask(repo, notes.SEEN[:-1])
     first = lines.find(f" {TAGS}".encode())
     at = len(lines) if first < 0 else lines.rfind(b"\n", 0, first) + 1
