@@ -255,3 +255,35 @@ def test_broken_notes_of_a_remote_stay_there_and_broken_ones_here_are_mended(
     assert "exp-1" in clone.gitexp("list")
     assert f"mended: {ref}" in clone.gitexp("doctor", "--fix")
     assert "good" in clone.gitexp("list")
+
+
+# -- files that are hard to take -------------------------------------------------------------------
+
+
+def test_a_fifo_in_the_place_of_a_tracked_file_is_named_in_one_line(project: Project) -> None:
+    project.write("train.py", "other")
+    (project.root / "README.md").unlink()
+    os.mkfifo(project.root / "README.md")
+    done = project.run("log", "-M", "m=1")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if "README.md" in line and "FIFO" in line]
+    assert project.git("show", "exp-1:train.py") == "other"
+    assert project.git("show", "exp-1:README.md") == "# a project"
+    assert (project.root / "README.md").is_fifo()
+
+
+def test_a_file_that_is_rewritten_in_a_loop_is_taken_as_it_was_at_some_moment(
+    project: Project,
+) -> None:
+    project.commit(**{"big.txt": "a" * 20_000_000})
+    loop = "import sys\nwhile True:\n for n in (9_000_000, 1_000_000, 7_000_000): open('big.txt', 'w').write('b' * n)"
+    writer = subprocess.Popen([sys.executable, "-c", loop])
+    try:
+        for number in range(2):
+            done = project.run("log", "-M", f"m={number}")
+            assert done.returncode == 0, done.stderr
+    finally:
+        writer.kill()
+        writer.wait()
+    project.fsck()
+    assert len(project.tags()) == 2

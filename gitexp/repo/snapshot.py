@@ -27,6 +27,7 @@ _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looke
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
 Listed = tuple[list[str], list[str], list[str], list[str]]
 _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
+_SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
 _BEHIND = "beyond a symbolic link"  # git's words
 
 
@@ -114,9 +115,14 @@ def take(
             changed, taken = (
                 [path for path in paths if path not in unknown] for paths in (changed, taken)
             )
+        special = [path for path in changed if _is_special(repo.root / path)]
+        left_out += [(path, _SPECIAL) for path in special]
+        changed = [path for path in changed if path not in special]
         add = changed + taken
         try:
-            if add:
+            if attempt == _TRIES - 1:
+                _add_as_read(repo, env, add)
+            elif add:
                 repo.git(
                     "update-index",
                     "-z",
@@ -134,8 +140,9 @@ def take(
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
+            # killed by SIGBUS, where a file that it had mapped was cut
             if attempt == _TRIES - 1 or not any(
-                word in error.stderr
+                error.returncode < 0 or word in error.stderr
                 for word in (
                     "No such file",
                     "Unable to process",
@@ -146,6 +153,7 @@ def take(
                 )
             ):
                 raise
+            index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # a killed git's
             if _BEHIND in error.stderr:  # a link took the place of their folder
                 gone = [path for path in add if is_behind_link(repo.root, path)]
                 repo.git(
@@ -164,6 +172,42 @@ def take(
         was_assumed,
         tuple(previous),
     )
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a FIFO, a socket or a device lies there, which git takes as nothing at all."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode))
+
+
+def _add_as_read(repo: Repo, env: dict[str, str], paths: list[str]) -> None:
+    """Add files to an index as one reading finds them: some of them change again and again, and git
+    gives up on a file that changes under its hands."""
+    from gitexp.repo import filters
+
+    files = [path for path in paths if (repo.root / path).is_file()]
+    by = filters.changed(repo, files)
+    entries, others = b"", []
+    for path in paths:
+        try:
+            status = os.lstat(repo.root / path)
+            if not stat.S_ISREG(status.st_mode) or is_behind_link(repo.root, path):
+                raise OSError
+            data = (repo.root / path).read_bytes()
+        except OSError:
+            others.append(path)
+            continue
+        mode = b"100755" if status.st_mode & stat.S_IXUSR else b"100644"
+        oid = filters.blob(repo, path, data, by.get(path)).encode()
+        entries += b"%s %s\t%s\0" % (mode, oid, os.fsencode(path))
+    for more, stdin in (
+        (("--add", "--remove", "--replace", "--stdin"), _joined(others)),
+        (("--add", "--replace", "--index-info"), entries),
+    ):
+        repo.git("update-index", "-z", *more, stdin=stdin, env=env)
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
