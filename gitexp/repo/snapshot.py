@@ -22,6 +22,7 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, dvc_pointers, secrets
 
 _TRIES = 5
+_LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
@@ -82,12 +83,14 @@ def take(
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
     with _listed(repo, env) as listed, _staged(repo, env, head) as staged:  # at the same time
-        changed, untracked, assumed, previous = listed()
+        try:
+            changed, untracked, assumed, previous = listed()
+        except GitError:
+            changed, untracked, assumed, previous = _listed_again(repo, env)
         composed = staged()
     for attempt in range(_TRIES):
         if attempt:
-            with _listed(repo, env) as listed:
-                changed, untracked, assumed, previous = listed()
+            changed, untracked, assumed, previous = _listed_again(repo, env)
         if assumed:
             was_assumed = True
             repo.git(
@@ -98,8 +101,7 @@ def take(
                 stdin=_joined(assumed),
                 env=env,
             )
-            with _listed(repo, env) as listed:
-                changed, untracked, _, previous = listed()
+            changed, untracked, _, previous = _listed_again(repo, env)
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         if attempt == 0:
             # the user is in the middle of composing a commit
@@ -264,6 +266,18 @@ def _listed(repo: Repo, env: dict[str, str]) -> Iterator[Callable[[], Listed]]:
         "ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env
     ) as found:
         yield lambda: _sorted(found())
+
+
+def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
+    """List once more, until no file is cut under git's hands, which kills it (SIGBUS)."""
+    for attempt in range(_LISTINGS):
+        try:
+            with _listed(repo, env) as listed:
+                return listed()
+        except GitError as error:
+            if error.returncode >= 0 or attempt == _LISTINGS - 1:
+                raise
+    raise AssertionError
 
 
 def _sorted(output: bytes) -> Listed:
