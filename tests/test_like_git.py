@@ -143,3 +143,147 @@ def test_nothing_is_written_through_a_link(project: Project, tmp_path: Path) -> 
     assert {file.read_text() for file in neighbour.iterdir()} == {"precious"}
     assert len([*neighbour.iterdir()]) == 2
     assert project.git("status", "--porcelain") == ""
+
+
+# -- locks and damage ------------------------------------------------------------------------------
+
+
+def aged(path: Path, hours: float) -> Path:
+    """Leave a lock file behind, as a git that was killed so long ago would have."""
+    path.write_text("")
+    then = time.time() - hours * 3600
+    os.utime(path, (then, then))
+    return path
+
+
+def test_stale_locks_are_named_with_age_and_owner_and_mended(project: Project) -> None:
+    git = project.root / ".git"
+    names = ("refs/tags/exp-1.lock", "index.lock", "packed-refs.lock", "config.lock")
+    locks = [aged(git / name, 30) for name in names]
+    young, at_work = aged(git / "HEAD.lock", 0), aged(git / "shallow.lock", 0.5)
+    said = project.gitexp("doctor", code=1)
+    assert f"the lock {locks[0]} of {locks[0].owner()} is 30 hours old" in said
+    assert f"rm '{at_work}'" in project.gitexp("doctor", "--fix", code=1)
+    assert not any(lock.exists() for lock in locks)
+    assert young.exists()
+    assert at_work.exists()
+
+
+def test_a_lock_of_a_name_gives_the_next_and_one_of_the_branch_stands_beside(
+    project: Project,
+) -> None:
+    refs = project.root / ".git" / "refs"
+    aged(refs / "tags" / "exp-1.lock", 0)
+    project.gitexp("log", "-M", "m=1")
+    assert project.tags() == ["exp-2"]
+    lock = aged(refs / "heads" / "main.lock", 0)
+    done = project.run("log", "-M", "m=2")
+    assert done.returncode == 0
+    assert f"another git process holds {lock}" in done.stderr
+    aged(project.root / ".git" / "index.lock", 0)
+    lock.unlink()
+    assert "index.lock" in project.run("log", "-M", "m=3").stderr
+    assert project.tags() == ["exp-2", "exp-3", "exp-4"]
+    project.write("train.py", "changed")
+    assert "index.lock" in project.error("checkout", "exp-2", "--stash")
+
+
+def test_a_lock_on_a_remote_is_said_at_once(project: Project, tmp_path: Path) -> None:
+    far = tmp_path / "far.git"
+    project.git("init", "-q", "--bare", str(far))
+    project.git("remote", "add", "origin", str(far))
+    project.gitexp("log", "-M", "m=1")
+    (far / "refs" / "notes").mkdir()
+    lock = aged(far / "refs" / "notes" / "gitexp.lock", 30)
+    project.gitexp("label", "exp-1", "+good")
+    start = time.monotonic()
+    said = project.error("push")
+    assert str(Path("refs", "notes", "gitexp.lock")) in said
+    assert time.monotonic() - start < 10
+    lock.unlink()
+    project.gitexp("push")
+
+
+def _lose(project: Project, name: str) -> None:
+    oid = project.git("rev-parse", name)
+    (project.root / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+
+
+def test_what_is_lost_is_named_by_doctor_and_stops_a_checkout(
+    project: Project, tmp_path: Path
+) -> None:
+    for number in range(1, 5):
+        project.gitexp("log", "-p", f"lr={number}", "-M", f"m={number}")
+    project.git("clone", "-q", "--bare", str(project.root), str(tmp_path / "far.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "far.git"))
+    project.git("switch", "-q", "--detach", "exp-3")
+    _lose(project, "exp-1:params.yml")
+    _lose(project, "exp-4")
+    said = project.gitexp("doctor", code=1)
+    assert "exp-1 lacks 1 of its files" in said
+    assert "the tag exp-4 points to nothing" in said
+    assert "exp-2" not in said
+    for more in ([], ["--worktree", str(tmp_path / "apart")]):
+        assert "exp-1 lacks 1 of its" in project.error("checkout", "exp-1", *more, code=3)
+    assert "git update-ref -d refs/tags/exp-4" in said
+    project.git("update-ref", "-d", "refs/tags/exp-4")
+    project.git("fetch", "-q", "--refetch", "--tags", "origin")
+    assert project.gitexp("doctor") == "all is well\n"
+    _lose(project, "HEAD")
+    assert "HEAD points to cannot be read" in project.gitexp("doctor", code=1)
+
+
+def test_broken_notes_of_a_remote_stay_there_and_broken_ones_here_are_mended(
+    project: Project, tmp_path: Path
+) -> None:
+    project.gitexp("log", "-M", "m=1")
+    far = Project(tmp_path / "far.git")
+    project.git("clone", "-q", "--bare", ".", str(far.root))
+    ref = "refs/notes/gitexp"
+    blob = far.git("hash-object", "-w", "HEAD")
+    far.git("update-ref", ref, blob)
+    project.git("clone", "-q", str(far.root), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    done = clone.run("pull")
+    assert (done.returncode, "labels and notes did not come" in done.stderr) == (0, True)
+    clone.gitexp("label", "exp-1", "+good")
+    clone.gitexp("log", "-M", "m=2")
+    done = clone.run("push")
+    assert (done.returncode, "labels and notes did not go" in done.stderr) == (0, True)
+    assert far.git("rev-parse", ref) == blob
+    clone.git("update-ref", ref, blob)
+    assert "exp-1" in clone.gitexp("list")
+    assert f"mended: {ref}" in clone.gitexp("doctor", "--fix")
+    assert "good" in clone.gitexp("list")
+
+
+# -- files that are hard to take -------------------------------------------------------------------
+
+
+def test_a_fifo_in_the_place_of_a_tracked_file_is_named_in_one_line(project: Project) -> None:
+    project.write("train.py", "other")
+    (project.root / "README.md").unlink()
+    os.mkfifo(project.root / "README.md")
+    done = project.run("log", "-M", "m=1")
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stderr.splitlines() if "README.md" in line and "FIFO" in line]
+    assert project.git("show", "exp-1:train.py") == "other"
+    assert project.git("show", "exp-1:README.md") == "# a project"
+    assert (project.root / "README.md").is_fifo()
+
+
+def test_a_file_that_is_rewritten_in_a_loop_is_taken_as_it_was_at_some_moment(
+    project: Project,
+) -> None:
+    project.commit(**{"big.txt": "a" * 20_000_000})
+    loop = "import sys\nwhile True:\n for n in (9_000_000, 1_000_000, 7_000_000): open('big.txt', 'w').write('b' * n)"
+    writer = subprocess.Popen([sys.executable, "-c", loop])
+    try:
+        for number in range(6):
+            done = project.run("log", "-M", f"m={number}")
+            assert done.returncode == 0, done.stderr
+    finally:
+        writer.kill()
+        writer.wait()
+    project.fsck()
+    assert len(project.tags()) == 6

@@ -139,6 +139,8 @@ def _push(
         output.say(
             f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go"
         )
+    if pushed.notes_problem:
+        output.say(f"labels and notes did not go: {output.clean(pushed.notes_problem)}")
     if pushed.kept_back:
         raise GitexpError(
             f"the branch did not go to {pushed.remote}, the experiments did:"
@@ -190,6 +192,8 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
         output.say(
             f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again"
         )
+    if pulled.notes_problem:
+        output.say(f"labels and notes did not come: {output.clean(pulled.notes_problem)}")
     if pulled.experiments:
         output.say("to see them: gitexp list --all")
 

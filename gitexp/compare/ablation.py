@@ -22,7 +22,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, content, dvc_pointers
 from gitexp.runs import arguments, worktree
-from gitexp.store import conditions
+from gitexp.store import conditions, result_paths
 
 _PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
 
@@ -179,6 +179,8 @@ class Graft:
         return tuple(word for group in [*words, *theirs.values()] for word in group)
 
     def _write_params(self, tree: Path, names: Sequence[str]) -> None:
+        if link := result_paths.linked(tree, self.params_files):
+            raise CannotRunError(f"'{link}' is a symbolic link, and gitexp writes through none")
         for path in self.params_files:
             mine, theirs = (_loaded(self.repo, experiment, path) for experiment in (self.a, self.b))
             flat = params.flatten(theirs)

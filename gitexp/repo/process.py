@@ -403,9 +403,9 @@ _EXPLANATIONS = {  # what git says: what we say
     r"(?:fatal|error): (.*): clean filter '(.*)' failed": (
         "the filter '{1}' does not take {0}; see: git config --get-regexp 'filter.{1}'"
     ),
-    r"Unable to create '([^']*\.lock)': File exists": (
-        "another git process holds {0}; try again when it is done, and if none is at work: gitexp"
-        " doctor --fix"
+    r"(?:Unable to create '|could not lock config file )([^'\n]*?)(?:\.lock')?: File exists": (
+        "another git process holds {0}.lock; try again when it is done, and if none is at work:"
+        " gitexp doctor --fix"
     ),
     r"Read-only file system|insufficient permission|[Pp]ermission denied": (
         "git may not write here: {line}; check the permissions"

@@ -23,11 +23,13 @@ from gitexp.repo import Head, Repo, dvc_pointers, secrets
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
+_LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
 Listed = tuple[list[str], list[str], list[str], list[str]]
 _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
+_SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
 _BEHIND = "beyond a symbolic link"  # git's words
 
 
@@ -84,12 +86,14 @@ def take(
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
     with _listed(repo, env) as listed, _staged(repo, env, head) as staged:  # at the same time
-        changed, untracked, assumed, previous = listed()
+        try:
+            changed, untracked, assumed, previous = listed()
+        except GitError:
+            changed, untracked, assumed, previous = _listed_again(repo, env)
         composed = staged()
     for attempt in range(_TRIES):
         if attempt:
-            with _listed(repo, env) as listed:
-                changed, untracked, assumed, previous = listed()
+            changed, untracked, assumed, previous = _listed_again(repo, env)
         if assumed:
             was_assumed = True
             repo.git(
@@ -100,8 +104,7 @@ def take(
                 stdin=_joined(assumed),
                 env=env,
             )
-            with _listed(repo, env) as listed:
-                changed, untracked, _, previous = listed()
+            changed, untracked, _, previous = _listed_again(repo, env)
         if changed and (ended := {*left_outputs(repo)}):
             ended &= outputs_of(repo).keys()
             changed = [path for path in changed if path not in ended]
@@ -120,9 +123,14 @@ def take(
             changed, taken = (
                 [path for path in paths if path not in unknown] for paths in (changed, taken)
             )
+        special = [path for path in changed if _is_special(repo.root / path)]
+        left_out += [(path, _SPECIAL) for path in special]
+        changed = [path for path in changed if path not in special]
         add = changed + taken
         try:
-            if add:
+            if attempt == _TRIES - 1:
+                _add_as_read(repo, env, add)
+            elif add:
                 repo.git(
                     "update-index",
                     "-z",
@@ -140,8 +148,9 @@ def take(
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
+            # killed by SIGBUS, where a file that it had mapped was cut
             if attempt == _TRIES - 1 or not any(
-                word in error.stderr
+                error.returncode < 0 or word in error.stderr
                 for word in (
                     "No such file",
                     "Unable to process",
@@ -152,6 +161,7 @@ def take(
                 )
             ):
                 raise
+            index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # a killed git's
             if _BEHIND in error.stderr:  # a link took the place of their folder
                 gone = [path for path in add if is_behind_link(repo.root, path)]
                 repo.git(
@@ -171,6 +181,42 @@ def take(
         tuple(previous),
         _earlier_outputs(repo, env) if OUTPUTS in previous and OUTPUTS not in changed else (),
     )
+
+
+def _is_special(path: Path) -> bool:
+    """Whether a FIFO, a socket or a device lies there, which git takes as nothing at all."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode))
+
+
+def _add_as_read(repo: Repo, env: dict[str, str], paths: list[str]) -> None:
+    """Add files to an index as one reading finds them: some of them change again and again, and git
+    gives up on a file that changes under its hands."""
+    from gitexp.repo import filters
+
+    files = [path for path in paths if (repo.root / path).is_file()]
+    by = filters.changed(repo, files)
+    entries, others = b"", []
+    for path in paths:
+        try:
+            status = os.lstat(repo.root / path)
+            if not stat.S_ISREG(status.st_mode) or is_behind_link(repo.root, path):
+                raise OSError
+            data = (repo.root / path).read_bytes()
+        except OSError:
+            others.append(path)
+            continue
+        mode = b"100755" if status.st_mode & stat.S_IXUSR else b"100644"
+        oid = filters.blob(repo, path, data, by.get(path)).encode()
+        entries += b"%s %s\t%s\0" % (mode, oid, os.fsencode(path))
+    for more, stdin in (
+        (("--add", "--remove", "--replace", "--stdin"), _joined(others)),
+        (("--add", "--replace", "--index-info"), entries),
+    ):
+        repo.git("update-index", "-z", *more, stdin=stdin, env=env)
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
@@ -227,6 +273,18 @@ def _listed(repo: Repo, env: dict[str, str]) -> Iterator[Callable[[], Listed]]:
         "ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env
     ) as found:
         yield lambda: _sorted(found())
+
+
+def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
+    """List once more, until no file is cut under git's hands, which kills it (SIGBUS)."""
+    for attempt in range(_LISTINGS):
+        try:
+            with _listed(repo, env) as listed:
+                return listed()
+        except GitError as error:
+            if error.returncode >= 0 or attempt == _LISTINGS - 1:
+                raise
+    raise AssertionError
 
 
 def _sorted(output: bytes) -> Listed:

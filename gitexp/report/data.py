@@ -43,7 +43,7 @@ def collect(
     """Return everything that a page says about the experiments.
 
     Args:
-        experiments: recorded ones, and runs that go on or died (``going.runs``).
+        experiments: recorded ones, and active runs or died (``going.runs``).
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
         forest: work out what a random forest says of the params, too.

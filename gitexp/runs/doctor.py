@@ -10,24 +10,35 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, lock_files
 from gitexp.runs import journal, worktree
 from gitexp.runs.finish import PENDING, dead_runs
-from gitexp.store import clone, gathering, git_index, record, result_paths, rewritten_history
+from gitexp.store import (
+    clone,
+    connectivity,
+    gathering,
+    git_index,
+    notes,
+    record,
+    result_paths,
+    rewritten_history,
+)
 from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
 # temporary ones; that of a killed transfer with DVC may hold a token
 _FOLDERS = ("diff-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
+_SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
 QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
@@ -52,6 +63,9 @@ def examine(repo: Repo) -> list[Finding]:
     nothing."""
     return [
         *_index_lock(repo),
+        *_locks(repo),
+        *_head(repo),
+        *_notes(repo),
         *_results(repo),
         *_cache(repo),
         *_runs(repo),
@@ -59,6 +73,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *_broken(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
         *_dvc_names(repo),
         *_decoration(repo),
@@ -70,6 +85,73 @@ def _index_lock(repo: Repo) -> Iterator[Finding]:
         yield Finding(
             "a writer was killed while it held the git index", mend=lambda: record.settle(repo)
         )
+
+
+def _locks(repo: Repo) -> Iterator[Finding]:
+    """Find lock files of git itself that nobody holds any more."""
+    for lock in lock_files.leftovers(repo):
+        hours = lock.age / 3600
+        age = f"{hours:.0f} hours" if hours >= 2 else f"{lock.age / 60:.0f} minutes"
+        yield Finding(
+            f"the lock {lock.path} of {lock.owner} is {age} old",
+            "" if lock.is_stale else f"if no git is at work: rm '{lock.path}'",
+            partial(lock.path.unlink, missing_ok=True) if lock.is_stale else None,
+        )
+
+
+def _head(repo: Repo) -> Iterator[Finding]:
+    head = repo.head()
+    ref = repo.common_dir / (head.branch or "HEAD")
+    if head.commit is None and not ref.exists():  # before the first commit
+        return
+    if head.commit is None or next(repo.objects([head.commit])) is None:
+        yield Finding(
+            "the commit that HEAD points to cannot be read",
+            "to see where it was: git reflog; to look for damage: git fsck",
+        )
+
+
+def _notes(repo: Repo) -> Iterator[Finding]:
+    tip = repo.tip(notes.REF)
+    if tip is None or notes.is_readable(repo, tip):
+        return
+    before = notes.last_readable(repo)
+    yield Finding(
+        f"{notes.REF}, which holds labels and notes, cannot be read",
+        mend=lambda: repo.update_refs(
+            [f"update {notes.REF} {before} {tip}" if before else f"delete {notes.REF} {tip}"],
+            "gitexp: doctor",
+        ),
+    )
+
+
+def _broken(repo: Repo) -> Iterator[Finding]:
+    """Find tags whose object is gone, and experiments that lack files."""
+    tags = {ref.removeprefix("refs/tags/"): oid for ref, oid in repo.refs("refs/tags").items()}
+    kinds = _kinds(repo, tags.values())
+    for name, oid in tags.items():
+        if kinds[oid] == "missing":
+            yield Finding(
+                f"the tag {name} points to nothing",
+                f"to take it away: git update-ref -d refs/tags/{name}; {connectivity.advice(repo)}",
+            )
+    rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
+    names = dict(rows)
+    kinds = _kinds(repo, names)
+    there = [commit for commit in names if kinds[commit] == "commit"]
+    for commit, lost in islice(connectivity.broken(repo, there), _SHOWN):
+        yield Finding(
+            f"{names[commit]} lacks {len(lost)} of its files or folders ({lost[0][:10]})",
+            connectivity.advice(repo),
+        )
+
+
+def _kinds(repo: Repo, oids: Iterable[str]) -> dict[str, str]:
+    """Return the kind of each object, ``missing`` for one that is not there."""
+    oids = [*dict.fromkeys(oids)]
+    asked = "".join(f"{oid}\n" for oid in oids).encode()
+    found = repo.git("cat-file", "--batch-check=%(objecttype)", stdin=asked).decode().splitlines()
+    return {oid: kind.rpartition(" ")[2] for oid, kind in zip(oids, found)}
 
 
 def _results(repo: Repo) -> Iterator[Finding]:

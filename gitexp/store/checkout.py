@@ -18,9 +18,9 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, content, dvc, dvc_pointers, dvc_status, snapshot
+from gitexp.repo import Repo, content, dvc, dvc_pointers, dvc_status, lock_files, snapshot
 from gitexp.repo.dvc_pointers import Data
-from gitexp.store import record, result_paths
+from gitexp.store import connectivity, record, result_paths
 from gitexp.store.index import Index
 
 _SHOWN = 3
@@ -101,6 +101,8 @@ def checkout(
                 stdin=b"".join(os.fsencode(path) + b"\0" for path in present),
             )
         for path in survey.free.keys() - present:
+            if snapshot.is_behind_link(repo.root, path):
+                continue  # that one is another's
             (repo.root / path).unlink(missing_ok=True)
         notes = (*notes, *_put_away(repo, index))
         notes = (*notes, *_fill(repo, repo.root))
@@ -136,6 +138,7 @@ def add_worktree(
     """Check an experiment out into a folder of its own, beside this work tree, which stays as it
     is."""
     record.check_present(repo, target.id)
+    connectivity.check(repo, target.id, target.name)
     _check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     repo.git("worktree", "add", *how, "--", os.path.abspath(folder), target.id)
@@ -215,6 +218,7 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
 
 def _check_ready(repo: Repo, target: Experiment, branch: str | None = None) -> None:
     record.check_present(repo, target.id)
+    connectivity.check(repo, target.id, target.name)
     if under_way := repo.in_progress():
         raise RepositoryError(
             f"{under_way} is under way; finish or abort it first (git status says how), or use"
@@ -492,6 +496,7 @@ def _cleared(
         return
     if not stash:
         raise _in_the_way(survey.lost)
+    lock_files.wait(repo.git_dir / "index.lock")  # of which git stash says nothing
     _check_stashable(repo)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []

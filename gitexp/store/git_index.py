@@ -15,11 +15,10 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, lock_files
 from gitexp.repo.snapshot import Snapshot, index_stamp, link_or_copy
 
 OWNER = "gitexp-index"  # notes which index.lock is ours
-_IN_USE = "another git process is using the index"
 
 
 class NextIndex:
@@ -41,7 +40,6 @@ class NextIndex:
         self._stack = ExitStack()
         self._added: Callable[[], bytes] | None = None
         self._stamp: tuple[int, ...] | None = ()  # the user's index that it was made for
-        self._in_use = False
         self._held = False
 
     def __enter__(self) -> NextIndex:
@@ -68,8 +66,10 @@ class NextIndex:
     def why_not(self, tree: str) -> str | None:
         """Finish it for the new commit's tree, and return why the branch must stay where it is, if
         so."""
-        if self._in_use:
-            return _IN_USE
+        try:
+            lock_files.wait(self._lock)
+        except GitError as error:
+            return str(error).partition(";")[0]
         if self._added:
             self._added()
             self._added = None
@@ -85,7 +85,6 @@ class NextIndex:
         try:
             _link(self._part, self._lock)
         except FileExistsError:
-            self._in_use = True
             return False
         self._held = index_stamp(self._repo) == self._stamp
         if not self._held:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from gitexp.formats.errors import UsageError
+from gitexp.formats.errors import GitError, UsageError
 from gitexp.repo import Repo
 from gitexp.store import ref_scan
 
@@ -136,8 +136,29 @@ def move(repo: Repo, commits: Mapping[str, str]) -> None:
 
 def read(repo: Repo) -> dict[str, str]:
     """Return ``{commit: hash of its note}`` for all notes."""
-    listed = repo.git("notes", "--ref", REF, "list").decode().split()
+    try:
+        listed = repo.git("notes", "--ref", REF, "list").decode().split()
+    except GitError:  # damaged, which doctor says and mends; the experiments are all there
+        return {}
     return dict(zip(listed[1::2], listed[0::2]))
+
+
+def is_readable(repo: Repo, tip: str) -> bool:
+    """Whether a tip is a commit whose list of notes can be read."""
+    found = next(repo.objects([tip]))
+    return found is not None and found.kind == "commit" and repo.succeeds("ls-tree", "-r", tip)
+
+
+def last_readable(repo: Repo) -> str | None:
+    """Return the tip that the notes had last, of those that can be read; None where git remembers
+    none."""
+    try:
+        lines = (repo.common_dir / "logs" / REF).read_text(errors="replace").splitlines()
+    except OSError:
+        lines = []
+    tips = [line.split(" ")[0] for line in reversed(lines)]
+    tips += repo.refs(SEEN).values()
+    return next((tip for tip in tips if tip.strip("0") and is_readable(repo, tip)), None)
 
 
 def parse(data: bytes) -> Notes:

@@ -20,7 +20,7 @@ from typing import Any
 from gitexp.formats import environment, message, params, redaction, settings
 from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, filters, trees
+from gitexp.repo import Repo, filters, lock_files, trees
 from gitexp.repo import snapshot as snapshots
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, result_paths
@@ -227,8 +227,12 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
                                 f"there is a tag '{name}' already; choose another name"
                             ) from None
                         number = highest(repo, scan=True) + 1
+                    elif lock_files.met(error, f"refs/tags/{name}") and not draft.name:
+                        number += 1
                     elif move and repo.head() != snapshot.head:
                         why = "the branch moved meanwhile"
+                    elif move and lock_files.met(error, ""):
+                        why = str(error).partition(";")[0]
                     else:
                         raise
                     continue

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,7 @@ from gitexp.store.remote.pushed import Refs
 from gitexp.store.remote.transport import Remote, Update
 
 _TRIES = 60
+_LOCKED = 4  # tries that meet the same lock file, which nobody takes away then
 _PAUSE = 0.02  # seconds; pauses after a lost race grow from here
 # characters of refspecs for one push; systems bound a command line
 _ARGUMENTS = 20_000 if os.name == "nt" else 400_000
@@ -92,6 +94,8 @@ class Outgoing:
         self.branch: str | None = None
         self.kept_back: str | None = None
         self.notes = False
+        self.notes_problem: str | None = None
+        self._locks: Counter[str] = Counter()  # lock files there: in how many tries each was met
         self._wanted = wanted
         self._branch = branch
         self._owners_taken: set[str] = set()
@@ -231,6 +235,7 @@ class Outgoing:
         ):
             self._leave_out(*blocked.groups())
             return False
+        self._count_locks(said)
         telling = [item for item in refused if not any(word in item.reason for word in _COLLATERAL)]
         lost = not telling
         for item in telling:
@@ -257,6 +262,18 @@ class Outgoing:
         if lost:
             self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.load.tags}
         return lost
+
+    def _count_locks(self, said: str) -> None:
+        """Give up where the remote says again and again that the same lock is in the way."""
+        for lock in {*re.findall(r"Unable to create '([^']+\.lock)': File exists", said)}:
+            self._locks[lock] += 1
+            if self._locks[lock] == _LOCKED:
+                raise GitError(
+                    f"{self.remote.name} says: Unable to create '{lock}': File exists; if no git"
+                    " is at work there, remove it there",
+                    1,
+                    said,
+                )
 
     def _leave_out(self, name: str, folder: str) -> None:
         """Do without the tags that cannot be there beside a name of somebody's; the gathering
@@ -318,7 +335,11 @@ class Outgoing:
             self.notes, self.load.notes = True, None
             return
         transport.fetch(self.repo, self.remote, [transport.noted(self.remote)])
-        transport.merge_notes(self.repo, self.remote)
+        try:
+            transport.merge_notes(self.repo, self.remote)
+        except GitError as error:
+            self.notes_problem, self.load.notes = str(error), None
+            return
         mine = self.repo.tip(notes.REF)
         self.load.notes = (
             mine if mine != self.repo.tip(f"{notes.SEEN}{self.remote.name}/gitexp") else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gitexp.formats import settings
-from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.errors import GitError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo, dvc
 from gitexp.repo.dvc_pointers import Data
@@ -36,6 +36,7 @@ class Pushed:
         notes: whether labels and notes went.
         data: how many files and folders of DVC's are on its remote for them.
         data_missing: how many of their files are not in DVC's cache here, and could not go.
+        notes_problem: why labels and notes did not go although they should have.
     """
 
     remote: str
@@ -47,6 +48,7 @@ class Pushed:
     notes: bool = False
     data: int = 0
     data_missing: int = 0
+    notes_problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class Pulled:
         data: how many files and folders of DVC's are in its cache for them.
         data_problem: why data did not come, None where it did.
         files: how many files and folders of experiments came into a partial clone.
+        notes_problem: why labels and notes did not come, None where they did.
     """
 
     remote: str
@@ -68,6 +71,7 @@ class Pulled:
     data: int = 0
     data_problem: str | None = None
     files: int = 0
+    notes_problem: str | None = None
 
 
 def push(
@@ -137,6 +141,7 @@ def push(
         going.notes,
         len(named),
         missing,
+        going.notes_problem,
     )
 
 
@@ -170,10 +175,14 @@ def pull(
     files = _fill(repo, there, all_files) if there.promisors else 0
     if (after := _seen(repo, there)) != before:
         new = _arrived(repo, there, before, after)
-    noted = transport.merge_notes(repo, there)
+    noted, unread = False, None
+    try:
+        noted = transport.merge_notes(repo, there)
+    except GitError as error:
+        unread = str(error)
     named = dvc.of_experiments(repo, new) if data else ()
     problem = _bring_data(repo, named)
-    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files)
+    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
 
 
 def _load(

@@ -337,10 +337,19 @@ def reason(update: Update, said: str) -> str:
 
 def merge_notes(repo: Repo, remote: Remote) -> bool:
     """Merge the notes that were last seen on a remote into those here; whether that changed
-    anything."""
+    anything.
+
+    Raises:
+        GitError: those of the remote cannot be read; ours stay as they are.
+    """
     theirs, mine = repo.tip(f"{notes.SEEN}{remote.name}/gitexp"), repo.tip(notes.REF)
     if theirs is None or theirs == mine:
         return False
+    if not notes.is_readable(repo, theirs):
+        raise GitError(
+            f"{notes.REF} on {remote.name} holds no notes that can be read, and was left alone; to"
+            f" put a sound one there: git push --force {remote.name} {notes.REF}"
+        )
     with repo.lock() as fd:
         if mine is None:
             repo.update_refs([f"create {notes.REF} {theirs}"], "gitexp: pull", [fd])

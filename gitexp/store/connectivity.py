@@ -1,0 +1,53 @@
+"""Whether git still has all that experiments consist of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gitexp.formats.errors import NotFoundError
+from gitexp.repo import Repo
+
+
+def missing(repo: Repo, commits: Sequence[str]) -> list[str]:
+    """Return the hashes of the files and folders of some commits that are gone; one process."""
+    if not commits or _is_partial(repo):
+        return []
+    tips = "".join(f"{commit}\n" for commit in commits).encode()
+    listed = repo.git(
+        "rev-list", "--objects", "--no-walk", "--missing=print", "--stdin", stdin=tips
+    )
+    return [line[1:].decode() for line in listed.split(b"\n") if line.startswith(b"?")]
+
+
+def broken(repo: Repo, commits: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield those of the commits that lack something, and what: halves are asked until it is
+    found."""
+    lost = missing(repo, commits)
+    if lost and len(commits) == 1:
+        yield commits[0], lost
+    elif lost:
+        middle = len(commits) // 2
+        yield from broken(repo, commits[:middle])
+        yield from broken(repo, commits[middle:])
+
+
+def check(repo: Repo, commit: str, name: str) -> None:
+    """Raise NotFoundError where a file or folder of an experiment is gone."""
+    if lost := missing(repo, [commit]):
+        raise NotFoundError(
+            f"{name} lacks {len(lost)} of its files or folders ({lost[0][:10]}); {advice(repo)}"
+        )
+
+
+def advice(repo: Repo) -> str:
+    """Return what may bring back objects that are gone."""
+    remotes = repo.line("remote").split()
+    if remotes:
+        name = "origin" if "origin" in remotes else remotes[0]
+        return f"to bring back what the remote has: git fetch --refetch --tags {name}"
+    return "another clone may have them: git remote add, then git fetch --tags"
+
+
+def _is_partial(repo: Repo) -> bool:
+    """Whether a remote promised what is not here."""
+    return any(name.endswith((".promisor", ".partialclonefilter")) for name in repo.told)
