@@ -5,7 +5,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: help demo test quick lint format docs tour bench clean
+.PHONY: help demo test quick lint format docs tour bench findings clean
 
 help:  ## Show the targets.
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -38,6 +38,9 @@ tour: .venv/.dev  ## Run the README's tour again, and write what it prints into 
 
 bench: .venv/.dev  ## Measure, and write docs/performance.md (about 15 minutes).
 	$(PY) benchmarks/scale.py $(ARGS)
+
+findings:  ## Try what other tools were found to do, each in its pinned release, and print a table.
+	@bash findings/run.sh
 
 clean:  ## Remove what the targets made.
 	rm -rf .venv .demo .mypy_cache .pytest_cache .ruff_cache build dist

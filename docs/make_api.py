@@ -34,7 +34,7 @@ _CHAPTERS = {
         "start_run", "log", "track", "sweep", "autolog", "import_runs", "active_run", "end_run",
         "log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "seed_everything",
     ),
-    "Read": ("experiments", "get", "diff"),
+    "Read": ("experiments", "histories", "get", "diff"),
     "Share": ("push", "pull"),
     "Classes": ("Run", "Experiment", "MetricPoint"),
     "Errors": (

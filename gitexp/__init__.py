@@ -47,11 +47,13 @@ if TYPE_CHECKING:
     from gitexp.runs.run import Run
     from gitexp.runs.track import track
     from gitexp.store.api import experiments, get
+    from gitexp.store.histories import histories
     from gitexp.store.remote.sharing import pull, push
     from gitexp.sweeps.sweep import sweep
 
 _HOMES = {
     "gitexp.store.api": ("experiments", "get"),
+    "gitexp.store.histories": ("histories",),
     "gitexp.compare.diff": ("diff",),
     "gitexp.runs.log": ("log",),
     "gitexp.formats.errors": (
@@ -75,9 +77,9 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "CannotRunError", "Experiment", "FormatError", "GateError", "GitError", "GitexpError",
     "MetricPoint", "MissingExtraError", "NotFoundError", "RepositoryError", "Run", "UsageError",
-    "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "import_runs",
-    "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params", "pull", "push",
-    "seed_everything", "start_run", "sweep", "track",
+    "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "histories",
+    "import_runs", "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params",
+    "pull", "push", "seed_everything", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 

@@ -125,3 +125,15 @@ def test_every_setting_that_init_shows_exists(project: Project) -> None:
     lines = [line[2:] for line in _SETTINGS.splitlines()[1:] if line.startswith("# ")]
     project.write(".gitexp.toml", "\n".join(lines) + "\n")
     project.gitexp("log", "-M", "my_score=1")
+
+
+def test_past_a_thousand_experiments_the_setting_for_a_quick_log_is_named(project: Project) -> None:
+    head = project.git("rev-parse", "HEAD")
+    refs = "".join(f"create refs/tags/exp-{at} {head}\n" for at in range(1001))
+    subprocess.run(["git", "update-ref", "--stdin"], input=refs, text=True, check=True)
+    said = project.gitexp("doctor", code=1)
+    command = "git config log.excludeDecoration 'refs/tags/exp-*'"
+    assert command in said
+    subprocess.run(command, shell=True, check=True)  # noqa: S602
+    assert "exp-" not in project.git("log", "--decorate")
+    assert project.gitexp("doctor").strip() == "all is well"

@@ -1,5 +1,4 @@
-"""Entries read from the index itself, and trees made of them, are what git says; and where they
-might not be, git is asked."""
+"""A snapshot is the tree that git would write."""
 
 from __future__ import annotations
 
@@ -13,61 +12,7 @@ import pytest
 
 from conftest import Project
 from gitexp.formats import settings
-from gitexp.repo import Repo, entries, snapshot, trees
-
-
-def _staged(project: Project) -> dict[str, tuple[bytes, str]]:
-    lines = project.git("ls-files", "-s", "-z").strip("\0").split("\0")
-    return {
-        path: (fields.split()[0].encode(), fields.split()[1])
-        for fields, _, path in (line.partition("\t") for line in lines)
-    }
-
-
-def test_an_entry_of_the_index_is_the_one_that_git_lists(project: Project) -> None:
-    for at in range(1, 40):
-        project.write("x" * at, f"{at}")
-        project.write(f"folder/{'x' * at}", f"{at} below")
-    project.write("bin/straße.sh", "echo").chmod(0o755)
-    (project.root / "link").symlink_to("x")
-    project.commit()
-    data = (project.root / ".git" / "index").read_bytes()
-    listed = _staged(project)
-    assert len(listed) == 82
-    assert {path: entries.find(data, path) for path in listed} == listed
-    assert [entries.find(data, path) for path in ("xy", "folder", "older/x", "", "bin")] == [
-        None
-    ] * 5
-
-
-def _unmerged(project: Project) -> None:
-    project.git("checkout", "-q", "-b", "theirs")
-    project.commit(train_py="theirs")
-    project.git("checkout", "-q", "main")
-    project.commit(train_py="ours")
-    project.git("merge", "-q", "theirs", check=False)
-
-
-@pytest.mark.parametrize(
-    "prepare",
-    [
-        pytest.param(_unmerged, id="unmerged"),
-        pytest.param(
-            lambda project: project.git("update-index", "--index-version=4"), id="version 4"
-        ),
-        pytest.param(
-            lambda project: project.git("update-index", "--assume-unchanged", "train.py"),
-            id="assumed to be unchanged",
-        ),
-        pytest.param(lambda project: project.git("update-index", "--split-index"), id="split"),
-        pytest.param(lambda project: project.git("rm", "-q", "--cached", "train.py"), id="removed"),
-    ],
-)
-def test_an_entry_that_is_not_plain_is_not_read(
-    project: Project, prepare: Callable[[Project], object]
-) -> None:
-    prepare(project)
-    assert entries.find((project.root / ".git" / "index").read_bytes(), "train.py") is None
+from gitexp.repo import Repo, snapshot
 
 
 def _with_a_filter(project: Project) -> None:
@@ -139,14 +84,3 @@ def test_a_snapshot_is_the_tree_that_git_would_write(
         == wanted
     )
     project.fsck()
-
-
-def test_a_tree_is_edited_without_a_process_only_where_all_that_it_takes_is_loose(
-    project: Project,
-) -> None:
-    repo = Repo.discover()
-    commit = project.git("rev-parse", "HEAD")
-    tree = project.git("rev-parse", "HEAD^{tree}")
-    assert trees.quickly_edited(repo, commit, {}) == tree
-    project.git("gc", "-q")
-    assert trees.quickly_edited(repo, commit, {}) is None

@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,11 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.importers import record as recorder
 from gitexp.integrations.importers import tensorboard
+from gitexp.integrations.importers.found import Run
 from gitexp.integrations.mlflow.client import Server
+from gitexp.repo import Repo
 from recording import record
 
 PYTHON = sys.executable
@@ -459,6 +463,105 @@ def test_event_files(project: Project, tmp_path: Path) -> None:
         assert len(list(tensorboard.find(tmp_path / "torn"))) >= 1
 
 
+DEAD = """
+import os, signal, time, wandb
+run = wandb.init(project="p", settings=wandb.Settings(console="off"))
+for step in range(2000):  # W&B writes blocks of 32 kB
+    run.log({"a": {"b": 1}, "a.b": 2}, step=step)
+time.sleep(3)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_of_wandb_says_so_and_nested_names_stay_apart(project: Project) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    env = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    subprocess.run(
+        [PYTHON, "-c", DEAD],
+        cwd=project.root,
+        env=env,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    (log,) = project.root.glob("wandb/offline-run-*/*.wandb")
+    os.utime(log, (1, 1))  # a young one may go on
+    said = project.run("import", "wandb", "wandb").stderr
+    found = gitexp.get("exp-1")
+    assert found.status == "killed"
+    assert found.metrics == {"a/b": 1, "a.b": 2}
+    assert "it was killed; " in said
+    assert " rows were read" in said
+
+
+CURVES = """
+import time
+from tensorboardX import SummaryWriter
+with SummaryWriter("runs/a") as writer:
+    for step in range(3):
+        writer.add_scalars("acc", {"train": 0.9, "val": 0.8 + step}, step)
+        writer.add_scalars("loss", {"train": 0.1, "val": 0.2}, step)
+with SummaryWriter("boost/learn") as writer:
+    writer.add_scalar("RMSE", 0.5, 0)
+with SummaryWriter("boost/test") as writer:
+    writer.add_scalar("RMSE", 0.7, 0)
+"""
+
+
+def one_time(folder: Path) -> None:
+    """Give event files one name and the time of the first, as CatBoost does."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    for path in sorted(folder.rglob("*tfevents*")):
+        events = [Event.FromString(raw) for raw in RawEventFileLoader(str(path)).Load()]
+        with open(path.parent / "events.out.tfevents.1", "wb") as file:
+            for event in events:
+                event.wall_time = 1_700_000_000.0
+                file_writer = RecordWriter(file)
+                file_writer.write(event.SerializeToString())
+                file_writer.flush()
+        path.unlink()
+
+
+@pytest.mark.slow
+def test_event_files_of_one_name_and_time_are_several_runs_and_sets_of_curves_are_one(
+    project: Project, tmp_path: Path
+) -> None:
+    for package in ("tensorboardX", "tensorboard"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    script(tmp_path, CURVES)
+    one_time(tmp_path / "boost")
+    assert imported(project, "tensorboard", str(tmp_path / "runs")) == ["exp-1"]
+    assert gitexp.get("exp-1").metrics == pytest.approx(
+        {"acc/train": 0.9, "acc/val": 2.8, "loss/train": 0.1, "loss/val": 0.2}
+    )
+    assert imported(project, "tensorboard", str(tmp_path / "boost/learn")) == ["exp-2"]
+    assert imported(project, "tensorboard", str(tmp_path / "boost")) == ["exp-3"]
+    assert [gitexp.get(f"exp-{n}").metrics for n in (2, 3)] == [{"RMSE": 0.5}, {"RMSE": 0.7}]
+
+
+@pytest.mark.slow
+def test_a_run_known_by_the_id_of_an_earlier_release_is_not_imported_again(
+    project: Project, tmp_path: Path
+) -> None:
+    for package in ("tensorboardX", "tensorboard"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    script(tmp_path, CURVES)
+    one_time(tmp_path / "boost")
+    repo = Repo.discover(project.root)
+    (learn, test) = tensorboard.find(tmp_path / "boost")
+    assert isinstance(learn, Run)
+    assert isinstance(test, Run)
+    assert (learn.former, test.former) == (("events.out.tfevents.1@1700000000.0",), ())
+    earlier = replace(learn, id=learn.former[0], former=())
+    assert len(list(recorder.record(repo, [earlier], recorder.Outcome(), 10**6))) == 1
+    assert imported(project, "tensorboard", str(tmp_path / "boost")) == ["exp-2"]
+    assert gitexp.get("exp-2").metrics == {"RMSE": 0.7}
+
+
 @pytest.mark.parametrize(("kind", "module"), [("wandb", "wandb"), ("tensorboard", "tensorboard")])
 def test_a_missing_package_is_named_with_the_way_to_install_it(
     project: Project, tmp_path: Path, kind: str, module: str
@@ -552,6 +655,20 @@ def test_experiments_of_dvc_and_dvclive(project: Project, monkeypatch: pytest.Mo
         pytest.approx(1 / 3),
     ]
     assert json.loads(project.gitexp("list", "--json"))[0]["author"] == "Ada"
+
+
+def test_a_new_name_is_never_one_of_an_experiment_of_dvc(project: Project) -> None:
+    base = project.commit("base")
+    project.gitexp("log", "--metric", "a=1")
+    other = f"refs/exps/{base[:2]}/{base[2:]}"
+    for number in (2, 3):  # the second into a folder that is there already
+        project.git("update-ref", f"{other}/exp-{2 * number}", base)
+        project.gitexp("log", "--metric", "a=1")
+        assert project.tags()[-1] == f"exp-{2 * number + 1}"
+    assert "hides" not in project.gitexp("doctor")
+    project.git("update-ref", f"{other}/exp-1", base)
+    said = project.run("doctor")
+    assert "the tag exp-1 hides DVC's experiment of that name" in said.stdout + said.stderr
 
 
 def test_without_experiments_of_dvc_it_says_so(project: Project) -> None:

@@ -260,9 +260,7 @@ def test_an_edit_in_the_same_tick_as_the_commit_is_recorded(project: Project) ->
         assert project.git("show", f"exp-{at + 1}:train.py") == f"bbbb{at}"
 
 
-def test_an_embedded_repository_and_a_submodule_are_left_and_named(
-    project: Project, tmp_path: Path
-) -> None:
+def test_an_embedded_repository_and_a_submodule_are_named(project: Project, tmp_path: Path) -> None:
     inner = Project(project.root / "inner")
     inner.root.mkdir()
     inner.git("init", "-q")
@@ -274,11 +272,12 @@ def test_an_embedded_repository_and_a_submodule_are_left_and_named(
     project.git("submodule", "add", "-q", str(sub.root), "module")
     project.git("commit", "-q", "-m", "module")
     Project(project.root / "module").commit(b_py="changed")
-    pointer = project.git("rev-parse", "HEAD:module")
+    pointer = project.git("rev-parse", "HEAD", cwd=project.root / "module")
     done = project.run("log", "-M", "a=1")
     assert "left out: inner/ (a git repository of its own)" in done.stderr
-    assert "a submodule; its recorded commit stays" in done.stderr
     assert project.git("rev-parse", "exp-1:module") == pointer
+    Project(project.root / "module").write("b.py", "dirty")
+    assert "module (a submodule with edits of its own" in project.run("log", "-M", "a=2").stderr
 
 
 def test_odd_file_names_enter(project: Project) -> None:

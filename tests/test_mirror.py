@@ -247,6 +247,40 @@ def test_a_half_run_beside_a_whole_one_goes_and_another_whole_one_stays(
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
+def test_what_somebody_deleted_there_stays_deleted(
+    project: Project, mlflow: Server, address: str
+) -> None:
+    theirs, _ = mlflow.create_run(mlflow.create_experiment("theirs"), "theirs", 1, {})
+    record(project, metrics={"rmse": 1}, extra={"source": {"kind": "mlflow", "id": theirs}})
+    record(project, {"lr": 1}, {"rmse": 2})
+    project.gitexp("export", "mlflow", address)
+    for run in runs(mlflow).values():
+        mlflow.delete_run(run.id)
+    assert (
+        project.run("export", "mlflow", address).stderr
+        == f"mirrored to {address}: 2 there already\n"
+    )
+    assert not runs(mlflow)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mirror")
+def test_params_that_mlflow_logged_are_spelled_there_as_it_did(
+    project: Project, mlflow: Server, address: str
+) -> None:
+    project.write(
+        "train.py",
+        "import mlflow\nwith mlflow.start_run():\n    mlflow.log_params({'a': '1e5', 'n': float('nan')})\n",
+    )
+    project.gitexp(
+        "run", "--", sys.executable, "train.py", env={"MLFLOW_DISABLE_TELEMETRY": "true"}
+    )
+    project.gitexp("export", "mlflow", address)
+    assert runs(mlflow)["exp-1"].params == {"a": "1e5", "n": "nan"}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("mirror")
 def test_what_was_imported_from_a_server_does_not_go_back_to_it_a_second_time(
     project: Project, mlflow: Server, address: str
 ) -> None:

@@ -399,6 +399,33 @@ def test_children_of_forked_processes_are_experiments_of_the_parents_group(
     training.project.fsck()
 
 
+def test_children_of_spawned_processes_are_experiments_of_the_parents_group(
+    training: Training,
+) -> None:
+    training.run("""
+        import multiprocessing
+        import mlflow
+
+        def trial(parent, at):
+            with mlflow.start_run(nested=True, parent_run_id=parent):
+                mlflow.log_metric("at", at)
+
+        if __name__ == "__main__":
+            with mlflow.start_run(run_name="whole") as run:
+                process = multiprocessing.get_context("spawn").Process(target=trial, args=(run.info.run_id, 1))
+                process.start()
+                process.join()
+                mlflow.log_metric("after", process.exitcode)
+    """)
+    found = {
+        (item["group"], *item["metrics"]): item["id"] for item in training.experiments().values()
+    }
+    assert found.keys() == {("whole", "at"), (None, "after")}
+    assert training.project.git("rev-parse", "HEAD") == found[None, "after"], (
+        "the parent moves the branch"
+    )
+
+
 def test_a_process_that_begins_anew_logs_into_the_run_of_its_parent(training: Training) -> None:
     done = training.run("""
         import multiprocessing

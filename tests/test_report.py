@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import json
 import math
+import os
 import re
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import gitexp
 from conftest import Project
 from gitexp.compare import leaderboard
 from gitexp.compare.gate import Allowance, parse_allowance
@@ -391,3 +393,32 @@ def test_the_page_s_files_are_part_of_the_package() -> None:
         for name in ("report.html", "report.css", "report.js")
     )
     assert Path(str(files("gitexp.report") / "assets" / "report.js")).stat().st_size < 100_000
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "command"),
+    [
+        ("plotly", "report", ("report",)),
+        ("jinja2", "report", ("plot", "curves", "-m", "rmse", "-o", "a.html")),
+        ("matplotlib", "report", ("plot", "curves", "-m", "rmse", "-o", "a.png")),
+        ("pyarrow", "parquet", ("export", "parquet", "-o", "a.parquet")),
+        ("mlflow", "mlflow", ("ui",)),
+    ],
+)
+def test_a_missing_extra_is_said_before_any_work(
+    project: Project, tmp_path: Path, package: str, extra: str, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / f"{package}.py").write_text("raise ImportError\n")
+    gitexp.log(metrics={"rmse": 1})
+    path = f"{tmp_path / 'without'}{os.pathsep}{Path(__file__).parents[1]}"
+    assert f"pip install 'gitexp[{extra}]'" in project.error(*command, env={"PYTHONPATH": path})
+    assert not (project.root / ".git" / "gitexp" / "index.sqlite").exists()
+
+
+def test_only_who_asks_for_the_forest_waits_for_it(project: Project) -> None:
+    for at in range(9):
+        gitexp.log({"lr": at}, {"rmse": at * 2})
+    for options, imported in (([], False), (["--forest"], True)):
+        done = project.run("report", *options, env={"PYTHONPROFILEIMPORTTIME": "1"})
+        assert (done.returncode, "sklearn.ensemble" in done.stderr) == (0, imported)

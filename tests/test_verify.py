@@ -4,12 +4,15 @@ runs."""
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import gitexp
 from conftest import Project
 from recording import record
 
@@ -272,3 +275,22 @@ def test_all_and_json(project: Project) -> None:
         (f"exp-{n}", True, "unsigned") for n in (3, 2, 1)
     ]
     assert "or use --all" in project.error("verify")
+
+
+def test_many_experiments_take_no_more_processes_than_few(project: Project, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    wrapper = tmp_path / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {calls}\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    env = {"PATH": f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"}
+    counts = []
+    for _ in range(2):
+        for at in range(12):  # a few objects are read in another way than many
+            gitexp.log({"lr": at}, {"loss": 1.0})
+        calls.unlink(missing_ok=True)
+        project.gitexp("list")
+        calls.write_text("")
+        project.gitexp("verify", "--all", env=env)
+        counts.append(len(calls.read_text().splitlines()))
+    assert 0 < counts[0] == counts[1]

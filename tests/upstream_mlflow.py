@@ -26,7 +26,6 @@ from typing import Any
 import pytest
 
 STORES = ("test_sqlalchemy_store", "test_sqlalchemy_workspace_store")
-_CONTROL = "GITEXP_UPSTREAM_CONTROL"
 
 
 def repository(root: Path) -> str:
@@ -96,7 +95,11 @@ def sqlite_addresses_are_repositories(
 
 def pytest_collectstart(collector: Any) -> None:
     """Give a module of MLflow's our fixtures."""
-    if os.environ.get(_CONTROL) or not isinstance(collector, pytest.Module):
+    if not isinstance(collector, pytest.Module):
+        return
+    try:
+        given = vars(collector.obj)
+    except collector.CollectError:  # it cannot be imported, which pytest says itself
         return
     ours: list[Any] = [
         db_uri,
@@ -104,7 +107,7 @@ def pytest_collectstart(collector: Any) -> None:
         workspaces_enabled,
         sqlite_addresses_are_repositories,
     ]
-    if collector.path.name.startswith(STORES) or "store" in vars(collector.obj):
+    if collector.path.name.startswith(STORES) or "store" in given:
         ours.append(store)
     for fixture in ours:
         setattr(collector.obj, fixture.__name__, fixture)
@@ -124,19 +127,15 @@ def main(args: list[str]) -> int:
     import mlflow  # before pytest puts the checkout in front: the installed one is under test
 
     rest = [arg for arg in args[1:] if arg != "--control"]
-    os.environ.update(
-        {
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "DO_NOT_TRACK": "true",
-            _CONTROL: "1" if "--control" in args else "",
-        }
-    )
+    os.environ.update({"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"})
     with tempfile.TemporaryDirectory() as home:
         os.environ["HOME"] = home
         os.chdir(checkout)
         sys.path.insert(0, str(Path(__file__).parent))
         print(f"MLflow {mlflow.__version__}", file=sys.stderr)
-        return int(pytest.main(["-p", Path(__file__).stem, "-p", "no:cacheprovider", *rest]))
+        # loaded, its fixtures are everywhere
+        ours = [] if "--control" in args else ["-p", Path(__file__).stem]
+        return int(pytest.main([*ours, "-p", "no:cacheprovider", *rest]))
 
 
 if __name__ == "__main__":

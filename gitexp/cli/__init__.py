@@ -15,7 +15,8 @@ from typing import Any
 import click
 
 import gitexp
-from gitexp.formats.errors import GitexpError, did_you_mean
+from gitexp.formats.errors import GitexpError, NotFoundError, did_you_mean
+from gitexp.repo import Repo
 
 COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "log": ("log", "Record an experiment by hand."),
@@ -161,6 +162,8 @@ def main(args: Sequence[str] | None = None) -> None:
             code = error.exit_code
         else:
             code = _said(error.format_message() + _help_of(error), error.exit_code)
+    except NotFoundError as error:
+        code = _said(str(error) + _what_ci_lacks(), error.exit_code)
     except GitexpError as error:
         code = _said(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
@@ -199,6 +202,18 @@ def _help_of(error: click.ClickException) -> str:
         if context and context.parent and "--help" not in error.format_message()
         else ""
     )
+
+
+def _what_ci_lacks() -> str:
+    """Return what may bring what was not found, where history and tags were left behind."""
+    try:
+        return (
+            "; this clone is shallow, to bring the rest: git fetch --unshallow --tags"
+            if Repo.discover().is_shallow
+            else ""
+        )
+    except GitexpError:
+        return ""
 
 
 def _said(text: str, code: int) -> int:

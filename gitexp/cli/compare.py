@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import fetch_option, opened
 from gitexp.cli.report import chosen, escaped, table, write_file
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
@@ -191,6 +191,7 @@ def leaderboard_command(
     type=click.Choice(["min", "max"]),
     help="Which way is better, where neither settings nor name say it.",
 )
+@fetch_option
 @output.output_options
 def gate_command(
     ref: str | None,
@@ -200,6 +201,7 @@ def gate_command(
     low: float | None,
     high: float | None,
     direction: str | None,
+    fetch: bool,
     form: str | None,
 ) -> None:
     """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
@@ -218,7 +220,7 @@ def gate_command(
             "a gate needs something to hold against: --against REF, --min VALUE or --max VALUE"
         )
     allowance = gate.parse_allowance(max_regression)
-    _, settings, index = opened()
+    _, settings, index = opened(fetch)
     name = query.find_metric(index, metric).name
     candidate = (
         reference.resolve(index, ref, settings) if ref else gate.candidate_of(index, name, against)

@@ -22,6 +22,7 @@ from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.integrations import export
 from gitexp.repo import Repo
+from gitexp.store import histories
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -88,12 +89,12 @@ def export_csv(
       gitexp export csv --metrics best:rmse | head
     """
     repo, found = _chosen(refs, where, sort, everybody)
-    unread: export.Unread = []
+    unread: histories.Unread = []
     with _opened(target, force) as file:
         writer = csv.writer(file, lineterminator="\n")
         if points:
             writer.writerow(export.POINT)
-            for item, (name, value, at, step) in export.points(repo, found, unread):
+            for item, (name, value, at, step) in histories.points(repo, found, unread):
                 writer.writerow(
                     (item.name, item.id, name, repr(value), export.text(export.moment(at)), step)
                 )
@@ -129,7 +130,7 @@ def export_json(
       gitexp export json exp-3..exp-7 --metrics -o some.json
     """
     repo, found = _chosen(refs, where, sort, everybody)
-    unread: export.Unread = []
+    unread: histories.Unread = []
     with _opened(target, force) as file:
         before = "[\n"
         for item in export.records(repo, found, points, unread):
@@ -166,11 +167,12 @@ def export_parquet(
             "Parquet is nothing for a terminal; say where to: gitexp export parquet -o"
             " experiments.parquet"
         )
+    export.arrow()
     repo, found = _chosen(refs, where, sort, everybody)
-    unread: export.Unread = []
+    unread: histories.Unread = []
     with _written(target, force) as part:
         if points:
-            export.write_points(export.points(repo, found, unread), part)
+            export.write_points(histories.points(repo, found, unread), part)
         else:
             export.write_parquet(found, part)
     return _said(found, target, unread)
@@ -220,7 +222,7 @@ def _chosen(
     return repo, chosen(index, settings, refs, where, sort, everybody)
 
 
-def _said(experiments: Sequence[Experiment], target: Path | None, unread: export.Unread) -> int:
+def _said(experiments: Sequence[Experiment], target: Path | None, unread: histories.Unread) -> int:
     """Tell what was written and what could not be read, and return the exit code: 1 where something
     is missing."""
     if target:

@@ -12,8 +12,9 @@ import click
 
 from gitexp.cli import output
 from gitexp.formats import metrics, settings
-from gitexp.integrations.importers import record
+from gitexp.integrations.importers import record, trackers
 from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread
+from gitexp.integrations.importers.trackers import Tool
 from gitexp.repo import Repo
 from gitexp.store.index import Index
 
@@ -190,6 +191,31 @@ def tensorboard_command(folder: Path, dry_run: bool) -> None:
         dry_run,
         f"{folder} has no runs",
     )
+
+
+def _tracker_command(name: str, tool: Tool) -> click.Command:
+    """Return the command of a tool of the table."""
+
+    def read(place: Path, dry_run: bool) -> None:
+        _import(
+            lambda repo, known, progress: trackers.find(name, place, progress),
+            dry_run,
+            f"{place} has no runs",
+        )
+
+    text = f"{tool.title} become experiments; PATH is {tool.where}, or one file of it.\n\n"
+    text += (
+        f"The tool need not be installed.\n\n\b\nExample:\n  gitexp import {name} {tool.example}\n"
+    )
+    place = click.Argument(["place"], metavar="PATH", type=_FOLDER)
+    command = click.Command(
+        name, callback=read, params=[place], help=text, short_help=f"{tool.title}."
+    )
+    return _dry_run(command)
+
+
+for _name, _tool in trackers.TOOLS.items():
+    import_command.add_command(_tracker_command(_name, _tool))
 
 
 def _import(search: Search, dry_run: bool, nothing: str) -> None:

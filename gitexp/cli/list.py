@@ -388,6 +388,8 @@ def _nothing(index: Index, asked: bool, everybody: bool) -> str:
         return "no experiment fits; to see them all: gitexp list"
     if not everybody and index.count(everybody=True):
         return "no experiment of yours yet; to see those on remotes: gitexp list --all"
+    if index.repo.is_shallow:
+        return "no experiment is in this shallow clone; to bring them: git fetch --unshallow --tags"
     return (
         "no experiment yet; to record one: gitexp run -- COMMAND, or gitexp log --param lr=0.1"
         " --metric rmse=18.2"

@@ -18,6 +18,7 @@ from gitexp.compare.verify import BAD, UNSIGNED, Checked
 from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.repo import content
 from gitexp.store import conditions, reference, result_paths
 from gitexp.store import record as store
 
@@ -136,8 +137,11 @@ def verify_command(
     if bool(refs) == everything:
         raise UsageError("name experiments to check, or use --all")
     repo, known, index = opened()
+    named = {item.tag: item for item in index.select(everybody=True)[::-1]} if everything else {}
+    # by the user's own names, where there are
+    named.update({item.tag: item for item in index.select()} if everything else {})
     experiments = (
-        index.select(everybody=True) if everything else reference.resolve_many(index, refs, known)
+        [*named.values()][::-1] if everything else reference.resolve_many(index, refs, known)
     )
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [
@@ -417,8 +421,7 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         output.say(f"recorded as {verdict.experiment.name}")
     if verdict.kept:
         output.say(
-            f"the work tree was kept: {verdict.kept}; to remove it: git worktree remove --force"
-            f" '{verdict.kept}'"
+            f"the work tree was kept: {verdict.kept}; to remove it: {content.removal(verdict.kept)}"
         )
 
 

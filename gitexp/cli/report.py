@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import fetch_option, opened
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -69,6 +69,11 @@ def selection(function: Command) -> Command:
 @click.option(
     "--title", default="", help="The page's title (default: the name of the repository's folder)."
 )
+@click.option(
+    "--forest",
+    is_flag=True,
+    help="Work out what a random forest says of the params, too (slow; scikit-learn).",
+)
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 @click.option(
     "--md", "markdown", is_flag=True, help="Print a Markdown table instead, for a pull request."
@@ -79,6 +84,7 @@ def selection(function: Command) -> Command:
     shell_complete=completion.refs,
     help="With --md: how far each metric is from this experiment's.",
 )
+@fetch_option
 def report_command(
     refs: tuple[str, ...],
     where: str | None,
@@ -86,9 +92,11 @@ def report_command(
     everybody: bool,
     target: Path | None,
     title: str,
+    forest: bool,
     show: bool,
     markdown: bool,
     against: str | None,
+    fetch: bool,
 ) -> None:
     """Write one HTML file that compares experiments: all, or those named.
 
@@ -103,7 +111,11 @@ def report_command(
       gitexp report --where 'started > 7d' -o week.html
       gitexp report exp-3 exp-7 --md --against best:rmse
     """
-    repo, settings, index = opened()
+    if not markdown:
+        from gitexp.report import page
+
+        page.needs()
+    repo, settings, index = opened(fetch)
     found = chosen(index, settings, refs, where, sort, everybody)
     if markdown:
         if target or show:
@@ -117,7 +129,7 @@ def report_command(
     if against:
         raise UsageError("--against belongs to --md; the page compares whatever is selected in it")
     path = target or Path("report.html")
-    size = write_page(repo, settings, found, path, title)
+    size = write_page(repo, settings, found, path, title, forest=forest)
     output.say(
         f"wrote {path}: {len(found):,} experiment{'s' if len(found) != 1 else ''},"
         f" {size / 1e6:.1f} MB"
@@ -175,12 +187,15 @@ def plot_command(
       gitexp plot curves exp-3 exp-7 -m loss --log -o loss.png
       gitexp plot scatter -m rmse -x lr -o rates.svg
     """
-    repo, settings, index = opened()
+    from gitexp.report import chart, page
+
     form = target.suffix.lower()
     if form not in _FORMS:
         raise UsageError(
             f"'{target.name}' must end with one of {', '.join(_FORMS)}, which says the form"
         )
+    (page if form == ".html" else chart).needs()
+    repo, settings, index = opened()
     name = query.find_metric(index, metric).name
     axis = query.find_key(index, x) if x else None
     if axis and axis.family == "attribute":
@@ -194,17 +209,9 @@ def plot_command(
             "color": f"m.{name}" if kind == "parallel" else "",
             "log": "1" if log else "",
         }
-        write_page(
-            repo,
-            settings,
-            found,
-            target,
-            "",
-            urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""}),
-        )
+        start = urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""})
+        write_page(repo, settings, found, target, "", start, forest=kind == "importance")
     else:
-        from gitexp.report import chart
-
         write_file(
             target, chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)
         )
@@ -252,11 +259,13 @@ def write_page(
     path: Path,
     title: str,
     start: str = "",
+    forest: bool = False,
 ) -> int:
     """Write a report and return its size in bytes."""
     from gitexp.report import data, page
 
-    text = page.render(data.collect(repo, settings, experiments, title, start))
+    page.needs()
+    text = page.render(data.collect(repo, settings, experiments, title, start, forest))
     return write_file(path, text.encode())
 
 

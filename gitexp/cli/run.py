@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,13 @@ import click
 
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.log import report
-from gitexp.formats import params
+from gitexp.formats import params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.runs import arguments, start
+from gitexp.runs import arguments, ranks, start
 from gitexp.runs import command as commands
+
+_UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
 
 
 @click.command(
@@ -29,7 +33,24 @@ from gitexp.runs import command as commands
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @recording.options
 @click.option(
+    "--artifact",
+    multiple=True,
+    metavar="GLOB",
+    help="Files that the command writes, to keep, ignored or not.",
+)
+@click.option(
+    "--metrics-file",
+    multiple=True,
+    metavar="GLOB",
+    help="Files that the command writes, to read metrics from.",
+)
+@click.option(
     "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
+)
+@click.option(
+    "--all-ranks",
+    is_flag=True,
+    help="Record each process that srun, mpirun or torchrun starts, not only rank 0.",
 )
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
@@ -37,8 +58,11 @@ from gitexp.runs import command as commands
 def run_command(
     given: tuple[str, ...],
     params_file: tuple[Path, ...],
+    artifact: tuple[str, ...],
+    metrics_file: tuple[str, ...],
     from_args: bool,
     system_metrics: bool,
+    all_ranks: bool,
     command: tuple[str, ...],
     **options: Any,
 ) -> int:
@@ -48,10 +72,19 @@ def run_command(
     gitexp run -- python train.py --lr 0.01
 
     Params come from --param, --params-file and the command's own arguments; metrics from what the
-    command logs with gitexp, or writes into metrics.csv and params.yml with any logger. Its output
-    is shown and kept, its exit code is passed on.
+    command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or prints. Its output is
+    shown and kept, its exit code is passed on; 73 says that it did well and could not be recorded.
     """
+    # srun starts one of us for each process of a training
+    if not all_ranks and ranks.is_other_rank() and os.name == "posix":
+        _become(command)
     repo = Repo.discover()
+    known = settings.load(repo.root)
+    known = replace(
+        known,
+        outputs=(*known.outputs, *artifact),
+        metrics_files=(*known.metrics_files, *metrics_file),
+    )
     values: dict[str, Any] = {}
     for file in params_file:
         values = params.merge(values, params.load_file(file))
@@ -64,7 +97,7 @@ def run_command(
     try:
         if values:
             live.log_params(values)
-        ended = commands.execute(live, repo, command, system_metrics)
+        ended = commands.execute(live, repo, command, system_metrics, known=known)
     except UsageError:
         live.discard()
         raise
@@ -74,4 +107,16 @@ def run_command(
     live.end(ended.status, ended.error)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
-    return ended.code
+    if ended.found:
+        output.say(output.clean(ended.found))
+    return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _become(command: tuple[str, ...]) -> None:
+    """Run the command in our place, without a record."""
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        raise UsageError(
+            f"'{command[0]}' could not be started: {error.strerror}; check the spelling"
+        ) from None

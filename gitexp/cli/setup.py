@@ -10,7 +10,7 @@ import click
 from gitexp.cli import output
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import FILE_NAME
-from gitexp.repo import Repo
+from gitexp.repo import Repo, surroundings
 from gitexp.runs import doctor
 
 _SETTINGS = """\
@@ -58,6 +58,10 @@ def init_command() -> None:
         raise GitexpError(
             f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions"
         ) from None
+    output.say(
+        "with thousands of experiments, git log is faster without their names beside the"
+        f" commits:\n  {doctor.QUICK_LOG}"
+    )
     shell = Path(os.environ.get("SHELL", "")).name
     for name in [shell] if shell in _COMPLETION else _COMPLETION:
         file_name, line = _COMPLETION[name]
@@ -69,7 +73,12 @@ def init_command() -> None:
 
 @click.command("doctor")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without a doubt.")
-def doctor_command(fix: bool) -> int:
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Print what this repository uses of git, and how gitexp treats it.",
+)
+def doctor_command(fix: bool, explain: bool) -> int:
     """Look for leftovers of killed processes, lost tags and damage, and with --fix mend them.
 
     Nothing that is still of use is taken away. Exit code 0 where all is well, 1 where something is
@@ -79,6 +88,10 @@ def doctor_command(fix: bool) -> int:
     gitexp doctor --fix
     """
     repo = Repo.discover()
+    if explain:
+        for what, how in surroundings.explain(repo):
+            click.echo(f"{output.clean(what)}: {how}")
+        return 0
     left = 0
     findings = doctor.examine(repo)
     for finding in findings:

@@ -148,7 +148,12 @@ def _push(
 @click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
 @click.option("--no-data", is_flag=True, help="Leave the data that DVC tracks there.")
-def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
+@click.option(
+    "--all-files",
+    is_flag=True,
+    help="In a partial clone: bring all files of experiments, not only results.",
+)
+def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool) -> None:
     """Bring everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
     cache).
 
@@ -161,7 +166,9 @@ def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
     """
     repo = Repo.discover()
     pulled = _followed(
-        lambda progress: sync.pull(repo, remote, prune=prune, data=not no_data, progress=progress)
+        lambda progress: sync.pull(
+            repo, remote, prune=prune, data=not no_data, all_files=all_files, progress=progress
+        )
     )
     parts = [_counted(pulled.experiments)] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
@@ -170,6 +177,10 @@ def pull_command(remote: str | None, prune: bool, no_data: bool) -> None:
         if parts
         else f"nothing new on {pulled.remote}"
     )
+    if pulled.files:
+        output.say(
+            f"{pulled.files:,} files and folders of experiments came into this partial clone"
+        )
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:

@@ -20,7 +20,7 @@ from gitexp.formats import params
 from gitexp.formats.errors import CannotRunError, FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo import Repo, content, dvc_pointers
 from gitexp.runs import arguments, worktree
 from gitexp.store import conditions
 
@@ -149,6 +149,7 @@ class Graft:
             tree,
             [*(self.code if "code" in kinds else ()), *(self.pointers if "data" in kinds else ())],
         )
+        content.fill(self.repo, tree)
         python = (
             self._python(tree, self.other if "packages" in kinds else self.todo, shown)
             if self.diff.environment

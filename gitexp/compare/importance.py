@@ -29,9 +29,15 @@ class Importance(NamedTuple):
     forest: float | None
 
 
-def importance(experiments: Sequence[Experiment], metric: str) -> list[Importance]:
+def importance(
+    experiments: Sequence[Experiment], metric: str, forest: bool = True
+) -> list[Importance]:
     """Return the params that vary, the most important first; empty where too few experiments have
-    the metric."""
+    the metric.
+
+    Args:
+        forest: with their shares in a random forest, whose import alone takes seconds.
+    """
     usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))][
         :_MOST
     ]
@@ -45,7 +51,7 @@ def importance(experiments: Sequence[Experiment], metric: str) -> list[Importanc
         for name in dict.fromkeys(name for item in usable for name in item.params)
     }
     varying = {name: values for name, values in columns.items() if len(set(values)) > 1}
-    shares = _forest(varying, target)
+    shares = _forest(varying, target) if forest else {}
     found = [
         Importance(name, _correlation(values, target), shares.get(name))
         for name, values in varying.items()

@@ -159,6 +159,10 @@ def reproduce(
         )
         compared = compare(experiment.metrics, first.metrics, tolerances)
         same = all(item.same for item in compared)
+        if first.lacking and not same:
+            raise CannotRunError(
+                f"{experiment.name} came out otherwise, which says nothing: {first.lacking}"
+            )
         differences = tuple(differing(repo, experiment, todo, first))
         noise: dict[str, float] | None = None
         reasons: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ from typing import TextIO
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, dvc, dvc_pointers
+from gitexp.repo import Repo, content, dvc, dvc_pointers
 from gitexp.runs import arguments, command, journal, start, worktree
 from gitexp.store import conditions, record, result_paths
 
@@ -72,12 +72,15 @@ class Ran:
         requirements: the environment that it ran in.
         inputs: the inputs' hashes as they were when it started, None for one that was not there.
         experiment: what it was recorded as, None where that was not asked for.
+        lacking: a sentence that names the files which git-annex or LFS had no content of; None
+            where there are none.
     """
 
     metrics: Mapping[str, float]
     requirements: str
     inputs: Mapping[str, str | None]
     experiment: Experiment | None = None
+    lacking: str | None = None
 
 
 def task(repo: Repo, experiment: Experiment) -> Task:
@@ -150,6 +153,7 @@ def execute(
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
     hashes = _bring_data(repo, tree, todo)
+    lacking = content.told(content.missing(repo, tree))
     words = (_program(repo, tree, todo, python), *todo.words[1:])
     folder = worktree.place_of_run(tree)
     if reproduces:
@@ -180,13 +184,13 @@ def execute(
         if ended.code == 130 or ended.told in _ENDING:
             raise KeyboardInterrupt
         if ended.code:
+            why = f"; {lacking}" if lacking else _last_line(live.folder)
             raise CannotRunError(
-                f"the command of {todo.name} failed with exit code"
-                f" {ended.code}{_last_line(live.folder)}"
+                f"the command of {todo.name} failed with exit code {ended.code}{why}"
             )
         values = metrics.last_values(journal.points(live.folder))
         requirements = _read(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if reproduces else None)
+        return Ran(values, requirements, hashes, live.end() if reproduces else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:

@@ -18,7 +18,7 @@ from gitexp.compare.ablation import Factor, Graft, some
 from gitexp.formats.errors import CannotRunError, GateError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.runs import worktree
 
 _ENOUGH = 0.01  # the share of the change that may stay unexplained before pairs are tried
@@ -120,6 +120,8 @@ def attribute(
             0,
         )
     with worktree.checkout(repo, a.id, "why") as tree:
+        if lacking := content.told(content.missing(repo, tree)):
+            told(lacking)
         trials = _Trials(graft, tree, metric, budget, shown, told)
         told(f"{a.name} again")
         base = trials.run(())

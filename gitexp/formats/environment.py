@@ -101,6 +101,23 @@ def of_interpreter(program: str) -> str | None:
     return requirements(paths, python)
 
 
+def understands_gitexp(program: str, root: Path) -> bool:
+    """Whether MLflow, where a command finds one, has gitexp beside it: else ``gitexp:`` means
+    nothing to it.
+
+    The environment is the program's own, that of the first Python on the path, or the project's
+    ``.venv``, and the first of them with MLflow decides.
+    """
+    import shutil
+
+    called = map(shutil.which, (program, "python", "python3"))
+    for name in (*filter(None, called), str(root / ".venv/bin/python")):
+        for site in Path(os.path.abspath(name)).parent.parent.glob("[lL]ib/python*/*-packages"):
+            if any(site.glob("mlflow*.dist-info")):
+                return any(site.glob("gitexp-*.dist-info"))
+    return True
+
+
 def python_version(text: str) -> str | None:
     """Return the Python version that ``requirements`` wrote."""
     match = re.match(r"# Python (\S+)", text)

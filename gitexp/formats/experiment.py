@@ -7,7 +7,6 @@ whole metric history) is asked of the ``Source`` that handed the experiment out.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -129,16 +128,12 @@ class Experiment:
         and step."""
         import pandas as pd
 
-        columns = {"Name": "name", "Value": "value", "Timestamp": "timestamp", "Step": "step"}
-        if self.files.get("metrics") in (
-            "metrics.csv",
-            ".gitexp/metrics.csv",
-        ) and not self.extra.keys() & {"source", "events"}:
-            frame = pd.read_csv(io.BytesIO(self.read(self.files["metrics"]))).rename(
-                columns=columns
-            )
-        else:
-            frame = pd.DataFrame(self.points(), columns=[*columns.values()])
+        from gitexp.formats import frames
+
+        path = frames.path(self)
+        frame = frames.read(self.read(path)) if path else None
+        if frame is None:
+            frame = pd.DataFrame(self.points(), columns=[*MetricPoint._fields])
         frame["timestamp"] = pd.to_datetime(
             frame["timestamp"], unit="ms", utc=True, errors="coerce"
         )

@@ -21,7 +21,7 @@ from gitexp.formats.experiment import MetricPoint
 
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
-_END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
+END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
 # as ``format_row`` writes it, of a name without a quote
 _ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'
 _CHUNK = 2**20  # bytes
@@ -201,7 +201,7 @@ def _milliseconds(text: str) -> int:
             )
         return 0
     ms = int(value * 1000 if 10**8 <= value < 10**11 else value)
-    return ms if 0 <= ms < _END_OF_TIME else 0
+    return ms if 0 <= ms < END_OF_TIME else 0
 
 
 def _cells(line: str, mark: str) -> list[str]:

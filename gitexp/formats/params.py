@@ -122,15 +122,14 @@ def plain(value: Any, depth: int = 0) -> Any:
     """
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
+    if isinstance(value, float) and math.isnan(value):
+        return "nan"  # text: it equals itself, and JSON has it
     if type(value) is str:  # the system's own text may be no UTF-8
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if value is None or type(value) in (int, float, bool):
         return value
     if isinstance(value, Mapping):
-        result = {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
-        if not depth:
-            _check_names(result)
-        return result
+        return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
@@ -148,8 +147,19 @@ def plain(value: Any, depth: int = 0) -> Any:
     return str(value)
 
 
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return params that somebody gives as YAML can hold them.
+
+    Raises:
+        UsageError: a name with a dot and a nested one are the same address, or it is nested too
+            deep.
+    """
+    result: dict[str, Any] = plain(values)
+    _check_names(result)
+    return result
+
+
 def _check_names(values: Mapping[str, Any]) -> None:
-    """Raise UsageError where a name with a dot and a nested one are the same address."""
     dotted = [key for key in values if "." in key]
     if dotted:
         others = flatten({key: value for key, value in values.items() if key not in dotted})
@@ -200,26 +210,29 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
         raise FormatError(
             f"{where} must hold a mapping of names to values, not {type(value).__name__}"
         )
-    try:
-        result = plain(value)
-    except UsageError as error:
-        raise FormatError(f"{where}: {error}") from None
+    result = plain(value)
     assert isinstance(result, dict)
     return result
 
 
 def load_file(path: Path) -> dict[str, Any]:
-    """Read a params file from disk; raise FormatError where it cannot be read."""
+    """Read a params file that somebody gives; raise FormatError where it cannot be read."""
     try:
-        return load(path.read_bytes(), str(path))
+        return given(load(path.read_bytes(), str(path)))
+    except UsageError as error:
+        raise error if isinstance(error, FormatError) else FormatError(f"{path}: {error}") from None
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on it, mapping by mapping."""
+    """Return ``base`` with ``over`` laid on it, mapping by mapping; a name with a dot and a nested
+    one that are the same address stay one."""
     result = dict(base)
     for key, value in over.items():
+        if "." in key and key not in result and key in flatten(result):
+            result = nest([(key, value)], result)
+            continue
         old = result.get(key)
         result[key] = (
             merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value

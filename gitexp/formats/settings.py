@@ -48,6 +48,9 @@ class Settings:
             new.
         sign: sign the tags of experiments, the way git is set up to sign (GPG or SSH).
         dvc_commit: bring DVC's files up to date before a snapshot; None asks once.
+        outputs: globs of files that `gitexp run` keeps, ignored or not.
+        metrics_files: globs of files that it reads metrics from.
+        params: globs of files that it reads params from.
     """
 
     advance: bool = True
@@ -62,6 +65,9 @@ class Settings:
     push_tags_up_to: int = 1000
     sign: bool = False
     dvc_commit: bool | None = None
+    outputs: tuple[str, ...] = ()
+    metrics_files: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
 
 
 def load(root: Path) -> Settings:

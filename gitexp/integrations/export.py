@@ -8,19 +8,19 @@ clone lacks, a metrics.csv that is none) is told in ``unread``, and the rest is 
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import late_values, message, params, result_files
-from gitexp.formats.errors import FormatError, MissingExtraError
+from gitexp.formats import message, params, result_files
+from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.formats.extras import needed
 from gitexp.repo import Repo
+from gitexp.store.histories import Unread, file_of, files_of, points
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +41,6 @@ POINT = ("name", "id", "metric", "value", "timestamp", "step")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ROWS = 100_000  # of a row group: some MB in memory
 _WHOLE = 2**63 - 1
-Unread = list[tuple[str, str]]  # an experiment's name, and why a file of it is missing
 
 
 def columns(experiments: Iterable[Experiment]) -> list[str]:
@@ -63,22 +62,6 @@ def value(experiment: Experiment, column: str) -> Any:
     return getattr(experiment, column)
 
 
-def points(
-    repo: Repo, experiments: Sequence[Experiment], unread: Unread
-) -> Iterator[tuple[Experiment, MetricPoint]]:
-    """Yield every logged value of every experiment, in the order of the experiments and of their
-    files."""
-    for item, files in _files(repo, experiments, "metrics"):
-        try:
-            for point in chain(
-                result_files.of(item.files, functools.partial(_file, files)),
-                late_values.points(item.extra.get("events", ())),
-            ):
-                yield item, point
-        except FormatError as error:
-            unread.append((item.name, str(error)))
-
-
 def moment(timestamp: int) -> datetime | None:
     """Return ms since the epoch as a time, None where no calendar reaches."""
     try:
@@ -94,7 +77,7 @@ def records(
     value where that is wanted."""
     stream = _grouped(points(repo, experiments, unread)) if with_points else iter(())
     ahead = next(stream, None)
-    for item, files in _files(repo, experiments, "params"):
+    for item, files in files_of(repo, experiments, "params"):
         facts = {
             name: getattr(item, name)
             for name in (*FACTS, "email", "parent", "command", "notes", "files", "extra")
@@ -142,7 +125,7 @@ def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
-    pa, pq = _arrow()
+    pa, pq = arrow()
     arrays, fields = [], []
     for name in columns(experiments):
         kind, convert = _column(pa, name, [value(item, name) for item in experiments])
@@ -162,7 +145,7 @@ def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
 def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -> None:
     """Write one row for each point, some at a time; raise MissingExtraError where pyarrow is not
     installed."""
-    pa, pq = _arrow()
+    pa, pq = arrow()
     kinds = (
         pa.string(),
         pa.string(),
@@ -200,13 +183,11 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
         flush()
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingExtraError("writing Parquet", "parquet") from None
-    return pyarrow, pyarrow.parquet
+def arrow() -> tuple[Any, Any]:
+    """Return what Parquet is written with; raise MissingExtraError where it is not installed."""
+    return needed("pyarrow", "writing Parquet", "parquet"), needed(
+        "pyarrow.parquet", "writing Parquet", "parquet"
+    )
 
 
 def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Callable[[Any], Any]]:
@@ -246,41 +227,13 @@ def _sound(value: str) -> str:
 # -- files of experiments --------------------------------------------------------------------------
 
 
-def _files(
-    repo: Repo, experiments: Sequence[Experiment], kind: str
-) -> Iterator[tuple[Experiment, dict[str, bytes]]]:
-    """Yield the params or metrics files of each experiment by their paths, without those that this
-    clone lacks."""
-    wanted = [
-        [path for path in result_files.paths(item.files, kind) if "\n" not in path]
-        for item in experiments
-    ]
-    objects = repo.objects(
-        f"{item.id}:{path}" for item, paths in zip(experiments, wanted) for path in paths
-    )
-    for item, paths in zip(experiments, wanted):
-        found = zip(paths, [next(objects) for _ in paths])
-        yield (
-            item,
-            {path: blob.data for path, blob in found if blob is not None and blob.kind == "blob"},
-        )
-
-
-def _file(files: Mapping[str, bytes], path: str) -> bytes:
-    if path not in files:
-        raise FormatError(
-            f"its {message.one_line(path)} is not in this clone; to get it: git fetch --refetch"
-        )
-    return files[path]
-
-
 def _nested(experiment: Experiment, files: Mapping[str, bytes]) -> Any:
     """Return the params as their file has them; where it cannot be read or they are several, as the
     summary does."""
     paths = result_files.paths(experiment.files, "params")
     try:
         return (
-            params.load(_file(files, paths[0]), paths[0])
+            params.load(file_of(files, paths[0]), paths[0])
             if len(paths) == 1
             else dict(experiment.params)
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import threading
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 _FEW = 200  # objects
 _SMALL = 2**20  # bytes
+_TRIES = 20
+# settings by which git syncs loose objects
+_SYNCED = {"core.fsync", "core.fsyncmethod", "core.fsyncobjectfiles"}
 
 
 class Object(NamedTuple):
@@ -97,35 +99,17 @@ class Objects(Git):
 
         Small ones are written as git writes a loose object (gitformat-loose,
         Documentation/gitrepository-layout), without a process: a run's start and end would take
-        twice as long. A shared repository has permissions of its own, left to git.
+        twice as long.
         """
-        if len(data) > _SMALL or not self._private_store:
+        if len(data) > _SMALL or not self._plain_store:
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
         import hashlib
 
         whole = f"{kind} {len(data)}\0".encode() + data
         oid = hashlib.new(self.object_format, whole).hexdigest()
-        folder = f"{self.common_dir}/objects"
-        target = f"{folder}/{oid[:2]}/{oid[2:]}"
-        if not os.path.exists(target):
-            part = f"{folder}/tmp_obj_{oid[:12]}_{os.getpid()}_{threading.get_ident()}"
-            try:
-                with open(
-                    part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)
-                ) as file:
-                    file.write(_packed(whole))
-                try:
-                    os.replace(part, target)
-                except FileNotFoundError:  # the first of 256 folders' objects
-                    os.makedirs(os.path.dirname(target), exist_ok=True)
-                    os.replace(part, target)
-            except OSError as error:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise GitError(
-                    f"git's objects cannot be written: {error.strerror}; check permissions and disk"
-                    " space"
-                ) from None
+        target = f"{self.common_dir}/objects/{oid[:2]}/{oid[2:]}"
+        if not _freshened(target):
+            _write_loose(target, _packed(whole))
         return oid
 
     def write_file(self, path: Path) -> str:
@@ -134,12 +118,50 @@ class Objects(Git):
             return self.write_object("blob", path.read_bytes())
         return self.line("hash-object", "-w", "--no-filters", "--", str(path))
 
-    @functools.cached_property
-    def _private_store(self) -> bool:
+    @property
+    def _plain_store(self) -> bool:
+        """Whether objects lie in it as git writes them by default; modes and syncs of another kind
+        are left to git."""
+        return not (self.shared or _SYNCED & self.told.keys())
+
+
+def _freshened(target: str) -> bool:
+    """Make an object that is there already young again, so that no prune that goes on just now
+    takes it; False: it is not there."""
+    try:
+        os.utime(target)
+    except OSError:
+        return False
+    return True
+
+
+def _write_loose(target: str, data: bytes) -> None:
+    """Write an object's file beside its place, which a gc may empty or remove meanwhile, and move
+    it there."""
+    folder = os.path.dirname(target)
+    part = f"{folder}/tmp_obj_{os.getpid()}_{threading.get_ident()}"
+    for attempt in range(_TRIES):
         try:
-            return b"sharedrepository" not in (self.common_dir / "config").read_bytes().lower()
-        except OSError:
-            return False
+            with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)) as file:
+                file.write(data)
+            os.replace(part, target)
+            return
+        except FileNotFoundError:  # no such folder yet, or pruned
+            with suppress(OSError):
+                os.mkdir(folder)
+        except OSError as error:
+            with suppress(OSError):
+                os.unlink(part)
+            # one that a killed process left may have our number
+            if not isinstance(error, FileExistsError) or attempt:
+                raise GitError(
+                    f"git's objects cannot be written: {error.strerror}; check permissions and disk"
+                    " space"
+                ) from None
+    raise GitError(
+        f"git's objects cannot be written: {folder} is emptied again and again; try again when `git"
+        " gc` is done"
+    )
 
 
 def _packed(data: bytes) -> bytes:

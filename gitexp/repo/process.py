@@ -11,6 +11,7 @@ the first process: a warm ``list`` starts none.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +44,11 @@ _OPTIONS = (
     "-c",
     "log.showSignature=false",
     "-c",
+    "advice.sparseIndexExpanded=false",
+    "-c",
     "protocol.ext.allow=never",
+    "-c",
+    "core.safecrlf=warn",
 )
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
@@ -70,6 +75,42 @@ class Git:
         self.common_dir = common_dir
         self.object_format = object_format
         self._options: tuple[str, ...] = ()
+        self._introduction: Callable[[], bytes] | None = None
+
+    @contextmanager
+    def introduced(self) -> Iterator[None]:
+        """Have git find out who works here, and how, while something else is done; who asks waits
+        for it."""
+        with self.beside("var", "-l") as self._introduction:
+            try:
+                yield
+            finally:
+                self._introduction = None
+
+    @functools.cached_property
+    def told(self) -> dict[str, str]:
+        """The identities of ``git var`` and git's configuration, from one process; empty where git
+        does not say."""
+        listed = b""
+        with suppress(GitError):
+            listed = (
+                self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
+            )
+        return dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
+
+    @functools.cached_property
+    def shared(self) -> int:
+        """The permissions that ``core.sharedRepository`` adds to every file, as git reads it from
+        the repository's own configuration."""
+        with suppress(OSError):
+            if b"sharedrepository" not in (self.common_dir / "config").read_bytes().lower():
+                return 0
+        value = self.told.get("core.sharedrepository", "").lower()
+        if value in ("group", "true", "1", "yes", "on"):
+            return 0o660
+        if value in ("all", "world", "everybody", "2"):
+            return 0o664
+        return int(value, 8) & 0o666 if re.fullmatch(r"0[0-7]{3}", value) else 0
 
     def git(
         self,
@@ -217,6 +258,22 @@ class Git:
             name, _, value = entry.partition("\n")
             yield scope, name, value
 
+    @functools.cached_property
+    def _filters(self) -> dict[str, str]:
+        return {
+            name: value for _, name, value in self.scoped_config(r"^filter\..*\.(process|clean)$")
+        }
+
+    def filter_program(self, name: str) -> str | None:
+        """Return the program that stores content for a filter of .gitattributes; None where there
+        is none, or it is not found."""
+        import shutil
+
+        line = self._filters.get(f"filter.{name}.process") or self._filters.get(
+            f"filter.{name}.clean"
+        )
+        return shutil.which(line.split()[0].strip("'\"")) if line else None
+
 
 def run(
     args: Sequence[str],
@@ -328,8 +385,12 @@ def _followed(stream: IO[bytes], progress: Progress) -> str:
 
 _EXPLANATIONS = {  # what git says: what we say
     r"could not fetch [0-9a-f]+ from promisor remote": (
-        "a file of it is not in this partial clone, and looking fetches nothing; to have all: git"
-        " fetch --refetch --no-filter"
+        "a file of it is not in this partial clone, and looking fetches nothing; to bring all of"
+        " them: gitexp pull --all-files"
+    ),
+    r"unable to read tree": (
+        "a folder of it is not in this clone; in a partial one: gitexp pull --all-files; else see:"
+        " git fsck"
     ),
     r"not a git repository": "there is no git repository here; to start one: git init",
     r"dubious ownership in repository at '([^']*)'": (
@@ -339,8 +400,12 @@ _EXPLANATIONS = {  # what git says: what we say
     r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
         "the git index is corrupt; to build it again: rm .git/index && git reset"
     ),
-    r"Unable to create '([^']*index\.lock)': File exists": (
-        "another git process holds {0}; try again when it is done"
+    r"(?:fatal|error): (.*): clean filter '(.*)' failed": (
+        "the filter '{1}' does not take {0}; see: git config --get-regexp 'filter.{1}'"
+    ),
+    r"Unable to create '([^']*\.lock)': File exists": (
+        "another git process holds {0}; try again when it is done, and if none is at work: gitexp"
+        " doctor --fix"
     ),
     r"Read-only file system|insufficient permission|[Pp]ermission denied": (
         "git may not write here: {line}; check the permissions"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from gitexp.repo.process import Git, explained, run
 if TYPE_CHECKING:
     import subprocess
 
+_PRIVATE = ("dvc-", "sign-")  # temporary folders, which may hold a token or use a key
 HEAD = ("HEAD", "--symbolic-full-name", "HEAD")
 
 
@@ -130,7 +132,7 @@ class Refs(Git):
     def pin(self, ref: str, oid: str) -> None:
         """Make a ref of a new random name, which nobody else can be writing: as a file, where refs
         are files."""
-        if (self.common_dir / "reftable").exists():
+        if self.shared or (self.common_dir / "reftable").exists():
             self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
             return
         file = self.common_dir / ref
@@ -191,7 +193,22 @@ class Refs(Git):
         self.make_state_dir()
         with open(self.state_dir / "lock", "ab") as file:
             locks.take(file)
-            yield file.fileno()
+            self.share()
+            try:
+                yield file.fileno()
+            finally:
+                self.share()
+
+    def share(self) -> None:
+        """Give what is ours below ``.git/gitexp`` the permissions that git gives its own files in a
+        shared repository."""
+        if not self.shared:
+            return
+        for folder, inside, files in os.walk(self.state_dir):
+            inside[:] = [name for name in inside if not name.startswith(_PRIVATE)]
+            _permit(folder, self.shared | (self.shared & 0o444) >> 2 | stat.S_ISGID)
+            for name in files:
+                _permit(f"{folder}/{name}", self.shared)
 
     def write_state(self, name: str, data: bytes) -> None:
         """Write a small file in ``.git/gitexp`` in its place, in one write, which is there whole or
@@ -220,9 +237,19 @@ class Refs(Git):
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
+                self.share()
         except OSError as error:
             raise RepositoryError(
                 f"{folder} cannot be written: {error.strerror}; check the repository's permissions"
                 " and the disk"
             ) from None
         return folder
+
+
+def _permit(path: str, bits: int) -> None:
+    """Add permissions to a file of ours, those of writing only where its owner may write; another's
+    is his to change."""
+    with suppress(OSError):
+        mode = os.lstat(path).st_mode
+        if not stat.S_ISLNK(mode):
+            os.chmod(path, stat.S_IMODE(mode) | (bits if mode & stat.S_IWUSR else bits & ~0o222))

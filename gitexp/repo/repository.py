@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.formats.errors import GitError, RepositoryError
+from gitexp.formats.errors import RepositoryError
 from gitexp.repo.discovery import find as find_usual
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import explained, run
@@ -47,7 +47,6 @@ class Repo(Objects, Refs):
         super().__init__(root, git_dir, common_dir, object_format)
         self.found_at: Head | None = None
         self.distrusted: frozenset[str] = frozenset()
-        self._introduction: Callable[[], bytes] | None = None
 
     @classmethod
     def discover(cls, path: str | os.PathLike[str] = ".") -> Repo:
@@ -60,7 +59,12 @@ class Repo(Objects, Refs):
             repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
             repo.found_at = usual.head
             return repo
-        where = Path(os.path.realpath(path))
+        try:
+            where = Path(os.path.realpath(path))
+        except FileNotFoundError:
+            raise RepositoryError(
+                "the folder that you are in does not exist any more; cd to one that does"
+            ) from None
         wanted = (
             "--absolute-git-dir",
             "--git-common-dir",
@@ -120,6 +124,11 @@ class Repo(Objects, Refs):
                 guarded._options += ("-c", f"{key}={own.get(key, off) if name in kept else off}")
         return guarded
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether history ends here before its beginning, as where CI checks out."""
+        return (self.common_dir / "shallow").exists()
+
     def in_progress(self) -> str | None:
         """Return what is under way, ``a merge`` and the like, or None."""
         return next(
@@ -147,26 +156,11 @@ class Repo(Objects, Refs):
             for what, value in (("NAME", name), ("EMAIL", email[:-1]))
         }
 
-    @contextmanager
-    def introduced(self) -> Iterator[None]:
-        """Have git find out who works here while something else is done; who asks waits for it."""
-        with self.beside("var", "-l") as self._introduction:
-            try:
-                yield
-            finally:
-                self._introduction = None
-
     @functools.cached_property
     def _people(self) -> tuple[str, str]:
-        """The author and the committer: from one process, where git did not have to guess."""
-        listed = b""
-        with suppress(GitError):
-            listed = (
-                self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
-            )
-        said = dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
+        """The author and the committer, where git did not have to guess."""
         told = {
-            role: said.get(f"GIT_{role}_IDENT", "").rpartition(">")[0]
+            role: self.told.get(f"GIT_{role}_IDENT", "").rpartition(">")[0]
             for role in ("AUTHOR", "COMMITTER")
         }
         guessed = re.compile(r"\s*(unknown )?(<.*)?|.*\.\(none\)")

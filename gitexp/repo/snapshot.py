@@ -9,19 +9,24 @@ secret stay out and are named.
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Head, Repo, dvc_pointers, entries, secrets, trees
+from gitexp.repo import Head, Repo, dvc_pointers, secrets
 
 _TRIES = 5
+_OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
+# never sources, whatever .gitignore says
+NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
 Listed = tuple[list[str], list[str], list[str], list[str]]
+_NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 _BEHIND = "beyond a symbolic link"  # git's words
 
 
@@ -98,12 +103,8 @@ def take(
         if attempt == 0:
             # the user is in the middle of composing a commit
             staged_apart = composed & {*changed, *untracked} - submodules
-        taken, left_out = _permitted(
-            repo, settings, [path for path in untracked if path not in results]
-        )
-        left_out += [
-            (path, "a submodule; its recorded commit stays") for path in sorted(submodules)
-        ]
+        sources = [path for path in _sources(repo, untracked) if path not in results]
+        taken, left_out = permitted(repo, settings, sources)
         if repo.distrusted:
             unknown = _by_filter(repo, [*changed, *taken])
             left_out += [
@@ -113,7 +114,7 @@ def take(
             changed, taken = (
                 [path for path in paths if path not in unknown] for paths in (changed, taken)
             )
-        add = [path for path in changed if path not in submodules] + taken
+        add = changed + taken
         try:
             if add:
                 repo.git(
@@ -126,8 +127,11 @@ def take(
                     stdin=_joined(add),
                     env=env,
                 )
-            quick = None if attempt or composed else _quick_tree(repo, head, index, add)
-            tree = quick or repo.line("write-tree", env=env)
+            left_out += [
+                (path, "a submodule with edits of its own; commit them inside it")
+                for path in _inside_submodules(repo, env)
+            ]
+            tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
             if attempt == _TRIES - 1 or not any(
@@ -250,14 +254,55 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
         yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
 
 
-def _quick_tree(repo: Repo, head: Head, index: Path, added: list[str]) -> str | None:
-    """Write the tree of an index that was HEAD's before these paths were added to it; None where
-    that takes a process."""
-    if head.commit is None:
+def _sources(repo: Repo, untracked: list[str]) -> list[str]:
+    """Return untracked paths without caches, environments and what earlier commands wrote."""
+    try:
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    marks = ("/pyvenv.cfg", "/conda-meta/history")
+    environments = tuple(
+        f"{path.removesuffix(mark)}/" for path in untracked for mark in marks if path.endswith(mark)
+    )
+    return [
+        path
+        for path in untracked
+        if NEVER.isdisjoint(path.split("/"))
+        and not path.startswith(environments)
+        and not (path in known and known[path] == _look(repo.root / path))
+    ]
+
+
+def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
+    """Note that a command wrote these paths: until somebody else changes them they are no
+    sources."""
+    try:
+        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
+    known.update({path: look for path in paths if (look := _look(repo.root / path))})
+    (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))
+
+
+def _look(path: Path) -> list[int] | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
         return None
-    data = index.read_bytes() if added else b""
-    found = {path: entry for path in added if (entry := entries.find(data, path))}
-    return trees.quickly_edited(repo, head.commit, found) if len(found) == len(added) else None
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
+
+
+def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:
+    """Return the submodules that hold edits of their own, which their HEAD has not."""
+    if not (repo.root / ".gitmodules").exists():
+        return []
+    found = repo.git("diff-files", "-z", "--name-only", "--ignore-submodules=none", env=env).split(
+        b"\0"
+    )
+    return [
+        path for path in map(os.fsdecode, found) if path and (repo.root / path / ".git").exists()
+    ]
 
 
 def is_behind_link(root: Path, path: str) -> bool:
@@ -265,14 +310,10 @@ def is_behind_link(root: Path, path: str) -> bool:
     return any((root / folder).is_symlink() for folder in Path(path).parents)
 
 
-def _permitted(
+def permitted(
     repo: Repo, settings: Settings, untracked: list[str]
 ) -> tuple[list[str], list[tuple[str, str]]]:
-    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not.
-
-    Caches and virtual environments are in neither: they are nobody's source, and no news.
-    """
-    untracked = _sources(untracked)
+    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
     why_not = _rules(repo, settings, untracked)
     taken: list[str] = []
     left_out: list[tuple[str, str]] = []
@@ -291,10 +332,16 @@ def _permitted(
         else:
             (large if status.st_size > settings.max_file_size else sizes)[path] = status.st_size
     # a large file may enter where LFS turns it into a pointer
-    by_lfs = set(_lfs(repo, list(large)))
+    for_lfs = [path for path, name in _filters(repo, list(large)).items() if name == "lfs"]
+    lacks = bool(for_lfs) and not repo.filter_program("lfs")
+    by_lfs = {*for_lfs} if not lacks else set[str]()
     limit = readable(settings.max_file_size)
+    hint = f"; .gitattributes gives it to Git LFS, {_NO_LFS}" if lacks else ""
     left_out += [
-        (path, f"{readable(size)}, over the limit of {limit}")
+        (
+            path,
+            f"{readable(size)}, over the limit of {limit}{hint if path in for_lfs else ''}",
+        )
         for path, size in large.items()
         if path not in by_lfs
     ]
@@ -356,22 +403,6 @@ def _rules(repo: Repo, settings: Settings, untracked: list[str]) -> list[Rule]:
     return [kept_by_dvc, of_mlflow, unfit]
 
 
-_CACHES = {"__pycache__", ".ipynb_checkpoints", ".DS_Store"}
-
-
-def _sources(untracked: list[str]) -> list[str]:
-    """Leave out caches, and environments that Python or Conda made."""
-    marks = ("pyvenv.cfg", "conda-meta/history")
-    environments = tuple(
-        path.removesuffix(mark) for path in untracked for mark in marks if path.endswith(f"/{mark}")
-    )
-    return [
-        path
-        for path in untracked
-        if not _CACHES & {*path.split("/")} and not (environments and path.startswith(environments))
-    ]
-
-
 def _of_mlflow(path: str) -> bool:
     """Whether MLflow wrote a path by its own defaults: other runs' results, which change while a
     run goes on."""
@@ -384,13 +415,6 @@ def _of_mlflow(path: str) -> bool:
     )
 
 
-def _lfs(repo: Repo, paths: list[str]) -> list[str]:
-    """Return those of ``paths`` that git LFS takes: they enter as small pointers."""
-    if not paths:
-        return []
-    return [path for path, name in _filters(repo, paths).items() if name == "lfs"]
-
-
 def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
     """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git
     has of them."""
@@ -398,6 +422,8 @@ def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
 
 
 def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
+    if not paths:
+        return {}
     fields = repo.git("check-attr", "-z", "--stdin", "filter", stdin=_joined(paths)).split(b"\0")
     return {
         os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])

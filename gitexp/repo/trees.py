@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from gitexp.formats.errors import GitError
 from gitexp.repo import Repo
 
 FOLDER = b"40000"
@@ -74,53 +73,19 @@ def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:
 
     A file and a folder of the same name: what is added wins, as in an index.
     """
-    return _edited(
-        repo,
-        base,
-        {path: None if oid is None else (FILE, oid) for path, oid in files.items()},
-        repo.tree,
-    )
+    entries = parse(repo.tree(base), repo.object_format)
+    return repo.write_object("tree", dump(_entries(repo, entries, files)))
 
 
-def quickly_edited(repo: Repo, commit: str, files: Mapping[str, tuple[bytes, str]]) -> str | None:
-    """Write the tree of a commit with the files ``{path: mode and hash}`` and return its hash; None
-    where that takes a process."""
-
-    def read(oid: str) -> bytes:
-        found = repo.loose(oid)
-        if found is None or found.kind != "tree":
-            raise GitError(f"the tree {oid[:10]} is packed")
-        return found.data
-
-    found = repo.loose(commit)
-    if found is None or not found.data.startswith(b"tree "):
-        return None
-    base = found.data[5 : found.data.index(b"\n")].decode()
-    try:
-        return _edited(repo, base, files, read) if files else base
-    except GitError:
-        return None
-
-
-def _edited(
-    repo: Repo, base: str, files: Mapping[str, Entry | None], read: Callable[[str], bytes]
-) -> str:
-    return repo.write_object(
-        "tree", dump(_entries(repo, parse(read(base), repo.object_format), files, read))
-    )
-
-
-def _entries(
-    repo: Repo, entries: Entries, files: Mapping[str, Entry | None], read: Callable[[str], bytes]
-) -> Entries:
-    below: dict[bytes, dict[str, Entry | None]] = {}
-    for path, entry in files.items():
+def _entries(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> Entries:
+    below: dict[bytes, dict[str, str | None]] = {}
+    for path, blob in files.items():
         head, slash, rest = path.partition("/")
         name = os.fsencode(head)
         if slash:
-            below.setdefault(name, {})[rest] = entry
-        elif entry is not None:
-            entries[name] = entry
+            below.setdefault(name, {})[rest] = blob
+        elif blob is not None:
+            entries[name] = (FILE, blob)
         elif name in entries and entries[name][0] != FOLDER:
             del entries[name]
     for name, inside in below.items():
@@ -128,7 +93,7 @@ def _entries(
         if mode != FOLDER and not any(inside.values()):
             continue
         there = _entries(
-            repo, parse(read(oid), repo.object_format) if mode == FOLDER else {}, inside, read
+            repo, parse(repo.tree(oid), repo.object_format) if mode == FOLDER else {}, inside
         )
         if there:
             entries[name] = (FOLDER, repo.write_object("tree", dump(there)))

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitexp.compare.importance import importance
-from gitexp.formats.errors import MissingExtraError, UsageError
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.extras import needed
 from gitexp.report.data import cell
 
 if TYPE_CHECKING:
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _IN_A_LEGEND = 12
 _WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
+
+
+def needs() -> tuple[Any, Any]:
+    """Return what a chart is made with; raise MissingExtraError where it is not installed."""
+    return needed("matplotlib", "a picture", "report"), needed(
+        "matplotlib.figure", "a picture", "report"
+    )
 
 
 def draw(
@@ -42,11 +50,7 @@ def draw(
         MissingExtraError: matplotlib is not installed.
         UsageError: the experiments have nothing to draw.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("a picture", "report") from None
+    matplotlib, pictures = needs()
     style: Any = {
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -56,7 +60,7 @@ def draw(
         "text.parse_math": False,
     }
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(8, 4.8), layout="constrained")
+        figure = pictures.Figure(figsize=(8, 4.8), layout="constrained")
         axes = figure.add_subplot()
         if kind == "curves":
             _curves(axes, experiments, metric)

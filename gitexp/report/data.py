@@ -38,17 +38,20 @@ def collect(
     experiments: Sequence[Experiment],
     title: str = "",
     start: str = "",
+    forest: bool = False,
 ) -> Report:
     """Return everything that a page says about the experiments.
 
     Args:
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
+        forest: work out what a random forest says of the params, too.
     """
     names = {
         kind: list(dict.fromkeys(name for item in experiments for name in getattr(item, kind)))
         for kind in ("params", "metrics")
     }
+    explained = names["metrics"][:_EXPLAINED] if len(experiments) <= _MANY else []
     table = {
         "title": title or repo.root.name,
         "version": gitexp.__version__,
@@ -68,11 +71,7 @@ def collect(
             name: [_portable(item.metrics.get(name)) for item in experiments]
             for name in names["metrics"]
         },
-        "importance": {
-            name: importance(experiments, name) for name in names["metrics"][:_EXPLAINED]
-        }
-        if len(experiments) <= _MANY
-        else {},
+        "importance": {name: importance(experiments, name, forest) for name in explained},
     }
     details = {
         "curves": curves.collect(repo, experiments),

@@ -16,7 +16,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from gitexp.formats.errors import MissingExtraError
+from gitexp.formats.extras import needed
 from gitexp.report.data import Report
 
 _ASSETS = files("gitexp.report") / "assets"
@@ -25,24 +25,25 @@ _HIDDEN = re.compile(
 )
 
 
+def needs() -> tuple[Any, Any]:
+    """Return what a page is made with; raise MissingExtraError where it is not installed."""
+    return needed("jinja2", "a report", "report"), needed("plotly.offline", "a report", "report")
+
+
 def render(report: Report) -> str:
     """Return the whole page.
 
     Raises:
         MissingExtraError: Jinja2 or plotly is not installed.
     """
-    try:
-        import jinja2
-        from plotly.offline import get_plotlyjs
-    except ImportError:
-        raise MissingExtraError("a report", "report") from None
-    plotly: str = get_plotlyjs()
+    jinja2, offline = needs()
+    plotly: str = offline.get_plotlyjs()
     script = _asset("report.js")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["visible"] = visible
-    return environment.from_string(_asset("report.html")).render(
+    text: str = environment.from_string(_asset("report.html")).render(
         table=report.table,
         style=_trusted(_asset("report.css")),
         script=_trusted(script),
@@ -53,6 +54,7 @@ def render(report: Report) -> str:
             **{name: _packed(_dumped(value)) for name, value in report.details.items()},
         },
     )
+    return text
 
 
 def visible(text: str) -> str:

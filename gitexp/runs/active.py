@@ -19,7 +19,7 @@ from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, ranks, seeds, start
-from gitexp.runs.run import JOIN, Run, join
+from gitexp.runs.run import JOIN, ROOT, Run, join
 
 _active: Run | None = None
 
@@ -70,7 +70,8 @@ def start_run(
     if not all_ranks and ranks.is_other_rank():
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
-        run = join(Path(inherited), Repo.discover(repo))
+        # wherever the command went
+        run = join(Path(inherited), Repo.discover(os.environ.get(ROOT, repo)))
         run.describe(message, note, group)
         run.set_label(*labels)
     else:

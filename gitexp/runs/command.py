@@ -4,7 +4,6 @@ exit code are passed on, and what it wrote and logged itself becomes part of the
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -12,17 +11,21 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TextIO
+from urllib.parse import quote
 
-from gitexp.formats import environment
+from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import UsageError
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.runs import outputs, process_group
-from gitexp.runs.run import JOIN, Run
+from gitexp.runs import capture, outputs, process_group
+from gitexp.runs.run import JOIN, ROOT, Run
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
+_TRACKING = "MLFLOW_TRACKING_URI"
+_HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Ended:
             printed.
         told: the last signal by which we were told to end; what the command made of it is its own
             affair.
+        found: a line that says which metrics and params were found in what it wrote.
     """
 
     code: int
@@ -42,6 +46,7 @@ class Ended:
     peak_bytes: int | None
     exception: str | None = None
     told: int | None = None
+    found: str = ""
 
     @property
     def status(self) -> str:
@@ -67,6 +72,7 @@ def execute(
     environ: Mapping[str, str] | None = None,
     shown: TextIO | None = None,
     apart: Path | None = None,
+    known: Settings | None = None,
 ) -> Ended:
     """Run a command inside a run, and log what it used and wrote; the run is left for the caller to
     end.
@@ -75,6 +81,7 @@ def execute(
         directory: where it runs, here by itself.
         environ: its environment, ours by itself.
         shown: takes all its output; by itself the two outputs go to ours.
+        known: the settings, by itself those of the repository.
         apart: run it as a process group of its own, which is noted in this folder
             (``process_group.py``) and ends with the command.
 
@@ -86,20 +93,17 @@ def execute(
     env = {
         **(os.environ if environ is None else environ),
         JOIN: str(folder),
+        ROOT: str(repo.root),
         "PYTHONUNBUFFERED": "1",
     }
     requirements = environment.of_interpreter(command[0])
-    if (
-        environ is None
-        and requirements is None
-        and environment.is_python(command[0])
-        and importlib.util.find_spec("mlflow")
-    ):
-        # this very Python has the plugin, so MLflow joins the run
-        env.setdefault("MLFLOW_TRACKING_URI", f"gitexp:{repo.root}")
+    if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(command[0], repo.root):
+        # the same wherever the command goes
+        env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
+    since = capture.mark(folder)
     before = _usage()
     log = outputs.Output(folder / "output.log")
     try:
@@ -124,13 +128,27 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
+    found = _captured(run, repo, since, known, directory is None)
     outputs.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
     run.set_fact(
         "Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB"
     )
-    return ended
+    return replace(ended, found=found)
+
+
+def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bool) -> str:
+    """Read and keep what the command wrote; a fault of that is no fault of the run."""
+    try:
+        printed = (
+            (run.folder / "output.log")
+            .read_bytes()[: 10 * outputs.MAX_OUTPUT]
+            .decode("utf-8", "replace")
+        )
+        return capture.capture(run, repo, since, known or settings.load(repo.root), printed, keep)
+    except Exception as error:  # the training is over, and how it ended counts
+        return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 
 
 def _supervised(

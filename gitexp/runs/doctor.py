@@ -21,13 +21,15 @@ from gitexp.formats.errors import GitError
 from gitexp.repo import Repo
 from gitexp.runs import journal, worktree
 from gitexp.runs.finish import PENDING, dead_runs
-from gitexp.store import clone, gathering, git_index, record, result_paths
+from gitexp.store import clone, gathering, git_index, record, result_paths, rewritten_history
 from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
 # temporary ones; that of a killed transfer with DVC may hold a token
 _FOLDERS = ("diff-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
+_MANY = 1_000  # tags of experiments
+QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *(Finding(*found) for found in rewritten_history.examine(repo)),
+        *_dvc_names(repo),
+        *_decoration(repo),
     ]
 
 
@@ -132,6 +137,33 @@ def _files(repo: Repo) -> Iterator[Finding]:
                 )
 
 
+def _dvc_names(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the
+    tag's commit."""
+    refs = repo.refs("refs/exps", "refs/tags")
+    for name in sorted(
+        {
+            ref.split("/", 4)[4]
+            for ref in refs
+            if ref.startswith("refs/exps/") and ref.count("/") > 3
+        }
+    ):
+        if f"refs/tags/{name}" in refs:
+            yield Finding(
+                f"the tag {name} hides DVC's experiment of that name, so dvc exp apply {name} would"
+                " take the tag's commit",
+                f"to give DVC's another name: dvc exp rename {name} NEW",
+            )
+
+
+def _decoration(repo: Repo) -> Iterator[Finding]:
+    if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config("log.excludeDecoration"):
+        yield Finding(
+            "git log looks at the tags of all experiments before it begins",
+            f"to leave them out: {QUICK_LOG}",
+        )
+
+
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git
     fetch --prune-tags`` does.
@@ -141,7 +173,9 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     for a name, one whose run is dead waits for ``recover``, and what other clones gathered is
     theirs.
     """
-    lost = _unreachable_tags(repo)
+    # a shallow fetch brings tags without a ref
+    recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
+    lost = _unreachable_tags(repo) if recorded_here else []
     known = clone.load(repo)
     if not lost and known is None:
         return

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from gitexp.store import conditions, record, result_paths
 from gitexp.store.notes import check_label
 
 Folder = str | os.PathLike[str]
+_LARGE = 2**21  # bytes of metrics that pandas, import and all, reads sooner
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ def check(
         merged = params.merge(merged, params.load_file(file))
     added = list(points)
     warnings: list[str] = []
-    read = (read_metrics(file, warnings) for file in metrics_files)
-    written, last = metrics.gather(chain(chain.from_iterable(read), added))
+    read = None if added else _at_once(metrics_files)
+    each = (read_metrics(file, warnings) for file in metrics_files)
+    written, last = read or metrics.gather(chain(chain.from_iterable(each), added))
     same = set()
     if (
         len(params_files) == 1
@@ -100,6 +102,21 @@ def check(
         tuple(warnings),
         large,
     )
+
+
+def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
+    """Return what ``metrics.gather`` would, by pandas; None where importing it takes longer, or a
+    row is odd."""
+    from gitexp.formats import frames
+
+    with suppress(OSError):
+        if (
+            len(files) == 1
+            and files[0].suffix in ("", ".csv", ".txt")
+            and files[0].stat().st_size > _LARGE
+        ):
+            return frames.gathered(files[0].read_bytes())
+    return None
 
 
 def read_metrics(file: Path, warnings: list[str]) -> Iterator[MetricPoint]:
@@ -316,7 +333,7 @@ def log(
 
 
 def _plain(given: Mapping[str, Any] | None) -> Any:
-    return params.plain(given or {})
+    return params.given(given or {})
 
 
 def _points(given: Mapping[str, Any] | None) -> Iterable[MetricPoint]:

@@ -16,6 +16,7 @@ from typing import IO, Any
 from gitexp.formats import environment, message, metrics, params, settings
 from gitexp.formats.errors import FormatError, GitexpError
 from gitexp.repo import Repo, dvc_pointers, dvc_status
+from gitexp.runs import capture
 from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
@@ -106,6 +107,8 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
             if path.name == result_paths.PARAMS:
                 run.log_params(params.load_file(path))
             else:
+                if not capture.is_long(path):  # the user's own form, which capture reads
+                    continue
                 with open(path, "rb") as file:
                     run.log_points(metrics.read(file, path.name, said))
         except (FormatError, OSError) as error:

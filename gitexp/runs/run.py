@@ -32,6 +32,7 @@ from gitexp.store import artifacts, conditions, record
 from gitexp.store.notes import check_label
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
+ROOT = "GITEXP_ROOT"  # the work tree of that run
 
 
 class Run:
@@ -54,6 +55,7 @@ class Run:
         self.id: str = facts.get("id", "")
         self.experiment: Experiment | None = None
         self.recorded: record.Recorded | None = None
+        self.unrecorded = False  # it ended, and waits for `gitexp recover`
         self.snapshot: snapshot.Snapshot | None = None
         self.told: str | None = None
         self.silent = folder is None
@@ -134,7 +136,7 @@ class Run:
             raise UsageError(
                 f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}"
             )
-        self._log_params(params.plain(values))
+        self._log_params(params.given(values))
 
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
         """Keep a file (or a folder's files) with the experiment, as it is now.
@@ -344,6 +346,7 @@ class Run:
                 self.experiment = self.recorded.experiment
         # whatever it is: the training is over and well, and all that it logged is on disk
         except Exception as problem:
+            self.unrecorded = True
             self._journal.say_unrecorded(problem)
         else:
             self._journal.say_unkept()

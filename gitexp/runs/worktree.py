@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.runs import journal, process_group
 
 _FOLDER = "worktrees"
@@ -45,6 +45,7 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
     path = place / repo.root.name
     try:
         repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(path), commit)
+        content.fill(repo, path)
         yield path
     finally:
         owned.close()
@@ -63,6 +64,7 @@ def reset(repo: Repo, path: Path, commit: str) -> None:
     """
     repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=path)
     repo.git("clean", "-ffdxq", cwd=path)
+    content.fill(repo, path)
 
 
 def leftovers(repo: Repo) -> list[Path]:

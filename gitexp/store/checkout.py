@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, dvc, dvc_pointers, dvc_status, snapshot
+from gitexp.repo import Repo, content, dvc, dvc_pointers, dvc_status, snapshot
 from gitexp.repo.dvc_pointers import Data
 from gitexp.store import record, result_paths
 from gitexp.store.index import Index
@@ -102,6 +102,7 @@ def checkout(
             )
         for path in survey.free.keys() - present:
             (repo.root / path).unlink(missing_ok=True)
+        notes = (*notes, *_fill(repo, repo.root))
     moved = branch or before.commit != target.id
     where = (
         f"on the new branch {branch}"
@@ -143,9 +144,12 @@ def add_worktree(
         if data and dvc_pointers.in_use(tree)
         else ()
     )
-    undo = f"git worktree remove {'--force ' if wanted else ''}{shlex.quote(str(folder))}"
+    notes = _fill(repo, tree)
+    undo = content.removal(folder, force=bool(wanted))
     return Done(
-        f"{target.name} ({target.short}) lies in {folder}", undo, _bring_data(repo, tree, wanted)
+        f"{target.name} ({target.short}) lies in {folder}",
+        undo,
+        (*notes, *_bring_data(repo, tree, wanted)),
     )
 
 
@@ -197,11 +201,12 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
     code = result_paths.code_pathspec(without)
     with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
+        notes = _fill(repo, repo.root)
     undo = shlex.join(
         ["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]
     ) + (" && git stash pop" if stashed else "")
     text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
-    return Done(text, undo, (*_adopted(target, survey), *_data_apart(repo)))
+    return Done(text, undo, (*_adopted(target, survey), *notes, *_data_apart(repo)))
 
 
 # -- may it be done? -------------------------------------------------------------------------------
@@ -408,6 +413,13 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
             f" here dvc pull {missing[0]}"
         )
     return tuple(said)
+
+
+def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
+    """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
+    content.fill(repo, tree)
+    lacking = content.told(content.missing(repo, tree))
+    return (lacking,) if lacking else ()
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:

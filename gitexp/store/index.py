@@ -82,6 +82,7 @@ class Index:
                 from gitexp.store import index_update
 
                 index_update.catch_up(db, self.repo, self._progress)
+                self.repo.share()
         except BaseException:
             db.close()
             raise

@@ -25,6 +25,7 @@ _REFS = (  # those that git has here
     f"SELECT ref, id FROM ref JOIN tag USING (number) WHERE NOT ({_GATHERED}) UNION ALL SELECT ref,"
     " id FROM tip"
 )
+_FALSE = f"{TAGS}refs/"  # a tag that git filter-repo makes of a ref which is none
 Progress = Callable[[int, int], None]
 
 
@@ -98,7 +99,11 @@ def _follow(
     """Bring all tables up to date with the refs that were removed and added."""
     db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for ref in removed])
     db.executemany("DELETE FROM tip WHERE ref = ?", [(ref,) for ref in removed])
-    tags = [(tag, ref) for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))]
+    tags = [
+        (tag, ref)
+        for ref, tag in added.items()
+        if ref.startswith((TAGS, REMOTES)) and not ref.startswith(_FALSE)
+    ]
     db.executemany(
         "INSERT INTO tip VALUES (?, ?)",
         [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))],

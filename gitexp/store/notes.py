@@ -96,6 +96,44 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
             )
 
 
+def move(repo: Repo, commits: Mapping[str, str]) -> None:
+    """Give the notes of some commits to others, ``{old: new}``; what those have already stays."""
+    found = read(repo)
+    with repo.lock() as fd:
+        for old, new in commits.items():
+            given = [
+                item.data
+                for item in repo.objects([found[old], *([found[new]] if new in found else [])])
+                if item
+            ]
+            lines = sorted({line for data in given for line in data.split(b"\n") if line})
+            blob = repo.write_object("blob", b"\n".join([*lines, b""]))
+            repo.git(
+                "notes",
+                "--ref",
+                REF,
+                "add",
+                "-f",
+                "-C",
+                blob,
+                new,
+                env=repo.identity,
+                pass_fds=[fd],
+            )
+        gone = "".join(f"{old}\n" for old in commits).encode()
+        repo.git(
+            "notes",
+            "--ref",
+            REF,
+            "remove",
+            "--stdin",
+            "--ignore-missing",
+            stdin=gone,
+            env=repo.identity,
+            pass_fds=[fd],
+        )
+
+
 def read(repo: Repo) -> dict[str, str]:
     """Return ``{commit: hash of its note}`` for all notes."""
     listed = repo.git("notes", "--ref", REF, "list").decode().split()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from typing import Any
 from gitexp.formats import environment, message, params, redaction, settings
 from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, trees
+from gitexp.repo import Repo, filters, trees
 from gitexp.repo import snapshot as snapshots
 from gitexp.repo.snapshot import Snapshot
 from gitexp.store import git_index, result_paths
@@ -180,11 +180,11 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     warnings += _unguarded(repo, snapshot, draft)
     files = {**dict.fromkeys(snapshot.previous), **files}
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
-        why = _why_beside(repo, snapshot, draft)
+        back = result_paths.to_write(repo, draft.files, contents, snapshot)
+        why = _why_beside(repo, snapshot, draft, back)
         if why is None:
             index.begin()
         tree = trees.edited(repo, snapshot.tree, files)
-        back = result_paths.to_write(repo, draft.files, contents, snapshot)
         number = highest(repo) + 1
         # a file that can just go, afterwards
         pin = pending if pending and repo.is_pin(pending) else None
@@ -256,10 +256,12 @@ def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
-        raise NotFoundError(
-            f"the commit {commit[:10]} is not in this repository; a partial or shallow clone? git"
-            " fetch --unshallow"
+        hint = (
+            "this clone is shallow: git fetch --unshallow"
+            if repo.is_shallow
+            else "to look for it: gitexp pull"
         )
+        raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
     return found.data
 
 
@@ -318,17 +320,15 @@ def blobs(
     """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
     files: dict[str, str | None] = {}
     warnings: list[str] = []
-    for path, content in (_contents(draft) if contents is None else contents).items():
+    contents = _contents(draft) if contents is None else contents
+    changed = filters.changed(repo, filter(trees.is_path, contents))
+    for path, content in contents.items():
         try:
             if not trees.is_path(path):
                 raise GitError("git takes no such path")
-            files[path] = (
-                repo.write_object("blob", content)
-                if isinstance(content, bytes)
-                else repo.write_file(content)
-            )
+            files[path] = filters.blob(repo, path, content, changed.get(path))
         except (GitError, OSError) as error:
-            if path not in draft.artifacts:
+            if path not in draft.artifacts or "clean filter" in getattr(error, "stderr", ""):
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     return files, warnings
@@ -481,8 +481,9 @@ def shortened(value: Any) -> Any:
     return text[:1000] + "..." if len(text) > 1000 else value
 
 
-def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
-    """Return the reason for which the branch must stay where it is, None where it may move."""
+def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str]) -> str | None:
+    """Return the reason for which the branch must stay where it is, None where it may move and
+    ``back`` be written into the work tree."""
     if not draft.advance:
         return "--no-advance" if draft.beside is None else draft.beside
     if draft.beside:
@@ -493,6 +494,8 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft) -> str | None:
         return f"{under_way} is under way"
     if snapshot.staged_apart:
         return f"'{snapshot.staged_apart[0]}' is staged with other content than it has on disk"
+    if link := result_paths.linked(repo.root, (*back, *snapshot.previous)):
+        return f"'{link}' is a symbolic link, and gitexp writes nothing through one"
     if not repo.head_unmoved(snapshot.head):
         return "another branch was checked out since the start"
     if repo.tip(snapshot.head.branch) != snapshot.head.commit:
@@ -516,16 +519,17 @@ def highest(repo: Repo, scan: bool = False) -> int:
     """Return the highest number that any experiment here ever had.
 
     Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only
-    where somebody changed them since: their folder and ``packed-refs`` are newer than the file.
+    where somebody changed them since: their folder and ``packed-refs`` are newer than the file. DVC
+    looks a name up among the tags before its own ``refs/exps``, so a number that one of its
+    experiments has is not given either.
     """
     number, stamp = highest_known(repo), 0
     with suppress(OSError):
         stamp = (repo.state_dir / "highest").stat().st_mtime_ns
     if not scan and number and stamp >= _tags_changed(repo):
         return number
-    names = (
-        re.fullmatch(r"refs/tags/(?:.*/)?exp-(\d{1,15})", ref) for ref in repo.refs("refs/tags")
-    )
+    taken = repo.refs("refs/tags", "refs/exps")
+    names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
     return max([number, *(int(match[1]) for match in names if match)])
 
 
@@ -543,11 +547,9 @@ def pack(repo: Repo, fd: int) -> None:
 
 def _tags_changed(repo: Repo) -> int:
     stamps = [0]
-    for path in (
-        repo.common_dir / "refs" / "tags",
-        repo.common_dir / "packed-refs",
-        repo.common_dir / "reftable",
-    ):
+    refs = repo.common_dir / "refs"
+    places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
+    for path in (*places, *refs.glob("exps/*/*")):
         with suppress(OSError):
             stamps.append(path.stat().st_mtime_ns)
     return max(stamps)

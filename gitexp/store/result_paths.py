@@ -7,6 +7,7 @@ the user's: if it says just what is to be recorded, it is the record; else ours 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import environment, message
+from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.snapshot import Snapshot
@@ -152,7 +154,7 @@ def finish(repo: Repo) -> None:
     for path, now, then in zip(paths, here, there):
         target = repo.root / path
         untouched = _stamp(target) == {**write, **remove}[path]
-        with suppress(OSError):
+        with suppress(OSError, GitError):
             if untouched and path in remove and now is None:
                 target.unlink()
             elif (
@@ -162,9 +164,11 @@ def finish(repo: Repo) -> None:
                 and then is not None
                 and now.id == then.id
             ):
-                _put(repo, target, now.data)
+                # as git itself would write it
+                data = repo.git("cat-file", "--filters", f"{commit}:{path}")
+                _put(repo, path, data)
                 if path in (PARAMS, METRICS):
-                    written[path] = now.id
+                    written[path] = blob_hash(repo, data)
     _remember(repo, written)
     forgive(repo)
 
@@ -190,7 +194,7 @@ def write_back(
                     repo, content if isinstance(content, bytes) else content.read_bytes()
                 )
             if not isinstance(content, bytes) or not _holds(target, content):
-                _put(repo, target, content)
+                _put(repo, path, content)
         except OSError as error:
             warnings.append(
                 f"{path} could not be written into the work tree ({error.strerror}); git checkout"
@@ -212,9 +216,19 @@ def _holds(target: Path, content: bytes) -> bool:
         return False
 
 
-def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
+def linked(root: Path, paths: Iterable[str]) -> str | None:
+    """Return the first symbolic link on the way to one of the paths, at which no file of ours may
+    be written; None where there is none."""
+    ways = (way.as_posix() for path in paths for way in (*reversed(Path(path).parents), Path(path)))
+    return next((way for way in ways if (root / way).is_symlink()), None)
+
+
+def _put(repo: Repo, path: str, content: bytes | Path) -> None:
     import shutil
 
+    target = repo.root / path
+    if link := linked(repo.root, [path]):
+        raise OSError(errno.ELOOP, f"'{link}' is a symbolic link")
     # not in the work tree, where a killed writer would leave it for the next snapshot
     part = repo.state_dir / "result.new"
     if isinstance(content, Path):
@@ -225,6 +239,7 @@ def _put(repo: Repo, target: Path, content: bytes | Path) -> None:
         os.replace(part, target)
     except OSError:  # its folder is not there yet, or .git lies on another file system
         target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
         shutil.move(part, target)
 
 
@@ -259,6 +274,8 @@ def adopt(repo: Repo, path: str) -> None:
 
 def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
     try:
+        if (repo.root / path).is_symlink():
+            return False
         data = (repo.root / path).read_bytes()
     except FileNotFoundError:
         return True
@@ -268,7 +285,10 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
     if written.get(path) == oid:
         return True
     found = next(repo.objects([f"HEAD:{path}"]))
-    if found is None or found.id != oid:
+    if found is None or found.id not in (
+        oid,
+        repo.line("hash-object", f"--path={path}", "--stdin", stdin=data),
+    ):
         return False
     text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
     return "Id" in message.trailers(text)

@@ -13,14 +13,18 @@ hand back bytes; no code is pickled, only this package's own functions by name a
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
+import os
 import secrets
 import shutil
 import socket
 import subprocess
+import threading
 import time
 import zlib
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -29,11 +33,15 @@ from gitexp.formats.errors import UsageError, did_you_mean
 from gitexp.formats.extras import needed
 from gitexp.repo import Repo
 from gitexp.runs import journal, worktree
+from gitexp.sweeps import slurm
 from gitexp.sweeps import worker as trial
 from gitexp.sweeps.worker import Job
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 _ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
+_LOOK = 0.5  # seconds between two looks for results on the disk
+_ASK = 5.0  # seconds between two questions to SLURM's queue, one for all jobs
+_PATIENCE = 60.0  # seconds that a job has to end when it was cancelled
 _TIMES = 3  # that a trial is sent again, where what it needs was lost
 _DAY = 24 * 60  # minutes
 _KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
@@ -347,14 +355,18 @@ class Slurm:
         _sweep_out(repo, commit)
         self._folder = repo.make_state_dir("submitit", f"{commit[:12]}-{secrets.token_hex(4)}")
         self._alive = journal.hold(self._folder)
-        self._tasks: dict[str, Any] = {}
-        self._waiting = ThreadPoolExecutor(jobs)
+        self._tasks: dict[str, tuple[Any, Future[Result]]] = {}
+        self._told: dict[str, float] = {}  # when a job was asked to end
+        self._gone: set[str] = set()  # jobs that the queue had no more at the last look
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
         self.size = jobs
         try:
             self._submitit = submitit.AutoExecutor(folder=self._folder, cluster=address or "slurm")
             self._bundle = self._folder / "snapshot.bundle"
             self._bundle.write_bytes(_bundle(repo, commit))
             self._commit = remote_commit(repo, commit)
+            self._watcher.start()
         except BaseException as error:
             self.close()
             if isinstance(error, RuntimeError):
@@ -365,22 +377,66 @@ class Slurm:
         minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
         self._submitit.update_parameters(timeout_min=minutes)
         work = (trial.run_from_file, _away(job, self._commit), str(self._bundle), str(folder))
-        task = self._tasks[job.key] = self._submitit.submit(*work)
+        task = self._submitit.submit(*work)
         (folder / trial.JOB).write_text(f"{self._submitit.cluster} {task.job_id}")
-        done: Future[Result] = self._waiting.submit(task.result)
-        done.add_done_callback(lambda _: self._tasks.pop(job.key, None))
+        done: Future[Result] = Future()
+        done.set_running_or_notify_cancel()
+        self._tasks[job.key] = task, done
         return done
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
-        if task := self._tasks.get(job.key):
-            task.cancel(check=False)
+        if found := self._tasks.get(job.key):
+            self._told[job.key] = time.monotonic()
+            found[0].cancel(check=False)
 
     def close(self) -> None:
-        for task in list(self._tasks.values()):
+        for key, (task, _) in list(self._tasks.items()):
+            self._told[key] = time.monotonic()
             task.cancel(check=False)
-        self._waiting.shutdown(wait=True, cancel_futures=True)
+        # until they ended, or the watcher gives them up
+        while self._tasks and self._watcher.is_alive():
+            time.sleep(_LOOK)
+        self._closing.set()
         self._alive.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _watch(self) -> None:
+        """Take results as they appear on the disk, with one look at the folder for all jobs, and
+        ask the queue now and then."""
+        ask = 0.0
+        while not self._closing.wait(_LOOK):
+            try:
+                there = {*os.listdir(self._folder)}
+            except OSError:
+                continue
+            tasks = list(self._tasks.items())
+            for key, (task, _) in tasks:
+                if task.paths.result_pickle.name in there or (
+                    self._submitit.cluster == "local" and task.done()
+                ):
+                    self._end(key, task.result)
+            if tasks and time.monotonic() >= ask and self._submitit.cluster == "slurm":
+                self._look_at_queue({key: task.job_id for key, (task, _) in tasks})
+                ask = time.monotonic() + _ASK
+
+    def _look_at_queue(self, jobs: dict[str, str]) -> None:
+        """Give up the jobs that neither the queue has, at two looks, nor a result; one that is
+        requeued is in it still."""
+        queued = slurm.queued()
+        for key, number in jobs.items():
+            overdue = time.monotonic() - self._told.get(key, math.inf) > _PATIENCE
+            gone = queued is not None and number not in queued
+            if overdue or (gone and key in self._gone):
+                self._end(key, functools.partial(_lost, slurm.fate(number)))
+            (self._gone.add if gone else self._gone.discard)(key)
+
+    def _end(self, key: str, result: Callable[[], Result]) -> None:
+        if found := self._tasks.pop(key, None):
+            _copy(result, found[1])
+
+
+def _lost(why: str) -> Result:
+    raise trial.LostError(why)
 
 
 ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {

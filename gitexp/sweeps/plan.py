@@ -20,7 +20,7 @@ from typing import Any
 
 from gitexp.formats import message, params, settings
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
-from gitexp.repo import Repo, dvc_status, snapshot
+from gitexp.repo import Repo, content, dvc_status, snapshot
 from gitexp.runs import finish, journal
 from gitexp.store import result_paths
 from gitexp.sweeps import space as spaces
@@ -189,7 +189,8 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
         (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"),
     )
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
-    return Frozen(name, plan, commit, facts, shot, settled.told)
+    told = "; ".join(filter(None, (settled.told, content.told(content.missing(repo, repo.root)))))
+    return Frozen(name, plan, commit, facts, shot, told or None)
 
 
 def load(repo: Repo, group: str) -> Frozen:

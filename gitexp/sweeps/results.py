@@ -129,7 +129,14 @@ def bury(item: Kept, error: BaseException | None) -> None:
     if (item.folder / "output.log").exists():
         outputs.keep_output(live)
     died = error is None or not isinstance(error, (GitexpError, OSError))
-    why = "the worker died" if died else f"the worker could not run it: {error}"
+    lost = isinstance(error, trials.LostError)
+    why = (
+        str(error)
+        if lost
+        else "the worker died"
+        if died
+        else f"the worker could not run it: {error}"
+    )
     if item.stopped:
         why = trials.INTERRUPTED[0]
     live.end("killed" if died else "failed", message.one_line(why)[:500])

@@ -35,7 +35,7 @@ from gitexp.repo import Repo
 from gitexp.runs import command as commands
 from gitexp.runs import journal, outputs, process_group
 from gitexp.runs.journal import Journal
-from gitexp.runs.run import JOIN, Run
+from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import homes
 from gitexp.sweeps.worktrees import Place
@@ -48,7 +48,7 @@ JOB = "job"  # in the driver's folder: the cluster, and the number that it gave 
 INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
-PARAMS, SEED, SLOT, ROOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT", "GITEXP_ROOT"
+PARAMS, SEED, SLOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
@@ -158,6 +158,14 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         }
 
 
+_TERMINATED = "exit code 143"
+_KILL_WAIT = 40  # seconds; SLURM's own is 30
+
+
+class LostError(Exception):
+    """A cluster's job is gone without a result; says why."""
+
+
 def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
     """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files
     go into the driver's folder, too.
@@ -168,6 +176,13 @@ def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
     where = Path(folder)
     with journal.hold(where):
         files = run_away(job, Path(bundle).read_bytes())
+        if (
+            os.environ.get("SLURM_JOB_ID")
+            and json.loads(files["run.json"]).get("error") == _TERMINATED
+        ):
+            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill, and
+            # goes on
+            time.sleep(_KILL_WAIT)
         if where.exists():
             unpack(files, where)
     return files

@@ -80,6 +80,8 @@ class Run:
         tags: what else the tool knows of it, in words.
         ours: the id of the experiment that it once was, where it came from gitexp.
         partly: what of it could not be read.
+        former: what earlier releases of gitexp took for its id; one imported under such an id is
+            not imported again.
     """
 
     kind: str
@@ -102,11 +104,17 @@ class Run:
     tags: Mapping[str, str] = field(default_factory=dict)
     ours: str | None = None
     partly: tuple[Unread, ...] = ()
+    former: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """The id of the experiment that it becomes."""
         return self.ours or key(self.kind, self.id)
+
+    @property
+    def keys(self) -> set[str]:
+        """The ids by which it may be known."""
+        return {self.key, *(key(self.kind, id) for id in self.former)}
 
 
 Found = Commit | Run | Unread

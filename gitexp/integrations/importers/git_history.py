@@ -351,7 +351,7 @@ def _refused(change: Change, size: int | None, data: bytes | None) -> str | None
     if size is None:
         return (
             "its content is not in this clone (a partial one?); to get it: git fetch --refetch"
-            " origin"
+            " --no-filter origin"
         )
     if size > LARGEST:
         return f"it has {size / 10**6:,.0f} MB, more than {LARGEST // 10**6} MB"

@@ -16,13 +16,14 @@ from gitexp.integrations.importers import (
     mlflow,
     record,
     tensorboard,
+    trackers,
     wandb,
 )
 from gitexp.integrations.importers.found import Found, Unread
 from gitexp.repo import Repo
 from gitexp.store.index import Index
 
-KINDS = ("git", "dvc", "mlflow", "wandb", "tensorboard")
+KINDS = ("git", "dvc", "mlflow", "wandb", "tensorboard", *trackers.TOOLS)
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def import_runs(
     new is added.
 
     Args:
-        kind: ``git`` or ``dvc``, which are in the repository, or ``mlflow``, ``wandb`` or
-            ``tensorboard``.
+        kind: ``git`` or ``dvc``, which are in the repository, or ``mlflow``, ``wandb``,
+            ``tensorboard`` or a tool of ``gitexp import --help``.
         where: the folder or file that the runs lie in.
         paths, since, remotes: for git, as the options of ``gitexp import git``.
         experiment: for MLflow, the experiment whose runs are wanted.
@@ -91,4 +92,6 @@ def _runs(
         return dvc_experiments.find(repo, known.commits)
     if kind == "mlflow":
         return mlflow.find(mlflow.on_disk(str(where)), experiment)
+    if kind in trackers.TOOLS:
+        return trackers.find(kind, where)
     return wandb.find(where) if kind == "wandb" else tensorboard.find(where)

@@ -20,7 +20,7 @@ from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread, moment
-from gitexp.repo import Repo, trees
+from gitexp.repo import Repo, filters, trees
 from gitexp.repo.snapshot import readable
 from gitexp.store import batch, result_paths
 from gitexp.store import record as store
@@ -63,7 +63,9 @@ class Known:
             self.commits.add(commit)
 
     def __contains__(self, found: Commit | Run) -> bool:
-        return found.key in self.keys or (isinstance(found, Commit) and found.id in self.commits)
+        if isinstance(found, Commit):
+            return found.key in self.keys or found.id in self.commits
+        return not self.keys.isdisjoint(found.keys)
 
 
 def new(found: Iterable[Found], known: Known, outcome: Outcome) -> Iterator[Commit | Run]:
@@ -148,18 +150,17 @@ class _Desk:
         """Write all of a run but its commit and tag."""
         code = self._code(run.commit) if run.commit else None
         base, parent = (code.tree, run.commit) if code else (None, None)
-        contents: dict[str, str] = {}
+        contents: dict[str, bytes | Path] = {}
         applied = None
         if run.patch and base and parent:
             base, applied = self._patched(run, base)
         if run.patch and not applied:
-            contents[PATCH] = self.repo.write_object("blob", run.patch)
+            contents[PATCH] = run.patch
         tree = trees.parse(self._raw(base), self.repo.object_format) if base else {}
         tree.pop(result_paths.FOLDER.encode(), None)  # what an experiment before it left there
         places = _places(tree, code.ours if code else frozenset())
         contents[places.metrics], last = self._metrics(run)
         artifacts = self._artifacts(run)
-        contents |= artifacts
         draft = store.Draft(
             params=_nested(run.params),
             metrics=b"",
@@ -192,8 +193,9 @@ class _Desk:
             id=run.key,
         )
         draft = store.without_secrets(self.repo, draft)
-        contents[places.params] = self.repo.write_object("blob", params.dump(draft.params))
-        return batch.Entry(draft, trees.write(self.repo, contents, tree), None, parent)
+        contents[places.params] = params.dump(draft.params)
+        files = {**filters.write(self.repo, contents), **artifacts}
+        return batch.Entry(draft, trees.write(self.repo, files, tree), None, parent)
 
     def _code(self, commit: str) -> _Code | None:
         """Return what is known of the commit that ran; None where it is not here."""
@@ -248,9 +250,9 @@ class _Desk:
         found = next(self.beside.objects([tree]))
         return found.data if found else b""
 
-    def _metrics(self, run: Run) -> tuple[str, dict[str, float]]:
-        """Write a run's ``metrics.csv`` and return its hash and the last values; a file on the way,
-        so that length costs no memory."""
+    def _metrics(self, run: Run) -> tuple[Path, dict[str, float]]:
+        """Write a run's ``metrics.csv`` and return it and the last values; a file on the way, so
+        that length costs no memory."""
         values: dict[str, float] = {}
         steps: dict[str, int] = {}
         names: dict[str, str] = {}
@@ -268,10 +270,10 @@ class _Desk:
                 )
                 if point.step >= steps.get(name, point.step):
                     values[name], steps[name] = point.value, point.step
-        return self.repo.write_file(path), values
+        return path, values
 
     def _artifacts(self, run: Run) -> dict[str, str]:
-        kept = {}
+        kept: dict[str, str] = {}
         for name, file in run.artifacts.items():
             try:
                 size = file.stat().st_size
@@ -282,7 +284,7 @@ class _Desk:
                     )
                     self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", why))
                     continue
-                kept[f"{_ARTIFACTS}/{_safe_path(name)}"] = self.repo.write_file(file)
+                kept |= filters.write(self.repo, {f"{_ARTIFACTS}/{_safe_path(name)}": file})
             except OSError as error:
                 self.outcome.unread.append(
                     Unread(f"{run.kind} {run.title} {name}", f"cannot be read: {error.strerror}")

@@ -4,8 +4,11 @@ them.
 Read with TensorBoard's own loader, which needs no TensorFlow. A folder with event files is a run;
 its scalars are the metrics, and the params are those of the hparams plugin, or of Lightning's
 ``hparams.yaml`` beside. ``add_hparams`` of PyTorch and tensorboardX writes params and results into
-a folder of their own below the run's: where there is one, it belongs to the run. Event files know
-neither a commit nor a name, so a run is told by its first file and the time in it.
+a folder of their own below the run's: where there is one, it belongs to the run. ``add_scalars``
+writes each curve of a chart into a folder of its own: they join the run as ``chart/curve``. Event
+files know neither a commit nor a name, so a run is told by its first file, the time and the first
+value in it, and where they are equal by its folder; the file and the time alone, which once told
+it, are often the same for all that one process writes.
 """
 
 from __future__ import annotations
@@ -36,6 +39,10 @@ class _Facts:
     params: dict[str, Any] = field(default_factory=dict)
     status: str = "finished"
     partly: list[Unread] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    curves: dict[Path, str] = field(default_factory=dict)  # file: the name of all that it holds
+    former: list[str] = field(default_factory=list)  # the ids by which its parts were once known
+    begin: str = ""  # its first value
 
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
@@ -63,17 +70,55 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
     for at, (place, some) in enumerate(files.items()):
         progress(at, len(files))
         facts = _gather(place, some)
-        if facts.first is None or not (facts.scalars or facts.params):
-            yield Unread(
-                str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
-            )
-            yield from facts.partly
-        else:
-            runs[place] = facts
+        runs[place] = facts
+    _join_curves(runs)
+    for place in [place for place, facts in runs.items() if not (facts.scalars or facts.params)]:
+        yield Unread(
+            str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
+        )
+        yield from runs.pop(place).partly
+    ids: set[str] = set()
+    former: set[str] = set()
     for place, facts in sorted(_joined(runs).items(), key=lambda item: item[1].first or 0.0):
         name = place.relative_to(folder).as_posix()
-        yield _run(folder, place.resolve().name if name == "." else name, facts)
+        # one import took the first alone
+        first = [id for id in [_former(facts), *facts.former] if id not in former]
+        id = f"{_former(facts)} {facts.begin}".strip()
+        id = id if id not in ids else f"{id} {name}"
+        ids.add(id)
+        former.update(first)
+        yield _run(folder, id, first, place.resolve().name if name == "." else name, facts)
     progress(len(files), len(files))
+
+
+def _former(facts: _Facts) -> str:
+    return f"{facts.files[0].name}@{facts.first or 0.0!r}"
+
+
+def _join_curves(runs: dict[Path, _Facts]) -> None:
+    """Give a run the folders below it that ``add_scalars`` wrote: each holds one tag, and is called
+    by it and the curve."""
+    for place in sorted(runs, key=lambda path: len(path.parts), reverse=True):
+        part = runs[place]
+        above = next((parent for parent in place.parents if parent in runs), None)
+        if above is None or len(part.tags) != 1 or part.params:
+            continue
+        (tag,) = part.tags
+        name = place.relative_to(above).as_posix()
+        stem = next(
+            (stem for stem in (f"{tag}/", f"{tag.replace('/', '_')}_") if name.startswith(stem)),
+            None,
+        )
+        if stem:
+            whole = runs[above]
+            whole.former += [_former(part), *part.former]
+            whole.files += part.files
+            whole.curves |= {path: f"{tag}/{name[len(stem) :]}" for path in part.files}
+            whole.scalars = True
+            whole.first = min(part.first or 0.0, whole.first or part.first or 0.0)
+            whole.last = max(whole.last, part.last)
+            whole.partly += part.partly
+            del runs[place]
 
 
 def _joined(runs: Mapping[Path, _Facts]) -> dict[Path, _Facts]:
@@ -85,25 +130,38 @@ def _joined(runs: Mapping[Path, _Facts]) -> dict[Path, _Facts]:
             part = whole.pop(below[0])
             first, last = min(facts.first or 0.0, part.first or 0.0), max(facts.last, part.last)
             partly = [*facts.partly, *part.partly]
+            files, curves = [*facts.files, *part.files], {**facts.curves, **part.curves}
+            former = [*facts.former, *part.former]
             whole[place] = _Facts(
-                [*facts.files, *part.files], first, last, True, part.params, part.status, partly
+                files,
+                first,
+                last,
+                True,
+                part.params,
+                part.status,
+                partly,
+                set(),
+                curves,
+                former,
+                facts.begin or part.begin,
             )
     return whole
 
 
-def _run(folder: Path, name: str, facts: _Facts) -> Run:
+def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts) -> Run:
     first = facts.first or 0.0
     return Run(
         "tensorboard",
-        f"{facts.files[0].name}@{first!r}",
+        id,
         shown(folder),
         title=name,
         started=moment(first),
-        points=lambda: _points(facts.files),
+        points=lambda: _points(facts),
         params=facts.params,
         status=facts.status,
         duration=facts.last - first if facts.last > first else None,
         partly=tuple(facts.partly),
+        former=tuple(former),
     )
 
 
@@ -119,7 +177,10 @@ def _gather(place: Path, files: Sequence[Path]) -> _Facts:
                 plugin = value.metadata.plugin_data
                 if plugin.plugin_name == "hparams":
                     _read_hparams(plugin.content, facts)
-                facts.scalars = facts.scalars or _is_scalar(value)
+                if _is_scalar(value):
+                    facts.scalars = True
+                    facts.begin = facts.begin or f"{value.tag}={_value(value)} at {event.step}"
+                    facts.tags.add(value.tag)
     yaml = place / "hparams.yaml"
     if yaml.is_file():
         try:
@@ -150,18 +211,20 @@ def _whole(value: Any) -> Any:
     )
 
 
-def _points(files: Sequence[Path]) -> Iterator[MetricPoint]:
-    from tensorboard.util import tensor_util
-
-    for path in files:
+def _points(facts: _Facts) -> Iterator[MetricPoint]:
+    for path in facts.files:
         for event in _events(path, []):
             for value in event.summary.value:
                 if _is_scalar(value):
-                    number = tensor_util.make_ndarray(value.tensor).reshape(-1)[0]
-                    # 0.1 in 32 bits is 0.1, not the double 0.10000000149 that is nearest to it
-                    yield MetricPoint(
-                        value.tag, float(str(number)), int(event.wall_time * 1000), event.step
-                    )
+                    name = facts.curves.get(path, value.tag)
+                    yield MetricPoint(name, _value(value), int(event.wall_time * 1000), event.step)
+
+
+def _value(value: Any) -> float:
+    from tensorboard.util import tensor_util
+
+    # 0.1 in 32 bits is 0.1, not the double 0.10000000149 that is nearest to it
+    return float(str(tensor_util.make_ndarray(value.tensor).reshape(-1)[0]))
 
 
 def _is_scalar(value: Any) -> bool:

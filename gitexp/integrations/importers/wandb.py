@@ -29,6 +29,7 @@ _BLOCK = 32_768
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
 _LARGEST_PATCH = 50 * 10**6  # bytes
+_Path = tuple[str, ...]
 
 
 @dataclass
@@ -42,7 +43,8 @@ class _Facts:
     runtime: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    names: set[_Path] = field(default_factory=set)
+    rows: int = 0
     last_step: int = 0
     last_time: float = 0.0
 
@@ -98,6 +100,7 @@ def _joined(whole: _Facts, part: _Facts, path: Path) -> None:
         whole.config |= part.config
         whole.summary |= part.summary
         whole.names |= part.names
+        whole.rows += part.rows
         whole.exit_code, whole.runtime = part.exit_code, None
         whole.last_step, whole.last_time = (
             max(whole.last_step, part.last_step),
@@ -138,7 +141,19 @@ def _run(folder: Path, id: str, facts: _Facts, messages: Any) -> Run:
         or None,
         patch=_patch(facts.files),
         tags={name: value for name, value in tags.items() if value},
+        partly=_killed(facts),
     )
+
+
+def _killed(facts: _Facts) -> tuple[Unread, ...]:
+    """Return what is to be said of a run without an end: W&B keeps a row in memory until the next
+    step begins."""
+    if facts.exit_code is not None:
+        return ()
+    why = (
+        f"it was killed; {facts.rows:,} rows were read, and W&B may never have written the last one"
+    )
+    return (Unread(f"wandb {facts.run.display_name or facts.run.run_id}", why),)
 
 
 def _author(environment: Any) -> str | None:
@@ -188,6 +203,7 @@ def _gather(path: Path, messages: Any, facts: _Facts) -> None:
             )
         elif kind == "history":
             values = _history(record.history)
+            facts.rows += 1
             facts.names |= {name for name, _ in _numbers(values)}
             facts.last_step = max(facts.last_step, _step(values, record.history))
             facts.last_time = max(facts.last_time, _time(values))
@@ -202,12 +218,20 @@ def _points(facts: _Facts, messages: Any) -> Iterator[MetricPoint]:
                 values = _history(record.history)
                 stamp, step = int(_time(values) * 1000), _step(values, record.history)
                 yield from (
-                    MetricPoint(name, value, stamp, step) for name, value in _numbers(values)
+                    MetricPoint(_called(name, facts.names), value, stamp, step)
+                    for name, value in _numbers(values)
                 )
     end = int((facts.last_time or _started(facts)) * 1000)
     for name, value in _numbers(facts.summary):
         if name not in facts.names:
-            yield MetricPoint(name, value, end, facts.last_step)
+            yield MetricPoint(_called(name, facts.names), value, end, facts.last_step)
+
+
+def _called(path: _Path, names: set[_Path]) -> str:
+    """Return a metric's name; ``{"a": {"b": 1}}`` is ``a.b``, and ``a/b`` where another metric is
+    called ``a.b``."""
+    name = ".".join(path)
+    return "/".join(path) if len(path) > 1 and (name,) in names else name
 
 
 def _history(history: Any) -> dict[str, Any]:
@@ -252,18 +276,20 @@ def _json(text: str) -> Any:
         return text
 
 
-def _numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the metrics of a row: its numbers. Names with an underscore in front are W&B's own, and
-    typed mappings are media."""
+def _numbers(values: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Path, float]]:
+    """Yield the metrics of a row: its numbers, each with the names that lead to it.
+
+    Names with an underscore in front are W&B's own, and typed mappings are media.
+    """
     for name, value in values.items():
         if name.startswith("_"):
             continue
         if isinstance(value, dict) and "_type" not in value:
-            yield from _numbers(value, f"{prefix}{name}.")
+            yield from _numbers(value, (*above, name))
         elif isinstance(value, (bool, int, float)):
-            yield f"{prefix}{name}", int(value) if isinstance(value, bool) else value
+            yield (*above, name), int(value) if isinstance(value, bool) else value
         elif value in ("NaN", "Infinity", "-Infinity"):  # as W&B spells them in JSON
-            yield f"{prefix}{name}", float(value)
+            yield (*above, name), float(value)
 
 
 def _messages(path: Path, messages: Any) -> Iterator[Any]:

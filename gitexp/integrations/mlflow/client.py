@@ -64,6 +64,7 @@ class Run:
     name: str = ""
     experiment: str = ""
     user: str = ""
+    deleted: bool = False
 
 
 def login(uri: str, environment: Mapping[str, str]) -> Login | None:
@@ -133,9 +134,11 @@ class Server:
         limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         try:
             self._client = httpx.Client(
-                auth=(who.user, who.password) if who and not who.token else None, headers=headers,
-                timeout=httpx.Timeout(TIMEOUT, connect=CONNECTING), limits=limits,
-            )  # fmt: skip
+                auth=(who.user, who.password) if who and not who.token else None,
+                headers=headers,
+                timeout=httpx.Timeout(TIMEOUT, connect=CONNECTING),
+                limits=limits,
+            )
         # a header of odd characters, a broken proxy or certificate setting
         except (UnicodeEncodeError, ValueError, OSError):
             raise UsageError(
@@ -156,14 +159,17 @@ class Server:
             found = self._pages("experiments/search", {"max_results": _PAGE}, "experiments")
             return {str(item["name"]): str(item["experiment_id"]) for item in found}
 
-    def runs(self, experiments: Sequence[str], condition: str) -> Iterator[Run]:
+    def runs(
+        self, experiments: Sequence[str], condition: str, view: str = "ACTIVE_ONLY"
+    ) -> Iterator[Run]:
         """Yield the runs of experiments (their ids) for which MLflow's filter holds; deleted ones
-        are left out."""
+        where the view is ``ALL``."""
         for at in range(0, len(experiments), 100):
             asked = {
                 "experiment_ids": experiments[at : at + 100],
                 "filter": condition,
                 "max_results": _PAGE,
+                "run_view_type": view,
             }
             for item in self._pages("runs/search", asked, "runs"):
                 with self._as_expected():
@@ -171,13 +177,12 @@ class Server:
                 yield found
 
     def has_run(self, run: str) -> bool:
-        """Whether there is a run of that id, and not deleted."""
+        """Whether there is a run of that id, be it deleted."""
         try:
-            found = self._call("runs/get", {"run_id": run}, method="GET")
+            self._call("runs/get", {"run_id": run}, method="GET")
         except Refusal:
             return False
-        with self._as_expected():
-            return bool(found["run"]["info"].get("lifecycle_stage") != "deleted")
+        return True
 
     def history(self, run: str, key: str) -> Iterator[tuple[float, int, int]]:
         """Yield ``(value, timestamp, step)`` for each point of a metric, values as MLflow's
@@ -382,12 +387,23 @@ def _run(item: Mapping[str, Any]) -> Run:
     ]
     names = tuple(str(pair["key"]) for pair in data.get("metrics", ()))
     end = int(info.get("end_time") or 0) or None
-    more = [str(info.get(key, "")) for key in ("run_name", "experiment_id", "user_id")]
+    name, experiment, user = (
+        str(info.get(key, "")) for key in ("run_name", "experiment_id", "user_id")
+    )
     return Run(
-        info["run_id"], info.get("status", ""), end, info.get("artifact_uri", ""), pairs[0],
-        pairs[1], names,
-        int(info.get("start_time") or 0), *more,
-    )  # fmt: skip
+        info["run_id"],
+        info.get("status", ""),
+        end,
+        info.get("artifact_uri", ""),
+        pairs[0],
+        pairs[1],
+        names,
+        int(info.get("start_time") or 0),
+        name,
+        experiment,
+        user,
+        info.get("lifecycle_stage") == "deleted",
+    )
 
 
 def batches(

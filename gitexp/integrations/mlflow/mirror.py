@@ -30,6 +30,8 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.integrations.mlflow import convert
 from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Run, Server
+from gitexp.integrations.mlflow.tables import read_json
+from gitexp.integrations.mlflow.uris import FACE
 from gitexp.repo import Repo
 
 WHOLE = "gitexp.mirrored"  # on a run that lacks nothing
@@ -168,11 +170,12 @@ def _runs(
     )
     there: dict[str, list[Run]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
-        for run in server.runs(places, condition):
-            there.get(run.tags.get(convert.ID, ""), []).append(run)
+        for run in server.runs(places, condition, "ALL"):
+            if WHOLE in run.tags or not run.deleted:
+                there.get(run.tags.get(convert.ID, ""), []).append(run)
     found: dict[str, Run] = {}
     for identity, runs in there.items():
-        for run in sorted(runs, key=lambda run: WHOLE not in run.tags):
+        for run in sorted(runs, key=lambda run: (WHOLE not in run.tags, run.deleted)):
             if found.setdefault(identity, run) is not run and WHOLE not in run.tags:
                 server.delete_run(run.id)
     return found
@@ -185,6 +188,7 @@ def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) 
             *result_files.paths(experiment.files),
             *result_files.paths(experiment.files, "params"),
         ]
+        wanted += [FACE] if "mlflow" in experiment.extra else []
     listed = experiment.extra.get("artifacts", ())
     paths: tuple[str, ...] = ()
     if (
@@ -220,9 +224,11 @@ def _read(repo: Repo, tasks: Sequence[_Task]) -> Iterator[Contents]:
             if item is not None and item.kind == "blob"
         }
         yield Contents(
-            message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2])
-            if commit
-            else "",
+            (
+                message.body(commit.data.decode("utf-8", "replace").partition("\n\n")[2])
+                if commit
+                else ""
+            ),
             blobs,
         )
 
@@ -255,8 +261,8 @@ def _result(task: _Task, future: Future[str]) -> tuple[_Task, str, str | None]:
 def _do(server: Server, task: _Task, files: Contents, address: str | None) -> str:
     """Bring one experiment's run to what it should be, and return which of Outcome's kinds that
     was."""
-    if task.run is None and task.came_from and server.has_run(task.came_from):
-        return "unchanged"
+    if task.run.deleted if task.run else task.came_from and server.has_run(task.came_from):
+        return "unchanged"  # also where somebody deleted it there
     tags = convert.tags(task.experiment, address, files.body)
     if convert.NOTE in tags:
         tags[_DESCRIBED] = _hash(tags[convert.NOTE])
@@ -289,8 +295,11 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
         *result_files.of(experiment.files, lambda path: _file(files, path)),
         *late_values.points(experiment.extra.get("events", ())),
     ]
+    # as MLflow wrote them: 1e5, not 100000.0
+    said = read_json(files.blobs.get(FACE, b"")).get("params")
+    spelt = said if isinstance(said, dict) else {}
     given = {
-        convert.key(name): convert.param_text(value)
+        convert.key(name): convert.param_text(spelt.get(name, value))
         for name, value in _params(experiment, files).items()
     }
     if task.run is None:
@@ -348,7 +357,8 @@ def _params(experiment: Experiment, files: Contents) -> Mapping[str, Any]:
 def _file(files: Contents, path: str) -> bytes:
     if path not in files.blobs:
         raise FormatError(
-            f"its '{message.one_line(path)}' is not in this clone; to get it: git fetch --refetch"
+            f"its '{message.one_line(path)}' is not in this clone; to get it: gitexp pull"
+            " --all-files"
         )
     return files.blobs[path]
 

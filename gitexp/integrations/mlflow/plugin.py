@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
+OLDEST = (3, 13)
+
 
 def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
     """Return the tracking store of a repository, ``gitexp:.`` or ``gitexp:/path/in/it``; artifacts
     have their place there."""
+    _check_version()
     from gitexp.integrations.mlflow.tracking_store import open_store
 
     return open_store(store_uri)
@@ -17,6 +20,7 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
 def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     """Return the model registry of a repository: MLflow's own, in a database of this clone. MLflow
     asks for one in any case."""
+    _check_version()
     from gitexp.integrations.mlflow.registry import open_registry
 
     return open_registry(store_uri)
@@ -29,3 +33,17 @@ def artifact_repository(
     from gitexp.integrations.mlflow.artifact_repo import GitArtifacts
 
     return GitArtifacts(artifact_uri, tracking_uri, registry_uri)
+
+
+def _check_version() -> None:
+    """Raise MlflowException where this MLflow is older than what ``gitexp:`` is made and tested
+    for."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.version import VERSION
+
+    if tuple(map(int, VERSION.split(".")[:2])) < OLDEST:
+        wanted = ".".join(map(str, OLDEST))
+        raise MlflowException(
+            f"gitexp: needs MLflow {wanted} or newer, and this is {VERSION}; pip install -U"
+            f" 'mlflow>={wanted}'"
+        )

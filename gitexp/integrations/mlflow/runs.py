@@ -61,8 +61,8 @@ class Running:
         spelt = {
             key: text for key, text in texts.items() if convert.param_text(_value(text)) != text
         }
-        if spelt:
-            self.change(lambda known: known.setdefault("params", {}).update(spelt))
+        if spelt or not self.ours:
+            self.change(lambda known: _said(known, texts, spelt))
 
     def set_tags(self, tags: dict[str, str | None]) -> None:
         """Set tags, or remove those that are None."""
@@ -105,7 +105,9 @@ class Runs:
             self._joined[id] = Running(id, run.join(folder, self.repo), ours=False)
         return self.find(id)
 
-    def begin(self, experiment: str, parent: str | None) -> tuple[run.Run, bool, run.Run | None]:
+    def begin(
+        self, experiment: str, parent: str | None, known: Running | None = None
+    ) -> tuple[run.Run, bool, run.Run | None]:
         """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the
         run that it is a child of."""
         outer = active.active_run()
@@ -113,7 +115,6 @@ class Runs:
             outer = None
         if outer is not None and run_file.claim(outer.folder):
             return outer, False, None
-        known = self.find(parent) if parent else None
         above = known.run if known else None
         if (
             above is None
@@ -238,6 +239,15 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
             live.keep(path, data)
     live.set_condition("mlflow", {"run": id, "follows": name})
     return running
+
+
+def _said(known: dict[str, Any], texts: dict[str, str], spelt: dict[str, str]) -> None:
+    """Note how params were spelt, and that they are MLflow's own now where the command line had
+    given them."""
+    known["params"] = {
+        key: text for key, text in known.get("params", {}).items() if key not in texts
+    } | spelt
+    known["given"] = [key for key in known.get("given", []) if key not in texts]
 
 
 def _value(text: str) -> Any:

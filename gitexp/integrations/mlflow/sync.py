@@ -209,7 +209,9 @@ class Follower:
                 if value
             },
         )
-        tables.put_params(run, _params(journal.read_params(folder), known))
+        given = known.get("given") or ()  # by the command line alone: MLflow may log them otherwise
+        logged = _params(journal.read_params(folder), known)
+        tables.put_params(run, {key: text for key, text in logged.items() if key not in given})
         if known:
             tables.put_linked(
                 run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {}

@@ -22,13 +22,14 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.validation import _validate_metric
 
+from gitexp.formats import params as flat
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import database, edits, run_file, runs, scratch_store, uris
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
 from gitexp.repo import Repo
-from gitexp.runs import deferred
+from gitexp.runs import deferred, journal
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
 _COMMIT, _AUTOLOGGED, _NAME, _PARENT = (
@@ -126,8 +127,10 @@ class GitStore(SqlAlchemyStore):
         self._check_experiment_is_active(experiment)
         given = {tag.key: tag.value for tag in tags or ()}
         head = given.pop(_COMMIT, None)  # the commit before the experiment: not what ran
+        # perhaps another process's
+        parent = self._running(given[_PARENT]) if _PARENT in given else None
         with errors():
-            live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT))
+            live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT), parent)
         if (
             above is not None
             and _PARENT not in given
@@ -156,6 +159,7 @@ class GitStore(SqlAlchemyStore):
             "user": user_id,
             "start": start_time,
         }
+        facts["given"] = [] if ours else [*flat.flatten(journal.read_params(live.folder))]
         running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
         extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
         live.set_condition("mlflow", {key: value for key, value in extra.items() if value})

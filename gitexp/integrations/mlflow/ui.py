@@ -48,8 +48,8 @@ def served(repo: Repo, port: int | None = None) -> Iterator[tuple[str, subproces
         UsageError: the port is taken.
         GitexpError: its pages cannot work here, the server ended, or does not answer.
     """
-    port = _free(port)
     needed("mlflow", "MLflow's pages", "mlflow")
+    port = _free(port)
     with suppress(PackageNotFoundError):
         # MLflow takes it, but with the graphql-core of now the page of a run stays empty
         if version("graphene").startswith("2."):

@@ -8,12 +8,15 @@ clone makes the database anew with addresses of its own.
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlparse
 
+from gitexp.formats.errors import RepositoryError
 from gitexp.repo import Repo
 
 SCHEME = "gitexp"
@@ -44,13 +47,23 @@ class Address(NamedTuple):
 
 def repository(uri: str) -> Repo:
     """Return the repository that ``gitexp:.`` or ``gitexp:/a/path/in/it`` means; raise
-    RepositoryError where there is none."""
+    RepositoryError where there is none.
+
+    A process that left the repository (a scratch folder of Hydra's) means the one that its script
+    came from.
+    """
     path = uri.partition(":")[2]
     if path.startswith("//"):
         path = path[2:]
     if re.match(r"/[A-Za-z]:", path):  # Windows: gitexp:///C:/thesis
         path = path[1:]
-    repo = Repo.discover(unquote(path) or ".")
+    path = unquote(path) or "."
+    try:
+        repo = Repo.discover(path)
+    except RepositoryError:
+        if os.path.isabs(path):
+            raise
+        repo = Repo.discover(os.path.join(sys.path[0], path))
     repo.found_at = None  # it is kept as long as the process lives, and HEAD moves with each run
     return repo
 

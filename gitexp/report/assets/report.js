@@ -625,7 +625,7 @@ function drawImportance() {
   return { nodes: [
     el("div", { class: "controls" }, select("Metric", known.map((name) => [name, name]), metric, (wanted) => go({ metric: wanted }))),
     el("p", { class: "note" }, `From all ${plural(count, "experiment")} of this report, whatever the filters say. A hint, not a proof: it only knows the values that were tried.`),
-    ...(forest ? part("Share in a random forest", "How much of the metric's variation a forest of decision trees explains by each param (they add up to 1).", 2) : [el("p", { class: "note" }, "With scikit-learn installed and eight experiments or more, a report also has the shares of a random forest.")]),
+    ...(forest ? part("Share in a random forest", "How much of the metric's variation a forest of decision trees explains by each param (they add up to 1).", 2) : [el("p", { class: "note" }, "With scikit-learn installed and eight experiments or more, gitexp report --forest adds the shares of a random forest.")]),
     ...part("Correlation", "Spearman's rank correlation, from −1 to 1 (orange: the metric falls as the param grows). For words, the correlation ratio, from 0 to 1.", 1),
   ] };
 }

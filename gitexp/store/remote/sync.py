@@ -13,10 +13,12 @@ from gitexp.repo.dvc_pointers import Data
 from gitexp.store import clone, gathering, notes
 from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.index import Index
-from gitexp.store.ref_scan import REMOTES
+from gitexp.store.ref_scan import REMOTES, TAGS
 from gitexp.store.remote import pushed, transport
 from gitexp.store.remote.push import Load, Outgoing
 from gitexp.store.remote.transport import Remote
+
+_RESULTS = ("params.yml", "metrics.csv", ".gitexp")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Pulled:
         notes: whether labels and notes came.
         data: how many files and folders of DVC's are in its cache for them.
         data_problem: why data did not come, None where it did.
+        files: how many files and folders of experiments came into a partial clone.
     """
 
     remote: str
@@ -64,6 +67,7 @@ class Pulled:
     notes: bool = False
     data: int = 0
     data_problem: str | None = None
+    files: int = 0
 
 
 def push(
@@ -142,6 +146,7 @@ def pull(
     *,
     prune: bool = False,
     data: bool = True,
+    all_files: bool = False,
     progress: Progress | None = None,
 ) -> Pulled:
     """Bring everybody's experiments, labels and notes from a remote; the user's own refs and
@@ -151,6 +156,7 @@ def pull(
         remote: the name of a remote; None takes the one that ``git push`` would.
         prune: forget what is gone on the remote.
         data: bring the data of new experiments into DVC's cache, where DVC has a remote.
+        all_files: bring every file of all experiments into a partial clone, not only their results.
 
     Raises:
         UsageError: there is no such remote.
@@ -161,11 +167,13 @@ def pull(
     new = []
     if transport.has_news(repo, there, before, prune):
         transport.fetch(repo, there, prune=prune, progress=progress)
-        new = _arrived(repo, there, before, _seen(repo, there))
+    files = _fill(repo, there, all_files) if there.promisors else 0
+    if (after := _seen(repo, there)) != before:
+        new = _arrived(repo, there, before, after)
     noted = transport.merge_notes(repo, there)
     named = dvc.of_experiments(repo, new) if data else ()
     problem = _bring_data(repo, named)
-    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem)
+    return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files)
 
 
 def _load(
@@ -222,6 +230,27 @@ def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
     return repo.refs(
         f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/"
     )
+
+
+def _fill(repo: Repo, remote: Remote, all_files: bool) -> int:
+    """Bring what reading needs into a partial clone: labels, notes, and the results of all
+    experiments. Return how much."""
+    refs = repo.refs(REMOTES, SEEN, TAGS, notes.SEEN, notes.REF)
+    noted = [tip for ref, tip in refs.items() if ref.startswith((notes.SEEN, notes.REF))]
+    both = repo.git("merge-base", "--octopus", *noted, ok=(0, 1)).decode().split() if noted else []
+    came = transport.fill(repo, remote, [*noted, *both])
+    carried = [
+        item.commit
+        for ref, tip in refs.items()
+        if ref.startswith(SEEN)
+        for item in gathering.read(repo, tip)[1]
+    ]
+    tagged = [tip for ref, tip in refs.items() if ref.startswith((REMOTES, TAGS))]
+    tips = [*carried, *tagged]
+    compared = [*tips, *(f"{tip}^@" for tip in tips)]
+    if all_files or remote.treeless:
+        came += transport.fill(repo, remote, compared, folders=not all_files)
+    return came + transport.fill(repo, remote, tips, _RESULTS)
 
 
 def _arrived(

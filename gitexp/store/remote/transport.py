@@ -24,6 +24,7 @@ _RACES = (
     "reference already exists",
     "reference transaction",
 )
+_AT_ONCE = 1000  # objects in one command line
 _MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
 
@@ -33,10 +34,14 @@ class Remote(NamedTuple):
     Attributes:
         branch: the full name that the branch checked out here has there, None where HEAD is
             detached.
+        promisors: the remotes that this clone left objects at, where it is a partial one.
+        treeless: whether folders are left there, too.
     """
 
     name: str
     branch: str | None = None
+    promisors: tuple[str, ...] = ()
+    treeless: bool = False
 
 
 class Update(NamedTuple):
@@ -94,7 +99,11 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
         if config.get(f"branch.{branch}.remote") == chosen
         else None
     )
-    return Remote(chosen, there or head.branch)
+    promisors = tuple(item for item in remotes if config.get(f"remote.{item}.promisor") == "true")
+    treeless = any(
+        "tree:" in config.get(f"remote.{item}.partialclonefilter", "") for item in promisors
+    )
+    return Remote(chosen, there or head.branch, promisors, treeless)
 
 
 def exists(repo: Repo, name: str) -> bool:
@@ -137,6 +146,85 @@ def fetch(
         )
     if done.returncode:
         raise explained(remote, done.stderr, done.returncode)
+
+
+def complete(repo: Repo) -> None:
+    """Bring the tags, and the history that a shallow clone lacks, as CI's checkouts do.
+
+    Raises:
+        UsageError: there is no remote.
+        GitError: it cannot be reached.
+    """
+    remote = find(repo)
+    done = repo.exchange(
+        "fetch",
+        "--quiet",
+        "--tags",
+        *(["--unshallow"] if repo.is_shallow else []),
+        "--",
+        remote.name,
+    )
+    if done.returncode:
+        raise explained(remote, done.stderr, done.returncode)
+
+
+def fill(
+    repo: Repo,
+    remote: Remote,
+    tips: Sequence[str],
+    paths: Sequence[str] = (),
+    folders: bool = False,
+) -> int:
+    """Bring what a partial clone left at its remote of these commits, and return how many objects
+    came.
+
+    Args:
+        paths: only the files there, and below.
+        folders: only folders.
+
+    Raises:
+        GitError: the remote cannot be reached.
+    """
+    listed = [
+        "--literal-pathspecs",
+        "rev-list",
+        "--objects",
+        "--missing=print",
+        "--no-walk",
+        "--ignore-missing",
+        "--stdin",
+    ]
+    listed += ["--filter=blob:none"] if folders else []
+    wanted = "\n".join([*tips, *(["--", *paths] if paths else []), ""]).encode()
+    came, before = 0, [""]
+    while remote.promisors and tips:  # a folder that came names files that did not
+        found = repo.git(*listed, stdin=wanted).decode().split("\n")
+        missing = [line[1:] for line in found if line.startswith("?")]
+        if not missing or missing == before:
+            break
+        came, before = came + len(missing), missing
+        for at in range(0, len(missing), _AT_ONCE):
+            _fetch_objects(repo, remote, missing[at : at + _AT_ONCE])
+    return came
+
+
+def _fetch_objects(repo: Repo, remote: Remote, oids: Sequence[str]) -> None:
+    """Fetch objects by their hashes as git itself fills a hole, from the first remote that has
+    them."""
+    options = (
+        "--no-tags",
+        "--no-write-fetch-head",
+        "--no-recurse-submodules",
+        "--filter=blob:none",
+        "--quiet",
+    )
+    for name in remote.promisors:
+        done = repo.exchange(
+            "-c", "fetch.negotiationAlgorithm=noop", "fetch", *options, "--", name, *oids
+        )
+        if done.returncode == 0:
+            return
+    raise explained(remote, done.stderr, done.returncode)
 
 
 def has_news(repo: Repo, remote: Remote, seen: Mapping[str, str], prune: bool = False) -> bool:

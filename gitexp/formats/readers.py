@@ -1,0 +1,267 @@
+"""What the usual files of a training say: one pure reader for each form, from bytes to params and
+metric points."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitexp.formats import metrics, params
+from gitexp.formats.errors import FormatError
+from gitexp.formats.experiment import MetricPoint
+
+STEPS = ("step", "epoch", "iter", "iteration", "global_step", "training_iteration")
+PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
+_PARAMS_NAME = re.compile(r"params?\.(ya?ml|json|toml)", re.IGNORECASE)
+_METRICS_NAME = re.compile(
+    r"(?:.*[-_.])?(?:metrics?|scores?|results?|eval|evaluation|history|log|logs|progress|trainer_state"
+    r"|learn_error|test_error)\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)",
+    re.IGNORECASE,
+)
+_NO_VALUE = frozenset(("", "na", "none", "null", "-"))
+_BOOKKEEPING = frozenset((*STEPS, "timestamp", "_step", "_timestamp", "_runtime"))
+
+
+@dataclass
+class Found:
+    """What a file says.
+
+    Attributes:
+        params: a nested mapping.
+        text: names of values that are neither params nor numbers.
+    """
+
+    params: dict[str, Any] = field(default_factory=dict)
+    points: list[MetricPoint] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+
+
+def is_params(path: str) -> bool:
+    """Whether a file is one of params, by its name."""
+    return bool(_PARAMS_NAME.fullmatch(posixpath.basename(path))) or f"/{path}".endswith(
+        tuple(f"/{name}" for name in PARAMS_FILES)
+    )
+
+
+def is_metrics(path: str) -> bool:
+    """Whether a file is one of metrics, by its name."""
+    return bool(_METRICS_NAME.fullmatch(posixpath.basename(path))) or is_course(path)
+
+
+def is_course(path: str) -> bool:
+    """Whether dvclive wrote a file: the course of one metric."""
+    return "plots/metrics/" in path and path.endswith(".tsv")
+
+
+def read_metrics(path: str, data: bytes) -> Found:
+    """Return the metrics in a file, whose form its ending and content tell.
+
+    Raises:
+        FormatError: it has no form that is known.
+    """
+    ending = posixpath.splitext(path)[1].lower()
+    try:
+        if ending in (".csv", ".tsv"):
+            return _table(path, data)
+        if ending in (".jsonl", ".ndjson") or (ending == ".json" and _is_lines(data)):
+            return _rows(_json_lines(data))
+        if ending == ".json":
+            return _document(json.loads(data.decode("utf-8-sig")))
+        return _document(params.load(data, path.lower()))
+    except (ValueError, RecursionError, csv.Error) as error:
+        raise FormatError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+
+
+def _table(path: str, data: bytes) -> Found:
+    """Read a table: DagsHub's with one row for each value, or one with a column for each metric."""
+    text = data.decode("utf-8-sig")
+    first = text.partition("\n")[0]
+    mark = max("\t,;", key=first.count)
+    header = [cell.strip() for cell in next(csv.reader([first.rstrip("\r")], delimiter=mark), [])]
+    if {"name", "value"} <= {name.lower() for name in header}:
+        said: list[str] = []
+        points = list(metrics.read(io.BytesIO(data), path, said))
+        return Found(points=points, text=said)
+    if len(header) < 2 and mark not in first and len(text.splitlines()) < 2:
+        raise FormatError(f"{path} has no header with a column for each metric")
+    renamed = _course_name(path)
+    rows = csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)
+    found = _rows(
+        {name: cell.strip() for name, cell in zip(header, row)}
+        for row in rows
+        if len(row) == len(header)  # a torn one, or one of another header
+    )
+    if renamed:
+        found.points = [point._replace(name=renamed) for point in found.points]
+    return found
+
+
+def _course_name(path: str) -> str | None:
+    if not is_course(path):
+        return None
+    return path.rpartition("plots/metrics/")[2].removesuffix(".tsv")
+
+
+def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
+    """Read rows of ``{name: value}``; gaps are no values, and a row without a step gets its
+    number."""
+    points: list[MetricPoint] = []
+    text: dict[str, None] = {}
+    for at, row in enumerate(rows):
+        flat = params.flatten(row)
+        step, stamp = _step(flat, at), _stamp(flat)
+        for name, value in flat.items():
+            if name.lower() in _BOOKKEEPING or name == "" or name.startswith("config."):
+                continue
+            if isinstance(value, str) and value.lower() in _NO_VALUE:
+                continue
+            number = _number(value)
+            if number is None:
+                text[name] = None
+            else:
+                points.append(MetricPoint(name, number, stamp, step))
+    return Found(points=points, text=[name for name in text if "\n" not in name])
+
+
+def _step(row: Mapping[str, Any], at: int) -> int:
+    by_name = {name.lower(): value for name, value in row.items()}
+    for name in ("_step", *STEPS):
+        number = _number(by_name.get(name))
+        if number is not None and number == number // 1:
+            return int(number)
+    return at
+
+
+def _stamp(row: Mapping[str, Any]) -> int:
+    number = _number(row.get("_timestamp", row.get("timestamp")))
+    if number is None or not 0 < number < 10**14:
+        return 0
+    return int(number if number > 10**11 else number * 1000)
+
+
+def _number(value: Any) -> float | None:
+    """Return a value as a metric's number, None where it is none; a truth value is 0 or 1."""
+    try:
+        if isinstance(value, (bool, int, float)):
+            return metrics.within(int(value) if isinstance(value, bool) else value)
+        return metrics.parse_cell(value) if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_lines(data: bytes) -> bool:
+    lines = data.lstrip().splitlines()[:2]
+    return len(lines) == 2 and all(
+        line[:1] == b"{" and line.rstrip()[-1:] == b"}" for line in lines
+    )
+
+
+def _json_lines(data: bytes) -> Iterator[Mapping[str, Any]]:
+    """Yield the mappings of a file of JSON lines; a last line that is torn is left out."""
+    lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    for at, line in enumerate(lines):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            if at == len(lines) - 1 and at:
+                return
+            raise
+        if isinstance(value, dict):
+            yield value
+
+
+def _document(value: Any) -> Found:
+    """Read a document: a Trainer's history, rows, Sacred's steps and values, or plain (nested)
+    names."""
+    if isinstance(value, dict) and isinstance(value.get("log_history"), list):
+        return _rows(row for row in value["log_history"] if isinstance(row, dict))
+    if isinstance(value, list):
+        if not any(isinstance(row, dict) for row in value):
+            raise FormatError("it holds no names")
+        return _rows(
+            {k: v for k, v in row.items() if k != "batches"}
+            for row in value
+            if isinstance(row, dict)
+        )
+    if not isinstance(value, dict):
+        raise FormatError("it holds no names")
+    found = Found()
+    _names(value, "", found)
+    if found.points and all(point.step == 0 for point in found.points):
+        step = _step(value, 0)
+        found.points = [
+            point._replace(step=step) for point in found.points if point.name not in STEPS
+        ]
+    return found
+
+
+def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, dict) and {"steps", "values"} <= item.keys():  # Sacred
+            pairs = zip(item["steps"], item["values"])
+            found.points += [
+                MetricPoint(name, number, 0, int(at))
+                for at, one in pairs
+                if (number := _number(one)) is not None
+            ]
+        # pandas' by index
+        elif isinstance(item, dict) and item and all(str(at).isdigit() for at in item):
+            numbers = [(int(at), _number(one)) for at, one in item.items()]
+            found.points += [
+                MetricPoint(name, one, 0, at) for at, one in numbers if one is not None
+            ]
+        elif isinstance(item, dict):
+            _names(item, f"{name}.", found)
+        elif isinstance(item, list) and item and all(_number(one) is not None for one in item):
+            found.points += [
+                MetricPoint(name, _number(one) or 0, 0, at) for at, one in enumerate(item)
+            ]
+        elif (number := _number(item)) is not None and metrics.check_name(name):
+            found.points.append(MetricPoint(name, number, 0, 0))
+        else:
+            found.text.append(name)
+
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_FIELD = re.compile(
+    r"(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)\s*(?:[:=]\s*|\s)"
+    r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)%?)(?![\w:./-])",
+    re.IGNORECASE,
+)
+_COUNTERS = frozenset((*STEPS, "steps", "epochs", "batch"))
+_SHOWN = re.compile(
+    r"loss|acc|accuracy|auc|f1|mse|rmse|mae|r2|precision|recall|score|reward|return|perplexity|ppl|error|iou|map|bleu",
+    re.IGNORECASE,
+)
+
+
+def read_output(text: str) -> list[MetricPoint]:
+    """Return the metrics that a command printed: names that are a metric's, a separator, a number.
+
+    A line that a progress bar redrew counts once, as it ended.
+    """
+    points: list[MetricPoint] = []
+    counts: dict[str, int] = {}
+    for line in _ESCAPE.sub("", text).split("\n"):
+        fields = _FIELD.findall(line.rstrip("\r").rpartition("\r")[2])
+        named = {name.lower(): value for name, value in fields}
+        step = next((int(named[name]) for name in STEPS if named.get(name, "").isdigit()), None)
+        for name, value in fields:
+            words = re.split(r"[^a-z0-9]+", name.lower())
+            if (
+                name.lower() in _COUNTERS
+                or not any(map(_SHOWN.fullmatch, words))
+                or value.endswith("%")
+            ):
+                continue
+            at = counts.get(name, 0) if step is None else step
+            counts[name] = at + 1
+            points.append(MetricPoint(name, metrics.parse_number(name, value), 0, at))
+    return points

@@ -1,0 +1,61 @@
+"""Comet's offline experiments (comet-ml 3.58.8): ``KEY.zip``.
+
+It holds ``experiment.json`` and ``messages.json``, which is JSON Lines. A killed training leaves
+an empty zip. Names that begin with ``sys.`` and the param ``curr_step`` are Comet's own.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats.errors import FormatError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.kept import Kept, lines, nested, number
+
+FILES = "*.zip"
+_LARGEST = 10**9  # bytes of messages
+
+
+def read(path: Path) -> Iterator[Kept]:
+    """Yield the experiment of a zip."""
+    try:
+        with zipfile.ZipFile(path) as whole:
+            if whole.getinfo("messages.json").file_size > _LARGEST:
+                raise FormatError("its messages have more than 1 GB")
+            facts = json.loads(whole.read("experiment.json"))
+            messages, cut = lines(whole.read("messages.json").decode("utf-8", "replace"))
+    except (zipfile.BadZipFile, KeyError):
+        raise FormatError(
+            "it is empty, cut or no offline experiment of Comet's; a killed training leaves such"
+        ) from None
+    said = [(item["type"], item["payload"]) for item in messages]
+    params = {
+        item["param"]["paramName"]: item["param"]["paramValue"]
+        for kind, item in said
+        if kind == "parameter_msg"
+    }
+    params.pop("curr_step", None)
+    others = {item["key"]: item["value"] for kind, item in said if kind == "log_other"}
+    id, started = facts["offline_id"], facts["start_time"] / 1000
+    stop = facts.get("stop_time")
+    yield Kept(
+        id,
+        str(others.get("Name") or id[:10]),
+        started,
+        [point for kind, item in said if kind == "metric_msg" for point in _points(item)],
+        nested(params, "|"),
+        duration=stop / 1000 - started if stop else None,
+        labels=tuple(facts.get("tags") or ()),
+        cut=cut,
+    )
+
+
+def _points(payload: dict[str, Any]) -> Iterator[MetricPoint]:
+    metric = payload["metric"]
+    name, value, step = metric["metricName"], number(metric["metricValue"]), metric["step"]
+    if value is not None and not name.startswith("sys.") and name != "process duration":
+        yield MetricPoint(name, value, int(payload["local_timestamp"]), int(step or 0))

@@ -1,0 +1,131 @@
+"""A run as a tool kept it on disk, and the few helpers that its readers share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitexp.formats.errors import FormatError
+from gitexp.formats.experiment import MetricPoint
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_WORDS = {"nan", "infinity", "-infinity", "inf", "-inf"}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a reader found.
+
+    Attributes:
+        id: what tells it from all other runs of the tool, wherever its files are moved.
+        started: seconds since 1970.
+        params: nested or flat.
+        status: ``finished``, ``failed`` or ``killed``.
+        cut: what of it could not be read; empty where all could.
+    """
+
+    id: str
+    title: str
+    started: float
+    points: Sequence[MetricPoint]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "finished"
+    duration: float | None = None
+    note: str = ""
+    labels: tuple[str, ...] = ()
+    group: str | None = None
+    command: str | None = None
+    commit: str | None = None
+    cut: str = ""
+
+
+def number(value: object) -> float | None:
+    """Return a metric's value, None for what is no number; tools spell NaN and infinities as
+    text."""
+    if isinstance(value, (bool, int, float)):
+        return int(value) if isinstance(value, bool) else value
+    return float(value) if isinstance(value, str) and value.strip().lower() in _WORDS else None
+
+
+def numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a nested mapping, with names joined by dots."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from numbers(value, f"{prefix}{name}.")
+        elif (found := number(value)) is not None:
+            yield f"{prefix}{name}", found
+
+
+def seconds(text: str) -> float:
+    """Return an ISO time in seconds since 1970; without a zone it is UTC."""
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def span(points: Sequence[MetricPoint], started: float) -> float | None:
+    """Return the seconds from the start to the last point."""
+    last = max((point.timestamp for point in points), default=0) / 1000
+    return last - started if last > started else None
+
+
+def nested(flat: Mapping[str, Any], mark: str) -> dict[str, Any]:
+    """Return params with dots in their names where the tool has another mark."""
+    return {name.replace(mark, "."): value for name, value in flat.items()}
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file.
+
+    Raises:
+        FormatError: it holds something else.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path.name} is cut, or no JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{path.name} holds no JSON object")
+    return value
+
+
+def lines(text: str) -> tuple[list[Any], str]:
+    """Return the values of JSON Lines up to a torn one, and what is to be said of that."""
+    values: list[Any] = []
+    for at, line in enumerate(text.splitlines(), 1):
+        try:
+            values += [json.loads(line)] if line.strip() else []
+        except (ValueError, RecursionError):
+            return values, f"read up to line {at}, which is cut or no JSON"
+    return values, ""
+
+
+@contextmanager
+def database(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a copy of an SQLite database, with its journal: reading the original would write files
+    beside it.
+
+    Raises:
+        FormatError: it is none.
+    """
+    import sqlite3
+
+    with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+        copy = Path(folder, path.name)
+        shutil.copyfile(path, copy)
+        journal = path.with_name(f"{path.name}-wal")
+        if journal.exists():
+            shutil.copyfile(journal, copy.with_name(journal.name))
+        with closing(sqlite3.connect(copy)) as connection:
+            try:
+                yield connection
+            except sqlite3.Error as error:
+                raise FormatError(f"it is cut, or another database: {error}") from None

@@ -1,0 +1,66 @@
+"""Ray Tune's trials (2.60.0): ``result.json``, JSON Lines of reports, in a folder for each.
+
+``progress.csv`` beside it has the columns of the first report alone, so it is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats.errors import FormatError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.kept import Kept, lines, numbers
+
+FILES = "result.json"
+_OWN = {
+    *(
+        "config",
+        "checkpoint_dir_name",
+        "date",
+        "done",
+        "experiment_tag",
+        "hostname",
+        "iterations_since_restore",
+        "node_ip",
+    ),
+    *(
+        "pid",
+        "should_checkpoint",
+        "time_since_restore",
+        "time_this_iter_s",
+        "time_total_s",
+        "timestamp",
+    ),
+    *("training_iteration", "trial_id", "timesteps_total", "episodes_total"),
+}
+
+
+def read(path: Path) -> Iterator[Kept]:
+    """Yield the trial of a folder."""
+    rows, cut = lines(path.read_text("utf-8", "replace"))
+    if not rows or not isinstance(rows[0], dict) or "trial_id" not in rows[0]:
+        raise FormatError(
+            "no report of a trial of Ray's is in it; a trial that failed at once leaves such"
+        )
+    first, last = rows[0], rows[-1]
+    started = first["timestamp"] - first.get("time_total_s", 0)
+    status = "failed" if (path.parent / "error.txt").exists() else "finished"
+    yield Kept(
+        f"{first['trial_id']}@{first['timestamp']}",
+        path.parent.name,
+        started,
+        [point for row in rows for point in _points(row)],
+        first.get("config") or {},
+        status,
+        last["timestamp"] - started,
+        group=path.parent.parent.name or None,
+        cut=cut,
+    )
+
+
+def _points(row: dict[str, Any]) -> Iterator[MetricPoint]:
+    own = {name: value for name, value in row.items() if name not in _OWN}
+    for name, value in numbers(own):
+        yield MetricPoint(name, value, int(row["timestamp"] * 1000), int(row["training_iteration"]))

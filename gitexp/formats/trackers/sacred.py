@@ -1,0 +1,57 @@
+"""Sacred's FileStorageObserver (0.8.7): a folder for each run.
+
+It holds ``run.json``, ``config.json`` and ``metrics.json``. Arrays in the config are mappings with
+``py/object``; a killed run says RUNNING for ever, one that Ctrl-C stopped INTERRUPTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.kept import Kept, mapping, number, seconds
+
+FILES = "run.json"
+_STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}
+
+
+def read(path: Path) -> Iterator[Kept]:
+    """Yield the run of a folder."""
+    run = mapping(path)
+    beside = {name: path.with_name(f"{name}.json") for name in ("config", "metrics")}
+    config, metrics = (mapping(file) if file.exists() else {} for file in beside.values())
+    started = seconds(run["start_time"])
+    end = run.get("stop_time") or run.get("heartbeat")
+    name = run.get("experiment", {}).get("name") or path.parent.name
+    yield Kept(
+        f"{name}@{run['start_time']}",
+        f"{name} {path.parent.name}",
+        started,
+        list(_points(metrics, run, seconds(end) if end else started)),
+        {key: _value(value) for key, value in config.items() if key != "__annotations__"},
+        _STATUSES.get(run.get("status", ""), "killed"),
+        seconds(end) - started if end else None,
+        note=run.get("meta", {}).get("options", {}).get("--comment") or "",
+        cut=""
+        if beside["metrics"].exists()
+        else "no metrics.json is there; Sacred writes it after about 10 s",
+    )
+
+
+def _points(metrics: dict[str, Any], run: dict[str, Any], end: float) -> Iterator[MetricPoint]:
+    for name, series in metrics.items():
+        for step, stamp, value in zip(series["steps"], series["timestamps"], series["values"]):
+            if (found := number(_value(value))) is not None:
+                yield MetricPoint(name, found, int(seconds(stamp) * 1000), int(step))
+    result = number(_value(run.get("result")))
+    if result is not None and "result" not in metrics:
+        yield MetricPoint("result", result, int(end * 1000), 0)
+
+
+def _value(value: Any) -> Any:
+    """Return what a NumPy scalar or array was."""
+    if isinstance(value, dict) and "py/object" in value:
+        return value.get("values", value.get("value"))
+    return value

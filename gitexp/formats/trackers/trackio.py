@@ -1,0 +1,43 @@
+"""trackio (0.43.0): one SQLite database for each project, ``PROJECT.db``, with JSON in the rows of
+``metrics`` and ``configs``.
+
+It notes no end of a run, so every run counts as finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.kept import Kept, database, numbers, seconds, span
+
+FILES = "*.db"
+_METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
+
+
+def read(path: Path) -> Iterator[Kept]:
+    """Yield the runs of a project."""
+    with database(path) as connection:
+        configs = {
+            id: json.loads(text)
+            for id, text in connection.execute("SELECT run_id, config FROM configs")
+        }
+        rows = connection.execute(_METRICS).fetchall()
+    points: dict[str, list[MetricPoint]] = {}
+    names: dict[str, str] = {}
+    for id, name, stamp, step, text in rows:
+        names[id] = name
+        moment = int(seconds(stamp) * 1000)
+        some = points.setdefault(id, [])
+        some += [MetricPoint(key, value, moment, step) for key, value in numbers(json.loads(text))]
+    for id, name in names.items():
+        config = configs.get(id, {})
+        stamps = [seconds(stamp) for run, _, stamp, _, _ in rows if run == id]
+        started = seconds(config["_Created"]) if config.get("_Created") else min(stamps)
+        params = {key: value for key, value in config.items() if not key.startswith("_")}
+        group = config.get("_Group")
+        yield Kept(
+            id, name, started, points[id], params, duration=span(points[id], started), group=group
+        )

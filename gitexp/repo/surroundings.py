@@ -1,0 +1,55 @@
+"""What of git's worlds a repository uses, and how gitexp treats each: one page that can go with a
+bug report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from gitexp.repo import Repo
+
+_SETTINGS = {  # of git: what is in use, and how it is treated
+    "core.sparsecheckout": (
+        "sparse checkout",
+        "what lies outside of it is recorded as HEAD has it",
+    ),
+    "core.fsmonitor": ("fsmonitor", "off in gitexp's own calls"),
+    "tag.gpgsign": ("signed tags", "gitexp signs with its own setting: sign = true"),
+    "core.hookspath": ("hooks", "none runs but pre-push"),
+    "extensions.worktreeconfig": ("configuration of each work tree", "git reads it"),
+}
+
+
+def explain(repo: Repo) -> Iterator[tuple[str, str]]:
+    """Yield what is in use here, and what gitexp does about it."""
+    config = {name: value for _, name, value in repo.scoped_config(".")}
+    for name in sorted(
+        {key.split(".", 1)[1].rpartition(".")[0] for key in config if key.startswith("filter.")}
+    ):
+        found = "" if repo.filter_program(name) else ", but its program is not found"
+        yield (
+            f"filter {name}{found}",
+            "runs on what enters a snapshot" if not found else "does not count",
+        )
+    if repo.filter_program("annex") or repo.filter_program("lfs"):
+        yield (
+            "files kept elsewhere",
+            "their content is brought into every work tree, as far as it is on this machine",
+        )
+    if any(key.startswith("remote.") and key.endswith(".promisor") for key in config):
+        yield (
+            "partial clone",
+            "reading fetches nothing; gitexp pull brings results, --all-files the rest",
+        )
+    if repo.is_shallow:
+        yield "shallow clone", "for what is missing: git fetch --unshallow --tags"
+    for name, (what, how) in _SETTINGS.items():
+        if config.get(name, "false") != "false":
+            yield what, how
+    scheduler = next((name for name in ("sbatch", "qsub", "bsub") if shutil.which(name)), None)
+    if scheduler or "SLURM_JOB_ID" in os.environ:
+        yield (
+            f"a scheduler ({scheduler or 'inside a job'})",
+            "gitexp sweep --engine slurm asks squeue and scontrol",
+        )

@@ -1,0 +1,117 @@
+"""What a rewritten history (git filter-repo, BFG, a rebase of published commits) leaves wrong, and
+how each of it is mended.
+
+filter-repo notes what became of each commit and ref in ``.git/filter-repo``. It makes tags of refs
+that are none, leaves notes on commits that are gone, and knows nothing of what was fetched and
+still has the old history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from gitexp.repo import Repo
+from gitexp.store import gathering, notes
+from gitexp.store.index import Index
+from gitexp.store.ref_scan import REMOTES, TAGS
+
+FALSE_TAGS = f"{TAGS}refs/gitexp/"
+_FETCHED = (REMOTES, gathering.SEEN, notes.SEEN)
+_DOCS = "docs/migrate.md, 'I must remove a file from all experiments'"
+Found = tuple[str, str, "Callable[[], object] | None"]
+
+
+def examine(repo: Repo) -> Iterator[Found]:
+    """Yield what is wrong, the next step for the user, and what mends it."""
+    false = repo.refs(FALSE_TAGS)
+    if false:
+        yield (
+            f"{len(false)} tags are copies that a rewrite of history made of other refs",
+            "",
+            lambda: _delete(repo, false),
+        )
+    moved = _map(repo, "commit-map")
+    if moved:
+        yield from _notes(repo, moved)
+        yield from _refs(repo, moved)
+    gone = _without_commit(repo)
+    if gone:
+        advice = (
+            f"where history was rewritten, to drop such a tag: git tag -d {gone[0]}; see {_DOCS}"
+        )
+        yield (
+            f"the commits of {len(gone)} experiments are gone: {', '.join(gone[:5])}",
+            advice,
+            None,
+        )
+
+
+def _map(repo: Repo, name: str) -> dict[str, str]:
+    """Return filter-repo's map of old to new hashes, of those that changed; empty where it never
+    ran."""
+    try:
+        lines = Path(repo.common_dir, "filter-repo", name).read_text().splitlines()[1:]
+    except OSError:
+        return {}
+    return {old: new for old, new, *_ in map(str.split, lines) if old != new}
+
+
+def _notes(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
+    noted = notes.read(repo) if repo.tip(notes.REF) else {}
+    lost = {old: moved[old] for old in noted if moved.get(old, repo.zero) != repo.zero}
+    if lost:
+        what = (
+            f"labels and notes of {len(lost)} experiments are on commits from before history was"
+            " rewritten"
+        )
+        yield what, "", lambda: notes.move(repo, lost)
+
+
+def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
+    """Find what was fetched before, and other refs that still hold a commit from before."""
+    rewritten = {*_map(repo, "ref-map").values()}
+    fetched = repo.refs(*_FETCHED)
+    stale = {ref: oid for ref, oid in fetched.items() if oid in rewritten}
+    present = [item.id for item in repo.objects([*moved]) if item]
+    holding = [f"--contains={oid}" for oid in present[:200]]
+    held = (
+        repo.git("for-each-ref", "--format=%(refname)", *holding).decode().split()
+        if holding
+        else []
+    )
+    stale |= {ref: fetched[ref] for ref in held if ref in fetched}
+    if stale:
+        advice = (
+            "rewrite the remote too before the next pull, which brings back what it has; see"
+            f" {_DOCS}"
+        )
+        yield (
+            f"{len(stale)} refs are what was fetched before history was rewritten",
+            advice,
+            lambda: _delete(repo, stale),
+        )
+    for ref in held:
+        if ref not in fetched and not ref.startswith(FALSE_TAGS):
+            yield (
+                f"{ref} still holds history from before it was rewritten",
+                f"to let it go: git update-ref -d {ref}",
+                None,
+            )
+
+
+def _without_commit(repo: Repo) -> list[str]:
+    rows = [
+        (name, commit)
+        for name, commit in Index(repo).rows('ref.name, tag."commit"')
+        if not name.startswith("refs/")
+    ]
+    return [
+        name
+        for (name, _), item in zip(rows, repo.objects(commit for _, commit in rows))
+        if item is None
+    ]
+
+
+def _delete(repo: Repo, refs: dict[str, str]) -> None:
+    repo.update_refs([f"delete {ref} {oid}" for ref, oid in refs.items()], "gitexp: doctor")

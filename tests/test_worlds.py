@@ -1,0 +1,289 @@
+"""Repositories inside other tools of git: partial clones, Git LFS, git-annex, rewritten history.
+Nothing is simulated."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import Project
+from gitexp.repo import Repo
+from gitexp.store.index import Index
+from recording import record
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Project:
+    """An empty remote."""
+    made = Project(tmp_path / "remote.git")
+    made.root.mkdir()
+    made.git("init", "-q", "--bare")
+    return made
+
+
+@pytest.fixture
+def partial(project: Project, remote: Project, tmp_path: Path) -> Project:
+    """A clone without files of a remote that has two experiments and a note."""
+    remote.git("config", "uploadpack.allowFilter", "true")
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    project.git("push", "-q", "-u", "origin", "main")
+    record(project, {"lr": 1}, {"rmse": 3}, advance=False)
+    project.commit("better", train_py="print('better')\n")
+    record(project, {"lr": 2}, {"rmse": 2}, advance=False)
+    project.gitexp("note", "exp-1", "the first of all")
+    project.gitexp("push")
+    clone = Project(tmp_path / "partial")
+    project.git("clone", "-q", "--filter=blob:none", remote.root.as_uri(), str(clone.root))
+    return clone
+
+
+def test_a_pull_brings_a_partial_clone_what_reading_needs(partial: Project) -> None:
+    partial.gitexp("pull")
+    for words in (["list", "--all"], ["status"], ["push"], ["show", "origin/exp-2"], ["doctor"]):
+        partial.gitexp(*words)
+    assert "the first of all" in partial.gitexp("show", "origin/exp-1")
+    partial.gitexp("note", "origin/exp-1", "seen")
+    assert "nothing new" in partial.gitexp("pull")
+
+
+def test_notes_that_came_without_their_content_are_mended_by_what_is_said(partial: Project) -> None:
+    """As git's own fetch brings them, or an older gitexp did."""
+    partial.git(
+        "fetch",
+        "-q",
+        "origin",
+        "refs/notes/gitexp:refs/notes/gitexp",
+        "refs/tags/exp-1:refs/tags/exp-1",
+    )
+    typed(partial, partial.error("list"))
+    assert "exp-1" in partial.gitexp("list")
+    assert "the first of all" in partial.gitexp("show", "exp-1")
+
+
+def test_a_hint_in_a_partial_clone_works_when_it_is_typed(partial: Project) -> None:
+    partial.gitexp("pull")
+    words = ["diff", "origin/exp-1", "origin/exp-2", "--code"]
+    typed(partial, partial.error(*words))
+    assert "better" in partial.gitexp(*words)
+
+
+def test_a_pull_brings_folders_where_a_clone_has_none(
+    partial: Project, remote: Project, tmp_path: Path
+) -> None:
+    clone = Project(tmp_path / "treeless")
+    remote.git("clone", "-q", "--filter=tree:0", remote.root.as_uri(), str(clone.root))
+    clone.gitexp("pull")
+    assert "exp-1" in clone.gitexp("list", "--all")
+    assert "the first of all" in clone.gitexp("show", "origin/exp-1")
+
+
+def test_the_hint_of_an_import_works_when_it_is_typed(project: Project, tmp_path: Path) -> None:
+    for value in "ab":
+        project.commit(value, metrics_csv=f"Name,Value,Timestamp,Step\nloss,{ord(value)},1,1\n")
+    project.git("config", "uploadpack.allowFilter", "true")
+    clone = Project(tmp_path / "partial")
+    project.git("clone", "-q", "--filter=blob:none", project.root.as_uri(), str(clone.root))
+    done = clone.run("import", "git")
+    typed(clone, done.stdout + done.stderr)
+    clone.gitexp("import", "git")
+    assert len(clone.tags()) == 2
+
+
+def test_a_filter_that_is_not_set_up_lets_nothing_large_in(project: Project) -> None:
+    """An attribute alone makes git store the whole file, in every clone for ever."""
+    project.commit("lfs", **{"_gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    project.write("model.bin", bytes(11_000_000))
+    for process in (None, "git-lfs-that-is-nowhere filter-process"):
+        if process:
+            project.git("config", "filter.lfs.process", process)
+        done = project.run("log", "--metric", "loss=1", "--no-advance")
+        assert done.returncode == 0
+        assert (
+            "over the limit of 10.0 MB; .gitattributes gives it to Git LFS, which is not set up here"
+            in done.stderr
+        )
+        assert "model.bin" not in project.git("ls-tree", "--name-only", project.tags()[-1])
+
+
+def test_a_shallow_checkout_of_ci_is_told_what_to_fetch(
+    project: Project, remote: Project, tmp_path: Path
+) -> None:
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    for value in (2, 1):
+        record(project, {}, {"rmse": value})
+    project.git("push", "-q", "-u", "origin", "main")
+    project.gitexp("push")
+    clone = Project(tmp_path / "ci")
+    remote.git("clone", "-q", "--depth=1", "--no-tags", remote.root.as_uri(), str(clone.root))
+    assert "all is well" in clone.gitexp("doctor")
+    assert "git fetch --unshallow --tags" in clone.run("list").stderr
+    gate = ["gate", "--metric", "rmse", "--max", "1.5"]
+    for words in (gate, ["report", "--md"]):
+        assert "git fetch --unshallow --tags" in clone.error(*words, code=3)
+    assert "passed: exp-2" in clone.gitexp(*gate, "--fetch")
+    assert "exp-2" in clone.gitexp("report", "--md", "--fetch")
+
+
+def test_verify_names_an_experiment_once(project: Project, remote: Project) -> None:
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    record(project, {}, {"rmse": 1})
+    project.gitexp("push")
+    assert project.gitexp("verify", "--all").splitlines() == ["exp-1  ok  unsigned"]
+
+
+def test_a_folder_that_is_gone_is_said_in_a_line(project: Project) -> None:
+    words = 'mkdir gone && cd gone && rmdir ../gone && exec "$0" -m gitexp list'
+    done = subprocess.run(
+        ["sh", "-c", words, sys.executable], cwd=project.root, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "gitexp: the folder that you are in does not exist any more; cd to one that does\n"
+    )
+
+
+def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Project) -> None:
+    project.git("config", "gpg.program", "false")
+    for code, expected in ((0, 73), (3, 3)):
+        done = project.run("run", "--sign", "--", sys.executable, "-c", f"raise SystemExit({code})")
+        assert done.returncode == expected
+        assert "could not be recorded: git could not sign the tag" in done.stderr
+
+
+def test_doctor_mends_what_a_rewrite_of_history_leaves(project: Project, remote: Project) -> None:
+    if not shutil.which("git-filter-repo"):
+        pytest.skip("git-filter-repo is not installed")
+    project.git("remote", "add", "origin", remote.root.as_uri())
+    project.write("secret.txt", "password\n")
+    project.commit("a mistake")
+    record(project, {}, {"rmse": 2})
+    record(project, {}, {"rmse": 1}, advance=False)
+    project.git("push", "-q", "-u", "origin", "main")
+    project.gitexp("note", "exp-1", "the first of all")
+    project.gitexp("push")
+    project.git("filter-repo", "--force", "--invert-paths", "--path", "secret.txt")
+    assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
+    assert "rewritten" in project.gitexp("doctor", code=1)
+    project.gitexp("doctor", "--fix")
+    assert project.gitexp("doctor") == "all is well\n"
+    assert project.tags() == ["exp-1", "exp-2"]
+    assert "the first of all" in project.gitexp("show", "exp-1")
+    assert project.git("log", "--all", "--oneline", "--", "secret.txt") == ""
+    project.git("remote", "add", "origin", remote.root.as_uri(), check=False)
+    project.gitexp("pull")
+    assert "fetched before history was rewritten" in project.gitexp("doctor", code=1)
+
+
+def test_doctor_names_tags_whose_commit_is_gone(project: Project) -> None:
+    record(project, {}, {"rmse": 2}, advance=False)
+    commit = project.git("rev-parse", "exp-1^{commit}")
+    (project.root / ".git" / "objects" / commit[:2] / commit[2:]).unlink()
+    assert "the commits of 1 experiments are gone: exp-1" in project.gitexp("doctor", code=1)
+
+
+def test_doctor_explains_what_a_repository_uses(partial: Project) -> None:
+    partial.git("config", "filter.lfs.process", "git-lfs-that-is-nowhere filter-process")
+    said = partial.gitexp("doctor", "--explain")
+    assert "partial clone: reading fetches nothing" in said
+    assert "filter lfs, but its program is not found: does not count" in said
+
+
+@pytest.fixture
+def annexed(project: Project) -> Project:
+    """A repository whose training reads data that git-annex keeps, unlocked and locked."""
+    if not shutil.which("git-annex"):
+        pytest.skip("git-annex is not installed")
+    project.git("annex", "init", "-q")
+    project.git("annex", "config", "--set", "annex.largefiles", "largerthan=50kb")
+    project.write("open.bin", bytes(100_000))
+    project.write("locked.bin", b"1" * 100_000)
+    project.git("annex", "add", "-q", "locked.bin")
+    project.commit("data", train_py=_SIZES)
+    return project
+
+
+_SIZES = """import os, sys
+print('size:', sum(os.path.getsize(name) for name in ('open.bin', 'locked.bin')))
+open('metrics.csv', 'w').write(f"Name,Value,Timestamp,Step\\nsize,{sum(map(os.path.getsize, ('open.bin', 'locked.bin')))},1,1\\n")
+"""
+
+
+def test_trials_and_reproductions_read_what_git_annex_keeps(annexed: Project) -> None:
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    assert "same: exp-1" in annexed.gitexp("reproduce", "exp-1", "--yes")
+    annexed.gitexp(
+        "sweep", "--param", "x=1,2", "--jobs", "1", "--", sys.executable, "train.py", "--x", "{x}"
+    )
+    assert {item.metrics["size"] for item in Index(Repo.discover(annexed.root)).select()} == {
+        200_000
+    }
+    assert annexed.git("worktree", "list").count("\n") == 0
+    assert not list((annexed.root / ".git" / "gitexp" / "worktrees").glob("*"))
+
+
+def test_a_checkout_brings_what_git_annex_keeps_and_its_lines_work(
+    annexed: Project, tmp_path: Path
+) -> None:
+    annexed.gitexp("log", "--metric", "loss=1", "--no-advance")
+    annexed.write("open.bin", b"2" * 150_000)
+    annexed.commit("more data")
+    done = annexed.run("checkout", "exp-1")
+    assert (annexed.root / "open.bin").stat().st_size == 100_000
+    typed(annexed, done.stderr)
+    assert (annexed.root / "open.bin").stat().st_size == 150_000
+    assert annexed.git("status", "--porcelain") == ""
+    there = tmp_path / "there"
+    done = annexed.run("checkout", "exp-1", "--worktree", str(there))
+    assert (there / "open.bin").stat().st_size == (there / "locked.bin").stat().st_size == 100_000
+    typed(annexed, done.stderr)
+    assert not there.exists()
+    assert annexed.git("worktree", "list").count("\n") == 0
+
+
+def test_a_missing_content_is_named_and_is_no_drift(annexed: Project) -> None:
+    annexed.gitexp("run", "--", sys.executable, "train.py")
+    annexed.git("annex", "drop", "--force", "-q", "open.bin")
+    done = annexed.run("reproduce", "exp-1", "--yes")
+    said = done.stderr
+    assert done.returncode == 125
+    assert "'open.bin' has no content here, only a pointer; to bring it: git annex get" in said
+    assert "drift" not in said
+
+
+def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
+    if not shutil.which("git-lfs"):
+        pytest.skip("git-lfs is not installed")
+    project.git("lfs", "install", "--local", "--skip-smudge")
+    project.write(".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n")
+    project.write("open.bin", bytes(100_000))
+    project.write("locked.bin", b"1" * 100_000)
+    project.commit("data", train_py=_SIZES)
+    project.gitexp("run", "--", sys.executable, "train.py")
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes")
+    shutil.rmtree(project.root / ".git" / "lfs" / "objects")
+    said = project.run("reproduce", "exp-1", "--yes").stderr
+    assert (
+        "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs pull"
+        in said
+    )
+
+
+def typed(project: Project, text: str) -> None:
+    """Type the command that a hint ends with."""
+    hints = re.findall(r": ((?:git|gitexp|rm) [^;,(\n]+)", text)
+    assert hints, text
+    for line in hints:
+        if line.startswith("gitexp "):
+            project.gitexp(*shlex.split(line)[1:])
+        else:
+            done = subprocess.run(
+                ["sh", "-c", line], cwd=project.root, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
