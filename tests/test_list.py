@@ -93,19 +93,19 @@ def test_a_pipe_gets_every_column(project: Project) -> None:
 def test_a_terminal_gets_what_varies_and_fits(project: Project) -> None:
     three(project)
     assert on_terminal(project, "ls", columns=56) == (
-        "the same in all: seed=1 (--no-only-varying shows them)\n"
-        "no room for: model.depth, subject (--columns picks, --all-columns shows all)\n"
         "name   started  duration  labels    rmse     lr\n"
         "exp-3  5m ago      1m15s              17  0.001\n"
         "exp-2  2h ago             conv      18.5   0.01\n"
         "exp-1  3h ago                     20.123    0.1\n"
+        "the same wherever they are: seed=1; no room for: model.depth, subject"
+        " (--columns picks, --all-columns shows all)\n"
     )
 
 
 def test_what_is_sorted_by_is_never_dropped(project: Project) -> None:
     three(project)
     shown = on_terminal(project, "list", "--sort", "model.depth", columns=30)
-    assert shown.splitlines()[2].split() == ["name", "started", "model.depth"]
+    assert shown.splitlines()[0].split() == ["name", "started", "model.depth"]
 
 
 def test_everything_can_be_asked_for_on_a_terminal(project: Project) -> None:
@@ -354,4 +354,35 @@ def test_dead_runs_are_mentioned_beside_the_data(project: Project) -> None:
     )
     done = project.run("list", "--json")
     assert done.stderr == "1 dead run; to record it: gitexp recover\n"
-    assert len(json.loads(done.stdout)) == 1
+    assert [item["status"] for item in json.loads(done.stdout)] == ["dead", "finished"]
+    assert len(json.loads(project.gitexp("list", "--json", "--where", "lr = 1"))) == 1
+
+
+def test_a_run_that_goes_on_is_a_row(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    record(project, {"lr": 1}, {"loss": 1})
+    monkeypatch.chdir(project.root)
+    with gitexp.start_run(params={"model": {"lr": 7}}) as run:
+        run.log_metric("loss", 0.5)
+        going, done = json.loads(project.gitexp("list", "--json"))
+        assert (going["status"], going["params"]) == ("running", {"model.lr": 7})
+        assert (going["name"], going["metrics"]) == (run.id, {"loss": 0.5})
+        assert done["status"] == "finished"
+        assert "running" in project.gitexp("list").splitlines()[1]
+        assert len(project.gitexp("list", "-n", "1").splitlines()) == 2
+
+
+def test_metrics_and_what_is_sorted_by_stay_visible(project: Project) -> None:
+    for at in range(3):
+        params = {"data": f"{at}" * 200, **({"only": 5} if at == 1 else {})}
+        record(project, params, {"aa": at, "zz_a_long_name": at}, labels=("wide" * 20,))
+    shown = on_terminal(project, "list", "--sort", "zz_a_long_name", columns=62).splitlines()
+    assert {"aa", "zz_a_long_name"} < set(shown[0].split())
+    assert shown[-1].startswith("the same wherever they are: only=5; no room for: ")
+    assert "zz_a_long_name" in on_terminal(project, "list", "--sort", "zz_a_long_name", columns=12)
+
+
+def test_a_group_with_a_nan_says_so(project: Project) -> None:
+    for value in (1.0, float("nan")):
+        record(project, {"lr": 1}, {"loss": value})
+    shown = project.gitexp("list", "--group-by", "lr")
+    assert "nan (not every one of 2 is a number)" in shown

@@ -3,6 +3,7 @@ of its metrics."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,12 @@ def show(
 ) -> None:
     """Print the groups of experiments that agree in the keys ``by``, sorted by ``keys``."""
     _print_groups(
-        _sorted(grouping.group(experiments, by), by, keys)[:limit], by, chosen, whole, form
+        _sorted(grouping.group(experiments, by), by, keys)[:limit],
+        by,
+        chosen,
+        ["n", *(output.clean(key.name) for key, _ in keys)],
+        whole,
+        form,
     )
 
 
@@ -64,6 +70,7 @@ def _print_groups(
     groups: list[Group],
     by: Sequence[Key],
     chosen: Sequence[Key] | None,
+    pinned: Sequence[str],
     whole: bool,
     form: str | None,
 ) -> None:
@@ -93,7 +100,7 @@ def _print_groups(
             for name in names
         ]
         print_columns(
-            [*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], ["n"], whole
+            [*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], pinned, whole
         )
     else:
         output.say("no experiment fits; to see them all: gitexp list")
@@ -127,6 +134,8 @@ def _spread_text(group: Group, name: str) -> str:
     spread = group.metrics.get(name)
     if spread is None:
         return ""
+    if math.isnan(spread.mean):
+        return f"nan (not every one of {spread.n} is a number)"
     std = "" if spread.std is None else f" ± {spread.std:.2g}"
     return f"{output.number(float(spread.mean))}{std}" + (
         f" ({spread.n})" if spread.n != group.n else ""

@@ -24,6 +24,7 @@ from gitexp.store.query import Key
 
 _WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
+_NARROW = 20  # of one cell before the last numbers, where not all columns have room
 _NAMED = 12  # columns that a line on stderr names
 
 
@@ -63,7 +64,7 @@ class Column(NamedTuple):
 @click.option(
     "--only-varying/--no-only-varying",
     default=None,
-    help="Hide params and metrics that are the same in all (default: on a terminal).",
+    help="Hide metrics that are the same in all, params wherever they are (on a terminal).",
 )
 @click.option(
     "--group-by",
@@ -95,6 +96,9 @@ def list_command(
 ) -> None:
     """List experiments, newest first.
 
+    Runs that go on and dead ones (status running, dead) stand above them, unless REF, --where or
+    --group-by asks for experiments.
+
     REF is an experiment or a range: exp-5, 5, @, best:rmse, exp-3..exp-7.
 
     \b
@@ -119,7 +123,7 @@ def list_command(
       gitexp list --columns started,rmse,lr --csv > experiments.csv
     """
     repo, settings, index = opened()
-    _mention_dead_runs(repo)
+    runs = _runs(repo)
     condition = query.where(index, where)
     if refs:
         from gitexp.store import reference
@@ -148,6 +152,8 @@ def list_command(
     found = index.select(
         condition.text, [*condition.values, *order.values], order.text, limit, everybody
     )
+    if not refs and where is None:
+        found = [*runs, *found][:limit]
     if form == "json":
         output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
     elif form == "csv":
@@ -161,23 +167,34 @@ def list_command(
             if chosen
             else _usual(found, all_columns)
         )
-        if varying and not chosen and not all_columns:
-            shown = _only_varying(found, shown)
-        _print_table(found, shown, [key for key, _ in keys], all_columns, form)
+        hidden = None
+        if not chosen:
+            shown = [*shown, *(key for key, _ in keys if key not in shown)]
+            if varying and not all_columns:
+                shown, hidden = _only_varying(found, shown, [key for key, _ in keys])
+        _print_table(found, shown, [key for key, _ in keys], all_columns, form, hidden)
 
 
-def _mention_dead_runs(repo: Repo) -> None:
-    """Say on stderr that runs wait to be recovered; what looks at runs is loaded only where there
-    are some."""
+def _runs(repo: Repo) -> list[Experiment]:
+    """Return the runs that are no experiments yet as rows, newest first: those that go on, and dead
+    ones, of which it speaks on stderr; what looks at runs is loaded only where there are some."""
     runs = repo.state_dir / "runs"
-    if runs.is_dir() and any(runs.iterdir()):
-        from gitexp.runs.finish import dead_runs
+    if not (runs.is_dir() and any(runs.iterdir())):
+        return []
+    from gitexp.cli import status
+    from gitexp.runs.finish import dead_runs, live_runs
 
-        if count := len(dead_runs(repo)):
-            output.say(
-                f"{count} dead run{'s' if count > 1 else ''}; to record"
-                f" {'them' if count > 1 else 'it'}: gitexp recover"
-            )
+    live, dead = live_runs(repo), dead_runs(repo)
+    if count := len(dead):
+        output.say(
+            f"{count} dead run{'s' if count > 1 else ''}; to record"
+            f" {'them' if count > 1 else 'it'}: gitexp recover"
+        )
+    rows = [
+        *(status.as_row(folder, "running") for folder in live),
+        *(status.as_row(folder, "dead") for folder in dead),
+    ]
+    return sorted(rows, key=lambda row: row.started, reverse=True)
 
 
 def record(experiment: Experiment) -> dict[str, Any]:
@@ -251,28 +268,27 @@ def _values(experiments: Iterable[Experiment], family: str) -> list[Key]:
     """Return the params or metrics that the experiments have, in the order of their first
     appearance."""
     return [
-        Key(family, name)
+        query.value_key(family, name)
         for name in dict.fromkeys(name for item in experiments for name in getattr(item, family))
     ]
 
 
-def _only_varying(experiments: Sequence[Experiment], keys: Sequence[Key]) -> list[Key]:
-    """Leave out the params and metrics that are the same in all experiments, and say so on
-    stderr."""
+def _only_varying(
+    experiments: Sequence[Experiment], keys: Sequence[Key], pinned: Sequence[Key]
+) -> tuple[list[Key], str | None]:
+    """Leave out the metrics that are the same in all experiments, and the params that are the same
+    wherever they are; return what is left, and what to say of the others."""
     if len(experiments) < 2:
-        return list(keys)
-    same = [
-        key
-        for key in keys
-        if key.family != "attribute" and len({repr(key.of(item)) for item in experiments}) == 1
-    ]
-    if same:
-        known = [
-            f"{output.clean(key.name)}={output.number(key.of(experiments[0]))[:_WIDEST]}"
-            for key in same
-        ]
-        output.say(f"the same in all: {_some(known)} (--no-only-varying shows them)")
-    return [key for key in keys if key not in same]
+        return list(keys), None
+    same: dict[Key, str] = {}
+    for key in keys:
+        values = [key.of(item) for item in experiments]
+        given = [value for value in values if value is not None]
+        compared = given if key.family == "params" and given else values
+        if key.family != "attribute" and key not in pinned and len({*map(repr, compared)}) == 1:
+            same[key] = f"{output.clean(key.name)}={output.number(compared[0])[:_WIDEST]}"
+    hidden = f"the same wherever they are: {_some([*same.values()])}" if same else None
+    return [key for key in keys if key not in same], hidden
 
 
 def headers_of(keys: Sequence[Key]) -> list[str]:
@@ -290,6 +306,7 @@ def _print_table(
     pinned: Sequence[Key],
     whole: bool,
     form: str | None,
+    hidden: str | None,
 ) -> None:
     headers = headers_of(keys)
     if form == "md":
@@ -314,12 +331,17 @@ def _print_table(
         columns.append(
             Column(header, [value_text(key, item, now) for item in experiments], numeric)
         )
-    print_columns(columns, [headers[keys.index(key)] for key in pinned if key in keys], whole)
+    print_columns(
+        columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden
+    )
 
 
-def print_columns(columns: list[Column], pinned: Sequence[str], whole: bool) -> None:
-    """Print the columns that fit, the first and the ``pinned`` before all others, and name on
-    stderr those that do not."""
+def print_columns(
+    columns: list[Column], pinned: Sequence[str], whole: bool, hidden: str | None = None
+) -> None:
+    """Print the columns that fit, the first and the ``pinned`` in any case, and say in one line on
+    stderr what is ``hidden`` and what had no room."""
+    said = [hidden] if hidden else []
     room = output.terminal_width()
     if room is not None and not whole:
         columns = [
@@ -327,27 +349,42 @@ def print_columns(columns: list[Column], pinned: Sequence[str], whole: bool) -> 
         ]
         columns, dropped = _fitting(columns, pinned, room)
         if dropped:
-            output.say(f"no room for: {_some(dropped)} (--columns picks, --all-columns shows all)")
+            said.append(f"no room for: {_some(dropped)}")
     rows = list(zip(*(column.cells for column in columns)))
     lines = output.text_table(
         [column.header for column in columns], rows, [column.right for column in columns]
     )
     click.echo("\n".join([output.styled(lines[0], bold=True), *lines[1:]]))
+    if said:
+        output.say(f"{'; '.join(said)} (--columns picks, --all-columns shows all)")
 
 
 def _fitting(
     columns: list[Column], pinned: Sequence[str], room: int
 ) -> tuple[list[Column], list[str]]:
-    sizes = [max(map(output.width, (column.header, *column.cells))) + 2 for column in columns]
+    sizes = _sizes(columns)
+    if sum(sizes) > room + 2:
+        numbers = max((at for at, column in enumerate(columns) if column.right), default=0)
+        columns = [
+            column._replace(cells=[_clipped(cell, _NARROW) for cell in column.cells])
+            if 0 < at < numbers
+            else column
+            for at, column in enumerate(columns)
+        ]
+        sizes = _sizes(columns)
     first = sorted(range(len(columns)), key=lambda at: (at > 0, columns[at].header not in pinned))
     kept, left = set(), room + 2
     for at in first:
-        if at == 0 or sizes[at] <= left:
+        if at == 0 or columns[at].header in pinned or sizes[at] <= left:
             kept.add(at)
             left -= sizes[at]
     return [columns[at] for at in sorted(kept)], [
         column.header for at, column in enumerate(columns) if at not in kept
     ]
+
+
+def _sizes(columns: Sequence[Column]) -> list[int]:
+    return [max(map(output.width, (column.header, *column.cells))) + 2 for column in columns]
 
 
 def _print_csv(experiments: Sequence[Experiment], chosen: Sequence[Key] | None) -> None:
@@ -396,8 +433,8 @@ def _nothing(index: Index, asked: bool, everybody: bool) -> str:
     )
 
 
-def _clipped(text: str) -> str:
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+def _clipped(text: str, most: int = _WIDEST) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -15,9 +15,9 @@ import click
 
 from gitexp.cli import output
 from gitexp.cli.report import where_option
-from gitexp.formats import message
+from gitexp.formats import message, params
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
-from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal
 from gitexp.store import record
@@ -224,18 +224,41 @@ def _terminal(height: int = 10_000) -> tuple[int, int] | None:
 def _described(folder: Path) -> dict[str, Any]:
     facts = journal.all_facts(folder)
     started = facts.get("started", "")
-    try:
-        seconds = (datetime.now(timezone.utc) - message.parse_time(started)).total_seconds()
-    except ValueError:
-        seconds = 0.0
     return {
         "id": folder.name,
         "started": started,
-        "seconds": seconds,
+        "seconds": (datetime.now(timezone.utc) - _started(started)).total_seconds(),
         "command": " ".join(facts.get("command") or []) or None,
         "params": journal.read_params(folder),
         "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
     }
+
+
+def as_row(folder: Path, status: str) -> Experiment:
+    """Return a run that is no experiment yet as ``gitexp list`` shows it: by its id, with what it
+    logged so far."""
+    known, facts = _described(folder), journal.all_facts(folder)
+    return Experiment(
+        name=folder.name,
+        id="",
+        tag="",
+        subject=facts.get("title") or "",
+        status=status,
+        started=_started(known["started"]),
+        duration=known["seconds"] if status == "running" else None,
+        params=params.flatten(known["params"]),
+        metrics=known["metrics"],
+        labels=tuple(facts.get("labels", ())),
+        group=facts.get("group"),
+        command=known["command"],
+    )
+
+
+def _started(text: str) -> datetime:
+    try:
+        return message.parse_time(text)
+    except ValueError:
+        return datetime.now(timezone.utc)
 
 
 def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:

@@ -165,7 +165,7 @@ def find_key(index: Index, name: str) -> Key:
     known = {family: index.keys(family) for family in KINDS}
     family, _, rest = name.partition(".")
     if rest in known.get(family, ()):
-        return _made(family, rest)
+        return value_key(family, rest)
     found = [family for family in KINDS if name in known[family]]
     if len(found) > 1:
         raise UsageError(f"'{name}' is a metric and a param; write metrics.{name} or params.{name}")
@@ -182,7 +182,7 @@ def find_key(index: Index, name: str) -> Key:
         )
         near = near or _there_are([*known["metrics"], *known["params"]])
         raise UsageError(f"no experiment has a param, metric or attribute '{name}'.{near}")
-    return _made(found[0], name)
+    return value_key(found[0], name)
 
 
 def find_metric(index: Index, name: str) -> Key:
@@ -191,7 +191,7 @@ def find_metric(index: Index, name: str) -> Key:
     known = index.keys("metrics")
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
-            return _made("metrics", candidate)
+            return value_key("metrics", candidate)
     raise NotFoundError(
         f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}"
     )
@@ -282,7 +282,8 @@ def best(
     return found[0] if found else None
 
 
-def _made(family: str, name: str) -> Key:
+def value_key(family: str, name: str) -> Key:
+    """Return the key of a param or a metric."""
     return Key(family, name, "number" if family == "metrics" else "any")
 
 
