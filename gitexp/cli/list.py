@@ -16,7 +16,7 @@ import click
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import format_time, own_subject
+from gitexp.formats.message import format_time, one_line, own_subject
 from gitexp.repo import Repo
 from gitexp.store import notes, query
 from gitexp.store.index import Index
@@ -24,6 +24,7 @@ from gitexp.store.query import Key
 
 _WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
+_LAST = ("because", "subject")  # text, which may be long
 _NAMED = 12  # columns that a line on stderr names
 
 
@@ -79,6 +80,8 @@ class Column(NamedTuple):
     is_flag=True,
     help="Everybody's experiments, those on remotes included.",
 )
+@click.option("--discarded", is_flag=True, help="Only those that were discarded.")
+@click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -91,6 +94,8 @@ def list_command(
     only_varying: bool | None,
     group_by: str | None,
     everybody: bool,
+    discarded: bool,
+    all_verdicts: bool,
     form: str | None,
 ) -> None:
     """List experiments, newest first.
@@ -108,8 +113,9 @@ def list_command(
       depth is missing                   what is missing matches nothing else
       'odd name' = 'some text'           quotes, for names and for text
     Attributes: name, id (commit), status, started (date), duration, labels
-    (label), group, branch, author, email, subject (message), notes, command,
-    failure (the last line of a traceback, or the exit code).
+    (label), group, branch, author, email, subject (message), notes, because,
+    verdict (kept, discarded), command, failure (the last line of a traceback,
+    or the exit code). Discarded ones are left out, unless they are asked for.
 
     \b
     Examples:
@@ -131,6 +137,11 @@ def list_command(
         everybody = True
     elif everybody:
         condition = condition.within(query.ONCE)
+    left = 0
+    if not refs and not all_verdicts:
+        condition, left = query.judged(index, condition, discarded, everybody)
+    if left:
+        output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
     keys = query.sort(index, sort, settings.metrics)
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]
@@ -153,7 +164,9 @@ def list_command(
     elif form == "csv":
         _print_csv(found, chosen)
     elif not found:
-        output.say(_nothing(index, where is not None or bool(refs), everybody))
+        output.say(
+            _nothing(index, where is not None or bool(refs) or discarded or left > 0, everybody)
+        )
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
         shown = (
@@ -205,6 +218,8 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
         return output.duration(value)
     if attribute == "id":
         return experiment.short
+    if attribute == "because" and value:
+        return output.clean(one_line(str(value)))
     if attribute == "subject":
         return output.clean(own_subject(experiment))
     return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
@@ -225,19 +240,19 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         "subject": any(own_subject(item) for item in experiments),
         **{
             name: any(query.attribute(name).of(item) for item in experiments)
-            for name in ("duration", "labels", "group")
+            for name in ("duration", "labels", "group", "verdict", "because")
         },
     }
     names = (
-        [name for name in query.ATTRIBUTES if name not in ("failure", "subject")]
+        [name for name in query.ATTRIBUTES if name not in ("failure", *_LAST)]
         if everything
-        else ["status", "started", "duration", "labels", "group"]
+        else ["status", "started", "duration", "labels", "group", "verdict"]
     )
     before = [query.attribute(name) for name in names if everything or has[name]]
     has["failure"] = any(item.failure for item in experiments) and all(
         item.status != "finished" for item in experiments
     )
-    last = [query.attribute(name) for name in ("failure", "subject") if everything or has[name]]
+    last = [query.attribute(name) for name in ("failure", *_LAST) if everything or has[name]]
     return [
         *([] if everything else [query.attribute("name")]),
         *before,

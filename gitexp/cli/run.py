@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import click
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.log import report
 from gitexp.formats import params, settings
-from gitexp.formats.errors import UsageError
+from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.runs import arguments, ranks, start
 from gitexp.runs import command as commands
@@ -94,6 +95,8 @@ def run_command(
     live = start.begin(repo, command=list(command), talk=data.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
+    if live.snapshot:
+        _mention_tried(repo, live.snapshot.tree, values, options.get("because"))
     try:
         if values:
             live.log_params(values)
@@ -110,6 +113,25 @@ def run_command(
     if ended.found:
         output.say(output.clean(ended.found))
     return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:
+    """Say in a line that something almost equal was discarded; a fault of that is none of the
+    run's."""
+    notes = repo.refs("refs/notes/gitexp")
+    if not notes:
+        return
+    from gitexp.compare import tried
+    from gitexp.store.index import Index
+
+    with suppress(GitexpError, OSError, ValueError):
+        match = tried.discarded_like(Index(repo), tree, params.flatten(values), because)
+        if match:
+            why = match.experiment.judged.get("because")
+            output.say(
+                f"almost equal to {match.experiment.name}, which was discarded"
+                + (f": {output.clean(str(why))[:200]}" if why else "")
+            )
 
 
 def _become(command: tuple[str, ...]) -> None:
