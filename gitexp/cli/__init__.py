@@ -56,6 +56,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and say how to complete on Tab."),
     "agent": ("agent", "Tell a coding agent how experiments are run here."),
+    "mcp": ("mcp", "Serve experiments to an agent over MCP."),
     "doctor": ("setup", "Find and mend leftovers and damage."),
 }
 _SECTIONS = {  # the command that each begins with

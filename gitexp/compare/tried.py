@@ -12,11 +12,10 @@ from __future__ import annotations
 import json
 import math
 import re
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from gitexp.compare import lineage
@@ -25,6 +24,9 @@ from gitexp.formats.message import own_subject
 from gitexp.repo import Repo
 from gitexp.store import result_paths
 from gitexp.store.index import Index
+
+if TYPE_CHECKING:
+    import sqlite3
 
 ALMOST = 0.9  # from here on two are almost equal
 _VERSION = 1
@@ -120,6 +122,8 @@ class _opened:
         self._index = index
 
     def __enter__(self) -> sqlite3.Connection:
+        import sqlite3
+
         path = self._index.repo.make_state_dir() / "tried.sqlite"
         for place in (path, path, ":memory:"):
             self._db = sqlite3.connect(place, timeout=30, isolation_level=None)
@@ -154,14 +158,15 @@ def _catch_up(cache: sqlite3.Connection, index: Index) -> None:
     known = _known(cache)
     # an experiment after the one that it came from
     fresh = sorted((item for item in everybody if item.id not in known), key=lambda x: x.started)
+    added: dict[int, set[int]] = {}
     for at in range(0, len(fresh), _BATCH):
         batch = fresh[at : at + _BATCH]
         pairs = [(item, origin.id if (origin := origins[item.id]) else item.parent)
                  for item in batch]  # fmt: skip
         patches = _patches(index.repo, pairs, everybody)
         for item, base in pairs:
-            _add(cache, item, _of_patch(patches.get(item.id, "")), base)
-    _weigh(cache)
+            added |= _add(cache, item, _of_patch(patches.get(item.id, "")), base)
+    _weigh(cache, added)
     cache.execute("COMMIT")
 
 
@@ -187,8 +192,11 @@ def _paths(own: Iterable[str]) -> list[str]:
     return result_paths.code_pathspec({*own, result_paths.FOLDER})
 
 
-def _add(cache: sqlite3.Connection, item: Experiment, code: Features, base: str | None) -> None:
-    """Add one experiment; where it changed no code, that of the one it came from counts."""
+def _add(
+    cache: sqlite3.Connection, item: Experiment, code: Features, base: str | None
+) -> dict[int, set[int]]:
+    """Add one experiment, and return its features by its number; where it changed no code, that of
+    the one it came from counts."""
     kept = json.dumps(code)
     if not code and (
         row := cache.execute('SELECT code FROM doc WHERE "commit" = ?', [base]).fetchone()
@@ -204,17 +212,26 @@ def _add(cache: sqlite3.Connection, item: Experiment, code: Features, base: str 
         "INSERT INTO frequency VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
         [(key,) for key in features],
     )
+    assert number is not None
+    return {number: features}
 
 
-def _weigh(cache: sqlite3.Connection) -> None:
-    """Work out how much there is of each new experiment, and now and then of all: how rare what it
-    has is changes slowly."""
+def _weigh(cache: sqlite3.Connection, fresh: Mapping[int, Iterable[int]]) -> None:
+    """Work out how much there is of each new experiment; where many are new of all, since how rare
+    it is what they have has changed."""
     total = _prepare(cache)
-    stale = "norm = 0" if total % 100 and total > 200 else "1"
-    cache.execute(
-        "UPDATE doc SET norm = (SELECT total(weight(feature, count)) FROM posting JOIN frequency"
-        f" USING (feature) WHERE doc = doc.number AND feature > 0) WHERE {stale}"
-    )
+    if 10 * len(fresh) > total:
+        rows = cache.execute(
+            "SELECT total(weight(feature, count)), doc FROM posting JOIN frequency USING (feature)"
+            " WHERE feature > 0 GROUP BY doc"
+        ).fetchall()
+    else:
+        one = "SELECT weight(feature, count) FROM frequency WHERE feature = ?"
+        rows = [
+            (sum(cache.execute(one, [key]).fetchone()[0] for key in keys if key > 0), number)
+            for number, keys in fresh.items()
+        ]
+    cache.executemany("UPDATE doc SET norm = ? WHERE number = ?", rows)
 
 
 def _prepare(cache: sqlite3.Connection) -> int:
