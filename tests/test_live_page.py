@@ -14,7 +14,8 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.repo import Repo
-from gitexp.report import going, server
+from gitexp.report import server
+from gitexp.runs import unrecorded
 from gitexp.store.index import Index
 from recording import record
 
@@ -38,9 +39,9 @@ def test_a_run_that_goes_on_is_a_row(project: Project) -> None:
     project.commit("start", train_py="x = 1")
     with gitexp.start_run({"lr": 0.1}) as run:
         run.log_metrics({"loss": 0.5}, step=1)
-        found = going.runs(Repo.discover(project.root))
+        found = unrecorded.runs(Repo.discover(project.root))
     assert [(item.status, item.id, item.params) for item in found] == [("running", "", {"lr": 0.1})]
-    assert going.runs(Repo.discover(project.root)) == []
+    assert unrecorded.runs(Repo.discover(project.root)) == []
 
 
 def test_only_who_has_the_address_reads_and_only_the_page_writes(project: Project) -> None:

@@ -46,10 +46,17 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "recover": ("status", "Turn dead runs into experiments."),
     "label": ("annotate", "Add or remove labels."),
     "note": ("annotate", "Add a note to an experiment."),
+    "keep": ("ledger", "Mark an experiment as kept, and say why."),
+    "discard": ("ledger", "Mark an experiment as discarded, and say why."),
+    "tried": ("ledger", "Find earlier experiments that are similar."),
+    "tree": ("ledger", "Show which experiment came from which."),
+    "book": ("ledger", "Write the lab book, day by day."),
     "rm": ("annotate", "Remove an experiment's tag."),
     "import": ("import_", "Import experiments from history or from other tools."),
     "export": ("export", "Write experiments for other tools."),
     "init": ("setup", "Write a settings file, and show how to set up Tab completion."),
+    "agent": ("agent", "Tell a coding agent how experiments are run here."),
+    "mcp": ("mcp", "Serve experiments to an agent over MCP."),
     "doctor": ("setup", "Find and repair leftovers and damage."),
 }
 _SECTIONS = {  # the command that each begins with
@@ -58,7 +65,7 @@ _SECTIONS = {  # the command that each begins with
     "checkout": "Go back and prove",
     "push": "Share",
     "status": "Follow runs",
-    "label": "Annotate",
+    "label": "Annotate and judge",
     "import": "Import and export",
     "init": "Set up and repair",
 }

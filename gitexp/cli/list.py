@@ -16,7 +16,7 @@ import click
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import format_time, own_subject
+from gitexp.formats.message import format_time, one_line, own_subject
 from gitexp.repo import Repo
 from gitexp.store import notes, query
 from gitexp.store.index import Index
@@ -25,6 +25,7 @@ from gitexp.store.query import Key
 _WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
 _NARROW = 20  # of one cell before the last numbers, where not all columns have room
+_LAST = ("because", "subject")  # text, which may be long
 _NAMED = 12  # columns that a line on stderr names
 
 
@@ -80,6 +81,8 @@ class Column(NamedTuple):
     is_flag=True,
     help="Everybody's experiments, including those on remotes.",
 )
+@click.option("--discarded", is_flag=True, help="Only those that were discarded.")
+@click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -92,12 +95,14 @@ def list_command(
     only_varying: bool | None,
     group_by: str | None,
     everybody: bool,
+    discarded: bool,
+    all_verdicts: bool,
     form: str | None,
 ) -> None:
     """List experiments, newest first.
 
-    Runs that go on and dead ones (status running, dead) stand above them, unless REF, --where or
-    --group-by asks for experiments.
+    Active and dead runs (status running, dead) stand above them, unless REF, --where, --discarded
+    or --group-by asks for experiments.
 
     REF is an experiment or a range: exp-5, 5, @, best:rmse, exp-3..exp-7.
 
@@ -112,8 +117,9 @@ def list_command(
       depth is missing                   what is missing matches nothing else
       'odd name' = 'some text'           quotes, for names and for text
     Attributes: name, id (commit), status, started (date), duration, labels
-    (label), group, branch, author, email, subject (message), notes, command,
-    failure (the last line of a traceback, or the exit code).
+    (label), group, branch, author, email, subject (message), notes, because,
+    verdict (kept, discarded), command, failure (the last line of a traceback,
+    or the exit code). Discarded ones are left out, unless they are asked for.
 
     \b
     Examples:
@@ -135,6 +141,11 @@ def list_command(
         everybody = True
     elif everybody:
         condition = condition.within(query.ONCE)
+    left = 0
+    if not refs and not all_verdicts:
+        condition, left = query.judged(index, condition, discarded, everybody)
+    if left:
+        output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
     keys = query.sort(index, sort, settings.metrics)
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]
@@ -152,14 +163,16 @@ def list_command(
     found = index.select(
         condition.text, [*condition.values, *order.values], order.text, limit, everybody
     )
-    if not refs and where is None:
+    if not refs and where is None and not discarded:
         found = [*runs, *found][:limit]
     if form == "json":
         output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
     elif form == "csv":
         _print_csv(found, chosen)
     elif not found:
-        output.say(_nothing(index, where is not None or bool(refs), everybody))
+        output.say(
+            _nothing(index, where is not None or bool(refs) or discarded or left > 0, everybody)
+        )
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
         shown = (
@@ -176,25 +189,20 @@ def list_command(
 
 
 def _runs(repo: Repo) -> list[Experiment]:
-    """Return the runs that are no experiments yet as rows, newest first: those that go on, and dead
-    ones, of which it speaks on stderr; what looks at runs is loaded only where there are some."""
+    """Return the runs that are not recorded yet, newest first, and mention the dead ones on stderr;
+    what looks at runs is loaded only where there are some."""
     runs = repo.state_dir / "runs"
     if not (runs.is_dir() and any(runs.iterdir())):
         return []
-    from gitexp.cli import status
-    from gitexp.runs.finish import dead_runs, live_runs
+    from gitexp.runs import unrecorded
 
-    live, dead = live_runs(repo), dead_runs(repo)
-    if count := len(dead):
+    found = unrecorded.runs(repo)
+    if count := sum(run.status == "dead" for run in found):
         output.say(
             f"{count} dead run{'s' if count > 1 else ''}; to record"
             f" {'them' if count > 1 else 'it'}: gitexp recover"
         )
-    rows = [
-        *(status.as_row(folder, "running") for folder in live),
-        *(status.as_row(folder, "dead") for folder in dead),
-    ]
-    return sorted(rows, key=lambda row: row.started, reverse=True)
+    return found
 
 
 def record(experiment: Experiment) -> dict[str, Any]:
@@ -222,6 +230,8 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
         return output.duration(value)
     if attribute == "id":
         return experiment.short
+    if attribute == "because" and value:
+        return output.clean(one_line(str(value)))
     if attribute == "subject":
         return output.clean(own_subject(experiment))
     return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
@@ -242,19 +252,19 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         "subject": any(own_subject(item) for item in experiments),
         **{
             name: any(query.attribute(name).of(item) for item in experiments)
-            for name in ("duration", "labels", "group")
+            for name in ("duration", "labels", "group", "verdict", "because")
         },
     }
     names = (
-        [name for name in query.ATTRIBUTES if name not in ("failure", "subject")]
+        [name for name in query.ATTRIBUTES if name not in ("failure", *_LAST)]
         if everything
-        else ["status", "started", "duration", "labels", "group"]
+        else ["status", "started", "duration", "labels", "group", "verdict"]
     )
     before = [query.attribute(name) for name in names if everything or has[name]]
     has["failure"] = any(item.failure for item in experiments) and all(
         item.status != "finished" for item in experiments
     )
-    last = [query.attribute(name) for name in ("failure", "subject") if everything or has[name]]
+    last = [query.attribute(name) for name in ("failure", *_LAST) if everything or has[name]]
     return [
         *([] if everything else [query.attribute("name")]),
         *before,

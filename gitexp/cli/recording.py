@@ -17,6 +17,9 @@ _OPTIONS = (
     click.option(
         "--note", default="", metavar="TEXT", help="More text, the body of the commit message."
     ),
+    click.option(
+        "--because", metavar="TEXT", help="Why it is tried: list, show, tree and book tell it."
+    ),
     click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label."),
     click.option("--group", metavar="NAME", help="The group that it belongs to."),
     click.option("--name", metavar="TAG", help="A tag name to use instead of exp-N."),
@@ -42,8 +45,8 @@ _OPTIONS = (
 
 
 def options(function: Command) -> Command:
-    """Give a command these options; it gets ``note``, ``labels``, ``group``, ``name``, ``inputs``,
-    ``sign`` and ``advance``."""
+    """Give a command these options; it gets ``note``, ``because``, ``labels``, ``group``,
+    ``name``, ``inputs``, ``sign`` and ``advance``."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -133,9 +133,9 @@ def report_command(
         raise UsageError("--against belongs to --md; the page compares whatever is selected in it")
     path = target or Path("report.html")
     if not refs and not where:
-        from gitexp.report import going
+        from gitexp.runs import unrecorded
 
-        found = [*going.runs(repo), *found]
+        found = [*unrecorded.runs(repo), *found]
     size = write_page(repo, settings, found, path, title, forest=forest)
     output.say(f"wrote {path}: {output.counted(len(found), 'experiment')}, {size / 1e6:.1f} MB")
     if show:

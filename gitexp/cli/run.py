@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import click
 from gitexp.cli import completion, data, output, recording
 from gitexp.cli.log import report
 from gitexp.formats import params, settings
-from gitexp.formats.errors import UsageError
+from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.runs import arguments, ranks, start
 from gitexp.runs import command as commands
+from gitexp.runs.run import Run
 
 _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
 
@@ -48,6 +50,12 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
 )
 @click.option(
+    "--notify",
+    multiple=True,
+    metavar="WHAT",
+    help="Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
+)
+@click.option(
     "--all-ranks",
     is_flag=True,
     help="Record each process that srun, mpirun or torchrun starts, not only rank 0.",
@@ -63,6 +71,7 @@ def run_command(
     from_args: bool,
     system_metrics: bool,
     all_ranks: bool,
+    notify: tuple[str, ...],
     command: tuple[str, ...],
     **options: Any,
 ) -> int:
@@ -81,6 +90,7 @@ def run_command(
         _become(command)
     repo = Repo.discover()
     known = settings.load(repo.root)
+    told = _to_notify(notify, known.notify)
     known = replace(
         known,
         outputs=(*known.outputs, *artifact),
@@ -95,6 +105,8 @@ def run_command(
     live = start.begin(repo, command=list(command), talk=data.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
+    if live.snapshot:
+        _mention_tried(repo, live.snapshot.tree, values, options.get("because"))
     try:
         if values:
             live.log_params(values)
@@ -104,13 +116,69 @@ def run_command(
         raise
     except BaseException:
         live.end("killed", "interrupted")
+        _notify(told, live, None)
         raise
     live.end(ended.status, ended.error)
+    _notify(told, live, ended)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
     if ended.found:
         output.say(output.clean(ended.found))
     return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]:
+    """Return who is to be told; a command in the settings is refused, since whoever wrote the
+    repository would have it run."""
+    from gitexp.runs import notify
+
+    for target in set_:
+        if target != notify.BELL and not target.startswith("webhook:"):
+            raise UsageError(
+                "the setting 'notify' takes bell and webhook:VARIABLE; a command is given on the"
+                " command line: --notify COMMAND"
+            )
+    targets = given or set_
+    notify.check(targets)
+    return targets
+
+
+def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -> None:
+    if not targets:
+        return
+    from gitexp.runs import notify
+
+    item = live.experiment
+    facts = {
+        "name": item.name if item else None,
+        "id": item.id if item else None,
+        "status": ended.status if ended else "killed",
+        "error": ended.error if ended else "interrupted",
+        "metrics": dict(item.metrics) if item else {},
+    }
+    for fault in notify.tell(targets, facts):
+        output.say(f"warning: {output.clean(fault)}")
+    if notify.BELL in targets:
+        click.echo("\a", nl=False, err=True)
+
+
+def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:
+    """Say in a line that something almost equal was discarded; a fault of that is none of the
+    run's."""
+    notes = repo.refs("refs/notes/gitexp")
+    if not notes:
+        return
+    from gitexp.compare import tried
+    from gitexp.store.index import Index
+
+    with suppress(GitexpError, OSError, ValueError):
+        match = tried.discarded_like(Index(repo), tree, params.flatten(values), because)
+        if match:
+            why = match.experiment.judged.get("because")
+            output.say(
+                f"almost equal to {match.experiment.name}, which was discarded"
+                + (f": {output.clean(str(why))[:200]}" if why else "")
+            )
 
 
 def _become(command: tuple[str, ...]) -> None:

@@ -224,6 +224,8 @@ def _page(
     )
     shown = {
         "started": when,
+        "because": experiment.because,
+        "verdict": judged(experiment),
         "author": (
             f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
         ),
@@ -281,6 +283,15 @@ def _page(
         yield from _titled(
             "notes", [output.clean(line) for text in texts for line in text.splitlines()]
         )
+
+
+def judged(experiment: Experiment) -> str | None:
+    """Return the verdict on an experiment, with who gave it and why."""
+    event = experiment.judged
+    if not event:
+        return None
+    by = f" by {event['by']}" if event.get("by") else ""
+    return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")
 
 
 def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:

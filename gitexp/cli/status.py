@@ -15,9 +15,9 @@ import click
 
 from gitexp.cli import output
 from gitexp.cli.report import where_option
-from gitexp.formats import message, params
+from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
-from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal
 from gitexp.store import record
@@ -232,26 +232,6 @@ def _described(folder: Path) -> dict[str, Any]:
         "params": journal.read_params(folder),
         "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
     }
-
-
-def as_row(folder: Path, status: str) -> Experiment:
-    """Return a run that is no experiment yet as ``gitexp list`` shows it: by its id, with what it
-    logged so far."""
-    known, facts = _described(folder), journal.all_facts(folder)
-    return Experiment(
-        name=folder.name,
-        id="",
-        tag="",
-        subject=facts.get("title") or "",
-        status=status,
-        started=_started(known["started"]),
-        duration=known["seconds"] if status == "running" else None,
-        params=params.flatten(known["params"]),
-        metrics=known["metrics"],
-        labels=tuple(facts.get("labels", ())),
-        group=facts.get("group"),
-        command=known["command"],
-    )
 
 
 def _started(text: str) -> datetime:

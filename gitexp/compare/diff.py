@@ -200,8 +200,8 @@ def compare(
     return Diff(
         a=a.name,
         b=b.name if b else WORK_TREE,
-        params=tuple(_changes(params_a, params_b)),
-        metrics=tuple(_metric_changes(metrics_a, metrics_b, settings)),
+        params=tuple(changes(params_a, params_b)),
+        metrics=tuple(metric_changes(metrics_a, metrics_b, settings)),
         code=tuple(file for file in files if file.path not in artifacts),
         artifacts=tuple(file for file in files if file.path in artifacts),
         outputs=tuple(_outputs(repo, a, b)) if b else (),
@@ -233,9 +233,18 @@ def _trees(
             record.check_present(repo, side.id)
     if b:
         return a.id, b.id, ()
-    with tempfile.TemporaryDirectory(prefix="diff-", dir=repo.make_state_dir()) as folder:
-        taken = snapshot.take(repo.distrusting(), settings, Path(folder, "index"))
+    taken = _on_disk_now(repo, settings)
     return a.id, taken.tree, taken.left_out
+
+
+def tree_on_disk(repo: Repo, settings: Settings) -> str:
+    """Return the tree that a run would begin from, were it started now."""
+    return _on_disk_now(repo, settings).tree
+
+
+def _on_disk_now(repo: Repo, settings: Settings) -> snapshot.Snapshot:
+    with tempfile.TemporaryDirectory(prefix="diff-", dir=repo.make_state_dir()) as folder:
+        return snapshot.take(repo.distrusting(), settings, Path(folder, "index"))
 
 
 def _code_of(
@@ -328,10 +337,10 @@ def _environment(repo: Repo, tree_a: str, tree_b: str | None) -> tuple[Change, .
     old, new = texts if tree_b else (texts[0], environment.requirements())
     if not old or not new:
         return ()
-    return tuple(_changes(environment.parse_requirements(old), environment.parse_requirements(new)))
+    return tuple(changes(environment.parse_requirements(old), environment.parse_requirements(new)))
 
 
-def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for name in sorted({*old, *new}):
         if name not in new:
             yield Change(name, "removed", old[name], None)
@@ -341,7 +350,7 @@ def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]
             yield Change(name, "changed", old[name], new[name])
 
 
-def _metric_changes(
+def metric_changes(
     old: Mapping[str, float], new: Mapping[str, float], settings: Settings
 ) -> Iterator[MetricChange]:
     for name in sorted({*old, *new}):

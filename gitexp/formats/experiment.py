@@ -7,7 +7,7 @@ whole metric history) is asked of the ``Source`` that handed the experiment out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATUSES = ("finished", "failed", "killed")
+
+
+VERDICTS = ("kept", "discarded")
+
+
+def last_judged(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the last of these events that is a verdict, empty where none is."""
+    return ([event for event in events if event.get("verdict") in VERDICTS] or [{}])[-1]
 
 
 class MetricPoint(NamedTuple):
@@ -94,6 +102,23 @@ class Experiment:
         known."""
         error = self.extra.get("error")
         return error if isinstance(error, str) and error else None
+
+    @property
+    def because(self) -> str | None:
+        """The reason that was given for running it."""
+        reason = self.extra.get("because")
+        return reason if isinstance(reason, str) and reason else None
+
+    @property
+    def judged(self) -> Mapping[str, Any]:
+        """The last event by which somebody kept or discarded it, with ``by`` and ``because``; empty
+        where nobody did."""
+        return last_judged(self.extra.get("events", ()))
+
+    @property
+    def verdict(self) -> str | None:
+        """What people made of it: ``kept``, ``discarded``, or None."""
+        return self.judged.get("verdict")
 
     @property
     def commit(self) -> git.Commit:

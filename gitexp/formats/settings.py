@@ -51,6 +51,8 @@ class Settings:
         outputs: globs of files that `gitexp run` keeps, ignored or not.
         metrics_files: globs of files that it reads metrics from.
         params: globs of files that it reads params from.
+        notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
+            the command line, since a repository may be anybody's.
     """
 
     advance: bool = True
@@ -68,6 +70,7 @@ class Settings:
     outputs: tuple[str, ...] = ()
     metrics_files: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
 
 
 def load(root: Path) -> Settings:

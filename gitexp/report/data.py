@@ -43,7 +43,7 @@ def collect(
     """Return everything that a page says about the experiments.
 
     Args:
-        experiments: recorded ones, and active runs or died (``going.runs``).
+        experiments: recorded ones, and active or dead runs (``runs.active``).
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
         forest: work out what a random forest says of the params, too.

@@ -23,8 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 from gitexp.formats import metrics, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
-from gitexp.report import data, going, page
-from gitexp.runs import journal
+from gitexp.report import data, page
+from gitexp.runs import journal, unrecorded
 from gitexp.store import notes
 from gitexp.store.index import Index
 
@@ -50,13 +50,13 @@ class Live:
         with self._lock:
             mark = self._state()
             if mark != self._mark:
-                runs = going.runs(self.repo)
+                runs = unrecorded.runs(self.repo)
                 found = [*runs, *Index(self.repo).select()]
                 report = data.collect(self.repo, settings.load(self.repo.root), found)
                 self._number += 1
                 report.table["live"] = self._number
                 self._report, self._mark = report, mark
-                self._offsets = {item.name: going.size(item) for item in runs}
+                self._offsets = {item.name: unrecorded.size(item) for item in runs}
             return self._number, self._report, dict(self._offsets)
 
     def outdate(self) -> None:

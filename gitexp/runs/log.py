@@ -185,6 +185,7 @@ def record_work_tree(
     known: settings.Settings | None = None,
     message: str | None = None,
     note: str = "",
+    because: str | None = None,
     labels: Iterable[str] = (),
     name: str | None = None,
     group: str | None = None,
@@ -217,6 +218,7 @@ def record_work_tree(
     }
     extra = {
         **conditions.here(),
+        "because": (because or "").strip(),
         "inputs": conditions.hash_inputs(repo.root, inputs),
         "seed": dict(seeds.last),
         **settled.conditions,

@@ -26,6 +26,7 @@ def begin(
     name: str | None = None,
     title: str | None = None,
     note: str = "",
+    because: str | None = None,
     labels: Iterable[str] = (),
     group: str | None = None,
     advance: bool | None = None,
@@ -43,6 +44,7 @@ def begin(
     settled = dvc_status.settle(repo, known, talk)
     extra = {
         **conditions.here(),
+        "because": (because or "").strip(),
         "inputs": conditions.hash_inputs(repo.root, inputs),
         "seed": dict(seeds.last),
         **settled.conditions,

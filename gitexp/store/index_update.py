@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from gitexp.formats import late_values, message, result_files
+from gitexp.formats.experiment import last_judged
 from gitexp.repo import Object, Repo
 from gitexp.store import clone, gathering, notes, ref_scan
 from gitexp.store.ref_scan import REMOTES, TAGS
@@ -236,7 +237,7 @@ def _read_tags(
 ) -> None:
     marks = ", ".join("?" * 8)
     db.executemany(
-        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]')",
+        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]', NULL)",
         _rows(db, tags, objects, progress),
     )
 
@@ -306,8 +307,8 @@ def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterab
         ).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
             db.execute(
-                "UPDATE tag SET labels = ?, notes = ?, marks = ? WHERE id = ?",
-                [*map(json.dumps, values), tag],
+                "UPDATE tag SET labels = ?, notes = ?, marks = ?, verdict = ? WHERE id = ?",
+                [*map(json.dumps, values), last_judged(note.events).get("verdict"), tag],
             )
             if late_values.is_any(note.events) or late_values.is_any(json.loads(marks)):
                 _add_late(db, repo, tag, note.events)

@@ -34,6 +34,7 @@ class Sql(NamedTuple):
 
 
 EVERYTHING = Sql("1")
+_DISCARDED = "tag.verdict = 'discarded'"  # as the index of that name has it
 # Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
 ONCE = (
     "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine"
@@ -59,6 +60,8 @@ _ATTRIBUTES = {  # by the name of the field of Experiment
     "email": _Attribute("text", "nullif(tag.email, '')"),
     "subject": _Attribute("text", "tag.subject"),
     "notes": _Attribute("set", "tag.notes"),
+    "because": _Attribute("text", "json_extract(tag.summary, '$.because')"),
+    "verdict": _Attribute("text", "tag.verdict"),
     "command": _Attribute("text", "json_extract(tag.summary, '$.command')"),
     "failure": _Attribute("text", "json_extract(tag.summary, '$.error')"),
 }
@@ -221,6 +224,17 @@ def where(index: Index, text: str | None, now: datetime | None = None) -> Sql:
     from gitexp.store.where import parse
 
     return parse(text, lambda name: find_key(index, name), now or datetime.now().astimezone())
+
+
+def judged(index: Index, condition: Sql, discarded: bool, everybody: bool) -> tuple[Sql, int]:
+    """Return a condition without the experiments that were discarded, or of those alone, and how
+    many that leaves out. Who asks for a verdict gets what fits."""
+    if discarded:
+        return condition.within(f"({{}}) AND {_DISCARDED}"), 0
+    if "tag.verdict" in condition.text or not index.count(_DISCARDED, everybody=True):
+        return condition, 0
+    left = index.count(*condition.within(f"({{}}) AND {_DISCARDED}"), everybody=everybody)
+    return condition.within("({}) AND tag.verdict IS NOT 'discarded'"), left
 
 
 def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[Sort, ...]:

@@ -1,4 +1,4 @@
-"""The runs that no experiment tells of yet: those that go on, and those that died."""
+"""Runs that are not recorded yet, as experiments without a commit: active ones and dead ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gitexp.formats import message, metrics
+from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
@@ -63,7 +63,7 @@ def _described(folder: Path) -> Experiment:
         status="running" if alive else "dead",
         started=started,
         duration=(datetime.now(timezone.utc) - started).total_seconds() if alive else None,
-        params=journal.read_params(folder),
+        params=params.flatten(journal.read_params(folder)),
         metrics=metrics.last_in(file) if file.exists() else {},
         labels=tuple(facts.get("labels", ())),
         notes=tuple(filter(None, [facts.get("note")])),

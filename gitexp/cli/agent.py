@@ -1,0 +1,99 @@
+"""``gitexp agent init``: what a coding agent has to know, in the file of instructions that it
+reads."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from gitexp.cli import COMMANDS, output
+from gitexp.cli.report import write_file
+from gitexp.formats.errors import GateError, UsageError
+from gitexp.repo import Repo
+
+_FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "tree", "book",
+               "checkout", "curve", "recover")  # fmt: skip
+_START, _END = "<!-- gitexp:agent -->", "<!-- /gitexp:agent -->"
+_HEAD = """## Experiments: gitexp
+
+Run every training through gitexp, never directly. Do not commit first: a run records the code as it
+is when it starts, new files too, and `git reset --hard` loses none of it.
+
+    gitexp tried -p lr=0.01
+    gitexp run --because "why it should help" -- python train.py --lr 0.01
+    gitexp keep exp-7 --because "what was seen"
+    gitexp discard exp-8 --because "what was seen"
+
+The answer is on stdout, talk on stderr; `--json` on whatever reads. Exit code 1: a check says no;
+2: asked wrongly, and one line says what to do; 3: no such experiment. `gitexp run` passes on the
+code of its command. What the commands say of themselves (`gitexp COMMAND --help` says all):
+"""
+
+
+@click.group("agent")
+def agent_command() -> None:
+    """Tell a coding agent how experiments are run here."""
+
+
+@agent_command.command("init")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with 1 where the section is not up to date."
+)
+def init_command(file: Path | None, check: bool) -> None:
+    """Write a section on gitexp into an agent's instructions file.
+
+    FILE is AGENTS.md at the top of the repository, or CLAUDE.md where only that is there. The
+    section is made of the commands' own help and stands between two comments; what else is in the
+    file stays, and writing it again brings it up to date.
+
+    \b
+    Examples:
+      gitexp agent init
+      gitexp agent init --check
+    """
+    file = file or _usual(Repo.discover().root)
+    try:
+        text = file.read_bytes().decode() if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as text: {error}") from None
+    new = _replaced(text, section())
+    if check:
+        if new != text:
+            raise GateError(
+                f"the section on gitexp in {file.name} is not up to date; run: gitexp agent init"
+            )
+        return
+    if new != text:
+        write_file(file, new.encode())
+    output.say(f"{file.name} is up to date" if new == text else f"wrote {file.name}")
+
+
+def section() -> str:
+    """Return the section: how to work, and what each command says of itself."""
+    lines = [f"- `{usage(name)}`: {COMMANDS[name][1]}" for name in _FOR_AGENTS]
+    return "\n".join([_START, _HEAD, *lines, _END])
+
+
+def usage(name: str) -> str:
+    """Return how a command is called."""
+    from gitexp.cli import cli
+
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    words = command.collect_usage_pieces(click.Context(command, info_name=name))
+    return " ".join(["gitexp", name, *words])
+
+
+def _usual(root: Path) -> Path:
+    agents, claude = root / "AGENTS.md", root / "CLAUDE.md"
+    return claude if claude.exists() and not agents.exists() else agents
+
+
+def _replaced(text: str, new: str) -> str:
+    pattern = re.compile(f"{re.escape(_START)}.*?{re.escape(_END)}", re.DOTALL)
+    if pattern.search(text):
+        return pattern.sub(lambda _: new, text, count=1)
+    return f"{text.rstrip()}\n\n{new}\n" if text.strip() else f"{new}\n"

@@ -1,0 +1,297 @@
+"""``gitexp keep``, ``discard``, ``tree`` and ``book``: what was tried, why, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitexp.cli import completion, output, pager
+from gitexp.cli.opened import opened
+from gitexp.cli.report import escaped, write_file
+from gitexp.cli.show import judged
+from gitexp.compare import lineage
+from gitexp.compare.lineage import Step
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import one_line, own_subject
+from gitexp.store import notes, query, reference
+
+if TYPE_CHECKING:
+    from gitexp.compare.tried import Match
+
+_REFS = click.argument(
+    "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
+)
+_BECAUSE = click.option("--because", metavar="TEXT", help="The reason, in any words.")
+_METRIC = click.option(
+    "--metric",
+    "-m",
+    metavar="METRIC",
+    shell_complete=completion.metrics,
+    help="The metric to follow (default: what most of them have).",
+)
+_EVERYBODY = click.option(
+    "--all",
+    "-a",
+    "everybody",
+    is_flag=True,
+    help="Everybody's experiments, those on remotes included.",
+)
+
+
+@click.command("keep")
+@_REFS
+@_BECAUSE
+def keep_command(refs: tuple[str, ...], because: str | None) -> None:
+    """Say that experiments are kept, and why. The last verdict holds.
+
+    \b
+    Example:
+      gitexp keep exp-7 --because 'better on both sets'
+    """
+    _judge(refs, "kept", because)
+
+
+@click.command("discard")
+@_REFS
+@_BECAUSE
+def discard_command(refs: tuple[str, ...], because: str | None) -> None:
+    """Say that experiments are not kept, and why. Nothing of them is lost.
+
+    gitexp list leaves them out, unless --discarded or --all-verdicts asks for them; gitexp keep
+    takes it back. Verdicts are git notes, which gitexp push and pull bring to others.
+
+    \b
+    Example:
+      gitexp discard exp-8 --because 'diverges after 2k steps'
+    """
+    _judge(refs, "discarded", because)
+
+
+def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
+    repo, settings, index = opened()
+    found = reference.resolve_many(index, refs, settings)
+    event = {"verdict": verdict}
+    if because and because.strip():
+        event["because"] = because.strip()
+    notes.add(repo, [item.id for item in found], [event])
+    click.echo("\n".join(f"{output.clean(item.name)}: {verdict}" for item in found))
+
+
+@click.command("tree")
+@_METRIC
+@click.option(
+    "--where",
+    "-w",
+    metavar="CONDITION",
+    shell_complete=completion.keys,
+    help="Only those for which it holds; see gitexp list --help.",
+)
+@_EVERYBODY
+@output.output_options
+@pager.paged
+def tree_command(metric: str | None, where: str | None, everybody: bool, form: str | None) -> None:
+    """Show which experiment came from which, what changed, and what that did to the metric.
+
+    An experiment stands below the nearest one in the history that its run started from. Discarded
+    ones are shown, with their reasons.
+
+    \b
+    Example:
+      gitexp tree --metric rmse
+    """
+    steps, name = _steps(metric, where, everybody)
+    if form == "json":
+        output.print_json([lineage.as_record(step) for step in steps])
+        return
+    if form:
+        rows = [[one[key] for key in _FIELDS] for one in map(lineage.as_record, steps)]
+        output.print_records(form, _FIELDS, rows)
+        return
+    for floors, step in lineage.in_tree(steps):
+        bars = "".join("   " if last else "│  " for last in floors[:-1])
+        branch = ("└─ " if floors[-1] else "├─ ") if floors else ""
+        click.echo(f"{bars}{branch}{output.clean('  '.join(_words(step, name)))}")
+
+
+@click.command("tried")
+@click.option(
+    "--like",
+    metavar="REF",
+    shell_complete=completion.refs,
+    help="What is like this experiment, instead of the work tree as it is.",
+)
+@click.option(
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=V",
+    shell_complete=completion.given_params,
+    help="A param of the run that is thought of.",
+)
+@click.option("--because", metavar="TEXT", help="Its reason.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
+)
+@output.output_options
+@pager.paged
+def tried_command(
+    like: str | None, given: tuple[str, ...], because: str | None, limit: int, form: str | None
+) -> None:
+    """Show what was tried already: earlier experiments that are most like the work tree as it is.
+
+    They are compared by the lines and functions that they changed, their params and their reasons.
+    gitexp run asks the same, and says so where something almost equal was discarded.
+
+    \b
+    Examples:
+      gitexp tried -p lr=0.1
+      gitexp tried --like exp-7
+    """
+    from gitexp.compare import diff, tried
+    from gitexp.formats import params
+
+    if like and (given or because):
+        raise UsageError("--like takes the params and the reason of that experiment; leave one out")
+    repo, settings, index = opened()
+    if like:
+        found = tried.like(index, reference.resolve(index, like, settings), limit)
+    else:
+        values = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
+        tree = diff.tree_on_disk(repo, settings)
+        found = tried.like_tree(index, tree, values, because, limit)
+    if form:
+        headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
+        output.print_records(form, headers, [_tried(match) for match in found])
+        return
+    if not found:
+        output.say("nothing like it was tried")
+    rows = [
+        [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
+        for likeness, item in ((match.likeness, match.experiment) for match in found)
+    ]
+    for line in output.text_table(["", "", ""], rows, [True, False, False])[1:] if rows else ():
+        click.echo(line.rstrip())
+
+
+def _tried(match: Match) -> list[Any]:
+    item = match.experiment
+    why = item.judged.get("because")
+    return [round(match.likeness, 3), item.name, item.verdict, why, item.because, item.metrics]
+
+
+def _told(item: Experiment) -> str:
+    """Return what people said of an experiment, and its first metrics."""
+    said = [
+        ", ".join(f"{name}={output.number(value)}" for name, value in [*item.metrics.items()][:2]),
+        judged(item) or "",
+        f"“{item.because}”" if item.because else own_subject(item),
+    ]
+    return one_line("  ".join(filter(None, said)))
+
+
+_FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
+
+
+@click.command("book")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@_METRIC
+@_EVERYBODY
+def book_command(file: Path | None, metric: str | None, everybody: bool) -> None:
+    """Write the lab book into FILE, or print it: Markdown, day by day.
+
+    Each experiment has its reason, what changed since the one that it came from, what that did to
+    the metric, and the verdict on it. Where FILE is there, it is written anew.
+
+    \b
+    Examples:
+      gitexp book BOOK.md
+      gitexp book --metric rmse
+    """
+    steps, name = _steps(metric, None, everybody)
+    steps.sort(key=lambda step: (step.experiment.started, step.experiment.id))
+    text = "\n".join(["# Lab book", *_days(steps, name)]) + "\n"
+    if file is None:
+        click.echo(text, nl=False)
+    else:
+        write_file(file, text.encode("utf-8", "replace"))
+        output.say(f"wrote {len(steps)} experiment{'' if len(steps) == 1 else 's'} into {file}")
+
+
+def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
+    for day, group in groupby(steps, lambda one: one.experiment.started.astimezone().date()):
+        rows = list(group)
+        told = [
+            f"{count} {what}"
+            for what in ("kept", "discarded")
+            if (count := sum(step.experiment.verdict == what for step in rows))
+        ]
+        yield f"\n## {day}\n\n{', '.join([f'Experiments: {len(rows)}', *told])}."
+        for step in rows:
+            item = step.experiment
+            at = f"{item.started.astimezone():%H:%M}"
+            title = f": {subject}" if (subject := own_subject(item)) else ""
+            yield f"\n### {escaped(item.name + title)}\n"
+            facts = {
+                "because": item.because,
+                "from": step.origin.name if step.origin else None,
+                "changed": ", ".join(_changed(step)),
+                metric or "": _measured(step, metric),
+                "status": None if item.status == "finished" else item.status,
+                "failure": item.failure,
+                "verdict": judged(item),
+                "notes": "; ".join(item.notes),
+                "run": f"{at} by {item.author}, {item.short}",
+            }
+            for name, text in facts.items():
+                if text:
+                    yield f"- {escaped(name)}: {escaped(one_line(text))}"
+
+
+def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list[Step], str | None]:
+    """Return the steps of the experiments that are asked for, and the metric to follow."""
+    repo, settings, index = opened()
+    condition = query.where(index, where)
+    condition = condition.within(query.ONCE) if everybody else condition
+    found = index.select(*condition, everybody=everybody)
+    if not found:
+        output.say("no experiment fits; to see them all: gitexp list --all-verdicts")
+    name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
+    return lineage.steps(repo, settings, found), name
+
+
+def _words(step: Step, metric: str | None) -> Iterator[str]:
+    item = step.experiment
+    yield item.name
+    if item.status != "finished":
+        yield item.status
+    if metric and metric in item.metrics:
+        yield f"{metric}={_measured(step, metric)}"
+    yield from _changed(step)
+    if item.because:
+        yield f"“{one_line(item.because)}”"
+    if verdict := judged(item):
+        yield f"[{one_line(verdict)}]"
+
+
+def _changed(step: Step) -> Iterator[str]:
+    for one in step.params:
+        yield f"{one.name}: {output.number(one.a)} → {output.number(one.b)}"
+    if step.code:
+        yield f"code: {', '.join(step.code[:3])}" + (" …" if len(step.code) > 3 else "")
+
+
+def _measured(step: Step, metric: str | None) -> str:
+    if metric is None or metric not in step.experiment.metrics:
+        return ""
+    text = output.number(step.experiment.metrics[metric])
+    change = step.metrics.get(metric)
+    if not change or change.difference is None:
+        return text
+    mark = {True: " better", False: " worse", None: ""}[change.better]
+    return f"{text} ({change.difference:+.3g}{mark})"

@@ -1,0 +1,128 @@
+"""Which experiment came from which, and what changed on the way: the tree that they grow in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitexp.compare.diff import Change, MetricChange, changes, metric_changes
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.metrics import direction
+from gitexp.formats.settings import Settings
+from gitexp.repo import Repo
+from gitexp.store import result_paths
+
+
+@dataclass(frozen=True)
+class Step:
+    """An experiment, what it came from, and what differs between the two.
+
+    Attributes:
+        origin: the nearest experiment in the history that its run started from.
+        code: the files of code that differ.
+    """
+
+    experiment: Experiment
+    origin: Experiment | None = None
+    params: tuple[Change, ...] = ()
+    metrics: Mapping[str, MetricChange] = field(default_factory=dict)
+    code: tuple[str, ...] = ()
+
+
+def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> list[Step]:
+    """Return a step for each experiment, in their order."""
+    found = origins(repo, experiments)
+    pairs = [(item, found[item.id]) for item in experiments]
+    code = changed_code(repo, [(item, origin) for item, origin in pairs if origin])
+    return [
+        Step(
+            item,
+            origin,
+            tuple(changes(origin.params, item.params)),
+            {one.name: one for one in metric_changes(origin.metrics, item.metrics, settings)},
+            code[item.id],
+        )
+        if origin
+        else Step(item)
+        for item, origin in pairs
+    ]
+
+
+def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:
+    """Return for the commit of each experiment the nearest experiment in its history."""
+    known = {item.id: item for item in experiments}
+    listed = repo.git(
+        "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",
+        stdin="".join(f"{commit}\n" for commit in known).encode(),
+    ).decode()  # fmt: skip
+    nearest: dict[str, Experiment | None] = {}  # of each commit, itself included
+    found: dict[str, Experiment | None] = dict.fromkeys(known)
+    for line in listed.splitlines():
+        commit, *parents = line.split()
+        before = next((nearest[one] for one in parents if nearest.get(one)), None)
+        if commit in known:
+            found[commit] = before
+        nearest[commit] = known.get(commit, before)
+    return found
+
+
+def changed_code(
+    repo: Repo, pairs: Sequence[tuple[Experiment, Experiment]]
+) -> dict[str, tuple[str, ...]]:
+    """Return the files of code that differ in each pair, by the commit of its first."""
+    own = {path for pair in pairs for item in pair for path in result_paths.of_experiment(item)}
+    lines = "".join(f"{item.id} {origin.id}\n" for item, origin in pairs).encode()
+    printed = repo.git(
+        "diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames", "--",
+        *result_paths.code_pathspec(own), stdin=lines,
+    )  # fmt: skip
+    commits = {item.id for item, _ in pairs}
+    files: dict[str, list[str]] = {commit: [] for commit in commits}
+    here: list[str] = []
+    for word in printed.decode("utf-8", "replace").replace("\n", "\0").split("\0"):
+        if word in commits:
+            here = files[word]
+        elif word and not word.startswith(".gitexp/"):
+            here.append(word)
+    return {commit: tuple(found) for commit, found in files.items()}
+
+
+def usual(experiments: Iterable[Experiment], settings: Settings) -> str | None:
+    """Return the metric that most of them have, of those whose better direction is known where
+    there are any; None where they have none."""
+    count = Counter(name for item in experiments for name in item.metrics)
+    known = [name for name in count if direction(name, settings.metrics)]
+    return max(known or count, key=lambda name: count[name], default=None)
+
+
+def in_tree(found: Sequence[Step]) -> Iterator[tuple[tuple[bool, ...], Step]]:
+    """Yield the steps as a tree is drawn, oldest first: for each floor above one whether it is the
+    last there."""
+    below: dict[str, list[Step]] = {}
+    for step in sorted(found, key=lambda one: (one.experiment.started, one.experiment.id)):
+        below.setdefault(step.origin.id if step.origin else "", []).append(step)
+    todo: list[tuple[tuple[bool, ...], Step]] = [((), step) for step in reversed(below.get("", []))]
+    while todo:
+        floors, step = todo.pop()
+        yield floors, step
+        rows = below.get(step.experiment.id, [])
+        todo += [((*floors, at == len(rows) - 1), row) for at, row in enumerate(rows)][::-1]
+
+
+def as_record(step: Step) -> dict[str, Any]:
+    """Return a step as plain values."""
+    return {
+        "name": step.experiment.name,
+        "id": step.experiment.id,
+        "origin": step.origin.name if step.origin else None,
+        "because": step.experiment.because,
+        "verdict": step.experiment.verdict,
+        "verdict_because": step.experiment.judged.get("because"),
+        "status": step.experiment.status,
+        "metrics": dict(step.experiment.metrics),
+        "params_changed": {one.name: [one.a, one.b] for one in step.params},
+        "metrics_changed": {name: [one.a, one.b] for name, one in step.metrics.items()},
+        "code_changed": list(step.code),
+    }

@@ -1,0 +1,364 @@
+"""Was this tried? Earlier experiments by their likeness: of the code that they changed, of their
+params and of their reasons.
+
+An experiment is a set of features: lines that it added and removed, their shapes (names and numbers
+left out), the words and functions in them, its params, the words of its reason. What few have
+counts for more, as in any text search. The features lie in a cache beside the index, a few hundred
+small numbers for each experiment, and are worked out once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
+
+from gitexp.compare import lineage
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import own_subject
+from gitexp.repo import Repo
+from gitexp.store import result_paths
+from gitexp.store.index import Index
+
+if TYPE_CHECKING:
+    import sqlite3
+
+ALMOST = 0.9  # from here on two are almost equal
+_VERSION = 1
+_BATCH = 200  # experiments whose patches are read at once
+_MOST = 3000  # features of one experiment
+_WEIGHTS = {"line": 1.0, "shape": 0.8, "word": 0.5, "function": 0.5, "path": 0.3, "param": 1.0,
+            "near": 0.7, "reason": 0.7}  # fmt: skip
+_DIFF = ("-p", "-U0", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_NUMBER = re.compile(r"\b\d[\w.]*(?:[-+]\d+)?")
+_SCHEMA = f"""
+    CREATE TABLE doc(number INTEGER PRIMARY KEY, "commit" TEXT UNIQUE, norm REAL, code TEXT);
+    CREATE TABLE posting(feature INTEGER, doc INTEGER, PRIMARY KEY(feature, doc)) WITHOUT ROWID;
+    CREATE TABLE frequency(feature INTEGER PRIMARY KEY, count INTEGER);
+    PRAGMA user_version = {_VERSION};
+"""
+Features = list[int]
+
+
+class Match(NamedTuple):
+    """An earlier experiment, and how like it is: 1 for an equal one."""
+
+    experiment: Experiment
+    likeness: float
+
+
+def like(index: Index, experiment: Experiment, limit: int = 10) -> list[Match]:
+    """Return the experiments that are most like one, itself left out."""
+    with _opened(index) as cache:
+        row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [experiment.id]).fetchone()
+        wanted = [*json.loads(row[0] if row else "[]"),
+                  *_facts(experiment.params, _reason(experiment))]  # fmt: skip
+        return _ranked(index, cache, wanted, limit, without=experiment.id)
+
+
+def like_tree(
+    index: Index,
+    tree: str,
+    params: Mapping[str, Any],
+    because: str | None = None,
+    limit: int = 10,
+    only: frozenset[str] | None = None,
+) -> list[Match]:
+    """Return the experiments that are most like a run of this tree on HEAD.
+
+    Args:
+        params: what is given for it, flat; the rest is as in the experiment that HEAD stands on.
+        only: the commits of those that count.
+    """
+    with _opened(index) as cache:
+        history = index.repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
+        known = _known(cache)
+        base = next((commit for commit in history if commit in known), None)
+        origin = _by_commit(index, [base]).get(base) if base else None
+        start = base or (history[0] if history else None)
+        code: Features = []
+        if start:
+            own = result_paths.of_experiment(origin) if origin else []
+            patch = index.repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
+            code = _of_patch(patch.decode("utf-8", "replace"))
+        if not code and base:
+            row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [base]).fetchone()
+            code = json.loads(row[0])
+        wanted = [*code, *_facts({**(origin.params if origin else {}), **params}, because or "")]
+        return _ranked(index, cache, wanted, limit, only=only)
+
+
+def discarded_like(
+    index: Index, tree: str, params: Mapping[str, Any], because: str | None
+) -> Match | None:
+    """Return the discarded experiment that a run of this tree is almost equal to, None where there
+    is none."""
+    commits = [row[0] for row in index.rows('tag."commit"', "tag.verdict = 'discarded'")]
+    if not commits:
+        return None
+    for match in like_tree(index, tree, params, because, 3, frozenset(commits)):
+        before = match.experiment.params
+        same = all(_near(before.get(name), value) for name, value in params.items())
+        if same and match.likeness >= ALMOST:
+            return match
+    return None
+
+
+# -- the cache -------------------------------------------------------------------------------------
+
+
+class _opened:
+    """The cache, up to date with the index; one that is spoilt or cannot be written is made anew,
+    at worst in memory."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def __enter__(self) -> sqlite3.Connection:
+        import sqlite3
+
+        path = self._index.repo.make_state_dir() / "tried.sqlite"
+        for place in (path, path, ":memory:"):
+            self._db = sqlite3.connect(place, timeout=30, isolation_level=None)
+            try:
+                _catch_up(self._db, self._index)
+                return self._db
+            except sqlite3.Error:
+                self._db.close()
+                with suppress(OSError):
+                    path.unlink()
+        raise AssertionError("a database in memory can be written")
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+
+def _known(cache: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in cache.execute('SELECT "commit" FROM doc')}
+
+
+def _catch_up(cache: sqlite3.Connection, index: Index) -> None:
+    """Add the experiments that are new."""
+    cache.execute("PRAGMA synchronous = OFF")
+    if cache.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+        cache.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
+    there = {row[0] for row in index.rows('tag."commit"', everybody=True)}
+    if not there - _known(cache):
+        return
+    cache.execute("BEGIN IMMEDIATE")
+    everybody = list({item.id: item for item in index.select(everybody=True)}.values())
+    origins = lineage.origins(index.repo, everybody)
+    known = _known(cache)
+    # an experiment after the one that it came from
+    fresh = sorted((item for item in everybody if item.id not in known), key=lambda x: x.started)
+    added: dict[int, set[int]] = {}
+    for at in range(0, len(fresh), _BATCH):
+        batch = fresh[at : at + _BATCH]
+        pairs = [(item, origin.id if (origin := origins[item.id]) else item.parent)
+                 for item in batch]  # fmt: skip
+        patches = _patches(index.repo, pairs, everybody)
+        for item, base in pairs:
+            added |= _add(cache, item, _of_patch(patches.get(item.id, "")), base)
+    _weigh(cache, added)
+    cache.execute("COMMIT")
+
+
+def _patches(
+    repo: Repo, pairs: Sequence[tuple[Experiment, str | None]], everybody: Iterable[Experiment]
+) -> dict[str, str]:
+    """Return for the commit of each experiment what it changed; those that are not here have
+    none."""
+    own = {path for item in everybody for path in result_paths.of_experiment(item)}
+    wanted = [item.id for item, base in pairs if base]
+    bases = [base for _, base in pairs if base]
+    checked = repo.git("cat-file", "--batch-check", stdin="\n".join([*wanted, *bases, ""]).encode())
+    here = {line.split()[0] for line in checked.decode().splitlines() if " commit " in line}
+    lines = [f"{item.id} {base}\n" for item, base in pairs if {item.id, base} <= here]
+    printed = repo.git(
+        "diff-tree", "--stdin", *_DIFF, "--", *_paths(own), stdin="".join(lines).encode()
+    ).decode("utf-8", "replace")
+    pieces = re.split(r"^([0-9a-f]{40,64})$", printed, flags=re.MULTILINE)
+    return dict(zip(pieces[1::2], pieces[2::2]))
+
+
+def _paths(own: Iterable[str]) -> list[str]:
+    return result_paths.code_pathspec({*own, result_paths.FOLDER})
+
+
+def _add(
+    cache: sqlite3.Connection, item: Experiment, code: Features, base: str | None
+) -> dict[int, set[int]]:
+    """Add one experiment, and return its features by its number; where it changed no code, that of
+    the one it came from counts."""
+    kept = json.dumps(code)
+    if not code and (
+        row := cache.execute('SELECT code FROM doc WHERE "commit" = ?', [base]).fetchone()
+    ):
+        kept = row[0]
+        code = json.loads(kept)
+    features = {*code, *_facts(item.params, _reason(item))}
+    number = cache.execute(
+        'INSERT INTO doc("commit", norm, code) VALUES (?, 0, ?)', [item.id, kept]
+    ).lastrowid
+    cache.executemany("INSERT INTO posting VALUES (?, ?)", [(key, number) for key in features])
+    cache.executemany(
+        "INSERT INTO frequency VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
+        [(key,) for key in features],
+    )
+    assert number is not None
+    return {number: features}
+
+
+def _weigh(cache: sqlite3.Connection, fresh: Mapping[int, Iterable[int]]) -> None:
+    """Work out how much there is of each new experiment; where many are new of all, since how rare
+    it is what they have has changed."""
+    total = _prepare(cache)
+    if 10 * len(fresh) > total:
+        rows = cache.execute(
+            "SELECT total(weight(feature, count)), doc FROM posting JOIN frequency USING (feature)"
+            " WHERE feature > 0 GROUP BY doc"
+        ).fetchall()
+    else:
+        one = "SELECT weight(feature, count) FROM frequency WHERE feature = ?"
+        rows = [
+            (sum(cache.execute(one, [key]).fetchone()[0] for key in keys if key > 0), number)
+            for number, keys in fresh.items()
+        ]
+    cache.executemany("UPDATE doc SET norm = ? WHERE number = ?", rows)
+
+
+def _prepare(cache: sqlite3.Connection) -> int:
+    """Teach the cache how much a feature counts, and return how many experiments there are."""
+    total = int(cache.execute("SELECT count(*) FROM doc").fetchone()[0])
+    cache.create_function("weight", 2, lambda key, count: _weight(key, total, count))
+    return total
+
+
+def _weight(feature: int, total: int, count: int) -> float:
+    return list(_WEIGHTS.values())[abs(feature) & 7] * math.log(1 + total / count) ** 2
+
+
+def _ranked(
+    index: Index,
+    cache: sqlite3.Connection,
+    wanted: Features,
+    limit: int,
+    without: str | None = None,
+    only: frozenset[str] | None = None,
+) -> list[Match]:
+    total = _prepare(cache)
+    cache.execute("CREATE TEMP TABLE wanted(feature INTEGER PRIMARY KEY, worth REAL)")
+    cache.executemany(
+        "INSERT OR IGNORE INTO wanted(feature) VALUES (?)", [(key,) for key in wanted]
+    )
+    cache.execute(
+        "UPDATE wanted SET worth = weight(feature, ifnull((SELECT count FROM frequency WHERE"
+        " frequency.feature = wanted.feature), 1))"
+    )
+    of_code, of_all = cache.execute(
+        "SELECT total(worth) FILTER (WHERE feature > 0), total(worth) FROM wanted"
+    ).fetchone()
+    mine = of_code or of_all
+    if not total or not mine:
+        return []
+    rows = cache.execute(
+        'SELECT "commit", norm, shared FROM doc JOIN (SELECT doc, sum(worth) AS shared FROM wanted'
+        " CROSS JOIN posting USING (feature) GROUP BY doc) ON doc = number"
+    )
+    scored = sorted(
+        (
+            (min(1.0, shared / math.sqrt(mine * (norm or mine))), commit)
+            for commit, norm, shared in rows
+            if commit != without and (only is None or commit in only)
+        ),
+        reverse=True,
+    )[: 2 * limit]  # of some the tag may be gone
+    found = _by_commit(index, [commit for _, commit in scored])
+    return [Match(found[commit], score) for score, commit in scored if commit in found][:limit]
+
+
+def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:
+    where = 'tag."commit" IN (SELECT value FROM json_each(?))'
+    found = index.select(where, [json.dumps(commits)], "ref.mine, ref.name DESC", everybody=True)
+    return {item.id: item for item in found}
+
+
+# -- features --------------------------------------------------------------------------------------
+
+
+def _of_patch(patch: str) -> Features:
+    """Return what a patch touches: paths, functions, lines, their shapes and words."""
+    found: dict[int, None] = {}
+    lines: list[str] = []
+    for line in patch.splitlines()[:_MOST]:
+        if line.startswith(("+++ ", "--- ")):
+            path = line[6:] if line[4:6] in ("a/", "b/") else ""
+            found |= dict.fromkeys(_keys("path", [path] if path else []))
+        elif line.startswith("@@ "):
+            found |= dict.fromkeys(_keys("function", _WORD.findall(line.split("@@", 2)[-1])))
+        elif line[:1] in ("+", "-") and (text := " ".join(line[1:].split())):
+            lines.append(line[0] + text)
+    for line in _without_renames(lines) or lines:
+        shape = _WORD.sub("v", _NUMBER.sub("0", line))
+        found |= dict.fromkeys(_keys("line", [line]))
+        found |= dict.fromkeys(_keys("shape", [shape] if len(shape) > 7 else []))
+        found |= dict.fromkeys(_keys("word", _words(line)))
+    return [*found][:_MOST]
+
+
+def _without_renames(lines: Sequence[str]) -> list[str]:
+    """Leave out lines that were removed and added with other names alone, or elsewhere."""
+    shapes = [_WORD.sub("v", line) for line in lines]
+    there = Counter(shapes)
+    both = {shape[1:]: min(there["+" + shape[1:]], there["-" + shape[1:]]) for shape in shapes}
+    left = Counter({shape: both[shape[1:]] for shape in there})
+    kept = []
+    for line, shape in zip(lines, shapes):
+        if left[shape]:
+            left[shape] -= 1
+        else:
+            kept.append(line)
+    return kept
+
+
+def _facts(params: Mapping[str, Any], reason: str) -> Features:
+    """Return what params and a reason say."""
+    near = (f"{name}~{round(2 * math.log2(abs(value)))}" for name, value in params.items()
+            if isinstance(value, (int, float)) and 0 < abs(value) < math.inf)  # fmt: skip
+    exact = (f"{name}={value:g}" if isinstance(value, (int, float)) else f"{name}={value}"
+             for name, value in params.items())  # fmt: skip
+    return [
+        *_keys("param", exact),
+        *_keys("near", near),
+        *(-key for key in _keys("reason", _words(reason))),
+    ]
+
+
+def _keys(family: str, texts: Iterable[str]) -> list[int]:
+    """Return features as numbers: a hash, and in the last three bits the family. Those of reasons
+    are negative: they speak for a likeness, and their lack not against it."""
+    place = [*_WEIGHTS].index(family)
+    return [crc32(text.encode("utf-8", "replace")) << 3 | place for text in texts]
+
+
+def _words(text: str) -> Iterator[str]:
+    return (part.lower() for part in _PART.findall(text) if len(part) > 1)
+
+
+def _reason(item: Experiment) -> str:
+    return " ".join(
+        [own_subject(item), item.because or "", str(item.judged.get("because", "")), *item.notes]
+    )
+
+
+def _near(a: Any, b: Any) -> bool:
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return bool(a == b or abs(a - b) <= 0.1 * max(abs(a), abs(b)))
+    return bool(a == b)

@@ -1,0 +1,115 @@
+"""What was tried, why, and what came of it: reasons and verdicts, the tree and the lab book."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conftest import Project
+from recording import record
+
+ODD = 'it "diverges"\n`after` 2k <b>steps</b>, \U0001f600 & | so'
+
+
+@pytest.fixture
+def line(project: Project) -> Project:
+    """Three experiments: exp-2 and exp-3 came from exp-1, and exp-3 is worse."""
+    record(project, {"lr": 0.1}, {"rmse": 20.0})
+    project.write("train.py", "print('wider')\n")
+    record(project, {"lr": 0.2}, {"rmse": 19.0}, advance=False, extra={"because": "wider helps"})
+    project.write("train.py", "print('training')\n")
+    record(project, {"lr": 9.0}, {"rmse": 50.0}, advance=False)
+    return project
+
+
+def names(project: Project, *args: str) -> list[str]:
+    return [item["name"] for item in json.loads(project.gitexp("list", "--json", *args))]
+
+
+def test_a_discarded_experiment_leaves_the_list_and_is_not_lost(line: Project) -> None:
+    assert line.gitexp("discard", "exp-3", "--because", ODD) == "exp-3: discarded\n"
+    line.gitexp("keep", "exp-2")
+    done = line.run("list", "--json")
+    assert [item["name"] for item in json.loads(done.stdout)] == ["exp-2", "exp-1"]
+    assert "1 discarded is left out" in done.stderr
+    assert names(line, "--discarded") == ["exp-3"]
+    assert names(line, "--all-verdicts") == ["exp-3", "exp-2", "exp-1"]
+    assert names(line, "exp-3") == ["exp-3"]
+    assert names(line, "--where", "verdict = discarded") == ["exp-3"]
+    assert names(line, "--where", "verdict is missing") == ["exp-1"]
+    assert names(line, "--where", "because ~ wider") == ["exp-2"]
+    assert 'discarded by Ada: it "diverges"' in line.gitexp("show", "exp-3")
+    line.gitexp("keep", "exp-3")
+    assert names(line) == ["exp-3", "exp-2", "exp-1"]
+    line.fsck()
+
+
+def test_the_reason_of_a_run_is_recorded_even_where_the_run_fails(project: Project) -> None:
+    project.gitexp("run", "--because", ODD, "--", "python", "-c", "raise SystemExit(3)", code=3)
+    project.gitexp("log", "--metric", "rmse=1", "--because", "by hand")
+    told = {item["name"]: item["because"] for item in json.loads(project.gitexp("list", "--json"))}
+    assert told == {"exp-1": ODD, "exp-2": "by hand"}
+    assert "by hand" in project.gitexp("show", "exp-2")
+
+
+def test_verdicts_reach_another_clone_and_merge_there(line: Project, tmp_path: Path) -> None:
+    line.git("init", "-q", "--bare", str(tmp_path / "hub"))
+    line.git("remote", "add", "origin", str(tmp_path / "hub"))
+    line.git("push", "-q", "origin", "main")
+    line.gitexp("discard", "exp-3", "--because", "diverges")
+    line.gitexp("push")
+    line.git("clone", "-q", str(tmp_path / "hub"), str(tmp_path / "other"))
+    other = Project(tmp_path / "other")
+    other.gitexp("pull")
+    other.gitexp("keep", "exp-2", "--because", "mine too")
+    other.gitexp("push")
+    line.gitexp("keep", "exp-1")
+    line.gitexp("pull")
+    assert names(line) == ["exp-2", "exp-1"]
+    assert names(line, "--where", "verdict = kept") == ["exp-2", "exp-1"]
+
+
+def test_the_tree_says_what_came_from_what_and_what_that_did(line: Project) -> None:
+    line.gitexp("discard", "exp-3", "--because", "diverges")
+    lines = line.gitexp("tree").splitlines()
+    assert lines == [
+        "exp-1  rmse=20",
+        "├─ exp-2  rmse=19 (-1 better)  lr: 0.1 → 0.2  code: train.py  “wider helps”",
+        "└─ exp-3  rmse=50 (+30 worse)  lr: 0.1 → 9  [discarded by Ada: diverges]",
+    ]
+    rows = json.loads(line.gitexp("tree", "--json"))
+    assert {row["name"]: row["origin"] for row in rows} == {
+        "exp-1": None, "exp-2": "exp-1", "exp-3": "exp-1",
+    }  # fmt: skip
+    assert rows[1]["code_changed"] == ["train.py"]
+
+
+def test_an_experiment_on_a_commit_of_ones_own_came_from_the_one_before(line: Project) -> None:
+    line.commit("by hand", model_py="x = 1\n")
+    record(line, {"lr": 0.1}, {"rmse": 20.0})
+    assert "└─ exp-4  rmse=20  code: model.py" in line.gitexp("tree")
+
+
+def test_the_tree_is_as_deep_as_the_night_was_long(project: Project) -> None:
+    for _ in range(6):
+        record(project, {}, {"rmse": 1.0})
+    assert project.gitexp("tree").splitlines()[-1].startswith("   " * 4 + "└─ exp-6")
+
+
+def test_the_book_tells_the_day_and_shows_no_text_as_markup(line: Project) -> None:
+    line.gitexp("discard", "exp-3", "--because", ODD)
+    line.gitexp("keep", "exp-2")
+    line.gitexp("book", "BOOK.md")
+    text = (line.root / "BOOK.md").read_text()
+    assert "Experiments: 3, 1 kept, 1 discarded." in text
+    assert "- because: wider helps\n- from: exp-1\n- changed: lr: 0.1 → 0.2, code: train.py" in text
+    assert "- rmse: 19 (-1 better)" in text
+    assert 'it "diverges" \\`after\\` 2k &lt;b&gt;steps' in text
+    assert text == line.gitexp("book")
+
+
+def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:
+    assert empty.gitexp("tree") == ""
+    assert empty.gitexp("book") == "# Lab book\n"

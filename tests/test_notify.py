@@ -1,0 +1,96 @@
+"""A word when a run ends, to a command, a webhook or the terminal; none of it harms the run."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from conftest import Project
+
+
+@pytest.fixture
+def heard() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A server on this machine that keeps what is posted to it, and its address."""
+    kept: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            kept.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if self.path == "/broken" else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", kept
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webhook_hears_of_an_end_and_of_a_crash(
+    project: Project, heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, kept = heard
+    project.write(".gitexp.toml", 'notify = ["webhook:HOOK"]\n')
+    env = {"HOOK": address}
+    project.gitexp("run", "--", "python", "-c", "print('loss=0.5')", env=env)
+    project.gitexp(
+        "run", "--", "python", "-c", "print('loss=nan'); raise SystemExit(3)", code=3, env=env
+    )
+    assert [(one["name"], one["status"]) for one in kept] == [
+        ("exp-1", "finished"),
+        ("exp-2", "failed"),
+    ]
+    assert kept[0]["text"] == "exp-1 finished (loss=0.5)"
+    assert address not in project.git("log", "-p", "--all")
+
+
+def test_a_webhook_that_fails_is_told_without_its_address(
+    project: Project, heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    env = {"HOOK": f"{heard[0]}/broken"}
+    done = project.run("run", "--notify", "webhook:HOOK", "--", "python", "-c", "", env=env)
+    assert done.returncode == 0
+    assert "warning: the webhook was not told: it answered 500" in done.stderr
+    assert heard[0] not in done.stderr
+
+
+def test_a_command_gets_the_facts(project: Project) -> None:
+    told = "cat > told.json; echo $GITEXP_STATUS > status.txt"
+    project.gitexp("run", "--notify", told, "--", "python", "-c", "raise SystemExit(1)", code=1)
+    assert json.loads((project.root / "told.json").read_text())["name"] == "exp-1"
+    assert (project.root / "status.txt").read_text() == "failed\n"
+    done = project.run("run", "--notify", "exit 4", "--notify", "bell", "--", "python", "-c", "")
+    assert done.returncode == 0
+    assert "'exit 4' was not told: it ended with 4" in done.stderr
+    assert "\a" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("https://example.org/secret", "a variable of the environment"),
+        ("webhook:https://example.org/secret", "a variable of the environment"),
+        ("webhook:NOWHERE", "$NOWHERE holds no address"),
+        ("webhook:", "is nothing to notify"),
+        (" ", "is nothing to notify"),
+    ],
+)
+def test_what_cannot_be_told_is_said_before_the_run(
+    project: Project, target: str, why: str
+) -> None:
+    assert why in project.error("run", "--notify", target, "--", "python", "-c", "")
+    assert project.tags() == []
+
+
+def test_a_command_of_the_repository_is_never_started(project: Project) -> None:
+    project.write(".gitexp.toml", 'notify = ["touch owned"]\n')
+    assert "on the command line" in project.error("run", "--", "python", "-c", "")
+    assert not (project.root / "owned").exists()
