@@ -30,7 +30,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "compare": ("compare", "Show experiments side by side."),
     "report": ("report", "Write one HTML file that compares experiments."),
     "plot": ("report", "Write one chart of experiments."),
-    "ui": ("ui", "Show experiments in MLflow's pages."),
+    "ui": ("setup", "Show experiments in MLflow's pages."),
     "leaderboard": ("compare", "Keep a table of the best in a file up to date."),
     "gate": ("compare", "Check that an experiment is no worse than another."),
     "checkout": ("checkout", "Be at an experiment again."),

@@ -13,15 +13,18 @@ were written just now does not count, and git looks at them itself before the ne
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 from gitexp.repo import Repo
-from gitexp.runs import worktree
+from gitexp.runs import journal, worktree
 
 # nanoseconds, well above the tick of the file systems that have fractions of a second
 _TICK = 50 * 10**6
@@ -120,3 +123,41 @@ def _copy(source: Path, target: Path) -> None:
     part = target.with_name(f"{target.name}.new")
     shutil.copy2(source, part)
     os.replace(part, target)
+
+
+_PREFIX = "gitexp-worker-"
+_mine: list[tuple[Path, IO[Any]]] = []
+
+
+def make_home() -> Path:
+    """Return a new folder for as long as this process lives."""
+    _remove_orphans()
+    home = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    _mine.append((home, journal.hold(home)))
+    work = home / "work"
+    work.mkdir()
+    return work
+
+
+def _remove_orphans() -> None:
+    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError, AttributeError):
+            mine = home.lstat().st_uid == os.getuid() and not home.is_symlink()
+            if mine and (home / "alive").exists() and not journal.is_alive(home):
+                shutil.rmtree(home, ignore_errors=True)
+
+
+@atexit.register
+def _leave() -> None:
+    for home, held in _mine:
+        held.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _forget() -> None:
+    """In a forked child: they are the parent's."""
+    _mine.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
