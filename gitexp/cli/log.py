@@ -10,6 +10,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.formats import message as formats
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, MetricPoint
@@ -194,5 +195,4 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
 
 
 def _listed(paths: tuple[str, ...] | list[str], most: int = 8) -> str:
-    shown = ", ".join(output.clean(path) for path in paths[:most])
-    return shown if len(paths) <= most else f"{shown} and {len(paths) - most:,} more"
+    return formats.some([output.clean(path) for path in paths], most)
