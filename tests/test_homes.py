@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MAKE = "from gitexp.sweeps import homes\nplace = homes.make()\n(place / 'big.bin').write_bytes(b'0')\nprint(place, flush=True)\n"
+MAKE = "from gitexp.sweeps import worktrees\nplace = worktrees.make_home()\n(place / 'big.bin').write_bytes(b'0')\nprint(place, flush=True)\n"
 
 
 def _worker(folder: Path, then: str) -> subprocess.Popen[str]:

@@ -472,18 +472,18 @@ def test_the_link_to_the_code_has_no_credentials(
 def test_the_server_is_the_one_named_else_mlflows_own_setting_else_dagshubs(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gitexp.cli import mirror
+    from gitexp.cli import sync
 
     project.git("remote", "add", "origin", "git@dagshub.com:ada/nets.git")
     monkeypatch.setenv("DAGSHUB_CLIENT_TOKENS_CACHE", str(project.root / "none"))
     repo = Repo.discover()
-    assert mirror.target(repo, None).uri == "https://dagshub.com/ada/nets.mlflow"
+    assert sync.target(repo, None).uri == "https://dagshub.com/ada/nets.mlflow"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "gitexp:.")
-    assert mirror.target(repo, None).uri == "https://dagshub.com/ada/nets.mlflow"
+    assert sync.target(repo, None).uri == "https://dagshub.com/ada/nets.mlflow"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://usual:5000")
     monkeypatch.setenv("DAGSHUB_CLIENT_HOST", "nonsense")
-    assert mirror.target(repo, None).uri == "http://usual:5000"
-    assert mirror.target(repo, "http://named").uri == "http://named"
+    assert sync.target(repo, None).uri == "http://usual:5000"
+    assert sync.target(repo, "http://named").uri == "http://named"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT")
@@ -511,10 +511,10 @@ def test_ctrl_c_says_how_to_go_on(project: Project) -> None:
 
 
 def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> None:
-    from gitexp.cli import mirror
+    from gitexp.cli import sync
 
     with pytest.raises(GitexpError, match="which MLflow server"):
-        mirror.target(Repo.discover(), None)
+        sync.target(Repo.discover(), None)
 
 
 @pytest.mark.slow

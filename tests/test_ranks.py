@@ -13,7 +13,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.runs.ranks import is_other_rank
+from gitexp.runs.active import is_other_rank
 
 HERE = str(Path(__file__).parents[1])
 

@@ -18,13 +18,13 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.compare import leaderboard
+from gitexp.compare import gate
 from gitexp.compare.gate import Allowance, parse_allowance
 from gitexp.compare.importance import importance
 from gitexp.formats import settings
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.report import curves, data, hosting, page
+from gitexp.report import curves, data, page
 from gitexp.store.index import Index
 from recording import record
 
@@ -58,7 +58,7 @@ def collected(project: Project) -> data.Report:
 def test_a_commit_links_to_its_page_on_the_host_and_no_password_gets_into_it(
     remote: str | None, page: str | None
 ) -> None:
-    assert hosting.commit_page(remote) == page
+    assert data.commit_page(remote) == page
 
 
 def test_thinning_keeps_the_ends_the_peak_and_the_first_gap() -> None:
@@ -247,7 +247,7 @@ def test_a_leaderboard_is_replaced_in_place(project: Project) -> None:
 
 def test_a_file_without_a_leaderboard_gets_it_at_the_end() -> None:
     assert (
-        leaderboard.replaced("# Title\n", "a-->b", "T")
+        gate.with_leaderboard("# Title\n", "a-->b", "T")
         == "# Title\n\n<!-- gitexp:leaderboard a--b -->\nT\n<!-- /gitexp:leaderboard -->\n"
     )
 

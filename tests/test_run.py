@@ -183,6 +183,26 @@ def test_how_python_exits_says_how_the_run_ended(
     assert (found.status, found.failure) == (status, failure)
 
 
+def test_hooks_of_the_interpreter_are_as_they_were_outside_of_a_run(project: Project) -> None:
+    project.write(
+        "script.py",
+        "import sys\nbefore = sys.exit, sys.excepthook\nimport gitexp\ngitexp.Run\n"
+        "assert (sys.exit, sys.excepthook) == before\n"
+        "with gitexp.start_run(): assert sys.exit is not before[0]\n"
+        "assert (sys.exit, sys.excepthook) == before\n"
+        "run = gitexp.start_run()\nours = sys.excepthook\n"
+        "def own(*error): print('own'); ours(*error)\nsys.excepthook = own\nrun.end()\n"
+        "assert (sys.exit, sys.excepthook) == (before[0], own)\n"
+        "gitexp.start_run()\n1 / 0\n",
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=project.root, capture_output=True, text=True
+    )
+    assert done.stdout == "own\n"
+    assert done.stderr.count("ZeroDivisionError: division by zero") == 1
+    assert gitexp.get("exp-3").failure == "ZeroDivisionError: division by zero"
+
+
 def test_start_and_end_without_with_and_the_module_level_functions(project: Project) -> None:
     gitexp.start_run(params={"a": 1})
     with pytest.raises(UsageError, match="end_run"):

@@ -118,7 +118,7 @@ def leaderboard_command(
       gitexp leaderboard --metric rmse README.md
       gitexp leaderboard --metric rmse README.md --check
     """
-    from gitexp.compare import leaderboard
+    from gitexp.compare import gate
 
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
@@ -141,7 +141,7 @@ def leaderboard_command(
         text = file.read_bytes().decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read as text: {error}") from None
-    new = leaderboard.replaced(text, name, board)
+    new = gate.with_leaderboard(text, name, board)
     if check:
         if new != text:
             raise GateError(

@@ -15,7 +15,7 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from gitexp.cli import mirror, output
+from gitexp.cli import output, sync
 from gitexp.cli.opened import opened
 from gitexp.cli.report import chosen, selection
 from gitexp.formats.errors import GitexpError, UsageError
@@ -210,7 +210,7 @@ def export_mlflow(
       gitexp export mlflow https://mlflow.example.org exp-3..exp-7 --artifacts
     """
     repo, found = _chosen(refs, where, sort, everybody)
-    return mirror.mirror(repo, found, mirror.target(repo, uri), artifacts, place)
+    return sync.mirror(repo, found, sync.target(repo, uri), artifacts, place)
 
 
 def _chosen(

@@ -126,7 +126,7 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
     with ExitStack() as stack:
         repo = Repo.discover()
         if uri is None or uri.startswith(("http://", "https://")):
-            from gitexp.cli.mirror import target
+            from gitexp.cli.sync import target
             from gitexp.integrations.mlflow.client import Server
 
             to = target(repo, uri)

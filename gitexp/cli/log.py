@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, data, output, recording
+from gitexp.cli import completion, output
+from gitexp.cli import options as shared
+from gitexp.formats import message as formats
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, MetricPoint
@@ -22,7 +24,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command("log")
-@recording.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
+@shared.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
 @click.option(
     "-M",
     "--metric",
@@ -45,7 +47,7 @@ _FILE = click.Path(path_type=Path)
     metavar="TEXT",
     help="The subject (default: the name, metrics and params).",
 )
-@recording.options
+@shared.recording_options
 @click.option(
     "--artifact",
     "artifacts",
@@ -109,7 +111,7 @@ def log_command(
         _show_plan(repo, known, entry)
         return
     recorded, shot = log.record_work_tree(
-        repo, entry, known=known, advance=advance, talk=data.talk(), **options
+        repo, entry, known=known, advance=advance, talk=shared.talk(), **options
     )
     report(recorded, shot)
     files = recorded.experiment.files.values()
@@ -195,5 +197,4 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
 
 
 def _listed(paths: tuple[str, ...] | list[str], most: int = 8) -> str:
-    shown = ", ".join(output.clean(path) for path in paths[:most])
-    return shown if len(paths) <= most else f"{shown} and {len(paths) - most:,} more"
+    return formats.some([output.clean(path) for path in paths], most)

@@ -10,12 +10,13 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, data, output, recording
+from gitexp.cli import completion, output
+from gitexp.cli import options as shared
 from gitexp.cli.log import report
 from gitexp.formats import params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
-from gitexp.runs import arguments, ranks, start
+from gitexp.runs import active, arguments, start
 from gitexp.runs import command as commands
 from gitexp.runs.run import Run
 
@@ -25,7 +26,7 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
 @click.command(
     "run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
 )
-@recording.params_options("A param; wins over those from files and from the command.")
+@shared.params_options("A param; wins over those from files and from the command.")
 @click.option(
     "--args/--no-args",
     "from_args",
@@ -33,7 +34,7 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     help="Take --key value and key=value of the command as params (default: yes).",
 )
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
-@recording.options
+@shared.recording_options
 @click.option(
     "--artifact",
     multiple=True,
@@ -86,7 +87,7 @@ def run_command(
     recorded.
     """
     # srun starts one of us for each process of a training
-    if not all_ranks and ranks.is_other_rank() and os.name == "posix":
+    if not all_ranks and active.is_other_rank() and os.name == "posix":
         _become(command)
     repo = Repo.discover()
     known = settings.load(repo.root)
@@ -102,7 +103,7 @@ def run_command(
     if from_args:
         values = params.merge(values, arguments.as_params(command))
     values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
-    live = start.begin(repo, command=list(command), talk=data.talk(), **options)
+    live = start.begin(repo, command=list(command), talk=shared.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     if live.snapshot:

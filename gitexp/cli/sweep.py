@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, sweep_progress
-from gitexp.cli.sections import Sectioned
+from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
-from gitexp.sweeps import driver, driver_push, recipe, search
+from gitexp.sweeps import driver, driver_push, plan, search
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import space as spaces
 from gitexp.sweeps.engines import ENGINES
@@ -273,7 +273,7 @@ def _is_file(command: tuple[str, ...]) -> bool:
 
 def _from_file(file: str, given: tuple[str, ...]) -> dict[str, Any]:
     """Read a sweep file; what the command line says wins."""
-    said = recipe.read(Path(file))
+    said = plan.read_file(Path(file))
     return {**said, "space": {**said["space"], **(spaces.parse(given) if given else {})}}
 
 

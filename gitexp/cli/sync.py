@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from gitexp.cli import completion, mirror, output
+from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo
 from gitexp.store import reference
 from gitexp.store.remote import sync, transport
 from gitexp.store.remote.sync import Pulled, Pushed
+
+if TYPE_CHECKING:
+    from gitexp.integrations.mlflow.client import Login
 
 Result = TypeVar("Result", Pushed, Pulled)
 _SHOWN = 20  # names that are spelt out
@@ -89,7 +95,7 @@ def push_command(
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
     # what is wrong with it is said before anything goes anywhere
-    to = mirror.target(repo, mlflow or None)
+    to = target(repo, mlflow or None)
     chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
     if remote or repo.git("remote"):
         _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
@@ -98,7 +104,7 @@ def push_command(
     if dry_run:
         click.echo(f"would mirror {output.counted(len(chosen), 'experiment')} to {to.uri}")
         return 0
-    return mirror.mirror(repo, chosen, to, artifacts)
+    return mirror(repo, chosen, to, artifacts)
 
 
 def _push(
@@ -238,3 +244,104 @@ def _followed(work: Callable[[Progress | None], Result]) -> Result:
     finally:
         if shown:
             click.echo("\r\x1b[K", nl=False, err=True)
+
+
+_NAMED = 5  # failures that are told one by one
+
+
+class Target(NamedTuple):
+    """An MLflow server, what to log in with, and what to do where it refuses that."""
+
+    uri: str
+    who: Login | None
+    advice: str = ""
+
+
+def mirror(
+    repo: Repo,
+    experiments: Sequence[Experiment],
+    to: Target,
+    artifacts: bool,
+    place: str | None = None,
+) -> int:
+    """Mirror experiments to a server, and say what was done.
+
+    Returns:
+        the exit code: 1 where some could not be mirrored.
+    """
+    from gitexp.integrations.mlflow.client import Server
+    from gitexp.integrations.mlflow.mirror import mirror as mirrored
+
+    try:
+        with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
+            done = mirrored(
+                repo,
+                server,
+                experiments,
+                artifacts=artifacts,
+                otherwise=place,
+                progress=lambda _, __: bar.update(1),
+            )
+    except KeyboardInterrupt:
+        output.say("what is missing goes there when the same command is run again")
+        raise
+    counts = [
+        (done.created, "new"),
+        (done.completed, "completed"),
+        (done.updated, "updated"),
+        (done.unchanged, "there already"),
+    ]
+    told = ", ".join(f"{len(names):,} {what}" for names, what in counts if names) or "nothing"
+    output.say(f"mirrored to {to.uri}: {told}")
+    for name, why in done.failed[:_NAMED]:
+        output.say(f"{name} was not mirrored: {output.clean(why)}")
+    if len(done.failed) > _NAMED:
+        output.say(f"and {len(done.failed) - _NAMED:,} more were not mirrored")
+    return 1 if done.failed else 0
+
+
+def target(repo: Repo, uri: str | None) -> Target:
+    """Return the MLflow server to mirror to: the one named, that of MLFLOW_TRACKING_URI, or that of
+    a DagsHub remote.
+
+    Raises:
+        UsageError: none is known.
+    """
+    from gitexp.integrations import dagshub_remote
+    from gitexp.integrations.mlflow import client as server
+
+    host = dagshub_remote.usable_host(os.environ)
+    usual = os.environ.get("MLFLOW_TRACKING_URI", "")
+    # a local store of MLflow's is no server
+    usual = usual if usual.startswith(("http://", "https://")) else ""
+    home = dagshub_remote.find(repo, host) if host and not (uri or usual) else None
+    named = uri or usual or (home.mlflow if home else None)
+    if not named:
+        raise UsageError(
+            "which MLflow server? Write its address, for example http://localhost:5000, set"
+            " MLFLOW_TRACKING_URI, or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
+        )
+    address, who = server.address(named), server.login(named, os.environ)
+    if who is None and host and f"{address}/".startswith(f"{host}/"):
+        token = dagshub_remote.token(host, os.environ)
+        if token is None:
+            return Target(address, None, dagshub_remote.NO_TOKEN)
+        return Target(
+            address,
+            server.Login(dagshub_remote.username(token, os.environ), token),
+            "the token may have expired: dagshub login",
+        )
+    return Target(address, who)
+
+
+@contextmanager
+def _bar(length: int) -> Iterator[click._termui_impl.ProgressBar[int]]:
+    """Yield a progress bar on stderr, which draws nothing where that is not a terminal."""
+    with click.progressbar(
+        length=length,
+        label="mirroring",
+        file=sys.stderr,
+        show_pos=True,
+        hidden=not sys.stderr.isatty(),
+    ) as bar:
+        yield bar

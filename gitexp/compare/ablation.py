@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from gitexp.compare import diff, rerun, venv
 from gitexp.compare.diff import FileChange
-from gitexp.formats import params
+from gitexp.formats import message, params
 from gitexp.formats.errors import CannotRunError, FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -73,11 +73,11 @@ class Graft:
             yield Factor(
                 "packages",
                 tuple(change.name for change in self.diff.environment),
-                f"packages: {some(changes)}",
+                f"packages: {message.some(changes)}",
             )
         if self.code:
             paths = tuple(file.path for file in self.code)
-            yield Factor("code", paths, f"code: {some(paths)}")
+            yield Factor("code", paths, f"code: {message.some(paths)}")
         values_a, values_b = (self._values(experiment) for experiment in (self.a, self.b))
         for name in dict.fromkeys([*values_a, *values_b]):
             if not diff.same(values_a.get(name), values_b.get(name)) or (name in values_a) != (
@@ -94,7 +94,7 @@ class Graft:
             paths = tuple(change.path for change in self.diff.data) or tuple(
                 file.path for file in self.pointers
             )
-            yield Factor("data", paths, f"data: {some(paths)}")
+            yield Factor("data", paths, f"data: {message.some(paths)}")
 
     def inputs(self) -> Factor | None:
         """Return the declared inputs that differ and lie neither in git nor in DVC."""
@@ -113,7 +113,7 @@ class Graft:
             for name in changed
             if not any(name == path or name.startswith(f"{path}/") for path in tracked)
         )
-        return Factor("inputs", loose, f"data: {some(loose)}") if loose else None
+        return Factor("inputs", loose, f"data: {message.some(loose)}") if loose else None
 
     def whose_inputs(self, names: Sequence[str]) -> Experiment | None:
         """Return the experiment whose inputs lie here now, None where it is neither."""
@@ -237,7 +237,3 @@ def _loaded(repo: Repo, experiment: Experiment, path: str) -> Mapping[str, Any]:
         return params.load(repo.read_file(experiment.id, path), path)
     except (FormatError, NotFoundError):
         return {}
-
-
-def some(texts: Sequence[str], most: int = 3) -> str:
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")

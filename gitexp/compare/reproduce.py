@@ -268,9 +268,7 @@ def explained(
     for kind, text in groups.items():
         found = [item for item in differences if item.kind == kind]
         if found:
-            shown = ", ".join(_shown(item) for item in found[:5]) + (
-                f" and {len(found) - 5} more" if len(found) > 5 else ""
-            )
+            shown = message.some([_shown(item) for item in found], 5)
             hint = (
                 "; to run with those recorded: --env recorded"
                 if kind == "package" and env == "current"

@@ -3,20 +3,22 @@ unchanged, its signature good.
 
 Nothing of the repository is run for that, and nothing is fetched. A signature is checked by git
 beside the repository, where none of its settings holds, with the signers and programs that the
-user's own configuration names (``trust.py``).
+user's own configuration names: a repository may bring settings along (a copied folder, an
+unpacked archive) that name signers of its own, or a program to run. A relative path from the
+user's configuration would be one in the repository, so it counts as none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from gitexp.compare import trust
 from gitexp.formats import message, metrics, params, result_files
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment
@@ -53,7 +55,7 @@ def verify(
         allowed_signers: a file of the SSH signers to trust, instead of the one that the user's git
             configuration names.
     """
-    trusted = trust.of_user(repo, allowed_signers)
+    trusted = trust_of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
     gathering.restore(repo, {tag for tag, found in zip(tags, repo.objects(tags)) if found is None})
     there = {
@@ -85,7 +87,7 @@ def verify(
 
 
 def _signature(
-    beside: Repo, experiment: Experiment, tag: Object | None, trusted: trust.Trust
+    beside: Repo, experiment: Experiment, tag: Object | None, trusted: Trust
 ) -> tuple[str, str]:
     if tag is None or not message.is_signed(tag.data):
         return UNSIGNED, ""
@@ -273,3 +275,58 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
                     f" {recorded[:19]}"
                 ),
             )
+
+
+_SIGNERS = "gpg.ssh.allowedsignersfile"
+_DEFAULTS = {
+    "gpg.program": "gpg", "gpg.openpgp.program": "gpg", "gpg.x509.program": "gpgsm",
+    "gpg.ssh.program": "ssh-keygen",
+    _SIGNERS: os.devnull, "gpg.ssh.revocationfile": os.devnull, "gpg.mintrustlevel": "undefined",
+}  # fmt: skip
+_OWN = ("system", "global", "command")  # the scopes of git's configuration that are the user's
+
+
+class Trust(NamedTuple):
+    """Options for git by which a signature is judged, and whether the repository named signers that
+    do not count."""
+
+    options: tuple[str, ...]
+    signers_passed_over: bool
+
+
+def trust_of_user(repo: Repo, allowed_signers: Path | None = None) -> Trust:
+    """Return what the user trusts.
+
+    Args:
+        allowed_signers: a file of SSH signers, instead of the configured one.
+    """
+    found = [
+        (scope, name, value)
+        for scope, name, value in repo.scoped_config("^gpg[.]")
+        if name in _DEFAULTS
+    ]
+    chosen = {
+        **_DEFAULTS,
+        **dict(_usable((name, value) for scope, name, value in found if scope in _OWN)),
+    }
+    if allowed_signers:
+        chosen[_SIGNERS] = os.path.abspath(allowed_signers)
+    passed_over = chosen[_SIGNERS] == os.devnull and any(name == _SIGNERS for _, name, _ in found)
+    return Trust(
+        tuple(word for name, value in chosen.items() for word in ("-c", f"{name}={value}")),
+        passed_over,
+    )
+
+
+def _usable(settings: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for name, value in settings:
+        is_path = name in (_SIGNERS, "gpg.ssh.revocationfile") or os.path.basename(value) != value
+        if not value or (
+            is_path
+            and name != "gpg.mintrustlevel"
+            and not (os.path.isabs(value) or value.startswith(("~", "%(prefix)/")))
+        ):
+            continue
+        yield name, value
+        if name == "gpg.program":  # the older name of the same thing
+            yield "gpg.openpgp.program", value

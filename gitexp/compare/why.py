@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from gitexp.compare.ablation import Factor, Graft, some
+from gitexp.compare.ablation import Factor, Graft
+from gitexp.formats import message
 from gitexp.formats.errors import CannotRunError, GateError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -232,6 +233,6 @@ def _within(factors: Iterator[Factor], budget: int) -> list[Factor]:
     together = Factor(
         "params",
         tuple(name for factor in single for name in factor.names),
-        f"params: {some([item.text for item in single])}",
+        f"params: {message.some([item.text for item in single])}",
     )
     return [*(factor for factor in found if factor.kind != "param"), together]

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -288,4 +288,11 @@ def _sound(summary: Any) -> bool:
         and {type(summary.get(key)) for key in ("group", "branch", "command", "parent")}
         <= {str, type(None)}
         and type(summary.get("duration")) in (int, float, type(None))
+    )
+
+
+def some(texts: Sequence[str], most: int = 3) -> str:
+    """Return the first texts for a sentence, with how many more there are."""
+    return ", ".join(texts[:most]) + (
+        f" and {len(texts) - most:,} more" if len(texts) > most else ""
     )

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from gitexp.formats import metrics, params
+from gitexp.formats import message, metrics, params
 from gitexp.formats.experiment import MetricPoint
 
 _COURSE = re.compile(r"(?P<folder>(?:.*/)?)plots/metrics/(?P<name>.+)\.tsv", re.DOTALL)
@@ -167,8 +167,7 @@ def _from_mapping(
             continue
         yield from (MetricPoint(name, number, 0, at) for at, number in enumerate(numbers))
     if odd:
-        shown = ", ".join(odd[:3]) + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
-        warnings.append(f"{path}: {shown}: no number, left out")
+        warnings.append(f"{path}: {message.some(odd)}: no number, left out")
 
 
 def _number(value: Any) -> float | None:

@@ -13,6 +13,7 @@ import shlex
 import stat
 from pathlib import Path
 
+from gitexp.formats import message
 from gitexp.repo.repository import Repo
 
 _ANNEX = re.compile(rb"/annex/objects/[^/\n]+\n?$")
@@ -45,12 +46,11 @@ def told(lacking: list[tuple[str, str]]) -> str | None:
     there are none."""
     if not lacking:
         return None
-    names = ", ".join(repr(path) for path, _ in lacking[:_SHOWN])
-    more = f" and {len(lacking) - _SHOWN:,} more" if len(lacking) > _SHOWN else ""
+    names = message.some([repr(path) for path, _ in lacking], _SHOWN)
     verb = "has" if len(lacking) == 1 else "have"
     how = {"annex": "git annex get", "lfs": "git lfs pull"}
     hints = " && ".join(dict.fromkeys(how[name] for _, name in lacking))
-    return f"{names}{more} {verb} no content here, only a pointer; to bring it: {hints}"
+    return f"{names} {verb} no content here, only a pointer; to bring it: {hints}"
 
 
 def _pointers(tree: Path) -> list[tuple[str, str]]:

@@ -34,8 +34,7 @@ _OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itsel
 
 def listed(paths: Iterable[str], most: int = 5) -> str:
     """Return paths for a sentence."""
-    names = [message.one_line(path) for path in paths]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return message.some([message.one_line(path) for path in paths], most)
 
 
 def run(folder: Path, *args: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.report import curves, files, hosting
+from gitexp.report import curves, files
 
 _EXPLAINED = 12  # metrics for which importance is worked out; each costs a forest
 _MANY = 2_000  # experiments; beyond, no importance
@@ -60,7 +61,7 @@ def collect(
         "made": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "start": start,
         "live": 0,  # a server counts its states here
-        "page": hosting.commit_page(repo.config("remote.origin.url")),
+        "page": commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
         "experiments": {
             key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
@@ -131,3 +132,28 @@ def _portable(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _portable(item) for key, item in value.items()}
     return [_portable(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+_SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+\.[\w-]+):(?P<path>[^/].*)")
+_URL = re.compile(
+    r"(?:https?|ssh|git)://(?:[^@/]*@)?(?P<host>[\w.-]+)(?::(?P<port>\d+))?/(?P<path>.+)"
+)
+
+
+def commit_page(remote: str | None) -> str | None:
+    """Return the address of a commit's page with ``{}`` for its hash; None where the remote is no
+    host's (a folder, a bundle)."""
+    match = _URL.fullmatch(remote or "") or _SSH.fullmatch(remote or "")
+    if not match:
+        return None
+    path = match["path"].strip("/").removesuffix(".git")
+    if not re.fullmatch(r"[\w.~-]+(/[\w.~-]+)+", path):
+        return None
+    host = match["host"].lower()
+    port = match.groupdict().get("port")
+    # the port of ssh says nothing about that of the pages
+    if port and (remote or "").startswith("http"):
+        host = f"{host}:{port}"
+    scheme = "http" if (remote or "").startswith("http:") else "https"
+    commit = "-/commit" if "gitlab" in host else "commits" if host == "bitbucket.org" else "commit"
+    return f"{scheme}://{host}/{path}/{commit}/{{}}"

@@ -18,7 +18,7 @@ from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.runs import deferred, exit_status, journal, notebook, ranks, seeds, start
+from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
 from gitexp.runs.run import JOIN, ROOT, Run, join
 
 _active: Run | None = None
@@ -67,7 +67,7 @@ def start_run(
     if _active is not None and not _active.ended and _active.owned:
         raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
     inherited = os.environ.get(JOIN)
-    if not all_ranks and ranks.is_other_rank():
+    if not all_ranks and is_other_rank():
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
         # wherever the command went
@@ -208,7 +208,7 @@ def _of_parent() -> Run | None:
     already."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module else None
-    if parent is None or ranks.is_other_rank():
+    if parent is None or is_other_rank():
         return None
     repo = Repo.discover()
     for folder in journal.folders(repo):
@@ -227,3 +227,19 @@ def _end_at_exit() -> None:
     run = _going_on()
     if run is not None:
         run.end(*exit_status.at_exit())
+
+
+# where no RANK is set; Lightning sets the last two
+_RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")
+
+
+def is_other_rank() -> bool:
+    """Whether this is a process of a distributed training that logs nothing: its rank is not 0.
+
+    RANK alone decides where it is set, as torchrun does: it is the one that is unique over all
+    machines, while LOCAL_RANK is 0 once on each, and SLURM_PROCID is of the task in which several
+    launchers may run.
+    """
+    ranks = [os.environ.get(name, "") for name in ("RANK", *_RANKS)]
+    numbers = [int(rank) if rank.isdigit() else None for rank in ranks]
+    return bool(numbers[0]) if numbers[0] is not None else any(numbers)

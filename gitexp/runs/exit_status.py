@@ -5,7 +5,7 @@ An ``atexit`` function is not told why Python exits. So the hook for uncaught ex
 last one, and hands on to the hook that was there before. It is not called for ``sys.exit``, which
 is therefore noted when it is called; whether somebody caught that is seen from the script's
 outermost frame, which came to its return where somebody did. (``raise SystemExit(1)`` passes
-unseen.)
+unseen.) Both are hooked only while a run goes on.
 """
 
 from __future__ import annotations
@@ -14,14 +14,39 @@ import sys
 import threading
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 from gitexp.formats import message
 
 _uncaught: list[BaseException | None] = [None]
 # the last call of sys.exit, and the outermost frame that it came from
 _exits: list[tuple[SystemExit, FrameType]] = []
-_previous_hook = sys.excepthook
-_previous_exit = sys.exit
+_runs: WeakSet[Any] = WeakSet()  # that go on in this process
+_previous_hook, _previous_exit = sys.excepthook, sys.exit  # what was there before ours
+_hook_set, _exit_set = False, False  # whether ours is in use, perhaps below somebody else's
+
+
+def watch(run: object) -> None:
+    """Note how Python exits for as long as this run goes on."""
+    global _hook_set, _exit_set, _previous_hook, _previous_exit
+    if not _runs:
+        _uncaught[0] = None
+        _exits.clear()
+    _runs.add(run)
+    if not _hook_set:
+        _previous_hook, sys.excepthook, _hook_set = sys.excepthook, _hook, True
+    if not _exit_set:
+        _previous_exit, sys.exit, _exit_set = sys.exit, _exit, True
+
+
+def unwatch(run: object) -> None:
+    """Put back what was there before, once no run goes on; what somebody hooked since stays."""
+    global _hook_set, _exit_set
+    _runs.discard(run)
+    if not _runs and sys.excepthook is _hook:
+        sys.excepthook, _hook_set = _previous_hook, False
+    if not _runs and sys.exit is _exit:
+        sys.exit, _exit_set = _previous_exit, False
 
 
 def of(error: BaseException | None) -> tuple[str, str | None]:
@@ -77,7 +102,3 @@ def _exit(status: Any = None, /) -> NoReturn:
             outermost = outermost.f_back
         _exits[:] = [(SystemExit(status), outermost)]
     _previous_exit(status)
-
-
-sys.excepthook = _hook
-sys.exit = _exit

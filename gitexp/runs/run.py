@@ -71,6 +71,8 @@ class Run:
         self._closing = False  # an end of it waits
         self._passing: BaseException | None = None
         self._sampler: Any = None
+        if repo is not None and self._journal:
+            exit_status.watch(self)
         if owned is not None and hasattr(os, "register_at_fork"):
             here = weakref.ref(self)
             os.register_at_fork(after_in_child=lambda: _disown(here()))
@@ -317,6 +319,7 @@ class Run:
         if self._ended:
             return self.experiment
         self._ended = True
+        exit_status.unwatch(self)
         if self._sampler:
             self._sampler.stop()
         if self._journal is None or not self._owner:
@@ -393,6 +396,7 @@ class Run:
         import shutil
 
         self._ended = True
+        exit_status.unwatch(self)
         if self._journal and self._owner and self._repo:
             self._journal.close()
             self._journal.release()

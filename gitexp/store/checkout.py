@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, dvc_status, lock_files, snapshot
@@ -652,10 +653,7 @@ def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
 
 
 def _listed(paths: Iterable[str]) -> str:
-    names = [f"'{path}'" for path in paths]
-    return ", ".join(names[:_SHOWN]) + (
-        f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    )
+    return message.some([f"'{path}'" for path in paths], _SHOWN)
 
 
 def _read(path: Path) -> bytes | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from gitexp.formats import message
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -119,11 +120,9 @@ def _by_commit(index: Index, ref: str) -> Experiment | None:
         commits = {experiment.id: experiment for experiment in reversed(fitting)}
         if len(commits) > 1:
             names = [experiment.name for experiment in commits.values()]
-            some = ", ".join(names[:_SHOWN]) + (
-                f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            )
             raise NotFoundError(
-                f"'{ref}' fits {len(names)} commits: {some}; write more of it, or a name"
+                f"'{ref}' fits {len(names)} commits: {message.some(names, _SHOWN)}; write more of"
+                " it, or a name"
             )
         if commits:
             return next(iter(commits.values()))

@@ -27,7 +27,7 @@ from gitexp.store.index import Index
 from gitexp.store.ref_scan import TAGS
 from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
-from gitexp.sweeps import past, worker_push
+from gitexp.sweeps import schedule, worker_push
 from gitexp.sweeps.plan import Frozen
 from gitexp.sweeps.worker_push import SNAPSHOTS, Outlet
 
@@ -122,7 +122,7 @@ def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None
     found = Index(repo).named(_name(facts))
     mine = facts["extra"]["sweep"]
     if found is None or any(
-        past.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")
+        schedule.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")
     ):
         return None
     journal.delete(folder)
@@ -148,7 +148,7 @@ def _adopt(repo: Repo, frozen: Frozen, tip: str | None) -> None:
             found
             and wanted
             and found.name == name
-            and past.is_of(found.summary.get("sweep"), frozen)
+            and schedule.is_of(found.summary.get("sweep"), frozen)
         ):
             # a fetch brings the branch, and no tag objects
             names[name] = repo.write_object("tag", item.data)

@@ -26,7 +26,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import journal, process_group
 from gitexp.store import batch
-from gitexp.sweeps import collect, engines, past, results, schedule, worker_push
+from gitexp.sweeps import collect, engines, results, schedule, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.driver_push import Pusher, Sent
@@ -107,7 +107,7 @@ class Driver:
             if plan.workers_push and not frozen.shot:
                 self._collect()
             results.recover(repo, frozen, self._folder)
-            recorded = past.recorded(repo, frozen)
+            recorded = schedule.recorded(repo, frozen)
             self._agenda = Agenda(plan, recorded, again, jobs)
             self._engine = engines.start(
                 engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
@@ -165,7 +165,7 @@ class Driver:
             sent = self._pusher.finish() if self._pusher else self._unsent_by_workers()
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
-        found = sorted(self._agenda.known.values(), key=lambda item: past.said(item)["index"])
+        found = sorted(self._agenda.known.values(), key=lambda item: schedule.said(item)["index"])
         missing = (
             max(0, self._agenda.total - len(self._agenda.closed))
             if self._presses or self._problems

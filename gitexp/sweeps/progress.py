@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
-from gitexp.sweeps import past
+from gitexp.sweeps import schedule
 from gitexp.sweeps.plan import Plan
 from gitexp.sweeps.worker import PRUNED
 
@@ -44,10 +44,10 @@ class Standing:
         if experiment.duration is not None:
             self._durations.append(experiment.duration)
         plan = self._plan
-        value = past.value(plan, experiment)
+        value = schedule.objective(plan, experiment)
         if value is None or plan.direction is None or experiment.status != "finished":
             return
-        best = past.value(plan, self._best) if self._best else None
+        best = schedule.objective(plan, self._best) if self._best else None
         if best is None or metrics.is_better(plan.direction, value, best):
             self._best, best = experiment, value
         self._bests.append(best)

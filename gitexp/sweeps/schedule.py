@@ -8,16 +8,20 @@ learns, numbers go on after the highest.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gitexp.formats import environment
 from gitexp.formats.experiment import Experiment
-from gitexp.sweeps import past, worker_push
+from gitexp.repo import Repo
+from gitexp.store.index import Index
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import search as searches
+from gitexp.sweeps import worker_push
 from gitexp.sweeps.plan import Frozen, Plan
 from gitexp.sweeps.search import Asked
 from gitexp.sweeps.space import Point
@@ -56,13 +60,11 @@ class Agenda:
 
     def __init__(self, plan: Plan, recorded: Iterable[Experiment], again: bool, jobs: int) -> None:
         self._plan = plan
-        self.known = {past.key(item): item for item in recorded}
-        self.closed = {
-            key: item for key, item in self.known.items() if not past.is_open(item, again)
-        }
-        self.search, points = past.search(plan, self.closed.values(), jobs)
+        self.known = {trial_key(item): item for item in recorded}
+        self.closed = {key: item for key, item in self.known.items() if not is_open(item, again)}
+        self.search, points = taught_search(plan, self.closed.values(), jobs)
         self.total = points * plan.repeat
-        highest = max((past.said(item)["index"] for item in self.known.values()), default=-1)
+        highest = max((said(item)["index"] for item in self.known.values()), default=-1)
         self._next_index = 0 if plan.search in searches.OWN else highest + 1
         self._waiting = deque(self._unfinished())
 
@@ -80,7 +82,7 @@ class Agenda:
         done."""
         plan, key = self._plan, plans.key(trial.round.asked.point, trial.seed)
         self.known[key] = experiment
-        if past.is_open(experiment, again=False):  # interrupted
+        if is_open(experiment, again=False):  # interrupted
             return False
         if (
             experiment.status != "finished"
@@ -90,7 +92,7 @@ class Agenda:
             self._waiting.appendleft(Trial(trial.index, trial.round, trial.seed, trial.attempt + 1))
             return False
         self.closed[key] = experiment
-        value = past.value(plan, experiment)
+        value = objective(plan, experiment)
         if value is not None:
             trial.round.values.append(value)
         trial.round.left -= 1
@@ -111,7 +113,7 @@ class Agenda:
                 todo.append(
                     Trial(first + at, asked_for, seed, self._attempt(plans.key(asked.point, seed)))
                 )
-            elif (value := past.value(plan, known)) is not None:
+            elif (value := objective(plan, known)) is not None:
                 asked_for.values.append(value)
         asked_for.left = len(todo)
         if not todo:
@@ -128,7 +130,7 @@ class Agenda:
             or known.extra.get("error") in INTERRUPTED
         ):
             return 0
-        return 1 + int(past.said(known).get("attempt") or 0)
+        return 1 + int(said(known).get("attempt") or 0)
 
     def _unfinished(self) -> Iterator[Trial]:
         """Yield the missing trials of points that a search once chose itself and that were run with
@@ -137,8 +139,7 @@ class Agenda:
         if plan.search in searches.OWN:
             return
         points: dict[str, Point] = {
-            plans.key(past.said(item)["point"], 0): past.said(item)["point"]
-            for item in self.closed.values()
+            plans.key(said(item)["point"], 0): said(item)["point"] for item in self.closed.values()
         }
         for point in points.values():
             if any(
@@ -185,4 +186,79 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
         links=plan.links,
         name=worker_push.name_of(frozen.group, trial.index, trial.attempt),
         outlet=outlet,
+    )
+
+
+def recorded(repo: Repo, frozen: Frozen) -> list[Experiment]:
+    """Return the group's experiments that this very snapshot gave, oldest first."""
+    found = Index(repo).select(
+        "json_extract(tag.summary, '$.group') = ?", [frozen.group], order="tag.started"
+    )
+    return [item for item in found if is_of(said(item), frozen)]
+
+
+def is_of(facts: Any, frozen: Frozen) -> bool:
+    """Whether what an experiment says of its sweep is whole, and of this one."""
+    if not isinstance(facts, dict) or facts.get("tree") != frozen.tree:
+        return False
+    return (
+        type(facts.get("index")) is int
+        and isinstance(facts.get("point"), dict)
+        and type(facts.get("seed")) is int
+    )
+
+
+def said(experiment: Experiment) -> Mapping[str, Any]:
+    """Return what an experiment says of its sweep: ``tree``, ``index``, ``point``, ``seed`` and
+    ``attempt``; empty where it is of none."""
+    facts: Mapping[str, Any] = experiment.extra.get("sweep", {})
+    return facts
+
+
+def trial_key(experiment: Experiment) -> str:
+    """Return what makes two trials of one snapshot the same."""
+    return plans.key(said(experiment)["point"], said(experiment)["seed"])
+
+
+def is_open(experiment: Experiment, again: bool) -> bool:
+    """Whether a recorded trial is still to be run: it was interrupted, or failed and is wanted
+    again."""
+    if experiment.status == "finished" or PRUNED in experiment.labels:
+        return False
+    return again or experiment.extra.get("error") in INTERRUPTED
+
+
+def objective(plan: Plan, experiment: Experiment) -> float | None:
+    """Return the objective that a trial reached, None where it has none that counts."""
+    found = experiment.metrics.get(plan.objective) if plan.objective else None
+    return None if found is None or math.isnan(found) or PRUNED in experiment.labels else found
+
+
+def taught_search(
+    plan: Plan, closed: Iterable[Experiment], jobs: int
+) -> tuple[searches.Search, int]:
+    """Return the plan's search, told of the trials that are done, and how many points it will give
+    in all."""
+    rounds: dict[str, list[Experiment]] = {}
+    for item in closed:
+        rounds.setdefault(plans.key(said(item)["point"], 0), []).append(item)
+    history = []
+    for items in rounds.values():
+        values = [
+            reached
+            for item in items
+            if (reached := objective(plan, item)) is not None and item.status == "finished"
+        ]
+        if len(items) >= plan.repeat and values:
+            history.append((said(items[0])["point"], sum(values) / len(values)))
+    return searches.make(
+        plan.search,
+        plan.space,
+        trials=plan.trials,
+        tried=len(rounds),
+        seed=plan.seed,
+        direction=plan.direction,
+        prune=plan.prune,
+        history=history,
+        several=jobs > 1,
     )

@@ -37,7 +37,7 @@ from gitexp.runs import journal, outputs, process_group
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.store import conditions
-from gitexp.sweeps import homes
+from gitexp.sweeps import worktrees
 from gitexp.sweeps.worktrees import Place
 
 if TYPE_CHECKING:
@@ -343,7 +343,7 @@ def _take_place(commit: str, bundle: bytes) -> Path:
     try:
         place = _free_places.pop()
     except IndexError:
-        place = homes.make()
+        place = worktrees.make_home()
         form = "sha256" if len(commit) == 64 else "sha1"
         Repo(place, place / ".git", place / ".git", form).git(
             "init", "--quiet", f"--object-format={form}"

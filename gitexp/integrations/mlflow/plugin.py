@@ -19,11 +19,20 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
 
 def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     """Return the model registry of a repository: MLflow's own, in a database of this clone. MLflow
-    asks for one in any case."""
+    asks for one even where none is used. Registered models are not in git."""
     _check_version()
-    from gitexp.integrations.mlflow.registry import open_registry
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
-    return open_registry(store_uri)
+    from gitexp.integrations.mlflow import database, uris
+    from gitexp.integrations.mlflow.tracking_store import errors
+    from gitexp.repo import locks
+
+    with errors():
+        path = uris.folder(uris.repository(store_uri)) / "registry.sqlite"
+    with open(path.with_suffix(".lock"), "ab") as file:  # kept for good, and brought up to date
+        locks.take(file)
+        database.initialize(path)
+    return SqlAlchemyStore(f"sqlite:///{path}")
 
 
 def artifact_repository(

@@ -20,13 +20,13 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import convert, database
 from gitexp.repo import Repo
-from gitexp.runs import active, ranks, run
+from gitexp.runs import active, run
 
 
 def is_apart(repo: Repo) -> bool:
     """Whether this process must not record."""
     folder = os.environ.get(run.JOIN)
-    return ranks.is_other_rank() or (
+    return active.is_other_rank() or (
         folder is not None
         and Path(folder).parent.parent != repo.state_dir
         and Path(folder).exists()

@@ -1,0 +1,128 @@
+"""What commands share: the options of whatever records one experiment, the question about changed
+data, and help in sections."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gitexp.cli import completion, output
+from gitexp.repo.dvc import listed
+from gitexp.repo.dvc_status import Stale, Talk
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option(
+        "--note", default="", metavar="TEXT", help="More text, the body of the commit message."
+    ),
+    click.option(
+        "--because", metavar="TEXT", help="Why it is tried: list, show, tree and book tell it."
+    ),
+    click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label."),
+    click.option("--group", metavar="NAME", help="The group that it belongs to."),
+    click.option("--name", metavar="TAG", help="A tag name to use instead of exp-N."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        type=_PATH,
+        metavar="PATH",
+        help="A file or folder that the run reads; its hash is recorded.",
+    ),
+    click.option(
+        "--sign/--no-sign",
+        default=None,
+        help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').",
+    ),
+    click.option(
+        "--advance/--no-advance",
+        default=None,
+        help="Move the branch to the experiment where that is a fast-forward (default: yes).",
+    ),
+)
+
+
+def recording_options(function: Command) -> Command:
+    """Give a command these options; it gets ``note``, ``because``, ``labels``, ``group``,
+    ``name``, ``inputs``, ``sign`` and ``advance``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def params_options(text: str) -> Callable[[Command], Command]:
+    """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
+    ``params_file``."""
+    one = click.option(
+        "-p",
+        "--param",
+        "given",
+        multiple=True,
+        metavar="K=V",
+        shell_complete=completion.given_params,
+        help=text,
+    )
+    whole = "Params from YAML, JSON or TOML; later ones win."
+    files = click.option("--params-file", multiple=True, type=_PATH, metavar="FILE", help=whole)
+    return lambda function: one(files(function))
+
+
+def talk() -> Talk:
+    """Return how to talk with the user, who is asked only at a terminal."""
+    return Talk(
+        _ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
+        lambda text: output.say(output.clean(text)),
+    )
+
+
+def _ask(found: Sequence[Stale]) -> bool:
+    output.say(
+        f"changed since the last dvc commit: {output.clean(listed(item.path for item in found))}"
+    )
+    said = click.confirm(
+        "Run `dvc commit` for changed data before each recording? (asked once)",
+        default=True,
+        err=True,
+    )
+    output.say(
+        "kept for this clone; to say it for everybody, or otherwise: dvc_commit ="
+        f" {'true' if said else 'false'} in .gitexp.toml"
+    )
+    return said
+
+
+class Sectioned(click.Command):
+    """A command whose options come in sections.
+
+    Args:
+        sections: the name of the option that each section begins with, and the section's title.
+        examples: shown last, a line each.
+    """
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, str], examples: str, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections, self._examples = sections, examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found: dict[str, list[tuple[str, str]]] = {}
+        title = "Options"
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            title = self._sections.get(param.name or "", title)
+            if record:
+                found.setdefault(title, []).append(record)
+        for title, records in found.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line in self._examples.strip().splitlines():
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n" if line else "\n")
