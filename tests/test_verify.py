@@ -274,7 +274,7 @@ def test_all_and_json(project: Project) -> None:
     assert [(row["name"], row["ok"], row["signature"]) for row in rows] == [
         (f"exp-{n}", True, "unsigned") for n in (3, 2, 1)
     ]
-    assert "or use --all" in project.error("verify")
+    assert "--where or --all" in project.error("verify")
 
 
 def test_many_experiments_take_no_more_processes_than_few(project: Project, tmp_path: Path) -> None:
