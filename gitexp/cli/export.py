@@ -7,6 +7,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from gitexp.cli.opened import opened
 from gitexp.cli.report import chosen, selection
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.integrations import export
+from gitexp.integrations import export, other_logs
 from gitexp.repo import Repo
 from gitexp.store import histories
 
@@ -29,7 +30,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group("export")
 def export_command() -> None:
-    """Write experiments for other tools: CSV, Parquet, JSON, or an MLflow server.
+    """Write experiments for other tools: CSV, Parquet, JSON, an MLflow server, the logs of
+    TensorBoard, W&B and trackio, or an RO-Crate.
 
     All experiments are written, or those that are named or chosen with --where, newest first.
 
@@ -213,6 +215,142 @@ def export_mlflow(
     return sync.mirror(repo, found, sync.target(repo, uri), artifacts, place)
 
 
+_folder = click.option(
+    "--output", "-o", "target", required=True, type=click.Path(path_type=Path), help="A new folder."
+)
+_project = click.option(
+    "--project", metavar="NAME", help="The project (default: the repository's name)."
+)
+
+
+@export_command.command("tensorboard", short_help="Write TensorBoard's event files.")
+@selection
+@_folder
+def export_tensorboard(
+    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool, target: Path
+) -> int:
+    """Write a log folder for TensorBoard: scalars and hparams, a folder for each experiment.
+
+    Event files hold 32 bits of a number, and only numbers, truth values and text as params. Labels
+    and notes stay here. Needs pip install 'gitexp[tensorboard]'.
+
+    \b
+    Example:
+      gitexp export tensorboard -o runs && tensorboard --logdir runs
+    """
+    return _exported(refs, where, sort, everybody, target, other_logs.write_tensorboard)
+
+
+@export_command.command("wandb", short_help="Write offline runs of Weights & Biases.")
+@selection
+@_folder
+@_project
+def export_wandb(
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    target: Path,
+    project: str | None,
+) -> int:
+    """Write an offline run of Weights & Biases for each experiment; `wandb sync` sends them.
+
+    Params, every value of every metric, group, labels (as tags) and notes go there. A run's id is
+    the beginning of the commit's hash. W&B has one row for each step: of several values of one
+    metric at a step the last one stays. Needs pip install 'gitexp[wandb]'.
+
+    \b
+    Example:
+      gitexp export wandb -o logs && wandb sync logs/wandb/offline-run-*
+    """
+
+    def write(records: Iterator[other_logs.Record], folder: Path) -> None:
+        other_logs.write_wandb(records, folder, project or _repository())
+
+    return _exported(refs, where, sort, everybody, target, write)
+
+
+@export_command.command("trackio", short_help="Add experiments to a project of trackio.")
+@selection
+@_project
+@click.option(
+    "--output",
+    "-o",
+    "target",
+    type=click.Path(path_type=Path),
+    help="The folder of trackio's databases (default: trackio's own).",
+)
+def export_trackio(
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    target: Path | None,
+    project: str | None,
+) -> int:
+    """Add a run for each experiment to a project of trackio; doing it twice adds nothing.
+
+    Params, groups and every value of every metric go there. Needs pip install 'gitexp[trackio]'.
+
+    \b
+    Example:
+      gitexp export trackio --project mine && trackio show --project mine
+    """
+    repo, found = _chosen(refs, where, sort, everybody)
+    unread: histories.Unread = []
+    records = export.records(repo, found, True, unread)
+    there = other_logs.write_trackio(records, target, project or _repository())
+    said = f"added {output.counted(len(found) - there, 'experiment')}"
+    output.say(f"{said}; {there:,} were there already" if there else said)
+    return _said(found, None, unread)
+
+
+@export_command.command("crate", short_help="Write an RO-Crate of one experiment.")
+@click.argument("ref")
+@_folder
+def export_crate(ref: str, target: Path) -> int:
+    """Write an RO-Crate of one experiment, for a paper's archive.
+
+    The folder has the code as code.zip, the params, metrics and artifacts, and
+    ro-crate-metadata.json, which says in schema.org's words who ran what when, with which params
+    and to which results (profile: Process Run Crate). Needs pip install 'gitexp[crate]'.
+
+    \b
+    Example:
+      gitexp export crate best:rmse -o crate
+    """
+
+    def write(records: Iterator[other_logs.Record], folder: Path) -> None:
+        for item, record in zip(found, records):
+            other_logs.write_crate(repo, item, record, folder)
+
+    repo, found = _chosen((ref,), None, None, False)
+    if len(found) != 1:
+        raise UsageError(f"{ref} names {len(found):,} experiments; a crate is of one")
+    return _exported((ref,), None, None, False, target, write)
+
+
+def _exported(
+    refs: tuple[str, ...],
+    where: str | None,
+    sort: str | None,
+    everybody: bool,
+    target: Path,
+    write: Callable[[Iterator[other_logs.Record], Path], None],
+) -> int:
+    """Write a folder that is there whole or not at all."""
+    repo, found = _chosen(refs, where, sort, everybody)
+    unread: histories.Unread = []
+    with _written(target, False) as part:
+        part.mkdir(parents=True)
+        write(export.records(repo, found, True, unread), part)
+    return _said(found, target, unread)
+
+
+def _repository() -> str:
+    return Repo.discover().root.name
+
+
 def _chosen(
     refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool
 ) -> tuple[Repo, Sequence[Experiment]]:
@@ -258,7 +396,7 @@ def _written(target: Path, force: bool) -> Iterator[Path]:
         raise UsageError(
             f"{target} is there already; to write over it: --force"
             if target.is_file()
-            else f"{target} is a folder; name a file"
+            else f"{target} is a folder already; name another"
         )
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
@@ -269,4 +407,6 @@ def _written(target: Path, force: bool) -> Iterator[Path]:
             f"{target} cannot be written: {error.strerror}; check the folder and the disk"
         ) from None
     finally:
+        if part.is_dir():
+            shutil.rmtree(part)
         part.unlink(missing_ok=True)
