@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
+from gitexp.repo import lock_files
 from gitexp.repo.process import Git, explained, run
 
 if TYPE_CHECKING:
@@ -171,9 +172,16 @@ class Refs(Git):
         Raises:
             GitError: a ref is not what a command says that it was, or cannot be written.
         """
-        with self.transaction(reason, pass_fds) as change:
-            change.prepare(commands)
-            change.commit()
+        commands = list(commands)
+        for is_last in (False, True):
+            try:
+                with self.transaction(reason, pass_fds) as change:
+                    change.prepare(commands)
+                    change.commit()
+                return
+            except GitError as error:
+                if is_last or not lock_files.freed(self, error.stderr):
+                    raise
 
     @contextmanager
     def transaction(self, reason: str, pass_fds: Sequence[int] = ()) -> Iterator[Transaction]:
