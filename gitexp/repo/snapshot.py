@@ -348,7 +348,7 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
         for path in untracked
         if NEVER.isdisjoint(path.split("/"))
         and not path.startswith(environments)
-        and not (path in known and known[path] == _look(repo.root / path))
+        and not (path in known and known[path] == stamp(repo.root, path))
     ]
 
 
@@ -380,7 +380,7 @@ def left_outputs(repo: Repo) -> list[str]:
         known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
     except (OSError, ValueError):
         return []
-    return [path for path, look in known.items() if look == _look(repo.root / path)]
+    return [path for path, look in known.items() if look == stamp(repo.root, path)]
 
 
 def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
@@ -393,14 +393,18 @@ def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     except (OSError, ValueError):
         known = {}
     known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
-    known.update({path: look for path in paths if (look := _look(repo.root / path))})
+    known.update({path: look for path in paths if (look := stamp(repo.root, path))})
     (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))
 
 
-def _look(path: Path) -> list[int] | None:
+def stamp(root: Path, path: str) -> list[int] | None:
+    """Return what changes whenever a file is written; None where there is none, or it lies behind a
+    link."""
     try:
-        status = os.lstat(path)
+        status = os.lstat(root / path)
     except OSError:
+        return None
+    if is_behind_link(root, path):
         return None
     return [status.st_mtime_ns, status.st_size, status.st_ino]
 
