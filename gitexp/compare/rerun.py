@@ -214,8 +214,8 @@ def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
                 )
             if snapshot.is_behind_link(tree, name):
                 raise CannotRunError(
-                    f"the input {message.one_line(name)} of {todo.name} lies behind a symbolic link,"
-                    " and gitexp writes through none"
+                    f"the input {message.one_line(name)} of {todo.name} lies behind a symbolic"
+                    " link, and gitexp writes through none"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
