@@ -41,7 +41,7 @@ def leftovers(repo: Git) -> list[LockFile]:
             status = path.lstat()
             age = time.time() - status.st_mtime
             if age > _YOUNG:
-                stale = age > _OLD and not any(at < status.st_mtime for at in _gits() or ())
+                stale = age > _OLD and not any(at < status.st_mtime for at in gits() or ())
                 found.append(LockFile(path, age, _name(status.st_uid), stale))
     return found
 
@@ -73,8 +73,8 @@ def _is_left(path: Path) -> bool:
         at = path.lstat().st_mtime
     except OSError:
         return False
-    gits = _gits() if time.time() - at > _OWN else None
-    return gits is not None and not any(began < at for began in gits)
+    at_work = gits() if time.time() - at > _OWN else None
+    return at_work is not None and not any(began < at for began in at_work)
 
 
 def wait(path: Path) -> None:
@@ -101,7 +101,7 @@ def _all(repo: Git) -> Iterator[Path]:
         yield from sorted((folder / "refs").rglob("*.lock"))
 
 
-def _gits() -> list[float] | None:
+def gits() -> list[float] | None:
     """Return when each git process of this machine began; None where the system does not tell."""
     found = []
     try:

@@ -199,13 +199,29 @@ class Refs(Git):
         from gitexp.repo import locks
 
         self.make_state_dir()
-        with open(self.state_dir / "lock", "ab") as file:
-            locks.take(file)
+        with locks.Held(self.state_dir / "lock") as file:
             self.share()
+            self._say_refused()
             try:
                 yield file.fileno()
             finally:
                 self.share()
+
+    def _say_refused(self) -> None:
+        """Say once in each clone that its file system has no locks."""
+        from gitexp.repo import locks
+
+        told = self.state_dir / "no-flock"
+        if locks.by_files and not told.exists():
+            import warnings
+
+            told.touch()
+            warnings.warn(
+                "this file system has no locks (flock), so gitexp locks by files as git does; see"
+                " docs/runs.md",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def share(self) -> None:
         """Give what is ours below ``.git/gitexp`` the permissions that git gives its own files in a

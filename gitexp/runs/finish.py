@@ -155,8 +155,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
         GitexpError: it could not be recorded; the folder stays.
     """
     try:
-        with open(folder / "recovering", "ab") as claim:
-            locks.take(claim)
+        with locks.Held(folder / "recovering"):
             return _recover(repo, folder) if folder.exists() else None
     except FileNotFoundError:
         if folder.exists():
