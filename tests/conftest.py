@@ -46,7 +46,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 _SCRATCH = pytest.StashKey[str]()
 _EXPECTED = re.compile(  # skips that no package mends
     r"root|no \w+ here|could not import '(ray|tensorflow)'|no such layout|No module named '(ray|tensorflow)'"
-    r"|may not trace here|mount|no sh here|has no gloo|fish is not installed"
+    r"|may not trace here|mount|no sh here|has no gloo|fish is not installed|no gcc here"
 )
 
 

@@ -269,3 +269,34 @@ def test_what_git_does_not_track_in_a_folder_that_becomes_a_file_stops_it(
     (two.root / "more/model.ckpt").unlink()
     two.gitexp("checkout", "exp-3", *how)
     assert read(two, "more") == "a file now\n"
+
+
+def beside(project: Project, folder: str, tmp_path: Path) -> Path:
+    """Move a folder out of the repository, and leave a link in its place."""
+    moved = (project.root / folder).rename(tmp_path / f"beside-{folder}")
+    (project.root / folder).symlink_to(moved)
+    return moved
+
+
+def test_a_link_in_the_place_of_a_folder_is_the_users_and_stops_a_checkout(
+    two: Project, tmp_path: Path
+) -> None:
+    elsewhere = beside(two, "more", tmp_path)
+    for args in (["exp-1"], ["exp-2"], ["exp-1", "--code-only"]):
+        assert "'more'" in two.error("checkout", *args)
+        assert os.readlink(two.root / "more") == str(elsewhere)
+    assert (elsewhere / "new.py").read_text() == "x\n"
+
+
+def test_nothing_behind_a_link_is_removed_or_written(project: Project, tmp_path: Path) -> None:
+    write = "import os; os.makedirs('out', exist_ok=True); open('out/a.csv', 'w').write('1')"
+    project.gitexp("run", "--no-advance", "--", "python", "-c", write)
+    out = beside(project, "out", tmp_path)
+    project.gitexp("run", "--", "true")
+    (project.root / "out").unlink()
+    (project.root / "out").symlink_to(out)
+    ours = beside(project, ".gitexp", tmp_path)
+    before = {path: path.read_bytes() for path in (*out.iterdir(), *ours.iterdir())}
+    for command in (["log", "-m", "a=1"], ["run", "--", "true"], ["checkout", "exp-1"]):
+        project.run(*command)
+    assert {path: path.read_bytes() for path in (*out.iterdir(), *ours.iterdir())} == before

@@ -676,3 +676,30 @@ def test_without_experiments_of_dvc_it_says_so(project: Project) -> None:
         "nothing to import: there is no experiment below refs/exps"
         in project.run("import", "dvc").stderr
     )
+
+
+@pytest.mark.slow
+def test_a_time_that_is_none_and_a_link_out_of_the_folder_stop_no_import(
+    project: Project, tmp_path: Path
+) -> None:
+    for package in ("tensorboardX", "tensorboard"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    script(tmp_path, CURVES)
+    one_time(tmp_path / "boost/learn")
+    nan = tmp_path / "boost/learn/events.out.tfevents.1"
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    event = Event(wall_time=float("nan"), step=7)
+    event.summary.value.add(tag="RMSE", simple_value=0.25)
+    with open(nan, "ab") as file:
+        RecordWriter(file).write(event.SerializeToString())
+    private = tmp_path / "private.tfevents"
+    private.write_bytes(nan.read_bytes())
+    (tmp_path / "boost/stolen").mkdir()
+    (tmp_path / "boost/stolen/out.tfevents").symlink_to(private)
+    done = project.run("import", "tensorboard", str(tmp_path / "boost"))
+    assert "a link that leads out of the folder" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert project.tags() == ["exp-1", "exp-2"]
+    assert 0.25 in {gitexp.get(name).metrics["RMSE"] for name in project.tags()}

@@ -213,6 +213,14 @@ def test_a_new_clone_of_a_team_pushes_only_what_is_its_own(cloned: Clones, remot
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2", "ada/exp-3", "exp-4"]
 
 
+def test_an_owner_of_300_characters_is_cut(cloned: Clones, remote: Project) -> None:
+    ada = cloned("ada")
+    record(ada, {"lr": 1}, advance=False)
+    ada.git("config", "user.name", "ü" * 300)
+    assert "pushed" in ada.gitexp("push")
+    assert f"refs/heads/experiments/{'ü' * 60}" in remote.git("for-each-ref")
+
+
 def test_the_owner_of_the_settings_is_what_the_clone_is_called(
     cloned: Clones, remote: Project
 ) -> None:

@@ -4,6 +4,7 @@ here is lost or half done."""
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -186,15 +187,57 @@ def test_a_push_killed_at_any_moment_leaves_nothing_that_the_next_cannot_finish(
             time.sleep(0.12 + at * 0.02)
             os.killpg(process.pid, signal.SIGKILL)
         ada.fsck()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 30
     while (done := ada.run("push")).returncode and time.monotonic() < deadline:
-        time.sleep(0.2)  # what was killed may not have let go of the remote's lock yet
+        # the remote's git was killed, too, and there its user has to look
+        for lock in re.findall(r"'([^']+\.lock)': File exists; if no git is at work", done.stderr):
+            (remote.root / lock).unlink(missing_ok=True)
+        time.sleep(0.2)
     assert done.returncode == 0, done.stderr
     assert sorted(
         remote.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split()
     ) == sorted(ada.git("for-each-ref", "--format=%(*objectname)", "refs/tags").split())
     assert remote.git("rev-parse", "main") == ada.git("rev-parse", "main")
     remote.fsck()
+
+
+SEEN = "refs/gitexp/gathered/origin/ada"
+
+
+def left_lock(ada: Project, ref: str, age: float) -> Path:
+    """Leave the lock of a ref, as a git does that is killed."""
+    lock = ada.write(f".git/{ref}.lock", "")
+    os.utime(lock, (time.time() - age,) * 2)
+    return lock
+
+
+@pytest.mark.skipif(not Path("/proc/uptime").exists(), reason="no /proc here")
+@pytest.mark.parametrize("command", ["push", "pull"])
+def test_a_lock_of_our_own_ref_that_a_killed_git_left_is_in_nobodys_way(
+    ada: Project, cloned: Clones, command: str
+) -> None:
+    bob = cloned("bob")
+    record(bob, {"lr": 7}, advance=False)
+    bob.gitexp("push")
+    ref = SEEN if command == "push" else SEEN.replace("ada", "bob")
+    lock = left_lock(ada, ref, 10)
+    assert ada.gitexp(command).startswith(f"{command}ed ")
+    assert not lock.exists()
+    assert ada.git("rev-parse", "--verify", ref)
+    ada.fsck()
+
+
+@pytest.mark.skipif(not Path("/proc/uptime").exists(), reason="no /proc here")
+def test_a_lock_that_a_git_at_work_may_hold_stays_and_is_named(ada: Project) -> None:
+    with subprocess.Popen(
+        ["git", "cat-file", "--batch"], cwd=ada.root, stdin=subprocess.PIPE
+    ) as at_work:
+        lock = left_lock(ada, SEEN, -0.1)
+        assert f"{SEEN}.lock" in ada.error("push")
+        assert lock.exists()
+        at_work.kill()
+    assert "all experiments" in ada.gitexp("push")  # they are there, and now it is taken down
+    assert not lock.exists()
 
 
 def test_what_the_users_prune_took_comes_back_from_the_gathering_branch(

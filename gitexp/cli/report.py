@@ -283,7 +283,9 @@ def write_file(path: Path, data: bytes) -> int:
     possible."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
+        part.unlink(missing_ok=True)
+        with open(part, "xb") as file:  # which writes through no link
+            file.write(data)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

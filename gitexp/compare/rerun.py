@@ -23,7 +23,7 @@ from typing import TextIO
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, content, dvc, dvc_pointers
+from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
 from gitexp.runs import arguments, command, journal, start, worktree
 from gitexp.store import conditions, record, result_paths
 
@@ -211,6 +211,11 @@ def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
                 raise CannotRunError(
                     f"the input {message.one_line(name)} of {todo.name} is not here; put it there,"
                     " or pull it with DVC"
+                )
+            if snapshot.is_behind_link(tree, name):
+                raise CannotRunError(
+                    f"the input {message.one_line(name)} of {todo.name} lies behind a symbolic"
+                    " link, and gitexp writes through none"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)

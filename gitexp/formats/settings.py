@@ -118,7 +118,7 @@ def parse_size(text: str | int) -> int:
         FormatError: the text is no size.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
-    if not match or match[2].upper() not in _UNITS:
+    if not match or match[2].upper() not in _UNITS or len(match[1]) > 300:
         raise FormatError(
             f"'{text}' is not a size; write a number of bytes, or like '10MB' or '1.5GiB'"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from gitexp.repo.repository import Repo
@@ -50,8 +51,8 @@ def blob(repo: Repo, path: str, content: bytes | Path, by: str | None) -> str:
     if by:
         command = ("hash-object", "-w", f"--path={path}")
         if isinstance(content, bytes):
-            return repo.line(*command, "--stdin", stdin=content)
-        return repo.line(*command, "--", os.path.abspath(content))
+            return repo.remembered(partial(repo.line, *command, "--stdin", stdin=content))
+        return repo.remembered(partial(repo.line, *command, "--", os.path.abspath(content)))
     if isinstance(content, bytes):
         return repo.write_object("blob", content)
     return repo.write_file(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.formats.errors import GitError
-from gitexp.repo.repository import Repo
+from gitexp.repo.process import Git
 
 _WAIT = 1.0  # seconds that a lock of a git at work may take
 _YOUNG, _OLD = 60, 3600  # seconds: below nobody's business, above nobody's lock
+_OWN = 5  # seconds after which a lock of a ref of gitexp's own is left over, if no git is older
 
 
 class LockFile(NamedTuple):
@@ -31,7 +33,7 @@ class LockFile(NamedTuple):
     is_stale: bool
 
 
-def leftovers(repo: Repo) -> list[LockFile]:
+def leftovers(repo: Git) -> list[LockFile]:
     """Return git's lock files that are older than a minute."""
     found: list[LockFile] = []
     for path in _all(repo):
@@ -39,9 +41,40 @@ def leftovers(repo: Repo) -> list[LockFile]:
             status = path.lstat()
             age = time.time() - status.st_mtime
             if age > _YOUNG:
-                stale = age > _OLD and not any(at < status.st_mtime for at in _gits())
+                stale = age > _OLD and not any(at < status.st_mtime for at in gits() or ())
                 found.append(LockFile(path, age, _name(status.st_uid), stale))
     return found
+
+
+def freed(repo: Git, said: str) -> bool:
+    """Whether the locks of gitexp's own refs that were in git's way, by what git said, are gone, so
+    that another try is worth it.
+
+    Their owner has a moment to take them away. One that is older than every git of this machine
+    was left by a killed git, and is removed: below ``refs/gitexp`` lies only what was seen on a
+    remote or is pinned, and each change of it checks what was there before.
+    """
+    own = repo.common_dir / "refs" / "gitexp"
+    named = re.findall(r"Unable to create '([^']+\.lock)': File exists", said)
+    locks = [path for path in map(repo.root.joinpath, named) if own in path.parents]
+    end = time.monotonic() + _OWN + _WAIT
+    while left := [path for path in locks if os.path.lexists(path)]:
+        if time.monotonic() > end:
+            return False
+        for path in filter(_is_left, left):
+            path.unlink(missing_ok=True)
+        time.sleep(0.02)
+    return bool(locks)
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a killed git left a lock; False where the system does not tell who is at work."""
+    try:
+        at = path.lstat().st_mtime
+    except OSError:
+        return False
+    at_work = gits() if time.time() - at > _OWN else None
+    return at_work is not None and not any(began < at for began in at_work)
 
 
 def wait(path: Path) -> None:
@@ -62,18 +95,26 @@ def met(error: GitError, name: str) -> bool:
     return f"{name}.lock': File exists" in error.stderr
 
 
-def _all(repo: Repo) -> Iterator[Path]:
+def _all(repo: Git) -> Iterator[Path]:
     for folder in dict.fromkeys((repo.git_dir, repo.common_dir)):
         yield from sorted(folder.glob("*.lock"))
         yield from sorted((folder / "refs").rglob("*.lock"))
 
 
-def _gits() -> Iterator[float]:
-    """Yield when each git process of this machine began, as far as the system tells."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (folder / "comm").read_text().startswith("git"):
-                yield folder.stat().st_mtime
+def gits() -> list[float] | None:
+    """Return when each git process of this machine began; None where the system does not tell."""
+    found = []
+    try:
+        booted = time.time() - float(Path("/proc/uptime").read_text().split()[0])
+        tick = os.sysconf("SC_CLK_TCK")
+        for file in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                name, _, rest = file.read_bytes().partition(b"(")[2].rpartition(b")")
+                if name == b"git" or name.startswith(b"git-"):
+                    found.append(booted + int(rest.split()[19]) / tick - 1)  # clocks differ a bit
+    except (OSError, ValueError, IndexError):
+        return None
+    return found
 
 
 def _name(uid: int) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from gitexp.formats.errors import GitError, NotFoundError
 from gitexp.repo.process import Git
-
-if TYPE_CHECKING:
-    pass
 
 _FEW = 200  # objects
 _SMALL = 2**20  # bytes
@@ -32,7 +30,13 @@ class Object(NamedTuple):
 
 
 class Objects(Git):
-    """Reads and writes the objects of a repository."""
+    """Reads and writes the objects of a repository.
+
+    Attributes:
+        made: ``{hash: what makes it again}`` of what is written; None where nobody asks.
+    """
+
+    made: dict[str, Callable[[], str]] | None = None
 
     def objects(self, names: Iterable[str]) -> Iterator[Object | None]:
         """Yield an object for each name (a hash, ``COMMIT:path``), None for what is not there. One
@@ -101,6 +105,16 @@ class Objects(Git):
         Documentation/gitrepository-layout), without a process: a run's start and end would take
         twice as long.
         """
+        return self.remembered(partial(self._write_object, kind, data))
+
+    def remembered(self, make: Callable[[], str]) -> str:
+        """Make an object and return its hash; it can be made again where ``made`` is asked for."""
+        oid = make()
+        if self.made is not None:
+            self.made[oid] = make
+        return oid
+
+    def _write_object(self, kind: str, data: bytes) -> str:
         if len(data) > _SMALL or not self._plain_store:
             return self.line("hash-object", "-t", kind, "-w", "--stdin", stdin=data)
         import hashlib
@@ -116,7 +130,8 @@ class Objects(Git):
         """Write a file's content, without filters, as a blob and return its hash."""
         if path.stat().st_size <= _SMALL:
             return self.write_object("blob", path.read_bytes())
-        return self.line("hash-object", "-w", "--no-filters", "--", str(path))
+        command = ("hash-object", "-w", "--no-filters", "--", str(path))
+        return self.remembered(partial(self.line, *command))
 
     @property
     def _plain_store(self) -> bool:

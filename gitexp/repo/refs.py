@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
+from gitexp.repo import lock_files
 from gitexp.repo.process import Git, explained, run
 
 if TYPE_CHECKING:
@@ -171,9 +172,16 @@ class Refs(Git):
         Raises:
             GitError: a ref is not what a command says that it was, or cannot be written.
         """
-        with self.transaction(reason, pass_fds) as change:
-            change.prepare(commands)
-            change.commit()
+        commands = list(commands)
+        for is_last in (False, True):
+            try:
+                with self.transaction(reason, pass_fds) as change:
+                    change.prepare(commands)
+                    change.commit()
+                return
+            except GitError as error:
+                if is_last or not lock_files.freed(self, error.stderr):
+                    raise
 
     @contextmanager
     def transaction(self, reason: str, pass_fds: Sequence[int] = ()) -> Iterator[Transaction]:
@@ -191,13 +199,29 @@ class Refs(Git):
         from gitexp.repo import locks
 
         self.make_state_dir()
-        with open(self.state_dir / "lock", "ab") as file:
-            locks.take(file)
+        with locks.Held(self.state_dir / "lock") as file:
             self.share()
+            self._say_refused()
             try:
                 yield file.fileno()
             finally:
                 self.share()
+
+    def _say_refused(self) -> None:
+        """Say once in each clone that its file system has no locks."""
+        from gitexp.repo import locks
+
+        told = self.state_dir / "no-flock"
+        if locks.by_files and not told.exists():
+            import warnings
+
+            told.touch()
+            warnings.warn(
+                "this file system has no locks (flock), so gitexp locks by files as git does; see"
+                " docs/runs.md",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def share(self) -> None:
         """Give what is ours below ``.git/gitexp`` the permissions that git gives its own files in a

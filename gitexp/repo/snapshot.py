@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Head, Repo, dvc_pointers, secrets
+from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
@@ -85,6 +85,7 @@ def take(
     stamp = copy_index(repo, index)
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
+    lost: set[str] = set()
     with _listed(repo, env) as listed, _staged(repo, env, head) as staged:  # at the same time
         try:
             changed, untracked, assumed, previous = listed()
@@ -157,17 +158,21 @@ def take(
                     "short read",
                     "lstat",
                     "unable to index",
+                    "invalid object",
                     _BEHIND,
                 )
             ):
                 raise
             index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # a killed git's
+            if "invalid object" in error.stderr:
+                lost |= {*collector.mend(repo, env)}
             if _BEHIND in error.stderr:  # a link took the place of their folder
                 gone = [path for path in add if is_behind_link(repo.root, path)]
                 repo.git(
                     "update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env
                 )
     kept = tuple(path for path in changed if path not in submodules)
+    left_out += [(path, "git has lost its content; to see the damage: git fsck") for path in lost]
     return Snapshot(
         tree,
         head,
@@ -316,7 +321,16 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
         return
     options = ("--cached", "--name-only", "--no-renames", "-z")
     with repo.beside("diff-index", *options, head.commit, env=env) as compared:
-        yield lambda: {os.fsdecode(path) for path in compared().split(b"\0") if path}
+
+        def finished() -> set[str]:
+            try:
+                return {os.fsdecode(path) for path in compared().split(b"\0") if path}
+            except GitError as error:
+                if collector.has_taken(error):  # of HEAD's commit, which keeps no other from us
+                    return set()
+                raise
+
+        yield finished
 
 
 def _sources(repo: Repo, untracked: list[str]) -> list[str]:
@@ -334,7 +348,7 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
         for path in untracked
         if NEVER.isdisjoint(path.split("/"))
         and not path.startswith(environments)
-        and not (path in known and known[path] == _look(repo.root / path))
+        and not (path in known and known[path] == stamp(repo.root, path))
     ]
 
 
@@ -366,7 +380,7 @@ def left_outputs(repo: Repo) -> list[str]:
         known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
     except (OSError, ValueError):
         return []
-    return [path for path, look in known.items() if look == _look(repo.root / path)]
+    return [path for path, look in known.items() if look == stamp(repo.root, path)]
 
 
 def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
@@ -379,14 +393,18 @@ def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     except (OSError, ValueError):
         known = {}
     known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
-    known.update({path: look for path in paths if (look := _look(repo.root / path))})
+    known.update({path: look for path in paths if (look := stamp(repo.root, path))})
     (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))
 
 
-def _look(path: Path) -> list[int] | None:
+def stamp(root: Path, path: str) -> list[int] | None:
+    """Return what changes whenever a file is written; None where there is none, or it lies behind a
+    link."""
     try:
-        status = os.lstat(path)
+        status = os.lstat(root / path)
     except OSError:
+        return None
+    if is_behind_link(root, path):
         return None
     return [status.st_mtime_ns, status.st_size, status.st_ino]
 

@@ -12,7 +12,7 @@ from typing import Any
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Head, Repo, locks, snapshot, trees
+from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
 from gitexp.runs import fallback, journal
 from gitexp.store import batch, conditions, result_paths
 from gitexp.store import record as store
@@ -118,7 +118,9 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
     Raises:
         GitexpError: they could not be recorded; the folders stay.
     """
-    recorded = batch.record(repo, [entry(repo, folder) for folder in folders], "record", new=new)
+    with collector.guarded(repo):
+        entries = [entry(repo, folder) for folder in folders]
+        recorded = batch.record(repo, entries, "record", new=new)
     for folder in folders:
         journal.delete(folder)
     return recorded
@@ -153,8 +155,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
         GitexpError: it could not be recorded; the folder stays.
     """
     try:
-        with open(folder / "recovering", "ab") as claim:
-            locks.take(claim)
+        with locks.Held(folder / "recovering"):
             return _recover(repo, folder) if folder.exists() else None
     except FileNotFoundError:
         if folder.exists():

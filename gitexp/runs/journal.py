@@ -143,9 +143,8 @@ class Journal:
         """Have no other process change the params meanwhile, where the folder takes a lock."""
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
-                file = stack.enter_context(open(self.folder / "params.lock", "ab"))
-                locks.take(file)
-                stack.callback(locks.drop, file)
+                file = stack.enter_context(locks.Held(self.folder / "params.lock"))
+                stack.callback(file.drop)
             yield
 
     def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
@@ -390,11 +389,9 @@ def folders(repo: Repo) -> list[Path]:
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
-def hold(folder: Path, name: str = _ALIVE) -> Any:
+def hold(folder: Path, name: str = _ALIVE) -> locks.Held:
     """Lock a folder as its owner, for as long as the file that is returned stays open."""
-    file = open(folder / name, "ab")  # noqa: SIM115  the caller keeps it open
-    locks.take(file, wait=False)
-    return file
+    return locks.Held(folder / name, wait=False)
 
 
 def is_alive(folder: Path) -> bool:

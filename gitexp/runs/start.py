@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from gitexp.formats import environment, message, settings
-from gitexp.repo import Repo, dvc_status, snapshot
+from gitexp.repo import Repo, collector, dvc_status, snapshot
 from gitexp.runs import deferred, finish, journal, seeds
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
@@ -57,8 +57,10 @@ def begin(
     owned = Journal.create(repo, run_id)
     try:
         free = result_paths.ours(repo)
-        shot = snapshot.take(repo, known, owned.folder / "index", free, head)
-        repo.pin(f"{finish.PENDING}{run_id}", shot.tree)
+        with collector.guarded(repo) as guard:
+            shot = snapshot.take(repo, known, owned.folder / "index", free, head)
+            repo.pin(f"{finish.PENDING}{run_id}", shot.tree)
+            guard.index, guard.tree = shot.index, shot.tree
     except BaseException:
         owned.close()
         owned.release()

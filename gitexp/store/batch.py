@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, collector
 from gitexp.store import record as store
 from gitexp.store.index import Index
 
@@ -56,7 +56,7 @@ def record(
     """
     if not entries:
         return []
-    with store.locked(repo) as fd:
+    with collector.guarded(repo), store.locked(repo) as fd:
         there = set() if new else _recorded(repo, [entry.draft.id for entry in entries])
         entries = [entry for entry in entries if entry.draft.id not in there]
         if not entries:

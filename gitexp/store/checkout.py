@@ -256,10 +256,13 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
     paths = [path for path in dict.fromkeys((*changed, *arriving)) if not _below(path, skipped)]
     on_disk = _hashes(repo, paths)
     outputs = {*snapshot.left_outputs(repo), *snapshot.outputs_of(repo)} if paths else set()
-    lost: list[str] = []
+    lost: dict[str, None] = {}
     free: dict[str, Entry] = {}
     adopted: list[str] = []
     for path in paths:
+        if snapshot.is_behind_link(repo.root, path):  # which git does not follow, but replaces
+            lost[result_paths.linked(repo.root, [path]) or path] = None
+            continue
         half_staged, entry = changed.get(path, (False, _GONE))
         theirs = differing[path][0] if path in differing else entry
         equal = not half_staged and theirs != _GONE and on_disk.get(path) == theirs[1]
@@ -269,7 +272,7 @@ def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str]
         if equal or (result and not half_staged and _is_recorded(repo, index, path)):
             free[path] = theirs
         else:
-            lost.append(path)
+            lost[path] = None
     return _Survey(tuple(lost), free, tuple(adopted))
 
 
@@ -314,6 +317,8 @@ def _met(repo: Repo, paths: Iterable[str]) -> list[str]:
 
 
 def _params_survey(repo: Repo, index: Index, target: Experiment, path: str) -> _Survey:
+    if link := result_paths.linked(repo.root, [path]):
+        return _Survey((link,), {}, ())
     data = _read(repo.root / path)
     equal = data is None or data == target.read(path) or _is_recorded(repo, index, path)
     return _Survey(() if equal else (path,), {}, ())

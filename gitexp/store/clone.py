@@ -19,6 +19,7 @@ from gitexp.repo import Repo
 from gitexp.store.gathering import SEEN
 
 _FILE = "clone.json"
+_LONGEST = 60  # characters of an owner, which is a file's name where refs are files
 
 
 class Clone(NamedTuple):
@@ -67,6 +68,7 @@ def ensure(
     base = wanted or (
         known[0] if known else slug(repo.committer.partition(" <")[0]) or slug(_login()) or "clone"
     )
+    base = base[:_LONGEST]
     names = (base if at == 1 else f"{base}-{at}" for at in range(1, len(taken) + 3))
     owner = next(name for name in names if name not in taken)
     after = Clone(before.id, {**before.owners, remote: [base, owner]})

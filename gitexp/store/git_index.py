@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo, lock_files
+from gitexp.repo import Repo, collector, lock_files
 from gitexp.repo.snapshot import Snapshot, index_stamp, link_or_copy
 
 OWNER = "gitexp-index"  # notes which index.lock is ours
@@ -73,8 +73,14 @@ class NextIndex:
         if self._added:
             self._added()
             self._added = None
-        elif index_stamp(self._repo) != self._stamp and (why := self._made_anew(tree)):
-            return why
+        elif index_stamp(self._repo) != self._stamp:
+            try:
+                if why := self._made_anew(tree):
+                    return why
+            except GitError as error:
+                if collector.has_taken(error):
+                    return "HEAD's files cannot be read"
+                raise
         status = self._part.stat()
         self._owner.write_text(f"{status.st_ino} {status.st_mtime_ns} {tree}")
         return None

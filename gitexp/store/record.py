@@ -20,13 +20,14 @@ from typing import Any
 from gitexp.formats import environment, message, params, redaction, settings
 from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, filters, lock_files, trees
+from gitexp.repo import Repo, collector, filters, lock_files, trees
 from gitexp.repo import snapshot as snapshots
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, result_paths
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
+_AGAIN = 4  # times that objects are made anew which a collector took away before a ref held them
 _LOOSE = 500
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 _GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
@@ -178,6 +179,19 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
         UsageError: the draft's own name is taken.
         GitError: git cannot write; nothing was recorded.
     """
+    for attempt in range(_AGAIN + 1):
+        try:
+            with collector.guarded(repo) as guard:
+                guard.index, guard.tree = snapshot.index, snapshot.tree
+                return _record(repo, snapshot, draft, pending)
+        except GitError as error:
+            # `git gc --prune=now` beside us takes objects that nothing points to yet
+            if not collector.has_taken(error) or attempt == _AGAIN:
+                raise
+    raise AssertionError
+
+
+def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -> Recorded:
     contents = _contents(draft)
     files, warnings = blobs(repo, draft, contents)
     warnings += _unguarded(repo, snapshot, draft)

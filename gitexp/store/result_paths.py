@@ -20,7 +20,7 @@ from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers
-from gitexp.repo.snapshot import Snapshot
+from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
 OUTPUT = f"{FOLDER}/output.log"  # what a command printed
@@ -110,10 +110,10 @@ def to_write(
 def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
     """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each
     file looks until then."""
-    gone = {path: _stamp(repo.root / path) for path in snapshot.previous if path not in paths}
+    gone = {path: stamp(repo.root, path) for path in snapshot.previous if path not in paths}
     note = {
         "commit": commit,
-        "write": {path: _stamp(repo.root / path) for path in paths},
+        "write": {path: stamp(repo.root, path) for path in paths},
         "remove": gone,
     }
     with suppress(OSError):
@@ -155,7 +155,7 @@ def finish(repo: Repo) -> None:
     written = _written(repo)
     for path, now, then in zip(paths, here, there):
         target = repo.root / path
-        untouched = _stamp(target) == {**write, **remove}[path]
+        untouched = stamp(repo.root, path) == {**write, **remove}[path]
         with suppress(OSError, GitError):
             if untouched and path in remove and now is None:
                 target.unlink()
@@ -203,7 +203,7 @@ def write_back(
                 f" -- {path}"
             )
     for path in snapshot.previous:
-        if path not in paths:
+        if path not in paths and not is_behind_link(repo.root, path):
             with suppress(OSError):
                 (repo.root / path).unlink()
     _remember(repo, written)
@@ -243,15 +243,6 @@ def _put(repo: Repo, path: str, content: bytes | Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         shutil.move(part, target)
-
-
-def _stamp(path: Path) -> list[int] | None:
-    """Return what changes whenever a file is written; None where there is none."""
-    try:
-        status = path.lstat()
-    except OSError:
-        return None
-    return [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
 def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:

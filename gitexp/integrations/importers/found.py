@@ -133,6 +133,21 @@ def moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(0, timezone.utc)
 
 
+def files_in(folder: Path, pattern: str) -> tuple[list[Path], list[Unread]]:
+    """Return the files below a folder whose names fit, sorted, and what to say of links that lead
+    out of it: whoever made the folder need not have the right to what they name."""
+    top = os.path.realpath(folder)
+    inside: list[Path] = []
+    outside: list[Unread] = []
+    for path in sorted(folder.rglob(pattern)):
+        if path.is_file():
+            if os.path.realpath(path).startswith(os.path.join(top, "")):
+                inside.append(path)
+            else:
+                outside.append(Unread(str(path), "a link that leads out of the folder"))
+    return inside, outside
+
+
 def shown(path: Path) -> str:
     """Return where a store lies, as it may be said in public: from the home folder on."""
     whole = Path(os.path.abspath(path))

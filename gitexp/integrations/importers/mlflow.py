@@ -20,7 +20,16 @@ from urllib.request import url2pathname
 from gitexp.formats import message, params
 from gitexp.formats.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, person, shown
+from gitexp.integrations.importers.found import (
+    Found,
+    Progress,
+    Run,
+    Unread,
+    files_in,
+    moment,
+    person,
+    shown,
+)
 from gitexp.integrations.mlflow import convert
 
 if TYPE_CHECKING:
@@ -302,7 +311,7 @@ def _folder(root: Path) -> Store:
 
     def points(run: str) -> Iterator[MetricPoint]:
         folder = folders[run] / "metrics"
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in files_in(folder, "*")[0]:
             name = convert.name(path.relative_to(folder).as_posix())
             with open(path, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
@@ -353,8 +362,7 @@ def _texts(folder: Path) -> dict[str, str]:
         path.relative_to(folder).as_posix(): (
             path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
         )
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        for path in files_in(folder, "*")[0]
     }
 
 

@@ -23,8 +23,17 @@ from gitexp.formats import params
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.extras import needed
-from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, shown
+from gitexp.integrations.importers.found import (
+    Found,
+    Progress,
+    Run,
+    Unread,
+    files_in,
+    moment,
+    shown,
+)
 
+_LATEST = 2.0**40  # seconds since 1970
 _STATUSES = {2: "failed", 3: "killed"}  # STATUS_FAILURE, STATUS_RUNNING of the hparams plugin
 
 
@@ -53,9 +62,10 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
         MissingExtraError: TensorBoard, which knows the format, is not installed.
     """
     files: dict[Path, list[Path]] = {}
-    for path in sorted(folder.rglob("*tfevents*")):
-        if path.is_file():
-            files.setdefault(path.parent, []).append(path)
+    inside, outside = files_in(folder, "*tfevents*")
+    for path in inside:
+        files.setdefault(path.parent, []).append(path)
+    yield from outside
     if not files:
         raise UsageError(
             f"there is no event file (events.out.tfevents...) below {folder}; give the folder that"
@@ -182,7 +192,7 @@ def _gather(place: Path, files: Sequence[Path]) -> _Facts:
                     facts.begin = facts.begin or f"{value.tag}={_value(value)} at {event.step}"
                     facts.tags.add(value.tag)
     yaml = place / "hparams.yaml"
-    if yaml.is_file():
+    if yaml.is_file() and not yaml.is_symlink():
         try:
             facts.params = {**params.load_file(yaml), **facts.params}
         except FormatError as error:
@@ -240,7 +250,10 @@ def _events(path: Path, partly: list[Unread]) -> Iterator[Any]:
 
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     try:
-        yield from EventFileLoader(str(path)).Load()
+        for event in EventFileLoader(str(path)).Load():
+            if not 0 <= event.wall_time < _LATEST:  # NaN, say, as a broken clock or disk leaves it
+                event.wall_time = 0.0
+            yield event
     except Exception as error:  # what a damaged file makes the loader raise is of many kinds
         partly.append(
             Unread(

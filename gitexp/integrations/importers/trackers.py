@@ -10,7 +10,15 @@ from typing import NamedTuple
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.trackers.kept import Kept
-from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, shown
+from gitexp.integrations.importers.found import (
+    Found,
+    Progress,
+    Run,
+    Unread,
+    files_in,
+    moment,
+    shown,
+)
 
 
 class Tool(NamedTuple):
@@ -47,11 +55,8 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
         UsageError: there is no such file.
     """
     reader = import_module(f"gitexp.formats.trackers.{tool}")
-    files = (
-        [place]
-        if place.is_file()
-        else sorted(path for path in place.rglob(reader.FILES) if path.is_file())
-    )
+    files, outside = ([place], []) if place.is_file() else files_in(place, reader.FILES)
+    yield from outside
     if not files:
         raise UsageError(f"there is no {reader.FILES} below {place}; give {TOOLS[tool].where}")
     for at, path in enumerate(files):

@@ -22,7 +22,16 @@ from typing import Any, BinaryIO
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.extras import needed
-from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, person, shown
+from gitexp.integrations.importers.found import (
+    Found,
+    Progress,
+    Run,
+    Unread,
+    files_in,
+    moment,
+    person,
+    shown,
+)
 
 _HEADER = b":W&B\xe1\xbe\x00"
 _BLOCK = 32_768
@@ -59,7 +68,7 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
     files = (
         [folder]
         if folder.is_file()
-        else sorted(path for path in folder.rglob("*.wandb") if not path.parent.is_symlink())
+        else [path for path in files_in(folder, "*.wandb")[0] if not path.parent.is_symlink()]
     )
     if not files:
         raise UsageError(

@@ -39,8 +39,7 @@ def prepare(repo: Repo) -> Path:
     if _made_by(path) == _maker(repo):
         return path
     uris.folder(repo)
-    with open(path.with_suffix(".lock"), "ab") as file:
-        locks.take(file)
+    with locks.Held(path.with_suffix(".lock")):
         if _made_by(path) != _maker(repo):
             for end in ("", "-journal", "-wal", "-shm"):
                 with suppress(FileNotFoundError):

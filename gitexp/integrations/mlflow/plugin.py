@@ -29,8 +29,7 @@ def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
 
     with errors():
         path = uris.folder(uris.repository(store_uri)) / "registry.sqlite"
-    with open(path.with_suffix(".lock"), "ab") as file:  # kept for good, and brought up to date
-        locks.take(file)
+    with locks.Held(path.with_suffix(".lock")):  # kept for good, and brought up to date
         database.initialize(path)
     return SqlAlchemyStore(f"sqlite:///{path}")
 

@@ -31,8 +31,7 @@ def read(folder: Path) -> dict[str, Any]:
 def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
     """Have ``by`` change the face of a run that is going on."""
     target = folder / "artifacts" / uris.FACE
-    with open(folder / "face.lock", "ab") as file:
-        locks.take(file)
+    with locks.Held(folder / "face.lock"):
         known = read(folder)
         by(known)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, UsageError, did_you_mean
-from gitexp.repo import Head, Progress, Repo
+from gitexp.repo import Head, Progress, Repo, lock_files
 from gitexp.store import gathering, notes
 from gitexp.store.ref_scan import REMOTES
 
@@ -137,6 +137,9 @@ def fetch(
     done = repo.exchange(
         "fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress
     )
+    if done.returncode and lock_files.freed(repo, done.stderr):
+        fetch(repo, remote, only, prune, progress)
+        return
     if done.returncode and "conflict" in done.stderr and not prune:
         # A tag there became a folder of tags, or the other way round, and the one that is gone has
         # to go here, too.
