@@ -251,14 +251,3 @@ def test_a_partial_clone_of_ones_own_works(
     assert (clone.root / "train.py").read_text() == "print('training')\n"
     assert "print('training')" in clone.gitexp("diff", "exp-1", "exp-2", "--code")
     assert os.listdir(clone.root / ".git" / "objects" / "pack")
-
-
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives folders away")
-def test_a_repository_of_somebody_else_is_not_trusted_before_git_trusts_it(
-    project: Project,
-) -> None:
-    record(project, {"lr": 0.1})
-    os.chown(project.root, 54321, 54321)
-    assert "git does not trust" in project.error("list")
-    project.git("config", "--global", "--add", "safe.directory", str(project.root))
-    assert "exp-1" in project.gitexp("list")

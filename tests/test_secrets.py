@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import string
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -194,3 +195,20 @@ def test_files_with_secrets_are_named(project: Project, name: str) -> None:
 def _filled(form: str, name: str, value: str) -> str:
     lower = name.lower()
     return form.format(upper=name, lower=lower, dashed=lower.replace("_", "-"), value=value)
+
+
+def test_plain_code_is_not_worth_the_scanner(project: Project) -> None:
+    """Importing it takes more than all else of a short run."""
+    code = (
+        "import sys\nfrom gitexp.cli import main\ntry:\n    main(['log', '-M', 'a=1'])\n"
+        "except SystemExit:\n    print('detect_secrets' in sys.modules, 'yaml' in sys.modules)"
+    )
+    project.write("train.py", "def learning_rate_schedule(step):\n    return 0.1 / (1 + step)\n")
+    assert _said(project, code) == ["False", "False"]
+    project.write("more.py", f"value = '{made_up(2)['COHERE_API_KEY']}'\n")
+    assert _said(project, code)[0] == "True"
+
+
+def _said(project: Project, code: str) -> list[str]:
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.root, capture_output=True)
+    return done.stdout.decode().split()[-2:]

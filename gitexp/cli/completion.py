@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitexp.formats.errors import GitexpError
-from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.store import query
-from gitexp.store.index import Index
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+
+    from gitexp.formats.experiment import Experiment
+    from gitexp.store.index import Index
 
 _NEWEST = 200  # experiments that are offered; a shell shows no more usefully
 
@@ -49,6 +49,8 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the last name of a ``--where``, ``--sort`` or list of columns: attributes, metrics
     and params."""
+    from gitexp.store import query
+
     return _names(
         ctx,
         incomplete,
@@ -117,6 +119,8 @@ def _names(
 
 
 def _index(ctx: click.Context) -> Index | None:
+    from gitexp.store.index import Index
+
     try:
         return Index(Repo.discover(_folder(ctx)))
     except GitexpError:

@@ -166,8 +166,7 @@ def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -
 def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:
     """Say in a line that something almost equal was discarded; a fault of that is none of the
     run's."""
-    notes = repo.refs("refs/notes/gitexp")
-    if not notes:
+    if not repo.tip("refs/notes/gitexp"):
         return
     from gitexp.compare import tried
     from gitexp.store.index import Index

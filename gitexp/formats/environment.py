@@ -51,11 +51,7 @@ def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
     so it is read anew."""
     found: dict[str, str] = {}
     for folder, _ in folders:
-        try:
-            names = os.listdir(folder)
-        except OSError:
-            continue
-        for entry in names:
+        for entry in _names(folder):
             match = _INFO.fullmatch(entry) if entry.endswith("-info") else None
             if match:
                 name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
@@ -112,10 +108,24 @@ def understands_gitexp(program: str, root: Path) -> bool:
 
     called = map(shutil.which, (program, "python", "python3"))
     for name in (*filter(None, called), str(root / ".venv/bin/python")):
-        for site in Path(os.path.abspath(name)).parent.parent.glob("[lL]ib/python*/*-packages"):
-            if any(site.glob("mlflow*.dist-info")):
-                return any(site.glob("gitexp-*.dist-info"))
+        lib = f"{os.path.dirname(os.path.dirname(os.path.abspath(name)))}/lib"
+        for python in (f"{lib}/{entry}" for entry in _names(lib) if entry.startswith("python")):
+            for site in (entry for entry in _names(python) if entry.endswith("-packages")):
+                known = {
+                    entry.partition("-")[0]
+                    for entry in _names(f"{python}/{site}")
+                    if entry.endswith(".dist-info")
+                }
+                if any(entry.startswith("mlflow") for entry in known):
+                    return "gitexp" in known
     return True
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def python_version(text: str) -> str | None:
@@ -186,7 +196,8 @@ def _requirement(name: str, version: str, direct: str) -> str:
         return f"{name}=={version}"
     try:
         source: dict[str, Any] = json.loads(Path(direct).read_bytes())
-        url = redaction.redact(re.sub(r"(?<=://)[^/@\s]+@", "", str(source["url"])))
+        url = re.sub(r"(?<=://)[^/@\s]+@", "", str(source["url"]))
+        url = url if url.startswith("file:") else redaction.redact(url)
         if "vcs_info" in source:
             return f"{name} @ {source['vcs_info']['vcs']}+{url}@{source['vcs_info']['commit_id']}"
         if source.get("dir_info", {}).get("editable"):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 10 * 10**6
 MAX_DEPTH = 50
 MAX_NODES = 200_000
+_NONE = b"{}\n"
 _MOST_ELEMENTS = 1_000  # of an array that is still a param
 
 _RESOLVERS = (  # tag, regular expression, first characters
@@ -171,6 +172,8 @@ def _check_names(values: Mapping[str, Any]) -> None:
 
 def dump(params: Mapping[str, Any]) -> bytes:
     """Return a ``params.yml``: the bytes of ``yaml.safe_dump``, which DagsHub's client writes."""
+    if not params:
+        return _NONE
     import yaml
 
     return yaml.dump(plain(params), Dumper=_dumper(), allow_unicode=False, sort_keys=True).encode()
@@ -183,6 +186,8 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
         FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a
             params file.
     """
+    if data == _NONE:  # importing YAML takes as long as starting Python
+        return {}
     import yaml
 
     if len(data) > MAX_BYTES:

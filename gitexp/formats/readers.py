@@ -18,11 +18,10 @@ from gitexp.formats.experiment import MetricPoint
 
 STEPS = ("step", "epoch", "iter", "iteration", "global_step", "training_iteration")
 PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
-_PARAMS_NAME = re.compile(r"params?\.(ya?ml|json|toml)", re.IGNORECASE)
-_METRICS_NAME = re.compile(
-    r"(?:.*[-_.])?(?:metrics?|scores?|results?|eval|evaluation|history|log|logs|progress|trainer_state"
-    r"|learn_error|test_error)\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)",
-    re.IGNORECASE,
+_PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"
+_METRICS_NAME = (
+    r"(?i)(?:.*[-_.])?(?:metrics?|scores?|results?|eval|evaluation|history|log|logs|progress|trainer_state"
+    r"|learn_error|test_error)\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)"
 )
 _NO_VALUE = frozenset(("", "na", "none", "null", "-"))
 _BOOKKEEPING = frozenset((*STEPS, "timestamp", "_step", "_timestamp", "_runtime"))
@@ -44,21 +43,21 @@ class Found:
 
 def is_params(path: str) -> bool:
     """Whether a file is one of params, by its name."""
-    return bool(_PARAMS_NAME.fullmatch(posixpath.basename(path))) or f"/{path}".endswith(
+    return bool(re.fullmatch(_PARAMS_NAME, posixpath.basename(path))) or f"/{path}".endswith(
         tuple(f"/{name}" for name in PARAMS_FILES)
     )
 
 
 def is_metrics(path: str) -> bool:
     """Whether a file is one of metrics, by its name."""
-    return bool(_METRICS_NAME.fullmatch(posixpath.basename(path))) or is_course(path)
+    return bool(re.fullmatch(_METRICS_NAME, posixpath.basename(path))) or is_course(path)
 
 
 def of_pipeline(data: bytes) -> dict[str, list[str]]:
     """Return the files of params and metrics that a dvc.yaml names."""
     named: dict[str, list[str]] = {"params": [], "metrics": []}
     try:
-        pipeline = params.load(data, "dvc.yaml")
+        pipeline = params.load(data, "dvc.yaml") if data else {}
     except FormatError:
         return named
     stages = pipeline.get("stages") or {}
@@ -250,16 +249,15 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             found.text.append(name)
 
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_FIELD = re.compile(
-    r"(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)\s*(?:[:=]\s*|\s)"
-    r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)%?)(?![\w:./-])",
-    re.IGNORECASE,
+_ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
+_FIELD = (
+    r"(?i)(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)\s*(?:[:=]\s*|\s)"
+    r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)%?)(?![\w:./-])"
 )
 _COUNTERS = frozenset((*STEPS, "steps", "epochs", "batch"))
-_SHOWN = re.compile(
-    r"loss|acc|accuracy|auc|f1|mse|rmse|mae|r2|precision|recall|score|reward|return|perplexity|ppl|error|iou|map|bleu",
-    re.IGNORECASE,
+_SHOWN = (
+    r"(?i)loss|acc|accuracy|auc|f1|mse|rmse|mae|r2|precision|recall|score|reward|return|perplexity"
+    r"|ppl|error|iou|map|bleu"
 )
 
 
@@ -270,15 +268,15 @@ def read_output(text: str) -> list[MetricPoint]:
     """
     points: list[MetricPoint] = []
     counts: dict[str, int] = {}
-    for line in _ESCAPE.sub("", text).split("\n"):
-        fields = _FIELD.findall(line.rstrip("\r").rpartition("\r")[2])
+    for line in re.sub(_ESCAPE, "", text).split("\n"):
+        fields = re.findall(_FIELD, line.rstrip("\r").rpartition("\r")[2])
         named = {name.lower(): value for name, value in fields}
         step = next((int(named[name]) for name in STEPS if named.get(name, "").isdigit()), None)
         for name, value in fields:
             words = re.split(r"[^a-z0-9]+", name.lower())
             if (
                 name.lower() in _COUNTERS
-                or not any(map(_SHOWN.fullmatch, words))
+                or not any(re.fullmatch(_SHOWN, word) for word in words)
                 or value.endswith("%")
             ):
                 continue

@@ -47,34 +47,33 @@ _FORMS = {  # what services say of their tokens; none of these is ever something
     ),
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----",
 }
-_FORM = re.compile(
-    r"(?<![A-Za-z0-9_])(?:" + "|".join(f"({form})" for form in _FORMS.values()) + ")"
-)
+# text, which ``re`` compiles when a line is looked at that may hold a secret at all
+_FORM = r"(?<![A-Za-z0-9_])(?:" + "|".join(f"({form})" for form in _FORMS.values()) + ")"
 _KINDS = tuple(_FORMS)
 _NAMED = r"(?P<name>[A-Za-z_][\w.-]*)"
 _END = r"(?=[\s\"',;&|<>})]|$)"
-_ASSIGNED = re.compile(  # NAME=value, name: "value", 'name': 'value', Authorization: Bearer value
+_ASSIGNED = (  # NAME=value, name: "value", 'name': 'value', Authorization: Bearer value
     _NAMED + r"[\"'\]]{0,3}\s*(?::=|=>|[:=])\s*(?i:(?:bearer|basic|token)\s+)?"
     r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"',;&|<>{}()]+)" + _END + ")"
 )
-_OPTION = re.compile(r"(?<![\w-])--?" + _NAMED + r"\s+(?P<bare>[^\s\"',;&|<>-][^\s\"',;&|<>]*)")
-_HEADER = re.compile(r"(?P<name>(?i:bearer|basic|token))\s+(?P<bare>[\w+/=.~-]{16,})")
-_NETRC = re.compile(r"(?:^|\b(?:login|machine)\s+\S+\s.*?)\s*\b(?P<name>password)\s+(?P<bare>\S+)$")
-_ADDRESS = re.compile(r"(?<=://)[^/@\s:]*:(?P<bare>[^/@\s]+)(?=@)")
-_NAME = re.compile(
+_OPTION = r"(?<![\w-])--?" + _NAMED + r"\s+(?P<bare>[^\s\"',;&|<>-][^\s\"',;&|<>]*)"
+_HEADER = r"(?P<name>(?i:bearer|basic|token))\s+(?P<bare>[\w+/=.~-]{16,})"
+_NETRC = r"(?:^|\b(?:login|machine)\s+\S+\s.*?)\s*\b(?P<name>password)\s+(?P<bare>\S+)$"
+_ADDRESS = r"(?<=://)[^/@\s:]*:(?P<bare>[^/@\s]+)(?=@)"
+_NAME = (
     r"(?i)(?:key|token|credential|bearer|authorization|cookie|session|signature|webhook"
     r"|(?:^|_)(?:pat|sig|dsn|jwt|auth))s?$"
 )
-_NO_NAME = re.compile(
+_NO_NAME = (
     r"(?i)(?:^|_)(?:cache|sort|primary|foreign|public|partition|hash|shard|dict|json|group|index"
     r"|row|pad|eos|bos|unk|sep|cls|mask|special|stop|max|min|num|n|next|page|new|total|per|image"
     r"|idempotency)_?(?:key|token)s?$"
 )
-_PASSWORD = re.compile(r"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret)s?$")
-_WORD = re.compile(  # resnet50, IMAGENET1K, MyModel2, 20240101T1200, 128x128
+_PASSWORD = r"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret)s?$"
+_WORD = (  # resnet50, IMAGENET1K, MyModel2, 20240101T1200, 128x128
     r"[a-z]*\d{0,4}(?:[A-Z][a-z]+\d{0,3}|[A-Z]{2,}\d{0,3})*|[A-Z]?\d+|\d+[A-Za-z]\d*|v?\d+[a-z]{1,3}"
 )
-_REFERENCE = re.compile(  # a variable, a template, code, a placeholder, a path or an address
+_REFERENCE = (  # a variable, a template, code, a placeholder, a path or an address
     r"[$<{%\[(~*.]|/(?![A-Za-z0-9+/]{39,}=*$)|.*(?:\$\{|\{\{|[()\[\]<]|\.\.\.|x{4})|[a-z]+://|[A-Za-z]:\\"
     r"|(?:sha\d+|md5)[:-]|(?i:your|change|example|dummy|fake|todo|os\.|process\.|env\.)"
 )
@@ -90,14 +89,14 @@ class Found(NamedTuple):
 
 def find(text: str) -> Iterator[Found]:
     """Yield the secrets of one line of text, those of a known form first."""
-    for match in _FORM.finditer(text):
+    for match in re.finditer(_FORM, text):
         if match.lastindex and not _is_sample(match[0]):
             yield Found(match.start(), match.end(), _KINDS[match.lastindex - 1])
-    for match in _ADDRESS.finditer(text):
+    for match in re.finditer(_ADDRESS, text):
         if is_secret("password", match["bare"]):
             yield Found(*match.span("bare"), "a password in an address")
     for pattern in (_ASSIGNED, _OPTION, _HEADER, _NETRC):
-        for match in pattern.finditer(text):
+        for match in re.finditer(pattern, text):
             group = match.lastgroup or "bare"
             if is_secret(match["name"], match[group]):
                 yield Found(*match.span(group), f"the value of {match['name']}")
@@ -105,7 +104,7 @@ def find(text: str) -> Iterator[Found]:
 
 def why(text: str) -> str | None:
     """Return what a line of text holds that is a secret; None where it holds none."""
-    return next((found.kind for found in find(text)), None)
+    return next((found.kind for found in find(text)), None) if _MAY_HOLD.search(text) else None
 
 
 def redact(text: str) -> str:
@@ -138,11 +137,11 @@ _MAY_HOLD = re.compile(r"[A-Za-z0-9+/_.-]{16}|(?i:pass|pwd|secret|token|key|auth
 def is_secret(name: str, value: str) -> bool:
     """Whether the value that goes by a name is a credential."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(".", "_")
-    if len(value) < 6 or _REFERENCE.match(value) or " " in value or _NO_NAME.search(name):
+    if len(value) < 6 or re.match(_REFERENCE, value) or " " in value or re.search(_NO_NAME, name):
         return False
-    if _PASSWORD.search(name):
+    if re.search(_PASSWORD, name):
         return not _is_words(value)
-    return _NAME.search(name) is not None and is_random(value)
+    return re.search(_NAME, name) is not None and is_random(value)
 
 
 def is_opaque(value: str) -> bool:
@@ -191,7 +190,7 @@ def _is_words(value: str) -> bool:
 def _is_word(piece: str) -> bool:
     """Whether letters and digits are a word, a number or a name like ``MyModel2``: large and small
     letters are neither mixed evenly nor in turns."""
-    if not _WORD.fullmatch(piece) or len(re.findall(r"\d+", piece)) > 2:
+    if not re.fullmatch(_WORD, piece) or len(re.findall(r"\d+", piece)) > 2:
         return False
     turns = sum(one.islower() != two.islower() for one, two in itertools.pairwise(piece))
     large = sum(map(str.isupper, piece)) / max(1, sum(map(str.isalpha, piece)))

@@ -23,10 +23,10 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 
 FOLDER, SUFFIX, LOCK = ".dvc", ".dvc", "dvc.lock"
-_HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_HASH = r"[0-9a-f]{32}(\.dir)?"
 # a .dvc file as `dvc add` writes it, with nothing that YAML would read as other than text: ten
 # times as fast
-_USUAL = re.compile(
+_USUAL = (
     rb"outs:\n- md5: ([0-9a-f]*[a-df][0-9a-f]*(?:\.dir)?)\n  size: (\d{1,15})\n(?:  nfiles:"
     rb" (\d{1,15})\n)?"
     rb"  hash: md5\n  path: (?!(?i:true|false|null)\n)([A-Za-z_][\w.-]*)\n"
@@ -202,7 +202,7 @@ def _all(files: Iterable[tuple[str, bytes | None]]) -> dict[str, Data]:
 
 
 def _parsed(pointer: str, text: bytes) -> Iterator[Data]:
-    if usual := _USUAL.fullmatch(text):
+    if usual := re.fullmatch(_USUAL, text):
         oid, size, files, path = (
             None if part is None else part.decode() for part in usual.groups()
         )
@@ -242,7 +242,7 @@ def _data(pointer: str, stage: str | None, below: str, entry: Any) -> Data | Non
     if (
         not isinstance(entry, dict)
         or entry.get("cache") is False
-        or not _HASH.fullmatch(str(entry.get("md5", "")))
+        or not re.fullmatch(_HASH, str(entry.get("md5", "")))
     ):
         return None
     said = str(entry.get("path", ""))

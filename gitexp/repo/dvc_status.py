@@ -14,7 +14,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +30,7 @@ _FRESH = 0.1
 _STAGE = "DVC_STAGE"  # set for what `dvc repro` runs, which DVC itself takes note of when it ends
 
 
-@dataclass(frozen=True)
-class Stale:
+class Stale(NamedTuple):
     """Data that is not what its pointer says, and ``target``, the file or stage that ``dvc commit``
     takes."""
 
@@ -48,8 +46,7 @@ class Talk(NamedTuple):
     say: Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Settled:
+class Settled(NamedTuple):
     """What is known of the data when a snapshot is about to be taken.
 
     Attributes:
@@ -58,7 +55,7 @@ class Settled:
         told: what the user should know, None where all is well.
     """
 
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = {}
     told: str | None = None
 
 

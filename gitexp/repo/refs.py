@@ -100,11 +100,16 @@ class Refs(Git):
         return text.strip() == (f"ref: {head.branch}" if head.branch else head.commit)
 
     def tip(self, ref: str) -> str | None:
-        """Return what a ref points to: read from its file where it has one, else asked of git."""
+        """Return what a ref points to, None where there is none: read from its file where it has
+        one, else asked of git, unless there is no such ref for sure."""
         try:
             text = (self.common_dir / ref).read_text().strip()
         except OSError:
             text = ""
+            if not (self.common_dir / "reftable").exists():
+                packed = self.common_dir / "packed-refs"
+                if not packed.exists() or f" {ref}\n".encode() not in packed.read_bytes():
+                    return None
         return text if re.fullmatch(r"[0-9a-f]{40,64}", text) else self.refs(ref).get(ref)
 
     def refs(self, *patterns: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitexp.formats.errors import RepositoryError
+from gitexp.repo.discovery import find as find_usual
 from gitexp.repo.objects import Objects
 from gitexp.repo.process import explained, run
 from gitexp.repo.refs import HEAD, Head, Refs
@@ -54,6 +55,10 @@ class Repo(Objects, Refs):
         Raises:
             RepositoryError: there is none, it is bare, or git refuses to work in it.
         """
+        if usual := find_usual(path):
+            repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
+            repo.found_at = usual.head
+            return repo
         try:
             where = Path(os.path.realpath(path))
         except FileNotFoundError:

@@ -3,8 +3,9 @@ by itself.
 
 Each line is judged as our own words are (``formats/redaction.py``), then by detect-secrets (Yelp),
 without its verification, which would send what it finds over the network. A verdict is remembered
-per path, size and modification time: the scanner takes 0.1 s to import and some ms a file, and most
-snapshots see the same files again. Not meant for tracked files: those are in history already.
+per path, size and modification time, and most snapshots see the same files again. Importing the
+scanner takes more than all else of a short run, so it is asked only of files with a line that can
+hold something for it. Not meant for tracked files: those are in history already.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,12 @@ _FILTERS = (
 _NO_SECRET = {"IPPublicDetector", "HexHighEntropyString", "KeywordDetector"}
 
 
+_MARK = re.compile(
+    r"://\S*:\S*@|PRIVATE KEY|PuTTY|_authToken|xox|eyJ|AKC|AP[0-9A-F]|A(?:3T|KIA|SIA|BIA|CCA)"
+)
+_LONG = re.compile(r"[A-Za-z0-9+/=_-]{20,}")
+
+
 def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
     """Return ``{path: why}`` for those of ``paths`` (relative to ``root``) that look like a secret.
 
@@ -66,7 +74,16 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
             verdicts[path] = [*stamp, None]
             unknown.append(path)
     if unknown:
-        for path, why in _scanned(root, unknown).items():
+        lines = {path: _lines(root / path) for path in unknown}
+        for path in unknown:
+            kinds = ((at, redaction.why(line)) for at, line in lines[path])
+            verdicts[path][-1] = next((f"line {at}: {kind}" for at, kind in kinds if kind), None)
+        todo = {
+            path: lines[path]
+            for path in unknown
+            if not verdicts[path][-1] and any(_may_hold(line) for _, line in lines[path])
+        }
+        for path, why in _scanned(todo).items() if todo else ():
             verdicts[path][-1] = why
         _remember(memory, verdicts)
     return {path: verdict[-1] for path, verdict in verdicts.items() if verdict[-1]}
@@ -81,9 +98,38 @@ def _suspicious_name(path: str) -> str | None:
     return "its name" if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) else None
 
 
-def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
+def _may_hold(line: str) -> bool:
+    """Whether the scanner can find something in a line: its tokens have marks, or are long and no
+    row of words."""
+    return _MARK.search(line) is not None or any(
+        redaction.is_random(run) or re.search(r"[a-z]{20}|[A-Z]{20}", run)
+        for run in _LONG.findall(line)
+    )
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a file that are looked at, with their numbers: none of a binary one."""
+    try:
+        if not os.path.isfile(path) or os.path.islink(path):
+            return []
+        with open(path, "rb") as file:
+            data = file.read(MAX_SCANNED)
+    except OSError:
+        return []
+    if b"\0" in data[:8000]:  # git's own test for binary
+        return []
+    return [
+        (at, line)
+        for at, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
+        if 8 <= len(line) <= MAX_LINE
+    ]
+
+
+def _scanned(files: Mapping[str, list[tuple[int, str]]]) -> dict[str, str]:
+    """Return ``{path: why}`` for those of the files in which detect-secrets finds something."""
     shown = warnings.showwarning
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
+    from detect_secrets.core.scan import _process_line_based_plugins
     from detect_secrets.settings import transient_settings
 
     # importing it sends all warnings of the process, the user's too, to a logger that shows none
@@ -99,32 +145,11 @@ def _scanned(root: Path, paths: list[str]) -> dict[str, str]:
             "detect_secrets.filters.common.is_invalid_file",
             "detect_secrets.filters.heuristic.is_non_text_file",
         )
-        return {path: why for path in paths if (why := _first_secret(root, path))}
-
-
-def _first_secret(root: Path, path: str) -> str | None:
-    from detect_secrets.core.scan import _process_line_based_plugins
-
-    try:
-        if not os.path.isfile(root / path) or os.path.islink(root / path):
-            return None
-        with open(root / path, "rb") as file:
-            data = file.read(MAX_SCANNED)
-    except OSError:
-        return None
-    if b"\0" in data[:8000]:  # git's own test for binary
-        return None
-    lines = [
-        (at, line)
-        for at, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1)
-        if 8 <= len(line) <= MAX_LINE
-    ]
-    for at, line in lines:
-        if kind := redaction.why(line):
-            return f"line {at}: {kind}"
-    for secret in _process_line_based_plugins(lines=lines, filename=path):
-        return f"line {secret.line_number}: {secret.type}"
-    return None
+        return {
+            path: f"line {secret.line_number}: {secret.type}"
+            for path, lines in files.items()
+            if (secret := next(iter(_process_line_based_plugins(lines, filename=path)), None))
+        }
 
 
 def _recalled(memory: Path) -> dict[str, Any]:

@@ -11,9 +11,8 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, NamedTuple, TextIO
 from urllib.parse import quote
 
 from gitexp.formats import environment, message, settings
@@ -28,8 +27,7 @@ _TRACKING = "MLFLOW_TRACKING_URI"
 _HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How a command ended: its exit code as a shell gives it (128 + n for signal n), what it used,
     and its last word.
 
@@ -135,7 +133,7 @@ def execute(
     run.set_fact(
         "Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB"
     )
-    return replace(ended, found=found)
+    return ended._replace(found=found)
 
 
 def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bool) -> str:

@@ -7,15 +7,18 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
 from gitexp.runs import fallback, journal
-from gitexp.store import batch, conditions, result_paths
+from gitexp.store import conditions, result_paths
 from gitexp.store import record as store
+
+if TYPE_CHECKING:
+    from gitexp.store import batch
 
 # with a run's id: the ref that holds its snapshot while it goes on
 PENDING = "refs/gitexp/pending/"
@@ -39,13 +42,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
         *facts.get("warnings", []),
         *(["the last metric row was torn and left out"] if torn else []),
     ]
-    return (
-        recorded
-        if not more
-        else store.Recorded(
-            recorded.experiment, recorded.advanced, recorded.beside, (*recorded.warnings, *more)
-        )
-    )
+    return recorded._replace(warnings=(*recorded.warnings, *more))
 
 
 def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
@@ -118,6 +115,8 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
     Raises:
         GitexpError: they could not be recorded; the folders stay.
     """
+    from gitexp.store import batch
+
     with collector.guarded(repo):
         entries = [entry(repo, folder) for folder in folders]
         recorded = batch.record(repo, entries, "record", new=new)
@@ -129,6 +128,8 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
 def entry(repo: Repo, folder: Path) -> batch.Entry:
     """Write the files of a run that stands beside every branch, and return what its experiment will
     be."""
+    from gitexp.store import batch
+
     facts, _ = _read(folder)
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]

@@ -8,11 +8,10 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
@@ -26,8 +25,7 @@ Folder = str | os.PathLike[str]
 _LARGE = 2**21  # bytes of metrics that pandas, import and all, reads sooner
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """What somebody wants recorded, checked.
 
     Attributes:
@@ -43,8 +41,8 @@ class Entry:
     last: Mapping[str, float]
     artifacts: Mapping[str, Path]
     same: frozenset[str]
-    warnings: tuple[str, ...] = ()
-    large: Mapping[str, Path] = field(default_factory=dict)
+    warnings: tuple[str, ...]
+    large: Mapping[str, Path]
 
 
 def check(
@@ -256,7 +254,7 @@ def record_work_tree(
             recorded = record.record(repo, shot, record.without_secrets(repo, draft))
             told = [settled.told] if settled.told else []
             warned = (*entry.warnings, *told, *recorded.warnings)
-            return replace(recorded, warnings=warned), shot
+            return recorded._replace(warnings=warned), shot
         except GitError as error:
             # `git gc --prune=now` beside us takes objects that nothing points to yet
             if attempt == 2 or not any(

@@ -16,13 +16,12 @@ import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from html import escape
 from pathlib import Path
 from time import monotonic, time
 from types import TracebackType
 from typing import Any
 
-from gitexp.formats import card, metrics, params, settings
+from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, snapshot
@@ -433,6 +432,10 @@ class Run:
     def _repr_html_(self) -> str:
         """How it shows in a notebook: what it logged until now, or the experiment that it
         became."""
+        from html import escape
+
+        from gitexp.formats import card
+
         if self.experiment or self._journal is None:
             return self.experiment._repr_html_() if self.experiment else escape(repr(self))
         with suppress(OSError), open(self._journal.folder / "metrics.csv", "rb") as file:

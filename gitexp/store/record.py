@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.formats import environment, message, params, redaction, settings
 from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
@@ -81,8 +81,7 @@ class Draft:
     hidden: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(NamedTuple):
     """An experiment that was just recorded, and where the branch went.
 
     Attributes:
@@ -574,7 +573,8 @@ def _tags_changed(repo: Repo) -> int:
     stamps = [0]
     refs = repo.common_dir / "refs"
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
-    for path in (*places, *refs.glob("exps/*/*")):
+    of_dvc = refs.glob("exps/*/*") if (refs / "exps").is_dir() else ()
+    for path in (*places, *of_dvc):
         with suppress(OSError):
             stamps.append(path.stat().st_mtime_ns)
     return max(stamps)

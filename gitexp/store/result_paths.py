@@ -12,9 +12,8 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError
@@ -28,8 +27,7 @@ ARTIFACTS = f"{FOLDER}/artifacts"  # where those that have no place in the work 
 _OWED = "gitexp-results"  # in git_dir, since each work tree has its own
 
 
-@dataclass(frozen=True)
-class Places:
+class Places(NamedTuple):
     """Paths in the tree.
 
     Attributes:
