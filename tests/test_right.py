@@ -11,7 +11,9 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.cli import plot
 from gitexp.formats import params
+from gitexp.report import chart, curves
 from gitexp.runs.arguments import as_params
 from gitexp.store.groups import spread
 
@@ -147,3 +149,62 @@ def test_ticks_of_a_logarithmic_axis_are_numbers(project: Project) -> None:
         project.gitexp("log", "-p", f"lr={value}", "-M", f"loss={value}")
     project.gitexp("plot", "bars", "-m", "loss", "--log", "-o", "s.svg")
     assert "mathdefault" not in Path("s.svg").read_text()
+
+
+def test_experiments_without_any_result_can_be_left_out(project: Project) -> None:
+    for name, what in [("a", ("-M", "loss=1")), ("b", ("-p", "lr=1")), ("c", ("-M", "f1=2"))]:
+        project.gitexp("log", "--name", name, *what)
+
+    def names(*args: str) -> list[str]:
+        return [item["name"] for item in json.loads(project.gitexp("list", *args, "--json"))]
+
+    assert names("--only-with", "metrics") == ["c", "a"]
+    assert names("--only-with", "metrics,f1") == ["c"]
+    assert names("--only-with", "params", "--where", "lr = 1 or f1 = 2") == ["b"]
+    assert names("--where", "metrics is missing") == ["b"]
+    assert project.gitexp("compare", "--only-with", "metrics", "--csv").startswith("key,c,a\n")
+
+
+def test_a_file_that_grows_from_commit_to_commit_says_when_each_run_went(project: Project) -> None:
+    text, hour = "Name,Value,Timestamp,Step\n", 3_600_000
+    for at, name in enumerate(("one", "two")):
+        start = 1_700_000_000_000 + at * 376 * hour
+        text += f"loss,{2 - at},{start},1\nloss,{1 - at},{start + hour},2\n"
+        project.commit(name, metrics_csv=text)
+    project.gitexp("import", "git")
+    found = json.loads(project.gitexp("list", "--json"))
+    assert [item["duration"] for item in found] == [3600, 3600]
+
+
+def test_a_group_with_a_nan_says_so(project: Project) -> None:
+    for value in ("1", "nan"):
+        project.gitexp("log", "-p", "lr=1", "-M", f"loss={value}")
+    assert "nan (not every one of 2 is a number)" in project.gitexp("list", "-g", "lr")
+
+
+def test_curves_are_interrupted_at_nan_and_a_lone_point_shows() -> None:
+    nan = math.nan
+    values = [0.0, 0.0, nan, nan, 1.0, nan, 0.0, nan]
+    drawn = [
+        "".join(char for char, _ in row)
+        for _, row in plot.lines({"x": list(enumerate(values))}, 16, 2)
+    ]
+    assert [len(row.split()) for row in drawn] == [1, 2]
+    assert chart._alone(values) == [4, 6]
+
+
+def test_thinned_curves_keep_every_gap() -> None:
+    values = [math.nan if at in (300, 301, 700) else float(at) for at in range(1_000)]
+    thin = curves.lttb(([*range(1_000)], [*range(1_000)], values), 50)
+    assert [at for at, value in zip(thin[0], thin[2]) if math.isnan(value)] == [300, 700]
+    assert [x for x, y in plot.thinned(enumerate(values), 50) if math.isnan(y)] == [300, 301, 700]
+
+
+def test_what_parallel_coordinates_lack_is_grey_and_marked(project: Project) -> None:
+    pytest.importorskip("matplotlib")
+    for args in (("-p", "depth=1"), ("-p", "depth=2"), ()):
+        project.gitexp("log", "-p", f"lr={len(args)}{args}", *args, "-M", f"loss={len(args)}")
+    project.gitexp("plot", "parallel", "-m", "loss", "-o", "p.svg")
+    text = Path("p.svg").read_text()
+    assert "missing" in text
+    assert "#808080" in text

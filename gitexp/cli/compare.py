@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import fetch_option, opened
-from gitexp.cli.report import chosen, escaped, table, where_option, write_file
+from gitexp.cli.opened import fetch_option, opened, where_option
+from gitexp.cli.report import chosen, escaped, table, write_file
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError

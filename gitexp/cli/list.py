@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import opened, where_option
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import format_time, one_line, own_subject
 from gitexp.repo import Repo
@@ -39,13 +39,7 @@ class Column(NamedTuple):
 
 @click.command("list")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only experiments that match; see above.",
-)
+@where_option
 @click.option(
     "--sort",
     "-s",
@@ -115,6 +109,7 @@ def list_command(
       started > 2d                       started after the moment 2 days ago
       started = 2026-01-31               on that day; also today, yesterday
       depth is missing                   what is missing matches nothing else
+      not metrics is missing             has any metric; also: --only-with metrics
       'odd name' = 'some text'           quotes, for names and for text
     Attributes: name, id (commit), status, started (date), duration, labels
     (label), group, branch, author, email, subject (message), notes, because,

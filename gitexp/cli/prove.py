@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why

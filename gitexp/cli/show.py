@@ -15,8 +15,8 @@ import click
 
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.formats import environment, late_values, message, metrics, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
@@ -73,13 +73,7 @@ def show_command(ref: str, form: str | None) -> None:
 @click.argument("metric", shell_complete=completion.metrics)
 @click.option("--max", "way", flag_value="max", help="Higher is better.")
 @click.option("--min", "way", flag_value="min", help="Lower is better.")
-@click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only among experiments that match; see gitexp list --help.",
-)
+@where_option
 @output.output_options
 @pager.paged
 def best_command(metric: str, way: str | None, where: str | None, form: str | None) -> None:
