@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import gitexp
+import terminal
 from conftest import Project
 from gitexp.cli import plot
 from gitexp.formats import params
@@ -208,3 +211,77 @@ def test_what_parallel_coordinates_lack_is_grey_and_marked(project: Project) -> 
     text = Path("p.svg").read_text()
     assert "missing" in text
     assert "#808080" in text
+
+
+def test_no_line_of_a_difference_is_endless_and_the_difference_shows(project: Project) -> None:
+    for end in ("a", "b"):
+        gitexp.log(params={"long": "x" * 900 + end, "on": end == "a"}, metrics={"loss": 1})
+    for command in (("diff", "exp-1", "exp-2"), ("compare", "exp-1", "exp-2")):
+        lines = project.gitexp(*command).splitlines()
+        assert max(map(len, lines)) < 450
+        assert any(line.split() == ["on", "true", "false"] for line in lines)
+    assert "…xxxa" in project.gitexp("diff", "exp-1", "exp-2")
+    assert "x" * 900 + "b" in project.gitexp("diff", "exp-1", "exp-2", "--whole")
+
+
+def test_a_narrow_terminal_cuts_lines_and_wraps_none(project: Project) -> None:
+    for end in ("a", "b"):
+        gitexp.log(params={"long": end * 300, "n": 1}, note="some words " * 20)
+    for command in (["show"], ["diff", "exp-1", "exp-2"], ["compare", "exp-1", "exp-2"]):
+        person = terminal.Terminal(
+            project.root, sys.executable, "-m", "gitexp", *command, lines=200
+        )
+        lines = person.done().splitlines()
+        person.close()
+        assert max(map(len, lines)) <= 80
+        assert "…" in "".join(lines)
+
+
+def test_floats_that_differ_are_never_shown_as_equal(project: Project) -> None:
+    for value in (0.1, 0.1 + 2**-40, 0.1 + 2**-50, 1e5, 100_001.0):
+        gitexp.log(params={"lr": value}, metrics={"loss": value})
+    for command in (("list",), ("compare", "exp-1..exp-5"), ("diff", "exp-1", "exp-2")):
+        rows = project.gitexp(*command).splitlines()
+        texts = [word for row in rows for word in row.split() if word[:2] in ("0.", "1e", "10")]
+        assert "0.1" in texts
+        assert len({*texts}) == {"diff": 2}.get(command[0], 5)
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'gitexp[report]'"),
+        ({"url": "file:///a%20b", "dir_info": {"editable": True}}, "-e '/a b[report]'"),
+        ({"url": "file:///c", "dir_info": {}}, "pip install '/c[report]'"),
+        (
+            {"url": "https://h/g.git", "vcs_info": {"vcs": "git", "requested_revision": "v1"}},
+            "pip install 'gitexp[report] @ git+https://h/g.git@v1'",
+        ),
+    ],
+)
+def test_a_hint_installs_from_where_gitexp_came(
+    tmp_path: Path, origin: dict[str, object] | None, command: str
+) -> None:
+    info = tmp_path / "gitexp-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: gitexp\nVersion: 1\n")
+    if origin:
+        (info / "direct_url.json").write_text(json.dumps(origin))
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gitexp"
+    program += "; print(gitexp.MissingExtraError('a page', 'report'))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert command in said.stdout
+
+
+def test_nothing_imports_dagshub_unless_asked(project: Project) -> None:
+    for command in (
+        ["run", "-p", "a=1", "--", "true"],
+        ["log", "-p", "a=2", "-M", "loss=1"],
+        ["list"],
+        ["show"],
+        ["diff", "exp-1", "exp-2"],
+        ["push"],
+    ):
+        program = f"import sys; from gitexp.cli import main\ntry: main({command})\n"
+        program += "except SystemExit: pass\nassert 'dagshub' not in sys.modules"
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -211,11 +211,15 @@ def record(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
-    """Return an experiment's value as a table shows it to people."""
-    value, attribute = key.of(experiment), key.name if key.family == "attribute" else None
-    if attribute is None:
-        return output.number(value)
+def _texts(key: Key, experiments: Sequence[Experiment], now: datetime) -> list[str]:
+    """Return the experiments' values as a table shows them to people."""
+    if key.family != "attribute":
+        return output.numbers([key.of(item) for item in experiments])
+    return [_attribute_text(key, item, now) for item in experiments]
+
+
+def _attribute_text(key: Key, experiment: Experiment, now: datetime) -> str:
+    value, attribute = key.of(experiment), key.name
     if attribute == "name":
         mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
         return output.clean(str(value)) + mark
@@ -333,9 +337,7 @@ def _print_table(
             bool,
             type(None),
         }
-        columns.append(
-            Column(header, [value_text(key, item, now) for item in experiments], numeric)
-        )
+        columns.append(Column(header, _texts(key, experiments, now), numeric))
     print_columns(
         columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden
     )

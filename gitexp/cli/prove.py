@@ -337,14 +337,10 @@ def why_command(
     if form:
         output.print_records(form, headers, rows)
         return
+    values = output.numbers([row[1] for row in rows])
     shown = [
-        [
-            output.clean(str(row[0])),
-            output.number(row[1]),
-            output.number(row[2]),
-            output.clean(str(row[3])),
-        ]
-        for row in rows
+        [output.clean(str(row[0])), value, output.number(row[2]), output.clean(str(row[3]))]
+        for row, value in zip(rows, values)
     ]
     for line in output.text_table(
         [output.clean(word) for word in headers], shown, [False, True, True, False]
