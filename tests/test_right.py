@@ -16,9 +16,12 @@ import terminal
 from conftest import Project
 from gitexp.cli import plot
 from gitexp.formats import params
+from gitexp.repo import Repo
 from gitexp.report import chart, curves
 from gitexp.runs.arguments import as_params
+from gitexp.store import query
 from gitexp.store.groups import spread
+from gitexp.store.index import Index
 
 
 @pytest.mark.parametrize(
@@ -285,3 +288,78 @@ def test_nothing_imports_dagshub_unless_asked(project: Project) -> None:
         program = f"import sys; from gitexp.cli import main\ntry: main({command})\n"
         program += "except SystemExit: pass\nassert 'dagshub' not in sys.modules"
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.yaml", "lr: 1\nlr: 2\n"),
+        ("p.yaml", "a: {lr: 1, x: [1], 'lr': 2}\n"),
+        ("p.json", '{"a": {"lr": 1, "lr": 2}}'),
+        ("p.toml", "lr = 1\nlr = 2\n"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_named(project: Project, name: str, text: str) -> None:
+    project.write(name, text)
+    said = project.error("log", "--params-file", name)
+    assert name in said
+    assert "lr" in said or name == "p.toml"
+
+
+def test_merge_keys_and_lists_are_no_names_twice() -> None:
+    text = b"base: &b {<<: {x: 1}, x: 2}\nmore:\n  <<: *b\n  x: 3\nl: [a, a]\nm: [{x: 1}, {x: 1}]\n"
+    assert params.load(text)["more"] == {"x": 3}
+
+
+def test_names_are_taken_without_the_spaces_around_them(project: Project) -> None:
+    project.write("m.csv", "Name,Value,Timestamp,Step\n loss ,1,1,1\n")
+    project.write("p.yaml", '" lr ": 1\n')
+    project.gitexp("log", "--metrics-file", "m.csv", "--params-file", "p.yaml")
+    gitexp.log({" a ": {" b": 1}}, {" f1": 1}, name=" first ", labels=[" good "], group=" some ")
+    with gitexp.start_run(name=" second ") as run:
+        run.log_param(" c ", 1)
+        run.log_metric(" f1 ", 1)
+    found = {item.name: item for item in map(gitexp.get, ("exp-1", "first", "second"))}
+    assert [dict(item.params) for item in found.values()] == [{"lr": 1}, {"a.b": 1}, {"c": 1}]
+    assert [list(item.metrics) for item in found.values()] == [["loss"], ["f1"], ["f1"]]
+    assert (found["first"].labels, found["first"].group) == (("good",), "some")
+    with pytest.raises(gitexp.UsageError, match="twice, but for spaces"):
+        gitexp.log({"a": 1, "a ": 2})
+
+
+def any_value(chosen: random.Random, deep: int = 2) -> object:
+    """Return a value as people log them, or as nobody does."""
+    text = "".join(chosen.choice("aé0.:-+e_ '\"#{}[],\\~!&*|>%@`") for _ in range(5))
+    number = chosen.uniform(-1, 1) * 10.0 ** chosen.randint(-300, 300)
+    plain = [text, chosen.choice(WORDS), number, chosen.randint(-(10**20), 10**20), True, None]
+    if deep and chosen.random() < 0.2:
+        return [any_value(chosen, 0) for _ in range(chosen.randint(0, 3))]
+    return chosen.choice(plain)
+
+
+WORDS = ["1e5", "1e+3", "0x1F", "007", "yes", "true", "null", "nan", ".inf", "1_000", "", " x", "~"]
+
+
+def test_what_is_logged_comes_back_the_same_from_everywhere(project: Project) -> None:
+    chosen = random.Random(18)
+    given = {f"p{at}": any_value(chosen) for at in range(150)}
+    measured = {f"m{at}": chosen.uniform(-1, 1) * 10.0 ** (2 * at - 200) for at in range(200)}
+    gitexp.log(params=given, metrics=measured)
+    assert params.load(Path("params.yml").read_bytes()) == given
+    listed = json.loads(project.gitexp("list", "--json"))[0]
+    shown = json.loads(project.gitexp("show", "--json"))
+    found = gitexp.get("@")
+    for values in (listed, shown, {"params": dict(found.params), "metrics": dict(found.metrics)}):
+        assert values["params"] == given
+        assert values["metrics"] == measured
+    assert [tuple(point)[:2] for point in found.points()] == [*measured.items()]
+    gitexp.log(params=given, metrics=measured)
+    assert not json.loads(project.gitexp("diff", "exp-1", "exp-2", "--json"))["params"]
+    index = Index(Repo.discover())
+    for name, value in {**given, **measured}.items():
+        if value is None or isinstance(value, list):
+            continue
+        asked = repr(value) if not isinstance(value, str) else "'" + value.replace("'", "''") + "'"
+        asked = {True: "true"}.get(value, asked) if isinstance(value, bool) else asked
+        condition = query.where(index, f"{name} = {asked}")
+        assert index.count(*condition, everybody=True) == 2, (name, value)
