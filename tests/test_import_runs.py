@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -578,9 +579,8 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(
         text=True,
         env={**os.environ, "PYTHONPATH": path},
     )
-    assert (done.returncode, f"pip install 'gitexp[{kind}]'" in done.stderr) == (2, True), (
-        done.stderr
-    )
+    assert done.returncode == 2, done.stderr
+    assert re.search(rf"pip install .*\[{kind}\]", done.stderr)
 
 
 # -- DVC -------------------------------------------------------------------------------------------

@@ -58,4 +58,4 @@ def test_without_the_sdk_a_line_says_what_to_install(project: Project) -> None:
     try:
         import mcp.server.mcpserver  # noqa: F401
     except ImportError:
-        assert "gitexp[mcp]" in project.error("mcp")
+        assert "[mcp]" in project.error("mcp")

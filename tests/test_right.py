@@ -5,15 +5,23 @@ from __future__ import annotations
 import json
 import math
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import gitexp
+import terminal
 from conftest import Project
+from gitexp.cli import plot
 from gitexp.formats import params
+from gitexp.repo import Repo
+from gitexp.report import chart, curves
 from gitexp.runs.arguments import as_params
+from gitexp.store import query
 from gitexp.store.groups import spread
+from gitexp.store.index import Index
 
 
 @pytest.mark.parametrize(
@@ -147,3 +155,211 @@ def test_ticks_of_a_logarithmic_axis_are_numbers(project: Project) -> None:
         project.gitexp("log", "-p", f"lr={value}", "-M", f"loss={value}")
     project.gitexp("plot", "bars", "-m", "loss", "--log", "-o", "s.svg")
     assert "mathdefault" not in Path("s.svg").read_text()
+
+
+def test_experiments_without_any_result_can_be_left_out(project: Project) -> None:
+    for name, what in [("a", ("-M", "loss=1")), ("b", ("-p", "lr=1")), ("c", ("-M", "f1=2"))]:
+        project.gitexp("log", "--name", name, *what)
+
+    def names(*args: str) -> list[str]:
+        return [item["name"] for item in json.loads(project.gitexp("list", *args, "--json"))]
+
+    assert names("--only-with", "metrics") == ["c", "a"]
+    assert names("--only-with", "metrics,f1") == ["c"]
+    assert names("--only-with", "params", "--where", "lr = 1 or f1 = 2") == ["b"]
+    assert names("--where", "metrics is missing") == ["b"]
+    assert project.gitexp("compare", "--only-with", "metrics", "--csv").startswith("key,c,a\n")
+
+
+def test_a_file_that_grows_from_commit_to_commit_says_when_each_run_went(project: Project) -> None:
+    text, hour = "Name,Value,Timestamp,Step\n", 3_600_000
+    for at, name in enumerate(("one", "two")):
+        start = 1_700_000_000_000 + at * 376 * hour
+        text += f"loss,{2 - at},{start},1\nloss,{1 - at},{start + hour},2\n"
+        project.commit(name, metrics_csv=text)
+    project.gitexp("import", "git")
+    found = json.loads(project.gitexp("list", "--json"))
+    assert [item["duration"] for item in found] == [3600, 3600]
+
+
+def test_a_group_with_a_nan_says_so(project: Project) -> None:
+    for value in ("1", "nan"):
+        project.gitexp("log", "-p", "lr=1", "-M", f"loss={value}")
+    assert "nan (not every one of 2 is a number)" in project.gitexp("list", "-g", "lr")
+
+
+def test_curves_are_interrupted_at_nan_and_a_lone_point_shows() -> None:
+    nan = math.nan
+    values = [0.0, 0.0, nan, nan, 1.0, nan, 0.0, nan]
+    drawn = [
+        "".join(char for char, _ in row)
+        for _, row in plot.lines({"x": list(enumerate(values))}, 16, 2)
+    ]
+    assert [len(row.split()) for row in drawn] == [1, 2]
+    assert chart._alone(values) == [4, 6]
+
+
+def test_thinned_curves_keep_every_gap() -> None:
+    values = [math.nan if at in (300, 301, 700) else float(at) for at in range(1_000)]
+    thin = curves.lttb(([*range(1_000)], [*range(1_000)], values), 50)
+    assert [at for at, value in zip(thin[0], thin[2]) if math.isnan(value)] == [300, 700]
+    assert [x for x, y in plot.thinned(enumerate(values), 50) if math.isnan(y)] == [300, 301, 700]
+
+
+def test_what_parallel_coordinates_lack_is_grey_and_marked(project: Project) -> None:
+    pytest.importorskip("matplotlib")
+    for args in (("-p", "depth=1"), ("-p", "depth=2"), ()):
+        project.gitexp("log", "-p", f"lr={len(args)}{args}", *args, "-M", f"loss={len(args)}")
+    project.gitexp("plot", "parallel", "-m", "loss", "-o", "p.svg")
+    text = Path("p.svg").read_text()
+    assert "missing" in text
+    assert "#808080" in text
+
+
+def test_no_line_of_a_difference_is_endless_and_the_difference_shows(project: Project) -> None:
+    for end in ("a", "b"):
+        gitexp.log(params={"long": "x" * 900 + end, "on": end == "a"}, metrics={"loss": 1})
+    for command in (("diff", "exp-1", "exp-2"), ("compare", "exp-1", "exp-2")):
+        lines = project.gitexp(*command).splitlines()
+        assert max(map(len, lines)) < 450
+        assert any(line.split() == ["on", "true", "false"] for line in lines)
+    assert "…xxxa" in project.gitexp("diff", "exp-1", "exp-2")
+    assert "x" * 900 + "b" in project.gitexp("diff", "exp-1", "exp-2", "--whole")
+
+
+def test_a_narrow_terminal_cuts_lines_and_wraps_none(project: Project) -> None:
+    for end in ("a", "b"):
+        gitexp.log(params={"long": end * 300, "n": 1}, note="some words " * 20)
+    for command in (["show"], ["diff", "exp-1", "exp-2"], ["compare", "exp-1", "exp-2"]):
+        person = terminal.Terminal(
+            project.root, sys.executable, "-m", "gitexp", *command, lines=200
+        )
+        lines = person.done().splitlines()
+        person.close()
+        assert max(map(len, lines)) <= 80
+        assert "…" in "".join(lines)
+
+
+def test_floats_that_differ_are_never_shown_as_equal(project: Project) -> None:
+    for value in (0.1, 0.1 + 2**-40, 0.1 + 2**-50, 1e5, 100_001.0):
+        gitexp.log(params={"lr": value}, metrics={"loss": value})
+    for command in (("list",), ("compare", "exp-1..exp-5"), ("diff", "exp-1", "exp-2")):
+        rows = project.gitexp(*command).splitlines()
+        texts = [word for row in rows for word in row.split() if word[:2] in ("0.", "1e", "10")]
+        assert "0.1" in texts
+        assert len({*texts}) == {"diff": 2}.get(command[0], 5)
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, "pip install 'gitexp[report]'"),
+        ({"url": "file:///a%20b", "dir_info": {"editable": True}}, "-e '/a b[report]'"),
+        ({"url": "file:///c", "dir_info": {}}, "pip install '/c[report]'"),
+        (
+            {"url": "https://h/g.git", "vcs_info": {"vcs": "git", "requested_revision": "v1"}},
+            "pip install 'gitexp[report] @ git+https://h/g.git@v1'",
+        ),
+    ],
+)
+def test_a_hint_installs_from_where_gitexp_came(
+    tmp_path: Path, origin: dict[str, object] | None, command: str
+) -> None:
+    info = tmp_path / "gitexp-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Name: gitexp\nVersion: 1\n")
+    if origin:
+        (info / "direct_url.json").write_text(json.dumps(origin))
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import gitexp"
+    program += "; print(gitexp.MissingExtraError('a page', 'report'))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert command in said.stdout
+
+
+def test_nothing_imports_dagshub_unless_asked(project: Project) -> None:
+    for command in (
+        ["run", "-p", "a=1", "--", "true"],
+        ["log", "-p", "a=2", "-M", "loss=1"],
+        ["list"],
+        ["show"],
+        ["diff", "exp-1", "exp-2"],
+        ["push"],
+    ):
+        program = f"import sys; from gitexp.cli import main\ntry: main({command})\n"
+        program += "except SystemExit: pass\nassert 'dagshub' not in sys.modules"
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.yaml", "lr: 1\nlr: 2\n"),
+        ("p.yaml", "a: {lr: 1, x: [1], 'lr': 2}\n"),
+        ("p.json", '{"a": {"lr": 1, "lr": 2}}'),
+        ("p.toml", "lr = 1\nlr = 2\n"),
+    ],
+)
+def test_a_name_that_is_there_twice_is_named(project: Project, name: str, text: str) -> None:
+    project.write(name, text)
+    said = project.error("log", "--params-file", name)
+    assert name in said
+    assert "lr" in said or name == "p.toml"
+
+
+def test_merge_keys_and_lists_are_no_names_twice() -> None:
+    text = b"base: &b {<<: {x: 1}, x: 2}\nmore:\n  <<: *b\n  x: 3\nl: [a, a]\nm: [{x: 1}, {x: 1}]\n"
+    assert params.load(text)["more"] == {"x": 3}
+
+
+def test_names_are_taken_without_the_spaces_around_them(project: Project) -> None:
+    project.write("m.csv", "Name,Value,Timestamp,Step\n loss ,1,1,1\n")
+    project.write("p.yaml", '" lr ": 1\n')
+    project.gitexp("log", "--metrics-file", "m.csv", "--params-file", "p.yaml")
+    gitexp.log({" a ": {" b": 1}}, {" f1": 1}, name=" first ", labels=[" good "], group=" some ")
+    with gitexp.start_run(name=" second ") as run:
+        run.log_param(" c ", 1)
+        run.log_metric(" f1 ", 1)
+    found = {item.name: item for item in map(gitexp.get, ("exp-1", "first", "second"))}
+    assert [dict(item.params) for item in found.values()] == [{"lr": 1}, {"a.b": 1}, {"c": 1}]
+    assert [list(item.metrics) for item in found.values()] == [["loss"], ["f1"], ["f1"]]
+    assert (found["first"].labels, found["first"].group) == (("good",), "some")
+    with pytest.raises(gitexp.UsageError, match="twice, but for spaces"):
+        gitexp.log({"a": 1, "a ": 2})
+
+
+def any_value(chosen: random.Random, deep: int = 2) -> object:
+    """Return a value as people log them, or as nobody does."""
+    text = "".join(chosen.choice("aé0.:-+e_ '\"#{}[],\\~!&*|>%@`") for _ in range(5))
+    number = chosen.uniform(-1, 1) * 10.0 ** chosen.randint(-300, 300)
+    plain = [text, chosen.choice(WORDS), number, chosen.randint(-(10**20), 10**20), True, None]
+    if deep and chosen.random() < 0.2:
+        return [any_value(chosen, 0) for _ in range(chosen.randint(0, 3))]
+    return chosen.choice(plain)
+
+
+WORDS = ["1e5", "1e+3", "0x1F", "007", "yes", "true", "null", "nan", ".inf", "1_000", "", " x", "~"]
+
+
+def test_what_is_logged_comes_back_the_same_from_everywhere(project: Project) -> None:
+    chosen = random.Random(18)
+    given = {f"p{at}": any_value(chosen) for at in range(150)}
+    measured = {f"m{at}": chosen.uniform(-1, 1) * 10.0 ** (2 * at - 200) for at in range(200)}
+    gitexp.log(params=given, metrics=measured)
+    assert params.load(Path("params.yml").read_bytes()) == given
+    listed = json.loads(project.gitexp("list", "--json"))[0]
+    shown = json.loads(project.gitexp("show", "--json"))
+    found = gitexp.get("@")
+    for values in (listed, shown, {"params": dict(found.params), "metrics": dict(found.metrics)}):
+        assert values["params"] == given
+        assert values["metrics"] == measured
+    assert [tuple(point)[:2] for point in found.points()] == [*measured.items()]
+    gitexp.log(params=given, metrics=measured)
+    assert not json.loads(project.gitexp("diff", "exp-1", "exp-2", "--json"))["params"]
+    index = Index(Repo.discover())
+    for name, value in {**given, **measured}.items():
+        if value is None or isinstance(value, list):
+            continue
+        asked = repr(value) if not isinstance(value, str) else "'" + value.replace("'", "''") + "'"
+        asked = {True: "true"}.get(value, asked) if isinstance(value, bool) else asked
+        condition = query.where(index, f"{name} = {asked}")
+        assert index.count(*condition, everybody=True) == 2, (name, value)

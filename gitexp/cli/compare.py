@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import fetch_option, opened
-from gitexp.cli.report import chosen, escaped, table, where_option, write_file
+from gitexp.cli.opened import fetch_option, opened, where_option
+from gitexp.cli.report import chosen, escaped, table, write_file
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -26,9 +26,12 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 @click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
 @where_option
 @click.option("--same", is_flag=True, help="Also show what is the same in all.")
+@output.whole_option
 @output.output_options
 @pager.paged
-def compare_command(refs: tuple[str, ...], where: str | None, same: bool, form: str | None) -> None:
+def compare_command(
+    refs: tuple[str, ...], where: str | None, same: bool, whole: bool, form: str | None
+) -> None:
     """Show experiments side by side: what differs between them, one column each.
 
     The best value of each metric is marked with a star where it is known which way is better. For
@@ -63,14 +66,9 @@ def compare_command(refs: tuple[str, ...], where: str | None, same: bool, form: 
     if form == "md":
         click.echo(table(["", *names], rows))
     else:
-        click.echo(
-            "\n".join(
-                output.text_table(
-                    ["", *map(output.clean, names)],
-                    _with_titles(differing, [[output.clean(cell) for cell in row] for row in rows]),
-                )
-            )
-        )
+        headers = ["", *map(output.clean, names)]
+        cells = output.fitted(headers, [[*map(output.clean, row)] for row in rows], whole)
+        output.print_lines(output.text_table(headers, _with_titles(differing, cells)), whole)
     if len(differing) < len(keys):
         output.say(f"{len(keys) - len(differing)} more are the same in all (--same shows them)")
 
@@ -226,10 +224,9 @@ def gate_command(
         headers = ("metric", "experiment", "value", "against", "before", "worse_by", "passed")
         output.print_records(form, headers, [(*verdict[:6], not verdict.failures)])
     elif not verdict.failures:
-        against_text = f", {verdict.baseline} has {verdict.before:.6g}" if baseline else ""
-        click.echo(
-            output.clean(f"passed: {verdict.name} has {name}={verdict.value:.6g}{against_text}")
-        )
+        value, before = output.numbers([verdict.value, verdict.before])
+        against_text = f", {verdict.baseline} has {before}" if baseline else ""
+        click.echo(output.clean(f"passed: {verdict.name} has {name}={value}{against_text}"))
     if verdict.failures:
         raise GateError(
             output.clean(
@@ -273,7 +270,7 @@ def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> l
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
     marks = (" ★" if best is not None and value == best else "" for value in values)
-    return [f"{output.number(value)}{mark}" for value, mark in zip(values, marks)]
+    return [f"{text}{mark}" for text, mark in zip(output.numbers(values), marks)]
 
 
 def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[list[str]]:

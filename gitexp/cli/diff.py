@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError
@@ -28,7 +28,7 @@ from gitexp.store.index import Index
 _SHORT = {"added": "A", "removed": "D", "changed": "M", "renamed": "R", "type changed": "T"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 _MOST_FILES = 4
-_MOST = 60  # characters of a value in the text form
+_MOST = 20  # characters in which two long values may agree
 Row = tuple[str, ...]
 
 
@@ -64,6 +64,7 @@ Row = tuple[str, ...]
     metavar="FILE",
     help="Write it as an HTML page (a report of the two).",
 )
+@output.whole_option
 @output.output_options
 @pager.paged
 def diff_command(
@@ -76,6 +77,7 @@ def diff_command(
     exit_code: bool,
     cells: bool,
     html: Path | None,
+    whole: bool,
     form: str | None,
 ) -> int:
     """Show what differs between the experiments A and B: params, metrics, code, packages, data and
@@ -119,14 +121,10 @@ def diff_command(
         output.print_records(
             form, ("kind", "name", "change", "a", "b"), [*_records(found, everything)]
         )
+    elif form == "md":
+        click.echo("\n".join(_markdown(found, everything)))
     else:
-        click.echo(
-            "\n".join(
-                _markdown(found, everything)
-                if form == "md"
-                else _text(found, one, other, everything)
-            )
-        )
+        output.print_lines(_text(found, one, other, everything, whole), whole)
     if cells and other and not form:
         _print_cells(repo, one, other, found)
     for path, why in found.left_out:
@@ -212,16 +210,18 @@ def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
 
 
 def _text(
-    found: Diff, one: Experiment, other: Experiment | None, everything: bool
+    found: Diff, one: Experiment, other: Experiment | None, everything: bool, whole: bool
 ) -> Iterator[str]:
     names = [f"{side.name} ({side.short})" if side else diff.WORK_TREE for side in (one, other)]
     yield output.clean(" -> ".join(names))
     if not found.differs:
         yield "no difference" + (" but in files that were not compared" if found.left_out else "")
-    for title, headers, rows in _sections(found, everything):
+    for title, headers, rows in _sections(found, everything, whole):
         from tabulate import tabulate
 
-        cells = [[output.clean(cell) for cell in row] for row in rows]
+        cells = [[*map(output.clean, row)] for row in rows]
+        if not whole:
+            cells = output.fitted(headers, [*map(_apart, cells)], whole, indent=2)
         right = [
             (title == "metrics" and 0 < at < 5) or header in ("+", "-")
             for at, header in enumerate(headers)
@@ -377,16 +377,27 @@ def _distinct(a: Any, b: Any, full: bool) -> tuple[str, str]:
     if full:
         return _spelt(a), _spelt(b)
     old, new = (
-        (output.number(value) if type(value) is float else _cut(_spelt(value))) for value in (a, b)
+        text if type(value) is float else _spelt(value)
+        for text, value in zip(output.numbers([a, b]), (a, b))
     )
     return (old, new) if old != new else (_spelt(a), _spelt(b))
+
+
+def _apart(row: list[str]) -> list[str]:
+    """Let two long values of a row, which would be cut before they differ, begin a little before
+    that."""
+    old, new = row[1:3] if len(row) > 2 else ("", "")
+    at = next((at for at, pair in enumerate(zip(old, new)) if len({*pair}) > 1), 0)
+    if at < _MOST:
+        return row
+    return [row[0], *(f"…{text[at - 3 :]}" for text in (old, new)), *row[3:]]
 
 
 def _spelt(value: Any) -> str:
     """Return a param as YAML would have it: null and true, and text in quotes where it would read
     as something else."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+    if value is None:
+        return "null"
     if isinstance(value, str):
         from gitexp.formats import params
 
@@ -396,10 +407,6 @@ def _spelt(value: Any) -> str:
             else repr(value)
         )
     return output.exact(value)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST else f"{text[: _MOST - 3]}..."
 
 
 def _file_row(item: FileChange) -> Row:

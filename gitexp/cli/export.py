@@ -155,7 +155,7 @@ def export_parquet(
     """Write Parquet, for DuckDB, pandas and the like: columns and rows as in CSV, with types.
 
     Numbers are numbers, times are times, labels are lists. A param that is a number here and a text
-    there is text. Needs pip install 'gitexp[parquet]'.
+    there is text. Needs the extra parquet.
 
     \b
     Examples:

@@ -95,10 +95,7 @@ def _print_groups(
             )
             for at, header in enumerate(headers)
         ]
-        spreads = [
-            Column(output.clean(name), [_spread_text(group, name) for group in groups])
-            for name in names
-        ]
+        spreads = [Column(output.clean(name), _spread_texts(groups, name)) for name in names]
         print_columns(
             [*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], pinned, whole
         )
@@ -129,7 +126,12 @@ def _text(value: Any) -> Any:
     )
 
 
-def _spread_text(group: Group, name: str) -> str:
+def _spread_texts(groups: Sequence[Group], name: str) -> list[str]:
+    means = [float(group.metrics[name].mean) if name in group.metrics else None for group in groups]
+    return [_spread_text(group, name, mean) for group, mean in zip(groups, output.numbers(means))]
+
+
+def _spread_text(group: Group, name: str, mean: str) -> str:
     """Return ``18.2 ± 0.31``, with the number of values where not all of the group have one."""
     spread = group.metrics.get(name)
     if spread is None:
@@ -137,6 +139,4 @@ def _spread_text(group: Group, name: str) -> str:
     if math.isnan(spread.mean):
         return f"nan (not every one of {spread.n} is a number)"
     std = "" if spread.std is None else f" ± {spread.std:.2g}"
-    return f"{output.number(float(spread.mean))}{std}" + (
-        f" ({spread.n})" if spread.n != group.n else ""
-    )
+    return f"{mean}{std}" + (f" ({spread.n})" if spread.n != group.n else "")

@@ -281,7 +281,7 @@ def _words(step: Step, metric: str | None) -> Iterator[str]:
 
 def _changed(step: Step) -> Iterator[str]:
     for one in step.params:
-        yield f"{one.name}: {output.number(one.a)} → {output.number(one.b)}"
+        yield f"{one.name}: {' → '.join(output.numbers([one.a, one.b]))}"
     if step.code:
         yield f"code: {', '.join(step.code[:3])}" + (" …" if len(step.code) > 3 else "")
 

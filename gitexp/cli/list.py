@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import opened, where_option
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import format_time, one_line, own_subject
 from gitexp.repo import Repo
@@ -39,13 +39,7 @@ class Column(NamedTuple):
 
 @click.command("list")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only experiments that match; see above.",
-)
+@where_option
 @click.option(
     "--sort",
     "-s",
@@ -115,6 +109,7 @@ def list_command(
       started > 2d                       started after the moment 2 days ago
       started = 2026-01-31               on that day; also today, yesterday
       depth is missing                   what is missing matches nothing else
+      not metrics is missing             has any metric; also: --only-with metrics
       'odd name' = 'some text'           quotes, for names and for text
     Attributes: name, id (commit), status, started (date), duration, labels
     (label), group, branch, author, email, subject (message), notes, because,
@@ -216,11 +211,15 @@ def record(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
-    """Return an experiment's value as a table shows it to people."""
-    value, attribute = key.of(experiment), key.name if key.family == "attribute" else None
-    if attribute is None:
-        return output.number(value)
+def _texts(key: Key, experiments: Sequence[Experiment], now: datetime) -> list[str]:
+    """Return the experiments' values as a table shows them to people."""
+    if key.family != "attribute":
+        return output.numbers([key.of(item) for item in experiments])
+    return [_attribute_text(key, item, now) for item in experiments]
+
+
+def _attribute_text(key: Key, experiment: Experiment, now: datetime) -> str:
+    value, attribute = key.of(experiment), key.name
     if attribute == "name":
         mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
         return output.clean(str(value)) + mark
@@ -338,9 +337,7 @@ def _print_table(
             bool,
             type(None),
         }
-        columns.append(
-            Column(header, [value_text(key, item, now) for item in experiments], numeric)
-        )
+        columns.append(Column(header, _texts(key, experiments, now), numeric))
     print_columns(
         columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden
     )

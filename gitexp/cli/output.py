@@ -8,13 +8,15 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+_DIGITS = 5  # significant, of a number for people
+_LONGEST, _SHORTEST = 200, 8  # columns that a cell is cut to
 
 
 def output_options(function: Command) -> Command:
@@ -118,6 +120,50 @@ def text_table(
     return ["  ".join(row).rstrip() for row in zip(*columns)]
 
 
+def whole_option(function: Command) -> Command:
+    """Give a command ``--whole``."""
+    return click.option(
+        "--whole", is_flag=True, help="Show long lines and values whole, not cut with …."
+    )(function)
+
+
+def print_lines(lines: Iterable[str], whole: bool) -> None:
+    """Print lines for people, on a terminal cut where it ends, unless they are wanted ``whole``."""
+    room = None if whole else terminal_width()
+    click.echo("\n".join(lines if room is None else (cut(line, room) for line in lines)))
+
+
+def fitted(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], whole: bool, indent: int = 0
+) -> list[list[str]]:
+    """Return the rows of a table with the longest cells cut, so that its lines fit on the terminal;
+    elsewhere no cell is longer than some lines of it."""
+    room, most = terminal_width(), _LONGEST
+    if room is not None:
+        sizes = [max(map(width, cells)) for cells in zip(headers, *rows)]
+        room -= indent + 2 * (len(sizes) - 1)
+        fits = (cap for cap in range(room, _SHORTEST, -1) if _total(sizes, cap) <= room)
+        most = next(fits, _SHORTEST)
+    return [[cell if whole else cut(cell, most) for cell in row] for row in rows]
+
+
+def _total(sizes: Sequence[int], cap: int) -> int:
+    return sum(min(size, cap) for size in sizes)
+
+
+def cut(text: str, most: int) -> str:
+    """Return text of at most so many columns, with … at its end where it had more."""
+    if width(text) <= most:
+        return text
+    kept, left = "", most - 1
+    for part in re.findall("\x1b\\[[0-9;]*m|.", text):
+        left -= width(part)
+        if left < 0:
+            break
+        kept += part
+    return f"{kept}…" + ("\x1b[0m" if "\x1b" in kept else "")
+
+
 def width(text: str) -> int:
     """Return how many columns a terminal needs for text: colours none, wide East Asian characters
     two."""
@@ -142,16 +188,34 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def number(value: Any) -> str:
+def number(value: Any, digits: int = _DIGITS) -> str:
     """Return a value for people: five significant digits."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return "" if value is None else clean(str(value))
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else clean(exact(value))
+
+
+def numbers(values: Sequence[Any]) -> list[str]:
+    """Return values for people that stand beside each other: floats that differ get as many digits
+    as show it."""
+    texts = [number(value) for value in values]
+    for digits in range(_DIGITS + 1, 18):
+        floats: dict[str, set[float]] = {}
+        for value, text in zip(values, texts):
+            if isinstance(value, float):
+                floats.setdefault(text, set()).add(value)
+        alike = {text for text, found in floats.items() if len(found) > 1 and text != "nan"}
+        if not alike:
+            break
+        texts = [
+            number(value, digits) if isinstance(value, float) and text in alike else text
+            for value, text in zip(values, texts)
+        ]
+    return texts
 
 
 def exact(value: Any) -> str:
-    """Return a value with full precision; lists and mappings as JSON."""
-    if isinstance(value, (list, dict, tuple)):
+    """Return a value with full precision: lists and mappings as JSON, true and false as JSON and
+    YAML have them."""
+    if isinstance(value, (list, dict, tuple, bool)):
         return json.dumps(_portable(value), ensure_ascii=False)
     return "" if value is None else str(value)
 

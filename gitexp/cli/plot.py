@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from string import ascii_letters
 
 # Unicode, "Braille Patterns": bit by column and row
@@ -19,8 +21,12 @@ def thinned(points: Iterable[Point], keep: int = 2_000) -> list[Point]:
     stretch: list[Point] = []
     ends: list[Point] = []
     length = 2
+    gaps: list[Point] = []
     for point in points:
         ends[1:] = [point]
+        if not math.isfinite(point[1]):
+            gaps = [*gaps, point] if len(gaps) < keep else gaps
+            continue
         stretch.append(point)
         if len(stretch) == length:
             kept += _extremes(stretch)
@@ -30,7 +36,7 @@ def thinned(points: Iterable[Point], keep: int = 2_000) -> list[Point]:
                 extreme for at in range(0, len(kept), 4) for extreme in _extremes(kept[at : at + 4])
             ]
             length *= 2
-    return sorted({*ends, *kept, *stretch})
+    return sorted({*ends, *kept, *stretch, *gaps}, key=itemgetter(0))
 
 
 def lines(
@@ -41,26 +47,33 @@ def lines(
 
     Points that are no finite numbers are gaps.
     """
-    finite = {
-        name: [point for point in points if all(map(math.isfinite, point))]
+    whole = {
+        name: [
+            [*stretch]
+            for finite, stretch in groupby(points, lambda point: all(map(math.isfinite, point)))
+            if finite
+        ]
         for name, points in curves.items()
     }
     xs, ys = (
-        [point[axis] for points in finite.values() for point in points] or [0.0] for axis in (0, 1)
+        [point[axis] for parts in whole.values() for part in parts for point in part] or [0.0]
+        for axis in (0, 1)
     )
     (left, right), (low, high) = (min(xs), max(xs)), (min(ys), max(ys))
     cells: dict[tuple[int, int], tuple[int, str]] = {}
     letters: dict[tuple[int, int], tuple[str, str]] = {}
-    for (name, points), mark in zip(finite.items(), marks(curves)):
-        for x, y in _joined(
+    for (name, parts), mark in zip(whole.items(), marks(curves)):
+        scaled = [
             [
                 (_scaled(x, left, right, columns * 2), _scaled(y, low, high, rows * 4))
-                for x, y in points
+                for x, y in part
             ]
-        ):
+            for part in parts
+        ]
+        for x, y in chain.from_iterable(map(_joined, scaled)):
             at = (x // 2, rows - 1 - y // 4)
             cells[at] = (cells.get(at, (0, ""))[0] | _DOTS[x % 2][3 - y % 4], name)
-        if points and len(curves) > 1:
+        if parts and len(curves) > 1:
             letters[at] = (mark, name)
     for row in range(rows):
         label = high if row == 0 else low if row == rows - 1 else None

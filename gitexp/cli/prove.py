@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -337,14 +337,10 @@ def why_command(
     if form:
         output.print_records(form, headers, rows)
         return
+    values = output.numbers([row[1] for row in rows])
     shown = [
-        [
-            output.clean(str(row[0])),
-            output.number(row[1]),
-            output.number(row[2]),
-            output.clean(str(row[3])),
-        ]
-        for row in rows
+        [output.clean(str(row[0])), value, output.number(row[2]), output.clean(str(row[3]))]
+        for row, value in zip(rows, values)
     ]
     for line in output.text_table(
         [output.clean(word) for word in headers], shown, [False, True, True, False]

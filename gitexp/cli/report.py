@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import fetch_option, opened
+from gitexp.cli.opened import fetch_option, opened, where_option
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -24,15 +24,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _FORMS = (".png", ".svg", ".pdf", ".html")
 _ROWS = 20  # of a Markdown report
-
-
-where_option = click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only experiments that match; see gitexp list --help.",
-)
 
 
 def selection(function: Command) -> Command:

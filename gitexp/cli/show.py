@@ -15,8 +15,8 @@ import click
 
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.formats import environment, late_values, message, metrics, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
@@ -55,9 +55,10 @@ class Course:
 
 @click.command("show")
 @click.argument("ref", default="@", shell_complete=completion.refs)
+@output.whole_option
 @output.output_options
 @pager.paged
-def show_command(ref: str, form: str | None) -> None:
+def show_command(ref: str, whole: bool, form: str | None) -> None:
     """Show everything about the experiment REF (default: the latest).
 
     \b
@@ -66,23 +67,20 @@ def show_command(ref: str, form: str | None) -> None:
       gitexp show best:rmse --json
     """
     repo, settings, index = opened()
-    _show(repo, settings, reference.resolve(index, ref, settings), form)
+    _show(repo, settings, reference.resolve(index, ref, settings), whole, form)
 
 
 @click.command("best")
 @click.argument("metric", shell_complete=completion.metrics)
 @click.option("--max", "way", flag_value="max", help="Higher is better.")
 @click.option("--min", "way", flag_value="min", help="Lower is better.")
-@click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only among experiments that match; see gitexp list --help.",
-)
+@where_option
+@output.whole_option
 @output.output_options
 @pager.paged
-def best_command(metric: str, way: str | None, where: str | None, form: str | None) -> None:
+def best_command(
+    metric: str, way: str | None, where: str | None, whole: bool, form: str | None
+) -> None:
     """Show the experiment with the best last value of METRIC.
 
     Whether lower or higher is better is told by --min or --max, by [tool.gitexp.metrics] in
@@ -100,7 +98,7 @@ def best_command(metric: str, way: str | None, where: str | None, form: str | No
             f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"
             " list"
         )
-    _show(repo, settings, found, form)
+    _show(repo, settings, found, whole, form)
 
 
 @click.command("curve")
@@ -163,7 +161,9 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
 # -- show ------------------------------------------------------------------------------------------
 
 
-def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | None) -> None:
+def _show(
+    repo: Repo, settings: Settings, experiment: Experiment, whole: bool, form: str | None
+) -> None:
     text = store.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
@@ -198,7 +198,7 @@ def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | No
             [[name, output.exact(value)] for name, value in {**flat, **values}.items()],
         )
     else:
-        click.echo("\n".join(_page(experiment, facts, courses, settings)))
+        output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
 
 
 def _page(
@@ -206,6 +206,7 @@ def _page(
     facts: Mapping[str, Any],
     courses: Mapping[str, Course],
     settings: Settings,
+    whole: bool,
 ) -> Iterator[str]:
     """Yield the lines of what ``show`` tells people."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
@@ -247,14 +248,19 @@ def _page(
     if experiment.params:
         yield from _titled(
             "params",
-            _pairs({key: output.number(value) for key, value in experiment.params.items()}),
+            _pairs(
+                {
+                    key: "null" if value is None else output.number(value)
+                    for key, value in experiment.params.items()
+                }
+            ),
         )
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
     if rows := _input_rows(facts):
         yield from _titled(
             "inputs and data",
-            output.text_table(["", "hash", "size", ""], rows, [False, False, True, False]),
+            _table(["", "hash", "size", ""], rows, [False, False, True, False], whole),
         )
     if facts["outputs"]:
         outputs = [
@@ -262,7 +268,7 @@ def _page(
             for item in facts["outputs"]
         ]
         yield from _titled(
-            "outputs", output.text_table(["", "hash", "size"], outputs, [False, False, True])
+            "outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)
         )
     for name in ("files", "artifacts"):
         if facts[name]:
@@ -281,7 +287,13 @@ def _page(
     texts = [text for text in (facts["note"], *experiment.notes) if text]
     if texts:
         yield from _titled(
-            "notes", [output.clean(line) for text in texts for line in text.splitlines()]
+            "notes",
+            [
+                line
+                for text in texts
+                for long in text.splitlines()
+                for line in _wrapped(output.clean(long), whole)
+            ],
         )
 
 
@@ -373,21 +385,37 @@ def _metric_lines(
     rows = []
     for name in experiment.metrics or courses:
         course = courses.get(name, Course())
+        last = experiment.metrics.get(name, course.last)
+        last_text, best_text = output.numbers([last, course.best])
         way = metrics.direction(name, settings.metrics)
         best = (
-            f"{output.number(course.best)} ({way}, step {course.best_step})"
+            f"{best_text} ({way}, step {course.best_step})"
             if course.best is not None and course.points > 1
             else ""
         )
         rows.append(
             [
                 output.clean(name),
-                output.number(experiment.metrics.get(name, course.last)),
+                last_text,
                 best,
                 str(course.points),
             ]
         )
     return output.text_table(["", "last", "best", "points"], rows, [False, True, False, True])
+
+
+def _table(headers: list[str], rows: list[list[str]], right: list[bool], whole: bool) -> list[str]:
+    return output.text_table(headers, output.fitted(headers, rows, whole, indent=2), right)
+
+
+def _wrapped(text: str, whole: bool) -> list[str]:
+    """Return prose in lines that end between words where the terminal does."""
+    room = output.terminal_width()
+    if whole or room is None or output.width(text) <= room - 2:
+        return [text]
+    import textwrap
+
+    return textwrap.wrap(text, max(room - 2, 1))
 
 
 def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output
-from gitexp.cli.report import where_option
+from gitexp.cli.opened import where_option
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import MetricPoint

@@ -16,7 +16,7 @@ from gitexp.repo import Repo
     "--port", type=click.IntRange(1, 65535), help="The port to listen on (default: a free one)."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option("--mlflow", is_flag=True, help="Show MLflow's pages (pip install 'gitexp[mlflow]').")
+@click.option("--mlflow", is_flag=True, help="Show MLflow's pages (needs the extra mlflow).")
 def ui_command(port: int | None, no_browser: bool, mlflow: bool) -> None:
     """Show all experiments and the runs going on, on this machine only, until Ctrl-C.
 

@@ -57,9 +57,33 @@ class MissingExtraError(GitexpError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(
-            f"an optional dependency is missing for {what}; to install it:"
-            f" pip install 'gitexp[{extra}]'"
+            f"an optional dependency is missing for {what}; to install it: {_pip(extra)}"
         )
+
+
+def _pip(extra: str) -> str:
+    """Return pip's command for an extra, from where gitexp came: a clone, git, a file, the index
+    (https://packaging.python.org/en/latest/specifications/direct-url)."""
+    import json
+    import shlex
+    from importlib import metadata
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        origin = json.loads(metadata.distribution("gitexp").read_text("direct_url.json") or "{}")
+        url = str(origin.get("url", ""))
+        vcs, folder = origin.get("vcs_info", {}), origin.get("dir_info")
+        editable = "-e " if folder and folder.get("editable") else ""
+    except (metadata.PackageNotFoundError, ValueError, AttributeError):
+        url, vcs, folder, editable = "", {}, None, ""
+    if vcs:
+        revision = vcs.get("requested_revision")
+        url = f"{vcs.get('vcs', 'git')}+{url}" + (f"@{revision}" if revision else "")
+    if folder is not None:
+        what = f"{unquote(urlsplit(url).path)}[{extra}]"
+    else:
+        what = f"gitexp[{extra}]" + (f" @ {url}" if url else "")
+    return f"pip install {editable}{shlex.quote(what)}"
 
 
 class NotFoundError(GitexpError):

@@ -65,13 +65,13 @@ def parse_number(name: str, text: str) -> float:
 
 
 def check_name(name: Any) -> str:
-    """Return a metric's name if it can be one: text, not empty, on one line; else raise
-    UsageError."""
+    """Return a metric's name, without the spaces around it, if it can be one: text, not empty, on
+    one line; else raise UsageError."""
     if not isinstance(name, str):
         raise UsageError(f"a metric's name must be text, not {_described(name)}")
     if not name.strip() or "\n" in name or "\r" in name or "\0" in name:
         raise UsageError(f"{name!r} cannot be a metric's name; use text on one line")
-    return name.encode("utf-8", "replace").decode()  # the system's own text may be no UTF-8
+    return name.strip().encode("utf-8", "replace").decode()  # the system's own text may be no UTF-8
 
 
 def format_row(name: str, value: float, timestamp: int, step: int) -> str:

@@ -152,12 +152,22 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return params that somebody gives as YAML can hold them.
 
     Raises:
-        UsageError: a name with a dot and a nested one are the same address, or it is nested too
-            deep.
+        UsageError: a name with a dot and a nested one are the same address, names differ by the
+            spaces around them alone, or it is nested too deep.
     """
-    result: dict[str, Any] = plain(values)
+    result = _stripped(plain(values))
     _check_names(result)
     return result
+
+
+def _stripped(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.strip()
+        if name in found:
+            raise UsageError(f"param '{name}' is there twice, but for spaces; rename one")
+        found[name] = _stripped(value) if isinstance(value, dict) else value
+    return found
 
 
 def _check_names(values: Mapping[str, Any]) -> None:
@@ -198,7 +208,7 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     try:
         text = data.decode("utf-8-sig")
         if where.endswith(".json"):
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_once)
         elif where.endswith(".toml"):
             value = _load_toml(text)
         else:
@@ -265,6 +275,18 @@ def _load(text: str) -> Any:
     return yaml.load(text, Loader=_loader())
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        _refuse_twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _refuse_twice(name: str) -> None:
+    raise FormatError(f"has the name {_shortened(name)} twice; remove one")
+
+
 def _load_toml(text: str) -> Any:
     if sys.version_info >= (3, 11):
         import tomllib
@@ -274,22 +296,28 @@ def _load_toml(text: str) -> Any:
 
 
 def _guard(events: Iterable[Any]) -> None:
-    """Raise FormatError for a document that is too deep or, its aliases expanded, too large."""
+    """Raise FormatError for a document that is too deep or, its aliases expanded, too large, or
+    whose mapping has a name twice, of which YAML's readers take the last without a word."""
     import yaml
 
     sizes: list[int] = [0]  # nodes below each open collection
     names: list[str | None] = [None]
     anchors: dict[str, int | None] = {}
+    open_keys: list[_Keys] = [_Keys(False)]
     for event in events:
+        if isinstance(event, yaml.NodeEvent):
+            open_keys[-1].see(event.value if isinstance(event, yaml.ScalarEvent) else None)
         if isinstance(event, yaml.CollectionStartEvent):
             if len(sizes) > MAX_DEPTH:
                 raise FormatError(f"is nested more than {MAX_DEPTH} deep")
             sizes.append(1)
             names.append(event.anchor)
+            open_keys.append(_Keys(isinstance(event, yaml.MappingStartEvent)))
             if event.anchor:
                 anchors[event.anchor] = None  # not closed yet: an alias to it would be a loop
         elif isinstance(event, yaml.CollectionEndEvent):
             size, name = sizes.pop(), names.pop()
+            open_keys.pop()
             sizes[-1] += size
             if name:
                 anchors[name] = size
@@ -306,6 +334,21 @@ def _guard(events: Iterable[Any]) -> None:
             raise FormatError(
                 f"has more than {MAX_NODES:,} values (or aliases that multiply to it)"
             )
+
+
+class _Keys:
+    """The names of an open mapping; of a list, nothing."""
+
+    def __init__(self, mapping: bool) -> None:
+        self._mapping, self._at_key, self._seen = mapping, True, {""}
+
+    def see(self, name: str | None) -> None:
+        """Take the next node, a name or a value: its text, None where it is no scalar."""
+        if self._mapping and self._at_key and name and name != "<<":
+            if name in self._seen:
+                _refuse_twice(name)
+            self._seen.add(name)
+        self._at_key = not self._at_key
 
 
 def _safe(yaml: Any) -> Any:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from gitexp.compare.importance import importance
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _IN_A_LEGEND = 12
+_MISSING = -0.12  # where parallel coordinates mark what an experiment lacks: below the axis
 _WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
 
 
@@ -85,13 +87,18 @@ def draw(
 def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     drawn = 0
     for item in experiments:
-        points = [point for point in item.points() if point.name == metric]
+        points = sorted(
+            (point for point in item.points() if point.name == metric), key=attrgetter("step")
+        )
         if points:
+            values = [point.value for point in points]
             axes.plot(
                 [point.step for point in points],
-                [point.value for point in points],
+                values,
                 label=item.name,
-                marker="o" if len(points) == 1 else None,
+                marker="o",
+                markersize=4,
+                markevery=_alone(values),
             )
             drawn += 1
     if not drawn:
@@ -99,6 +106,12 @@ def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     axes.set(xlabel="step", ylabel=metric)
     if drawn <= _IN_A_LEGEND:
         axes.legend(frameon=False, fontsize="small")
+
+
+def _alone(values: Sequence[float]) -> list[int]:
+    """Return where values have no neighbour that a line could join them to."""
+    known = [False, *map(math.isfinite, values), False]
+    return [at for at, around in enumerate(zip(known, known[1:], known[2:])) if around == (0, 1, 0)]
 
 
 def _plain_ticks(axis: Any) -> None:
@@ -158,14 +171,20 @@ def _parallel(axes: Axes, experiments: Sequence[Experiment], metric: str) -> Non
         _placed([item.metrics[metric] for item in usable]),
     ]
     for at, item in enumerate(usable):
+        places = [column[0][at] for column in columns]
+        gaps = [number for number, place in enumerate(places) if math.isnan(place)]
         axes.plot(
-            [column[0][at] for column in columns],
-            color=colormaps["viridis"](columns[-1][0][at]),
+            [_MISSING if math.isnan(place) else place for place in places],
+            color="grey" if gaps else colormaps["viridis"](places[-1]),
             alpha=0.75,
             label=item.name,
+            marker="x",
+            markevery=gaps,
         )
-    for at, (_, ticks) in enumerate(columns):
+    for at, (places, ticks) in enumerate(columns):
         axes.axvline(at, color="black", linewidth=0.8)
+        if any(map(math.isnan, places)):
+            ticks.append((_MISSING, "missing"))
         for place, text in ticks:
             axes.text(at + 0.03, place, text, fontsize="x-small", va="center")
     axes.set_xticks(range(len(columns)), [*names, metric], rotation=20 if len(columns) > 5 else 0)

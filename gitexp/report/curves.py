@@ -3,7 +3,7 @@
 Thinned by LTTB ("largest triangle three buckets", S. Steinarsson, *Downsampling Time Series for
 Visual Representation*, 2013): the first and last points stay, and of each bucket between them the
 point that spans the largest triangle with its neighbours, which keeps the peaks that a mean would
-flatten. NaN and infinities count as gaps; the first of them stays.
+flatten. NaN and infinities count as gaps, of which the first stays wherever one is.
 """
 
 from __future__ import annotations
@@ -93,9 +93,14 @@ def lttb(series: Series, limit: int) -> Series:
         chosen = _largest_triangles(
             [steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite))
         )
-        gap = next((at for at, value in enumerate(values) if not math.isfinite(value)), None)
-        chosen = sorted({*(finite[at] for at in chosen), *(() if gap is None else (gap,))})
+        ends = [-1, *(finite[at] for at in chosen), len(values)]
+        gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
+        chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
     return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
+
+
+def _gap(values: Sequence[float], start: int, end: int) -> int | None:
+    return next((at for at in range(start, end) if not math.isfinite(values[at])), None)
 
 
 def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> list[int]:

@@ -130,7 +130,7 @@ def read_metrics(file: Path, warnings: list[str]) -> Iterator[MetricPoint]:
         with open(file, "rb") as stream:
             for point in result_files.points(stream, str(file), warnings):
                 some = True
-                yield point if point.timestamp else point._replace(timestamp=now)
+                yield point._replace(name=point.name.strip(), timestamp=point.timestamp or now)
     except OSError as error:
         raise FormatError(f"{file} cannot be read: {error.strerror}") from None
     if not some and len(warnings) > told:
@@ -205,8 +205,8 @@ def record_work_tree(
     known = known or settings.load(repo.root)
     if status not in STATUSES:
         raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
-    if name:
-        record.check_name(repo, name)
+    name = record.check_name(repo, name) if name else None
+    group = group and group.strip()
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
     settled = dvc_status.settle(repo, known, talk)

@@ -121,7 +121,7 @@ class Run:
             name: a dotted name is an address (``model.depth``).
             value: a number, text, truth value, None, list or mapping.
         """
-        self._log_params(params.nest([(name, params.plain(value))]))
+        self._log_params(params.nest([(name.strip(), params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same

@@ -50,8 +50,7 @@ def begin(
         **settled.conditions,
     }
     labels = [check_label(label) for label in labels]
-    if name:
-        record.check_name(repo, name)
+    name = record.check_name(repo, name) if name else None
     run_id = os.urandom(8).hex()
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
@@ -77,7 +76,7 @@ def begin(
         "title": title,
         "note": note,
         "labels": sorted(labels),
-        "group": group,
+        "group": group and group.strip(),
         "advance": known.advance if advance is None else advance,
         "beside": beside or ("other runs were going on" if others else None),
         "sign": known.sign if sign is None else sign,

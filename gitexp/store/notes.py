@@ -53,8 +53,9 @@ def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | 
 
 
 def check_label(label: str) -> str:
-    """Return a label if it can be one: a word without spaces, commas or a leading sign; else raise
-    UsageError."""
+    """Return a label, without the spaces around it, if it can be one: a word without spaces, commas
+    or a leading sign; else raise UsageError."""
+    label = label.strip()
     if (
         not label
         or not label.isprintable()

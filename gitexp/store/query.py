@@ -65,6 +65,11 @@ _ATTRIBUTES = {  # by the name of the field of Experiment
     "command": _Attribute("text", "json_extract(tag.summary, '$.command')"),
     "failure": _Attribute("text", "json_extract(tag.summary, '$.error')"),
 }
+ATTRIBUTES = tuple(_ATTRIBUTES)
+_ATTRIBUTES |= {  # `metrics is missing`: there is none
+    name: _Attribute("text", f"nullif(json_extract(tag.summary, '$.{name}'), '{{}}')")
+    for name in KINDS
+}
 _SHOWN = 8  # names that a message lists
 _ALIASES = {
     "date": "started",
@@ -73,7 +78,6 @@ _ALIASES = {
     "message": "subject",
     "commit": "id",
 }
-ATTRIBUTES = tuple(_ATTRIBUTES)
 
 
 class Key(NamedTuple):
@@ -163,7 +167,7 @@ def find_key(index: Index, name: str) -> Key:
     Raises:
         UsageError: nothing is called that, or both a param and a metric are.
     """
-    if name in _ATTRIBUTES or name in _ALIASES:
+    if name in ATTRIBUTES or name in _ALIASES:
         return attribute(_ALIASES.get(name, name))
     known = {family: index.keys(family) for family in KINDS}
     family, _, rest = name.partition(".")
@@ -172,11 +176,13 @@ def find_key(index: Index, name: str) -> Key:
     found = [family for family in KINDS if name in known[family]]
     if len(found) > 1:
         raise UsageError(f"'{name}' is a metric and a param; write metrics.{name} or params.{name}")
+    if not found and name in KINDS:
+        return attribute(name)
     if not found:
         near = did_you_mean(
             name,
             [
-                *_ATTRIBUTES,
+                *ATTRIBUTES,
                 *_ALIASES,
                 *known["metrics"],
                 *known["params"],

@@ -97,7 +97,9 @@ class Recorded(NamedTuple):
 
 
 def check_name(repo: Repo, name: str) -> str:
-    """Return a tag name of the user's own if it can be one and is free; else raise UsageError."""
+    """Return a tag name of the user's own, without spaces around it, if it can be one and is free;
+    else raise UsageError."""
+    name = name.strip()
     if _OWN_NAME.fullmatch(name):
         raise UsageError(
             f"names like '{name}' are given by gitexp; choose a word, for example --name baseline"

@@ -55,12 +55,14 @@ _ALLOWED_SPAN = timedelta(days=30)
 
 
 class Change(NamedTuple):
-    """A file as a commit has it: mode, hash and path; ``kind`` is ``metrics`` or ``params``."""
+    """A file as a commit has it: mode, hash and path; ``kind`` is ``metrics`` or ``params``,
+    ``before`` the hash that the parent has."""
 
     kind: str
     path: str
     mode: str
     oid: str
+    before: str = ""
 
 
 class Past(NamedTuple):
@@ -123,12 +125,13 @@ def find(
             if past.id in edge and past.id not in known
         )
         todo = [past for past in history if past.id not in known and past.id not in edge]
+        rows = Rows(beside)
         asked = [[*past.changes, *_unchanged_params(past, everywhere)] for past in todo]
         for at, (past, (read, missing)) in enumerate(
             zip(todo, contents(beside, list(zip((past.id for past in todo), asked))))
         ):
             progress(at, len(todo))
-            result = examine(past.id[:10], read, missing)
+            result = examine(past.id[:10], read, missing, rows)
             changed = {change.path for change in past.changes}
             if changed & {*result.files.values()}:
                 yield _commit(past, result)
@@ -271,7 +274,15 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
             at += 3 if moved else 2
             known_as = kind_of(os.fsdecode(path))
             if known_as and before != after and status[:1] != b"D":
-                changes.append(Change(known_as, os.fsdecode(path), mode.decode(), after.decode()))
+                changes.append(
+                    Change(
+                        known_as,
+                        os.fsdecode(path),
+                        mode.decode(),
+                        after.decode(),
+                        before.decode().strip("0"),
+                    )
+                )
         yield Past(
             id.strip(),
             tuple(parents.split()),
@@ -377,8 +388,40 @@ def _refused(change: Change, size: int | None, data: bytes | None) -> str | None
     return None
 
 
-def examine(label: str, found: Sequence[Content], missing: Sequence[Missing]) -> Read:
-    """Return what a commit's files say; ``label`` is what people call it."""
+class Rows:
+    """The times of the rows of a file that grows from commit to commit: those that the parent had
+    are of an earlier run."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+        self._latest: dict[str, tuple[str, set[int]]] = {}
+
+    def span(self, change: Change, times: set[int]) -> tuple[int, int] | None:
+        """Return the first and last of the times that are new in a commit."""
+        oid, old = self._latest.get(change.path, ("", set()))
+        if change.before and change.before != oid:
+            old = self._read(change)
+        self._latest[change.path] = (change.oid, times)
+        new = times - old if change.before else times
+        return (min(new), max(new)) if new else None
+
+    def _read(self, change: Change) -> set[int]:
+        found = next(self._repo.objects([change.before]))
+        try:
+            points = result_files.points(io.BytesIO(found.data if found else b""), change.path, [])
+            return {point.timestamp for point in points if point.timestamp}
+        except FormatError:
+            return set()
+
+
+def examine(
+    label: str, found: Sequence[Content], missing: Sequence[Missing], rows: Rows | None = None
+) -> Read:
+    """Return what a commit's files say; ``label`` is what people call it.
+
+    Args:
+        rows: what knows the rows that earlier commits had.
+    """
     partly = [Unread(f"{label} {change.path}", why) for change, why in missing]
     values: dict[str, dict[str, Any]] = {}
     courses: dict[str, list[MetricPoint]] = {}
@@ -391,7 +434,7 @@ def examine(label: str, found: Sequence[Content], missing: Sequence[Missing]) ->
                 values[change.path] = params.load(data, change.path.lower())
                 _few(params.flatten(values[change.path]))
                 continue
-            last, span = _last(result_files.points(io.BytesIO(data), change.path, said))
+            last, times = _last(result_files.points(io.BytesIO(data), change.path, said))
             partly += [Unread(what, text.removeprefix(f"{change.path}: ")) for text in said]
             _few(last)
         except FormatError as error:
@@ -408,6 +451,7 @@ def examine(label: str, found: Sequence[Content], missing: Sequence[Missing]) ->
             continue
         if last:
             courses[change.path] = list(last.values())
+            span = rows.span(change, times) if rows else None
             spans += [span] if span else []
         elif not said:
             partly.append(Unread(what, "nothing is logged in it"))
@@ -429,17 +473,14 @@ def _few(values: Mapping[str, object]) -> Mapping[str, object]:
     return values
 
 
-def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], tuple[int, int] | None]:
+def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], set[int]]:
     """Return the last point of each metric (of the highest step, of equal steps the later row), and
     the times of the rows."""
     last: dict[str, MetricPoint] = {}
-    first_time, last_time = 2**62, 0
+    times: set[int] = set()
     for point in points:
         if point.name not in last or point.step >= last[point.name].step:
             last[point.name] = point
         if point.timestamp:
-            first_time, last_time = (
-                min(first_time, point.timestamp),
-                max(last_time, point.timestamp),
-            )
-    return last, (first_time, last_time) if last_time else None
+            times.add(point.timestamp)
+    return last, times

@@ -28,6 +28,7 @@ from gitexp.integrations.mlflow import database, run_file, uris
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.runs import journal
 
+_TOP = "artifacts"  # the folder that a run's address ends with
 _lock = threading.Lock()  # MLflow logs the files of a folder in threads
 
 
@@ -208,9 +209,15 @@ class GitArtifacts(ArtifactRepository):
             or ".git" in [part.lower() for part in path.parts]
         ):
             raise MlflowException(f"Invalid artifact path: '{path}'", INVALID_PARAMETER_VALUE)
+        if self._address.above and path.parts:
+            if path.parts[0] != _TOP:
+                raise MlflowException(f"No such artifact: '{path}'", RESOURCE_DOES_NOT_EXIST)
+            path = path.relative_to(_TOP)
         return "" if str(path) == "." else str(path)
 
     def _outside(self, path: str) -> str:
+        if self._address.above:
+            return f"{_TOP}/{path}"
         return path.removeprefix(f"{self._address.below}/") if self._address.below else path
 
 

@@ -25,7 +25,7 @@ MODEL_FILES = ".gitexp/models"
 FACE = ".gitexp/mlflow.json"
 _ADDRESS = re.compile(
     r"(?P<folder>.*/gitexp/mlflow)/[^/]+/(?:(?P<kind>models|traces)/)?(?P<id>[\w-]+)"
-    r"/artifacts(?:/(?P<below>.*))?"
+    r"(?P<top>/artifacts(?:/(?P<below>.*))?)?"
 )
 
 
@@ -37,12 +37,15 @@ class Address(NamedTuple):
         kind: ``runs``, ``models`` or ``traces``.
         id: MLflow's id of the run, model or trace.
         below: the path below its artifacts, or an empty text.
+        above: the address is that of the folder above, where MLflow looks for ``artifacts`` when it
+            is asked for the root of a run.
     """
 
     folder: Path
     kind: str
     id: str
     below: str
+    above: bool = False
 
 
 def repository(uri: str) -> Repo:
@@ -93,6 +96,7 @@ def parse(uri: str) -> Address | None:
         found["kind"] or "runs",
         found["id"],
         (found["below"] or "").strip("/"),
+        found["top"] is None,
     )
 
 

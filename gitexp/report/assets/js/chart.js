@@ -157,7 +157,7 @@ function dot(pen, x, y, size, color) {
   pen.fill();
 }
 
-/** Draw a line through points; where one is null, it is interrupted. */
+/** Draw a line through points; where one is null, it is interrupted, and one alone is a dot. */
 function course(pen, points, color, width, dash = []) {
   pen.beginPath();
   pen.setLineDash(dash);
@@ -167,11 +167,14 @@ function course(pen, points, color, width, dash = []) {
     down ? pen.lineTo(x, y) : pen.moveTo(x, y);
     down = true;
   }
+  const known = points.map(([x, y]) => Number.isFinite(x) && Number.isFinite(y));
+  const alone = points.filter((_, at) => known[at] && !known[at - 1] && !known[at + 1]);
   pen.strokeStyle = color;
   pen.lineWidth = width;
   pen.lineJoin = "round";
   pen.stroke();
   pen.setLineDash([]);
+  for (const [x, y] of alone) dot(pen, x, y, 2.5, color);
 }
 
 function paintLine(pen, frame, one, log) {

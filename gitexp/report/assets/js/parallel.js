@@ -7,7 +7,7 @@ function drawParallel() {
   const axes = parallelAxes();
   if (axes.length < 2) return { nodes: [el("p", { class: "note" }, "Parallel coordinates need two params or metrics that vary.")] };
   const faded = rows(new Set(axes.map((one) => one.key)));
-  const shade = column.get(state.color) ?? axes.find((one) => one.kind === "metrics" && one.number) ?? axes.at(-1);
+  const shade = column.get(state.color) ?? mainMetric(axes) ?? axes.at(-1);
   const box = el("div", { class: "parallel", style: `width:${axes.length * 7.5}rem` }, el("canvas"));
   const scales = axes.map((one) => scaleOf(one, faded));
   axes.forEach((one, at) => box.append(axis(one, scales[at], (at + 0.5) / axes.length)));
@@ -19,6 +19,12 @@ function drawParallel() {
     shade.number ? rampLegend(shade, scaleOf(shade, rows())) : "",
     el("div", { class: "chart wide" }, box),
   ], after: paint };
+}
+
+/** Return the metric that the table is sorted by, else the first whose better direction is known, else the first. */
+function mainMetric(axes) {
+  const metrics = axes.filter((one) => one.kind === "metrics" && one.number);
+  return metrics.find((one) => one.key === state.sort.replace(/^-/, "")) ?? metrics.find((one) => one.better) ?? metrics[0];
 }
 
 function parallelAxes() {
@@ -126,4 +132,10 @@ function paintLines(box, scales, faded, shade) {
   pen.globalAlpha = 1;
   pen.lineWidth = 3;
   for (const at of state.chosen) { pen.strokeStyle = colour(at); trace(at); }
+  pen.fillStyle = css("--soft");
+  pen.textAlign = "center";
+  scales.forEach(({ one }, number) => {
+    const missing = [...passing].filter((at) => one.of(at) === null).length;
+    if (missing) pen.fillText(`${missing} missing`, ((number + 0.5) / scales.length) * frame.width, top + tall + 0.8 * rem);
+  });
 }
