@@ -236,3 +236,62 @@ def test_the_shell_completes_experiments_params_and_metrics(project: Project) ->
 
 def test_completion_is_silent_where_there_is_nothing(empty: Project) -> None:
     assert completions(empty, "gitexp show e") == []
+
+
+def test_a_renamed_experiment_has_two_names_and_one_row(project: Project) -> None:
+    made = record(project, {"lr": 1}, {"rmse": 2.0})
+    record(project)
+    tags = project.git("for-each-ref", "refs/tags")
+    assert project.gitexp("rename", "1", "baseline") == "exp-1, also called baseline\n"
+    assert project.git("for-each-ref", "refs/tags") == tags
+    rows = json.loads(project.gitexp("list", "--json"))
+    assert [(row["name"], row["alias"]) for row in rows] == [("exp-2", None), ("exp-1", "baseline")]
+    assert "exp-1 (baseline)" in project.gitexp("list")
+    for ref in ("baseline", "exp-1", "1"):
+        assert json.loads(project.gitexp("show", ref, "--json"))["id"] == made.id
+    assert json.loads(project.gitexp("list", "baseline..2", "--json")) == rows
+    assert json.loads(project.gitexp("list", "--where", "alias = baseline", "--json")) == rows[1:]
+    assert completions(project, "gitexp show b") == ["baseline", "best:rmse"]
+    project.gitexp("rename", "baseline", "baseline-v2")
+    assert "no experiment 'baseline'" in project.error("show", "baseline", code=3)
+    project.gitexp("verify", "baseline-v2")
+    project.gitexp("rename", "baseline-v2", "exp-1")
+    assert "no experiment 'baseline-v2'" in project.error("show", "baseline-v2", code=3)
+
+
+def test_a_second_name_is_no_others(project: Project) -> None:
+    record(project, name="first")
+    record(project)
+    project.gitexp("rename", "exp-1", "good")
+    for taken in ("exp-1", "good", "main", "HEAD", "exp-9", "a b"):
+        project.error("rename", "first", taken)
+    assert "is a name of exp-1" in project.error("log", "--name", "good", "-M", "a=1")
+
+
+def test_a_name_that_two_clones_gave_is_the_first_ones(project: Project) -> None:
+    made = [record(project), record(project)]
+    repo = Repo.discover(project.root)
+    notes.add(repo, [made[1].id], [{"alias": "best", "at": "2026-01-01"}])
+    notes.add(repo, [made[0].id], [{"alias": "best", "at": "2026-01-02"}])
+    rows = json.loads(project.gitexp("list", "--json"))
+    assert [row["alias"] for row in rows] == ["best", f"best-{made[0].id[:7]}"]
+    assert json.loads(project.gitexp("show", "best", "--json"))["name"] == "exp-2"
+    assert json.loads(project.gitexp("show", rows[1]["alias"], "--json"))["name"] == "exp-1"
+    project.gitexp("rename", "2", "exp-2")
+    assert json.loads(project.gitexp("show", "best", "--json"))["name"] == "exp-1"
+
+
+def test_a_second_name_goes_along_with_push_and_pull(project: Project, tmp_path: Path) -> None:
+    project.git("init", "-q", "--bare", str(tmp_path / "remote"))
+    project.git("remote", "add", "origin", str(tmp_path / "remote"))
+    record(project)
+    project.gitexp("rename", "1", "baseline")
+    project.gitexp("push", "origin")
+    project.git("clone", "-q", str(tmp_path / "remote"), str(tmp_path / "other"))
+    other = Project(tmp_path / "other")
+    other.git("config", "user.name", "Bob")
+    other.git("config", "user.email", "bob@example.org")
+    other.gitexp("pull", "origin")
+    assert json.loads(other.gitexp("show", "baseline", "--json"))["alias"] == "baseline"
+    rows = json.loads(other.gitexp("list", "--all", "--json"))
+    assert [row["alias"] for row in rows] == ["baseline"]

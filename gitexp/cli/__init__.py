@@ -46,6 +46,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "recover": ("status", "Turn dead runs into experiments."),
     "label": ("annotate", "Add or remove labels."),
     "note": ("annotate", "Add a note to an experiment."),
+    "rename": ("annotate", "Give an experiment a second name."),
     "keep": ("ledger", "Mark an experiment as kept, and say why."),
     "discard": ("ledger", "Mark an experiment as discarded, and say why."),
     "tried": ("ledger", "Find earlier experiments that are similar."),

@@ -1,5 +1,7 @@
-"""``gitexp label``, ``note`` and ``rm``: what people do to an experiment afterwards. Its commit
-never changes."""
+"""``gitexp label``, ``note``, ``rename`` and ``rm``: what people do to an experiment afterwards.
+
+Its commit never changes.
+"""
 
 from __future__ import annotations
 
@@ -170,6 +172,30 @@ def _edited(text: str) -> str:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("no terminal is here for an editor; write the text behind --edit")
     return (click.edit(text, require_save=False) or "").strip()
+
+
+@click.command("rename")
+@click.argument("ref", shell_complete=completion.refs)
+@click.argument("name")
+def rename_command(ref: str, name: str) -> None:
+    """Give the experiment REF a second name, which is good wherever a REF is.
+
+    Its first name goes on working, here and wherever it was pushed. The second one is a git note:
+    it goes along with gitexp push and pull, and a later one replaces it; the first name given anew
+    takes it away.
+
+    \b
+    Examples:
+      gitexp rename exp-7 baseline-v2
+      gitexp rename baseline-v2 exp-7
+    """
+    repo, settings, index = opened()
+    found = reference.resolve(index, ref, settings)
+    if name not in (found.name, found.alias):
+        record.check_name(repo, name)
+    notes.add(repo, [found.id], [{"alias": "" if name == found.name else name}])
+    also = f", also called {name}" if name != found.name else " has no second name any more"
+    click.echo(output.clean(f"{found.name}{also}"))
 
 
 @click.command("rm")

@@ -116,10 +116,11 @@ def list_command(
       started = 2026-01-31               on that day; also today, yesterday
       depth is missing                   what is missing matches nothing else
       'odd name' = 'some text'           quotes, for names and for text
-    Attributes: name, id (commit), status, started (date), duration, labels
-    (label), group, branch, author, email, subject (message), notes, because,
-    verdict (kept, discarded), command, failure (the last line of a traceback,
-    or the exit code). Discarded ones are left out, unless they are asked for.
+    Attributes: name, alias (second name), id (commit), status, started (date),
+    duration, labels (label), group, branch, author, email, subject (message),
+    notes, because, verdict (kept, discarded), command, failure (the last line
+    of a traceback, or the exit code). Discarded ones are left out, unless they
+    are asked for.
 
     \b
     Examples:
@@ -223,7 +224,8 @@ def value_text(key: Key, experiment: Experiment, now: datetime) -> str:
         return output.number(value)
     if attribute == "name":
         mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
-        return output.clean(str(value)) + mark
+        alias = f" ({experiment.alias})" if experiment.alias else ""
+        return output.clean(f"{value}{alias}") + mark
     if attribute == "started":
         return output.ago(value, now)
     if attribute == "duration":

@@ -223,6 +223,7 @@ def _page(
         f" ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
     )
     shown = {
+        "also called": experiment.alias,
         "started": when,
         "because": experiment.because,
         "verdict": judged(experiment),

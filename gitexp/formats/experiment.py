@@ -67,6 +67,7 @@ class Experiment:
         command: the command line, secrets redacted.
         files: where the results lie in the tree, ``{"params": "params.yml", "metrics":
             "metrics.csv"}``.
+        alias: its second name, which ``gitexp rename`` gave it; None where it has none.
         extra: what else the tag summary says (exit code, source of an import, ...).
     """
 
@@ -88,6 +89,7 @@ class Experiment:
     branch: str | None = None
     command: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    alias: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = field(default=None, repr=False, compare=False)
 

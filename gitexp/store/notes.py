@@ -45,6 +45,11 @@ def verdict(events: Iterable[Mapping[str, Any]]) -> str | None:
     return str(event["verified"]["verdict"]) if (event := last_reproduced(events)) else None
 
 
+def alias(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the last event that gave an experiment its second name, or took it away (``""``)."""
+    return ([event for event in events if isinstance(event.get("alias"), str)] or [{}])[-1]
+
+
 def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return what the last ``gitexp reproduce`` of an experiment noted, None where nobody tried."""
     found = [event for event in events if isinstance(event.get("verified"), Mapping)]

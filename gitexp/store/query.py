@@ -49,6 +49,7 @@ class _Attribute(NamedTuple):
 
 _ATTRIBUTES = {  # by the name of the field of Experiment
     "name": _Attribute("text", "ref.name"),
+    "alias": _Attribute("text", "tag.alias"),
     "id": _Attribute("text", 'tag."commit"'),
     "status": _Attribute("text", "json_extract(tag.summary, '$.status')"),
     "started": _Attribute("time", "tag.started"),

@@ -114,6 +114,10 @@ def check_name(repo: Repo, name: str) -> str:
         )
     if repo.refs(f"refs/tags/{name}"):
         raise UsageError(f"there is a tag '{name}' already; choose another name")
+    from gitexp.store.index import Index
+
+    if known := Index(repo).named(name):
+        raise UsageError(f"'{name}' is a name of {known.name} already; choose another name")
     return name
 
 
