@@ -36,7 +36,7 @@ from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
 # temporary ones; that of a killed transfer with DVC may hold a token
-_FOLDERS = ("diff-*", "dvc-*", "sign-*")
+_FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 _SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
