@@ -83,6 +83,7 @@ class Column(NamedTuple):
 )
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
 @click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
+@click.option("--all-resumed", is_flag=True, help="Those that a later run resumed, too.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -97,6 +98,7 @@ def list_command(
     everybody: bool,
     discarded: bool,
     all_verdicts: bool,
+    all_resumed: bool,
     form: str | None,
 ) -> None:
     """List experiments, newest first.
@@ -147,6 +149,11 @@ def list_command(
         condition, left = query.judged(index, condition, discarded, everybody)
     if left:
         output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
+    if not refs and not all_resumed:
+        condition, resumed = query.current(index, condition, everybody)
+        left += resumed
+        if resumed:
+            output.say(f"{resumed} that a later run resumed left out (--all-resumed)")
     keys = query.sort(index, sort, settings.metrics)
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]

@@ -20,7 +20,7 @@ from html import escape
 from pathlib import Path
 from time import monotonic, time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import card, metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
@@ -30,6 +30,9 @@ from gitexp.runs import deferred, exit_status, finish, journal
 from gitexp.runs.journal import Journal
 from gitexp.store import artifacts, conditions, record
 from gitexp.store.notes import check_label
+
+if TYPE_CHECKING:
+    from gitexp.runs.checkpoints import Checkpoint
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 ROOT = "GITEXP_ROOT"  # the work tree of that run
@@ -166,6 +169,47 @@ class Run:
         else:
             raise UsageError(f"there is no file '{path}' to log")
 
+    def checkpoint(self, path: str | os.PathLike[str], step: int) -> None:
+        """Keep the training's own checkpoint in this clone, for a run that goes on from it.
+
+        The newest three stay, and ever fewer of the older ones. A trial of a sweep keeps none.
+
+        Args:
+            path: the file, or folder, that the training wrote.
+            step: the step after which it was made.
+
+        Raises:
+            UsageError: there is no such file.
+        """
+        source, at = Path(path), _whole("checkpoint", step)
+        if not source.exists():
+            raise UsageError(f"there is no file '{path}' to keep as a checkpoint")
+        if self._journal is None or self._repo is None:
+            return
+        from gitexp.runs import checkpoints
+
+        try:
+            checkpoints.keep(self._repo, self.id, source, at)
+        except (OSError, GitexpError) as error:
+            self._journal.warn(f"the checkpoint of step {at} was not kept", error)
+        else:
+            self.replace_conditions({"checkpoint": at})
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint of this run or, where it has none yet, of the one that it
+        resumes; None where there is none, and on a silent rank.
+
+        The run is to go on from there: what the other had logged beyond its step is left out.
+        """
+        if self._journal is None or self._repo is None:
+            return None
+        from gitexp.runs import checkpoints, resume
+
+        found = checkpoints.last(self._repo, self.id)
+        if found:
+            resume.cut(self, found.step)
+        return found
+
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as an artifact of that name.
 
@@ -226,7 +270,7 @@ class Run:
         ):
             self._append(chunk.encode())
 
-    def add_facts(self, name: str, values: Iterable[str]) -> None:
+    def add_facts(self, name: str, values: Iterable[Any]) -> None:
         """Add to a list of what is known of the run: ``outputs`` that the command wrote,
         ``warnings`` for its end."""
         self._facts.setdefault(name, []).extend(values)
@@ -287,6 +331,12 @@ class Run:
     def replace_conditions(self, values: Mapping[str, Any]) -> None:
         """Replace what the run depended on, for these names."""
         self._facts["extra"] = {**self._facts.get("extra", {}), **values}
+        self._write_facts()
+
+    def count_on(self, steps: Mapping[str, int]) -> None:
+        """Have metrics that are logged without a step go on after these."""
+        self._facts["steps"] = dict(steps)
+        self._series.clear()
         self._write_facts()
 
     def set_fact(self, name: str, value: Any) -> None:
@@ -447,7 +497,8 @@ class Run:
 
     def _new_series(self, name: str) -> list[Any]:
         quoted = metrics.check_name(name).replace('"', '""')
-        return self._series.setdefault(name, [f'"{quoted}",', -1])
+        last = self._facts.get("steps", {}).get(name, -1)
+        return self._series.setdefault(name, [f'"{quoted}",', last])
 
     def _log_params(self, values: dict[str, Any]) -> None:
         if self._journal is None:
@@ -495,7 +546,8 @@ class Run:
 def join(folder: Path, repo: Repo | None) -> Run:
     """Open a run that another process owns, for logging into it."""
     facts = journal.facts(folder)
-    return Run(repo, folder, {key: facts[key] for key in ("id", "max_file_size") if key in facts})
+    taken = ("id", "max_file_size", "steps")
+    return Run(repo, folder, {key: facts[key] for key in taken if key in facts})
 
 
 def _whole(name: str, step: Any) -> int:

@@ -235,7 +235,7 @@ def _read_tags(
     objects: Iterable[Object | None],
     progress: Progress | None,
 ) -> None:
-    marks = ", ".join("?" * 8)
+    marks = ", ".join("?" * 9)
     db.executemany(
         f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]', NULL, NULL)",
         _rows(db, tags, objects, progress),
@@ -255,7 +255,7 @@ def _rows(
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            yield tag, None, None, None, None, None, None, "[]"
+            yield tag, None, None, None, None, None, None, "[]", None
             continue
         summary = found.summary
         names = (*summary.get("params", ()), "\n", *summary.get("metrics", ()))
@@ -272,6 +272,7 @@ def _rows(
             found.line,
             summary["started"],
             labels,
+            resumes if isinstance(resumes := summary.get("resumes"), str) else None,
         )
 
 
