@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +186,47 @@ def log_artifact(path: str | os.PathLike[str]) -> None:
         path: a file or a folder.
     """
     _current().log_artifact(path)
+
+
+def log_image(image: Any, name: str, step: int | None = None) -> None:
+    """Keep an image with the current run, as ``Run.log_image`` does.
+
+    Args:
+        image: one of Pillow, a Matplotlib figure, or an array.
+        name: what it shows.
+        step: a whole number; by itself it counts up from 0.
+    """
+    _current().log_image(image, name, step)
+
+
+def log_table(table: Any, name: str, step: int | None = None) -> None:
+    """Keep a table with the current run, as ``Run.log_table`` does.
+
+    Args:
+        table: a DataFrame, a mapping of columns, or a list of mappings.
+        name: what it holds.
+        step: a whole number; by itself it counts up from 0.
+    """
+    _current().log_table(table, name, step)
+
+
+def log_confusion_matrix(
+    true: Any,
+    predicted: Any,
+    labels: Sequence[Any] | None = None,
+    name: str = "confusion_matrix",
+    step: int | None = None,
+) -> None:
+    """Keep the confusion matrix of predictions with the current run, as an image and as a table.
+
+    Args:
+        true: the true classes.
+        predicted: the predicted ones, in the same order.
+        labels: the classes in the order in which they are shown; by default all, sorted.
+        name: what the image and the table are called.
+        step: a whole number; by itself it counts up from 0.
+    """
+    _current().log_confusion_matrix(true, predicted, labels, name, step)
 
 
 def checkpoint(path: str | os.PathLike[str], step: int) -> None:

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -181,7 +181,8 @@ class Run:
         Raises:
             UsageError: there is no such file.
         """
-        source, at = Path(path), _whole("checkpoint", step)
+        source = Path(path)
+        at = _whole(source.name, step, "checkpoint")
         if not source.exists():
             raise UsageError(f"there is no file '{path}' to keep as a checkpoint")
         if self._journal is None or self._repo is None:
@@ -228,6 +229,72 @@ class Run:
             name: its path below ``.gitexp/artifacts/``; the ending says the format.
         """
         self.keep(artifacts.called(name), artifacts.rendered(figure, name))
+
+    def log_image(self, image: Any, name: str, step: int | None = None) -> None:
+        """Keep an image as ``images/NAME/STEP.png`` below ``.gitexp/artifacts/``.
+
+        Args:
+            image: one of Pillow, a Matplotlib figure, or an array or tensor of height × width (×
+                channels): whole numbers up to 255, or floats from 0 to 1.
+            name: what it shows; images of one name belong together.
+            step: a whole number; by itself it counts up from 0 for each name.
+
+        Raises:
+            UsageError: it is no image.
+            MissingExtraError: Pillow is not installed.
+        """
+        self._keep_step("images", name, step, "png", lambda: media().png(image))
+
+    def log_table(self, table: Any, name: str, step: int | None = None) -> None:
+        """Keep a table as ``tables/NAME/STEP.csv`` below ``.gitexp/artifacts/``.
+
+        Args:
+            table: a DataFrame, a mapping of columns, or a list of mappings.
+            name: what it holds; tables of one name belong together.
+            step: a whole number; by itself it counts up from 0 for each name.
+
+        Raises:
+            UsageError: it is no table.
+        """
+        self._keep_step("tables", name, step, "csv", lambda: media().csv(table))
+
+    def log_confusion_matrix(
+        self,
+        true: Any,
+        predicted: Any,
+        labels: Sequence[Any] | None = None,
+        name: str = "confusion_matrix",
+        step: int | None = None,
+    ) -> None:
+        """Keep the confusion matrix of predictions, as an image and as a table.
+
+        Args:
+            true: the true classes.
+            predicted: the predicted ones, in the same order.
+            labels: the classes in the order in which they are shown; by default all, sorted.
+            name: what the image and the table are called.
+            step: a whole number; by itself it counts up from 0 for each name.
+
+        Raises:
+            UsageError: the two do not fit together.
+            MissingExtraError: scikit-learn or Matplotlib is not installed.
+        """
+        if self._journal:
+            image, table = media().confusion(true, predicted, labels)
+            self._keep_step("images", name, step, "png", lambda: image)
+            self._keep_step("tables", name, step, "csv", lambda: table)
+
+    def _keep_step(
+        self, kind: str, name: str, step: int | None, form: str, make: Callable[[], bytes]
+    ) -> None:
+        """Keep what ``make`` gives as a file of a step; a silent rank makes nothing."""
+        if self._journal is None:
+            return
+        folder = artifacts.called(f"{kind}/{name}")
+        if step is None:
+            files = (self._journal.folder / "artifacts" / folder).glob(f"*.{form}")
+            step = max((int(file.stem) for file in files if file.stem.isdigit()), default=-1) + 1
+        self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", make())
 
     def set_label(self, *labels: str) -> None:
         """Add labels.
@@ -550,14 +617,21 @@ def join(folder: Path, repo: Repo | None) -> Run:
     return Run(repo, folder, {key: facts[key] for key in taken if key in facts})
 
 
-def _whole(name: str, step: Any) -> int:
+def media() -> Any:
+    """Return the module that makes files of images and tables, which few runs need."""
+    from gitexp.store import media
+
+    return media
+
+
+def _whole(name: str, step: Any, what: str = "metric") -> int:
     try:
         return step if type(step) is int else int(step.__index__())
     except AttributeError:
         if isinstance(step, float) and step.is_integer():
             return int(step)
         raise UsageError(
-            f"the step of metric '{name}' must be a whole number, not {step!r}"
+            f"the step of {what} '{name}' must be a whole number, not {step!r}"
         ) from None
 
 
