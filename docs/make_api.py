@@ -32,7 +32,8 @@ Everything that `import gitexp` offers. This page is made by `make docs` from th
 _CHAPTERS = {
     "Record": (
         "start_run", "log", "track", "sweep", "autolog", "import_runs", "active_run", "end_run",
-        "log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "seed_everything",
+        "log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "log_image",
+        "log_table", "log_confusion_matrix", "checkpoint", "last_checkpoint", "seed_everything",
     ),
     "Read": ("experiments", "histories", "get", "diff"),
     "Share": ("push", "pull"),
@@ -46,7 +47,7 @@ _CHAPTERS = {
 INTERNAL = {
     "describe", "log_points", "add_facts", "hush", "ended", "going_on", "owned", "folder",
     "end_later", "go_on", "replace_conditions", "set_condition", "keep", "silent", "children",
-    "source",
+    "source", "count_on",
 }  # fmt: skip
 
 

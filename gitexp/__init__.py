@@ -34,12 +34,17 @@ if TYPE_CHECKING:
     from gitexp.integrations.mlflow.autologging import autolog
     from gitexp.runs.active import (
         active_run,
+        checkpoint,
         end_run,
+        last_checkpoint,
         log_artifact,
+        log_confusion_matrix,
+        log_image,
         log_metric,
         log_metrics,
         log_param,
         log_params,
+        log_table,
         seed_everything,
         start_run,
     )
@@ -62,8 +67,9 @@ _HOMES = {
     ),
     "gitexp.formats.experiment": ("Experiment", "MetricPoint"),
     "gitexp.runs.active": (
-        "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param",
-        "log_params", "seed_everything", "start_run",
+        "active_run", "checkpoint", "end_run", "last_checkpoint", "log_artifact",
+        "log_confusion_matrix", "log_image", "log_metric", "log_metrics", "log_param",
+        "log_params", "log_table", "seed_everything", "start_run",
     ),
     "gitexp.runs.run": ("Run",),
     "gitexp.store.remote.sharing": ("pull", "push"),
@@ -77,9 +83,10 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "CannotRunError", "Experiment", "FormatError", "GateError", "GitError", "GitexpError",
     "MetricPoint", "MissingExtraError", "NotFoundError", "RepositoryError", "Run", "UsageError",
-    "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "histories",
-    "import_runs", "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params",
-    "pull", "push", "seed_everything", "start_run", "sweep", "track",
+    "__version__", "active_run", "autolog", "checkpoint", "diff", "end_run", "experiments", "get",
+    "histories", "import_runs", "last_checkpoint", "log", "log_artifact", "log_confusion_matrix",
+    "log_image", "log_metric", "log_metrics", "log_param", "log_params", "log_table", "pull",
+    "push", "seed_everything", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 

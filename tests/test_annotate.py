@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from conftest import Project
+from gitexp.repo import Repo
+from gitexp.store import notes
 from recording import record
 
 
@@ -74,6 +78,104 @@ def test_notes_are_kept_in_order(project: Project) -> None:
     assert "no experiment" in project.error("note", "7", "x", code=3)
 
 
+def noted(project: Project) -> list[str]:
+    found: list[str] = json.loads(project.gitexp("show", "1", "--json"))["notes"]
+    return found
+
+
+def test_a_note_is_edited_and_removed_and_its_history_stays(project: Project) -> None:
+    record(project)
+    for text in ("first", "second", "third"):
+        project.gitexp("note", "1", text)
+    project.gitexp("note", "1", "--edit", "third,", "better")
+    project.write("one.txt", "1st\n")
+    project.gitexp("note", "1", "--edit", "--number", "1", "-F", "one.txt")
+    assert noted(project) == ["1st", "second", "third, better"]
+    project.gitexp("note", "1", "--edit", "third, best")
+    project.gitexp("note", "1", "--remove", "--number", "2")
+    assert noted(project) == ["1st", "third, best"]
+    assert '"note": "second"' in project.git("log", "-p", "refs/notes/gitexp")
+    project.gitexp("note", "1", "--remove")
+    assert noted(project) == ["1st"]
+
+
+def test_edits_of_two_clones_read_alike_in_whichever_order_their_lines_are_merged() -> None:
+    lines = [
+        b'{"at": "2026-01-01", "note": "old"}',
+        b'{"at": "2026-01-01", "note": "of the same moment"}',
+        b'{"at": "2026-01-02", "note": "new", "replaces": "2026-01-01"}',
+        b'{"at": "2026-01-03", "note": "last"}',
+        b'{"at": "2026-01-04", "replaces": "2026-01-03"}',
+    ]
+    both = [notes.parse(b"\n".join(some)) for some in (lines, lines[::-1])]
+    assert both[0] == both[1]
+    # of two notes of one moment, none is lost
+    assert len(both[0].texts) == 2
+    assert "new" in both[0].texts
+    assert "last" not in both[0].texts
+
+
+def test_a_note_that_is_not_there_is_neither_edited_nor_removed(project: Project) -> None:
+    record(project, note="of the commit")
+    assert "exp-1 has 0 notes that can be changed" in project.error("note", "1", "--remove")
+    project.gitexp("note", "1", "one")
+    assert "exp-1 has 1 note" in project.error("note", "1", "--edit", "--number", "2", "x")
+    assert "no terminal" in project.error("note", "1", "--edit")
+    assert "leave one out" in project.error("note", "1", "--remove", "x")
+    assert "--edit or --remove" in project.error("note", "1", "--number", "1", "x")
+    assert notes.of(Repo.discover(project.root), project.git("rev-parse", "exp-1^{}")).texts == (
+        "one",
+    )
+
+
+def test_experiments_are_labelled_and_removed_by_a_condition(project: Project) -> None:
+    for status in ("failed", "finished", "failed"):
+        record(project, status=status)
+    done = project.gitexp("label", "--where", "status = failed", "+broken")
+    assert done == "exp-3: broken\nexp-1: broken\n"
+    refused = project.error("rm", "--where", "label = broken")
+    assert "removes 2 experiments (exp-3, exp-1), and nobody is here to ask" in refused
+    assert len(project.tags()) == 3
+    undo = project.gitexp("rm", "--where", "label = broken", "--yes")
+    assert project.tags() == ["exp-2"]
+    subprocess.run(["sh", "-e"], input=undo, text=True, cwd=project.root, check=True)
+    assert project.tags() == ["exp-1", "exp-2", "exp-3"]
+    assert "no experiment fits" in project.error("rm", "--where", "status = killed", code=3)
+    assert "which experiment?" in project.error("rm")
+
+
+def test_rm_asks_at_a_terminal_before_a_condition_removes_anything(project: Project) -> None:
+    terminal = pytest.importorskip("terminal")
+    record(project, status="failed")
+    for answer, left in (("n", ["exp-1"]), ("y", [])):
+        asked = terminal.Terminal(
+            project.root, sys.executable, "-m", "gitexp", "rm", "--where", "status = failed"
+        )
+        asked.until("Remove 1 experiment (exp-1)?")
+        asked.type(f"{answer}\n")
+        asked.done(130 if left else 0)
+        asked.close()
+        assert project.tags() == left
+
+
+def test_a_note_is_edited_in_the_users_editor(project: Project) -> None:
+    terminal = pytest.importorskip("terminal")
+    record(project)
+    project.gitexp("note", "1", "too high")
+    command = (sys.executable, "-m", "gitexp", "note", "1", "--edit")
+    screen = terminal.Terminal(project.root, *command, EDITOR="sed -i s/high/low/", VISUAL="")
+    screen.done()
+    screen.close()
+    assert noted(project) == ["too low"]
+
+
+def test_the_line_that_undoes_rm_works_when_it_is_typed(project: Project) -> None:
+    record(project, name="a;b&$(c)'d")
+    undo = project.gitexp("rm", "a;b&$(c)'d")
+    subprocess.run(["sh", "-e"], input=undo, text=True, cwd=project.root, check=True)
+    assert project.tags() == ["a;b&$(c)'d"]
+
+
 def test_what_rm_takes_away_its_own_words_bring_back(project: Project) -> None:
     made = [record(project), record(project, advance=False)]
     undo = project.gitexp("rm", "1", "2")
@@ -134,3 +236,62 @@ def test_the_shell_completes_experiments_params_and_metrics(project: Project) ->
 
 def test_completion_is_silent_where_there_is_nothing(empty: Project) -> None:
     assert completions(empty, "gitexp show e") == []
+
+
+def test_a_renamed_experiment_has_two_names_and_one_row(project: Project) -> None:
+    made = record(project, {"lr": 1}, {"rmse": 2.0})
+    record(project)
+    tags = project.git("for-each-ref", "refs/tags")
+    assert project.gitexp("rename", "1", "baseline") == "exp-1, also called baseline\n"
+    assert project.git("for-each-ref", "refs/tags") == tags
+    rows = json.loads(project.gitexp("list", "--json"))
+    assert [(row["name"], row["alias"]) for row in rows] == [("exp-2", None), ("exp-1", "baseline")]
+    assert "exp-1 (baseline)" in project.gitexp("list")
+    for ref in ("baseline", "exp-1", "1"):
+        assert json.loads(project.gitexp("show", ref, "--json"))["id"] == made.id
+    assert json.loads(project.gitexp("list", "baseline..2", "--json")) == rows
+    assert json.loads(project.gitexp("list", "--where", "alias = baseline", "--json")) == rows[1:]
+    assert completions(project, "gitexp show b") == ["baseline", "best:rmse"]
+    project.gitexp("rename", "baseline", "baseline-v2")
+    assert "no experiment 'baseline'" in project.error("show", "baseline", code=3)
+    project.gitexp("verify", "baseline-v2")
+    project.gitexp("rename", "baseline-v2", "exp-1")
+    assert "no experiment 'baseline-v2'" in project.error("show", "baseline-v2", code=3)
+
+
+def test_a_second_name_is_no_others(project: Project) -> None:
+    record(project, name="first")
+    record(project)
+    project.gitexp("rename", "exp-1", "good")
+    for taken in ("exp-1", "good", "main", "HEAD", "exp-9", "a b"):
+        project.error("rename", "first", taken)
+    assert "is a name of exp-1" in project.error("log", "--name", "good", "-M", "a=1")
+
+
+def test_a_name_that_two_clones_gave_is_the_first_ones(project: Project) -> None:
+    made = [record(project), record(project)]
+    repo = Repo.discover(project.root)
+    notes.add(repo, [made[1].id], [{"alias": "best", "at": "2026-01-01"}])
+    notes.add(repo, [made[0].id], [{"alias": "best", "at": "2026-01-02"}])
+    rows = json.loads(project.gitexp("list", "--json"))
+    assert [row["alias"] for row in rows] == ["best", f"best-{made[0].id[:7]}"]
+    assert json.loads(project.gitexp("show", "best", "--json"))["name"] == "exp-2"
+    assert json.loads(project.gitexp("show", rows[1]["alias"], "--json"))["name"] == "exp-1"
+    project.gitexp("rename", "2", "exp-2")
+    assert json.loads(project.gitexp("show", "best", "--json"))["name"] == "exp-1"
+
+
+def test_a_second_name_goes_along_with_push_and_pull(project: Project, tmp_path: Path) -> None:
+    project.git("init", "-q", "--bare", str(tmp_path / "remote"))
+    project.git("remote", "add", "origin", str(tmp_path / "remote"))
+    record(project)
+    project.gitexp("rename", "1", "baseline")
+    project.gitexp("push", "origin")
+    project.git("clone", "-q", str(tmp_path / "remote"), str(tmp_path / "other"))
+    other = Project(tmp_path / "other")
+    other.git("config", "user.name", "Bob")
+    other.git("config", "user.email", "bob@example.org")
+    other.gitexp("pull", "origin")
+    assert json.loads(other.gitexp("show", "baseline", "--json"))["alias"] == "baseline"
+    rows = json.loads(other.gitexp("list", "--all", "--json"))
+    assert [row["alias"] for row in rows] == ["baseline"]

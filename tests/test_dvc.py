@@ -202,6 +202,19 @@ def test_data_that_is_nowhere_is_named_and_the_code_is_checked_out(data: Project
     assert not (data.root / "later.py").exists()
 
 
+def test_get_brings_what_a_pointer_stands_for(data: Project, tmp_path: Path) -> None:
+    data.gitexp("log", "-M", "rmse=1")
+    out = tmp_path / "out"
+    data.gitexp("get", "1", "data/raw.csv", "data/imgs", "-o", str(out))
+    assert (out / "raw.csv").read_text() == "1\n2\n"
+    assert (out / "imgs/b.png").read_text() == "picture b\n"
+    assert not (out / "imgs/b.png").is_symlink()
+    shutil.rmtree(data.root / ".dvc/cache")
+    said = data.error("get", "1", "data/raw.csv", "-o", str(tmp_path / "no"), code=3)
+    assert "'data/raw.csv' is neither in DVC's cache nor on its remote" in said
+    assert not (tmp_path / "no").exists()
+
+
 def test_a_large_artifact_becomes_a_pointer_and_travels_through_the_remote(
     data: Project, tmp_path: Path
 ) -> None:

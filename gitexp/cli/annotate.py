@@ -1,15 +1,22 @@
-"""``gitexp label``, ``note`` and ``rm``: what people do to an experiment afterwards. Its commit
-never changes."""
+"""``gitexp label``, ``note``, ``rename`` and ``rm``: what people do to an experiment afterwards.
+
+Its commit never changes.
+"""
 
 from __future__ import annotations
 
-from typing import BinaryIO
+import sys
+from typing import Any, BinaryIO
 
 import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.report import chosen, where_option
 from gitexp.formats.errors import NotFoundError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import some
+from gitexp.repo import Repo
 from gitexp.store import notes, record, reference
 
 
@@ -37,7 +44,8 @@ class _Signed(click.Command):
     shell_complete=completion.refs,
 )
 @click.option("--remove", multiple=True, metavar="LABEL", help="The same as -LABEL.")
-def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
+@where_option
+def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | None) -> None:
     """Add labels (+LABEL) to experiments, or remove them (-LABEL).
 
     Prints the labels that each experiment has then. Without any change it just prints them.
@@ -46,6 +54,7 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
     Examples:
       gitexp label exp-5 +baseline
       gitexp label exp-3..exp-7 +wide -old
+      gitexp label --where 'status = failed' +broken
     """
     repo, settings, index = opened()
     add = [notes.check_label(word[1:]) for word in words if word.startswith("+")]
@@ -53,12 +62,12 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
     if both := set(add) & set(drop):
         raise UsageError(f"'{min(both)}' cannot be added and removed at once")
     refs = [word for word in words if not word.startswith("+")]
-    if not refs:
+    if not refs and not where:
         raise UsageError("which experiment? Write for example: gitexp label exp-5 +baseline")
     todo: dict[tuple[str, ...], list[str]] = {}
     lines = []
     try:
-        found = reference.resolve_many(index, refs, settings)
+        found = chosen(index, settings, refs, where, None, False)
     except NotFoundError as error:
         if len(refs) > 1 and not add and not drop:  # a label, most likely
             raise NotFoundError(
@@ -94,46 +103,137 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...]) -> None:
     type=click.File("rb"),
     help="Read the text from this file; - is standard input.",
 )
-def note_command(ref: str, text: tuple[str, ...], file: BinaryIO | None) -> None:
-    """Add a note to the experiment REF.
+@click.option("--edit", is_flag=True, help="Replace the last note, without TEXT in your editor.")
+@click.option("--remove", is_flag=True, help="Remove the last note.")
+@click.option(
+    "--number",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The note to edit or remove, counted from 1, instead of the last.",
+)
+def note_command(
+    ref: str,
+    text: tuple[str, ...],
+    file: BinaryIO | None,
+    edit: bool,
+    remove: bool,
+    number: int | None,
+) -> None:
+    """Add a note to the experiment REF, or edit or remove one that was added.
+
+    What a note said before stays in the history of git's notes, refs/notes/gitexp. The text of
+    gitexp log --note is part of the commit and never changes.
 
     \b
     Examples:
       gitexp note exp-5 'the learning rate was too high'
       gitexp note exp-5 -F thoughts.txt
+      gitexp note exp-5 --edit 'the learning rate was fine'
+      gitexp note exp-5 --remove --number 1
     """
     if file is not None and text:
         raise UsageError("the text is given twice, as words and with --file; leave one out")
-    written = (file.read().decode("utf-8", "replace") if file else " ".join(text)).strip()
-    if not written:
-        raise UsageError("a note needs a text: gitexp note exp-5 'what I saw', or -F FILE")
+    if remove and (edit or file or text):
+        raise UsageError("--remove takes neither a text nor --edit; leave one out")
+    if number and not (edit or remove):
+        raise UsageError("--number says which note to change; add --edit or --remove")
     repo, settings, index = opened()
     found = reference.resolve(index, ref, settings)
-    notes.add(repo, [found.id], [{"note": written}])
-    click.echo(f"{found.name}: noted; to read it: gitexp show {found.name}")
+    written = (file.read().decode("utf-8", "replace") if file else " ".join(text)).strip()
+    event: dict[str, Any] = {}
+    if edit or remove:
+        event["replaces"], old = _noted(repo, found, number)
+        if edit and not written:
+            written = _edited(old)
+    if not remove:
+        if not written:
+            raise UsageError("a note needs a text: gitexp note exp-5 'what I saw', or -F FILE")
+        event["note"] = written
+    notes.add(repo, [found.id], [event])
+    done = "removed" if remove else "changed" if edit else "noted"
+    click.echo(f"{found.name}: {done}; to read it: gitexp show {found.name}")
+
+
+def _noted(repo: Repo, found: Experiment, number: int | None) -> tuple[str, str]:
+    """Return what names a note of an experiment, the last one by itself, and its text."""
+    said = notes.of(repo, found.id)
+    if not said.texts or (number or 1) > len(said.texts):
+        raise UsageError(
+            f"{found.name} has {output.counted(len(said.texts), 'note')} that can be changed; to"
+            f" see them: gitexp show {found.name}"
+        )
+    at = (number or len(said.texts)) - 1
+    return said.keys[at], said.texts[at]
+
+
+def _edited(text: str) -> str:
+    """Return a text as the user leaves it in an editor; what a repository names as its editor is
+    not run."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("no terminal is here for an editor; write the text behind --edit")
+    return (click.edit(text, require_save=False) or "").strip()
+
+
+@click.command("rename")
+@click.argument("ref", shell_complete=completion.refs)
+@click.argument("name")
+def rename_command(ref: str, name: str) -> None:
+    """Give the experiment REF a second name, which is good wherever a REF is.
+
+    Its first name goes on working, here and wherever it was pushed. The second one is a git note:
+    it goes along with gitexp push and pull, and a later one replaces it; the first name given anew
+    takes it away.
+
+    \b
+    Examples:
+      gitexp rename exp-7 baseline-v2
+      gitexp rename baseline-v2 exp-7
+    """
+    repo, settings, index = opened()
+    found = reference.resolve(index, ref, settings)
+    if name not in (found.name, found.alias):
+        record.check_name(repo, name)
+    notes.add(repo, [found.id], [{"alias": "" if name == found.name else name}])
+    also = f", also called {name}" if name != found.name else " has no second name any more"
+    click.echo(output.clean(f"{found.name}{also}"))
 
 
 @click.command("rm")
-@click.argument("refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs)
-def rm_command(refs: tuple[str, ...]) -> None:
+@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
+@where_option
+@click.option("--yes", "-y", is_flag=True, help="With --where: do not ask.")
+def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
     """Remove the tags of experiments, so that they are no longer listed.
 
     A commit on a branch stays for ever, any other until git's garbage collection (weeks). Prints
     the commands that restore the tags. Other clones and remotes keep theirs.
 
     \b
-    Example:
+    Examples:
       gitexp rm exp-5
+      gitexp rm --where 'status = failed and started < 30d'
     """
+    if not refs and not where:
+        raise UsageError("which experiment? Write for example: gitexp rm exp-5")
     repo, settings, index = opened()
-    found = reference.resolve_many(index, refs, settings)
+    found = chosen(index, settings, refs, where, None, False)
     mine = repo.refs(*(f"refs/tags/{item.name}" for item in found))
     for item in found:
         if f"refs/tags/{item.name}" not in mine:
             raise UsageError(
                 f"{item.name} lies on a remote and has no tag of its own here; nothing was removed"
             )
+    if where and not yes:
+        _ask([item.name for item in found])
     for item in found:
         undo = record.remove(repo, item)
         output.say(f"removed {item.name}; to bring it back:")
         click.echo(undo)
+
+
+def _ask(names: list[str]) -> None:
+    """Go on where the user says so; raise UsageError where nobody can be asked."""
+    what = f"{output.counted(len(names), 'experiment')} ({some([*map(output.clean, names)], 5)})"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(f"this removes {what}, and nobody is here to ask; to go ahead: --yes")
+    click.confirm(f"Remove {what}?", abort=True, err=True)

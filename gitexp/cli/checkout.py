@@ -1,4 +1,4 @@
-"""``gitexp checkout``."""
+"""``gitexp checkout`` and ``get``: an experiment whole, or files of it."""
 
 from __future__ import annotations
 
@@ -80,3 +80,34 @@ def checkout_command(
         output.say(output.clean(note))
     if done.undo:
         output.say(f"to undo it: {output.clean(done.undo)}")
+
+
+@click.command("get")
+@click.argument("ref", shell_complete=completion.refs)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "-o",
+    "--output",
+    "to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    metavar="DIR",
+    help="The folder to write into (default: the one you are in).",
+)
+@click.option("--force", "-f", is_flag=True, help="Overwrite files that are there.")
+def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None:
+    """Bring files of the experiment REF into a folder, without a checkout.
+
+    PATH is a path in the experiment's tree, where .gitexp/artifacts/ may be left out, a folder, or
+    a pattern in quotes. What Git LFS or DVC keeps arrives with its content. Prints what was
+    written.
+
+    \b
+    Examples:
+      gitexp get exp-5 model.pkl
+      gitexp get best:rmse 'plots/*.png' -o figures
+    """
+    repo, settings, index = opened()
+    found = reference.resolve(index, ref, settings)
+    for path in repo.download(found.id, paths, to, force):
+        click.echo(output.clean(str(path)))

@@ -31,9 +31,13 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
         found = [_item(f"{match[0]}{name}") for name in index.keys("metrics")]
     else:
         named = index.select(
-            "substr(ref.name, 1, ?) = ?", [len(word), word], limit=_NEWEST, everybody="/" in word
+            "substr(ref.name, 1, ?) = ? OR substr(tag.alias, 1, ?) = ?",
+            [len(word), word] * 2,
+            limit=_NEWEST,
+            everybody="/" in word,
         )
-        found = [_item(item.name, help=_about(item)) for item in named]
+        each = ((name, item) for item in named for name in (item.name, item.alias) if name)
+        found = [_item(name, help=_about(item)) for name, item in each]
         heads = ("best:", "worst:")
         if word and any(head.startswith(word) for head in heads):
             found += [_item(f"{head}{name}") for head in heads for name in index.keys("metrics")]

@@ -77,6 +77,7 @@ class Column(NamedTuple):
 )
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
 @click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
+@click.option("--all-resumed", is_flag=True, help="Those that a later run resumed, too.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -91,6 +92,7 @@ def list_command(
     everybody: bool,
     discarded: bool,
     all_verdicts: bool,
+    all_resumed: bool,
     form: str | None,
 ) -> None:
     """List experiments, newest first.
@@ -111,10 +113,11 @@ def list_command(
       depth is missing                   what is missing matches nothing else
       not metrics is missing             has any metric; also: --only-with metrics
       'odd name' = 'some text'           quotes, for names and for text
-    Attributes: name, id (commit), status, started (date), duration, labels
-    (label), group, branch, author, email, subject (message), notes, because,
-    verdict (kept, discarded), command, failure (the last line of a traceback,
-    or the exit code). Discarded ones are left out, unless they are asked for.
+    Attributes: name, alias (second name), id (commit), status, started (date),
+    duration, labels (label), group, branch, author, email, subject (message),
+    notes, because, verdict (kept, discarded), command, failure (the last line
+    of a traceback, or the exit code). Discarded ones are left out, unless they
+    are asked for.
 
     \b
     Examples:
@@ -141,6 +144,11 @@ def list_command(
         condition, left = query.judged(index, condition, discarded, everybody)
     if left:
         output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
+    if not refs and not all_resumed:
+        condition, resumed = query.current(index, condition, everybody)
+        left += resumed
+        if resumed:
+            output.say(f"{resumed} that a later run resumed left out (--all-resumed)")
     keys = query.sort(index, sort, settings.metrics)
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]
@@ -222,7 +230,8 @@ def _attribute_text(key: Key, experiment: Experiment, now: datetime) -> str:
     value, attribute = key.of(experiment), key.name
     if attribute == "name":
         mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
-        return output.clean(str(value)) + mark
+        alias = f" ({experiment.alias})" if experiment.alias else ""
+        return output.clean(f"{value}{alias}") + mark
     if attribute == "started":
         return output.ago(value, now)
     if attribute == "duration":

@@ -110,7 +110,7 @@ def report_command(
 
         page.needs()
     repo, settings, index = opened(fetch)
-    found = chosen(index, settings, refs, where, sort, everybody)
+    found = chosen(index, settings, refs, where, sort, everybody, current=True)
     if markdown:
         if target or show:
             raise UsageError(
@@ -195,7 +195,7 @@ def plot_command(
     axis = query.find_key(index, x) if x else None
     if axis and axis.family == "attribute":
         raise UsageError(f"'{x}' is neither a param nor a metric; -x takes one of these")
-    found = chosen(index, settings, refs, where, sort, everybody)
+    found = chosen(index, settings, refs, where, sort, everybody, current=True)
     if form == ".html":
         place = {
             "view": kind,
@@ -220,9 +220,13 @@ def chosen(
     where: str | None,
     sort: str | None,
     everybody: bool,
+    current: bool = False,
 ) -> list[Experiment]:
     """Return the experiments that a command is about: those named, for which the condition holds;
     newest first, or sorted.
+
+    Args:
+        current: leave out those that a later one resumed, unless they are named.
 
     Raises:
         NotFoundError: there is none.
@@ -233,6 +237,8 @@ def chosen(
         condition = condition.within(
             "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
         )
+    if current and not refs:
+        condition, _ = query.current(index, condition, everybody)
     order = query.order(query.sort(index, sort, settings.metrics))
     found = index.select(
         condition.text,

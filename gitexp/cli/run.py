@@ -36,6 +36,12 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @shared.recording_options
 @click.option(
+    "--resume",
+    metavar="REF",
+    shell_complete=completion.refs,
+    help="Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
+)
+@click.option(
     "--artifact",
     multiple=True,
     metavar="GLOB",

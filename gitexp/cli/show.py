@@ -4,6 +4,7 @@ went."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,6 +29,8 @@ from gitexp.store import record as store
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
+_STEP = re.compile(r"(.*/)(-?\d+)(\.\w+)")
+_STEPS = 3  # files that differ in their step alone and are shown one by one
 
 
 @dataclass
@@ -224,6 +227,7 @@ def _page(
         f" ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
     )
     shown = {
+        "also called": experiment.alias,
         "started": when,
         "because": experiment.because,
         "verdict": judged(experiment),
@@ -270,20 +274,13 @@ def _page(
         yield from _titled(
             "outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)
         )
-    for name in ("files", "artifacts"):
-        if facts[name]:
-            title = "files changed since the parent" if name == "files" else name
-            yield from _titled(
-                title,
-                [
-                    (
-                        f"{item['change']} {output.clean(item['path'])}"
-                        if name == "files"
-                        else output.clean(item)
-                    )
-                    for item in facts[name]
-                ],
-            )
+    changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
+    for title, lines in (
+        ("files changed since the parent", changed),
+        ("artifacts", [*map(output.clean, facts["artifacts"])]),
+    ):
+        if lines:
+            yield from _titled(title, [*_by_step(lines)])
     texts = [text for text in (facts["note"], *experiment.notes) if text]
     if texts:
         yield from _titled(
@@ -422,6 +419,13 @@ def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:
     yield ""
     yield output.styled(title, bold=True)
     yield from (f"  {line}".rstrip() for line in lines)
+
+
+def _by_step(lines: Sequence[str]) -> Iterator[str]:
+    """Yield lines, files of many steps (``images/NAME/STEP.png``) as one."""
+    for key, group in groupby(lines, lambda line: _STEP.sub(r"\1…\3", line)):
+        some = [*group]
+        yield from some if len(some) <= _STEPS else [f"{key} ({len(some):,} files)"]
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:

@@ -7,10 +7,12 @@ whole metric history) is asked of the ``Source`` that handed the experiment out.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Source(Protocol):
 
     def read_file(self, commit: str, path: str) -> bytes: ...
     def gitpython_commit(self, commit: str) -> git.Commit: ...
+    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]: ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Experiment:
         command: the command line, secrets redacted.
         files: where the results lie in the tree, ``{"params": "params.yml", "metrics":
             "metrics.csv"}``.
+        alias: its second name, which ``gitexp rename`` gave it; None where it has none.
         extra: what else the tag summary says (exit code, source of an import, ...).
     """
 
@@ -88,6 +92,7 @@ class Experiment:
     branch: str | None = None
     command: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    alias: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = field(default=None, repr=False, compare=False)
 
@@ -135,6 +140,25 @@ class Experiment:
             NotFoundError: the experiment has no such file.
         """
         return self._source().read_file(self.id, path)
+
+    def download(
+        self, path: str, to: str | os.PathLike[str] = ".", force: bool = False
+    ) -> list[Path]:
+        """Write a file of the experiment into a folder, without a checkout, and return where it is.
+
+        What Git LFS or DVC keeps arrives with its content.
+
+        Args:
+            path: a path in the experiment's tree (``.gitexp/artifacts/`` may be left out), a folder
+                or a pattern with ``*``.
+            to: the folder, made where there is none.
+            force: overwrite what is there.
+
+        Raises:
+            NotFoundError: the experiment has no such file, or its content is not to be had.
+            UsageError: something is there already.
+        """
+        return self._source().download(self.id, [path], Path(to), force)
 
     def points(self) -> Iterator[MetricPoint]:
         """Yield every recorded value, and those that came after the recording.

@@ -150,6 +150,25 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     return tuple(item.path for item in todo)
 
 
+def bring(repo: Repo, item: Data, target: Path) -> bool:
+    """Bring one piece of data from the cache, else from the remote, to a path elsewhere; whether it
+    was found.
+
+    Raises:
+        GitexpError: DVC failed.
+    """
+    with _faults(), _project(repo) as project:
+        entry = {**item.entry, "path": "data"}
+        (project / f"data{SUFFIX}").write_text(json.dumps({"outs": [entry]}))
+        for how in ("checkout", "pull"):
+            if not (project / "data").exists():
+                _started(project, (how,))
+        if not (project / "data").exists():
+            return False
+        shutil.move(project / "data", target)
+        return True
+
+
 def of_experiments(repo: Repo, commits: Iterable[str]) -> tuple[Data, ...]:
     """Return the data that the commits' pointers name, each content once; none where there is no
     remote that it could go to."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,6 +204,12 @@ class Repo(Objects, Refs):
             with suppress(FileNotFoundError):
                 (git_dir / "shallow").write_bytes((self.common_dir / "shallow").read_bytes())
             yield Repo(Path(folder), git_dir, git_dir, self.object_format)
+
+    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
+        """Write files of a commit below a folder, see ``download.py``."""
+        from gitexp.repo import download
+
+        return download.download(self, commit, paths, to, force)
 
     def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""

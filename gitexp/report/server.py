@@ -25,7 +25,7 @@ from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 from gitexp.report import data, page
 from gitexp.runs import journal, unrecorded
-from gitexp.store import notes
+from gitexp.store import notes, query
 from gitexp.store.index import Index
 
 EVERY = 0.4  # seconds between two looks at what goes on
@@ -51,7 +51,9 @@ class Live:
             mark = self._state()
             if mark != self._mark:
                 runs = unrecorded.runs(self.repo)
-                found = [*runs, *Index(self.repo).select()]
+                index = Index(self.repo)
+                condition, _ = query.current(index, query.EVERYTHING, False)
+                found = [*runs, *index.select(*condition)]
                 report = data.collect(self.repo, settings.load(self.repo.root), found)
                 self._number += 1
                 report.table["live"] = self._number

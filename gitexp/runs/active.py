@@ -10,16 +10,20 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
+from gitexp.runs import resume as resuming
 from gitexp.runs.run import JOIN, ROOT, Run, join
+
+if TYPE_CHECKING:
+    from gitexp.runs.checkpoints import Checkpoint
 
 _active: Run | None = None
 
@@ -37,6 +41,7 @@ def start_run(
     sign: bool | None = None,
     system_metrics: bool = False,
     all_ranks: bool = False,
+    resume: str | None = None,
     repo: str | os.PathLike[str] = ".",
 ) -> Run:
     """Start a run: snapshot the work tree now, and record it with what is logged when the run ends.
@@ -57,9 +62,12 @@ def start_run(
         sign: have git sign the tag; None leaves it to the settings.
         system_metrics: log processor, memory and GPU use as ``system.*`` metrics.
         all_ranks: log in every process of a distributed training, not on rank 0 alone.
+        resume: an experiment to go on with, ``exp-3``, or ``exp-3@50`` up to a step: the new one
+            begins with its params and rows, and ``last_checkpoint`` with its checkpoint.
         repo: a folder in the repository, by default the current one.
 
     Raises:
+        NotFoundError: there is no experiment to resume.
         UsageError: a run is active in this process, or a name or label cannot be one.
         RepositoryError: there is no usable git repository.
     """
@@ -72,6 +80,9 @@ def start_run(
     elif inherited and (Path(inherited) / "run.json").exists():
         # wherever the command went
         run = join(Path(inherited), Repo.discover(os.environ.get(ROOT, repo)))
+        if resume:
+            here = Repo.discover(os.environ.get(ROOT, repo))
+            resuming.take_over(run, here, resuming.find(here, resume))
         run.describe(message, note, group)
         run.set_label(*labels)
     else:
@@ -86,6 +97,7 @@ def start_run(
             advance=advance,
             command=notebook.command(),
             sign=sign,
+            resume=resume,
         )
         for text in filter(None, (unsaved, run.told)):
             import warnings
@@ -174,6 +186,63 @@ def log_artifact(path: str | os.PathLike[str]) -> None:
         path: a file or a folder.
     """
     _current().log_artifact(path)
+
+
+def log_image(image: Any, name: str, step: int | None = None) -> None:
+    """Keep an image with the current run, as ``Run.log_image`` does.
+
+    Args:
+        image: one of Pillow, a Matplotlib figure, or an array.
+        name: what it shows.
+        step: a whole number; by itself it counts up from 0.
+    """
+    _current().log_image(image, name, step)
+
+
+def log_table(table: Any, name: str, step: int | None = None) -> None:
+    """Keep a table with the current run, as ``Run.log_table`` does.
+
+    Args:
+        table: a DataFrame, a mapping of columns, or a list of mappings.
+        name: what it holds.
+        step: a whole number; by itself it counts up from 0.
+    """
+    _current().log_table(table, name, step)
+
+
+def log_confusion_matrix(
+    true: Any,
+    predicted: Any,
+    labels: Sequence[Any] | None = None,
+    name: str = "confusion_matrix",
+    step: int | None = None,
+) -> None:
+    """Keep the confusion matrix of predictions with the current run, as an image and as a table.
+
+    Args:
+        true: the true classes.
+        predicted: the predicted ones, in the same order.
+        labels: the classes in the order in which they are shown; by default all, sorted.
+        name: what the image and the table are called.
+        step: a whole number; by itself it counts up from 0.
+    """
+    _current().log_confusion_matrix(true, predicted, labels, name, step)
+
+
+def checkpoint(path: str | os.PathLike[str], step: int) -> None:
+    """Keep the training's own checkpoint with the current run, in this clone.
+
+    Args:
+        path: the file, or folder, that the training wrote.
+        step: the step after which it was made.
+    """
+    _current().checkpoint(path, step)
+
+
+def last_checkpoint() -> Checkpoint | None:
+    """Return the newest checkpoint, with ``path`` and ``step``, of the current run or of the one
+    that it resumes; None where there is none: begin at the beginning."""
+    return _current().last_checkpoint()
 
 
 def seed_everything(seed: int) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
 from gitexp.repo import Repo, lock_files
-from gitexp.runs import journal, worktree
+from gitexp.runs import checkpoints, journal, worktree
 from gitexp.runs.finish import PENDING, dead_runs
 from gitexp.store import (
     clone,
@@ -36,7 +36,7 @@ from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
 # temporary ones; that of a killed transfer with DVC may hold a token
-_FOLDERS = ("diff-*", "dvc-*", "sign-*")
+_FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 _SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
@@ -69,6 +69,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_results(repo),
         *_cache(repo),
         *_runs(repo),
+        *_checkpoints(repo),
         *_pins(repo),
         *_worktrees(repo),
         *_files(repo),
@@ -177,6 +178,22 @@ def _runs(repo: Repo) -> Iterator[Finding]:
             f"run {folder.name} died and is not recorded",
             "to record it with what it had logged: gitexp recover",
         )
+
+
+def _checkpoints(repo: Repo) -> Iterator[Finding]:
+    """Find checkpoints of runs that neither go on nor became an experiment that is still here."""
+    top = repo.state_dir / checkpoints.FOLDER
+    names = {path.name for path in top.glob("*")} - {checkpoints.OBJECTS}
+    names -= {folder.name for folder in journal.folders(repo)}
+    if names:
+        rows = Index(repo).rows("json_extract(tag.summary, '$.id')", everybody=True)
+        names -= {row[0] for row in rows}
+    for name in sorted(names):
+        if _age(top / name) > _OLD:
+            yield Finding(
+                f"the checkpoints of run {name}, which is no experiment here, are left",
+                mend=partial(checkpoints.forget, repo, name),
+            )
 
 
 def _pins(repo: Repo) -> Iterator[Finding]:

@@ -14,12 +14,12 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
@@ -29,6 +29,9 @@ from gitexp.runs import deferred, exit_status, finish, journal
 from gitexp.runs.journal import Journal
 from gitexp.store import artifacts, conditions, record
 from gitexp.store.notes import check_label
+
+if TYPE_CHECKING:
+    from gitexp.runs.checkpoints import Checkpoint
 
 JOIN = "GITEXP_RUN"  # names the folder of the run that a child process is to join
 ROOT = "GITEXP_ROOT"  # the work tree of that run
@@ -165,6 +168,48 @@ class Run:
         else:
             raise UsageError(f"there is no file '{path}' to log")
 
+    def checkpoint(self, path: str | os.PathLike[str], step: int) -> None:
+        """Keep the training's own checkpoint in this clone, for a run that goes on from it.
+
+        The newest three stay, and ever fewer of the older ones. A trial of a sweep keeps none.
+
+        Args:
+            path: the file, or folder, that the training wrote.
+            step: the step after which it was made.
+
+        Raises:
+            UsageError: there is no such file.
+        """
+        source = Path(path)
+        at = _whole(source.name, step, "checkpoint")
+        if not source.exists():
+            raise UsageError(f"there is no file '{path}' to keep as a checkpoint")
+        if self._journal is None or self._repo is None:
+            return
+        from gitexp.runs import checkpoints
+
+        try:
+            checkpoints.keep(self._repo, self.id, source, at)
+        except (OSError, GitexpError) as error:
+            self._journal.warn(f"the checkpoint of step {at} was not kept", error)
+        else:
+            self.replace_conditions({"checkpoint": at})
+
+    def last_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint of this run or, where it has none yet, of the one that it
+        resumes; None where there is none, and on a silent rank.
+
+        The run is to go on from there: what the other had logged beyond its step is left out.
+        """
+        if self._journal is None or self._repo is None:
+            return None
+        from gitexp.runs import checkpoints, resume
+
+        found = checkpoints.last(self._repo, self.id)
+        if found:
+            resume.cut(self, found.step)
+        return found
+
     def log_text(self, text: str, name: str) -> None:
         """Keep a text as an artifact of that name.
 
@@ -183,6 +228,72 @@ class Run:
             name: its path below ``.gitexp/artifacts/``; the ending says the format.
         """
         self.keep(artifacts.called(name), artifacts.rendered(figure, name))
+
+    def log_image(self, image: Any, name: str, step: int | None = None) -> None:
+        """Keep an image as ``images/NAME/STEP.png`` below ``.gitexp/artifacts/``.
+
+        Args:
+            image: one of Pillow, a Matplotlib figure, or an array or tensor of height × width (×
+                channels): whole numbers up to 255, or floats from 0 to 1.
+            name: what it shows; images of one name belong together.
+            step: a whole number; by itself it counts up from 0 for each name.
+
+        Raises:
+            UsageError: it is no image.
+            MissingExtraError: Pillow is not installed.
+        """
+        self._keep_step("images", name, step, "png", lambda: media().png(image))
+
+    def log_table(self, table: Any, name: str, step: int | None = None) -> None:
+        """Keep a table as ``tables/NAME/STEP.csv`` below ``.gitexp/artifacts/``.
+
+        Args:
+            table: a DataFrame, a mapping of columns, or a list of mappings.
+            name: what it holds; tables of one name belong together.
+            step: a whole number; by itself it counts up from 0 for each name.
+
+        Raises:
+            UsageError: it is no table.
+        """
+        self._keep_step("tables", name, step, "csv", lambda: media().csv(table))
+
+    def log_confusion_matrix(
+        self,
+        true: Any,
+        predicted: Any,
+        labels: Sequence[Any] | None = None,
+        name: str = "confusion_matrix",
+        step: int | None = None,
+    ) -> None:
+        """Keep the confusion matrix of predictions, as an image and as a table.
+
+        Args:
+            true: the true classes.
+            predicted: the predicted ones, in the same order.
+            labels: the classes in the order in which they are shown; by default all, sorted.
+            name: what the image and the table are called.
+            step: a whole number; by itself it counts up from 0 for each name.
+
+        Raises:
+            UsageError: the two do not fit together.
+            MissingExtraError: scikit-learn or Matplotlib is not installed.
+        """
+        if self._journal:
+            image, table = media().confusion(true, predicted, labels)
+            self._keep_step("images", name, step, "png", lambda: image)
+            self._keep_step("tables", name, step, "csv", lambda: table)
+
+    def _keep_step(
+        self, kind: str, name: str, step: int | None, form: str, make: Callable[[], bytes]
+    ) -> None:
+        """Keep what ``make`` gives as a file of a step; a silent rank makes nothing."""
+        if self._journal is None:
+            return
+        folder = artifacts.called(f"{kind}/{name}")
+        if step is None:
+            files = (self._journal.folder / "artifacts" / folder).glob(f"*.{form}")
+            step = max((int(file.stem) for file in files if file.stem.isdigit()), default=-1) + 1
+        self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", make())
 
     def set_label(self, *labels: str) -> None:
         """Add labels.
@@ -225,7 +336,7 @@ class Run:
         ):
             self._append(chunk.encode())
 
-    def add_facts(self, name: str, values: Iterable[str]) -> None:
+    def add_facts(self, name: str, values: Iterable[Any]) -> None:
         """Add to a list of what is known of the run: ``outputs`` that the command wrote,
         ``warnings`` for its end."""
         self._facts.setdefault(name, []).extend(values)
@@ -286,6 +397,12 @@ class Run:
     def replace_conditions(self, values: Mapping[str, Any]) -> None:
         """Replace what the run depended on, for these names."""
         self._facts["extra"] = {**self._facts.get("extra", {}), **values}
+        self._write_facts()
+
+    def count_on(self, steps: Mapping[str, int]) -> None:
+        """Have metrics that are logged without a step go on after these."""
+        self._facts["steps"] = dict(steps)
+        self._series.clear()
         self._write_facts()
 
     def set_fact(self, name: str, value: Any) -> None:
@@ -450,7 +567,8 @@ class Run:
 
     def _new_series(self, name: str) -> list[Any]:
         quoted = metrics.check_name(name).replace('"', '""')
-        return self._series.setdefault(name, [f'"{quoted}",', -1])
+        last = self._facts.get("steps", {}).get(name, -1)
+        return self._series.setdefault(name, [f'"{quoted}",', last])
 
     def _log_params(self, values: dict[str, Any]) -> None:
         if self._journal is None:
@@ -498,17 +616,25 @@ class Run:
 def join(folder: Path, repo: Repo | None) -> Run:
     """Open a run that another process owns, for logging into it."""
     facts = journal.facts(folder)
-    return Run(repo, folder, {key: facts[key] for key in ("id", "max_file_size") if key in facts})
+    taken = ("id", "max_file_size", "steps")
+    return Run(repo, folder, {key: facts[key] for key in taken if key in facts})
 
 
-def _whole(name: str, step: Any) -> int:
+def media() -> Any:
+    """Return the module that makes files of images and tables, which few runs need."""
+    from gitexp.store import media
+
+    return media
+
+
+def _whole(name: str, step: Any, what: str = "metric") -> int:
     try:
         return step if type(step) is int else int(step.__index__())
     except AttributeError:
         if isinstance(step, float) and step.is_integer():
             return int(step)
         raise UsageError(
-            f"the step of metric '{name}' must be a whole number, not {step!r}"
+            f"the step of {what} '{name}' must be a whole number, not {step!r}"
         ) from None
 
 

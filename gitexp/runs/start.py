@@ -14,6 +14,7 @@ from pathlib import Path
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, collector, dvc_status, snapshot
 from gitexp.runs import deferred, finish, journal, seeds
+from gitexp.runs import resume as resuming
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
@@ -36,6 +37,7 @@ def begin(
     inputs: Iterable[str | os.PathLike[str]] = (),
     sign: bool | None = None,
     talk: dvc_status.Talk | None = None,
+    resume: str | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
@@ -51,6 +53,7 @@ def begin(
     }
     labels = [check_label(label) for label in labels]
     name = record.check_name(repo, name) if name else None
+    origin = resuming.find(repo, resume) if resume else None
     run_id = os.urandom(8).hex()
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
@@ -90,6 +93,12 @@ def begin(
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
     run.told = settled.told
+    if origin:
+        try:
+            resuming.take_over(run, repo, origin)
+        except BaseException:
+            run.discard()
+            raise
     return run
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,9 @@ class _Folder:
                 return file.read(self.size)
         except OSError:
             raise NotFoundError(f"{path} of {self._folder.name} is not here") from None
+
+    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
+        raise NotFoundError(f"{self._folder.name} has no commit yet; it has one when the run ends")
 
     def gitpython_commit(self, commit: str) -> git.Commit:
         raise NotFoundError(f"{self._folder.name} has no commit yet; it has one when the run ends")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     'ref.name, tag.id, tag."commit", tag.author, tag.email, tag.subject, tag.summary, tag.labels,'
-    " tag.notes, tag.marks"
+    " tag.notes, tag.marks, tag.alias"
 )
 PATIENCE = 30.0  # seconds for another process to finish building
 _T = TypeVar("_T")
@@ -129,7 +129,7 @@ class Index:
         return self._read(lambda db: blocks.read(db, *wanted))
 
     def named(self, name: str) -> Experiment | None:
-        """Return the experiment that this clone calls ``name``."""
+        """Return the experiment that this clone calls ``name``, by its first or second name."""
         known = name.encode("utf-8", "replace").decode()
         for where, values in (
             # refs/tags first
@@ -140,9 +140,10 @@ class Index:
                 ),
                 [known],
             ),
+            ("tag.alias = ?", [known]),
             ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{GATHERED}{known}"]),
         ):
-            found = self.select(where, values, everybody=True, limit=1)
+            found = self.select(where, values, "ref.mine DESC", everybody=True, limit=1)
             if found:
                 return found[0]
         return None
@@ -239,13 +240,13 @@ def _query(
 
 
 def _experiment(repo: Repo, row: tuple[Any, ...]) -> Experiment:
-    name, tag, commit, author, email, subject, summary, labels, texts, marks = row
+    name, tag, commit, author, email, subject, summary, labels, texts, marks, alias = row
     found = message.Tag(commit, name, author, email, subject, json.loads(summary), summary)
     value = message.experiment(
         name, tag, found, tuple(_listed(labels)), tuple(_listed(texts)), repo
     )
     events = _listed(marks)
-    return value if not events else _marked(value, events)
+    return value if not events else _marked(value, events, alias)
 
 
 def _listed(text: str) -> list[Any]:
@@ -253,7 +254,8 @@ def _listed(text: str) -> list[Any]:
     return found
 
 
-def _marked(experiment: Experiment, events: list[dict[str, Any]]) -> Experiment:
+def _marked(experiment: Experiment, events: list[dict[str, Any]], alias: str | None) -> Experiment:
     from dataclasses import replace
 
-    return replace(experiment, extra={**experiment.extra, "events": events})
+    extra = {**experiment.extra, "events": events}
+    return replace(experiment, extra=extra, alias=alias)

@@ -6,7 +6,7 @@ import re
 import sqlite3
 from typing import Any
 
-VERSION = 6
+VERSION = 7
 SIZE = 250  # experiments in a block: at most 256, see columns.py, which a list need not load
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);
@@ -19,9 +19,11 @@ _SCHEMA = f"""
     CREATE INDEX ref_name ON ref(name);
     CREATE TABLE tag(number INTEGER PRIMARY KEY, id TEXT UNIQUE, "commit" TEXT, author TEXT,
                      email TEXT, subject TEXT, summary TEXT, started TEXT,
-                     labels TEXT, notes TEXT, marks TEXT, verdict TEXT);
+                     labels TEXT, resumes TEXT, notes TEXT, marks TEXT, verdict TEXT, alias TEXT);
     CREATE INDEX tag_started ON tag(started, id);
     CREATE INDEX tag_discarded ON tag(number) WHERE verdict = 'discarded';
+    CREATE INDEX tag_resumes ON tag(resumes) WHERE resumes IS NOT NULL;
+    CREATE INDEX tag_alias ON tag(alias) WHERE alias IS NOT NULL;
     CREATE INDEX tag_commit ON tag("commit");
     CREATE TABLE key(kind TEXT, name TEXT, PRIMARY KEY(kind, name)) WITHOUT ROWID;
     CREATE TABLE block(number INTEGER PRIMARY KEY, data BLOB);

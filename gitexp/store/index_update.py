@@ -235,9 +235,9 @@ def _read_tags(
     objects: Iterable[Object | None],
     progress: Progress | None,
 ) -> None:
-    marks = ", ".join("?" * 8)
+    marks = ", ".join("?" * 9)
     db.executemany(
-        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]', NULL)",
+        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]', NULL, NULL)",
         _rows(db, tags, objects, progress),
     )
 
@@ -255,7 +255,7 @@ def _rows(
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            yield tag, None, None, None, None, None, None, "[]"
+            yield tag, None, None, None, None, None, None, "[]", None
             continue
         summary = found.summary
         names = (*summary.get("params", ()), "\n", *summary.get("metrics", ()))
@@ -272,6 +272,7 @@ def _rows(
             found.line,
             summary["started"],
             labels,
+            resumes if isinstance(resumes := summary.get("resumes"), str) else None,
         )
 
 
@@ -307,11 +308,35 @@ def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterab
         ).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
             db.execute(
-                "UPDATE tag SET labels = ?, notes = ?, marks = ?, verdict = ? WHERE id = ?",
-                [*map(json.dumps, values), last_judged(note.events).get("verdict"), tag],
+                "UPDATE tag SET labels = ?, notes = ?, marks = ?, verdict = ?, alias = ?"
+                " WHERE id = ?",
+                [
+                    *map(json.dumps, values),
+                    last_judged(note.events).get("verdict"),
+                    notes.alias(note.events).get("alias") or None,
+                    tag,
+                ],
             )
             if late_values.is_any(note.events) or late_values.is_any(json.loads(marks)):
                 _add_late(db, repo, tag, note.events)
+    if todo:
+        _tell_aliases_apart(db)
+
+
+def _tell_aliases_apart(db: sqlite3.Connection) -> None:
+    """Of a second name that two experiments got, in two clones, leave the first as it is; each
+    other one, and one that is some tag's name, gets a hash added."""
+    claims = []
+    rows = 'SELECT "commit", number, marks FROM tag WHERE alias IS NOT NULL'
+    for commit, number, marks in db.execute(rows).fetchall():
+        said = notes.alias(json.loads(marks))
+        claims.append((str(said.get("at")), commit, number, said["alias"]))
+    first: dict[str, str] = {}
+    for _, commit, number, name in sorted(claims):
+        taken = db.execute("SELECT 1 FROM ref WHERE name = ?", [name]).fetchone()
+        free = not taken and first.setdefault(name, commit) == commit
+        shown = name if free else f"{name}-{commit[:7]}"
+        db.execute("UPDATE tag SET alias = ? WHERE number = ?", [shown, number])
 
 
 def _add_late(

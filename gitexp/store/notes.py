@@ -22,12 +22,13 @@ SEEN = "refs/gitexp/noted/"  # with a remote's name and gitexp: its notes as the
 
 
 class Notes(NamedTuple):
-    """What was added to one experiment: label changes in order (``+conv``, ``-old``), texts, and
-    other events."""
+    """What was added to one experiment: label changes in order (``+conv``, ``-old``), texts as they
+    read now, other events, and for each text what an event that replaces it has to name."""
 
     changes: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
+    keys: tuple[str, ...] = ()
 
     def labels(self, given: Iterable[str]) -> tuple[str, ...]:
         """Return the labels that hold now, of those given at once and those changed later;
@@ -42,6 +43,11 @@ def verdict(events: Iterable[Mapping[str, Any]]) -> str | None:
     """Return how the last ``gitexp reproduce`` of an experiment ended: ``same`` or ``drifted``;
     None where nobody tried."""
     return str(event["verified"]["verdict"]) if (event := last_reproduced(events)) else None
+
+
+def alias(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the last event that gave an experiment its second name, or took it away (``""``)."""
+    return ([event for event in events if isinstance(event.get("alias"), str)] or [{}])[-1]
 
 
 def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -76,11 +82,7 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
     lines = [json.dumps({"at": stamp, "by": who, **event}, ensure_ascii=False) for event in events]
     with repo.lock() as fd:
         for commit in commits:
-            old = (
-                repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1))
-                .decode("utf-8", "replace")
-                .splitlines()
-            )
+            old = _raw(repo, commit).decode("utf-8", "replace").splitlines()
             merged = [*filter(None, old), *lines]
             blob = repo.write_object("blob", ("\n".join(merged) + "\n").encode("utf-8", "replace"))
             repo.git(
@@ -95,6 +97,15 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
                 env=repo.identity,
                 pass_fds=[fd],
             )
+
+
+def of(repo: Repo, commit: str) -> Notes:
+    """Return what was added to one experiment."""
+    return parse(_raw(repo, commit))
+
+
+def _raw(repo: Repo, commit: str) -> bytes:
+    return repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1))
 
 
 def move(repo: Repo, commits: Mapping[str, str]) -> None:
@@ -164,8 +175,14 @@ def last_readable(repo: Repo) -> str | None:
 
 def parse(data: bytes) -> Notes:
     """Read one note; lines that are no events of ours are passed over, since anybody may write
-    notes."""
-    changes, texts, events = [], [], []
+    notes.
+
+    A text that was edited keeps its place: the event with the new text names the old one in
+    ``replaces``, and one without a text removes it. So the union of two clones' lines reads alike
+    everywhere, and what was written once stays in the history.
+    """
+    changes, events = [], []
+    texts: dict[str, str] = {}
     for line in sorted(set(data.decode("utf-8", "replace").splitlines())):
         try:
             event = json.loads(line)
@@ -173,11 +190,14 @@ def parse(data: bytes) -> Notes:
             continue
         if not isinstance(event, dict):
             continue
-        label, text = event.get("label"), event.get("note")
+        label, text, old = event.get("label"), event.get("note"), event.get("replaces")
         if isinstance(label, str) and len(label) > 1 and label[0] in "+-":
             changes.append(label)
         elif isinstance(text, str):
-            texts.append(text)
+            at = str(event.get("at"))
+            texts[old if isinstance(old, str) else line if at in texts else at] = text
+        elif isinstance(old, str):
+            texts.pop(old, None)
         else:
             events.append(event)
-    return Notes(tuple(changes), tuple(texts), tuple(events))
+    return Notes(tuple(changes), tuple(texts.values()), tuple(events), tuple(texts))

@@ -35,6 +35,10 @@ class Sql(NamedTuple):
 
 EVERYTHING = Sql("1")
 _DISCARDED = "tag.verdict = 'discarded'"  # as the index of that name has it
+_RESUMED = (
+    'EXISTS (SELECT 1 FROM tag AS later WHERE later.resumes = tag."commit"'
+    " AND later.verdict IS NOT 'discarded')"
+)
 # Of everybody's, each experiment once: one that was pushed has a name here and one on the remote.
 ONCE = (
     "({}) AND ref.ref = (SELECT ref FROM ref AS other WHERE other.number = tag.number ORDER BY mine"
@@ -49,6 +53,7 @@ class _Attribute(NamedTuple):
 
 _ATTRIBUTES = {  # by the name of the field of Experiment
     "name": _Attribute("text", "ref.name"),
+    "alias": _Attribute("text", "tag.alias"),
     "id": _Attribute("text", 'tag."commit"'),
     "status": _Attribute("text", "json_extract(tag.summary, '$.status')"),
     "started": _Attribute("time", "tag.started"),
@@ -241,6 +246,15 @@ def judged(index: Index, condition: Sql, discarded: bool, everybody: bool) -> tu
         return condition, 0
     left = index.count(*condition.within(f"({{}}) AND {_DISCARDED}"), everybody=everybody)
     return condition.within("({}) AND tag.verdict IS NOT 'discarded'"), left
+
+
+def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
+    """Return a condition without the experiments that a later one resumed, which is not discarded,
+    and how many that leaves out."""
+    if not index.count("tag.resumes IS NOT NULL", everybody=True):
+        return condition, 0
+    left = index.count(*condition.within(f"({{}}) AND {_RESUMED}"), everybody=everybody)
+    return condition.within(f"({{}}) AND NOT {_RESUMED}"), left
 
 
 def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[Sort, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -115,6 +116,10 @@ def check_name(repo: Repo, name: str) -> str:
         )
     if repo.refs(f"refs/tags/{name}"):
         raise UsageError(f"there is a tag '{name}' already; choose another name")
+    from gitexp.store.index import Index
+
+    if known := Index(repo).named(name):
+        raise UsageError(f"'{name}' is a name of {known.name} already; choose another name")
     return name
 
 
@@ -308,7 +313,7 @@ def remove(repo: Repo, experiment: Experiment) -> str:
         # so that doctor does not take it for lost
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
             file.write(f"{experiment.tag}\n")
-    return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
+    return f"git update-ref {shlex.quote(ref)} {experiment.tag}"
 
 
 @contextmanager

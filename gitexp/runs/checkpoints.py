@@ -1,0 +1,146 @@
+"""A training's own checkpoints, kept with its run in this clone, so that another can go on there.
+
+    .git/gitexp/checkpoints/<run>/<number>-<step>/state.npz    as the training called it, read-only
+    .git/gitexp/checkpoints/objects/<SHA-256>                  the same file, by its content
+
+Equal content lies on the disk once: both are names of one file, where the file system has hard
+links. The newest three stay, and of older ones ever fewer the older they are, so that a run of any
+length keeps some, the first one included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gitexp.repo import Repo
+
+FOLDER = "checkpoints"
+OBJECTS = "objects"
+_NEWEST = 3
+_CHUNK = 2**20
+_NAME = re.compile(r"(\d+)-(-?\d+)")
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that was kept.
+
+    Attributes:
+        path: the file, or folder, under the name that the training gave it; read-only.
+        step: the step after which it was made.
+    """
+
+    path: Path
+    step: int
+
+
+def keep(repo: Repo, run: str, source: Path, step: int) -> None:
+    """Keep a file or a folder as a run's newest checkpoint, whole or not at all.
+
+    Raises:
+        OSError: the disk does not take it.
+    """
+    top = repo.make_state_dir(FOLDER, run)
+    number = max((one for one, _, _ in _kept(top)), default=-1) + 1
+    part = top / "new"
+    shutil.rmtree(part, ignore_errors=True)  # of one who was killed
+    objects = repo.make_state_dir(FOLDER, OBJECTS)
+    folder = source.is_dir()
+    for file in sorted(source.rglob("*")) if folder else [source]:
+        if file.is_file():
+            place = part / source.name / (file.relative_to(source) if folder else "")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _copy(file, place, objects)
+    os.replace(part, top / f"{number:06d}-{step}")
+    _thin(top, number + 1, objects)
+
+
+def last(repo: Repo, run: str) -> Checkpoint | None:
+    """Return a run's newest checkpoint; None where it has none here."""
+    kept = [*_kept(repo.state_dir / FOLDER / run)]
+    if not kept:
+        return None
+    _, step, folder = max(kept)
+    return Checkpoint(next(folder.iterdir()), step)
+
+
+def take_over(repo: Repo, old: str, new: str, step: int | None) -> bool:
+    """Give a run the checkpoints of another, up to a step; whether there is any."""
+    kept = [one for one in _kept(repo.state_dir / FOLDER / old) if step is None or one[1] <= step]
+    if kept:
+        top = repo.make_state_dir(FOLDER, new)
+        for _, _, folder in kept:
+            shutil.copytree(folder, top / folder.name, copy_function=_link)
+    return bool(kept)
+
+
+def forget(repo: Repo, run: str) -> None:
+    """Remove a run's checkpoints."""
+    shutil.rmtree(repo.state_dir / FOLDER / run, ignore_errors=True)
+    _sweep(repo.state_dir / FOLDER / OBJECTS)
+
+
+def is_kept(number: int, count: int) -> bool:
+    """Whether the checkpoint of this number stays when there were so many: beyond the newest three
+    every second, of those twice as old every fourth, and so on."""
+    age = count - 1 - number
+    return age < _NEWEST or number % (1 << (age // _NEWEST).bit_length()) == 0
+
+
+def _kept(top: Path) -> Iterator[tuple[int, int, Path]]:
+    """Yield number, step and folder of the checkpoints in a run's folder."""
+    with suppress(OSError):
+        for name in os.listdir(top):
+            if match := _NAME.fullmatch(name):
+                yield int(match[1]), int(match[2]), top / name
+
+
+def _copy(source: Path, place: Path, objects: Path) -> None:
+    """Copy a file, as a second name of one with the same content where there is one."""
+    digest = hashlib.sha256()
+    with open(source, "rb") as old, open(place, "xb") as new:
+        while chunk := old.read(_CHUNK):
+            digest.update(chunk)
+            new.write(chunk)
+        new.flush()
+        os.fsync(new.fileno())
+    place.chmod(0o444)
+    known = objects / digest.hexdigest()
+    second = place.with_name(f"{place.name}.same")
+    try:
+        os.link(known, second)
+        os.replace(second, place)
+    except FileNotFoundError:
+        with suppress(OSError):
+            os.link(place, known)
+    except OSError:  # no hard links here, or too many
+        second.unlink(missing_ok=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _thin(top: Path, count: int, objects: Path) -> None:
+    gone = [folder for number, _, folder in _kept(top) if not is_kept(number, count)]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    if gone:
+        _sweep(objects)
+
+
+def _sweep(objects: Path) -> None:
+    """Remove the content that no checkpoint has any more: a file with a single name."""
+    with suppress(OSError):
+        for entry in os.scandir(objects):
+            if entry.stat().st_nlink == 1:
+                os.unlink(entry.path)

@@ -1,0 +1,126 @@
+"""Going on with an experiment: a new run begins with the other's params, rows and checkpoints.
+
+The rows are written first, so that whoever looks sees one curve at once. Where the run goes over
+steps again (it goes on from a checkpoint before the crash), what the other had logged of them is
+left out when it is recorded.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitexp.formats import metrics, params, settings
+from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.repo import Repo
+from gitexp.runs import checkpoints, journal
+
+if TYPE_CHECKING:
+    from gitexp.runs.run import Run
+
+_ROWS = "inherited"  # of run.json: where the rows of the other begin and end in metrics.csv
+_MERGED = "merged.csv"
+
+
+class Origin(NamedTuple):
+    """What a run goes on from: an experiment whole, or up to a step."""
+
+    experiment: Experiment
+    step: int | None
+
+
+def find(repo: Repo, ref: str) -> Origin:
+    """Return what ``exp-3`` or ``exp-3@50`` names.
+
+    Raises:
+        NotFoundError, UsageError: no experiment is called that.
+    """
+    from gitexp.store import reference
+    from gitexp.store.index import Index
+
+    index, known = Index(repo), settings.load(repo.root)
+    match = re.fullmatch(r"(.+)@(\d{1,15})", ref)
+    if match is None or index.named(ref):
+        return Origin(reference.resolve(index, ref, known), None)
+    return Origin(reference.resolve(index, match[1], known), int(match[2]))
+
+
+def take_over(run: Run, repo: Repo, origin: Origin) -> None:
+    """Have a run that just began go on from there; a run that does so already stays as it is.
+
+    Raises:
+        NotFoundError: the other's files are not in this clone.
+    """
+    if run.silent or _ROWS in journal.all_facts(run.folder):
+        return
+    old, step = origin
+    path = old.files.get("params")
+    run.log_params(params.load(old.read(path), path) if path else params.nest(old.params.items()))
+    begin = _size(run)
+    run.log_points(point for point in old.points() if step is None or point.step <= step)
+    run.add_facts(_ROWS, [begin, _size(run)])
+    kind = "resumes" if step is None else "forks"
+    run.replace_conditions({kind: old.id, "resumed_at": step})
+    run.set_fact("Resumes", old.id if step is None else f"{old.id}@{step}")
+    run.count_on(_last_steps(run.folder))
+    found = checkpoints.take_over(repo, str(old.extra.get("id")), run.id, step)
+    if not found and "checkpoint" in old.extra:
+        run.told = (
+            f"the checkpoints of {old.name} are not in this clone, only where it ran; what it"
+            " logged is taken over"
+        )
+
+
+def cut(run: Run, step: int) -> None:
+    """Note that a run goes on after this step: what the other had logged beyond is left out."""
+    if _ROWS in journal.all_facts(run.folder):
+        run.replace_conditions({"resumed_at": step})
+        run.count_on(_last_steps(run.folder))
+
+
+def merged(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """Return a run's ``metrics.csv``: one without the other's rows that it went over again, where
+    it goes on from another."""
+    whole = folder / "metrics.csv"
+    if not facts.get(_ROWS) or not whole.exists():
+        return whole
+    begin, end = facts[_ROWS][:2]
+    data = whole.read_bytes()
+    first: dict[str, int] = {}
+    for point in _points(data[end:]):
+        first[point.name] = min(point.step, first.get(point.name, point.step))
+    kept = (
+        metrics.format_row(*point)
+        for point in _inherited(folder, facts)
+        if point.name not in first or point.step < first[point.name]
+    )
+    (folder / _MERGED).write_bytes(b"".join([data[:begin], "".join(kept).encode(), data[end:]]))
+    return folder / _MERGED
+
+
+def _inherited(folder: Path, facts: Mapping[str, Any]) -> list[MetricPoint]:
+    """Return the other's rows, up to the step that the run goes on from."""
+    begin, end = facts[_ROWS][:2]
+    with open(folder / "metrics.csv", "rb") as file:
+        file.seek(begin)
+        points = _points(file.read(end - begin))
+    at = facts.get("extra", {}).get("resumed_at")
+    return [point for point in points if at is None or point.step <= at]
+
+
+def _points(rows: bytes) -> list[MetricPoint]:
+    return [*metrics.read(io.BytesIO(metrics.HEADER + rows))]
+
+
+def _last_steps(folder: Path) -> dict[str, int]:
+    last: dict[str, int] = {}
+    for point in _inherited(folder, journal.all_facts(folder)):
+        last[point.name] = max(point.step, last.get(point.name, point.step))
+    return last
+
+
+def _size(run: Run) -> int:
+    return (run.folder / "metrics.csv").stat().st_size

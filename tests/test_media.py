@@ -1,0 +1,107 @@
+"""Images, tables and confusion matrices of a run, as artifacts with steps."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gitexp
+from conftest import Project
+
+np = pytest.importorskip("numpy")
+Image = pytest.importorskip("PIL.Image")
+TOP = ".gitexp/artifacts"
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(project.root)
+    project.commit()
+    return project
+
+
+def pixels(name: str) -> Any:
+    return np.asarray(Image.open(io.BytesIO(gitexp.get("@").read(f"{TOP}/images/{name}.png"))))
+
+
+def test_images_of_all_kinds_are_png_files_with_steps(here: Project) -> None:
+    figures = pytest.importorskip("matplotlib.figure")
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    first = np.zeros((3, 8, 9), dtype=np.float32)
+    first[0] = 1
+    with gitexp.start_run() as run:
+        run.log_image(grey, "grey")
+        run.log_image(grey[:, :, None] > 2, "grey")
+        run.log_image(grey / 255, "grey", step=10)
+        run.log_image(first, "channels/first")
+        gitexp.log_image(Image.new("CMYK", (4, 5)), "pillow")
+        gitexp.log_image(figures.Figure(), "figure")
+    assert pixels("grey/0").tolist() == grey.tolist() == pixels("grey/10").tolist()
+    assert pixels("grey/1").tolist() == [[0, 0, 0], [255, 255, 255]]
+    assert pixels("channels/first/0").shape == (8, 9, 3)
+    assert pixels("channels/first/0")[0, 0].tolist() == [255, 0, 0]
+    assert pixels("pillow/0").shape == (5, 4, 3)
+    assert pixels("figure/0").size
+    assert f"{TOP}/images/grey/10.png" in here.gitexp("show", "@")
+
+
+def test_what_is_no_image_or_table_is_said_at_once(here: Project) -> None:
+    with gitexp.start_run() as run:
+        for bad in (np.zeros((2, 2, 2, 2)), np.zeros(3), "text", np.full((2, 2), 2.0), None):
+            with pytest.raises(gitexp.UsageError, match="an image"):
+                run.log_image(bad, "bad")
+        with pytest.raises(gitexp.UsageError, match="a table must be"):
+            run.log_table(3, "bad")
+        with pytest.raises(gitexp.UsageError, match="no confusion matrix"):
+            run.log_confusion_matrix([1, 2], [1], name="bad")
+        with pytest.raises(gitexp.UsageError, match="cannot be an artifact's name"):
+            run.log_image(np.zeros((2, 2)), "../bad")
+        with pytest.raises(gitexp.UsageError, match="step"):
+            run.log_image(np.zeros((2, 2)), "bad", step=1.5)  # type: ignore[arg-type]
+        assert not (run.folder / "artifacts").exists()
+
+
+def test_tables_are_csv_files_with_steps_and_show_folds_many(here: Project) -> None:
+    pd = pytest.importorskip("pandas")
+    with gitexp.start_run() as run:
+        for step in range(5):
+            run.log_table({"a": [step, 2], "b": ["x", None]}, "rows")
+        gitexp.log_table([{"a": 1}, {"b": 2}], "records")
+        gitexp.log_table(pd.DataFrame({"n": [1]}, index=pd.Index(["k"], name="key")), "indexed")
+    found = gitexp.get("@")
+    assert found.read(f"{TOP}/tables/rows/4.csv") == b"a,b\n4,x\n2,\n"
+    assert found.read(f"{TOP}/tables/records/0.csv") == b"a,b\n1.0,\n,2.0\n"
+    assert found.read(f"{TOP}/tables/indexed/0.csv") == b"key,n\nk,1\n"
+    shown = here.gitexp("show", "@")
+    assert f"  {TOP}/tables/rows/….csv (5 files)" in shown
+    assert f"{TOP}/tables/rows/3.csv" not in shown
+    assert f"{TOP}/tables/rows/3.csv" in json.loads(here.gitexp("show", "@", "--json"))["artifacts"]
+
+
+def test_a_confusion_matrix_is_an_image_and_a_table(here: Project) -> None:
+    pytest.importorskip("sklearn")
+    with gitexp.start_run() as run:
+        run.log_confusion_matrix(["cat", "dog", "cat"], np.array(["cat", "cat", "cat"]))
+        gitexp.log_confusion_matrix([1, 0], [1, 1], labels=[1, 0], name="numbers", step=7)
+    found = gitexp.get("@")
+    assert found.read(f"{TOP}/tables/confusion_matrix/0.csv") == b"true,cat,dog\ncat,2,0\ndog,1,0\n"
+    assert found.read(f"{TOP}/tables/numbers/7.csv") == b"true,1,0\n1,1,0\n0,1,0\n"
+    assert pixels("confusion_matrix/0").size
+    assert pixels("numbers/7").size
+
+
+def test_a_missing_library_is_named_with_its_extra(
+    here: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gitexp.start_run() as run:
+        monkeypatch.setitem(sys.modules, "PIL.Image", None)
+        with pytest.raises(gitexp.MissingExtraError, match=r"log_image.*gitexp\[report\]"):
+            run.log_image(np.zeros((2, 2)), "x")
+        monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
+        with pytest.raises(gitexp.MissingExtraError, match=r"gitexp\[demo\]"):
+            run.log_confusion_matrix([1], [1])
