@@ -17,7 +17,7 @@ from gitexp.formats import params, readers, settings
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, snapshot
-from gitexp.runs import journal
+from gitexp.runs import journal, parsed
 from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
@@ -34,6 +34,7 @@ class Findings:
     sources: dict[str, int] = field(default_factory=dict)
     params: dict[str, int] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
 
@@ -87,7 +88,8 @@ def capture(
         keep: keep its files as outputs.
     """
     paths = written(repo.root, since)
-    found = Findings()
+    given = parsed.of_run(run.folder, journal.facts(run.folder))
+    found = Findings(params=dict(given.counts), unclear=given.unclear)
     named = _of_dvc(repo.root)
     _take_params(run, repo.root, [*named["params"], *paths], known, named["params"], found)
     logged = {point.name for point in journal.points(run.folder)}
@@ -170,8 +172,9 @@ def _take_params(
         except (GitexpError, OSError) as error:
             found.unread.append(f"{path} was not read as params: {error}")
             continue
+        new = {*params.flatten(read)} - {*params.flatten(params.merge(values, said))}
+        found.params.update({path: len(new)} if new else {})
         values = params.merge(values, read)
-        found.params[path] = len(params.flatten(read))
     if values:
         run.log_params(params.merge(values, said))
 
@@ -292,5 +295,8 @@ def _line(found: Findings, logged: int) -> str:
             "no metric found; point at the files that the command writes with --metrics-file GLOB"
         ]
     if found.params:
-        parts.append(f"params: {sum(found.params.values())} from {_some(list(found.params), 3)}")
+        counts = [f"{source} {count}" for source, count in found.params.items()]
+        parts.append(f"params: {sum(found.params.values())} ({_some(counts)})")
+    if found.unclear:
+        parts.append(f"no params: {_some(found.unclear)} (after an option's value)")
     return " · ".join(parts)

@@ -84,7 +84,7 @@ def _literal(value: Any, depth: int = 0) -> str:
     if depth > 20:
         raise ValueError("too deep")
     if isinstance(value, dict):
-        items = (f"{ascii(_key(key))}: {_literal(item, depth + 1)}" for key, item in value.items())
+        items = (f"{_key(key)!a}: {_literal(item, depth + 1)}" for key, item in value.items())
         return "{" + ", ".join(items) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join([_literal(item, depth + 1) for item in value]) + "]"
@@ -316,7 +316,7 @@ def _hydra(module: Any) -> None:
     run_job = module.run_job
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        task = kwargs.get("task_function", args[0] if args else None)
+        task: Any = kwargs.get("task_function", args[0] if args else None)
 
         def noted(config: Any) -> Any:
             try:

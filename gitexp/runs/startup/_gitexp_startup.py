@@ -33,7 +33,7 @@ class _Finder:
         self.looking = True
         try:
             for finder in sys.meta_path:
-                find = getattr(finder, "find_spec", None)
+                find: "Any" = getattr(finder, "find_spec", None)
                 spec = find(name, path, target) if find and finder is not self else None
                 if spec is not None:
                     _watch(spec)
@@ -44,7 +44,7 @@ class _Finder:
 
 
 def _watch(spec: "Any") -> None:
-    load = getattr(spec.loader, "exec_module", None)
+    load: "Any" = getattr(spec.loader, "exec_module", None)
 
     def loaded(module: "Any") -> None:
         load(module)
@@ -83,7 +83,7 @@ def begin() -> None:
     """Wait for parsers, where a run takes notes of them."""
     if not os.path.isdir(os.environ.get("GITEXP_RUN", "")):
         return
-    sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Finder())
     for name in PARSERS:
         if name in sys.modules:
             _have("patch", sys.modules[name])

@@ -19,7 +19,7 @@ for _entry in [item for item in sys.path_importer_cache if item.replace("\\", "/
     del sys.path_importer_cache[_entry]
 _ours = sys.modules.pop("sitecustomize")
 try:
-    import sitecustomize  # noqa: F401  the user's
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  the user's
 except ImportError as _error:
     if getattr(_error, "name", None) != "sitecustomize":
         raise
