@@ -33,7 +33,7 @@ class _Finder:
         self.looking = True
         try:
             for finder in sys.meta_path:
-                find: "Any" = getattr(finder, "find_spec", None)
+                find: Any = getattr(finder, "find_spec", None)
                 spec = find(name, path, target) if find and finder is not self else None
                 if spec is not None:
                     _watch(spec)
@@ -44,7 +44,7 @@ class _Finder:
 
 
 def _watch(spec: "Any") -> None:
-    load: "Any" = getattr(spec.loader, "exec_module", None)
+    load: Any = getattr(spec.loader, "exec_module", None)
 
     def loaded(module: "Any") -> None:
         load(module)
