@@ -166,6 +166,42 @@ def _parsing(**options: str) -> str:
     return "\n".join(["import argparse; p = argparse.ArgumentParser()", *lines, "p.parse_args()"])
 
 
+_JOB = """
+import hydra, json, logging, os
+from hydra.core.hydra_config import HydraConfig
+@hydra.main(version_base=None, config_path="conf", config_name="config")
+def main(config):
+    logging.getLogger().info(f"loss: {config.lr * 2}")
+    with open(os.path.join(HydraConfig.get().runtime.output_dir, "metrics.json"), "w") as file:
+        json.dump({"acc": config.lr}, file)
+    assert config.lr < 9
+main()
+"""
+
+
+def test_each_job_of_a_multirun_is_an_experiment_of_one_group(project: Project) -> None:
+    pytest.importorskip("hydra")
+    project.write("conf/config.yaml", FILES["conf/config.yaml"])
+    before = project.commit(train_py=_JOB)
+    done = project.run(
+        "run", "-p", "by=me", "--", sys.executable, "train.py", "-m", "lr=1,9", "model.depth=4"
+    )
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["exp-1", "exp-2"]
+    first, second = (gitexp.get(name) for name in ("exp-1", "exp-2"))
+    assert dict(first.params) == {"lr": 1, "model.depth": 4, "model.width": 4, "by": "me"}
+    assert (second.params["lr"], second.metrics["acc"]) == (9, 9)
+    assert (first.status, second.status) == ("finished", "failed")
+    assert first.group == second.group
+    assert str(first.group).startswith("multirun/")
+    assert str(first.command).endswith("train.py lr=1 model.depth=4")
+    assert all(path.startswith(f"{first.group}/0/") for path in first.extra["outputs"])
+    assert f"{first.group}/0/metrics.json" in first.extra["outputs"]
+    assert project.git("rev-parse", "HEAD") == before
+    assert project.git("for-each-ref", "refs/gitexp/pending") == ""
+    project.fsck()
+
+
 def test_what_is_given_elsewhere_wins_over_defaults(project: Project) -> None:
     project.write("c.yaml", "a: 2\nb: 2\nnew: 2\n")
     project.write("t.py", _parsing(a="1", b="1", c="1", config="None"))

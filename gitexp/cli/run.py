@@ -15,6 +15,7 @@ from gitexp.cli import options as shared
 from gitexp.cli.log import report
 from gitexp.formats import params, settings
 from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import active, journal, parsed, start
 from gitexp.runs import command as commands
@@ -127,13 +128,40 @@ def run_command(
         live.end("killed", "interrupted")
         _notify(told, live, None)
         raise
-    live.end(ended.status, ended.error)
+    jobs = _jobs(live, repo, ended, known, values)
+    if jobs:
+        live.discard()
+    else:
+        live.end(ended.status, ended.error)
     _notify(told, live, ended)
+    for job in jobs:
+        click.echo(f"{job.name} {job.short}")
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
-    if ended.found:
+    if ended.found and not jobs:
         output.say(output.clean(ended.found))
     return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _jobs(
+    live: Run,
+    repo: Repo,
+    ended: commands.Ended,
+    known: settings.Settings,
+    given: dict[str, Any],
+) -> list[Experiment]:
+    """Record the jobs of a Hydra multirun; where that fails, they are one run."""
+    from gitexp.runs import multirun
+
+    try:
+        jobs = multirun.record(live, repo, ended, known, given)
+    except (GitexpError, OSError) as error:
+        output.say(f"warning: the jobs are recorded as one run: {output.clean(str(error))}")
+        return []
+    if jobs:
+        group = output.clean(str(jobs[0].group))
+        output.say(f"{len(jobs)} jobs of a multirun, beside the branch; their group is {group}")
+    return jobs
 
 
 def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]:

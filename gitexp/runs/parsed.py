@@ -154,9 +154,10 @@ def _notes(folder: Path) -> Iterator[dict[str, Any]]:
     yield from sorted(found, key=lambda note: note["at"])
 
 
-def jobs(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the params of each job of a Hydra multirun, by the job's folder."""
-    return {note["folder"]: _values(note) for note in _notes(folder) if note["folder"]}
+def jobs(folder: Path) -> list[dict[str, Any]]:
+    """Return the jobs of a Hydra multirun: each one's ``folder``, ``values`` and when it began
+    (``at``)."""
+    return [{**note, "values": _values(note)} for note in _notes(folder) if note["folder"]]
 
 
 def _chosen(notes: Sequence[dict[str, Any]], words: Sequence[str]) -> list[dict[str, Any]]:
