@@ -51,7 +51,8 @@ class Parsed:
 def environ(env: Mapping[str, str]) -> dict[str, str]:
     """Return a command's environment with the hook in it."""
     path = [str(_HOOK), *filter(None, [env.get("PYTHONPATH")])]
-    return {**env, "PYTHONPATH": os.pathsep.join(path)}
+    kept = {name: value for name, value in env.items() if name != "GITEXP_PARSED"}  # of a run above
+    return {**kept, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def of_run(folder: Path, facts: Mapping[str, Any]) -> Parsed:
