@@ -15,8 +15,9 @@ from gitexp.cli import options as shared
 from gitexp.cli.log import report
 from gitexp.formats import params, settings
 from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
-from gitexp.runs import active, arguments, start
+from gitexp.runs import active, journal, parsed, start
 from gitexp.runs import command as commands
 from gitexp.runs.run import Run
 
@@ -31,7 +32,12 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "--args/--no-args",
     "from_args",
     default=True,
-    help="Take --key value and key=value of the command as params (default: yes).",
+    help="Take the options, assignments and config files of the command as params (default: yes).",
+)
+@click.option(
+    "--parser-params/--no-parser-params",
+    default=None,
+    help="Take what the command's own parser arrives at, defaults included (default: yes).",
 )
 @click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
 @shared.recording_options
@@ -76,6 +82,7 @@ def run_command(
     artifact: tuple[str, ...],
     metrics_file: tuple[str, ...],
     from_args: bool,
+    parser_params: bool | None,
     system_metrics: bool,
     all_ranks: bool,
     notify: tuple[str, ...],
@@ -87,10 +94,11 @@ def run_command(
     \b
     gitexp run -- python train.py --lr 0.01
 
-    Params come from --param, --params-file and the command's own arguments; metrics from what the
-    command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or prints. Its output is
-    shown and kept, its exit code is passed on; 73 means that it succeeded and could not be
-    recorded.
+    Params come from --param, --params-file, the command's own arguments and config files, and, with
+    their defaults, from its parser (argparse, click, Typer, tyro, simple-parsing, absl, Hydra);
+    metrics from what the command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or
+    prints. Its output is shown and kept, its exit code is passed on; 73 means that it succeeded and
+    could not be recorded.
     """
     # srun starts one of us for each process of a training
     if not all_ranks and active.is_other_rank() and os.name == "posix":
@@ -102,21 +110,22 @@ def run_command(
         known,
         outputs=(*known.outputs, *artifact),
         metrics_files=(*known.metrics_files, *metrics_file),
+        parser_params=known.parser_params if parser_params is None else parser_params,
     )
-    values: dict[str, Any] = {}
-    for file in params_file:
-        values = params.merge(values, params.load_file(file))
+    files = {str(file): params.load_file(file) for file in params_file}
     if from_args:
-        values = params.merge(values, arguments.as_params(command))
-    values = params.merge(values, params.nest([params.parse_assignment(text) for text in given]))
+        files.update(parsed.config_files(command))
+    values = params.nest([params.parse_assignment(text) for text in given])
     live = start.begin(repo, command=list(command), talk=shared.talk(), **options)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
-    if live.snapshot:
-        _mention_tried(repo, live.snapshot.tree, values, options.get("because"))
+    live.read_arguments(files, from_args)
     try:
         if values:
             live.log_params(values)
+        if live.snapshot:
+            known_params = journal.read_params(live.folder)
+            _mention_tried(repo, live.snapshot.tree, known_params, options.get("because"))
         ended = commands.execute(live, repo, command, system_metrics, known=known)
     except UsageError:
         live.discard()
@@ -125,13 +134,40 @@ def run_command(
         live.end("killed", "interrupted")
         _notify(told, live, None)
         raise
-    live.end(ended.status, ended.error)
+    jobs = _jobs(live, repo, ended, known, values)
+    if jobs:
+        live.discard()
+    else:
+        live.end(ended.status, ended.error)
     _notify(told, live, ended)
+    for job in jobs:
+        click.echo(f"{job.name} {job.short}")
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
-    if ended.found:
+    if ended.found and not jobs:
         output.say(output.clean(ended.found))
     return ended.code or (_UNRECORDED if live.unrecorded else 0)
+
+
+def _jobs(
+    live: Run,
+    repo: Repo,
+    ended: commands.Ended,
+    known: settings.Settings,
+    given: dict[str, Any],
+) -> list[Experiment]:
+    """Record the jobs of a Hydra multirun; where that fails, they are one run."""
+    from gitexp.runs import multirun
+
+    try:
+        jobs = multirun.record(live, repo, ended, known, given)
+    except (GitexpError, OSError) as error:
+        output.say(f"warning: the jobs are recorded as one run: {output.clean(str(error))}")
+        return []
+    if jobs:
+        group = output.clean(str(jobs[0].group))
+        output.say(f"{len(jobs)} jobs of a multirun, beside the branch; their group is {group}")
+    return jobs
 
 
 def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]:

@@ -169,7 +169,11 @@ class Graft:
             values.update(params.flatten(_loaded(self.repo, experiment, path)))
         return {
             **values,
-            **{name: value for name, value, _ in arguments.options(words[1:]) if name is not None},
+            **{
+                name: " ".join(values) if values else None
+                for name, values, _ in arguments.options(words)
+                if name is not None
+            },
         }
 
     def _mixed(self, names: set[str]) -> tuple[str, ...]:
@@ -226,10 +230,7 @@ class Graft:
 
 
 def _options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
-    return [
-        (None, (words[0],)),
-        *((name, written) for name, _, written in arguments.options(words[1:])),
-    ]
+    return [(name, written) for name, _, written in arguments.options(words)]
 
 
 def _loaded(repo: Repo, experiment: Experiment, path: str) -> Mapping[str, Any]:

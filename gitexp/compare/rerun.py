@@ -24,7 +24,7 @@ from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
-from gitexp.runs import arguments, command, journal, start, worktree
+from gitexp.runs import command, journal, start, worktree
 from gitexp.store import conditions, record, result_paths
 
 _ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {
@@ -167,7 +167,7 @@ def execute(
         live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
         live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
-        live.log_params(arguments.as_params(todo.words))
+        live.read_arguments()
     else:
         live = start.unrecorded(inside, folder)
     try:

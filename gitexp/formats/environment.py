@@ -169,9 +169,9 @@ def redact(arguments: Iterable[str]) -> list[str]:
     before = ""  # the option whose value comes next
     for argument in arguments:
         name, sign, value = argument.partition("=")
-        if before and not argument.startswith("-") and _is_secret(before, argument):
+        if before and not argument.startswith("-") and is_secret(before, argument):
             shown.append(redaction.HIDDEN)
-        elif sign and re.fullmatch(r"[+-]*[\w.-]+", name) and _is_secret(name, value):
+        elif sign and re.fullmatch(r"[+-]*[\w.-]+", name) and is_secret(name, value):
             shown.append(f"{name}={redaction.HIDDEN}")
         else:
             plain = re.sub(r"(?<=://)[^/@\s]+@", "***@", argument)
@@ -180,7 +180,7 @@ def redact(arguments: Iterable[str]) -> list[str]:
     return shown
 
 
-def _is_secret(name: str, value: str) -> bool:
+def is_secret(name: str, value: str) -> bool:
     """Whether the value of an option is a secret; a password is one even where it is a word."""
     named = _REDACT_NAME.search(name) and not _is_count(name, value)
     return bool(named) or redaction.is_secret(name, value) or redaction.is_opaque(value)

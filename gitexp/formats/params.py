@@ -13,6 +13,7 @@ counted before it is composed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
@@ -190,7 +191,8 @@ def dump(params: Mapping[str, Any]) -> bytes:
 
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
-    """Read the text of a params file: YAML, or by the ending of ``where`` JSON or TOML.
+    """Read the text of a params file: YAML, or by the ending of ``where`` JSON, TOML or Python, of
+    whose plain assignments the literal ones count.
 
     Raises:
         FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a
@@ -211,13 +213,15 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
             value = json.loads(text, object_pairs_hook=_once)
         elif where.endswith(".toml"):
             value = _load_toml(text)
+        elif where.endswith(".py"):
+            value = _assigned(text)
         else:
             value = _load(text)
     except RecursionError:
         raise FormatError(f"{where} is nested too deep for params") from None
     except FormatError as error:
         raise FormatError(f"{where} {error}") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, SyntaxError) as error:
         raise FormatError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
     if value is None:
         return {}
@@ -293,6 +297,26 @@ def _load_toml(text: str) -> Any:
     else:
         import tomli as tomllib
     return tomllib.loads(text)
+
+
+def _assigned(text: str) -> dict[str, Any]:
+    """Return what a Python file assigns; raise FormatError where it does anything else."""
+    import ast
+
+    found: dict[str, Any] = {}
+    for node in ast.parse(text).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom)) or (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(
+            target := targets[0], ast.Name
+        ):
+            raise FormatError("does more than assign values to names")
+        with contextlib.suppress(ValueError, TypeError):
+            found[target.id] = ast.literal_eval(node.value) if node.value else None
+    return found
 
 
 def _guard(events: Iterable[Any]) -> None:

@@ -51,6 +51,7 @@ class Settings:
         outputs: globs of files that `gitexp run` keeps, ignored or not.
         metrics_files: globs of files that it reads metrics from.
         params: globs of files that it reads params from.
+        parser_params: have it record what the program's own parser arrived at, defaults included.
         notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
             the command line, since a repository may be anybody's.
     """
@@ -70,6 +71,7 @@ class Settings:
     outputs: tuple[str, ...] = ()
     metrics_files: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    parser_params: bool = True
     notify: tuple[str, ...] = ()
 
 

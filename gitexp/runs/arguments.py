@@ -1,76 +1,150 @@
-"""What a command line says of the params: ``--key value``, ``--key=value``, ``key=value`` and
-flags, in the order in which they stand."""
+"""What a command line says of the params: ``--key value``, ``--key=value``, ``-key value``,
+``key=value`` and flags, in the order in which they stand."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gitexp.formats import environment, params
+from gitexp.formats import environment, params, redaction
 from gitexp.formats.errors import UsageError
 
-_KEY = re.compile(r"[A-Za-z_][\w.-]*")
-_NUMBER_LIKE = re.compile(r"-(\d|\.\d)")
+_OPTION = re.compile(r"(?:--(\w[\w.\[\]-]*)|-([A-Za-z][\w.\[\]-]*))(?:=(.*))?", re.DOTALL)
+_SHORT = re.compile(r"-([A-Za-z])(\d+)")  # -j8
+_ASSIGNMENT = re.compile(r"\+{0,2}([A-Za-z_][\w.@/\[\]-]*)=(.*)", re.DOTALL)  # as Hydra takes them
+_NUMBER = re.compile(r"[-+]?(?:\d|\.\d|(?:inf|nan)$).*", re.IGNORECASE)
+_SCRIPT = re.compile(r"[^-=][^=]*\.(?:py|sh|bash|R|jl|js|pl|rb)")
+_TIGHT = re.compile(r"([{,]\s*[\w.]+):(?=[^\s/:])")  # {a:1}, as Hydra writes a mapping
+_SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "fish"))
 
 
-def as_params(command: Sequence[str]) -> dict[str, Any]:
-    """Return the params in a command line: ``--key value``, ``--key=value``, ``key=value``, and
-    ``--flag`` as true.
+def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
+    """Return the params in a command line: ``--key value``, ``--key=value``, ``-key value``,
+    ``key=value``, ``--flag`` as true and ``--no-flag`` as false.
 
-    Dashes inside a key become underscores, as argparse does. Words without a key and values of
-    secret-looking keys are passed over; so is everything up to the program, and the value of
-    Python's own ``-m``, ``-c`` and the like.
+    Dashes inside a key become underscores, as argparse does. Several values, or an option that
+    comes again, are a list. Words without a key and values of secret-looking keys are passed over;
+    so is everything up to the program, and the options of Python's own.
+
+    Args:
+        own: where the arguments of the script begin; what stands before them is passed over then.
     """
+    shown = environment.redact(command)
+    found: dict[str, Any] = {}
+    for name, values, _ in options(shown if own is None else ["", *shown[own:]], own and 1):
+        if name is None or redaction.HIDDEN in (values or ()):
+            continue
+        given = [*map(_value, values)] if values else [True]
+        if name in found and not (found[name] is True and given == [True]):
+            given = [*_several(found[name]), *given]
+        found[name] = given if len(given) > 1 else given[0]
+    return nested(found)
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return params by their dotted names as mappings in each other. Below a name that has a value
+    (``--optimizer Adam --optimizer.lr 0.1``) the dotted one stays as it is."""
     result: dict[str, Any] = {}
-    for name, value, _ in options(environment.redact(command)[1:]):
-        if name is not None and value != "***":
-            given = True if value is None else _value(value)
-            try:
-                result = params.nest([(name, given)], result)
-            except UsageError:  # `--optimizer Adam --optimizer.lr 0.1`: the dotted one by its name
-                result = {**result, name: given}
+    for name, value in flat.items():
+        parts = name.split(".")
+        above = (".".join(parts[:end]) for end in range(1, len(parts)))
+        if not all(parts) or any(not isinstance(flat.get(key, {}), dict) for key in above):
+            result[name] = value
+        else:
+            result = params.merge(result, params.nest([(name, value)]))
     return result
 
 
 def _value(text: str) -> Any:
     """Return what an option's text spells; text that begins like a list or quote and is none stays
     text."""
+    if text[:1] in ("{", "["):
+        text = _TIGHT.sub(r"\1: ", text)
     try:
-        return params.parse_value(text)
+        return params.parse_value(text) if text else text
     except UsageError:
         return text
 
 
-def options(words: Sequence[str]) -> Iterator[tuple[str | None, str | None, tuple[str, ...]]]:
-    """Yield ``(name, value, words as written)`` for each option and assignment of a command line,
+def options(
+    command: Sequence[str], own: int | None = None
+) -> Iterator[tuple[str | None, list[str] | None, tuple[str, ...]]]:
+    """Yield ``(name, values, words as written)`` for each option and assignment of a command line,
     in its order.
 
-    The value of a flag is None, and so is the name of a word that is neither.
+    The values of a flag are None, and so is the name of a word that is neither.
     """
+    own = own or start(command)
     at = 0
-    while at < len(words):
-        word = words[at]
-        at += 1
-        key, sign, value = word.partition("=")
-        if word.startswith("--") and _KEY.fullmatch(key[2:]):
-            name = key[2:].replace("-", "_")
-            if (
-                not sign
-                and at < len(words)
-                and (not words[at].startswith("-") or _NUMBER_LIKE.match(words[at]))
-                and not _assigns(words[at])
-            ):
-                yield name, words[at], (word, words[at])
-                at += 1
-            else:
-                yield name, value if sign else None, (word,)
-        elif _assigns(word):
-            yield key.lstrip("+"), value, (word,)
+    while at < len(command):
+        word = command[at]
+        name, value = _split(word, short=at >= own) if at else (None, None)
+        if name is None or value is not None:
+            yield name, None if value is None else [value], (word,)
+            at += 1
+            continue
+        following = _values(command if at >= own else command[: own - 1], at + 1)
+        words = (word, *following)
+        if not following and name.startswith("no_"):
+            yield name[3:], ["false"], words
         else:
-            yield None, None, (word,)
+            yield name, following or None, words
+        at += len(words)
 
 
-def _assigns(word: str) -> bool:
-    key, sign, _ = word.partition("=")
-    return bool(sign) and _KEY.fullmatch(key.lstrip("+")) is not None
+def unclear(command: Sequence[str]) -> list[str]:
+    """Return the words that follow an option's value and may be more of its values, or none."""
+    found: list[str] = []
+    after = False
+    for name, values, words in options(command):
+        if name is None and after:
+            found += [word for word in words if word != "--"]
+        else:
+            after = name is not None and bool(values) and len(words) > 1
+    return found
+
+
+def start(command: Sequence[str]) -> int:
+    """Return where the words begin that are for the script or module that a command runs, behind
+    the options of Python, of a shell or of a launcher."""
+    reads = False  # a Python or a shell is among the words so far
+    for at, word in enumerate(command):
+        if at and reads and word in ("-m", "-c"):
+            return min(at + 2, len(command))
+        if at and _SCRIPT.fullmatch(word):
+            return at + 1
+        reads = reads or environment.is_python(word) or os.path.basename(word) in _SHELLS
+    return len(command) if reads else 1
+
+
+def _split(word: str, short: bool = True) -> tuple[str | None, str | None]:
+    """Return the name and the value that a word holds, None for what it lacks."""
+    if match := _ASSIGNMENT.fullmatch(word):
+        return match[1], match[2]
+    if _NUMBER.fullmatch(word) or not (match := _OPTION.fullmatch(word)):
+        return None, None
+    if match[1]:
+        return match[1].replace("-", "_"), match[3]
+    if not short:
+        return None, None
+    if joined := _SHORT.fullmatch(word):
+        return joined[1], joined[2]
+    return match[2].replace("-", "_"), match[3]
+
+
+def _values(command: Sequence[str], at: int) -> list[str]:
+    """Return the values of an option that begin here: one, or several that are alike: numbers, or
+    texts with another option behind them, since at the end they may be files to work on."""
+    here = [*itertools.takewhile(lambda word: _split(word)[0] is None, command[at:])]
+    if "--" in here:
+        here = here[: here.index("--")]
+    numbers = [_NUMBER.fullmatch(word) is not None for word in here]
+    alike = all(numbers) or (not any(numbers) and at + len(here) < len(command))
+    return here if alike else here[:1]

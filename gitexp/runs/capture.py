@@ -17,7 +17,7 @@ from gitexp.formats import params, readers, settings
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, snapshot
-from gitexp.runs import journal
+from gitexp.runs import arguments, journal, parsed
 from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
@@ -34,6 +34,7 @@ class Findings:
     sources: dict[str, int] = field(default_factory=dict)
     params: dict[str, int] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
 
@@ -87,21 +88,13 @@ def capture(
         keep: keep its files as outputs.
     """
     paths = written(repo.root, since)
-    found = Findings()
+    given = parsed.of_run(run.folder, journal.facts(run.folder))
     named = _of_dvc(repo.root)
-    _take_params(run, repo.root, [*named["params"], *paths], known, named["params"], found)
     logged = {point.name for point in journal.points(run.folder)}
-    for path in paths:
-        if (
-            _matches(path, known.metrics_files)
-            or path in named["metrics"]
-            or readers.is_metrics(path)
-        ):
-            _take_metrics(repo.root, path, found)
-    if not found.points and not logged:
-        for point in readers.read_output(output):
-            found.points.setdefault(point.name, []).append(point)
-        found.sources.update({"its output": len(found.points)} if found.points else {})
+    found = read(repo.root, paths, known, named["metrics"], "" if logged else output)
+    found.params.update(given.counts)
+    found.unclear += given.unclear
+    _take_params(run, repo.root, [*named["params"], *paths], known, named["params"], found)
     for name, points in found.points.items():
         if name not in logged:
             run.log_points(points)
@@ -109,6 +102,25 @@ def capture(
     if keep and run.snapshot:
         _keep(run, repo, paths, known, {*found.sources, *found.seen, *named["metrics"]})
     return _line(found, len(logged))
+
+
+def read(
+    root: Path,
+    paths: Iterable[str],
+    known: settings.Settings,
+    named: Iterable[str] = (),
+    output: str = "",
+) -> Findings:
+    """Return the metrics in files; where they have none, those in an output."""
+    found = Findings()
+    for path in paths:
+        if _matches(path, known.metrics_files) or path in named or readers.is_metrics(path):
+            _take_metrics(root, path, found)
+    if not found.points:
+        for point in readers.read_output(output):
+            found.points.setdefault(point.name, []).append(point)
+        found.sources.update({"its output": len(found.points)} if found.points else {})
+    return found
 
 
 def _take_metrics(root: Path, path: str, found: Findings) -> None:
@@ -170,10 +182,13 @@ def _take_params(
         except (GitexpError, OSError) as error:
             found.unread.append(f"{path} was not read as params: {error}")
             continue
+        new = {*params.flatten(read)} - {*params.flatten(params.merge(values, said))}
+        found.params.update({path: len(new)} if new else {})
         values = params.merge(values, read)
-        found.params[path] = len(params.flatten(read))
-    if values:
-        run.log_params(params.merge(values, said))
+    known_names = {*params.flatten(said)}
+    flat = params.flatten(values).items()
+    if lacking := {name: value for name, value in flat if name not in known_names}:
+        run.log_params(arguments.nested(lacking))
 
 
 def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read: set[str]) -> None:
@@ -292,5 +307,8 @@ def _line(found: Findings, logged: int) -> str:
             "no metric found; point at the files that the command writes with --metrics-file GLOB"
         ]
     if found.params:
-        parts.append(f"params: {sum(found.params.values())} from {_some(list(found.params), 3)}")
+        counts = [f"{source} {count}" for source, count in found.params.items()]
+        parts.append(f"params: {sum(found.params.values())} ({_some(counts)})")
+    if found.unclear:
+        parts.append(f"no params: {_some(found.unclear)} (after an option's value)")
     return " · ".join(parts)

@@ -19,7 +19,7 @@ from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.runs import capture, outputs, process_group
+from gitexp.runs import capture, outputs, parsed, process_group
 from gitexp.runs.run import JOIN, ROOT, Run
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
@@ -94,6 +94,9 @@ def execute(
         ROOT: str(repo.root),
         "PYTHONUNBUFFERED": "1",
     }
+    known = known or settings.load(repo.root)
+    if known.parser_params and run.reads_arguments:
+        env = parsed.environ(env)
     requirements = environment.of_interpreter(command[0])
     if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(command[0], repo.root):
         # the same wherever the command goes
@@ -136,7 +139,7 @@ def execute(
     return ended._replace(found=found)
 
 
-def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bool) -> str:
+def _captured(run: Run, repo: Repo, since: int, known: Settings, keep: bool) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
         printed = (
@@ -144,7 +147,7 @@ def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bo
             .read_bytes()[: 10 * outputs.MAX_OUTPUT]
             .decode("utf-8", "replace")
         )
-        return capture.capture(run, repo, since, known or settings.load(repo.root), printed, keep)
+        return capture.capture(run, repo, since, known, printed, keep)
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 

@@ -38,7 +38,7 @@ from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, locks
-from gitexp.runs import fallback
+from gitexp.runs import fallback, parsed
 
 SYNC_SECONDS = 1.0
 _ALIVE = "alive"  # begins the names of what its owner and those who joined hold
@@ -133,7 +133,7 @@ class Journal:
             self._hold_too()
         with self._params_locked():
             if (stamp := _stamp(self.folder / "params.yml")) != self._stamp:
-                self._params = params.merge(self._params, read_params(self.folder))
+                self._params = params.merge(self._params, logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
             self._stamp = _stamp(self.folder / "params.yml") or stamp
@@ -341,7 +341,18 @@ def all_facts(folder: Path) -> dict[str, Any]:
 
 
 def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
-    """Return the params that a run has logged so far.
+    """Return the params of a run so far: those of its command, and over them what it has logged.
+
+    Raises:
+        OSError: with ``strict``, they are there and cannot be read.
+    """
+    return params.merge(
+        parsed.of_run(folder, facts(folder)).params, logged_params(folder, strict=strict)
+    )
+
+
+def logged_params(folder: Path, strict: bool = False) -> dict[str, Any]:
+    """Return the params that a run has logged so far, or was given.
 
     Raises:
         OSError: with ``strict``, they are there and cannot be read.

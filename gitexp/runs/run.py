@@ -328,6 +328,23 @@ class Run:
 
             self._sampler = Sampler(self)
 
+    def read_arguments(
+        self, files: Mapping[str, Mapping[str, Any]] | None = None, command: bool = True
+    ) -> None:
+        """Take the params of its command, now and as its parser will understand them.
+
+        Args:
+            files: what files that it names say; the command line wins over them.
+            command: take those of the command line and of the parser, too.
+        """
+        self._facts["arguments"] = {"files": files or {}, "read": command}
+        self._write_facts()
+
+    @property
+    def reads_arguments(self) -> bool:
+        """Whether what its command's parser arrives at counts."""
+        return bool(self._facts.get("arguments", {}).get("read"))
+
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Log metric values that have their times and steps already."""
         rows = iter(points)

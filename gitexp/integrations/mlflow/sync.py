@@ -210,7 +210,7 @@ class Follower:
             },
         )
         given = known.get("given") or ()  # by the command line alone: MLflow may log them otherwise
-        logged = _params(journal.read_params(folder), known)
+        logged = _params(journal.logged_params(folder), known)
         tables.put_params(run, {key: text for key, text in logged.items() if key not in given})
         if known:
             tables.put_linked(

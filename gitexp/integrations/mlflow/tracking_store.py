@@ -159,7 +159,7 @@ class GitStore(SqlAlchemyStore):
             "user": user_id,
             "start": start_time,
         }
-        facts["given"] = [] if ours else [*flat.flatten(journal.read_params(live.folder))]
+        facts["given"] = [] if ours else [*flat.flatten(journal.logged_params(live.folder))]
         running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
         extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
         live.set_condition("mlflow", {key: value for key, value in extra.items() if value})

@@ -1,0 +1,111 @@
+"""Hydra's ``--multirun``: one command runs many jobs, and each of them is an experiment.
+
+They share a group, named by the folder that their outputs lie in, and stand beside the branch. All
+have the snapshot of the command that ran them; a job's params and files are its own, and so is its
+command, which runs it alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats import message, params
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
+from gitexp.repo import Repo
+from gitexp.runs import arguments, capture, command, finish, journal, parsed
+from gitexp.runs.run import Run
+from gitexp.store import result_paths
+
+
+def record(
+    run: Run, repo: Repo, ended: command.Ended, known: Settings, given: Mapping[str, Any]
+) -> list[Experiment]:
+    """Record each job of a command that is over as an experiment; none where it had no jobs, and
+    the run is left as it is.
+
+    Args:
+        given: params that all of them get.
+
+    Raises:
+        GitexpError: they could not be recorded.
+    """
+    facts = journal.facts(run.folder)
+    notes = parsed.jobs(run.folder) if run.reads_arguments else []
+    jobs = [note for note in notes if Path(note["folder"]).is_relative_to(repo.root)]
+    folders = []
+    for at, job in enumerate(jobs):
+        failed = ended.code != 0 and at == len(jobs) - 1  # the one that stopped the others
+        status = {"status": ended.status, "error": ended.error} if failed else {}
+        values = params.merge(job["values"], given)
+        shared = {**facts, "status": "finished", **status}
+        folders.append(_folder(run, repo, shared, {**job, "values": values}, known))
+    return finish.record_beside(repo, folders) if folders else []
+
+
+def _folder(
+    run: Run, repo: Repo, facts: Mapping[str, Any], job: Mapping[str, Any], known: Settings
+) -> Path:
+    """Return the folder of a job's run, as if it had run alone."""
+    place = Path(job["folder"])
+    path = place.relative_to(repo.root).as_posix()
+    paths = [f"{path}/{name}" for name in capture.written(place, 0)]
+    overrides = _overrides(place)
+    ended = max([(repo.root / item).stat().st_mtime for item in paths], default=job["at"])
+    artifacts = journal.artifacts(run.folder)
+    mine = {name: file for name, file in artifacts.items() if name in {*paths, result_paths.OUTPUT}}
+    run_id = os.urandom(8).hex()
+    owned = journal.Journal.create(repo, run_id)
+    own = {
+        "id": run_id,
+        "group": facts.get("group") or os.path.dirname(path),
+        "title": facts.get("title") or ", ".join(overrides) or None,
+        "started": message.format_time(datetime.fromtimestamp(job["at"], timezone.utc)),
+        "duration": max(0.0, ended - job["at"]),
+        "command": _command(facts["command"], overrides),
+        "written": sorted({*mine} & {*paths}),
+        "arguments": None,
+        "name": None,
+        "beside": "it is a job of a multirun",
+    }
+    owned.write_facts({**facts, **own})
+    live = Run(None, owned.folder, {}, owned)
+    live.log_params(job["values"])
+    found = capture.read(repo.root, paths, known, output=_printed(place))
+    for points in found.points.values():
+        live.log_points(points)
+    for name, file in mine.items():
+        owned.write_artifact(name, file)
+    owned.close()
+    owned.release()
+    return owned.folder
+
+
+def _overrides(place: Path) -> list[str]:
+    with suppress(OSError, GitexpError):
+        lines = (place / ".hydra/overrides.yaml").read_text("utf-8").splitlines()
+        return [str(params.parse_value(line[2:])) for line in lines if line.startswith("- ")]
+    return []
+
+
+def _printed(place: Path) -> str:
+    """Return what Hydra's logging kept of a job's output."""
+    logs = sorted(file for file in place.glob("*.log") if file.stat().st_size <= capture.MOST_BYTES)
+    return "\n".join(file.read_text("utf-8", "replace") for file in logs)
+
+
+def _command(words: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Return the command of one job: what was swept over in one call, as it was for this job."""
+    own = arguments.start(words)
+    kept = list(words[:own])
+    for name, _, written in arguments.options(["", *words[own:]], 1):
+        assigned = name is not None and not written[0].startswith("-")
+        swept = assigned or written[0] in ("-m", "--multirun", "")
+        kept += () if swept else written
+    return [*kept, *overrides]
