@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread, moment
+from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread, moment
 from gitexp.repo import Repo, filters, trees
 from gitexp.repo.snapshot import readable
 from gitexp.store import batch, result_paths

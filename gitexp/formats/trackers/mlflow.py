@@ -13,21 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from gitexp.formats import message, params
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, person, shown
-from gitexp.integrations.mlflow import convert
-
-if TYPE_CHECKING:
-    from gitexp.integrations.mlflow.client import Server
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, moment, person, shown
 
 _PARENT = "mlflow.parentRunId"
-_CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -197,7 +193,7 @@ def _artifacts(
     return {path.relative_to(folder).as_posix(): path for path in files}, ()
 
 
-def _here(item: Stored, _: Path) -> Path | None:
+def here(item: Stored, _: Path) -> Path | None:
     """Return the folder of artifacts that lie on this machine."""
     uri = item.artifacts
     return (
@@ -263,7 +259,7 @@ def _database(path: Path) -> Store:
                 convert.name(key), convert.metric_value(value, bool(is_nan)), timestamp, step
             )
 
-    return Store(shown(path), runs, points, _here)
+    return Store(shown(path), runs, points, here)
 
 
 # -- a folder of files -----------------------------------------------------------------------------
@@ -356,68 +352,3 @@ def _texts(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-# -- a server --------------------------------------------------------------------------------------
-
-
-def on_server(server: Server, limit: int) -> Store:
-    """Return how the runs of a server are read; artifacts of more than ``limit`` bytes stay
-    there."""
-    names: dict[str, tuple[str, ...]] = {}
-
-    def runs() -> Iterator[Stored]:
-        experiments = {id: name for name, id in server.experiments().items()}
-        for item in server.runs([*experiments], ""):
-            names[item.id] = item.metrics
-            tags = dict(item.tags)
-            yield Stored(
-                item.id,
-                experiments.get(item.experiment, ""),
-                item.name or tags.get(convert.NAME) or item.id[:8],
-                item.status,
-                item.start,
-                item.end,
-                item.user,
-                item.artifacts,
-                item.params,
-                tags,
-            )
-
-    def points(run: str) -> Iterator[MetricPoint]:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            for key, rows in zip(
-                names[run], pool.map(lambda key: list(server.history(run, key)), names[run])
-            ):
-                for value, timestamp, step in sorted(rows, key=lambda row: (row[2], row[1])):
-                    yield MetricPoint(
-                        convert.name(key), convert.metric_value(value), timestamp, step
-                    )
-
-    def fetch(item: Stored, place: Path) -> Path | None:
-        if not item.artifacts.startswith("mlflow-artifacts:"):
-            here = _here(item, place)
-            if here is None and any(server.files(item.id)):
-                raise UsageError(
-                    f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"
-                    " artifacts download"
-                )
-            return here
-        for path, size in server.files(item.id):
-            target = place / path
-            if ".." in Path(path).parts or (
-                target.is_absolute() and not target.is_relative_to(place)
-            ):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if size <= limit:
-                target.write_bytes(server.download(item.artifacts, path))
-            else:
-                with open(target, "wb") as file:
-                    # a hole of that size, so that it is told as what is too large
-                    file.truncate(size)
-        return place
-
-    return Store(server.uri, runs, points, fetch)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, moment, shown
 from gitexp.formats.trackers.kept import Kept
-from gitexp.integrations.importers.found import Found, Progress, Run, Unread, moment, shown
 
 
 class Tool(NamedTuple):

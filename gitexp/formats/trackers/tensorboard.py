@@ -1,0 +1,323 @@
+"""``gitexp import tensorboard``: event files, as tensorboardX, PyTorch, Keras and Lightning write
+them.
+
+A file is a row of records with checksums, each an ``Event`` of protobuf (TensorFlow's
+``event.proto``, ``summary.proto`` and ``tensor.proto``), so TensorBoard need not be installed. A
+folder with event files is a run; its scalars are the metrics, and the params are those of the
+hparams plugin, or of Lightning's ``hparams.yaml`` beside. ``add_hparams`` of PyTorch and
+tensorboardX writes params and results into a folder of their own below the run's: where there is
+one, it belongs to the run. ``add_scalars`` writes each curve of a chart into a folder of its own:
+they join the run as ``chart/curve``. Event files know neither a commit nor a name, so a run is told
+by its first file, the time and the first value in it, and where they are equal by its folder; the
+file and the time alone, which once told it, are often the same for all that one process writes.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitexp.formats import params
+from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, moment, shown
+from gitexp.formats.trackers.protobuf import Message
+
+_STATUSES = {2: "failed", 3: "killed"}  # STATUS_FAILURE, STATUS_RUNNING of the hparams plugin
+_CHECKED = 1_000  # bytes of a record up to which its checksum is looked at: scalars are short
+# the types of a tensor's number, by TensorFlow's DataType, and the field that holds it
+_TENSORS = {1: ("<f", 5), 2: ("<d", 6), 3: ("<i", 7), 9: ("<q", 10), 10: ("<?", 11)}
+_NOTHING = Message()
+
+
+class _Value(NamedTuple):
+    """A value of an event; ``number`` is None where it is no scalar."""
+
+    tag: str
+    number: float | None
+    plugin: str
+    content: bytes
+
+
+class _Event(NamedTuple):
+    time: float
+    step: int
+    values: tuple[_Value, ...]
+
+
+@dataclass
+class _Facts:
+    """What the event files of one folder say, but for their metrics."""
+
+    files: list[Path]
+    first: float | None = None
+    last: float = 0.0
+    scalars: bool = False
+    params: dict[str, Any] = field(default_factory=dict)
+    status: str = "finished"
+    partly: list[Unread] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    curves: dict[Path, str] = field(default_factory=dict)  # file: the name of all that it holds
+    former: list[str] = field(default_factory=list)  # the ids by which its parts were once known
+    begin: str = ""  # its first value
+
+
+def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
+    """Yield the runs below a folder, oldest first.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = sorted(path for path in folder.rglob("*tfevents*") if path.is_file())
+    if not found:
+        raise UsageError(
+            f"there is no event file (events.out.tfevents...) below {folder}; give the folder that"
+            " TensorBoard is shown"
+        )
+    yield from read(folder, found, progress)
+
+
+def read(
+    folder: Path, found: Sequence[Path], progress: Progress = lambda done, total: None
+) -> Iterator[Found]:
+    """Yield the runs in event files below a folder, oldest first."""
+    files: dict[Path, list[Path]] = {}
+    for path in found:
+        files.setdefault(path.parent, []).append(path)
+    runs: dict[Path, _Facts] = {}
+    for at, (place, some) in enumerate(files.items()):
+        progress(at, len(files))
+        facts = _gather(place, some)
+        runs[place] = facts
+    _join_curves(runs)
+    for place in [place for place, facts in runs.items() if not (facts.scalars or facts.params)]:
+        yield Unread(
+            str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
+        )
+        yield from runs.pop(place).partly
+    ids: set[str] = set()
+    former: set[str] = set()
+    for place, facts in sorted(_joined(runs).items(), key=lambda item: item[1].first or 0.0):
+        name = place.relative_to(folder).as_posix()
+        # one import took the first alone
+        first = [id for id in [_former(facts), *facts.former] if id not in former]
+        id = f"{_former(facts)} {facts.begin}".strip()
+        id = id if id not in ids else f"{id} {name}"
+        ids.add(id)
+        former.update(first)
+        yield _run(folder, id, first, place.resolve().name if name == "." else name, facts)
+    progress(len(files), len(files))
+
+
+def _former(facts: _Facts) -> str:
+    return f"{facts.files[0].name}@{facts.first or 0.0!r}"
+
+
+def _join_curves(runs: dict[Path, _Facts]) -> None:
+    """Give a run the folders below it that ``add_scalars`` wrote: each holds one tag, and is called
+    by it and the curve."""
+    for place in sorted(runs, key=lambda path: len(path.parts), reverse=True):
+        part = runs[place]
+        above = next((parent for parent in place.parents if parent in runs), None)
+        if above is None or len(part.tags) != 1 or part.params:
+            continue
+        (tag,) = part.tags
+        name = place.relative_to(above).as_posix()
+        stem = next(
+            (stem for stem in (f"{tag}/", f"{tag.replace('/', '_')}_") if name.startswith(stem)),
+            None,
+        )
+        if stem:
+            whole = runs[above]
+            whole.former += [_former(part), *part.former]
+            whole.files += part.files
+            whole.curves |= {path: f"{tag}/{name[len(stem) :]}" for path in part.files}
+            whole.scalars = True
+            whole.first = min(part.first or 0.0, whole.first or part.first or 0.0)
+            whole.last = max(whole.last, part.last)
+            whole.partly += part.partly
+            del runs[place]
+
+
+def _joined(runs: Mapping[Path, _Facts]) -> dict[Path, _Facts]:
+    """Give a run without params those of the one folder below it that ``add_hparams`` wrote."""
+    whole = dict(runs)
+    for place, facts in runs.items():
+        below = [other for other in runs if other.parent == place and runs[other].params]
+        if not facts.params and len(below) == 1:
+            part = whole.pop(below[0])
+            first, last = min(facts.first or 0.0, part.first or 0.0), max(facts.last, part.last)
+            partly = [*facts.partly, *part.partly]
+            files, curves = [*facts.files, *part.files], {**facts.curves, **part.curves}
+            former = [*facts.former, *part.former]
+            whole[place] = _Facts(
+                files,
+                first,
+                last,
+                True,
+                part.params,
+                part.status,
+                partly,
+                set(),
+                curves,
+                former,
+                facts.begin or part.begin,
+            )
+    return whole
+
+
+def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts) -> Run:
+    first = facts.first or 0.0
+    return Run(
+        "tensorboard",
+        id,
+        shown(folder),
+        title=name,
+        started=moment(first),
+        points=lambda: _points(facts),
+        params=facts.params,
+        status=facts.status,
+        duration=facts.last - first if facts.last > first else None,
+        partly=tuple(facts.partly),
+        former=tuple(former),
+    )
+
+
+def _gather(place: Path, files: Sequence[Path]) -> _Facts:
+    facts = _Facts(list(files))
+    for path in files:
+        for event in _events(path, facts.partly):
+            facts.first = event.time if facts.first is None else min(facts.first, event.time)
+            facts.last = max(facts.last, event.time)
+            for value in event.values:
+                if value.plugin == "hparams":
+                    _read_hparams(Message(value.content), facts)
+                if value.number is not None:
+                    facts.scalars = True
+                    facts.begin = facts.begin or f"{value.tag}={value.number} at {event.step}"
+                    facts.tags.add(value.tag)
+    yaml = place / "hparams.yaml"
+    if yaml.is_file():
+        try:
+            facts.params = {**params.load_file(yaml), **facts.params}
+        except FormatError as error:
+            facts.partly.append(Unread(str(yaml), str(error)))
+    return facts
+
+
+def _read_hparams(data: Message, facts: _Facts) -> None:
+    if 3 in data:  # session_start_info
+        for item in data.message(3).messages(1):
+            facts.params[item.text(1)] = _given(item.message(2))
+    elif 4 in data:  # session_end_info
+        facts.status = _STATUSES.get(data.message(4).whole(1), "finished")
+
+
+def _given(value: Message) -> Any:
+    """Return what a ``google.protobuf.Value`` holds."""
+    if 2 in value:
+        return _whole(value.double(2))
+    if 3 in value:
+        return value.text(3)
+    return bool(value.whole(4)) if 4 in value else None
+
+
+def _whole(value: Any) -> Any:
+    return (
+        int(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        else value
+    )
+
+
+def _points(facts: _Facts) -> Iterator[MetricPoint]:
+    for path in facts.files:
+        for event in _events(path, []):
+            for value in event.values:
+                if value.number is not None:
+                    name = facts.curves.get(path, value.tag)
+                    yield MetricPoint(name, value.number, int(event.time * 1000), event.step)
+
+
+def _events(path: Path, partly: list[Unread]) -> Iterator[_Event]:
+    plugins: dict[str, str] = {}  # named by the first value of a tag alone
+    try:
+        for data in _records(path):
+            event = Message(data)
+            values = tuple(_value(item, plugins) for item in event.message(5).messages(1))
+            yield _Event(event.double(1), event.whole(2), values)
+    except (FormatError, OSError, struct.error) as error:
+        why = f"read up to where it is damaged: {' '.join(str(error).split())[:120]}"
+        partly.append(Unread(str(path), why))
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """Yield the records of a file up to its end, where one may be torn."""
+    with open(path, "rb") as file:
+        while len(head := file.read(12)) == 12:
+            size, check = struct.unpack("<QI", head)
+            if _checksum(head[:8]) != check:
+                raise FormatError("the length of a record is wrong")
+            data = file.read(size + 4)
+            if len(data) < size + 4:
+                return
+            if size <= _CHECKED and _checksum(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+                raise FormatError("the checksum of a record is wrong")
+            yield data[:-4]
+
+
+@functools.cache
+def _table() -> list[int]:
+    """Return the table of CRC-32C."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+def _checksum(data: bytes) -> int:
+    """Return the masked CRC-32C that TensorFlow writes."""
+    table, value = _table(), 0xFFFFFFFF
+    for byte in data:
+        value = table[(value ^ byte) & 0xFF] ^ value >> 8
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _value(item: Message, plugins: dict[str, str]) -> _Value:
+    tag = item.text(1)
+    plugin = item.message(9).message(1) if 9 in item else _NOTHING
+    name = plugins.setdefault(tag, plugin.text(1))
+    number = None
+    if 2 in item:
+        number = _single(item.raw(2))
+    elif 8 in item and name == "scalars":
+        number = _tensor(item.message(8))
+    return _Value(tag, number, plugin.text(1), plugin.raw(2))
+
+
+def _tensor(tensor: Message) -> float | None:
+    """Return the number in a tensor that holds one."""
+    form, place = _TENSORS.get(tensor.whole(1), ("", 0))
+    if not form or any(size.whole(1) != 1 for size in tensor.message(2).messages(2)):
+        return None
+    data = tensor.raw(4) or tensor.raw(place)
+    if len(data) < struct.calcsize(form):
+        return tensor.whole(place)  # of variable length
+    return _single(data) if form == "<f" else struct.unpack_from(form, data)[0]
+
+
+def _single(data: bytes) -> float:
+    """Return a number of 32 bits as it is written: 0.1, and not the 0.10000000149 that is nearest
+    to it."""
+    (value,) = struct.unpack_from("<f", data)
+    for digits in (6, 7, 8):
+        if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:
+            return short
+    return float(f"{value:.9g}")
