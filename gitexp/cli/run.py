@@ -48,6 +48,11 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     help="Files that the command writes, to read metrics from.",
 )
 @click.option(
+    "--stdout/--no-stdout",
+    default=None,
+    help="Read metrics from what the command prints (default: where no file gave any).",
+)
+@click.option(
     "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
 )
 @click.option(
@@ -69,6 +74,7 @@ def run_command(
     params_file: tuple[Path, ...],
     artifact: tuple[str, ...],
     metrics_file: tuple[str, ...],
+    stdout: bool | None,
     from_args: bool,
     system_metrics: bool,
     all_ranks: bool,
@@ -96,6 +102,7 @@ def run_command(
         known,
         outputs=(*known.outputs, *artifact),
         metrics_files=(*known.metrics_files, *metrics_file),
+        stdout=known.stdout if stdout is None else stdout and (known.stdout or True),
     )
     values: dict[str, Any] = {}
     for file in params_file:

@@ -8,7 +8,7 @@ import io
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -263,15 +263,30 @@ _SHOWN = re.compile(
 )
 
 
-def read_output(text: str) -> list[MetricPoint]:
+def is_counter(name: str) -> bool:
+    """Whether a name is one of steps and times, which trackers log beside metrics."""
+    return re.split(r"[/.]", name.lower())[-1] in _BOOKKEEPING
+
+
+def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
     """Return the metrics that a command printed: names that are a metric's, a separator, a number.
 
     A line that a progress bar redrew counts once, as it ended.
+
+    Args:
+        patterns: regular expressions to look for instead; a group is a metric of its name, and one
+            called ``step`` the step.
     """
     points: list[MetricPoint] = []
     counts: dict[str, int] = {}
+    forms = [re.compile(pattern) for pattern in patterns]
     for line in _ESCAPE.sub("", text).split("\n"):
-        fields = _FIELD.findall(line.rstrip("\r").rpartition("\r")[2])
+        shown = line.rstrip("\r").rpartition("\r")[2]
+        if forms:
+            for match in (match for form in forms for match in form.finditer(shown)):
+                points += _of_groups(match.groupdict(), counts)
+            continue
+        fields = _FIELD.findall(shown)
         named = {name.lower(): value for name, value in fields}
         step = next((int(named[name]) for name in STEPS if named.get(name, "").isdigit()), None)
         for name, value in fields:
@@ -286,3 +301,12 @@ def read_output(text: str) -> list[MetricPoint]:
             counts[name] = at + 1
             points.append(MetricPoint(name, metrics.parse_number(name, value), 0, at))
     return points
+
+
+def _of_groups(groups: Mapping[str, str | None], counts: dict[str, int]) -> Iterator[MetricPoint]:
+    step = _number(groups.get("step"))
+    for name, text in groups.items():
+        if name != "step" and (value := _number(text)) is not None:
+            at = counts.get(name, 0) if step is None else int(step)
+            counts[name] = at + 1
+            yield MetricPoint(name, value, 0, at)

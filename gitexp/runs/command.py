@@ -103,7 +103,7 @@ def execute(
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
-    since = capture.mark(folder)
+    begun = capture.mark(folder, repo)
     before = _usage()
     log = outputs.Output(folder / "output.log")
     try:
@@ -128,7 +128,7 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, since, known, directory is None)
+    found = _captured(run, repo, begun, known, directory is None)
     outputs.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
@@ -138,7 +138,9 @@ def execute(
     return replace(ended, found=found)
 
 
-def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bool) -> str:
+def _captured(
+    run: Run, repo: Repo, begun: capture.Begun, known: Settings | None, keep: bool
+) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
         printed = (
@@ -146,7 +148,7 @@ def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bo
             .read_bytes()[: 10 * outputs.MAX_OUTPUT]
             .decode("utf-8", "replace")
         )
-        return capture.capture(run, repo, since, known or settings.load(repo.root), printed, keep)
+        return capture.capture(run, repo, begun, known or settings.load(repo.root), printed, keep)
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 

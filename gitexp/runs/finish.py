@@ -254,10 +254,9 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
     """Return the places that were ours at the start and still are, and those that the command
     itself wrote."""
     outputs = frozenset(facts.get("outputs", ()))
+    free = (frozenset(facts["free"]) | outputs) - {*facts.get("aside", ())}
     # it ran in a work tree of its own, and nothing will be written into the user's
-    if facts.get("apart"):
-        return frozenset(facts["free"]) | outputs
-    return (frozenset(facts["free"]) | outputs) & result_paths.ours(repo, outputs)
+    return free if facts.get("apart") else free & result_paths.ours(repo, outputs)
 
 
 def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:

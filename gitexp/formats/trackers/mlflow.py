@@ -63,10 +63,12 @@ def find(
     experiment: str | None = None,
     artifacts: Path | None = None,
     progress: Progress = lambda done, total: None,
+    over: bool = False,
 ) -> Iterator[Found]:
     """Yield the runs of a store that are over, oldest first.
 
     Args:
+        over: whoever wrote them has ended, so one without an end was killed.
         experiment: the name of an MLflow experiment, for its runs alone.
         artifacts: a folder for artifacts that have to be brought here; None leaves artifacts out.
 
@@ -91,7 +93,7 @@ def find(
     parents = {item.tags[_PARENT] for item in stored if _PARENT in item.tags}
     for at, item in enumerate(sorted(stored, key=lambda item: (item.start, item.id))):
         progress(at, len(stored))
-        if convert.status(item.status) is None:
+        if convert.status(item.status) is None and not over:
             yield Unread(
                 f"mlflow {item.name}", f"it is {item.status.lower()}; import again when it is over"
             )
@@ -100,26 +102,27 @@ def find(
     progress(len(stored), len(stored))
 
 
-def on_disk(uri: str) -> Store:
+def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
     folder like ``mlruns``.
+
+    Args:
+        since: seconds since 1970; runs that began before are left out.
 
     Raises:
         UsageError: there is none.
     """
-    if uri.startswith("sqlite:") or (
-        Path(uri).is_file() and Path(uri).read_bytes()[:15] == b"SQLite format 3"
-    ):
+    if uri.startswith("sqlite:") or _is_database(Path(uri)):
         path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
         if not path.is_file():
             raise UsageError(
                 f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder"
                 " like mlruns, or http://HOST:5000"
             )
-        return _database(path)
+        return _database(path, int(since * 1000))
     folder = Path(url2pathname(unquote(urlsplit(uri).path)) if uri.startswith("file:") else uri)
     if folder.is_dir():
-        return _folder(folder)
+        return _folder(folder, since)
     if "://" in uri:
         kind = message.one_line(uri.partition(":")[0])
         raise UsageError(
@@ -130,6 +133,13 @@ def on_disk(uri: str) -> Store:
         f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or"
         " http://HOST:5000"
     )
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(15) == b"SQLite format 3"
 
 
 def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
@@ -208,7 +218,7 @@ def here(item: Stored, _: Path) -> Path | None:
 # -- an SQLite file --------------------------------------------------------------------------------
 
 
-def _database(path: Path) -> Store:
+def _database(path: Path, since: int) -> Store:
     import sqlite3
 
     def ask(sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
@@ -220,7 +230,8 @@ def _database(path: Path) -> Store:
 
     def pairs(table: str) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
-        for run, key, value in ask(f"SELECT run_uuid, key, value FROM {table}"):
+        sql = f"SELECT run_uuid, key, value FROM {table} JOIN runs USING (run_uuid)"
+        for run, key, value in ask(f"{sql} WHERE start_time >= ?", since):
             found.setdefault(run, {})[key] = str(value)
         return found
 
@@ -230,8 +241,9 @@ def _database(path: Path) -> Store:
             "SELECT run_uuid, experiments.name, runs.name, status, start_time, end_time, user_id,"
             " artifact_uri, source_version FROM runs JOIN experiments USING (experiment_id) WHERE"
             " runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+            " AND start_time >= ?"
         )
-        for id, experiment, name, status, start, end, user, artifacts, version in ask(sql):
+        for id, experiment, name, status, start, end, user, artifacts, version in ask(sql, since):
             known = tags.get(id, {})
             if version:
                 known.setdefault(convert.COMMIT, version)
@@ -265,7 +277,7 @@ def _database(path: Path) -> Store:
 # -- a folder of files -----------------------------------------------------------------------------
 
 
-def _folder(root: Path) -> Store:
+def _folder(root: Path, since: float) -> Store:
     folders: dict[str, Path] = {}
 
     def runs() -> Iterator[Stored | Unread]:
@@ -286,10 +298,14 @@ def _folder(root: Path) -> Store:
                 yield Unread(str(meta), str(error))
             for file in sorted(meta.parent.glob("*/meta.yaml")):
                 try:
+                    if file.stat().st_mtime < since:
+                        continue
                     known = params.load_file(file)
                     if known.get("lifecycle_stage", "active") != "active" or (
                         "run_id" not in known and "run_uuid" not in known
                     ):
+                        continue
+                    if int(known.get("start_time") or 0) < since * 1000:
                         continue
                     yield _of_folder(file.parent, experiment, known)
                     folders[file.parent.name] = file.parent
