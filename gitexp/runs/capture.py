@@ -26,6 +26,7 @@ from gitexp.runs import journal
 from gitexp.runs.run import Run
 from gitexp.store import notes, result_paths
 
+BEGUN = "begun"  # in a run's folder: its time is when the command began
 MOST_FILES = 100_000  # that are looked at
 MOST_BYTES = 50 * 10**6  # of a file that is read
 _PASSED = frozenset(("node_modules", ".git", ".gitexp", ".dvc", "site-packages", *snapshot.NEVER))
@@ -63,9 +64,14 @@ class Written:
 
 def mark(folder: Path, repo: Repo) -> Begun:
     """Return how all is just before the command starts."""
-    file = folder / "begun"
+    file = folder / BEGUN
     file.write_bytes(b"")
     return Begun(file.stat().st_ctime_ns, _experiments(repo))
+
+
+def unchanged(repo: Repo, since: int) -> Begun:
+    """Return how all was at a time, where nobody knows which experiments DVC made since."""
+    return Begun(since, _experiments(repo))
 
 
 def _experiments(repo: Repo) -> frozenset[str]:
@@ -433,7 +439,7 @@ def is_long(path: Path) -> bool:
     """Whether a table has DagsHub's form, a row for each value."""
     try:
         with open(path, "rb") as file:
-            return b"name" in (first := file.readline().lower()) and b"value" in first
+            return readers.is_long(path.name, file.readline(10_000))
     except OSError:
         return False
 

@@ -143,11 +143,7 @@ def _captured(
 ) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
-        printed = (
-            (run.folder / "output.log")
-            .read_bytes()[: 10 * outputs.MAX_OUTPUT]
-            .decode("utf-8", "replace")
-        )
+        printed = outputs.printed(run.folder)
         return capture.capture(run, repo, begun, known or settings.load(repo.root), printed, keep)
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import environment, message, metrics
-from gitexp.formats.errors import RepositoryError, UsageError
+from gitexp.formats.errors import GitexpError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, locks, snapshot, trees
 from gitexp.runs import fallback, journal
@@ -30,7 +30,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     """
     with repo.introduced():
         facts, torn = _read(folder)
-        shot = _snapshot(repo, folder, facts)
+        shot = snapshot_of(repo, folder, facts)
         recorded = store.record(
             repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"]
         )
@@ -185,6 +185,10 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
         unpin(repo, facts["id"])
         journal.delete(folder)
         return None
+    from gitexp.runs import outputs
+
+    with suppress(GitexpError, OSError):  # what it logged counts
+        outputs.of_dead(repo, folder)
     return record(repo, folder)
 
 
@@ -230,7 +234,8 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
     }
 
 
-def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+def snapshot_of(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+    """Return the snapshot that a run's folder holds."""
     saved = facts["snapshot"]
     index = folder / "index"
     stamp = saved["index_stamp"]

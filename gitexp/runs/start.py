@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, dvc_status, snapshot
-from gitexp.runs import deferred, finish, journal, seeds
+from gitexp.runs import deferred, finish, journal, outputs, seeds
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
@@ -53,7 +53,7 @@ def begin(
     if name:
         record.check_name(repo, name)
     run_id = os.urandom(8).hex()
-    others = any(journal.is_alive(folder) for folder in journal.folders(repo))
+    others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)
     try:
         free = result_paths.ours(repo)
@@ -84,6 +84,7 @@ def begin(
         "highest": record.highest_known(repo),
         "free": sorted(free),
         "snapshot": finish.saved(shot),
+        "root": str(repo.root),
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
