@@ -35,8 +35,8 @@ from measuring import ENV, GITEXP, ROOT, Row, in_turn, made_by, of, table, waite
 from repositories import git
 
 import gitexp
-from gitexp.integrations.importers import tensorboard, wandb
-from gitexp.integrations.importers.found import Run
+from gitexp.formats.trackers import tensorboard, wandb
+from gitexp.formats.trackers.found import Run
 
 PAGE = ROOT / "docs" / "logging.md"
 PEERS = ("dagshub", "tensorboardX", "trackio", "wandb", "mlflow", "dvclive")

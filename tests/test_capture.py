@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+import time
 
 import pytest
 
@@ -188,3 +189,106 @@ def test_caches_and_environments_are_no_sources(project: Project) -> None:
 def test_a_run_without_results_says_so(project: Project) -> None:
     done = project.run("run", "--", sys.executable, "-c", "print('done')")
     assert "no metric found" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "wanted", "said"),
+    [
+        ("m.json", '{"loss": {"steps": [3], "values": [2]}, "by": "me"}', {"loss": 2}, "Sacred's"),
+        ("m.jsonl", '{"step": 1, "loss": 2, "by": "me"}\n', {"loss": 2}, "JSON Lines"),
+        ("m.yaml", "acc: 1e-3\nstep: 7\nby: me\n", {"acc": 0.001}, "names and values"),
+        ("m.csv", "epoch,loss,by\n0,2,me\n", {"loss": 2}, "a column for each metric"),
+        ("t.json", '{"log_history": [{"step": 4, "loss": 1, "by": "me"}]}', {"loss": 1}, "Trainer"),
+    ],
+)
+def test_a_metrics_file_has_the_same_forms_and_says_which_it_saw(
+    project: Project, path: str, text: str, wanted: dict[str, float], said: str
+) -> None:
+    project.write(path, text)
+    done = project.run("log", "--metrics-file", path)
+    assert gitexp.get("exp-1").metrics == wanted
+    assert f"{path}: by: no number, left out (read as " in done.stderr
+    assert said in done.stderr
+
+
+def test_history_is_read_as_metrics_files_are(project: Project) -> None:
+    project.commit(**{"metrics.json": '{"step": 3, "loss": {"steps": [1, 2], "values": [4, 5]}}'})
+    project.gitexp("import", "git")
+    found = gitexp.get("exp-1")
+    assert found.metrics == {"loss": 5}
+    assert [(point.name, point.step) for point in found.points()] == [("loss", 1), ("loss", 2)]
+
+
+def test_programs_that_a_command_made_can_be_run(project: Project) -> None:
+    script = "import os; open('tool', 'w').write('x'); os.chmod('tool', 0o755); open('d', 'w')"
+    project.commit()
+    project.run("run", "--", sys.executable, "-c", script)
+    listed = project.git("ls-tree", "exp-1", "tool", "d").split()
+    assert listed[::4] == ["100644", "100755"]
+    assert project.git("status", "--porcelain") == ""
+
+
+LOSSES = "for i in range(3): print(f'step {i} | loss {1 / (i + 1)} | own={i}')"
+
+
+@pytest.mark.parametrize(
+    ("stdout", "options", "wanted"),
+    [
+        ("", [], {"loss"}),
+        ("", ["--no-stdout"], set()),
+        ("stdout = false", [], set()),
+        ("stdout = false", ["--stdout"], {"loss"}),
+        ("stdout = ['own=(?P<mine>.*)']", [], {"mine"}),
+    ],
+)
+def test_whether_and_how_output_is_read_can_be_said(
+    project: Project, stdout: str, options: list[str], wanted: set[str]
+) -> None:
+    project.write(".gitexp.toml", stdout)
+    project.run("run", *options, "--", sys.executable, "-c", LOSSES)
+    assert {*gitexp.get("exp-1").metrics} == wanted
+    assert [point.step for point in gitexp.get("exp-1").points()] == [0, 1, 2][: 3 * len(wanted)]
+
+
+@pytest.mark.parametrize("pattern", ["(", "loss=(.*)"])
+def test_a_pattern_that_names_no_metric_is_refused(project: Project, pattern: str) -> None:
+    project.write(".gitexp.toml", f"stdout = ['{pattern}']")
+    assert "is no pattern for the setting stdout" in project.error("run", "--", "true")
+
+
+def test_what_is_no_file_or_too_large_is_named_and_fails_nothing(project: Project) -> None:
+    script = (
+        "import os; os.mkfifo('metrics.json'); os.symlink('/etc/hostname', 'results.csv');"
+        " open('scores.json', 'w').truncate(60_000_000); open('eval.json', 'w').write('{')"
+    )
+    done = project.run("run", "--", sys.executable, "-c", script)
+    assert done.returncode == 0
+    for path in ("metrics.json", "results.csv"):
+        assert f"{path} is a link, a FIFO or the like, and was not read" in done.stderr
+    assert "scores.json was not read as metrics: it has 60.0 MB" in done.stderr
+    assert "eval.json was not read as metrics: eval.json cannot be read as JSON" in done.stderr
+    assert gitexp.get("exp-1").status == "finished"
+
+
+DIES = """
+import json, os, signal, time
+json.dump({"acc": 0.5}, open("metrics.json", "w"))
+open("model.bin", "w").write("x")
+os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_wrote_is_its_output_and_no_source_of_the_next(project: Project) -> None:
+    project.commit(**{"die.py": DIES})
+    project.run("run", "--", sys.executable, "die.py")
+    time.sleep(1.5)
+    project.write("new.py", "x = 1\n")
+    project.gitexp("log", "-M", "a=1")
+    files = project.git("ls-tree", "--name-only", "exp-1").split()
+    assert "new.py" in files
+    assert not {"metrics.json", "model.bin"} & {*files}
+    project.gitexp("recover")
+    found = gitexp.get("exp-2")
+    assert (found.status, found.metrics) == ("killed", {"acc": 0.5})
+    assert found.extra["outputs"] == ["metrics.json", "model.bin"]
+    assert "new.py" not in project.git("ls-tree", "--name-only", "exp-2").split()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -23,9 +22,9 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers import tensorboard
+from gitexp.formats.trackers.found import Run
 from gitexp.integrations.importers import record as recorder
-from gitexp.integrations.importers import tensorboard
-from gitexp.integrations.importers.found import Run
 from gitexp.integrations.mlflow.client import Server
 from gitexp.repo import Repo
 from recording import record
@@ -561,26 +560,6 @@ def test_a_run_known_by_the_id_of_an_earlier_release_is_not_imported_again(
     assert len(list(recorder.record(repo, [earlier], recorder.Outcome(), 10**6))) == 1
     assert imported(project, "tensorboard", str(tmp_path / "boost")) == ["exp-2"]
     assert gitexp.get("exp-2").metrics == {"RMSE": 0.7}
-
-
-@pytest.mark.parametrize(("kind", "module"), [("wandb", "wandb"), ("tensorboard", "tensorboard")])
-def test_a_missing_package_is_named_with_the_way_to_install_it(
-    project: Project, tmp_path: Path, kind: str, module: str
-) -> None:
-    (tmp_path / "block" / module).mkdir(parents=True)
-    (tmp_path / "block" / module / "__init__.py").write_text("raise ImportError\n")
-    project.write("run-1.wandb", b":W&B\xe1\xbe\x00")
-    project.write("events.out.tfevents.1", b"")
-    path = os.pathsep.join([str(tmp_path / "block"), str(Path(__file__).parents[1])])
-    done = subprocess.run(
-        [PYTHON, "-m", "gitexp", "import", kind, "."],
-        cwd=project.root,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": path},
-    )
-    assert done.returncode == 2, done.stderr
-    assert re.search(rf"pip install .*\[{kind}\]", done.stderr)
 
 
 # -- DVC -------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
-from gitexp.integrations.importers.trackers import TOOLS
+from gitexp.formats.trackers.tools import TOOLS
 from test_import_runs import imported
 from tracker_files import WRITERS
 

@@ -20,10 +20,10 @@ from typing import Any
 import pytest
 
 from conftest import Project
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import client as servers
-from gitexp.integrations.mlflow import convert
 from gitexp.integrations.mlflow.client import Login, Run, Server
 from gitexp.integrations.mlflow.mirror import WHOLE, repository
 from gitexp.repo import Repo

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
-from gitexp.integrations.mlflow import convert
 
 
 def made(**fields: Any) -> Experiment:

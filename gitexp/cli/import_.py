@@ -12,9 +12,10 @@ import click
 
 from gitexp.cli import output
 from gitexp.formats import metrics, settings
-from gitexp.integrations.importers import record, trackers
-from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread
-from gitexp.integrations.importers.trackers import Tool
+from gitexp.formats.trackers import tools
+from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread
+from gitexp.formats.trackers.tools import Tool
+from gitexp.integrations.importers import record
 from gitexp.repo import Repo
 from gitexp.store.index import Index
 
@@ -121,16 +122,17 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
       gitexp import mlflow sqlite:///mlflow.db --experiment housing
       gitexp import mlflow mlruns --artifacts
     """
-    from gitexp.integrations.importers import mlflow
+    from gitexp.formats.trackers import mlflow
 
     with ExitStack() as stack:
         repo = Repo.discover()
         if uri is None or uri.startswith(("http://", "https://")):
             from gitexp.cli.sync import target
+            from gitexp.integrations.importers.mlflow_server import on_server
             from gitexp.integrations.mlflow.client import Server
 
             to = target(repo, uri)
-            store = mlflow.on_server(
+            store = on_server(
                 stack.enter_context(Server(to.uri, to.who, to.advice)),
                 settings.load(repo.root).max_file_size,
             )
@@ -164,7 +166,7 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
     Example:
       gitexp import wandb wandb
     """
-    from gitexp.integrations.importers import wandb
+    from gitexp.formats.trackers import wandb
 
     _import(
         lambda repo, known, progress: wandb.find(folder, progress), dry_run, f"{folder} has no runs"
@@ -184,7 +186,7 @@ def tensorboard_command(folder: Path, dry_run: bool) -> None:
     Example:
       gitexp import tensorboard runs
     """
-    from gitexp.integrations.importers import tensorboard
+    from gitexp.formats.trackers import tensorboard
 
     _import(
         lambda repo, known, progress: tensorboard.find(folder, progress),
@@ -198,7 +200,7 @@ def _tracker_command(name: str, tool: Tool) -> click.Command:
 
     def read(place: Path, dry_run: bool) -> None:
         _import(
-            lambda repo, known, progress: trackers.find(name, place, progress),
+            lambda repo, known, progress: tools.find(name, place, progress),
             dry_run,
             f"{place} has no runs",
         )
@@ -214,7 +216,7 @@ def _tracker_command(name: str, tool: Tool) -> click.Command:
     return _dry_run(command)
 
 
-for _name, _tool in trackers.TOOLS.items():
+for _name, _tool in tools.TOOLS.items():
     import_command.add_command(_tracker_command(_name, _tool))
 
 

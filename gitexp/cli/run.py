@@ -60,6 +60,11 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     help="Files that the command writes, to read metrics from.",
 )
 @click.option(
+    "--stdout/--no-stdout",
+    default=None,
+    help="Read metrics from what the command prints (default: where no file gave any).",
+)
+@click.option(
     "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
 )
 @click.option(
@@ -81,6 +86,7 @@ def run_command(
     params_file: tuple[Path, ...],
     artifact: tuple[str, ...],
     metrics_file: tuple[str, ...],
+    stdout: bool | None,
     from_args: bool,
     parser_params: bool | None,
     system_metrics: bool,
@@ -111,6 +117,7 @@ def run_command(
         outputs=(*known.outputs, *artifact),
         metrics_files=(*known.metrics_files, *metrics_file),
         parser_params=known.parser_params if parser_params is None else parser_params,
+        stdout=known.stdout if stdout is None else stdout and (known.stdout or True),
     )
     files = {str(file): params.load_file(file) for file in params_file}
     if from_args:

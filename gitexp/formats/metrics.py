@@ -146,7 +146,7 @@ def read(
             try:
                 called = name or row[at[0]]
                 number = parse_cell(row[at[1]])
-                timestamp = _milliseconds(row[at[2]]) if at[2] >= 0 else 0
+                timestamp = milliseconds(row[at[2]]) if at[2] >= 0 else 0
                 step = steps.whole(called, row[at[3]]) if at[3] >= 0 else 0
                 yield MetricPoint(called, number, timestamp, step)
             except (IndexError, ValueError, OverflowError):
@@ -187,7 +187,7 @@ class _Steps:
         return int(value)
 
 
-def _milliseconds(text: str) -> int:
+def milliseconds(text: str) -> int:
     """Return a time as ms since the epoch, 0 for what is none: a number of ms or, where it is too
     small for that, of seconds; else ISO 8601."""
     from datetime import datetime

@@ -116,6 +116,15 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted names as nested ones; as they are where ``a`` and ``a.b`` are both there, or a
+    name ends with a dot."""
+    try:
+        return nest(flatten(values).items())
+    except UsageError:
+        return flatten(values)
+
+
 def plain(value: Any, depth: int = 0) -> Any:
     """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and
     sets as lists, else text.

@@ -8,8 +8,8 @@ import io
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitexp.formats import metrics, params
@@ -20,9 +20,15 @@ STEPS = ("step", "epoch", "iter", "iteration", "global_step", "training_iteratio
 PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
 _PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"
 _METRICS_NAME = (
-    r"(?i)(?:.*[-_.])?(?:metrics?|scores?|results?|eval|evaluation|history|log|logs|progress|trainer_state"
-    r"|learn_error|test_error)\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)"
+    r"(?i)(?:.*[-_.])?(?:metrics?|scores?|results?|eval|evaluation|history|log|logs|progress"
+    r"|trainer_state|learn_error|test_error)\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)"
 )
+_FORMS = {
+    ".json": "JSON",
+    ".jsonl": "JSON Lines",
+    ".ndjson": "JSON Lines",
+    ".toml": "TOML",
+} | dict.fromkeys((".yaml", ".yml"), "YAML")
 _NO_VALUE = frozenset(("", "na", "none", "null", "-"))
 _BOOKKEEPING = frozenset((*STEPS, "timestamp", "_step", "_timestamp", "_runtime"))
 
@@ -34,11 +40,13 @@ class Found:
     Attributes:
         params: a nested mapping.
         text: names of values that are neither params nor numbers.
+        form: what the file was read as, for people.
     """
 
     params: dict[str, Any] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
+    form: str = "a table with a column for each metric"
 
 
 def is_params(path: str) -> bool:
@@ -87,15 +95,26 @@ def read_metrics(path: str, data: bytes) -> Found:
     """
     ending = posixpath.splitext(path)[1].lower()
     try:
-        if ending in (".csv", ".tsv"):
-            return _table(path, data)
         if ending in (".jsonl", ".ndjson") or (ending == ".json" and _is_lines(data)):
-            return _rows(_json_lines(data))
+            return replace(_rows(_json_lines(data)), form="JSON Lines")
+        if ending not in (".json", ".yaml", ".yml", ".toml"):
+            return _table(path, data)
         if ending == ".json":
             return _document(json.loads(data.decode("utf-8-sig")))
         return _document(params.load(data, path.lower()))
     except (ValueError, RecursionError, csv.Error) as error:
-        raise FormatError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        said = " ".join(str(error).split())
+        raise FormatError(
+            f"{path} cannot be read as {_FORMS.get(ending, 'a table')}: {said}"
+        ) from None
+
+
+def is_long(path: str, head: bytes) -> bool:
+    """Whether a file is a table of DagsHub's form, a row for each value, by its first line."""
+    if path.lower().endswith((".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml")):
+        return False
+    names = re.split(r"[,;\t]", head.decode("utf-8-sig", "replace").lower())
+    return {"name", "value"} <= {name.strip(' "\r\n') for name in names}
 
 
 def _table(path: str, data: bytes) -> Found:
@@ -104,12 +123,15 @@ def _table(path: str, data: bytes) -> Found:
     first = text.partition("\n")[0]
     mark = max("\t,;", key=first.count)
     header = [cell.strip() for cell in next(csv.reader([first.rstrip("\r")], delimiter=mark), [])]
-    if {"name", "value"} <= {name.lower() for name in header}:
+    if is_long(path, first.encode()):
         said: list[str] = []
         points = list(metrics.read(io.BytesIO(data), path, said))
-        return Found(points=points, text=said)
-    if len(header) < 2 and mark not in first and len(text.splitlines()) < 2:
-        raise FormatError(f"{path} has no header with a column for each metric")
+        return Found(points=points, text=said, form="a table with a row for each value")
+    if not header or any(_number(name) is not None for name in header):
+        raise FormatError(
+            f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
+            " metric"
+        )
     renamed = _course_name(path)
     rows = csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)
     found = _rows(
@@ -200,24 +222,23 @@ def _document(value: Any) -> Found:
     """Read a document: a Trainer's history, rows, Sacred's steps and values, or plain (nested)
     names."""
     if isinstance(value, dict) and isinstance(value.get("log_history"), list):
-        return _rows(row for row in value["log_history"] if isinstance(row, dict))
-    if isinstance(value, list):
-        if not any(isinstance(row, dict) for row in value):
-            raise FormatError("it holds no names")
-        return _rows(
-            {k: v for k, v in row.items() if k != "batches"}
+        rows = (row for row in value["log_history"] if isinstance(row, dict))
+        return replace(_rows(rows), form="a Trainer's history")
+    if isinstance(value, list) and any(isinstance(row, dict) for row in value):
+        epochs = (
+            {name: item for name, item in row.items() if name != "batches"}
             for row in value
             if isinstance(row, dict)
         )
+        return replace(_rows(epochs), form="a list of rows")
     if not isinstance(value, dict):
         raise FormatError("it holds no names")
-    found = Found()
+    found = Found(form="names and values")
     _names(value, "", found)
-    if found.points and all(point.step == 0 for point in found.points):
+    if all(point.step == 0 for point in found.points):
         step = _step(value, 0)
-        found.points = [
-            point._replace(step=step) for point in found.points if point.name not in STEPS
-        ]
+        found.points = [point._replace(step=step) for point in found.points]
+    found.points = [point for point in found.points if point.name not in STEPS]
     return found
 
 
@@ -225,10 +246,11 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, dict) and {"steps", "values"} <= item.keys():  # Sacred
-            pairs = zip(item["steps"], item["values"])
+            found.form = "Sacred's steps and values"
+            stamps = item.get("timestamps") or [""] * len(item["steps"])
             found.points += [
-                MetricPoint(name, number, 0, int(at))
-                for at, one in pairs
+                MetricPoint(name, number, metrics.milliseconds(str(stamp)), int(at))
+                for at, one, stamp in zip(item["steps"], item["values"], stamps)
                 if (number := _number(one)) is not None
             ]
         # pandas' by index
@@ -261,15 +283,30 @@ _SHOWN = (
 )
 
 
-def read_output(text: str) -> list[MetricPoint]:
+def is_counter(name: str) -> bool:
+    """Whether a name is one of steps and times, which trackers log beside metrics."""
+    return re.split(r"[/.]", name.lower())[-1] in _BOOKKEEPING
+
+
+def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
     """Return the metrics that a command printed: names that are a metric's, a separator, a number.
 
     A line that a progress bar redrew counts once, as it ended.
+
+    Args:
+        patterns: regular expressions to look for instead; a group is a metric of its name, and one
+            called ``step`` the step.
     """
     points: list[MetricPoint] = []
     counts: dict[str, int] = {}
+    forms = [re.compile(pattern) for pattern in patterns]
     for line in re.sub(_ESCAPE, "", text).split("\n"):
-        fields = re.findall(_FIELD, line.rstrip("\r").rpartition("\r")[2])
+        shown = line.rstrip("\r").rpartition("\r")[2]
+        if forms:
+            for match in (match for form in forms for match in form.finditer(shown)):
+                points += _of_groups(match.groupdict(), counts)
+            continue
+        fields = re.findall(_FIELD, shown)
         named = {name.lower(): value for name, value in fields}
         step = next((int(named[name]) for name in STEPS if named.get(name, "").isdigit()), None)
         for name, value in fields:
@@ -284,3 +321,12 @@ def read_output(text: str) -> list[MetricPoint]:
             counts[name] = at + 1
             points.append(MetricPoint(name, metrics.parse_number(name, value), 0, at))
     return points
+
+
+def _of_groups(groups: Mapping[str, str | None], counts: dict[str, int]) -> Iterator[MetricPoint]:
+    step = _number(groups.get("step"))
+    for name, text in groups.items():
+        if name != "step" and (value := _number(text)) is not None:
+            at = counts.get(name, 0) if step is None else int(step)
+            counts[name] = at + 1
+            yield MetricPoint(name, value, 0, at)

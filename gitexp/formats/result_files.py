@@ -16,9 +16,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from gitexp.formats import message, metrics, params
+from gitexp.formats import message, metrics, params, readers
 from gitexp.formats.experiment import MetricPoint
 
+_LONGEST = 10_000  # bytes of a header
 _COURSE = re.compile(r"(?P<folder>(?:.*/)?)plots/metrics/(?P<name>.+)\.tsv", re.DOTALL)
 _ENDING = re.compile(r"[-_. ]?(?:metric|param)s?\.\w+$", re.IGNORECASE)
 
@@ -89,10 +90,19 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
         yield from metrics.read(
             stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"]
         )
-    elif path.lower().endswith((".json", ".yaml", ".yml", ".toml")):
-        yield from _from_mapping(params.load(stream.read(), path.lower()), path, warnings)
-    else:
+        return
+    head = stream.readline(_LONGEST)
+    stream.seek(0)
+    if readers.is_long(path, head):  # which may have millions of rows
         yield from metrics.read(stream, path, warnings)
+        return
+    found = readers.read_metrics(path, stream.read())
+    yield from found.points
+    if found.text:
+        what = f"{path}: {message.some(found.text)}: no number, left out"
+        warnings.append(f"{what} (read as {found.form})")
+    elif not found.points:
+        warnings.append(f"{path}: no number is in it (read as {found.form})")
 
 
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -152,28 +162,3 @@ def _stem(path: str) -> str:
 
 def _folder(path: str) -> str:
     return path[: path.rfind("/") + 1]
-
-
-def _from_mapping(
-    values: Mapping[str, Any], path: str, warnings: list[str]
-) -> Iterator[MetricPoint]:
-    """Yield the numbers of a mapping; lists of numbers are series."""
-    odd = []
-    for name, value in params.flatten(values).items():
-        series = value if isinstance(value, list) else [value]
-        numbers = [number for number in map(_number, series) if number is not None]
-        if not series or len(numbers) < len(series):
-            odd.append(name)
-            continue
-        yield from (MetricPoint(name, number, 0, at) for at, number in enumerate(numbers))
-    if odd:
-        warnings.append(f"{path}: {message.some(odd)}: no number, left out")
-
-
-def _number(value: Any) -> float | None:
-    try:
-        if isinstance(value, (bool, int, float)):
-            return metrics.within(value)
-        return metrics.parse_cell(value) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None

@@ -52,6 +52,8 @@ class Settings:
         metrics_files: globs of files that it reads metrics from.
         params: globs of files that it reads params from.
         parser_params: have it record what the program's own parser arrived at, defaults included.
+        stdout: read metrics from what `gitexp run`'s command prints: always, never, or by these
+            regular expressions; None where nothing else gave any.
         notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
             the command line, since a repository may be anybody's.
     """
@@ -72,6 +74,7 @@ class Settings:
     metrics_files: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     parser_params: bool = True
+    stdout: bool | tuple[str, ...] | None = None
     notify: tuple[str, ...] = ()
 
 
@@ -140,6 +143,19 @@ def _parse(path: Path, data: bytes) -> dict[str, Any]:
         raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
 
 
+def _pattern(text: str) -> str:
+    """Return a regular expression that names metrics; raise FormatError where it is none."""
+    try:
+        if re.compile(text).groupindex:
+            return text
+        why = "no group in it has a name"
+    except re.error as error:
+        why = str(error)
+    raise FormatError(
+        f"'{text}' is no pattern for the setting stdout: {why}; write loss=(?P<loss>\\S+)"
+    )
+
+
 def _checked(path: Path, name: str, value: Any) -> Any:
     kinds = {item.name: item.type for item in fields(Settings)}
     kind = str(kinds.get(name))
@@ -153,12 +169,8 @@ def _checked(path: Path, name: str, value: Any) -> Any:
         return value
     if kind.startswith("str") and isinstance(value, str):
         return value
-    if (
-        kind.startswith("tuple")
-        and isinstance(value, list)
-        and all(isinstance(item, str) for item in value)
-    ):
-        return tuple(value)
+    if "tuple" in kind and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value) if name != "stdout" else tuple(map(_pattern, value))
     if (
         name == "metrics"
         and isinstance(value, dict)
@@ -166,6 +178,6 @@ def _checked(path: Path, name: str, value: Any) -> Any:
     ):
         return value
     wanted = {"metrics": 'a table like {rmse = "min", accuracy = "max"}'}.get(
-        name, kind.replace("tuple[str, ...]", "a list of strings")
+        name, kind.removesuffix(" | None").replace("tuple[str, ...]", "a list of strings")
     )
     raise FormatError(f"{path.name}: setting '{name}' must be {wanted}, not {value!r}")

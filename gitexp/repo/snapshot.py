@@ -23,6 +23,7 @@ from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
+OVER = "over the limit of"
 _LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
@@ -456,7 +457,7 @@ def permitted(
     left_out += [
         (
             path,
-            f"{readable(size)}, over the limit of {limit}{hint if path in for_lfs else ''}",
+            f"{readable(size)}, {OVER} {limit}{hint if path in for_lfs else ''}",
         )
         for path, size in large.items()
         if path not in by_lfs

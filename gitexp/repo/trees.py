@@ -18,6 +18,17 @@ FILE = b"100644"
 # what git itself refuses as a part of a path
 _FORBIDDEN = re.compile(r"(?i)(\.git|git~\d+)[ .]*|\.{0,2}")
 Entry = tuple[bytes, str]  # mode and hash
+
+
+class Executable(str):
+    """The hash of a file that may be run."""
+
+
+def mode(blob: str) -> bytes:
+    """Return the mode of a file by its hash."""
+    return b"100755" if isinstance(blob, Executable) else FILE
+
+
 Entries = dict[bytes, Entry]  # by name
 
 
@@ -61,7 +72,7 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
         if slash:
             below.setdefault(head, {})[rest] = oid
         else:
-            entries[os.fsencode(head)] = (FILE, oid)
+            entries[os.fsencode(head)] = (mode(oid), oid)
     for name, inside in below.items():
         entries[os.fsencode(name)] = (FOLDER, write(repo, inside))
     return repo.write_object("tree", dump(entries))
@@ -85,15 +96,15 @@ def _entries(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> E
         if slash:
             below.setdefault(name, {})[rest] = blob
         elif blob is not None:
-            entries[name] = (FILE, blob)
+            entries[name] = (mode(blob), blob)
         elif name in entries and entries[name][0] != FOLDER:
             del entries[name]
     for name, inside in below.items():
-        mode, oid = entries.get(name, (b"", ""))
-        if mode != FOLDER and not any(inside.values()):
+        kind, oid = entries.get(name, (b"", ""))
+        if kind != FOLDER and not any(inside.values()):
             continue
         there = _entries(
-            repo, parse(repo.tree(oid), repo.object_format) if mode == FOLDER else {}, inside
+            repo, parse(repo.tree(oid), repo.object_format) if kind == FOLDER else {}, inside
         )
         if there:
             entries[name] = (FOLDER, repo.write_object("tree", dump(there)))

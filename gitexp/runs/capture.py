@@ -6,24 +6,41 @@ None of this fails a run: what cannot be read is named.
 from __future__ import annotations
 
 import fnmatch
+import math
 import os
+import posixpath
 import stat
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.formats import params, readers, settings
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.repo import Repo, snapshot
+from gitexp.formats.trackers import found as runs
+from gitexp.formats.trackers import tools
+from gitexp.repo import Repo, dvc_pointers, snapshot
 from gitexp.runs import arguments, journal, parsed
 from gitexp.runs.run import Run
-from gitexp.store import result_paths
+from gitexp.store import notes, result_paths
 
+BEGUN = "begun"  # in a run's folder: its time is when the command began
 MOST_FILES = 100_000  # that are looked at
 MOST_BYTES = 50 * 10**6  # of a file that is read
 _PASSED = frozenset(("node_modules", ".git", ".gitexp", ".dvc", "site-packages", *snapshot.NEVER))
+_DVC = (".dvc/config", ".dvc/.gitignore", ".dvcignore")  # what `dvc init` makes
+_EXPERIMENTS = "refs/exps"  # of DVC
+_CLOSE = 1e-6  # event files hold numbers of 32 bits
+Look = tuple[int, int, int]
+
+
+class Begun(NamedTuple):
+    """How all was just before the command began: the file system's time, and DVC's experiments."""
+
+    since: int
+    experiments: frozenset[str]
 
 
 @dataclass
@@ -31,24 +48,44 @@ class Findings:
     """What was found, for the line that says so."""
 
     points: dict[str, list[MetricPoint]] = field(default_factory=dict)
-    sources: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)  # the file that each came from
     params: dict[str, int] = field(default_factory=dict)
     unread: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
 
 
-def mark(folder: Path) -> int:
-    """Return the file system's time just before the command starts."""
-    file = folder / "begun"
+@dataclass
+class Written:
+    """What a command wrote: files with how each looked, and paths of links, FIFOs and the like."""
+
+    files: dict[str, Look] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
+
+
+def mark(folder: Path, repo: Repo) -> Begun:
+    """Return how all is just before the command starts."""
+    file = folder / BEGUN
     file.write_bytes(b"")
-    return file.stat().st_ctime_ns
+    return Begun(file.stat().st_ctime_ns, _experiments(repo))
 
 
-def written(top: Path, since: int) -> list[str]:
-    """Return the regular files below a folder that were written since, but for those of
-    environments and of git."""
-    found: list[str] = []
+def unchanged(repo: Repo, since: int) -> Begun:
+    """Return how all was at a time, where nobody knows which experiments DVC made since."""
+    return Begun(since, _experiments(repo))
+
+
+def _experiments(repo: Repo) -> frozenset[str]:
+    """Return the commits of DVC's experiments."""
+    if not (dvc_pointers.in_use(repo.root) or (repo.common_dir / _EXPERIMENTS).exists()):
+        return frozenset()
+    refs = repo.refs(_EXPERIMENTS)
+    return frozenset(id for name, id in refs.items() if len(name.split("/")[2]) == 2)
+
+
+def written(top: Path, since: int, until: int | None = None) -> Written:
+    """Return what was written below a folder in a time, but for environments and git's own."""
+    found = Written()
     seen = 0
     folders = [""]
     while folders and seen < MOST_FILES:
@@ -66,119 +103,238 @@ def written(top: Path, since: int) -> list[str]:
                     folders.append(f"{path}/")
                 continue
             seen += 1
-            if entry.name not in snapshot.NEVER and _is_new(entry, since):
-                found.append(path)
-    return sorted(found)
+            if entry.name not in snapshot.NEVER:
+                _note(found, path, entry, since, until)
+    found.files = dict(sorted(found.files.items()))
+    return found
 
 
-def _is_new(entry: os.DirEntry[str], since: int) -> bool:
+def _note(
+    found: Written, path: str, entry: os.DirEntry[str], since: int, until: int | None
+) -> None:
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and max(status.st_mtime_ns, status.st_ctime_ns) >= since
+        return
+    at = max(status.st_mtime_ns, status.st_ctime_ns)
+    if at < since or (until is not None and at > until):
+        return
+    if stat.S_ISREG(status.st_mode):
+        found.files[path] = _look(status)
+    else:
+        found.odd.append(path)
+
+
+def _look(status: os.stat_result) -> Look:
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def capture(
-    run: Run, repo: Repo, since: int, known: settings.Settings, output: str, keep: bool
+    run: Run,
+    repo: Repo,
+    begun: Begun,
+    known: settings.Settings,
+    output: str,
+    keep: bool,
+    until: int | None = None,
 ) -> str:
     """Log what the command's files and output say, and return a line that says what was found.
 
     Args:
         keep: keep its files as outputs.
+        until: when it ended, where that is not now.
     """
-    paths = written(repo.root, since)
+    wrote = written(repo.root, begun.since, until)
     given = parsed.of_run(run.folder, journal.facts(run.folder))
-    named = _of_dvc(repo.root)
+    found = Findings(params=dict(given.counts), unclear=list(given.unclear))
+    _look_at_dvc(run, repo, begun, wrote)
+    own, values = _take_runs(run, repo.root, [*wrote.files], begun.since / 10**9, found)
+    paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
+    named = _of_dvc(repo, paths, journal.facts(run.folder).get("command") or ())
+    _take_params(run, repo.root, paths, values, known, named["params"], found)
     logged = {point.name for point in journal.points(run.folder)}
-    found = read(repo.root, paths, known, named["metrics"], "" if logged else output)
-    found.params.update(given.counts)
-    found.unclear += given.unclear
-    _take_params(run, repo.root, [*named["params"], *paths], known, named["params"], found)
+    read(
+        repo.root,
+        paths,
+        known,
+        "" if logged and not known.stdout else output,
+        named["metrics"],
+        found,
+    )
+    found.unread += [
+        f"{path} is a link, a FIFO or the like, and was not read"
+        for path in wrote.odd
+        if _is_metrics(path, known) and not path.startswith(own)
+    ]
     for name, points in found.points.items():
         if name not in logged:
             run.log_points(points)
     run.add_facts("warnings", found.unread)
     if keep and run.snapshot:
-        _keep(run, repo, paths, known, {*found.sources, *found.seen, *named["metrics"]})
+        seen = {*found.origins.values(), *found.seen, *named["metrics"]}
+        _keep(run, repo, wrote, known, seen, own)
+        if run.snapshot.tree and any(named.values()):
+            _stand_aside(run, named)
     return _line(found, len(logged))
 
 
 def read(
     root: Path,
-    paths: Iterable[str],
+    paths: Mapping[str, Look],
     known: settings.Settings,
-    named: Iterable[str] = (),
     output: str = "",
+    named: Iterable[str] = (),
+    found: Findings | None = None,
 ) -> Findings:
-    """Return the metrics in files; where they have none, those in an output."""
-    found = Findings()
-    for path in paths:
-        if _matches(path, known.metrics_files) or path in named or readers.is_metrics(path):
-            _take_metrics(root, path, found)
-    if not found.points:
-        for point in readers.read_output(output):
-            found.points.setdefault(point.name, []).append(point)
-        found.sources.update({"its output": len(found.points)} if found.points else {})
+    """Return the metrics in files, and where they have none, or the settings ask for it, those in
+    an output; added to what was ``found`` before."""
+    found = Findings() if found is None else found
+    for path in dict.fromkeys((*paths, *named)):
+        if _is_metrics(path, known) or path in named:
+            _take_metrics(root, path, paths.get(path), found)
+    if known.stdout is not False and (known.stdout or not found.points):
+        patterns = known.stdout if isinstance(known.stdout, tuple) else ()
+        now = time.time_ns() // 10**6
+        printed = readers.read_output(output, patterns)
+        _take_series(found, "its output", (point._replace(timestamp=now) for point in printed))
     return found
 
 
-def _take_metrics(root: Path, path: str, found: Findings) -> None:
-    if (
-        path in (result_paths.METRICS, result_paths.PARAMS)
-        and not found.sources.get(path, 0)
-        and is_long(root / path)
-    ):
+def _is_metrics(path: str, known: settings.Settings) -> bool:
+    return _matches(path, known.metrics_files) or readers.is_metrics(path)
+
+
+def _stand_aside(run: Run, named: Mapping[str, list[str]]) -> None:
+    """Have gitexp's own files lie in its folder where the user's pipeline names files of his."""
+    usual = {"params": result_paths.PARAMS, "metrics": result_paths.METRICS}
+    run.add_facts("aside", [usual[kind] for kind, paths in named.items() if paths])
+
+
+def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
+    """Note DVC's experiments that the command made, so that importing them joins this one; and say
+    where it set DVC up (as dvclive does), which is no output of a training."""
+    new = _experiments(repo) - begun.experiments
+    if new:
+        run.set_condition("captured", {runs.key("dvc", id): f"dvc {id[:10]}" for id in new})
+    try:
+        status = (repo.root / _DVC[1]).stat()
+    except OSError:
+        return
+    if run.snapshot and max(status.st_mtime_ns, status.st_ctime_ns) >= begun.since:
+        wrote.files.pop(_DVC[2], None)
+        snapshot.remember_outputs(repo, _DVC)
+        run.add_facts(
+            "warnings",
+            ["the command set DVC up here (.dvc, .dvcignore); that is not part of the experiment"],
+        )
+
+
+def _take_runs(
+    run: Run, root: Path, paths: list[str], since: float, found: Findings
+) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Take in the runs that trackers left; returns which files are theirs, and params."""
+    own: list[str] = []
+    values: dict[str, Any] = {}
+    for left in tools.left(root, paths, since):
+        own += left.own
+        for item in left.found:
+            parts = item.partly if isinstance(item, runs.Run) else (item,)
+            found.unread += [f"{x.what}: {x.why}" for x in parts if isinstance(x, runs.Unread)]
+            if not isinstance(item, runs.Run):
+                continue
+            _take_series(found, left.place, item.points())
+            given = params.nested(params.plain(item.params))
+            values = params.merge(values, given)
+            if given:
+                found.params[left.place] = len(params.flatten(given))
+            _describe(run, item)
+    return tuple(own), values
+
+
+def _describe(run: Run, item: runs.Run) -> None:
+    """Take over what a tracker calls a run, and what it is known by there."""
+    names = dict.fromkeys((item.key, *item.keys), f"{item.kind} {item.id}")
+    run.set_condition("captured", names)
+    if item.tags:
+        run.set_condition("tags", {name: str(value) for name, value in item.tags.items()})
+    if item.labels:
+        run.set_label(*notes.as_labels(item.labels))
+    if item.note and not journal.facts(run.folder).get("note"):
+        run.set_note(item.note)
+
+
+def _take_series(found: Findings, path: str, points: Iterable[MetricPoint]) -> None:
+    series: dict[str, list[MetricPoint]] = {}
+    for point in points:
+        series.setdefault(point.name, []).append(point)
+    for name, some in series.items():
+        if not readers.is_counter(name):
+            _join(found, path, name, some)
+
+
+def _take_metrics(root: Path, path: str, look: Look | None, found: Findings) -> None:
+    if path in (result_paths.METRICS, result_paths.PARAMS) and is_long(root / path):
         return  # picked up already
     found.seen.append(path)
     try:
-        data = _content(root / path)
-        read = readers.read_metrics(path, data)
+        read = readers.read_metrics(path, _content(root / path, look))
+        stamp = (root / path).stat().st_mtime_ns // 10**6
     except (GitexpError, OSError) as error:
         found.unread.append(f"{path} was not read as metrics: {error}")
         return
-    stamp = (root / path).stat().st_mtime_ns // 10**6
-    series: dict[str, list[MetricPoint]] = {}
-    for point in read.points:
-        series.setdefault(point.name, []).append(
-            point if point.timestamp else point._replace(timestamp=stamp)
-        )
-    for name, points in series.items():
-        _join(found, path, name, points)
+    _take_series(
+        found,
+        path,
+        (point if point.timestamp else point._replace(timestamp=stamp) for point in read.points),
+    )
 
 
 def _join(found: Findings, path: str, name: str, points: list[MetricPoint]) -> None:
-    """Add a series; one that another file has too is one, and another one of its name is called by
-    its file."""
-    old = found.points.get(name) or found.points.get(name.replace(".", "/"))
-    if old:
-        before, now = ([point.value for point in some] for some in (old, points))
-        if before == now or now == before[-1:]:
+    """Add a series; one that another file has too is one, the longer, and another one of its name
+    is called by its file."""
+    twin = next((other for other in _spellings(name) if other in found.points), None)
+    if twin and _are_same(found.points[twin], points):
+        if len(points) <= len(found.points[twin]):
             return
-        if before != now[-1:]:
-            name = f"{os.path.splitext(path)[0]}/{name}"
-            points = [point._replace(name=name) for point in points]
+        del found.points[twin], found.origins[twin]
+    elif twin:
+        name = f"{posixpath.splitext(path)[0]}/{name}"
+        points = [point._replace(name=name) for point in points]
     found.points[name] = points
-    found.sources[path] = found.sources.get(path, 0) + 1
+    found.origins[name] = path
+
+
+def _spellings(name: str) -> tuple[str, str, str]:
+    """Return a name, and as dvclive's folders and its ``metrics.json`` have it."""
+    return name, name.replace(".", "/"), name.replace("/", ".")
+
+
+def _are_same(one: list[MetricPoint], other: list[MetricPoint]) -> bool:
+    """Whether two series are one, or one is the last value of the other."""
+    count = min(len(one), len(other))
+    if count not in (1, max(len(one), len(other))):
+        return False
+    pairs = [(a.value, b.value) for a, b in zip(one[-count:], other[-count:])]
+    return all(math.isclose(*pair, rel_tol=_CLOSE) or all(map(math.isnan, pair)) for pair in pairs)
 
 
 def _take_params(
     run: Run,
     root: Path,
-    paths: Iterable[str],
+    paths: Mapping[str, Look],
+    values: dict[str, Any],
     known: settings.Settings,
-    named: Iterable[str],
+    named: list[str],
     found: Findings,
 ) -> None:
     said = journal.read_params(run.folder)
-    values: dict[str, Any] = {}
-    for path in dict.fromkeys(paths):
+    for path in dict.fromkeys((*named, *paths)):
         if path == result_paths.PARAMS or not (
             path in named or readers.is_params(path) or _matches(path, known.params)
         ):
             continue
         try:
-            read = params.load(_content(root / path), path)
+            read = params.load(_content(root / path, paths.get(path)), path)
         except (GitexpError, OSError) as error:
             found.unread.append(f"{path} was not read as params: {error}")
             continue
@@ -191,53 +347,73 @@ def _take_params(
         run.log_params(arguments.nested(lacking))
 
 
-def _keep(run: Run, repo: Repo, paths: list[str], known: settings.Settings, read: set[str]) -> None:
+def _keep(
+    run: Run,
+    repo: Repo,
+    wrote: Written,
+    known: settings.Settings,
+    read: set[str],
+    trackers: tuple[str, ...],
+) -> None:
     """Keep the files that the command wrote, each at its own path; of those that the user tracks
-    only the results."""
-    if not paths:
+    only the results. What of trackers' own is not kept need not be said: its runs were read."""
+    if not (wrote.files or wrote.odd) or not run.snapshot:
         return
     listed = repo.git("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard").split(b"\0")
     marks = {os.fsdecode(item[2:]): item[:1] for item in listed if item}
     own = {
         path
-        for path in paths
+        for path in wrote.files
         if path in marks
         and path != result_paths.PARAMS
         and not (path == result_paths.METRICS and is_long(repo.root / path))
     }
-    asked = [path for path in paths if path not in marks and _matches(path, known.outputs)]
-    assert run.snapshot
+    asked = [path for path in wrote.files if path not in marks and _matches(path, known.outputs)]
     free = journal.facts(run.folder).get("free", ())  # where gitexp's own lay, not the user's
     earlier = {*run.snapshot.outputs, *free}
     tracked = [path for path in sorted(own) if marks[path] != b"?" and path not in earlier]
     changed = _changed(repo, run.snapshot.tree, tracked)
-    for path in changed:
-        if path in read or readers.is_metrics(path) or _matches(path, known.outputs):
-            run.keep(path, repo.root / path)
-            run.add_facts("rewritten", [path])
-    other = [
+    results = [
         path
         for path in changed
-        if not (path in read or readers.is_metrics(path) or _matches(path, known.outputs))
+        if path in read or readers.is_metrics(path) or _matches(path, known.outputs)
     ]
-    if other:
+    run.add_facts("rewritten", _kept(run, repo, results, wrote, []))
+    if other := [path for path in changed if path not in results]:
         run.add_facts(
             "warnings", [f"changed by the command, recorded as at the start: {_some(other)}"]
         )
     fresh = sorted({*own, *asked} - {*tracked})
     taken, left_out = snapshot.permitted(repo, known, fresh)
-    kept: list[str] = []
-    for path in taken:
-        if not (repo.root / path).is_symlink():
-            run.keep(path, repo.root / path)
-            kept.append(path)
-    run.add_facts("written", kept)
+    large = [(path, why) for path, why in left_out if snapshot.OVER in why]
+    if dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo):
+        left_out = [item for item in left_out if item not in large]
+        taken = [*taken, *(path for path, _ in large)]
+    run.add_facts("written", _kept(run, repo, taken, wrote, left_out))
+    left_out = [item for item in left_out if not item[0].startswith(trackers)]
     if left_out:
         run.add_facts(
             "warnings",
             [f"outputs not kept: {_some([path for path, _ in left_out])} ({left_out[0][1]})"],
         )
-    snapshot.remember_outputs(repo, fresh)
+    snapshot.remember_outputs(repo, (*fresh, *(path for path in wrote.odd if path in marks)))
+
+
+def _kept(
+    run: Run, repo: Repo, paths: list[str], wrote: Written, left_out: list[tuple[str, str]]
+) -> list[str]:
+    """Keep files as they are now; returns which, and adds to ``left_out`` which not and why."""
+    kept = []
+    for path in paths:
+        try:
+            if _look((repo.root / path).lstat()) != wrote.files[path]:
+                left_out.append((path, "it is still being written"))
+                continue
+            run.keep(path, repo.root / path)
+            kept.append(path)
+        except (GitexpError, OSError) as error:
+            left_out.append((path, str(error)))
+    return kept
 
 
 def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
@@ -255,26 +431,42 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
     return changed
 
 
-def _of_dvc(root: Path) -> dict[str, list[str]]:
-    """Return the files of params and metrics that dvc.yaml names."""
+def _of_dvc(repo: Repo, paths: Mapping[str, Look], command: Iterable[str]) -> dict[str, list[str]]:
+    """Return the files of params and metrics that dvc.yaml names: what earlier commands wrote is
+    none of this one's, unless it is DVC itself, for which all may be as it was."""
     try:
-        return readers.of_pipeline((root / "dvc.yaml").read_bytes())
+        named = readers.of_pipeline((repo.root / "dvc.yaml").read_bytes())
     except OSError:
         return readers.of_pipeline(b"")
+    if any(posixpath.basename(word) == "dvc" for word in command):
+        return {kind: _there(repo, some) for kind, some in named.items()}
+    earlier = {*snapshot.left_outputs(repo)} - paths.keys()
+    return {
+        "params": [path for path in _there(repo, named["params"]) if path not in earlier],
+        "metrics": [path for path in named["metrics"] if path in paths],
+    }
 
 
-def _content(path: Path) -> bytes:
+def _there(repo: Repo, paths: Iterable[str]) -> list[str]:
+    return [path for path in dict.fromkeys(paths) if (repo.root / path).is_file()]
+
+
+def _content(path: Path, look: Look | None) -> bytes:
+    """Return what a file holds that looked so when it was found."""
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise GitexpError(f"it has {snapshot.readable(size)}, too large to be looked through")
-    return path.read_bytes()
+    data = path.read_bytes()
+    if look and _look(path.stat()) != look:
+        raise GitexpError("it is still being written")
+    return data
 
 
 def is_long(path: Path) -> bool:
     """Whether a table has DagsHub's form, a row for each value."""
     try:
         with open(path, "rb") as file:
-            return b"name" in (first := file.readline().lower()) and b"value" in first
+            return readers.is_long(path.name, file.readline(10_000))
     except OSError:
         return False
 
@@ -291,8 +483,9 @@ def _some(names: list[str], most: int = 5) -> str:
 
 def _line(found: Findings, logged: int) -> str:
     """Return what was found, in one line."""
-    if found.sources:
-        parts = [f"metrics: {sum(found.sources.values())} from {_some(list(found.sources), 3)}"]
+    sources = [*dict.fromkeys(found.origins.values())]
+    if sources:
+        parts = [f"metrics: {len(found.origins)} from {_some(sources, 3)}"]
     elif logged:
         parts = []
     elif found.seen:

@@ -104,7 +104,7 @@ def execute(
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
-    since = capture.mark(folder)
+    begun = capture.mark(folder, repo)
     before = _usage()
     log = outputs.Output(folder / "output.log")
     try:
@@ -129,7 +129,7 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, since, known, directory is None)
+    found = _captured(run, repo, begun, known, directory is None)
     outputs.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
@@ -139,15 +139,10 @@ def execute(
     return ended._replace(found=found)
 
 
-def _captured(run: Run, repo: Repo, since: int, known: Settings, keep: bool) -> str:
+def _captured(run: Run, repo: Repo, begun: capture.Begun, known: Settings, keep: bool) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
-        printed = (
-            (run.folder / "output.log")
-            .read_bytes()[: 10 * outputs.MAX_OUTPUT]
-            .decode("utf-8", "replace")
-        )
-        return capture.capture(run, repo, since, known, printed, keep)
+        return capture.capture(run, repo, begun, known, outputs.printed(run.folder), keep)
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 

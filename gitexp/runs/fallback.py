@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -83,6 +84,8 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
             part.write_bytes(content)
         else:
             shutil.copyfile(content, part)
+            if content.stat().st_mode & stat.S_IXUSR:
+                part.chmod(part.stat().st_mode | stat.S_IXUSR)
         try:
             os.replace(part, target)
         except FileNotFoundError:

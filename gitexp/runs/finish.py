@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import environment, message, metrics
-from gitexp.formats.errors import RepositoryError, UsageError
+from gitexp.formats.errors import GitexpError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
 from gitexp.runs import fallback, journal, resume
@@ -33,7 +33,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     """
     with repo.introduced():
         facts, torn = _read(folder)
-        shot = _snapshot(repo, folder, facts)
+        shot = snapshot_of(repo, folder, facts)
         recorded = store.record(
             repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"]
         )
@@ -187,6 +187,10 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
         unpin(repo, facts["id"])
         journal.delete(folder)
         return None
+    from gitexp.runs import outputs
+
+    with suppress(GitexpError, OSError):  # what it logged counts
+        outputs.of_dead(repo, folder)
     return record(repo, folder)
 
 
@@ -232,7 +236,8 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
     }
 
 
-def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+def snapshot_of(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+    """Return the snapshot that a run's folder holds."""
     saved = facts["snapshot"]
     index = folder / "index"
     stamp = saved["index_stamp"]
@@ -256,10 +261,9 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
     """Return the places that were ours at the start and still are, and those that the command
     itself wrote."""
     outputs = frozenset(facts.get("outputs", ()))
+    free = (frozenset(facts["free"]) | outputs) - {*facts.get("aside", ())}
     # it ran in a work tree of its own, and nothing will be written into the user's
-    if facts.get("apart"):
-        return frozenset(facts["free"]) | outputs
-    return (frozenset(facts["free"]) | outputs) & result_paths.ours(repo, outputs)
+    return free if facts.get("apart") else free & result_paths.ours(repo, outputs)
 
 
 def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:

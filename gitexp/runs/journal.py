@@ -258,6 +258,9 @@ class Journal:
                 os.fsync(file.fileno())
         if self._waiting and not self._closed.is_set():
             self.flush()
+        if self._owner:
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / _ALIVE)
 
     def _turn_aside(self) -> bool:
         """Have rows go to the spare place from now on; False where there is none, or they do
@@ -369,6 +372,15 @@ def points(folder: Path) -> Iterator[MetricPoint]:
     """Yield the metric rows that a run has logged so far."""
     with contextlib.suppress(FileNotFoundError), open(folder / "metrics.csv", "rb") as file:
         yield from metrics.read(file)
+
+
+def last_sign(folder: Path) -> int:
+    """Return when a dead run was last seen alive, in ns: its owner says so each second."""
+    times = [0]
+    for name in (_ALIVE, "metrics.csv", "output.log"):
+        with contextlib.suppress(OSError):
+            times.append((folder / name).stat().st_mtime_ns)
+    return max(times) + int(SYNC_SECONDS * 10**9)
 
 
 def trim(path: Path) -> bool:

@@ -55,7 +55,8 @@ def _folder(
     """Return the folder of a job's run, as if it had run alone."""
     place = Path(job["folder"])
     path = place.relative_to(repo.root).as_posix()
-    paths = [f"{path}/{name}" for name in capture.written(place, 0)]
+    looks = {f"{path}/{name}": look for name, look in capture.written(place, 0).files.items()}
+    paths = [*looks]
     overrides = _overrides(place)
     ended = max([(repo.root / item).stat().st_mtime for item in paths], default=job["at"])
     artifacts = journal.artifacts(run.folder)
@@ -77,7 +78,7 @@ def _folder(
     owned.write_facts({**facts, **own})
     live = Run(None, owned.folder, {}, owned)
     live.log_params(job["values"])
-    found = capture.read(repo.root, paths, known, output=_printed(place))
+    found = capture.read(repo.root, looks, known, _printed(place))
     for points in found.points.values():
         live.log_points(points)
     for name, file in mine.items():

@@ -15,11 +15,12 @@ from typing import IO, Any
 
 from gitexp.formats import environment, message, metrics, params, settings
 from gitexp.formats.errors import FormatError, GitexpError
-from gitexp.repo import Repo, dvc_pointers, dvc_status
-from gitexp.runs import capture
-from gitexp.runs.run import Run
+from gitexp.repo import Repo, dvc_pointers, dvc_status, snapshot
+from gitexp.runs import capture, finish, journal
+from gitexp.runs.run import Run, join
 from gitexp.store import result_paths
 
+_NOTED = "noted"  # in the folder of a dead run whose leftovers are known as outputs
 MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head and its tail
 
 
@@ -80,6 +81,52 @@ def keep_output(run: Run, rest: bytes = b"") -> None:
         data = b""
     if data or rest:
         run.keep(result_paths.OUTPUT, data + rest)
+
+
+def of_dead(repo: Repo, folder: Path) -> None:
+    """Take what a killed run's command left into its folder: files that are as it left them."""
+    if (time := _lifetime(repo, folder)) is None:
+        return
+    run = join(folder, repo)
+    run.snapshot = finish.snapshot_of(repo, folder, journal.facts(folder))
+    try:
+        known, said = settings.load(repo.root), printed(folder)
+        capture.capture(run, repo, capture.unchanged(repo, time[0]), known, said, True, time[1])
+        keep_output(run)
+    finally:
+        run.end()
+
+
+def note_dead(repo: Repo) -> bool:
+    """Have what dead runs left count as outputs, and return whether other runs are alive."""
+    alive = False
+    for folder in journal.folders(repo):
+        if journal.is_alive(folder):
+            alive = True
+        elif not (folder / _NOTED).exists() and (time := _lifetime(repo, folder)):
+            found = capture.written(repo.root, *time)
+            snapshot.remember_outputs(repo, [*found.files, *found.odd])
+            with suppress(OSError):
+                (folder / _NOTED).touch()
+    return alive
+
+
+def _lifetime(repo: Repo, folder: Path) -> tuple[int, int] | None:
+    """Return from when to when a dead run's command wrote in this work tree, as far as known."""
+    facts = journal.facts(folder)
+    if "snapshot" not in facts or facts.get("root") != str(repo.root):
+        return None
+    try:
+        return (folder / capture.BEGUN).stat().st_ctime_ns, journal.last_sign(folder)
+    except OSError:
+        return None
+
+
+def printed(folder: Path) -> str:
+    """Return what a run's command printed, the first of it."""
+    with suppress(OSError), open(folder / "output.log", "rb") as file:
+        return file.read(10 * MAX_OUTPUT).decode("utf-8", "replace")
+    return ""
 
 
 def watch(*folders: Path) -> dict[Path, Any]:

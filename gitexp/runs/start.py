@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, collector, dvc_status, snapshot
-from gitexp.runs import deferred, finish, journal, seeds
+from gitexp.runs import deferred, finish, journal, outputs, seeds
 from gitexp.runs import resume as resuming
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
@@ -55,7 +55,7 @@ def begin(
     name = record.check_name(repo, name) if name else None
     origin = resuming.find(repo, resume) if resume else None
     run_id = os.urandom(8).hex()
-    others = any(journal.is_alive(folder) for folder in journal.folders(repo))
+    others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)
     try:
         free = result_paths.ours(repo)
@@ -88,6 +88,7 @@ def begin(
         "highest": record.highest_known(repo),
         "free": sorted(free),
         "snapshot": finish.saved(shot),
+        "root": str(repo.root),
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo, collector, lock_files
+from gitexp.repo import Repo, collector, lock_files, trees
 from gitexp.repo.snapshot import Snapshot, index_stamp, link_or_copy
 
 OWNER = "gitexp-index"  # notes which index.lock is ours
@@ -60,7 +60,9 @@ class NextIndex:
             with suppress(FileNotFoundError):
                 link_or_copy(self._snapshot.index, self._part)
             self._added = self._stack.enter_context(
-                self._adding((path, "100644", oid) for path, oid in self._files.items())
+                self._adding(
+                    (path, trees.mode(oid or "").decode(), oid) for path, oid in self._files.items()
+                )
             )
 
     def why_not(self, tree: str) -> str | None:

@@ -9,10 +9,12 @@ Each line of a note on ``refs/notes/gitexp`` is one event, ``{"at": time, "by": 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from gitexp.formats import message
 from gitexp.formats.errors import GitError, UsageError
 from gitexp.repo import Repo
 from gitexp.store import ref_scan
@@ -56,6 +58,14 @@ def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | 
     return (
         found[-1] if found and found[-1]["verified"].get("verdict") in ("same", "drifted") else None
     )
+
+
+def as_labels(words: Iterable[str]) -> Iterator[str]:
+    """Yield what other tools call a run as labels: one word each."""
+    for text in words:
+        word = re.sub(r'[\s,"]+', "-", message.one_line(text)).strip("-+")
+        if word:
+            yield check_label(word)
 
 
 def check_label(label: str) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -357,12 +358,17 @@ def blobs(
         try:
             if not trees.is_path(path):
                 raise GitError("git takes no such path")
-            files[path] = filters.blob(repo, path, content, changed.get(path))
+            oid = filters.blob(repo, path, content, changed.get(path))
+            files[path] = trees.Executable(oid) if _may_run(content) else oid
         except (GitError, OSError) as error:
             if path not in draft.artifacts or "clean filter" in getattr(error, "stderr", ""):
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     return files, warnings
+
+
+def _may_run(content: bytes | Path) -> bool:
+    return isinstance(content, Path) and bool(content.stat().st_mode & stat.S_IXUSR)
 
 
 def _objects(

@@ -14,8 +14,6 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, mapping, number
 
-FILES = "catboost_training.json"
-
 
 def read(path: Path) -> Iterator[Kept]:
     """Yield the training of a folder."""

@@ -14,7 +14,6 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, lines, mapping, nested, number, span
 
-FILES = "task.json"
 _SINGLE = -(2**31)
 _TYPES: dict[str, Callable[[str], Any]] = {
     "int": int,

@@ -16,7 +16,6 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, lines, nested, number
 
-FILES = "*.zip"
 _LARGEST = 10**9  # bytes of messages
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, database, nested, seconds, span
 
-FILES = "*.sqlite"
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """
     SELECT path, y, ts, step FROM metric_points JOIN metric_series ON id = series_id

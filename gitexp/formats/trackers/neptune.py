@@ -14,7 +14,6 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, lines, number, span
 
-FILES = "data-1.log"
 _ASSIGNED = ("AssignFloat", "AssignInt", "AssignBool", "AssignString")
 _OWN = ("monitoring", "sys", "source_code")
 

@@ -13,7 +13,6 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, lines, numbers
 
-FILES = "result.json"
 _OWN = {
     *(
         "config",

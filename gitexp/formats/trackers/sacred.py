@@ -13,7 +13,6 @@ from typing import Any
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, mapping, number, seconds
 
-FILES = "run.json"
 _STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.kept import Kept, database, numbers, seconds, span
 
-FILES = "*.db"
 _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
 
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
+from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, person
 from gitexp.integrations.importers import git_history
-from gitexp.integrations.importers.found import Commit, Found, Progress, Unread, person
 from gitexp.integrations.importers.git_history import Change
 from gitexp.repo import Object, Repo
 

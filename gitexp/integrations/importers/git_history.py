@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import message, params, readers, result_files
 from gitexp.formats.errors import FormatError, GitError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.importers.found import Commit, Found, Progress, Unread, moment, person
+from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, moment, person
 from gitexp.repo import Repo
 
 PATTERNS = (

@@ -10,20 +10,17 @@ from pathlib import Path
 from gitexp.formats import settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.trackers import mlflow, tensorboard, tools, wandb
+from gitexp.formats.trackers.found import Found, Unread
 from gitexp.integrations.importers import (
     dvc_experiments,
     git_history,
-    mlflow,
     record,
-    tensorboard,
-    trackers,
-    wandb,
 )
-from gitexp.integrations.importers.found import Found, Unread
 from gitexp.repo import Repo
 from gitexp.store.index import Index
 
-KINDS = ("git", "dvc", "mlflow", "wandb", "tensorboard", *trackers.TOOLS)
+KINDS = ("git", "dvc", "mlflow", "wandb", "tensorboard", *tools.TOOLS)
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,6 @@ def _runs(
         return dvc_experiments.find(repo, known.commits)
     if kind == "mlflow":
         return mlflow.find(mlflow.on_disk(str(where)), experiment)
-    if kind in trackers.TOOLS:
-        return trackers.find(kind, where)
+    if kind in tools.TOOLS:
+        return tools.find(kind, where)
     return wandb.find(where) if kind == "wandb" else tensorboard.find(where)

@@ -8,6 +8,7 @@ results alone. Branches, index and work tree stay as they are.
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,15 +18,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.formats import message, metrics, params
-from gitexp.formats.errors import GitError, UsageError
+from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
-from gitexp.integrations.importers.found import Commit, Found, Progress, Run, Unread, moment
+from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread, moment
 from gitexp.repo import Repo, filters, trees
 from gitexp.repo.snapshot import readable
 from gitexp.store import batch, result_paths
 from gitexp.store import record as store
 from gitexp.store.index import Index
-from gitexp.store.notes import check_label
+from gitexp.store.notes import as_labels
 
 PATCH = f"{result_paths.FOLDER}/diff.patch"
 _ARTIFACTS = f"{result_paths.FOLDER}/artifacts"
@@ -55,12 +56,15 @@ class Known:
     """The experiments that are here already, by their ids and commits, whoever recorded them."""
 
     def __init__(self, index: Index) -> None:
-        rows = index.rows("json_extract(tag.summary, '$.id'), tag.\"commit\"", everybody=True)
+        asked = "json_extract(tag.summary, '$.id'), tag.\"commit\""
+        captured = "json_extract(tag.summary, '$.captured')"
+        rows = index.rows(f"{asked}, {captured}", everybody=True)
         self.keys: set[str] = set()
         self.commits: set[str] = set()
-        for key, commit in rows:
+        for key, commit, joined in rows:
             self.keys.add(str(key))
             self.commits.add(commit)
+            self.keys.update(_keys(joined))  # what a run of ours took in
 
     def __contains__(self, found: Commit | Run) -> bool:
         if isinstance(found, Commit):
@@ -109,6 +113,15 @@ def record(
                 yield from batch.record(repo, waiting)
                 waiting = []
     yield from batch.record(repo, waiting)
+
+
+def _keys(captured: Any) -> Mapping[str, Any]:
+    """Return the ids of the runs that an experiment holds, by what its summary says."""
+    try:
+        found = json.loads(captured or "{}")
+    except (ValueError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _of_commit(item: Commit) -> batch.Entry:
@@ -162,7 +175,7 @@ class _Desk:
         contents[places.metrics], last = self._metrics(run)
         artifacts = self._artifacts(run)
         draft = store.Draft(
-            params=_nested(run.params),
+            params=params.nested(params.plain(run.params)),
             metrics=b"",
             last=last,
             started=run.started,
@@ -171,7 +184,7 @@ class _Desk:
             duration=run.duration,
             title=run.title,
             note=run.note,
-            labels=tuple(_labels(run.labels)),
+            labels=tuple(as_labels(run.labels)),
             group=message.one_line(run.group) if run.group else None,
             command=message.one_line(run.command) if run.command else None,
             author=run.author or None,
@@ -316,22 +329,6 @@ def _places(tree: Mapping[bytes, Any], ours: frozenset[str]) -> result_paths.Pla
     return result_paths.choose(
         frozenset(path for path in usual if path.encode() not in tree or path in ours)
     )
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    plain = params.plain(values)
-    try:
-        return params.nest(params.flatten(plain).items())
-    except UsageError:  # `a` and `a.b` are both there, or a name ends with a dot
-        return params.flatten(plain)
-
-
-def _labels(labels: Iterable[str]) -> Iterator[str]:
-    """Yield labels as gitexp can have them: one word each."""
-    for label in labels:
-        word = re.sub(r'[\s,"]+', "-", message.one_line(label)).strip("-+")
-        if word:
-            yield check_label(word)
 
 
 def _safe_path(name: str) -> str:

@@ -16,8 +16,8 @@ from mlflow.entities import Metric
 from mlflow.utils.autologging_utils import autologging_integration, get_autologging_config
 from mlflow.utils.autologging_utils.safety import _AutologgingSessionManager, safe_patch
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.integrations.catboost import curves
-from gitexp.integrations.mlflow import convert
 
 NAME = "catboost"
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from gitexp.formats import message
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import convert
 
 if TYPE_CHECKING:
     import httpx

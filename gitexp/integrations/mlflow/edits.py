@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gitexp.formats import late_values
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import convert
 from gitexp.repo import Repo
 from gitexp.runs import deferred
 from gitexp.store import notes

@@ -26,9 +26,9 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from gitexp.formats import late_values, message, params, result_files
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow import convert
 from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Run, Server
 from gitexp.integrations.mlflow.tables import read_json
 from gitexp.integrations.mlflow.uris import FACE

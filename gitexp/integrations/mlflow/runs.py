@@ -20,9 +20,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import convert, run_file, uris
+from gitexp.integrations.mlflow import run_file, uris
 from gitexp.repo import Repo
 from gitexp.runs import active, deferred, exit_status, notebook, run, start
 

@@ -17,8 +17,9 @@ from typing import Any
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import convert, database
+from gitexp.integrations.mlflow import database
 from gitexp.repo import Repo
 from gitexp.runs import active, run
 

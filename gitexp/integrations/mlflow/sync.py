@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import late_values, message, metrics, params
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
-from gitexp.integrations.mlflow import convert, database, run_file, uris
+from gitexp.integrations.mlflow import database, run_file, uris
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Row, Tables, read_json
 from gitexp.repo import Repo
 from gitexp.runs import journal

@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import convert
 
 ACTIVE, DELETED = "active", "deleted"
 _LATEST = """

@@ -13,14 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from gitexp.formats import message, params
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.importers.found import (
+from gitexp.formats.trackers.found import (
     Found,
     Progress,
     Run,
@@ -30,13 +31,8 @@ from gitexp.integrations.importers.found import (
     person,
     shown,
 )
-from gitexp.integrations.mlflow import convert
-
-if TYPE_CHECKING:
-    from gitexp.integrations.mlflow.client import Server
 
 _PARENT = "mlflow.parentRunId"
-_CONNECTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -76,10 +72,12 @@ def find(
     experiment: str | None = None,
     artifacts: Path | None = None,
     progress: Progress = lambda done, total: None,
+    over: bool = False,
 ) -> Iterator[Found]:
     """Yield the runs of a store that are over, oldest first.
 
     Args:
+        over: whoever wrote them has ended, so one without an end was killed.
         experiment: the name of an MLflow experiment, for its runs alone.
         artifacts: a folder for artifacts that have to be brought here; None leaves artifacts out.
 
@@ -104,7 +102,7 @@ def find(
     parents = {item.tags[_PARENT] for item in stored if _PARENT in item.tags}
     for at, item in enumerate(sorted(stored, key=lambda item: (item.start, item.id))):
         progress(at, len(stored))
-        if convert.status(item.status) is None:
+        if convert.status(item.status) is None and not over:
             yield Unread(
                 f"mlflow {item.name}", f"it is {item.status.lower()}; import again when it is over"
             )
@@ -113,26 +111,27 @@ def find(
     progress(len(stored), len(stored))
 
 
-def on_disk(uri: str) -> Store:
+def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
     folder like ``mlruns``.
+
+    Args:
+        since: seconds since 1970; runs that began before are left out.
 
     Raises:
         UsageError: there is none.
     """
-    if uri.startswith("sqlite:") or (
-        Path(uri).is_file() and Path(uri).read_bytes()[:15] == b"SQLite format 3"
-    ):
+    if uri.startswith("sqlite:") or _is_database(Path(uri)):
         path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
         if not path.is_file():
             raise UsageError(
                 f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder"
                 " like mlruns, or http://HOST:5000"
             )
-        return _database(path)
+        return _database(path, int(since * 1000))
     folder = Path(url2pathname(unquote(urlsplit(uri).path)) if uri.startswith("file:") else uri)
     if folder.is_dir():
-        return _folder(folder)
+        return _folder(folder, since)
     if "://" in uri:
         kind = message.one_line(uri.partition(":")[0])
         raise UsageError(
@@ -143,6 +142,13 @@ def on_disk(uri: str) -> Store:
         f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or"
         " http://HOST:5000"
     )
+
+
+def _is_database(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return file.read(15) == b"SQLite format 3"
 
 
 def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
@@ -206,7 +212,7 @@ def _artifacts(
     return {path.relative_to(folder).as_posix(): path for path in files}, ()
 
 
-def _here(item: Stored, _: Path) -> Path | None:
+def here(item: Stored, _: Path) -> Path | None:
     """Return the folder of artifacts that lie on this machine."""
     uri = item.artifacts
     return (
@@ -221,7 +227,7 @@ def _here(item: Stored, _: Path) -> Path | None:
 # -- an SQLite file --------------------------------------------------------------------------------
 
 
-def _database(path: Path) -> Store:
+def _database(path: Path, since: int) -> Store:
     import sqlite3
 
     def ask(sql: str, *values: Any) -> Iterator[tuple[Any, ...]]:
@@ -233,7 +239,8 @@ def _database(path: Path) -> Store:
 
     def pairs(table: str) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
-        for run, key, value in ask(f"SELECT run_uuid, key, value FROM {table}"):
+        sql = f"SELECT run_uuid, key, value FROM {table} JOIN runs USING (run_uuid)"
+        for run, key, value in ask(f"{sql} WHERE start_time >= ?", since):
             found.setdefault(run, {})[key] = str(value)
         return found
 
@@ -243,8 +250,9 @@ def _database(path: Path) -> Store:
             "SELECT run_uuid, experiments.name, runs.name, status, start_time, end_time, user_id,"
             " artifact_uri, source_version FROM runs JOIN experiments USING (experiment_id) WHERE"
             " runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
+            " AND start_time >= ?"
         )
-        for id, experiment, name, status, start, end, user, artifacts, version in ask(sql):
+        for id, experiment, name, status, start, end, user, artifacts, version in ask(sql, since):
             known = tags.get(id, {})
             if version:
                 known.setdefault(convert.COMMIT, version)
@@ -272,13 +280,13 @@ def _database(path: Path) -> Store:
                 convert.name(key), convert.metric_value(value, bool(is_nan)), timestamp, step
             )
 
-    return Store(shown(path), runs, points, _here)
+    return Store(shown(path), runs, points, here)
 
 
 # -- a folder of files -----------------------------------------------------------------------------
 
 
-def _folder(root: Path) -> Store:
+def _folder(root: Path, since: float) -> Store:
     folders: dict[str, Path] = {}
 
     def runs() -> Iterator[Stored | Unread]:
@@ -299,10 +307,14 @@ def _folder(root: Path) -> Store:
                 yield Unread(str(meta), str(error))
             for file in sorted(meta.parent.glob("*/meta.yaml")):
                 try:
+                    if file.stat().st_mtime < since:
+                        continue
                     known = params.load_file(file)
                     if known.get("lifecycle_stage", "active") != "active" or (
                         "run_id" not in known and "run_uuid" not in known
                     ):
+                        continue
+                    if int(known.get("start_time") or 0) < since * 1000:
                         continue
                     yield _of_folder(file.parent, experiment, known)
                     folders[file.parent.name] = file.parent
@@ -364,68 +376,3 @@ def _texts(folder: Path) -> dict[str, str]:
         )
         for path in files_in(folder, "*")[0]
     }
-
-
-# -- a server --------------------------------------------------------------------------------------
-
-
-def on_server(server: Server, limit: int) -> Store:
-    """Return how the runs of a server are read; artifacts of more than ``limit`` bytes stay
-    there."""
-    names: dict[str, tuple[str, ...]] = {}
-
-    def runs() -> Iterator[Stored]:
-        experiments = {id: name for name, id in server.experiments().items()}
-        for item in server.runs([*experiments], ""):
-            names[item.id] = item.metrics
-            tags = dict(item.tags)
-            yield Stored(
-                item.id,
-                experiments.get(item.experiment, ""),
-                item.name or tags.get(convert.NAME) or item.id[:8],
-                item.status,
-                item.start,
-                item.end,
-                item.user,
-                item.artifacts,
-                item.params,
-                tags,
-            )
-
-    def points(run: str) -> Iterator[MetricPoint]:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            for key, rows in zip(
-                names[run], pool.map(lambda key: list(server.history(run, key)), names[run])
-            ):
-                for value, timestamp, step in sorted(rows, key=lambda row: (row[2], row[1])):
-                    yield MetricPoint(
-                        convert.name(key), convert.metric_value(value), timestamp, step
-                    )
-
-    def fetch(item: Stored, place: Path) -> Path | None:
-        if not item.artifacts.startswith("mlflow-artifacts:"):
-            here = _here(item, place)
-            if here is None and any(server.files(item.id)):
-                raise UsageError(
-                    f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"
-                    " artifacts download"
-                )
-            return here
-        for path, size in server.files(item.id):
-            target = place / path
-            if ".." in Path(path).parts or (
-                target.is_absolute() and not target.is_relative_to(place)
-            ):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if size <= limit:
-                target.write_bytes(server.download(item.artifacts, path))
-            else:
-                with open(target, "wb") as file:
-                    # a hole of that size, so that it is told as what is too large
-                    file.truncate(size)
-        return place
-
-    return Store(server.uri, runs, points, fetch)

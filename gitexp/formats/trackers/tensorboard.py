@@ -1,29 +1,30 @@
 """``gitexp import tensorboard``: event files, as tensorboardX, PyTorch, Keras and Lightning write
 them.
 
-Read with TensorBoard's own loader, which needs no TensorFlow. A folder with event files is a run;
-its scalars are the metrics, and the params are those of the hparams plugin, or of Lightning's
-``hparams.yaml`` beside. ``add_hparams`` of PyTorch and tensorboardX writes params and results into
-a folder of their own below the run's: where there is one, it belongs to the run. ``add_scalars``
-writes each curve of a chart into a folder of its own: they join the run as ``chart/curve``. Event
-files know neither a commit nor a name, so a run is told by its first file, the time and the first
-value in it, and where they are equal by its folder; the file and the time alone, which once told
-it, are often the same for all that one process writes.
+A file is a row of records with checksums, each an ``Event`` of protobuf (TensorFlow's
+``event.proto``, ``summary.proto`` and ``tensor.proto``), so TensorBoard need not be installed. A
+folder with event files is a run; its scalars are the metrics, and the params are those of the
+hparams plugin, or of Lightning's ``hparams.yaml`` beside. ``add_hparams`` of PyTorch and
+tensorboardX writes params and results into a folder of their own below the run's: where there is
+one, it belongs to the run. ``add_scalars`` writes each curve of a chart into a folder of its own:
+they join the run as ``chart/curve``. Event files know neither a commit nor a name, so a run is told
+by its first file, the time and the first value in it, and where they are equal by its folder; the
+file and the time alone, which once told it, are often the same for all that one process writes.
 """
 
 from __future__ import annotations
 
-import logging
+import functools
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.extras import needed
-from gitexp.integrations.importers.found import (
+from gitexp.formats.trackers.found import (
     Found,
     Progress,
     Run,
@@ -32,9 +33,29 @@ from gitexp.integrations.importers.found import (
     moment,
     shown,
 )
+from gitexp.formats.trackers.protobuf import Message
 
 _LATEST = 2.0**40  # seconds since 1970
 _STATUSES = {2: "failed", 3: "killed"}  # STATUS_FAILURE, STATUS_RUNNING of the hparams plugin
+_CHECKED = 1_000  # bytes of a record up to which its checksum is looked at: scalars are short
+# the types of a tensor's number, by TensorFlow's DataType, and the field that holds it
+_TENSORS = {1: ("<f", 5), 2: ("<d", 6), 3: ("<i", 7), 9: ("<q", 10), 10: ("<?", 11)}
+_NOTHING = Message()
+
+
+class _Value(NamedTuple):
+    """A value of an event; ``number`` is None where it is no scalar."""
+
+    tag: str
+    number: float | None
+    plugin: str
+    content: bytes
+
+
+class _Event(NamedTuple):
+    time: float
+    step: int
+    values: tuple[_Value, ...]
 
 
 @dataclass
@@ -59,23 +80,24 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
 
     Raises:
         UsageError: there are none.
-        MissingExtraError: TensorBoard, which knows the format, is not installed.
     """
-    files: dict[Path, list[Path]] = {}
-    inside, outside = files_in(folder, "*tfevents*")
-    for path in inside:
-        files.setdefault(path.parent, []).append(path)
+    found, outside = files_in(folder, "*tfevents*")
     yield from outside
-    if not files:
+    if not found:
         raise UsageError(
             f"there is no event file (events.out.tfevents...) below {folder}; give the folder that"
             " TensorBoard is shown"
         )
-    needed(
-        "tensorboard.backend.event_processing.event_file_loader",
-        "reading event files",
-        "tensorboard",
-    )
+    yield from read(folder, found, progress)
+
+
+def read(
+    folder: Path, found: Sequence[Path], progress: Progress = lambda done, total: None
+) -> Iterator[Found]:
+    """Yield the runs in event files below a folder, oldest first."""
+    files: dict[Path, list[Path]] = {}
+    for path in found:
+        files.setdefault(path.parent, []).append(path)
     runs: dict[Path, _Facts] = {}
     for at, (place, some) in enumerate(files.items()):
         progress(at, len(files))
@@ -179,17 +201,14 @@ def _gather(place: Path, files: Sequence[Path]) -> _Facts:
     facts = _Facts(list(files))
     for path in files:
         for event in _events(path, facts.partly):
-            facts.first = (
-                event.wall_time if facts.first is None else min(facts.first, event.wall_time)
-            )
-            facts.last = max(facts.last, event.wall_time)
-            for value in event.summary.value:
-                plugin = value.metadata.plugin_data
-                if plugin.plugin_name == "hparams":
-                    _read_hparams(plugin.content, facts)
-                if _is_scalar(value):
+            facts.first = event.time if facts.first is None else min(facts.first, event.time)
+            facts.last = max(facts.last, event.time)
+            for value in event.values:
+                if value.plugin == "hparams":
+                    _read_hparams(Message(value.content), facts)
+                if value.number is not None:
                     facts.scalars = True
-                    facts.begin = facts.begin or f"{value.tag}={_value(value)} at {event.step}"
+                    facts.begin = facts.begin or f"{value.tag}={value.number} at {event.step}"
                     facts.tags.add(value.tag)
     yaml = place / "hparams.yaml"
     if yaml.is_file() and not yaml.is_symlink():
@@ -200,17 +219,21 @@ def _gather(place: Path, files: Sequence[Path]) -> _Facts:
     return facts
 
 
-def _read_hparams(content: bytes, facts: _Facts) -> None:
-    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+def _read_hparams(data: Message, facts: _Facts) -> None:
+    if 3 in data:  # session_start_info
+        for item in data.message(3).messages(1):
+            facts.params[item.text(1)] = _given(item.message(2))
+    elif 4 in data:  # session_end_info
+        facts.status = _STATUSES.get(data.message(4).whole(1), "finished")
 
-    data = HParamsPluginData.FromString(content)
-    kind = data.WhichOneof("data")
-    if kind == "session_start_info":
-        for name, value in data.session_start_info.hparams.items():
-            given = value.WhichOneof("kind")
-            facts.params[name] = _whole(getattr(value, given)) if given else None
-    elif kind == "session_end_info":
-        facts.status = _STATUSES.get(data.session_end_info.status, "finished")
+
+def _given(value: Message) -> Any:
+    """Return what a ``google.protobuf.Value`` holds."""
+    if 2 in value:
+        return _whole(value.double(2))
+    if 3 in value:
+        return value.text(3)
+    return bool(value.whole(4)) if 4 in value else None
 
 
 def _whole(value: Any) -> Any:
@@ -224,41 +247,89 @@ def _whole(value: Any) -> Any:
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
     for path in facts.files:
         for event in _events(path, []):
-            for value in event.summary.value:
-                if _is_scalar(value):
+            for value in event.values:
+                if value.number is not None:
                     name = facts.curves.get(path, value.tag)
-                    yield MetricPoint(name, _value(value), int(event.wall_time * 1000), event.step)
+                    yield MetricPoint(name, value.number, int(event.time * 1000), event.step)
 
 
-def _value(value: Any) -> float:
-    from tensorboard.util import tensor_util
-
-    # 0.1 in 32 bits is 0.1, not the double 0.10000000149 that is nearest to it
-    return float(str(tensor_util.make_ndarray(value.tensor).reshape(-1)[0]))
-
-
-def _is_scalar(value: Any) -> bool:
-    numbers = (
-        value.WhichOneof("value") == "tensor"
-        and value.metadata.plugin_data.plugin_name == "scalars"
-    )
-    return numbers and not any(item.size != 1 for item in value.tensor.tensor_shape.dim)
-
-
-def _events(path: Path, partly: list[Unread]) -> Iterator[Any]:
-    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
-
-    logging.getLogger("tensorboard").setLevel(logging.ERROR)
+def _events(path: Path, partly: list[Unread]) -> Iterator[_Event]:
+    plugins: dict[str, str] = {}  # named by the first value of a tag alone
     try:
-        for event in EventFileLoader(str(path)).Load():
-            if not 0 <= event.wall_time < _LATEST:  # NaN, say, as a broken clock or disk leaves it
-                event.wall_time = 0.0
-            yield event
-    except Exception as error:  # what a damaged file makes the loader raise is of many kinds
-        partly.append(
-            Unread(
-                str(path),
-                "read up to where it is damaged:"
-                f" {' '.join(str(error).split())[:120] or type(error).__name__}",
-            )
-        )
+        for data in _records(path):
+            event = Message(data)
+            values = tuple(_value(item, plugins) for item in event.message(5).messages(1))
+            at = event.double(1)
+            # NaN, say, as a broken clock or disk leaves it
+            yield _Event(at if 0 <= at < _LATEST else 0.0, event.whole(2), values)
+    except (FormatError, OSError, struct.error) as error:
+        why = f"read up to where it is damaged: {' '.join(str(error).split())[:120]}"
+        partly.append(Unread(str(path), why))
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """Yield the records of a file up to its end, where one may be torn."""
+    with open(path, "rb") as file:
+        while len(head := file.read(12)) == 12:
+            size, check = struct.unpack("<QI", head)
+            if _checksum(head[:8]) != check:
+                raise FormatError("the length of a record is wrong")
+            data = file.read(size + 4)
+            if len(data) < size + 4:
+                return
+            if size <= _CHECKED and _checksum(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+                raise FormatError("the checksum of a record is wrong")
+            yield data[:-4]
+
+
+@functools.cache
+def _table() -> list[int]:
+    """Return the table of CRC-32C."""
+    table = []
+    for value in range(256):
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        table.append(value)
+    return table
+
+
+def _checksum(data: bytes) -> int:
+    """Return the masked CRC-32C that TensorFlow writes."""
+    table, value = _table(), 0xFFFFFFFF
+    for byte in data:
+        value = table[(value ^ byte) & 0xFF] ^ value >> 8
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _value(item: Message, plugins: dict[str, str]) -> _Value:
+    tag = item.text(1)
+    plugin = item.message(9).message(1) if 9 in item else _NOTHING
+    name = plugins.setdefault(tag, plugin.text(1))
+    number = None
+    if 2 in item:
+        number = _single(item.raw(2))
+    elif 8 in item and name == "scalars":
+        number = _tensor(item.message(8))
+    return _Value(tag, number, plugin.text(1), plugin.raw(2))
+
+
+def _tensor(tensor: Message) -> float | None:
+    """Return the number in a tensor that holds one."""
+    form, place = _TENSORS.get(tensor.whole(1), ("", 0))
+    if not form or any(size.whole(1) != 1 for size in tensor.message(2).messages(2)):
+        return None
+    data = tensor.raw(4) or tensor.raw(place)
+    if len(data) < struct.calcsize(form):
+        return tensor.whole(place)  # of variable length
+    return _single(data) if form == "<f" else struct.unpack_from(form, data)[0]
+
+
+def _single(data: bytes) -> float:
+    """Return a number of 32 bits as it is written: 0.1, and not the 0.10000000149 that is nearest
+    to it."""
+    (value,) = struct.unpack_from("<f", data)
+    for digits in (6, 7, 8):
+        if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:
+            return short
+    return float(f"{value:.9g}")

@@ -3,9 +3,8 @@ of those that were online.
 
 A ``run-ID.wandb`` file is a log in LevelDB's format (github.com/google/leveldb, doc/log_format.md)
 behind a header of seven bytes; each record is a protobuf message, and those are W&B's own
-(``wandb.proto``). Newer versions of the package write the log in Go and have no reader in Python,
-so the few lines that take it apart are here. A torn end, as a killed run leaves it, ends the
-reading. A run that was resumed has several files.
+(``wandb_internal.proto``, whose numbers are below), so the package need not be installed. A torn
+end, as a killed run leaves it, ends the reading. A run that was resumed has several files.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.extras import needed
-from gitexp.integrations.importers.found import (
+from gitexp.formats.trackers.found import (
     Found,
     Progress,
     Run,
@@ -32,6 +31,7 @@ from gitexp.integrations.importers.found import (
     person,
     shown,
 )
+from gitexp.formats.trackers.protobuf import Message
 
 _HEADER = b":W&B\xe1\xbe\x00"
 _BLOCK = 32_768
@@ -39,6 +39,8 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
 _LARGEST_PATCH = 50 * 10**6  # bytes
 _Path = tuple[str, ...]
+_HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _ENVIRONMENT = 2, 3, 5, 17, 18, 26  # kinds of a Record
+_UPDATE, _REMOVE = 1, 2  # of a config or a summary
 
 
 @dataclass
@@ -46,8 +48,8 @@ class _Facts:
     """What the files of one run say, gathered record by record."""
 
     files: list[Path] = field(default_factory=list)
-    run: Any = None
-    environment: Any = None
+    run: Message | None = None
+    environment: Message | None = None
     exit_code: int | None = None
     runtime: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -63,7 +65,6 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
 
     Raises:
         UsageError: there are none.
-        MissingExtraError: the wandb package, which knows the messages, is not installed.
     """
     files = (
         [folder]
@@ -75,13 +76,26 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
             f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes"
             " beside a script"
         )
-    messages = needed("wandb.proto.wandb_internal_pb2", "reading W&B's files", "wandb")
+    yield from read(folder, files, progress=progress)
+
+
+def read(
+    folder: Path,
+    files: Sequence[Path],
+    over: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> Iterator[Found]:
+    """Yield the runs in files below a folder, oldest first.
+
+    Args:
+        over: whoever wrote them has ended.
+    """
     found: dict[str, _Facts] = {}
     for at, path in enumerate(files):
         progress(at, len(files))
         facts = _Facts()
         try:
-            _gather(path, messages, facts)
+            _gather(path, facts)
         except (FormatError, OSError) as error:
             yield Unread(str(path), str(error))
             continue
@@ -90,15 +104,16 @@ def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterato
             continue
         _joined(found.setdefault(_id(facts.run), facts), facts, path)
     for id, facts in sorted(found.items(), key=lambda item: _started(item[1])):
-        if facts.exit_code is None and any(
+        alive = facts.exit_code is None and any(
             time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files
-        ):
+        )
+        if alive and not over:
             yield Unread(
-                f"wandb {facts.run.display_name or id}",
+                f"wandb {_title(facts)}",
                 "it seems to be active; import it again when it has ended, or in some minutes",
             )
         else:
-            yield _run(folder, id, facts, messages)
+            yield _run(folder, id, facts)
     progress(len(files), len(files))
 
 
@@ -117,37 +132,41 @@ def _joined(whole: _Facts, part: _Facts, path: Path) -> None:
         )
 
 
-def _id(run: Any) -> str:
-    return "/".join(part for part in (run.entity, run.project, run.run_id) if part)
+def _id(run: Message) -> str:
+    entity, project, id = run.text(2), run.text(3), run.text(1)
+    return "/".join(part for part in (entity, project, id) if part)
 
 
 def _started(facts: _Facts) -> float:
-    stamp = facts.run.start_time
-    return float(stamp.seconds + stamp.nanos / 1e9)
+    stamp = facts.run.message(17) if facts.run else Message()
+    return stamp.whole(1) + stamp.whole(2) / 1e9
 
 
-def _run(folder: Path, id: str, facts: _Facts, messages: Any) -> Run:
-    run, environment, started = facts.run, facts.environment, _started(facts)
+def _title(facts: _Facts) -> str:
+    return (facts.run.text(8) or facts.run.text(1)) if facts.run else ""
+
+
+def _run(folder: Path, id: str, facts: _Facts) -> Run:
+    run, environment = facts.run or Message(), facts.environment or Message()
+    started = _started(facts)
     duration = facts.runtime or (facts.last_time - started if facts.last_time > started else None)
-    tags = {"project": run.project, "job_type": run.job_type, "sweep": run.sweep_id}
+    tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     return Run(
         "wandb",
         id,
         shown(folder),
-        title=run.display_name or run.run_id,
+        title=_title(facts),
         started=moment(started),
-        points=lambda: _points(facts, messages),
+        points=lambda: _points(facts),
         params={name: value for name, value in facts.config.items() if name != "_wandb"},
         status="killed" if facts.exit_code is None else "failed" if facts.exit_code else "finished",
         duration=duration,
-        note=run.notes,
-        labels=tuple(run.tags),
-        group=run.run_group or run.sweep_id or None,
-        author=_author(environment),
+        note=run.text(9),
+        labels=tuple(run.texts(10)),
+        group=run.text(6) or run.text(12) or None,
+        author=person(environment.text(13), environment.text(10)) or None,
         command=_command(environment),
-        commit=run.git.commit
-        or (environment.git.commit if environment is not None else "")
-        or None,
+        commit=run.message(21).text(2) or environment.message(9).text(2) or None,
         patch=_patch(facts.files),
         tags={name: value for name, value in tags.items() if value},
         partly=_killed(facts),
@@ -162,21 +181,16 @@ def _killed(facts: _Facts) -> tuple[Unread, ...]:
     why = (
         f"it was killed; {facts.rows:,} rows were read, and W&B may never have written the last one"
     )
-    return (Unread(f"wandb {facts.run.display_name or facts.run.run_id}", why),)
+    return (Unread(f"wandb {_title(facts)}", why),)
 
 
-def _author(environment: Any) -> str | None:
-    return (
-        person(environment.username, environment.email) or None if environment is not None else None
-    )
-
-
-def _command(environment: Any) -> str | None:
-    if environment is None or not (environment.code_path or environment.program):
+def _command(environment: Message) -> str | None:
+    program = environment.text(7) or environment.text(6)
+    if not program:
         return None
     import shlex
 
-    return shlex.join(["python", environment.code_path or environment.program, *environment.args])
+    return shlex.join(["python", program, *environment.texts(5)])
 
 
 def _patch(files: Sequence[Path]) -> bytes | None:
@@ -191,41 +205,41 @@ def _patch(files: Sequence[Path]) -> bytes | None:
 # -- records ---------------------------------------------------------------------------------------
 
 
-def _gather(path: Path, messages: Any, facts: _Facts) -> None:
+def _gather(path: Path, facts: _Facts) -> None:
     """Read all of a file but the values of its metrics."""
-    for record in _messages(path, messages):
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            facts.run = facts.run or record.run
-            _update(facts.config, record.run.config)
-            _update(facts.summary, record.run.summary)
-        elif kind == "config":
-            _update(facts.config, record.config)
-        elif kind == "summary":
-            _update(facts.summary, record.summary)
-        elif kind == "environment":
-            facts.environment = facts.environment or record.environment
-        elif kind == "exit":
-            facts.exit_code, facts.runtime = (
-                record.exit.exit_code,
-                float(record.exit.runtime) or None,
-            )
-        elif kind == "history":
-            values = _history(record.history)
+    for record in _messages(path):
+        if _RUN in record:
+            run = record.message(_RUN)
+            facts.run = facts.run or run
+            _update(facts.config, run.message(4))
+            _update(facts.summary, run.message(5))
+        elif _CONFIG in record:
+            _update(facts.config, record.message(_CONFIG))
+        elif _SUMMARY in record:
+            _update(facts.summary, record.message(_SUMMARY))
+        elif _ENVIRONMENT in record:
+            facts.environment = facts.environment or record.message(_ENVIRONMENT)
+        elif _EXIT in record:
+            end = record.message(_EXIT)
+            facts.exit_code, facts.runtime = end.whole(1), float(end.whole(2)) or None
+        elif _HISTORY in record:
+            history = record.message(_HISTORY)
+            values = _history(history)
             facts.rows += 1
             facts.names |= {name for name, _ in _numbers(values)}
-            facts.last_step = max(facts.last_step, _step(values, record.history))
+            facts.last_step = max(facts.last_step, _step(values, history))
             facts.last_time = max(facts.last_time, _time(values))
 
 
-def _points(facts: _Facts, messages: Any) -> Iterator[MetricPoint]:
+def _points(facts: _Facts) -> Iterator[MetricPoint]:
     """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
     at the end."""
     for path in facts.files:
-        for record in _messages(path, messages):
-            if record.WhichOneof("record_type") == "history":
-                values = _history(record.history)
-                stamp, step = int(_time(values) * 1000), _step(values, record.history)
+        for record in _messages(path):
+            if _HISTORY in record:
+                history = record.message(_HISTORY)
+                values = _history(history)
+                stamp, step = int(_time(values) * 1000), _step(values, history)
                 yield from (
                     MetricPoint(_called(name, facts.names), value, stamp, step)
                     for name, value in _numbers(values)
@@ -243,11 +257,15 @@ def _called(path: _Path, names: set[_Path]) -> str:
     return "/".join(path) if len(path) > 1 and (name,) in names else name
 
 
-def _history(history: Any) -> dict[str, Any]:
+def _history(history: Message) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for item in history.item:
-        _put(values, [*item.nested_key] or [item.key], _json(item.value_json))
+    for item in history.messages(1):
+        _put(values, _names(item), _json(item.text(16)))
     return values
+
+
+def _names(item: Message) -> list[str]:
+    return item.texts(2) or [item.text(1)]
 
 
 def _time(values: Mapping[str, Any]) -> float:
@@ -255,18 +273,17 @@ def _time(values: Mapping[str, Any]) -> float:
     return float(stamp) if isinstance(stamp, (int, float)) and 0 < stamp < 2**40 else 0.0
 
 
-def _step(values: Mapping[str, Any], history: Any) -> int:
+def _step(values: Mapping[str, Any], history: Message) -> int:
     step = values.get("_step")
-    return (
-        int(step) if isinstance(step, (int, float)) and abs(step) < 2**62 else int(history.step.num)
-    )
+    known = isinstance(step, (int, float)) and abs(step) < 2**62
+    return int(step) if known and step is not None else history.message(2).whole(1)
 
 
-def _update(values: dict[str, Any], change: Any) -> None:
-    for item in change.update:
-        _put(values, [*item.nested_key] or [item.key], _json(item.value_json))
-    for item in change.remove:
-        values.pop(item.key or next(iter(item.nested_key), ""), None)
+def _update(values: dict[str, Any], change: Message) -> None:
+    for item in change.messages(_UPDATE):
+        _put(values, _names(item), _json(item.text(16)))
+    for item in change.messages(_REMOVE):
+        values.pop(_names(item)[0], None)
 
 
 def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -301,19 +318,13 @@ def _numbers(values: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Pa
             yield (*above, name), float(value)
 
 
-def _messages(path: Path, messages: Any) -> Iterator[Any]:
-    from google.protobuf.message import DecodeError
-
+def _messages(path: Path) -> Iterator[Message]:
     with open(path, "rb") as file:
         if file.read(len(_HEADER)) != _HEADER:
             raise FormatError("it does not begin as a log of W&B's does")
         for data in _records(file):
-            record = messages.Record()
-            try:
-                record.ParseFromString(data)
-            except DecodeError:  # a message of a newer version
-                continue
-            yield record
+            with suppress(FormatError):  # a message of a newer version
+                yield Message(data)
 
 
 def _records(file: BinaryIO) -> Iterator[bytes]:

@@ -1,0 +1,222 @@
+"""The tools whose runs are read from files by ``formats/trackers``: one row each, for the command
+line and for Python, and what a command that is over left of any of them."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from gitexp.formats.errors import FormatError, GitexpError, UsageError
+from gitexp.formats.trackers.found import (
+    Found,
+    Progress,
+    Run,
+    Unread,
+    files_in,
+    moment,
+    shown,
+)
+from gitexp.formats.trackers.kept import Kept
+
+
+class Tool(NamedTuple):
+    """A tool: what its runs are called, where they lie, and an example."""
+
+    title: str
+    where: str
+    example: str
+
+
+TOOLS = {
+    "catboost": Tool(
+        "Trainings of CatBoost", "the folder `catboost_info` beside a script", "catboost_info"
+    ),
+    "clearml": Tool(
+        "Offline sessions of ClearML", "its folder of offline sessions", "~/.clearml/cache/offline"
+    ),
+    "comet": Tool("Offline experiments of Comet", "the folder of its zip files", ".cometml-runs"),
+    "goodseed": Tool("Runs of goodseed", "its home folder", "~/.goodseed"),
+    "neptune": Tool("Offline runs of Neptune", "the folder `.neptune` beside a script", ".neptune"),
+    "ray": Tool("Trials of Ray Tune", "the folder of an experiment", "~/ray_results/train"),
+    "sacred": Tool("Runs of Sacred's FileStorageObserver", "the folder of its runs", "runs"),
+    "trackio": Tool(
+        "Runs of trackio", "the folder of its databases", "~/.cache/huggingface/trackio"
+    ),
+}
+
+
+_FILES = {
+    "catboost": "catboost_training.json",
+    "clearml": "task.json",
+    "comet": "*.zip",
+    "goodseed": "*.sqlite",
+    "neptune": "data-1.log",
+    "ray": "result.json",
+    "sacred": "run.json",
+    "trackio": "*.db",
+}
+
+
+def find(tool: str, place: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
+    """Yield the runs that a tool left at a file or below a folder, file by file; what is cut or
+    foreign is told.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    name = _FILES[tool]
+    files, outside = ([place], []) if place.is_file() else files_in(place, name)
+    yield from outside
+    if not files:
+        raise UsageError(f"there is no {name} below {place}; give {TOOLS[tool].where}")
+    for at, path in enumerate(files):
+        progress(at, len(files))
+        try:
+            yield from _runs(tool, path)
+        except (FormatError, OSError) as error:
+            yield Unread(str(path), str(error))
+    progress(len(files), len(files))
+
+
+class Left(NamedTuple):
+    """What a tool left of a command that is over.
+
+    Attributes:
+        place: the file or folder, for people.
+        own: what is the tool's: files, and folders with a slash at their end.
+    """
+
+    place: str
+    found: list[Found]
+    own: tuple[str, ...]
+
+
+def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
+    """Yield what tools left of a command that is over.
+
+    Args:
+        paths: the files below ``root`` that it wrote.
+        since: when it began; runs that a shared store has from before are not its own.
+    """
+    if logs := [path for path in paths if path.endswith(".wandb")]:
+        from gitexp.formats.trackers import wandb
+
+        folders = tuple(_own(path) for path in logs)
+        found = list(wandb.read(root, [root / path for path in logs], over=True))
+        yield Left(_common(folders), found, folders)
+    for path, tool in [(one, tool) for one in paths for tool in _likely(one)]:
+        try:
+            runs = _stored(root / path, since) if tool == "mlflow" else _runs(tool, root / path)
+        except (GitexpError, OSError):
+            continue  # a file of that name which is no such tool's
+        own = path if tool in ("mlflow", "trackio", "goodseed", "comet") else _own(path)
+        yield Left(path, _begun(runs, since), (own,))
+    for store in sorted({path.rsplit("/", 3)[0] for path in paths if _is_of_store(path)}):
+        yield Left(store, _stored(root / store, since), (f"{store}/",))
+    if events := [path for path in paths if _is_events(path)]:
+        from gitexp.formats.trackers import tensorboard
+
+        place = _common([posixpath.dirname(path) for path in events])
+        found = list(tensorboard.read(root / place, [root / path for path in events]))
+        yield Left(place, found, tuple(events))
+    yield from _at_home(since)
+
+
+def _runs(tool: str, path: Path) -> list[Found]:
+    """Return the runs in a file of a tool; raise FormatError where it is another's."""
+    try:
+        kept = list(import_module(f"gitexp.formats.trackers.{tool}").read(path))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, FormatError):
+            raise
+        why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
+        raise FormatError(why[:160]) from None
+    return [_run(tool, path, item) for item in kept]
+
+
+def _likely(path: str) -> Iterator[str]:
+    """Yield the tools that a file may be of, by its name."""
+    name = posixpath.basename(path)
+    if name.endswith(".db"):
+        yield "mlflow"
+    for tool, pattern in _FILES.items():
+        if fnmatch.fnmatchcase(name, pattern):
+            yield tool
+
+
+def _is_of_store(path: str) -> bool:
+    """Whether a file says what a run of a folder of MLflow's is."""
+    return path.count("/") >= 3 and path.endswith("/meta.yaml")
+
+
+def _is_events(path: str) -> bool:
+    return "tfevents" in posixpath.basename(path) and "catboost_info/" not in f"/{path}"
+
+
+def _stored(place: Path, since: float) -> list[Found]:
+    from gitexp.formats.trackers import mlflow
+
+    return list(mlflow.find(mlflow.on_disk(str(place), since), over=True))
+
+
+def _begun(found: list[Found], since: float) -> list[Found]:
+    return [item for item in found if not isinstance(item, Run) or _is_begun(item, since)]
+
+
+def _is_begun(run: Run, since: float) -> bool:
+    return run.kind == "catboost" or run.started.timestamp() > since - 1
+
+
+def _at_home(since: float) -> Iterator[Left]:
+    """Yield what tools left in the folders of a person that they write to by themselves."""
+    cache = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    for tool, place in (
+        ("trackio", os.environ.get("TRACKIO_DIR") or f"{cache}/trackio"),
+        ("goodseed", os.environ.get("GOODSEED_HOME") or "~/.goodseed"),
+        ("clearml", "~/.clearml/cache/offline"),
+        ("ray", "~/ray_results"),
+    ):
+        folder = Path(place).expanduser()
+        if not folder.is_dir():
+            continue
+        for path in sorted(folder.rglob(_FILES[tool])):
+            try:
+                if path.stat().st_mtime >= since - 1 and (runs := _begun(_runs(tool, path), since)):
+                    yield Left(shown(path), runs, ())
+            except (FormatError, OSError):
+                continue
+
+
+def _own(path: str) -> str:
+    """Return the folder of a file, or the file where it lies at the top."""
+    folder = posixpath.dirname(path)
+    return f"{folder}/" if folder else path
+
+
+def _common(folders: Sequence[str]) -> str:
+    return posixpath.commonpath([folder.rstrip("/") for folder in folders])
+
+
+def _run(tool: str, path: Path, kept: Kept) -> Run:
+    return Run(
+        tool,
+        kept.id,
+        shown(path),
+        kept.title,
+        moment(kept.started),
+        lambda: kept.points,
+        kept.params,
+        kept.status,
+        kept.duration,
+        kept.note,
+        kept.labels,
+        kept.group,
+        command=kept.command,
+        commit=kept.commit,
+        partly=(Unread(str(path), kept.cut),) if kept.cut else (),
+    )

@@ -1,0 +1,76 @@
+"""The runs of an MLflow server, over its REST API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gitexp.formats import mlflow_words as convert
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers import mlflow
+from gitexp.integrations.mlflow.client import Server
+
+_CONNECTIONS = 8
+
+
+def on_server(server: Server, limit: int) -> mlflow.Store:
+    """Return how the runs of a server are read; artifacts of more than ``limit`` bytes stay
+    there."""
+    names: dict[str, tuple[str, ...]] = {}
+
+    def runs() -> Iterator[mlflow.Stored]:
+        experiments = {id: name for name, id in server.experiments().items()}
+        for item in server.runs([*experiments], ""):
+            names[item.id] = item.metrics
+            tags = dict(item.tags)
+            yield mlflow.Stored(
+                item.id,
+                experiments.get(item.experiment, ""),
+                item.name or tags.get(convert.NAME) or item.id[:8],
+                item.status,
+                item.start,
+                item.end,
+                item.user,
+                item.artifacts,
+                item.params,
+                tags,
+            )
+
+    def points(run: str) -> Iterator[MetricPoint]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_CONNECTIONS) as pool:
+            for key, rows in zip(
+                names[run], pool.map(lambda key: list(server.history(run, key)), names[run])
+            ):
+                for value, timestamp, step in sorted(rows, key=lambda row: (row[2], row[1])):
+                    yield MetricPoint(
+                        convert.name(key), convert.metric_value(value), timestamp, step
+                    )
+
+    def fetch(item: mlflow.Stored, place: Path) -> Path | None:
+        if not item.artifacts.startswith("mlflow-artifacts:"):
+            folder = mlflow.here(item, place)
+            if folder is None and any(server.files(item.id)):
+                raise UsageError(
+                    f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"
+                    " artifacts download"
+                )
+            return folder
+        for path, size in server.files(item.id):
+            target = place / path
+            if ".." in Path(path).parts or (
+                target.is_absolute() and not target.is_relative_to(place)
+            ):
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if size <= limit:
+                target.write_bytes(server.download(item.artifacts, path))
+            else:
+                with open(target, "wb") as file:
+                    # a hole of that size, so that it is told as what is too large
+                    file.truncate(size)
+        return place
+
+    return mlflow.Store(server.uri, runs, points, fetch)

@@ -1,0 +1,112 @@
+"""Runs of the real trackers under ``gitexp run``, by scripts that know nothing of gitexp."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import gitexp
+from conftest import Project
+
+WANDB_AND_EVENTS = """
+import wandb
+from tensorboardX import SummaryWriter
+run = wandb.init(mode="offline", project="p", config={"lr": 0.1, "model": {"depth": 3}},
+                 tags=["two words"], notes="why", settings=wandb.Settings(silent=True))
+writer = SummaryWriter("runs/a")
+for i in range(4):
+    run.log({"loss": 1 / (i + 3), "val": {"acc": i}}, step=i)
+    writer.add_scalar("loss", 1 / (i + 3), i)
+    writer.add_scalar("only", i, i)
+run.finish()
+writer.close()
+"""
+LIVE = """
+from dvclive import Live
+with Live() as live:
+    live.log_param("lr", 0.1)
+    for i in range(3):
+        live.log_metric("train/loss", 1 / (i + 1))
+        live.next_step()
+"""
+MLFLOW = """
+import mlflow
+mlflow.set_tracking_uri("sqlite:///mlflow.db")
+with mlflow.start_run(run_name="x"):
+    mlflow.log_params({"lr": 0.1, "by": "me"})
+    for i in range(3):
+        mlflow.log_metric("loss", 1 / (i + 1), step=i)
+    mlflow.set_tag("stage", "dev")
+"""
+
+
+def train(project: Project, *packages: str, script: str) -> str:
+    """Run a script under gitexp; returns what it said."""
+    for package in packages:
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    project.write("train.py", script)
+    done = project.run("run", "--", sys.executable, "train.py")
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def steps(name: str, metric: str) -> list[tuple[int, float]]:
+    return [(p.step, p.value) for p in gitexp.get(name).points() if p.name == metric]
+
+
+@pytest.mark.slow
+def test_a_training_that_wandb_and_tensorboard_both_log_is_one_set_of_metrics(
+    project: Project,
+) -> None:
+    said = train(project, "wandb", "tensorboardX", script=WANDB_AND_EVENTS)
+    found = gitexp.get("exp-1")
+    assert found.params == {"lr": 0.1, "model.depth": 3}
+    assert found.metrics == pytest.approx({"loss": 1 / 6, "val.acc": 3, "only": 3})
+    assert steps("exp-1", "loss") == [(i, 1 / (i + 3)) for i in range(4)]
+    assert found.labels == ("two-words",)
+    assert "why" in project.git("log", "-1", "--format=%B", "exp-1")
+    assert "metrics: 3 from wandb/" in said
+    assert "not kept" not in said
+    # importing them later joins what is recorded, and what they left is no source of the next run
+    for tool, place in (("wandb", "wandb"), ("tensorboard", "runs")):
+        done = project.run("import", tool, place)
+        assert "1 run recorded already, nothing new" in done.stderr
+    project.gitexp("log", "-M", "a=1")
+    files = project.git("ls-tree", "-r", "--name-only", "exp-2")
+    assert "wandb" not in files
+    assert "tfevents" not in files
+
+
+@pytest.mark.slow
+def test_dvclive_in_a_plain_repository(project: Project) -> None:
+    project.commit()
+    said = train(project, "dvclive", script=LIVE)
+    found = gitexp.get("exp-1")
+    assert (found.params, [*found.metrics]) == ({"lr": 0.1}, ["train/loss"])
+    assert steps("exp-1", "train/loss") == [(0, 1), (1, 0.5), (2, pytest.approx(1 / 3))]
+    assert "the command set DVC up here (.dvc, .dvcignore)" in said
+    assert ".dvc" not in project.git("ls-tree", "-r", "--name-only", "exp-1").split()
+    assert "1 run recorded already, nothing new" in project.run("import", "dvc").stderr
+    # of what it left nothing becomes the next run's
+    project.write("other.py", "print('nothing')")
+    project.run("run", "--", sys.executable, "other.py")
+    assert gitexp.get("exp-2").params == {}
+    files = project.git("ls-tree", "-r", "--name-only", "exp-2")
+    assert "dvc" not in files
+
+
+@pytest.mark.slow
+def test_a_stray_database_of_mlflow_is_read_and_said(project: Project) -> None:
+    said = train(project, "mlflow", script=MLFLOW)
+    found = gitexp.get("exp-1")
+    assert found.params == {"lr": 0.1, "by": "me"}
+    assert steps("exp-1", "loss") == [(0, 1), (1, 0.5), (2, pytest.approx(1 / 3))]
+    assert "metrics: 1 from mlflow.db · params: 2 from mlflow.db" in said
+    assert found.extra["tags"]["stage"] == "dev"
+    assert "1 run recorded already" in project.run("import", "mlflow", "mlflow.db").stderr
+    # the next run has its own values alone, though the database holds both
+    project.write("train.py", MLFLOW.replace("0.1", "0.5"))
+    project.run("run", "--", sys.executable, "train.py")
+    assert gitexp.get("exp-2").params["lr"] == 0.5
+    assert len(steps("exp-2", "loss")) == 3
