@@ -11,7 +11,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import fetch_option, opened
-from gitexp.cli.report import chosen, escaped, table, where_option, write_file
+from gitexp.cli.report import chosen, escaped, keep_block, table, where_option
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -118,8 +118,6 @@ def leaderboard_command(
       gitexp leaderboard --metric rmse README.md
       gitexp leaderboard --metric rmse README.md --check
     """
-    from gitexp.compare import gate
-
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
     way = metrics.direction(name, settings.metrics)
@@ -137,23 +135,8 @@ def leaderboard_command(
     if file is None:
         click.echo(board)
         return
-    try:
-        text = file.read_bytes().decode() if file.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read as text: {error}") from None
-    new = gate.with_leaderboard(text, name, board)
-    if check:
-        if new != text:
-            raise GateError(
-                f"the leaderboard in {file} is out of date; to bring it up to date: gitexp"
-                f" leaderboard --metric {name} {file}"
-            )
-        return
-    if new != text:
-        write_file(file, new.encode())
-    output.say(
-        f"{file} is up to date" if new == text else f"wrote the leaderboard of {name} into {file}"
-    )
+    call = f"gitexp leaderboard --metric {name} {file}"
+    keep_block(file, f"leaderboard {name}", board, check, call)
 
 
 @click.command("gate")

@@ -1,5 +1,5 @@
 """Whether an experiment is good enough: against another one, or against fixed bounds, for CI, where
-the answer is an exit code. And the best in a marked block of a text file, a README say."""
+the answer is an exit code."""
 
 from __future__ import annotations
 
@@ -175,15 +175,3 @@ def _amount(worse_by: float, before: float) -> str:
 
 def _allowed(allowance: Allowance) -> str:
     return f"{100 * allowance.amount:g}%" if allowance.relative else f"{allowance.amount:g}"
-
-
-def with_leaderboard(text: str, metric: str, table: str) -> str:
-    """Return a file's text with the leaderboard of a metric brought up to date; one that has none
-    gets it at the end."""
-    name = re.sub(r"-{2,}|[<>]", "-", metric)  # what would end the comment
-    start, end = f"<!-- gitexp:leaderboard {name} -->", "<!-- /gitexp:leaderboard -->"
-    block = f"{start}\n{table}\n{end}"
-    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    if pattern.search(text):
-        return pattern.sub(lambda _: block, text, count=1)
-    return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"{block}\n"
