@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +16,15 @@ from gitexp.cli import options as shared
 from gitexp.cli.log import report
 from gitexp.formats import params, settings
 from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.message import some
 from gitexp.repo import Repo
 from gitexp.runs import active, arguments, start
 from gitexp.runs import command as commands
 from gitexp.runs.run import Run
+
+if TYPE_CHECKING:
+    from gitexp.compare.judge import Trusted
+    from gitexp.formats.experiment import Experiment
 
 _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
 
@@ -56,6 +62,7 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     metavar="WHAT",
     help="Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
 )
+@shared.judge_options
 @click.option(
     "--all-ranks",
     is_flag=True,
@@ -73,6 +80,8 @@ def run_command(
     system_metrics: bool,
     all_ranks: bool,
     notify: tuple[str, ...],
+    judge: str | None,
+    trusted: str | None,
     command: tuple[str, ...],
     **options: Any,
 ) -> int:
@@ -92,6 +101,7 @@ def run_command(
     repo = Repo.discover()
     known = settings.load(repo.root)
     told = _to_notify(notify, known.notify)
+    by = shared.agreed_judge(repo, judge, trusted)
     known = replace(
         known,
         outputs=(*known.outputs, *artifact),
@@ -125,7 +135,8 @@ def run_command(
         report(live.recorded, live.snapshot)
     if ended.found:
         output.say(output.clean(ended.found))
-    return ended.code or (_UNRECORDED if live.unrecorded else 0)
+    counts = not by or not live.experiment or _scored(repo, live.experiment, judge, by)
+    return ended.code or (_UNRECORDED if live.unrecorded else int(not counts))
 
 
 def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]:
@@ -161,6 +172,21 @@ def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -
         output.say(f"warning: {output.clean(fault)}")
     if notify.BELL in targets:
         click.echo("\a", nl=False, err=True)
+
+
+def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> bool:
+    """Judge an experiment, note what came out on it, and return whether it counts."""
+    from gitexp.compare import judge
+    from gitexp.store import notes
+
+    found = judge.score(repo, item, command, by, sys.stderr)
+    notes.add(repo, [item.id], [judge.event(found, command or "", by)])
+    if found.left_out:
+        output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
+    why = judge.told(item, found)
+    values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
+    output.say(output.clean(why or f"score of {item.name}: {', '.join(values) or 'none'}"))
+    return why is None
 
 
 def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:

@@ -134,6 +134,7 @@ def execute(
     python: Path | None = None,
     shown: TextIO | None = None,
     reproduces: Experiment | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Ran:
     """Run a task in a work tree of ours and read the metrics that it logs.
 
@@ -143,6 +144,7 @@ def execute(
             command names.
         shown: takes the command's output.
         reproduces: record it as a new experiment that says it reproduces this one.
+        environ: its environment; by itself ours, with what was recorded.
 
     Raises:
         CannotRunError: it could not be started, or it failed.
@@ -176,7 +178,7 @@ def execute(
             inside,
             words,
             directory=tree / todo.directory,
-            environ=_environ(repo, tree, todo, python),
+            environ=_environ(repo, tree, todo, python) if environ is None else environ,
             shown=shown,
             apart=folder,
         )
