@@ -251,6 +251,7 @@ CHEATS = [value for name, value in [*globals().items()]
           and name not in ("judged", "run") and not name.startswith("test_")]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
 def test_a_cheat_does_not_count(
     judged: Project, cheat: Callable[[Project], dict[str, str] | None]

@@ -11,8 +11,8 @@ from gitexp.cli import COMMANDS
 from gitexp.cli.report import keep_block
 from gitexp.repo import Repo
 
-_FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "tree", "book",
-               "checkout", "curve", "recover")  # fmt: skip
+_FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "merge", "tree",
+               "book", "checkout", "curve", "recover")  # fmt: skip
 _HEAD = """## Experiments: gitexp
 
 Run every training through gitexp, never directly. Do not commit first: a run records the code as it

@@ -201,7 +201,7 @@ def gate_command(
     Examples:
       gitexp gate --metric rmse --max-regression 1% --against origin/main
       gitexp gate exp-7 --metric accuracy --min 0.9
-      gitexp gate exp-7 --metric score --min 0.9 --judge 'python eval.py' --trusted origin/main
+      gitexp gate 7 -m score --min 0.9 --judge 'python eval.py' --trusted main
     """
     from gitexp.compare import gate
 

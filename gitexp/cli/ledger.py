@@ -243,7 +243,8 @@ def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
             yield f"\n### {escaped(item.name + title)}\n"
             facts = {
                 "because": item.because,
-                "from": step.origin.name if step.origin else None,
+                "from": step.origin.name if step.origin and not item.extra.get("merges") else None,
+                "merges": _merged(item),
                 "changed": ", ".join(_changed(step)),
                 metric or "": _measured(step, metric),
                 "status": None if item.status == "finished" else item.status,
@@ -277,10 +278,17 @@ def _words(step: Step, metric: str | None) -> Iterator[str]:
     if metric and metric in item.metrics:
         yield f"{metric}={_measured(step, metric)}"
     yield from _changed(step)
+    if merged := _merged(item):
+        yield f"merges {merged}"
     if item.because:
         yield f"“{one_line(item.because)}”"
     if verdict := judged(item):
         yield f"[{one_line(verdict)}]"
+
+
+def _merged(item: Experiment) -> str:
+    names = item.extra.get("merges")
+    return ", ".join(map(str, names)) if isinstance(names, dict) else ""
 
 
 def _changed(step: Step) -> Iterator[str]:
