@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import click
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
 from gitexp.cli.log import report
-from gitexp.formats import params, settings
+from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.message import some
 from gitexp.repo import Repo
@@ -62,6 +62,12 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     metavar="WHAT",
     help="Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
 )
+@click.option(
+    "--notify-when",
+    multiple=True,
+    metavar="CONDITION",
+    help="Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
+)
 @shared.judge_options
 @click.option(
     "--all-ranks",
@@ -80,6 +86,7 @@ def run_command(
     system_metrics: bool,
     all_ranks: bool,
     notify: tuple[str, ...],
+    notify_when: tuple[str, ...],
     judge: str | None,
     trusted: str | None,
     command: tuple[str, ...],
@@ -100,7 +107,7 @@ def run_command(
         _become(command)
     repo = Repo.discover()
     known = settings.load(repo.root)
-    told = _to_notify(notify, known.notify)
+    told = _to_notify(notify, known.notify, notify_when)
     by = shared.agreed_judge(repo, judge, trusted)
     known = replace(
         known,
@@ -118,19 +125,20 @@ def run_command(
         output.say(f"warning: {output.clean(live.told)}")
     if live.snapshot:
         _mention_tried(repo, live.snapshot.tree, values, options.get("because"))
-    try:
-        if values:
-            live.log_params(values)
-        ended = commands.execute(live, repo, command, system_metrics, known=known)
-    except UsageError:
-        live.discard()
-        raise
-    except BaseException:
-        live.end("killed", "interrupted")
-        _notify(told, live, None)
-        raise
-    live.end(ended.status, ended.error)
-    _notify(told, live, ended)
+    with _looked_after(live, told, notify_when, command):
+        try:
+            if values:
+                live.log_params(values)
+            ended = commands.execute(live, repo, command, system_metrics, known=known)
+        except UsageError:
+            live.discard()
+            raise
+        except BaseException:
+            live.end("killed", "interrupted")
+            _notify(told, live, None)
+            raise
+        live.end(ended.status, ended.error)
+        _notify(told, live, ended)
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
     if ended.found:
@@ -139,7 +147,9 @@ def run_command(
     return ended.code or (_UNRECORDED if live.unrecorded else int(not counts))
 
 
-def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]:
+def _to_notify(
+    given: tuple[str, ...], set_: tuple[str, ...], when: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return who is to be told; a command in the settings is refused, since whoever wrote the
     repository would have it run."""
     from gitexp.runs import notify
@@ -152,7 +162,21 @@ def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]
             )
     targets = given or set_
     notify.check(targets)
+    notify.check_when(when)
+    if when and not targets:
+        raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
     return targets
+
+
+def _looked_after(
+    live: Run, targets: tuple[str, ...], when: tuple[str, ...], command: tuple[str, ...]
+) -> AbstractContextManager[None]:
+    if not targets:
+        return nullcontext()
+    from gitexp.runs import notify
+
+    shown = output.clean(" ".join(environment.redact(list(command))))[:80]
+    return notify.looked_after(live.folder, targets, when, shown)
 
 
 def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -> None:
