@@ -14,7 +14,7 @@ def test_the_section_is_written_once_and_brought_up_to_date(project: Project) ->
     assert "- `gitexp discard [OPTIONS] REF...`: Mark an experiment as discarded" in text
     project.gitexp("agent", "init", "--check")
     project.write("AGENTS.md", text.replace("never directly", "whenever") + "After it.\n")
-    assert "not up to date" in project.error("agent", "init", "--check", code=1)
+    assert "out of date" in project.error("agent", "init", "--check", code=1)
     project.gitexp("agent", "init")
     assert (project.root / "AGENTS.md").read_text() == text + "After it.\n"
 

@@ -107,7 +107,22 @@ def test_the_book_tells_the_day_and_shows_no_text_as_markup(line: Project) -> No
     assert "- because: wider helps\n- from: exp-1\n- changed: lr: 0.1 → 0.2, code: train.py" in text
     assert "- rmse: 19 (-1 better)" in text
     assert 'it "diverges" \\`after\\` 2k &lt;b&gt;steps' in text
-    assert text == line.gitexp("book")
+    assert text == f"<!-- gitexp:book -->\n{line.gitexp('book')}<!-- /gitexp:book -->\n"
+    line.write("BOOK.md", f"# Ours\n\n{text}\nAfter it.\n")
+    line.gitexp("book", "BOOK.md", "--check")
+    line.gitexp("keep", "exp-1")
+    assert "gitexp book BOOK.md" in line.error("book", "BOOK.md", "--check", code=1)
+    line.gitexp("book", "BOOK.md")
+    new = (line.root / "BOOK.md").read_text()
+    assert "Experiments: 3, 2 kept" in new
+    assert new.startswith("# Ours\n\n<!--")
+    assert new.endswith("-->\n\nAfter it.\n")
+
+
+def test_a_param_that_one_of_them_lacks_is_none(project: Project) -> None:
+    record(project, {"lr": 0.1}, {"rmse": 20.0})
+    record(project, {"depth": 2}, {"rmse": 20.0})
+    assert "depth: none → 2  lr: 0.1 → none" in project.gitexp("tree")
 
 
 def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:

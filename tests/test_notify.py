@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -88,6 +90,83 @@ def test_what_cannot_be_told_is_said_before_the_run(
 ) -> None:
     assert why in project.error("run", "--notify", target, "--", "python", "-c", "")
     assert project.tags() == []
+
+
+LIVE = """import time, gitexp
+with gitexp.start_run() as run:
+    for loss in (0.9, 0.15, float('nan')):
+        run.log_metric("loss", loss)
+        time.sleep(1)
+"""
+
+
+def test_a_threshold_nan_and_silence_are_told_while_it_goes_on(
+    project: Project, heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, kept = heard
+    project.write("live.py", LIVE + "time.sleep(4)\n")
+    when = ("loss < 0.2", "loss >= 5", "nan", "silent 3s")
+    words = [word for text in when for word in ("--notify-when", text)]
+    env = {"HOOK": address}
+    project.gitexp(
+        "run", "--notify", "webhook:HOOK", *words, "--", "python", "live.py", "a", env=env
+    )
+    told = [(one["status"], one["error"]) for one in kept]
+    assert [text for status, text in told if status == "running"] == [
+        "loss < 0.2", "nan", "silent 3s",
+    ]  # fmt: skip
+    assert told[-1] == ("finished", None)
+    assert kept[0]["text"] == "python live.py a running: loss < 0.2 (loss=0.15)"
+
+
+def test_what_is_only_printed_counts_too(project: Project) -> None:
+    script = "import time; print('epoch 1 loss: 0.1', flush=True); time.sleep(3)"
+    when = ("--notify", "echo $GITEXP_TEXT >> told.txt", "--notify-when", "loss<0.2")
+    project.gitexp("run", *when, "--", "python", "-c", script)
+    first, last = (project.root / "told.txt").read_text().splitlines()
+    assert first.endswith("running: loss<0.2 (loss=0.1)")
+    assert last == "exp-1 finished (loss=0.1)"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("loss", "is nothing to wait for"),
+        ("loss < x", "is nothing to wait for"),
+        ("silent x", "is not a time"),
+        ("nan", "who is to be told?"),
+    ],
+)
+def test_a_condition_that_is_none_is_refused_before_the_run(
+    project: Project, text: str, why: str
+) -> None:
+    targets = () if why.startswith("who") else ("--notify", "bell")
+    assert why in project.error("run", *targets, "--notify-when", text, "--", "true")
+    assert project.tags() == []
+
+
+@pytest.mark.slow
+def test_every_end_is_told_once_that_of_a_killed_gitexp_too(
+    project: Project, heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, kept = heard
+    count = int(os.environ.get("TESTS_TOLD", "8"))
+    for at in range(count):
+        before = len(kept)
+        script = ("pass", "raise SystemExit(3)", "import os; os.kill(os.getpid(), 9)",
+                  "import os; os.kill(os.getppid(), 9)")[at % 4]  # fmt: skip
+        done = project.run(
+            "run", "--notify", "webhook:HOOK", "--", "python", "-c", script, env={"HOOK": address}
+        )
+        deadline = time.monotonic() + 20
+        while len(kept) == before and time.monotonic() < deadline:
+            time.sleep(0.05)
+        expected = ("finished", "failed", "killed", "killed")[at % 4]
+        assert [one["status"] for one in kept[before:]] == [expected], (at, done.stderr)
+        assert ("gitexp recover" in kept[-1]["text"]) == (at % 4 == 3)
+    time.sleep(1)
+    assert len(kept) == count
+    assert len(project.gitexp("recover").splitlines()) == count // 4
 
 
 def test_a_command_of_the_repository_is_never_started(project: Project) -> None:

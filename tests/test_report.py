@@ -18,7 +18,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.compare import gate
+from gitexp.cli.report import with_block
 from gitexp.compare.gate import Allowance, parse_allowance
 from gitexp.compare.importance import importance
 from gitexp.formats import settings
@@ -247,7 +247,7 @@ def test_a_leaderboard_is_replaced_in_place(project: Project) -> None:
 
 def test_a_file_without_a_leaderboard_gets_it_at_the_end() -> None:
     assert (
-        gate.with_leaderboard("# Title\n", "a-->b", "T")
+        with_block("# Title\n", "leaderboard a-->b", "T")
         == "# Title\n\n<!-- gitexp:leaderboard a--b -->\nT\n<!-- /gitexp:leaderboard -->\n"
     )
 

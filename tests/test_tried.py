@@ -80,6 +80,14 @@ def test_a_run_that_is_almost_a_discarded_one_says_so_and_goes_on(tries: Project
     assert "almost equal" not in tries.run(*command, "0.1").stderr
 
 
+def test_a_text_made_from_experiments_is_no_code(tries: Project) -> None:
+    likeness = tries.gitexp("tried", "--json", "-p", "lr=0.3")
+    tries.gitexp("book", "BOOK.md")
+    assert tries.gitexp("tried", "--json", "-p", "lr=0.3") == likeness
+    record(tries, {"lr": 0.3}, {"loss": 1.0}, advance=False)
+    assert "BOOK.md" not in tries.gitexp("tree")
+
+
 def test_a_spoilt_cache_is_made_anew(tries: Project) -> None:
     tries.gitexp("tried")
     (tries.root / ".git/gitexp/tried.sqlite").write_bytes(b"no database at all" * 100)

@@ -3,19 +3,16 @@ reads."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
-from gitexp.cli import COMMANDS, output
-from gitexp.cli.report import write_file
-from gitexp.formats.errors import GateError, UsageError
+from gitexp.cli import COMMANDS
+from gitexp.cli.report import keep_block
 from gitexp.repo import Repo
 
-_FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "tree", "book",
-               "checkout", "curve", "recover")  # fmt: skip
-_START, _END = "<!-- gitexp:agent -->", "<!-- /gitexp:agent -->"
+_FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "merge", "tree",
+               "book", "checkout", "curve", "recover")  # fmt: skip
 _HEAD = """## Experiments: gitexp
 
 Run every training through gitexp, never directly. Do not commit first: a run records the code as it
@@ -55,26 +52,13 @@ def init_command(file: Path | None, check: bool) -> None:
       gitexp agent init --check
     """
     file = file or _usual(Repo.discover().root)
-    try:
-        text = file.read_bytes().decode() if file.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read as text: {error}") from None
-    new = _replaced(text, section())
-    if check:
-        if new != text:
-            raise GateError(
-                f"the section on gitexp in {file.name} is not up to date; run: gitexp agent init"
-            )
-        return
-    if new != text:
-        write_file(file, new.encode())
-    output.say(f"{file.name} is up to date" if new == text else f"wrote {file.name}")
+    keep_block(file, "agent", section(), check, "gitexp agent init")
 
 
 def section() -> str:
     """Return the section: how to work, and what each command says of itself."""
     lines = [f"- `{usage(name)}`: {COMMANDS[name][1]}" for name in _FOR_AGENTS]
-    return "\n".join([_START, _HEAD, *lines, _END])
+    return "\n".join([_HEAD, *lines])
 
 
 def usage(name: str) -> str:
@@ -90,10 +74,3 @@ def usage(name: str) -> str:
 def _usual(root: Path) -> Path:
     agents, claude = root / "AGENTS.md", root / "CLAUDE.md"
     return claude if claude.exists() and not agents.exists() else agents
-
-
-def _replaced(text: str, new: str) -> str:
-    pattern = re.compile(f"{re.escape(_START)}.*?{re.escape(_END)}", re.DOTALL)
-    if pattern.search(text):
-        return pattern.sub(lambda _: new, text, count=1)
-    return f"{text.rstrip()}\n\n{new}\n" if text.strip() else f"{new}\n"

@@ -3,21 +3,28 @@ gate``."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli import options as shared
 from gitexp.cli.opened import fetch_option, opened, where_option
-from gitexp.cli.report import chosen, escaped, table, write_file
+from gitexp.cli.report import chosen, escaped, keep_block, table
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.store import query, reference
 from gitexp.store.query import Key
+
+if TYPE_CHECKING:
+    from gitexp.compare.judge import Trusted
+    from gitexp.repo import Repo
 
 _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch", "id")
 
@@ -116,8 +123,6 @@ def leaderboard_command(
       gitexp leaderboard --metric rmse README.md
       gitexp leaderboard --metric rmse README.md --check
     """
-    from gitexp.compare import gate
-
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
     way = metrics.direction(name, settings.metrics)
@@ -135,23 +140,8 @@ def leaderboard_command(
     if file is None:
         click.echo(board)
         return
-    try:
-        text = file.read_bytes().decode() if file.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read as text: {error}") from None
-    new = gate.with_leaderboard(text, name, board)
-    if check:
-        if new != text:
-            raise GateError(
-                f"the leaderboard in {file} is out of date; to bring it up to date: gitexp"
-                f" leaderboard --metric {name} {file}"
-            )
-        return
-    if new != text:
-        write_file(file, new.encode())
-    output.say(
-        f"{file} is up to date" if new == text else f"wrote the leaderboard of {name} into {file}"
-    )
+    call = f"gitexp leaderboard --metric {name} {file}"
+    keep_block(file, f"leaderboard {name}", board, check, call)
 
 
 @click.command("gate")
@@ -183,6 +173,7 @@ def leaderboard_command(
     type=click.Choice(["min", "max"]),
     help="Which way is better, where neither settings nor name say it.",
 )
+@shared.judge_options
 @fetch_option
 @output.output_options
 def gate_command(
@@ -193,17 +184,22 @@ def gate_command(
     low: float | None,
     high: float | None,
     direction: str | None,
+    judge: str | None,
+    trusted: str | None,
     fetch: bool,
     form: str | None,
 ) -> None:
     """Check that an experiment is no worse than another one, and exit with 1 where it is: for CI.
 
-    REF is, by default, the newest experiment in HEAD's history that --against lacks.
+    REF is, by default, the newest experiment in HEAD's history that --against lacks. With
+    --trusted, one whose protected files differ from that commit's fails; with --judge, the metric
+    is what that commit's judge says, not what the experiment does.
 
     \b
     Examples:
       gitexp gate --metric rmse --max-regression 1% --against origin/main
       gitexp gate exp-7 --metric accuracy --min 0.9
+      gitexp gate 7 -m score --min 0.9 --judge 'python eval.py' --trusted main
     """
     from gitexp.compare import gate
 
@@ -212,12 +208,19 @@ def gate_command(
             "a gate needs something to hold against: --against REF, --min VALUE or --max VALUE"
         )
     allowance = gate.parse_allowance(max_regression)
-    _, settings, index = opened(fetch)
-    name = query.find_metric(index, metric).name
+    repo, settings, index = opened(fetch)
+    by = shared.agreed_judge(repo, judge, trusted)
+    name = metric if judge else query.find_metric(index, metric).name
+    logged = None if judge else name
     candidate = (
-        reference.resolve(index, ref, settings) if ref else gate.candidate_of(index, name, against)
+        reference.resolve(index, ref, settings)
+        if ref
+        else gate.candidate_of(index, logged, against)
     )
-    baseline = gate.baseline_of(index, against, name, candidate, settings) if against else None
+    baseline = gate.baseline_of(index, against, logged, candidate, settings) if against else None
+    if by:
+        candidate = _scored(repo, candidate, judge, by)
+        baseline = baseline and _scored(repo, baseline, judge, by)
     way = direction or metrics.direction(name, settings.metrics)
     verdict = gate.check(name, way, candidate, baseline, allowance, low, high)
     if form:
@@ -233,6 +236,17 @@ def gate_command(
                 f"{verdict.name} has {name}={verdict.value:.6g}: {'; '.join(verdict.failures)}"
             )
         )
+
+
+def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Experiment:
+    """Return an experiment with the metrics that the judge gives it; raise GateError where they do
+    not count."""
+    from gitexp.compare import judge
+
+    found = judge.score(repo, item, command, by, sys.stderr)
+    if why := judge.told(item, found):
+        raise GateError(output.clean(why))
+    return item if command is None else replace(item, metrics=found.metrics)
 
 
 def _board(experiments: Sequence[Experiment], metric: str) -> str:

@@ -11,7 +11,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
-from gitexp.cli.report import escaped, write_file
+from gitexp.cli.report import escaped, keep_block
 from gitexp.cli.show import judged
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
@@ -202,11 +202,15 @@ _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @_METRIC
 @_EVERYBODY
-def book_command(file: Path | None, metric: str | None, everybody: bool) -> None:
-    """Write the lab book into FILE, or print it: Markdown, day by day.
+@click.option(
+    "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
+)
+def book_command(file: Path | None, metric: str | None, everybody: bool, check: bool) -> None:
+    """Keep the lab book up to date in FILE, or print it: Markdown, day by day.
 
     Each experiment has its reason, what changed since the one that it came from, what that did to
-    the metric, and the verdict on it. Where FILE is there, it is written anew.
+    the metric, and the verdict on it. In FILE it stands between two comments, as a leaderboard
+    does; what else is there stays.
 
     \b
     Examples:
@@ -215,12 +219,12 @@ def book_command(file: Path | None, metric: str | None, everybody: bool) -> None
     """
     steps, name = _steps(metric, None, everybody)
     steps.sort(key=lambda step: (step.experiment.started, step.experiment.id))
-    text = "\n".join(["# Lab book", *_days(steps, name)]) + "\n"
+    text = "\n".join(["# Lab book", *_days(steps, name)])
     if file is None:
-        click.echo(text, nl=False)
+        click.echo(text)
     else:
-        write_file(file, text.encode("utf-8", "replace"))
-        output.say(f"wrote {len(steps)} experiment{'' if len(steps) == 1 else 's'} into {file}")
+        call = f"gitexp book {file}" + (f" --metric {metric}" if metric else "")
+        keep_block(file, "book", text, check, call + (" --all" if everybody else ""))
 
 
 def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
@@ -239,7 +243,8 @@ def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
             yield f"\n### {escaped(item.name + title)}\n"
             facts = {
                 "because": item.because,
-                "from": step.origin.name if step.origin else None,
+                "from": step.origin.name if step.origin and not item.extra.get("merges") else None,
+                "merges": _merged(item),
                 "changed": ", ".join(_changed(step)),
                 metric or "": _measured(step, metric),
                 "status": None if item.status == "finished" else item.status,
@@ -273,15 +278,23 @@ def _words(step: Step, metric: str | None) -> Iterator[str]:
     if metric and metric in item.metrics:
         yield f"{metric}={_measured(step, metric)}"
     yield from _changed(step)
+    if merged := _merged(item):
+        yield f"merges {merged}"
     if item.because:
         yield f"“{one_line(item.because)}”"
     if verdict := judged(item):
         yield f"[{one_line(verdict)}]"
 
 
+def _merged(item: Experiment) -> str:
+    names = item.extra.get("merges")
+    return ", ".join(map(str, names)) if isinstance(names, dict) else ""
+
+
 def _changed(step: Step) -> Iterator[str]:
     for one in step.params:
-        yield f"{one.name}: {' → '.join(output.numbers([one.a, one.b]))}"
+        before, now = (text or "none" for text in output.numbers([one.a, one.b]))
+        yield f"{one.name}: {before} → {now}"
     if step.code:
         yield f"code: {', '.join(step.code[:3])}" + (" …" if len(step.code) > 3 else "")
 

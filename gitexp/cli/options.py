@@ -6,13 +6,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from gitexp.cli import completion, output
+from gitexp.formats.errors import UsageError
 from gitexp.repo.dvc import listed
 from gitexp.repo.dvc_status import Stale, Talk
+
+if TYPE_CHECKING:
+    from gitexp.compare.judge import Trusted
+    from gitexp.repo import Repo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -70,6 +75,45 @@ def params_options(text: str) -> Callable[[Command], Command]:
     whole = "Params from YAML, JSON or TOML; later ones win."
     files = click.option("--params-file", multiple=True, type=_PATH, metavar="FILE", help=whole)
     return lambda function: one(files(function))
+
+
+_JUDGE = (
+    click.option(
+        "--judge",
+        metavar="COMMAND",
+        help="Let this give the score, with the files of --trusted and the experiment's outputs.",
+    ),
+    click.option(
+        "--trusted",
+        metavar="REF",
+        help="The commit whose judge, data and setting 'protect' count: a branch, tag or commit.",
+    ),
+)
+
+
+def judge_options(function: Command) -> Command:
+    """Give a command ``--judge`` and ``--trusted``."""
+    for option in reversed(_JUDGE):
+        function = option(function)
+    return function
+
+
+def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted | None:
+    """Return the commit that is trusted, None where none is asked for."""
+    if name is None and command is None:
+        return None
+    from gitexp.compare import judge
+
+    if name is None:
+        raise UsageError(
+            "whose judge? A run may have changed its own: --trusted REF, a branch or tag that the"
+            " experiments cannot change"
+        )
+    if command is not None:
+        judge.words_of(command)
+    by = judge.trusted(repo, name)
+    output.say(f"judged by {output.clean(by.shown)}")
+    return by
 
 
 def talk() -> Talk:

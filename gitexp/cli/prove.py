@@ -83,7 +83,7 @@ def reproduce_command(
     experiment = reference.resolve(index, ref, known)
     parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
     brought = [*conditions.hash_inputs(repo.root, inputs)]
-    _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp reproduce {ref}")
+    agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp reproduce {ref}")
     verdict = reproducing.reproduce(
         repo,
         experiment,
@@ -221,7 +221,7 @@ def bisect_command(
         )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
-    _agreed(
+    agreed(
         last,
         rerun.task(repo, last),
         yes,
@@ -308,7 +308,7 @@ def why_command(
             f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
         )
     for experiment in (first, second):
-        _agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
+        agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
     name = metric or shared[0]
     found = why.attribute(
         repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
@@ -363,7 +363,7 @@ def _step(step: bisecting.Step, metric: str) -> str:
     )
 
 
-def _agreed(
+def agreed(
     experiment: Experiment, todo: rerun.Task, yes: bool, call: str, question: str = ""
 ) -> None:
     """Show what would be run, and have the user agree; nothing from a repository is ever run by

@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import fetch_option, opened, where_option
-from gitexp.formats.errors import NotFoundError, UsageError
+from gitexp.formats.errors import GateError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
@@ -290,6 +291,40 @@ def write_file(path: Path, data: bytes) -> int:
             f"{path} cannot be written: {error.strerror}; choose another place with -o"
         ) from None
     return len(data)
+
+
+def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> None:
+    """Bring a block of ours in a text file up to date; the rest of the file stays.
+
+    Args:
+        name: what the comments around it call it, ``leaderboard rmse``.
+        check: write nothing, and raise GateError where it is not up to date.
+        call: the command that writes it.
+    """
+    try:
+        text = file.read_bytes().decode() if file.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read as text: {error}") from None
+    new = with_block(text, name, content)
+    if check:
+        if new != text:
+            raise GateError(f"{file} is out of date; to bring it up to date: {call}")
+    elif new == text:
+        output.say(f"{file} is up to date")
+    else:
+        write_file(file, new.encode("utf-8", "replace"))
+        output.say(f"wrote the {name.partition(' ')[0]} into {file}")
+
+
+def with_block(text: str, name: str, content: str) -> str:
+    """Return a file's text with a block of ours replaced; one that has none gets it at the end."""
+    name = re.sub(r"-{2,}|[<>]", "-", name)  # what would end the comment
+    start, end = f"<!-- gitexp:{name} -->", f"<!-- /gitexp:{name.partition(' ')[0]} -->"
+    block = f"{start}\n{content}\n{end}"
+    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
+    if pattern.search(text):
+        return pattern.sub(lambda _: block, text, count=1)
+    return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"{block}\n"
 
 
 def _markdown(

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sys
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
 from gitexp.cli.log import report
-from gitexp.formats import params, settings
+from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import some
 from gitexp.repo import Repo
 from gitexp.runs import active, journal, parsed, start
 from gitexp.runs import command as commands
 from gitexp.runs.run import Run
+
+if TYPE_CHECKING:
+    from gitexp.compare.judge import Trusted
+    from gitexp.formats.experiment import Experiment
 
 _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
 
@@ -74,6 +80,13 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     help="Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
 )
 @click.option(
+    "--notify-when",
+    multiple=True,
+    metavar="CONDITION",
+    help="Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
+)
+@shared.judge_options
+@click.option(
     "--all-ranks",
     is_flag=True,
     help="Record each process that srun, mpirun or torchrun starts, not only rank 0.",
@@ -92,6 +105,9 @@ def run_command(
     system_metrics: bool,
     all_ranks: bool,
     notify: tuple[str, ...],
+    notify_when: tuple[str, ...],
+    judge: str | None,
+    trusted: str | None,
     command: tuple[str, ...],
     **options: Any,
 ) -> int:
@@ -111,7 +127,8 @@ def run_command(
         _become(command)
     repo = Repo.discover()
     known = settings.load(repo.root)
-    told = _to_notify(notify, known.notify)
+    told = _to_notify(notify, known.notify, notify_when)
+    by = shared.agreed_judge(repo, judge, trusted)
     known = replace(
         known,
         outputs=(*known.outputs, *artifact),
@@ -127,33 +144,35 @@ def run_command(
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     live.read_arguments(files, from_args)
-    try:
-        if values:
-            live.log_params(values)
-        if live.snapshot:
-            known_params = journal.read_params(live.folder)
-            _mention_tried(repo, live.snapshot.tree, known_params, options.get("because"))
-        ended = commands.execute(live, repo, command, system_metrics, known=known)
-    except UsageError:
-        live.discard()
-        raise
-    except BaseException:
-        live.end("killed", "interrupted")
-        _notify(told, live, None)
-        raise
-    jobs = _jobs(live, repo, ended, known, values)
-    if jobs:
-        live.discard()
-    else:
-        live.end(ended.status, ended.error)
-    _notify(told, live, ended)
+    with _looked_after(live, told, notify_when, command):
+        try:
+            if values:
+                live.log_params(values)
+            if live.snapshot:
+                known_params = journal.read_params(live.folder)
+                _mention_tried(repo, live.snapshot.tree, known_params, options.get("because"))
+            ended = commands.execute(live, repo, command, system_metrics, known=known)
+        except UsageError:
+            live.discard()
+            raise
+        except BaseException:
+            live.end("killed", "interrupted")
+            _notify(told, live, None)
+            raise
+        jobs = _jobs(live, repo, ended, known, values)
+        if jobs:
+            live.discard()
+        else:
+            live.end(ended.status, ended.error)
+        _notify(told, live, ended)
     for job in jobs:
         click.echo(f"{job.name} {job.short}")
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
     if ended.found and not jobs:
         output.say(output.clean(ended.found))
-    return ended.code or (_UNRECORDED if live.unrecorded else 0)
+    counts = not by or not live.experiment or _scored(repo, live.experiment, judge, by)
+    return ended.code or (_UNRECORDED if live.unrecorded else int(not counts))
 
 
 def _jobs(
@@ -177,7 +196,9 @@ def _jobs(
     return jobs
 
 
-def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]:
+def _to_notify(
+    given: tuple[str, ...], set_: tuple[str, ...], when: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return who is to be told; a command in the settings is refused, since whoever wrote the
     repository would have it run."""
     from gitexp.runs import notify
@@ -190,7 +211,21 @@ def _to_notify(given: tuple[str, ...], set_: tuple[str, ...]) -> tuple[str, ...]
             )
     targets = given or set_
     notify.check(targets)
+    notify.check_when(when)
+    if when and not targets:
+        raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
     return targets
+
+
+def _looked_after(
+    live: Run, targets: tuple[str, ...], when: tuple[str, ...], command: tuple[str, ...]
+) -> AbstractContextManager[None]:
+    if not targets:
+        return nullcontext()
+    from gitexp.runs import notify
+
+    shown = output.clean(" ".join(environment.redact(list(command))))[:80]
+    return notify.looked_after(live.folder, targets, when, shown)
 
 
 def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -> None:
@@ -210,6 +245,21 @@ def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -
         output.say(f"warning: {output.clean(fault)}")
     if notify.BELL in targets:
         click.echo("\a", nl=False, err=True)
+
+
+def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> bool:
+    """Judge an experiment, note what came out on it, and return whether it counts."""
+    from gitexp.compare import judge
+    from gitexp.store import notes
+
+    found = judge.score(repo, item, command, by, sys.stderr)
+    notes.add(repo, [item.id], [judge.event(found, command or "", by)])
+    if found.left_out:
+        output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
+    why = judge.told(item, found)
+    values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
+    output.say(output.clean(why or f"score of {item.name}: {', '.join(values) or 'none'}"))
+    return why is None
 
 
 def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:

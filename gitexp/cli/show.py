@@ -231,6 +231,7 @@ def _page(
         "started": when,
         "because": experiment.because,
         "verdict": judged(experiment),
+        "score": _score(experiment),
         "author": (
             f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
         ),
@@ -301,6 +302,17 @@ def judged(experiment: Experiment) -> str | None:
         return None
     by = f" by {event['by']}" if event.get("by") else ""
     return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")
+
+
+def _score(experiment: Experiment) -> str | None:
+    """Return what the last judge said of an experiment."""
+    events = [one["score"] for one in experiment.extra.get("events", ()) if one.get("score")]
+    if not events or not isinstance(events[-1], dict):
+        return None
+    said = events[-1]
+    faults = "; ".join(map(str, said.get("faults", ())))
+    verdict = f"does not count: {faults}" if faults else "judged.* count"
+    return f"{verdict} (by {said.get('command')} of {str(said.get('by'))[:10]})"
 
 
 def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import click
 from gitexp.cli import completion, output, sweep_progress
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
+from gitexp.formats.message import parse_seconds
 from gitexp.repo import Repo
 from gitexp.sweeps import driver, driver_push, plan, search
 from gitexp.sweeps import plan as plans
@@ -224,7 +224,7 @@ def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
         spaces.parse([])
     objective, direction = aim(options.pop("minimize", None), options.pop("maximize", None))
     if "timeout" in options:
-        options["timeout"] = parse_time(str(options["timeout"]))
+        options["timeout"] = parse_seconds(str(options["timeout"]))
     return Plan(
         objective=objective,
         direction=direction,
@@ -259,7 +259,7 @@ def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
         )
     frozen = plans.load(repo, group)
     changed = {
-        name: parse_time(str(value)) if name == "timeout" else value
+        name: parse_seconds(str(value)) if name == "timeout" else value
         for name, value in changed.items()
     }
     return replace(frozen, plan=replace(frozen.plan, **changed))
@@ -282,14 +282,6 @@ def _link(repo: Repo, path: str) -> tuple[str, str]:
     if not target.exists() or repo.root not in target.parents:
         raise UsageError(f"--link {path}: there is no such file or folder in the work tree")
     return target.relative_to(repo.root).as_posix(), str(target)
-
-
-def parse_time(text: str) -> float:
-    """Return seconds for ``90``, ``90s``, ``10m`` or ``2h``; raise UsageError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
-    if not match or float(match[1]) == 0:
-        raise UsageError(f"'{text}' is not a time; write for example 90s, 10m or 2h")
-    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def _print_commands(plan: Plan) -> int:

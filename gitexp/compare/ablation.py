@@ -24,7 +24,7 @@ from gitexp.repo import Repo, content, dvc_pointers
 from gitexp.runs import arguments, worktree
 from gitexp.store import conditions, result_paths
 
-_PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
+PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Graft:
         files = {
             file.path
             for file in self.diff.code
-            if _PARAMS_FILE.fullmatch(file.path) and file.status == "changed"
+            if PARAMS_FILE.fullmatch(file.path) and file.status == "changed"
         }
         self.params_files = sorted(
             {*files, *{a.files.get("params", "")} & {b.files.get("params", "")}} - {""}
@@ -61,7 +61,7 @@ class Graft:
         others = [file for file in self.diff.code if file.path not in self.params_files]
         self.code = [file for file in others if not dvc_pointers.is_pointer(file.path)]
         self.pointers = [file for file in others if dvc_pointers.is_pointer(file.path)]
-        self.options_a, self.options_b = _options(self.todo.words), _options(self.other.words)
+        self.options_a, self.options_b = options(self.todo.words), options(self.other.words)
 
     def factors(self) -> Iterator[Factor]:
         """Yield what differs."""
@@ -166,7 +166,7 @@ class Graft:
         words = self.todo.words if experiment is self.a else self.other.words
         values: dict[str, Any] = {}
         for path in self.params_files:
-            values.update(params.flatten(_loaded(self.repo, experiment, path)))
+            values.update(params.flatten(loaded(self.repo, experiment.id, path)))
         return {
             **values,
             **{
@@ -186,7 +186,9 @@ class Graft:
         if link := result_paths.linked(tree, self.params_files):
             raise CannotRunError(f"'{link}' is a symbolic link, and gitexp writes through none")
         for path in self.params_files:
-            mine, theirs = (_loaded(self.repo, experiment, path) for experiment in (self.a, self.b))
+            mine, theirs = (
+                loaded(self.repo, experiment.id, path) for experiment in (self.a, self.b)
+            )
             flat = params.flatten(theirs)
             if not any(name in flat or name in params.flatten(mine) for name in names):
                 continue
@@ -229,12 +231,14 @@ class Graft:
         return [words for name, words in options if name is None]
 
 
-def _options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
+def options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
+    """Return the words of a command by the param that they say, None for those that say none."""
     return [(name, written) for name, _, written in arguments.options(words)]
 
 
-def _loaded(repo: Repo, experiment: Experiment, path: str) -> Mapping[str, Any]:
+def loaded(repo: Repo, commit: str, path: str) -> Mapping[str, Any]:
+    """Return the params in a file of a commit, none where it has none."""
     try:
-        return params.load(repo.read_file(experiment.id, path), path)
+        return params.load(repo.read_file(commit, path), path)
     except (FormatError, NotFoundError):
         return {}

@@ -1,5 +1,5 @@
 """Whether an experiment is good enough: against another one, or against fixed bounds, for CI, where
-the answer is an exit code. And the best in a marked block of a text file, a README say."""
+the answer is an exit code."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def check(
     )
 
 
-def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
-    """Return the newest experiment with the metric that HEAD's history has, or that started there,
-    and ``against`` has not.
+def candidate_of(index: Index, metric: str | None, against: str | None) -> Experiment:
+    """Return the newest experiment that HEAD's history has, or that started there, and ``against``
+    has not: of those with the metric, where one is named.
 
     Raises:
         NotFoundError: there is none.
@@ -116,7 +116,7 @@ def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
     found = _newest(index, metric, lambda item: item.id in commits or item.parent in commits)
     if found is None:
         raise NotFoundError(
-            f"no experiment with '{metric}' in HEAD's history"
+            f"no experiment{_having(metric)} in HEAD's history"
             + (f" that {against} has not" if base else "")
             + "; name one: gitexp gate REF ..."
         )
@@ -124,7 +124,7 @@ def candidate_of(index: Index, metric: str, against: str | None) -> Experiment:
 
 
 def baseline_of(
-    index: Index, ref: str, metric: str, candidate: Experiment, settings: Settings
+    index: Index, ref: str, metric: str | None, candidate: Experiment, settings: Settings
 ) -> Experiment:
     """Return what ``ref`` means: an experiment, or for a branch or commit the newest experiment
     with the metric in its history.
@@ -143,21 +143,27 @@ def baseline_of(
     found = _newest(index, metric, lambda item: item.id in commits and item.id != candidate.id)
     if found is None:
         raise NotFoundError(
-            f"no experiment with '{metric}' in the history of '{ref}'; in CI, fetch all of it and"
+            f"no experiment{_having(metric)} in the history of '{ref}'; in CI, fetch all of it and"
             " its tags (fetch-depth: 0)"
         )
     return found
+
+
+def _having(metric: str | None) -> str:
+    return f" with '{metric}'" if metric else ""
 
 
 def _history(index: Index, *revisions: str) -> frozenset[str]:
     return frozenset(index.repo.git("rev-list", *revisions, ok=(0, 128)).decode().split())
 
 
-def _newest(index: Index, metric: str, fits: Callable[[Experiment], bool]) -> Experiment | None:
-    return next(
-        (item for item in index.select(everybody=True) if metric in item.metrics and fits(item)),
-        None,
+def _newest(
+    index: Index, metric: str | None, fits: Callable[[Experiment], bool]
+) -> Experiment | None:
+    having = (
+        item for item in index.select(everybody=True) if metric is None or metric in item.metrics
     )
+    return next(filter(fits, having), None)
 
 
 def _value(experiment: Experiment, metric: str) -> float:
@@ -175,15 +181,3 @@ def _amount(worse_by: float, before: float) -> str:
 
 def _allowed(allowance: Allowance) -> str:
     return f"{100 * allowance.amount:g}%" if allowance.relative else f"{allowance.amount:g}"
-
-
-def with_leaderboard(text: str, metric: str, table: str) -> str:
-    """Return a file's text with the leaderboard of a metric brought up to date; one that has none
-    gets it at the end."""
-    name = re.sub(r"-{2,}|[<>]", "-", metric)  # what would end the comment
-    start, end = f"<!-- gitexp:leaderboard {name} -->", "<!-- /gitexp:leaderboard -->"
-    block = f"{start}\n{table}\n{end}"
-    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    if pattern.search(text):
-        return pattern.sub(lambda _: block, text, count=1)
-    return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"{block}\n"

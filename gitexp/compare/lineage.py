@@ -73,6 +73,7 @@ def changed_code(
 ) -> dict[str, tuple[str, ...]]:
     """Return the files of code that differ in each pair, by the commit of its first."""
     own = {path for pair in pairs for item in pair for path in result_paths.of_experiment(item)}
+    own.update(result_paths.texts(repo))
     lines = "".join(f"{item.id} {origin.id}\n" for item, origin in pairs).encode()
     printed = repo.git(
         "diff-tree", "--stdin", "-r", "-z", "--name-only", "--no-renames", "--",

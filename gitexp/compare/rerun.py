@@ -14,7 +14,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,7 @@ from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
 from gitexp.runs import command, journal, start, worktree
+from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
 
 _ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {
@@ -134,6 +135,8 @@ def execute(
     python: Path | None = None,
     shown: TextIO | None = None,
     reproduces: Experiment | None = None,
+    merges: Sequence[Experiment] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> Ran:
     """Run a task in a work tree of ours and read the metrics that it logs.
 
@@ -143,6 +146,8 @@ def execute(
             command names.
         shown: takes the command's output.
         reproduces: record it as a new experiment that says it reproduces this one.
+        merges: record it as one that has these for its origins.
+        environ: its environment; by itself ours, with what was recorded.
 
     Raises:
         CannotRunError: it could not be started, or it failed.
@@ -156,17 +161,17 @@ def execute(
     lacking = content.told(content.missing(repo, tree))
     words = (_program(repo, tree, todo, python), *todo.words[1:])
     folder = worktree.place_of_run(tree)
-    if reproduces:
+    recorded = reproduces is not None or bool(merges)
+    if recorded:
         folder.mkdir()
         live = start.begin(
             inside,
             command=list(todo.words),
             directory=todo.directory,
-            beside="it reproduces another experiment",
+            beside="it merges others" if merges else "it reproduces another experiment",
         )
         live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
-        live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
-        live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
+        _say_origins(live, reproduces, merges)
         live.read_arguments()
     else:
         live = start.unrecorded(inside, folder)
@@ -176,7 +181,7 @@ def execute(
             inside,
             words,
             directory=tree / todo.directory,
-            environ=_environ(repo, tree, todo, python),
+            environ=_environ(repo, tree, todo, python) if environ is None else environ,
             shown=shown,
             apart=folder,
         )
@@ -190,12 +195,21 @@ def execute(
             )
         values = metrics.last_values(journal.points(live.folder))
         requirements = _read(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if reproduces else None, lacking)
+        return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:
         if live.experiment is None:
             live.discard()
+
+
+def _say_origins(live: Run, reproduces: Experiment | None, merges: Sequence[Experiment]) -> None:
+    if reproduces:
+        live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
+        live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
+    if merges:
+        live.set_condition("merges", {item.name: item.id for item in merges})
+        live.set_fact("Merges", ", ".join(f"{item.id} ({item.name})" for item in merges))
 
 
 def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:

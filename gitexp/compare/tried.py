@@ -85,7 +85,8 @@ def like_tree(
         start = base or (history[0] if history else None)
         code: Features = []
         if start:
-            own = result_paths.of_experiment(origin) if origin else []
+            own = [*(result_paths.of_experiment(origin) if origin else ()),
+                   *result_paths.texts(index.repo)]  # fmt: skip
             patch = index.repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
             code = _of_patch(patch.decode("utf-8", "replace"))
         if not code and base:
@@ -176,6 +177,7 @@ def _patches(
     """Return for the commit of each experiment what it changed; those that are not here have
     none."""
     own = {path for item in everybody for path in result_paths.of_experiment(item)}
+    own.update(result_paths.texts(repo))
     wanted = [item.id for item, base in pairs if base]
     bases = [base for _, base in pairs if base]
     checked = repo.git("cat-file", "--batch-check", stdin="\n".join([*wanted, *bases, ""]).encode())

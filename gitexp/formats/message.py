@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, Source
 
 SCHEMA = 1
@@ -194,6 +195,14 @@ def format_time(moment: datetime) -> str:
         moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.")
         + f"{moment.microsecond // 1000:03d}Z"
     )
+
+
+def parse_seconds(text: str) -> float:
+    """Return seconds for ``90``, ``90s``, ``10m`` or ``2h``; raise UsageError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip())
+    if not match or float(match[1]) == 0:
+        raise UsageError(f"'{text}' is not a time; write for example 90s, 10m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 def parse_time(text: str) -> datetime:

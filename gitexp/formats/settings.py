@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import stat
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Settings:
             regular expressions; None where nothing else gave any.
         notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
             the command line, since a repository may be anybody's.
+        protect: globs of what the judge of a score needs; those of the trusted commit count.
     """
 
     advance: bool = True
@@ -76,6 +78,7 @@ class Settings:
     parser_params: bool = True
     stdout: bool | tuple[str, ...] | None = None
     notify: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
 
 
 def load(root: Path) -> Settings:
@@ -84,9 +87,18 @@ def load(root: Path) -> Settings:
     Raises:
         FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
     """
+    return of_files(lambda name: _content(root / name))
+
+
+def of_files(read: Callable[[str], bytes]) -> Settings:
+    """Return what the files of settings say, as ``load`` does.
+
+    Args:
+        read: gives the content of one at the top of a repository, nothing where there is none.
+    """
     values: dict[str, Any] = {}
-    for path, table in ((root / "pyproject.toml", ("tool", "gitexp")), (root / FILE_NAME, ())):
-        data = _content(path)
+    for path, table in ((Path("pyproject.toml"), ("tool", "gitexp")), (Path(FILE_NAME), ())):
+        data = read(path.name)
         # saves the import of a TOML parser, and foreign syntax errors
         if not data or (table and b"gitexp" not in data):
             continue

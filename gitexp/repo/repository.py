@@ -88,7 +88,7 @@ class Repo(Objects, Refs):
 
     def distrusting(self) -> Repo:
         """Return this repository for looking at its work tree without running a filter that only
-        its own configuration names.
+        its own configuration names, and with the objects that hashes name.
 
         The user's own filters (``git lfs install``) stay.
 
@@ -111,6 +111,7 @@ class Repo(Objects, Refs):
             )
         guarded = Repo(self.root, self.git_dir, self.common_dir, self.object_format)
         guarded.found_at = self.found_at
+        guarded._options += ("--no-replace-objects",)
         kept = {name for name in theirs if f"filter.{name}.clean" in own and name != "lfs"}
         guarded.distrusted = frozenset(theirs - kept)
         for name in sorted(theirs):

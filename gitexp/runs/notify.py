@@ -1,24 +1,42 @@
-"""A word when a run ends: to a command, a webhook or the terminal.
+"""A word when a run ends, or before: to a command, a webhook or the terminal.
 
 Where it goes is said by the user: ``--notify``, else the settings. The address of a webhook is the
 name of a variable of the environment, never the address itself, which is a secret and would be in
 git. A fault of it is told and is none of the run's.
+
+A process of its own looks after the run: it sees what is asked for while it goes on, and tells
+where gitexp itself was killed, which it knows by the end of a pipe.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import operator
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+from gitexp.formats import message, metrics, readers
 from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import MetricPoint
 
 BELL = "bell"
 _PATIENCE = 10  # seconds
 _WEBHOOK = re.compile(r"webhook:([A-Za-z_]\w*)")
+_LOOK = 0.5  # seconds between two looks at a run
+_THRESHOLD = re.compile(r"(\S+?)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
+_SILENT = re.compile(r"silent\s+(\S+)")
+_SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_START = "from gitexp.runs.notify import look_after; look_after()"
 
 
 def check(targets: Sequence[str]) -> None:
@@ -64,7 +82,8 @@ def text_of(facts: Mapping[str, Any]) -> str:
     """Return how a run ended, in a line."""
     values = ", ".join(f"{name}={value:.6g}" for name, value in list(facts["metrics"].items())[:3])
     why = f": {facts['error']}" if facts.get("error") else ""
-    return f"{facts['name'] or 'a run'} {facts['status']}{why}" + (f" ({values})" if values else "")
+    who = facts["name"] or facts.get("command") or "a run"
+    return f"{who} {facts['status']}{why}" + (f" ({values})" if values else "")
 
 
 def _call(command: str, facts: Mapping[str, Any]) -> None:
@@ -91,3 +110,128 @@ def _without_address(error: Exception) -> str:
     if response is not None:
         return f"it answered {response.status_code}"
     return re.sub(r"https?://\S+", "…", str(error)) or type(error).__name__
+
+
+# -- while it goes on ------------------------------------------------------------------------------
+
+
+def check_when(conditions: Sequence[str]) -> None:
+    """Raise UsageError where a condition is none."""
+    for text in conditions:
+        match = _SILENT.fullmatch(text)
+        if match:
+            message.parse_seconds(match[1])
+        elif text != "nan" and not _threshold(text):
+            raise UsageError(
+                f"'{text}' is nothing to wait for; write a threshold like 'loss < 0.2', nan, or"
+                " 'silent 10m'"
+            )
+
+
+@contextmanager
+def looked_after(
+    folder: Path, targets: Sequence[str], conditions: Sequence[str], command: str
+) -> Iterator[None]:
+    """Have a process look after the run in this folder until the end of the block: the caller tells
+    of the end itself, and the process of everything else."""
+    asked = {"folder": str(folder), "here": os.getcwd(), "targets": list(targets),
+             "conditions": list(conditions), "command": command}  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", _START], cwd=folder, stdin=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdin
+    process.stdin.write(json.dumps(asked).encode() + b"\n")
+    process.stdin.flush()
+    try:
+        yield
+    finally:
+        with suppress(OSError, subprocess.TimeoutExpired):
+            process.communicate(b"told\n", timeout=_PATIENCE)
+
+
+def look_after() -> None:
+    """Be the process that looks after a run; its standard input says which, and ends with it."""
+    asked = json.loads(sys.stdin.buffer.readline())
+    os.chdir(asked["here"])
+    ended = threading.Event()
+    rest: list[bytes] = []
+
+    def wait() -> None:
+        rest.append(sys.stdin.buffer.read())
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    watch = _Watch(Path(asked["folder"]), asked["conditions"])
+    facts = {"name": None, "id": None, "command": asked["command"]}
+    while not ended.wait(_LOOK):
+        for text in watch.look():
+            _tell_all(asked["targets"], {**facts, "status": "running", "error": text}, watch)
+    if not any(rest):
+        why = "gitexp itself was killed; to record what was logged: gitexp recover"
+        _tell_all(asked["targets"], {**facts, "status": "killed", "error": why}, watch)
+
+
+def _tell_all(targets: Sequence[str], facts: dict[str, Any], watch: _Watch) -> None:
+    said = "\a" if BELL in targets else ""
+    faults = tell(targets, {**facts, "metrics": dict(watch.last)})
+    said += "".join(f"warning: {message.one_line(fault)}\n" for fault in faults)
+    with suppress(OSError):
+        sys.stderr.write(said)
+
+
+class _Watch:
+    """What a run logged or printed since the last look, and which conditions that fulfils: each is
+    told once."""
+
+    def __init__(self, folder: Path, conditions: Sequence[str]) -> None:
+        self.last: dict[str, float] = {}
+        self._folder = folder
+        self._left = list(conditions)
+        self._read: dict[str, int] = {}
+        self._size: dict[str, int] = {}
+        self._moved = time.monotonic()
+
+    def look(self) -> list[str]:
+        """Return what is to be told now."""
+        printed = self._lines("output.log").decode("utf-8", "replace")
+        points = [*self._logged(), *readers.read_output(printed)]
+        self.last.update({point.name: point.value for point in points})
+        silent = time.monotonic() - self._moved
+        met = [text for text in self._left if _is_met(text, points, silent)]
+        self._left = [text for text in self._left if text not in met]
+        return met
+
+    def _logged(self) -> list[MetricPoint]:
+        rows = self._lines("metrics.csv")
+        rows = rows if rows.startswith(metrics.HEADER) else metrics.HEADER + rows
+        return list(metrics.read(BytesIO(rows)))
+
+    def _lines(self, name: str) -> bytes:
+        """Return the whole lines that a file got since the last look."""
+        with suppress(OSError), open(self._folder / name, "rb") as file:
+            file.seek(self._read.get(name, 0))
+            data = file.read()
+            if file.tell() != self._size.get(name, 0):
+                self._size[name], self._moved = file.tell(), time.monotonic()
+            whole = data[: data.rfind(b"\n") + 1]
+            self._read[name] = self._read.get(name, 0) + len(whole)
+            return whole
+        return b""
+
+
+def _is_met(text: str, points: Sequence[MetricPoint], silent: float) -> bool:
+    if match := _SILENT.fullmatch(text):
+        return silent >= message.parse_seconds(match[1])
+    if text == "nan":
+        return any(math.isnan(point.value) for point in points)
+    threshold = _threshold(text)
+    assert threshold
+    name, sign, value = threshold
+    return any(point.name == name and _SIGNS[sign](point.value, value) for point in points)
+
+
+def _threshold(text: str) -> tuple[str, str, float] | None:
+    match = _THRESHOLD.fullmatch(text.strip())
+    with suppress(ValueError):
+        return (match[1], match[2], float(match[3])) if match else None
+    return None

@@ -73,6 +73,14 @@ def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str
     return [*wanted, *(f":(top,exclude,literal){path}" for path in sorted(set(without)))]
 
 
+def texts(repo: Repo) -> list[str]:
+    """Return the files of the work tree that hold a text made from experiments, or for agents (a
+    leaderboard, the lab book): they change with every experiment, and are no code."""
+    marked = ("grep", "-l", "-z", "-F", "--untracked", "-e", "<!-- gitexp:", "--", "*.md")
+    found = repo.git(*marked, ok=(0, 1, 128)).decode("utf-8", "surrogateescape")
+    return [path for path in found.split("\0") if path]
+
+
 def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
     """Return where the files go.
 

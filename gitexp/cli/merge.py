@@ -1,0 +1,145 @@
+"""``gitexp merge``: what several experiments changed, together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gitexp.cli import completion, output
+from gitexp.cli.opened import opened
+from gitexp.cli.prove import agreed
+from gitexp.compare import lineage, merge, rerun
+from gitexp.formats import metrics, params
+from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
+from gitexp.store import query, reference
+from gitexp.store.index import Index
+
+_HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "value", "better")
+
+
+@click.command("merge")
+@click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
+@click.option(
+    "--all-kept", is_flag=True, help="Find the best merge of what is kept, in two runs for each."
+)
+@click.option(
+    "-m",
+    "--metric",
+    metavar="METRIC",
+    shell_complete=completion.metrics,
+    help="The metric to look at (default: what most of them have).",
+)
+@click.option(
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=V",
+    help="What a param is to be, where two of them changed it.",
+)
+@click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+@output.output_options
+def merge_command(
+    refs: tuple[str, ...],
+    all_kept: bool,
+    metric: str | None,
+    given: tuple[str, ...],
+    yes: bool,
+    form: str | None,
+) -> None:
+    """Merge what experiments changed, run it, and record it.
+
+    Code is merged by git, params by name, over the commit that the experiments have in common; the
+    new experiment stands on a merge commit of them all. Says what the changes should give together,
+    each measured alone, and what they gave. --all-kept adds one kept experiment after the other,
+    best first, as long as that helps, and then tries to leave each one out.
+
+    \b
+    Examples:
+      gitexp merge exp-4 exp-9
+      gitexp merge exp-4 exp-9 -p lr=0.3
+      gitexp merge --all-kept --metric rmse
+    """
+    _, settings, index = opened()
+    if all_kept == bool(refs) or (refs and len(refs) < 2):
+        raise UsageError("name two experiments or more, or use --all-kept")
+    found = (
+        index.select("tag.verdict = 'kept'")
+        if all_kept
+        else reference.resolve_many(index, refs, settings)
+    )
+    name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
+    having = [item for item in found if name in item.metrics]
+    if name is None or len(having) < 2 or (refs and len(having) < len(found)):
+        raise UsageError("merging takes two experiments or more that have the same metric")
+    for item in having:
+        agreed(item, rerun.task(index.repo, item), yes, f"gitexp merge {' '.join(refs)}".strip())
+    settled = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
+    tried = _Tried(index, settings, name, settled, goes_on=all_kept)
+    best = _best(tried, having) if all_kept else tried(having)
+    if form:
+        output.print_records(form, _HEADERS, tried.rows)
+    else:
+        click.echo(f"{best.name} {best.short}")
+
+
+def _best(tried: _Tried, kept: Sequence[Experiment]) -> Experiment:
+    if tried.way is None:
+        raise UsageError(
+            f"is a higher or a lower '{tried.metric}' better? Set it: [tool.gitexp.metrics] in"
+            f' pyproject.toml, "{tried.metric}" = "min" or "max"'
+        )
+    return merge.best_of(tried.index, kept, tried.metric, tried.way, tried)
+
+
+class _Tried:
+    """Runs merges, and says of each how it went."""
+
+    def __init__(
+        self,
+        index: Index,
+        settings: Settings,
+        metric: str,
+        settled: dict[str, Any],
+        goes_on: bool,
+    ) -> None:
+        self.index, self.metric, self.settled, self.goes_on = index, metric, settled, goes_on
+        self.way = metrics.direction(metric, settings.metrics)
+        self.rows: list[list[Any]] = []
+
+    def __call__(self, items: Sequence[Experiment]) -> Experiment:
+        try:
+            todo = merge.prepare(self.index, items, self.settled)
+            output.say(f"running {output.clean(todo.todo.name)}")
+            done = merge.run(self.index.repo, todo, self.metric, sys.stderr)
+        except GitexpError as error:
+            if self.goes_on:
+                output.say(f"left out: {output.clean(str(error))}")
+            raise
+        self._tell(done)
+        return done.experiment
+
+    def _tell(self, done: merge.Outcome) -> None:
+        names = [item.name for item in done.items]
+        before = done.base.metrics.get(self.metric) if done.base else None
+        better = None
+        text = f"{done.experiment.name}: {self.metric}={output.number(done.got)}"
+        if done.expected is not None and done.base:
+            better = metrics.is_better(self.way, done.got, done.expected) if self.way else None
+            off = done.got - done.expected
+            close = abs(off) <= 1e-9 * max(abs(done.got), abs(done.expected))
+            mark = {True: ", better", False: ", worse", None: ""}[None if close else better]
+            alone = (
+                f"{output.number(done.expected)} expected from each alone, over {done.base.name}"
+            )
+            text += f" ({alone}: {0.0 if close else off:+.3g}{mark})"
+        output.say(output.clean(text))
+        base = done.base.name if done.base else None
+        made = done.experiment
+        self.rows.append([made.name, made.id, names, self.metric, base, before, done.expected,
+                          done.got, better])  # fmt: skip
