@@ -1,7 +1,11 @@
 /* The table. */
 "use strict";
 
-let grid = null; // of the table that is on the page: its body, rows, and columns
+/** The table that is on the page; null in other views. A row is an experiment or a group.
+ * @type {{id: string, body: any, head: any, columns?: Column[], list?: number[],
+ *   rows?: any[], best?: Map<string, any>, range?: Map<string, number[]|null>, height?: number,
+ *   from?: number, to?: number} | null} */
+let grid = null;
 let focusRow = 0;
 
 function drawTable(view, fresh) {
