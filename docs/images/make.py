@@ -69,6 +69,8 @@ def experiments(folder: Path, count: int = 48) -> Repo:
     chance = random.Random(4)
     project = SimpleNamespace(root=folder)
     git(folder, "init", "-q", "-b", "main")
+    git(folder, "config", "user.name", "Ada")
+    git(folder, "config", "user.email", "ada@example.org")
     git(folder, "remote", "add", "origin", "https://github.com/example/ten-kinds.git")
     (folder / "train.py").write_text(TRAIN.format(optimizer=CHOICES["sgd"], more=""))
     (folder / "data.dvc").write_text(

@@ -13,6 +13,7 @@ import gitexp
 from gitexp.compare.importance import importance
 from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import own_subject
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.report import curves, files
@@ -66,7 +67,14 @@ def collect(
         "experiments": {
             key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
         }
-        | {"started": [int(item.started.timestamp() * 1000) for item in experiments]},
+        | {
+            "subject": [own_subject(item) for item in experiments],
+            "started": [int(item.started.timestamp() * 1000) for item in experiments],
+            "judged": [
+                {key: item.judged[key] for key in _JUDGED if key in item.judged}
+                for item in experiments
+            ],
+        },
         "params": {
             name: [cell(item.params[name]) if name in item.params else None for item in experiments]
             for name in names["params"]
@@ -105,16 +113,17 @@ _ATTRIBUTES = (
     "name",
     "id",
     "parent",
-    "subject",
     "status",
     "duration",
     "labels",
     "notes",
+    "because",
     "group",
     "author",
     "branch",
     "command",
 )
+_JUDGED = ("verdict", "by", "because")
 
 
 def cell(value: Any) -> Any:

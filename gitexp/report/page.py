@@ -22,7 +22,7 @@ from gitexp.report.data import Report
 _ASSETS = files("gitexp.report") / "assets"
 # one script in the page, in this order; each file is a view, or what views share
 _SCRIPTS = (
-    "data", "elements", "state", "rows", "frame", "table", "groups", "compare", "chart", "curves",
+    "data", "elements", "state", "rows", "frame", "columns", "table", "groups", "compare", "chart", "curves",
     "scatter", "bars", "importance", "parallel", "diff", "one", "live", "main",
 )  # fmt: skip
 _HIDDEN = re.compile(

@@ -10,12 +10,14 @@ function barBox(one, list) {
     const value = one.of(at), fine = Number.isFinite(value);
     const left = (100 * (Math.min(value, 0) - low)) / span, wide = (100 * Math.abs(value)) / span;
     const style = `left:${left}%;width:${wide}%;background:${colour(at, list)}`;
-    return [el("button", { class: "link", onclick: () => go({ view: "one", one: E.name[at] }) },
+    return [el("button", { class: "link", onclick: () => openOne(at) },
         E.name[at]), el("div", { class: "bar" }, fine && el("i", { class: "point", style })),
       el("span", { class: value === top ? "number best" : "number" }, shown(value))];
   };
+  const way = one.better === "min" ? 1 : -1, rank = (at) => one.of(at) ?? Infinity * way;
+  const sorted = [...list].sort((a, b) => way * (rank(a) - rank(b) || 0));
   return el("div", { class: "chart bars", "data-bars": one.title },
-    el("h3", {}, one.title), el("div", { class: "share" }, list.slice(0, 60).map(bar)),
+    el("h3", {}, one.title), el("div", { class: "share" }, sorted.slice(0, 60).map(bar)),
     list.length > 60 && el("p", { class: "note" }, `and ${list.length - 60} more`));
 }
 

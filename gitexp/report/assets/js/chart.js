@@ -124,8 +124,11 @@ function frameOf(plot, { pen, wide, tall }) {
       ...(one.low ?? []).filter(inside(one)), ...(one.high ?? []).filter(inside(one))])
     : plot.points.map((one) => one.y);
   const up = extent(plot.y, ys, plot.clip);
-  const space = (side, log) => { if (!log) { const more = (side.high - side.low) * 0.04;
-      side.low -= more; side.high += more; } };
+  const space = (side, log) => {
+    const more = log ? (side.high / side.low) ** 0.03 : (side.high - side.low) * 0.04;
+    [side.low, side.high] = log ? [side.low / more, side.high * more]
+      : [side.low - more, side.high + more];
+  };
   if (!plot.y.words) space(up, plot.y.log);
   if (plot.points && !plot.x.words) space(across, plot.x.log);
   const rows = ticksOf(plot.y, up.low, up.high, Math.max(2, Math.floor(tall / 45)));
@@ -288,7 +291,7 @@ function pointing(over, tip, plot, frameNow) {
     if (plot.lines && from !== null && Math.abs(px - from) > 6)
       return go({ zoom: `${clamped(Math.min(px, from))}..${clamped(Math.max(px, from))}` });
     const hit = plot.points && closest(plot, frame, px, py);
-    if (hit) go({ view: "one", one: E.name[hit.at] });
+    if (hit) openOne(hit.at);
   });
 }
 

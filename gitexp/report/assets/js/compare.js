@@ -2,7 +2,7 @@
 "use strict";
 
 const COMPARED = ["status", "started", "duration",
-  "author", "labels", "group", "branch", "commit", "subject", "notes"];
+  "author", "verdict", "because", "labels", "group", "branch", "commit", "subject", "notes"];
 
 function drawCompare() {
   const { list, note } = subject(12);
@@ -32,7 +32,7 @@ function drawCompare() {
       el("thead", {}, el("tr", {}, el("th", {}),
           list.map((at) => el("th", { scope: "col" }, el("i", { class: "dot",
                   style: `background:${colour(at, list)};display:inline-block;margin-right:.4em` }),
-              el("button", { class: "link", onclick: () => go({ view: "one", one: E.name[at] }) },
+              el("button", { class: "link", onclick: () => openOne(at) },
                 E.name[at]))))),
       el("tbody", {}, body))),
   ] };

@@ -8,8 +8,9 @@
 /** What Python collected (`report/data.py`), column by column; an experiment is a place in them.
  * @typedef {{name: string[], id: string[], parent: (string|null)[], subject: string[],
  *   status: string[], started: number[], duration: (number|null)[], labels: string[][],
- *   notes: string[][], group: (string|null)[], author: string[], branch: (string|null)[],
- *   command: (string|null)[]}} Experiments
+ *   notes: string[][], because: (string|null)[], group: (string|null)[],
+ *   judged: {verdict?: string, by?: string, because?: string}[], author: string[],
+ *   branch: (string|null)[], command: (string|null)[]}} Experiments
  * @typedef {{title: string, version: string, start: string, live: number, page: string|null,
  *   better: Record<string, string|null>, experiments: Experiments, params: Record<string, any[]>,
  *   metrics: Record<string, any[]>, importance: Record<string, any[][]>
@@ -74,6 +75,8 @@ const info = (key, title, of, more = {}) => ({ key, title, kind: "info", of, ...
 const madeColumns = () => [
   info("name", "name", (at) => E.name[at]),
   info("status", "status", (at) => E.status[at]),
+  info("verdict", "verdict", (at) => E.judged[at].verdict ?? null),
+  info("because", "because", (at) => E.because[at]),
   info("labels", "labels", (at) => E.labels[at].join(" ")),
   info("started", "started", (at) => E.started[at],
     { number: true, show: (value) => moment(value) }),
@@ -120,7 +123,8 @@ const defaultColumns = once(() => {
   if (isNarrow()) return ["name", "status", ...metrics.slice(0, 1), ...params.slice(0, 2)];
   const known = columns.filter((one) => one.kind === "metrics" && weight(one) < 2).length;
   const main = Math.min(MAIN, known || MAIN);
-  const last = ["labels", "author", "group"].filter((one) => varies().has(one));
+  const last = ["verdict", "because", "labels", "author", "group"]
+    .filter((one) => varies().has(one));
   return ["name", "status", ...metrics.slice(0, main),
     ...params, ...metrics.slice(main), ...last, "started", "duration", "commit"];
 });

@@ -38,6 +38,9 @@ function drawFrame() {
   if (focused) document.getElementById(`tab-${state.view}`)?.focus();
   $("#tabs [aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
   if ($("#search").value !== state.q) $("#search").value = state.q;
+  const { q, sort, filters, labels: wanted, hidden } = state;
+  $("#clear").hidden = !(q || sort || filters.size || wanted.size || hidden);
+  $("#columns").hidden = !["table", "parallel"].includes(state.view);
   drawLabels();
   if (state.view !== "table") { drawTableTools(); $("#beyond").replaceChildren(); }
   $("#chosen").replaceChildren(...(state.chosen.size ? [
@@ -59,7 +62,7 @@ function drawLabels() {
     else state.labels.delete(label);
     go();
   };
-  const hidden = E.labels.filter((each) => each.includes("hidden")).length;
+  const hidden = everyone.filter(isHidden).length;
   $("#labels").replaceChildren(
     ...labels().filter((label) => label !== "hidden").slice(0, 60).map((label) => {
       const now = state.labels.get(label);

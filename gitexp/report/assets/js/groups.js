@@ -64,7 +64,8 @@ function groupRow(group, place) {
     "tr", { class: "group", "data-row": place, "data-group": group.id, tabindex: place === focusRow
       ? 0 : -1, "aria-rowindex": place + 1, onfocus: () => (focusRow = place) },
     el("td", { class: "pick" }),
-      grid.columns.map((one) => el("td", { class: one.number ? "number" : "" }, text(one))));
+      grid.columns.map((one, number) =>
+      placed(el("td", { class: one.number ? "number" : "" }, text(one)), number)));
 }
 
 const SVG = "http://www.w3.org/2000/svg";

@@ -50,7 +50,7 @@ function onKey(event) {
         PageUp: () => moveFocus(focusRow - page), Home: () => moveFocus(0), End: () =>
         moveFocus(count), j: () => moveFocus(focusRow + 1), k: () => moveFocus(focusRow - 1) }),
     ...(onRow && event.target === onRow && { " ": () => onFocused(choose),
-        Enter: () => onFocused((at) => go({ view: "one", one: E.name[at] })) }),
+        Enter: () => onFocused(openOne) }),
     ...(tab && { ArrowRight: () => go({ view: keys[(keys.indexOf(state.view) + 1) % keys.length] }),
         ArrowLeft: () =>
         go({ view: keys[(keys.indexOf(state.view) + keys.length - 1) % keys.length] }) }),

@@ -32,7 +32,7 @@ async function drawOne() {
       step(-1, "Previous"), step(1, "Next"),
       el("button", { "aria-pressed": String(state.chosen.has(at)), onclick: () => choose(at) },
         state.chosen.has(at) ? "Selected" : "Select")),
-    el("h2", {}, E.subject[at]),
+    el("h2", {}, E.subject[at] || E.name[at]),
     data.live && E.id[at] ? editor(at) : "",
     el("div", { class: "columns" },
       el("div", {},

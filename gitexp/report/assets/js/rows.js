@@ -29,7 +29,8 @@ function test(one, text) {
 
 const haystack = once(() => everyone.map((at) =>
   [E.name[at], E.id[at], E.subject[at], E.status[at],
-    E.author[at], E.branch[at], E.group[at], E.command[at], ...E.labels[at], ...E.notes[at],
+    E.author[at], E.branch[at], E.group[at], E.command[at],
+    E.because[at], E.judged[at].because, ...E.labels[at], ...E.notes[at],
     ...Object.entries(data.params).flatMap(([name, values]) =>
       (values[at] === null ? [] : `${name}=${values[at]}`))].join("\n").toLowerCase()));
 
@@ -59,7 +60,7 @@ function rows(without = new Set()) {
   for (const [label, wanted] of state.labels)
     tests.push((at) => E.labels[at].includes(label) === wanted);
   if (!state.hidden && !state.labels.get("hidden"))
-    tests.push((at) => !E.labels[at].includes("hidden"));
+    tests.push((at) => !isHidden(at));
   const found = everyone.filter((at) => tests.every((passes) => passes(at)));
   const one = column.get(state.sort.replace(/^-/, ""));
   if (!one) return found;
@@ -73,6 +74,9 @@ function rows(without = new Set()) {
     return way * String(a).localeCompare(String(b), undefined, { numeric: true });
   });
 }
+
+/** Whether an experiment is left out until somebody asks: hidden by its label, or discarded. */
+const isHidden = (at) => E.labels[at].includes("hidden") || E.judged[at].verdict === "discarded";
 
 /** Return what a chart shows: those selected, or else the first that pass the filters. */
 function subject(most) {

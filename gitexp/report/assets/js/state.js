@@ -6,7 +6,7 @@ const VIEWS = { table: "Table", compare: "Compare", curves: "Curves",
 const PLAIN = [ // texts of the state
   "q", "sort", "one", "x", "y", "color",
     "metric", "axis", "smooth", "log", "hidden", "split", "same", "a", "b",
-  "agg", "base", "by", "open", "plain", "mean",
+  "agg", "base", "pin", "step", "by", "open", "plain", "mean",
     "zoom", "clip", "xs", "ys", "size", "front", "order", "shade",
 ];
 let firstSort = ""; // what the page was sorted by when it was opened
@@ -23,6 +23,8 @@ function readAddress() {
     .map((name) => byName.get(name)).filter((at) => at !== undefined));
   state.columns = words.has("cols") ? names(words.get("cols")).filter((key) => column.has(key))
     : null;
+  const widths = names(words.get("w")).map((text) => text.split(/:(?=\d+$)/));
+  state.widths = new Map(widths.map(([key, wide]) => [key, Number(wide) || 80]));
   state.labels = new Map(names(words.get("labels"))
     .map((word) => [word.replace(/^-/, ""), !word.startsWith("-")]));
   state.filters =
@@ -39,6 +41,8 @@ function address() {
   if (state.labels.size) words.set("labels",
     names([...state.labels].map(([label, wanted]) => (wanted ? label : `-${label}`))));
   for (const [key, text] of state.filters) words.set(`f.${key}`, text);
+  if (state.widths.size)
+    words.set("w", names([...state.widths].map(([key, wide]) => `${key}:${wide}`)));
   if (state.columns) words.set("cols", names(state.columns));
   return `#${words}`;
 }
@@ -51,3 +55,5 @@ function go(change = {}) {
   history[stepped ? "pushState" : "replaceState"](null, "", address());
   draw(stepped);
 }
+
+const openOne = (at) => go({ view: "one", one: E.name[at] });
