@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -294,6 +294,13 @@ def remove(repo: Repo, experiment: Experiment) -> str:
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
             file.write(f"{experiment.tag}\n")
     return f"git update-ref refs/tags/{experiment.name} {experiment.tag}"
+
+
+def restore(repo: Repo, experiments: Iterable[Experiment]) -> None:
+    """Bring tags back that ``remove`` took, where their names are still free."""
+    commands = [f"create refs/tags/{item.name} {item.tag}" for item in experiments]
+    with locked(repo) as fd:
+        repo.update_refs(commands, "gitexp: undo rm", [fd])
 
 
 @contextmanager

@@ -8,7 +8,7 @@
 /** What Python collected (`report/data.py`), column by column; an experiment is a place in them.
  * @typedef {{name: string[], id: string[], parent: (string|null)[], subject: string[],
  *   status: string[], started: number[], duration: (number|null)[], labels: string[][],
- *   notes: string[][], because: (string|null)[], group: (string|null)[],
+ *   notes: string[][], because: (string|null)[], origin: (string|null)[], group: (string|null)[],
  *   judged: {verdict?: string, by?: string, because?: string}[], author: string[],
  *   branch: (string|null)[], command: (string|null)[]}} Experiments
  * @typedef {{title: string, version: string, start: string, live: number, page: string|null,

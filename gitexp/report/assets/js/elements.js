@@ -14,7 +14,7 @@ const visible = (text) => String(text).replace(HIDDEN,
 function el(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) value && made.addEventListener(name.slice(2), value);
     else if (name === "value" || name === "checked") made[name] = value;
     else if (value === true || typeof value === "number" || (value && typeof value === "string")
       || value === "") made.setAttribute(name, value === true ? "" : value);
@@ -50,11 +50,14 @@ const size = (bytes) => (bytes < 1000 ? `${bytes} B`
 const plural = (many, word) => `${many.toLocaleString("en")} ${word}${many === 1 ? "" : "s"}`;
 
 let toastTimer;
-function toast(text) {
-  $("#toast").replaceChildren(visible(text));
+/** Say something for a moment; with `undo`, longer, and with a button that takes it back. */
+function toast(text, undo) {
+  $("#toast").replaceChildren(visible(text),
+    undo ? el("button", { onclick: () => { $("#toast").classList.remove("shown"); undo(); } },
+      "Undo") : "");
   $("#toast").classList.add("shown");
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => $("#toast").classList.remove("shown"), 1800);
+  toastTimer = setTimeout(() => $("#toast").classList.remove("shown"), undo ? 12_000 : 1800);
 }
 async function copy(text, what) {
   try {

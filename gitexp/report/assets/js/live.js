@@ -12,29 +12,51 @@ async function asked(path) {
 }
 
 /** Send a change to the server; the page shows it when the server tells of it. */
-async function sendEdit(at, what) {
-  const answer = await fetch(served("edit"),
-    { method: "POST", headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ commit: E.id[at], ...what }) });
-  toast(answer.ok ? "Saved in git" : await answer.text());
-  return answer.ok;
+async function sendEdit(what, said = "Saved in git") {
+  const answer = await fetch(served("edit"), { method: "POST",
+    headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) });
+  if (!answer.ok) { toast(await answer.text()); return false; }
+  const { undo } = await answer.json();
+  toast(said, undo > 0 && (() => sendEdit({ undo }, "Undone")));
+  return true;
 }
 
-/** Controls that label, note and hide an experiment. */
-function editor(at) {
-  const box = (title, send) => el("form", { class: "plain-form",
-      onsubmit: async (event) => { event.preventDefault(); const field = event.target.elements[0];
-        if (field.value.trim() && (await sendEdit(at, send(field.value.trim())))) field.value = "";
-        } }, el("input", { placeholder: title, "aria-label": title }), el("button", {}, title));
-  const isHidden = E.labels[at].includes("hidden");
+/** Controls that label, note, judge, hide and delete experiments. */
+function editor(list) {
+  const commits = list.map((at) => E.id[at]);
+  const send = (what, said) => sendEdit({ commits, ...what }, said);
+  const box = (title, ...sends) => {
+    const field = el("input", { placeholder: title, "aria-label": title });
+    const act = async (what) => { if (what && (await send(what))) { field.value = ""; field.blur(); } };
+    return el("form", { class: "plain-form", onsubmit: (event) => {
+      event.preventDefault();
+      act(sends[0][1](field.value.trim()));
+    } }, field, sends.map(([word, what], at) => el("button", { type: at ? "button" : "submit",
+      onclick: at && (() => act(what(field.value.trim()))) }, word)));
+  };
+  const common = labels().filter((label) => list.every((at) => E.labels[at].includes(label)));
+  const hidden = common.includes("hidden"), names = plural(list.length, "experiment");
+  const verdict = (word) => (because) => ({ verdict: word, because });
   return el("div", { class: "controls editor" },
-    E.labels[at].map((label) => el("span", { class: "chip" }, el("span", {}, label),
-        el("button", { class: "plain", "aria-label": `Remove ${visible(label)}`,
-            onclick: () => sendEdit(at, { label: `-${label}` }) }, "×"))),
-    box("Add label", (text) => ({ label: `+${text}` })),
-      box("Add note", (text) => ({ note: text })),
-      el("button", { onclick: () => sendEdit(at, { label: isHidden ? "-hidden" : "+hidden" }) },
-      isHidden ? "Show again" : "Hide"));
+    common.map((label) => el("span", { class: "chip" }, el("span", {}, label),
+      el("button", { class: "plain", "aria-label": `Remove ${visible(label)}`,
+        onclick: () => send({ label: `-${label}` }) }, "×"))),
+    box("Label", ["Add label", (text) => text && { label: `+${text}` }]),
+    box("Note, in Markdown", ["Add note", (text) => text && { note: text }]),
+    box("Reason", ["Keep", verdict("kept")], ["Discard", verdict("discarded")]),
+    el("button", { onclick: () => send({ label: hidden ? "-hidden" : "+hidden" }) },
+      hidden ? "Show again" : "Hide"),
+    el("button", { class: "bad", onclick: async () => {
+      if (!(await send({ delete: true }, `Deleted ${names}`))) return;
+      $("#dialog").close();
+      go({ view: "table", chosen: new Set() });
+    } }, "Delete"));
+}
+
+function editDialog() {
+  const list = [...state.chosen].filter((at) => E.id[at]);
+  openDialog(el("h2", {}, plural(list.length, "experiment")), editor(list),
+    el("button", { onclick: () => $("#dialog").close() }, "Done"));
 }
 
 /** Take what is new: a whole table, or points of runs that go on. */
@@ -47,7 +69,8 @@ async function renewed(number) {
   $(".made").replaceChildren(`${plural(count, "experiment")} · live · gitexp ${data.version}`);
   if (!isTyping()) await draw();
 }
-const isTyping = () => document.activeElement?.closest?.("#view form, dialog, #view .controls");
+const isTyping = () => document.activeElement?.closest?.(
+  "#view form input, #view .controls :is(select, input:not([type=checkbox])), dialog");
 
 /** Add points that runs logged to their curves and rows. */
 async function grown({ state: number, runs }) {

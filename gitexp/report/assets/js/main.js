@@ -2,11 +2,12 @@
 "use strict";
 
 const DRAW = { compare: drawCompare, curves: drawCurves, parallel: drawParallel,
-  scatter: drawScatter, bars: drawBars, importance: drawImportance, diff: drawDiff, one: drawOne };
+  scatter: drawScatter, bars: drawBars, importance: drawImportance, images: drawImages,
+  tree: drawTree, diff: drawDiff, one: drawOne };
 
 const KEYS = [["/", "search"], ["↑ ↓", "go through the rows"],
   ["Space", "select the row"], ["Enter", "open the experiment"],
-  ["c", "compare those selected"], ["d", "differences of the two selected"], ["1 – 8", "the views"],
+  ["c", "compare those selected"], ["d", "differences of the two selected"], ["0 – 9", "the views"],
   ["Esc", "back to the table"], ["y", "copy a link to this view"], ["t", "dark or light"]];
 
 function helpDialog() {
@@ -54,7 +55,7 @@ function onKey(event) {
     ...(tab && { ArrowRight: () => go({ view: keys[(keys.indexOf(state.view) + 1) % keys.length] }),
         ArrowLeft: () =>
         go({ view: keys[(keys.indexOf(state.view) + keys.length - 1) % keys.length] }) }),
-    ...Object.fromEntries(keys.map((view, at) => [String(at + 1), () => go({ view })])),
+    ...Object.fromEntries(keys.map((view, at) => [String((at + 1) % 10), () => go({ view })])),
   };
   if (!Object.hasOwn(actions, event.key)) return;
   event.preventDefault();
@@ -85,6 +86,7 @@ $("#help").addEventListener("click", helpDialog);
 $("#dialog")
   .addEventListener("click", (event) => event.target === $("#dialog") && $("#dialog").close());
 adopt(JSON.parse(document.getElementById("data").textContent));
+$("#dialog").addEventListener("close", () => data.live && draw());
 readAddress();
 firstSort = state.sort.replace(/^-/, "");
 draw(true);

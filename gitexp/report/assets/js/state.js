@@ -2,7 +2,8 @@
 "use strict";
 
 const VIEWS = { table: "Table", compare: "Compare", curves: "Curves",
-  parallel: "Parallel", scatter: "Scatter", bars: "Bars", importance: "Importance", diff: "Diff" };
+  parallel: "Parallel", scatter: "Scatter", bars: "Bars",
+  importance: "Importance", images: "Images", tree: "Tree", diff: "Diff" };
 const PLAIN = [ // texts of the state
   "q", "sort", "one", "x", "y", "color",
     "metric", "axis", "smooth", "log", "hidden", "split", "same", "a", "b",
