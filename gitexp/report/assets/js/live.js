@@ -27,7 +27,11 @@ function editor(list) {
   const send = (what, said) => sendEdit({ commits, ...what }, said);
   const box = (title, ...sends) => {
     const field = el("input", { placeholder: title, "aria-label": title });
-    const act = async (what) => { if (what && (await send(what))) { field.value = ""; field.blur(); } };
+    const act = async (what) => {
+      if (!what || !(await send(what))) return;
+      field.value = "";
+      field.blur();
+    };
     return el("form", { class: "plain-form", onsubmit: (event) => {
       event.preventDefault();
       act(sends[0][1](field.value.trim()));
