@@ -266,3 +266,12 @@ def _is_text(node: ast.AST, text: str) -> bool:
 
 def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
+
+
+def test_the_pages_scripts_are_short_and_their_lines_fit_beside_each_other() -> None:
+    scripts = {path: path.read_text().splitlines() for path in PACKAGE.rglob("*.js")}
+    wide = [(path.name, line) for path in scripts for line in scripts[path] if len(line) > 100]
+    assert scripts
+    assert not wide
+    assert max(map(len, scripts.values())) <= 400
+    assert sum(map(len, scripts.values())) <= 3_000

@@ -6,6 +6,8 @@ import json
 import shutil
 import urllib.error
 import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.cli import ui
 from gitexp.repo import Repo
 from gitexp.report import server
 from gitexp.runs import unrecorded
@@ -55,7 +58,7 @@ def test_only_who_has_the_address_reads_and_only_the_page_writes(project: Projec
         assert answer(address, "/table?token=x", {}) == 403
         assert answer(address, f"/table{token}", {"Host": "evil.example"}) == 403
         assert answer(address, f"/block/../x{token}", {}) == 404
-        edit = {"commit": made.id, "label": "+good"}
+        edit = {"commits": [made.id], "label": "+good"}
         kind = {"Content-Type": "application/json"}
         assert answer(address, f"/edit{token}", kind, edit) == 403
         evil = {**kind, "Origin": "http://evil.example"}
@@ -63,7 +66,7 @@ def test_only_who_has_the_address_reads_and_only_the_page_writes(project: Projec
         assert answer(address, "/edit", {**kind, "Origin": ours}, edit) == 403
         assert Index(repo).select()[0].labels == ()
         mine = {**kind, "Origin": ours}
-        assert answer(address, f"/edit{token}", mine, {**edit, "commit": "HEAD"}) == 400
+        assert answer(address, f"/edit{token}", mine, {**edit, "commits": ["HEAD"]}) == 400
         assert answer(address, f"/edit{token}", mine, {**edit, "label": "+a b"}) == 400
         assert answer(address, f"/edit{token}", mine, edit) == 200
         assert Index(repo).select()[0].labels == ("good",)
@@ -87,8 +90,59 @@ def test_the_page_follows_a_run_and_writes_labels(project: Project) -> None:
             tab.wait_for_selector("tr:has(.running) >> text=0.625", timeout=5000)
         tab.wait_for_selector("tr[data-name=exp-2]")
         tab.click("tr[data-name=exp-2] .link")
-        tab.fill("input[aria-label='Add label']", "good")
+        tab.fill("input[aria-label='Label']", "good")
         tab.keyboard.press("Enter")
         tab.wait_for_selector("text=Saved in git")
+        tab.wait_for_selector(".editor .chip:has-text('good')")
+        tab.fill("input[aria-label='Reason']", "worse")
+        tab.click("text=Discard")
+        tab.wait_for_selector("dd:has-text('discarded by')")
+        tab.click("text=Delete")
+        tab.wait_for_selector("text=Deleted 1 experiment")
+        assert [item.name for item in Index(repo).select()] == ["exp-1"]
+        tab.click("#toast button")
+        tab.wait_for_selector("text=Undone")
         browser.close()
-    assert Index(repo).select()[0].labels == ("good",)
+    found = Index(repo).select()[0]
+    assert (found.name, found.labels, found.verdict) == ("exp-2", ("good",), "discarded")
+
+
+def test_what_the_page_writes_is_undone(project: Project) -> None:
+    made = [record(project, {"lr": at}, {"rmse": 1.0}) for at in (1, 2)]
+    live = server.Live(Repo.discover(project.root))
+    commits = [item.id for item in made]
+
+    def seen() -> list[tuple[Any, ...]]:
+        found = Index(live.repo).select()
+        return [(item.name, item.labels, item.notes, item.verdict) for item in found]
+
+    before = seen()
+    for edit in ({"label": "+a"}, {"note": "b"}, {"verdict": "kept", "because": "c"}):
+        number = live.edit({"commits": commits, **edit})
+        assert seen() != before
+        assert live.edit({"undo": number}) == 0
+        assert seen() == before
+    number = live.edit({"commits": commits, "delete": True})
+    assert seen() == []
+    live.edit({"undo": number})
+    assert seen() == before
+    for wrong in ({"verdict": "no"}, {"undo": 9}, {"undo": -1}, {"delete": 1}, {"commits": [1]}):
+        with pytest.raises(gitexp.UsageError):
+            live.edit({"commits": commits, **wrong})
+
+
+def test_what_others_push_is_on_the_page(project: Project, tmp_path: Path) -> None:
+    project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    project.commit("start", train_py="x = 1")
+    project.git("push", "-q", "-u", "origin", "HEAD")
+    project.git("clone", "-q", str(tmp_path / "remote.git"), str(tmp_path / "other"))
+    live = server.Live(Repo.discover(project.root), everybody=True)
+    assert live.now()[1].table["experiments"]["name"] == []
+    other = SimpleNamespace(root=tmp_path / "other")
+    record(other, {"lr": 1}, {"rmse": 1.0})
+    gitexp.push(repo=other.root)
+    assert ui._pulled(live.repo) == ""
+    assert live.now()[1].table["experiments"]["name"] == ["ada/exp-1"]
+    shutil.rmtree(tmp_path / "remote.git")
+    assert "\n" not in ui._pulled(live.repo) != ""

@@ -16,6 +16,7 @@ from conftest import Project
 from gitexp.formats import settings
 from gitexp.repo import Repo
 from gitexp.report import data, page
+from gitexp.store import notes
 from gitexp.store.index import Index
 from recording import record
 
@@ -425,3 +426,93 @@ def test_it_prints_all_rows_without_its_controls(browser: Any, six: Path) -> Non
     opened.tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert not opened.tab.is_visible("#tools")
     assert len(opened.names()) == 5
+
+
+def test_columns_are_pinned_widened_and_hidden_from_their_heads(browser: Any, six: Path) -> None:
+    opened = Page(browser, six, viewport={"width": 700, "height": 600})
+    opened.tab.hover('th[data-key="m.rmse"]')
+    opened.tab.click('th[data-key="m.rmse"] .more')
+    opened.tab.click("dialog >> text=Pin")
+    heads = "cells => cells.map(cell => cell.dataset.key)"
+    assert opened.tab.eval_on_selector_all("th[data-key]", heads)[:3] == [
+        "name", "m.rmse", "status",
+    ]  # fmt: skip
+    before = opened.tab.locator('th[data-key="m.rmse"]').bounding_box()
+    opened.tab.evaluate("document.querySelector('#view').scrollLeft = 200")
+    assert opened.tab.locator('th[data-key="m.rmse"]').bounding_box()["x"] == before["x"]
+    edge = before["x"] + before["width"] - 3
+    opened.tab.mouse.move(edge, before["y"] + 5)
+    opened.tab.mouse.down()
+    opened.tab.mouse.move(edge + 60, before["y"] + 5)
+    opened.tab.mouse.up()
+    wide = opened.tab.locator('th[data-key="m.rmse"]').bounding_box()["width"]
+    assert abs(wide - before["width"] - 60) < 3
+    again = Page(
+        browser, six, opened.tab.evaluate("location.hash"), viewport={"width": 700, "height": 600}
+    )
+    assert again.tab.locator('th[data-key="m.rmse"]').bounding_box()["width"] == wide
+    again.tab.hover('th[data-key="status"]')
+    again.tab.click('th[data-key="status"] .more')
+    again.tab.click("dialog >> text=Hide")
+    assert "status" not in again.tab.eval_on_selector_all("th[data-key]", heads)
+
+
+def test_notes_are_markdown_without_html_and_with_links_to_the_web(
+    browser: Any, project: Project
+) -> None:
+    note = (
+        "# Head\n- one *two*\n- `three`\n\n**bold** <b>no</b> a_b_c\n[x](javascript:alert(1)) "
+        "[y](https://example.org/a) ![z](http://evil.example/i.png)\n```\n- code\n```"
+    )
+    made = record(project, {"lr": 1}, {"loss": 1.0})
+    notes.add(Repo.discover(project.root), [made.id], [{"note": note}])
+    opened = Page(browser, written(project), "#view=one&one=exp-1")
+    inside = opened.tab.inner_html(".markdown")
+    assert "<li>one <em>two</em></li><li><code>three</code></li>" in inside
+    assert "<strong>bold</strong> &lt;b&gt;no&lt;/b&gt; a_b_c" in inside
+    assert "[x](javascript:alert(1))" in inside
+    assert 'href="https://example.org/a"' in inside
+    assert "<img" not in inside
+    assert '<pre class="text">- code</pre>' in inside
+    assert opened.requests == [opened.url + "#view=one&one=exp-1"] or len(opened.requests) == 1
+
+
+def test_images_lie_side_by_side_at_a_step(browser: Any, project: Project) -> None:
+    for at in (1, 2):
+        for step in (0, 10):
+            svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{at}{step}" height="9"/>'
+            project.write(f"images/samples/{step:04}.svg", svg)
+        paths = [f"images/samples/{step:04}.svg" for step in (0, 10)]
+        record(project, {"lr": at}, {"loss": 1.0}, extra={"artifacts": paths})
+    opened = Page(browser, written(project), "#view=images")
+    captions = "all => all.map(one => one.textContent)"
+    read = lambda: opened.tab.eval_on_selector_all("figcaption", captions)  # noqa: E731
+    assert read() == ["exp-2 · step 10", "exp-1 · step 10"]
+    opened.tab.focus("input[aria-label=Step]")
+    opened.tab.keyboard.press("ArrowLeft")
+    assert read() == ["exp-2 · step 0", "exp-1 · step 0"]
+    assert "step=0" in opened.tab.evaluate("location.hash")
+    assert not opened.complaints
+
+
+def test_what_was_discarded_is_hidden_and_the_tree_says_why(browser: Any, project: Project) -> None:
+    project.write("train.py", "x = 1")
+    for at in (1, 2):
+        project.write("model.bin", "x" * at)
+        made = record(
+            project, {"lr": at}, {"loss": 2.0 / at},
+            extra={"outputs": ["model.bin"], "because": "a guess"},
+        )  # fmt: skip
+    event = {"verdict": "discarded", "because": "diverges"}
+    notes.add(Repo.discover(project.root), [made.id], [event])
+    path = written(project)
+    assert Page(browser, path).names() == ["exp-1"]
+    opened = Page(browser, path, "#view=tree&hidden=1")
+    told = opened.tab.text_content(".tree tr.discarded")
+    assert "exp-2" in told
+    assert "lr: 1 → 2" in told
+    assert "“a guess”" in told
+    assert ": diverges" in told
+    opened.tab.goto(f"{opened.url}#view=diff&a=exp-1&b=exp-2&hidden=1")
+    opened.tab.wait_for_selector("h2:has-text('Outputs')")
+    assert re.search(r"\w{10} 1 B → \w{10} 2 B", opened.tab.text_content("#view"))

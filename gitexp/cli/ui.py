@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import webbrowser
 from collections.abc import Callable
 
 import click
 
 from gitexp.cli import output
+from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 
 
@@ -16,19 +18,29 @@ from gitexp.repo import Repo
     "--port", type=click.IntRange(1, 65535), help="The port to listen on (default: a free one)."
 )
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
+@click.option(
+    "--pull",
+    type=click.IntRange(min=1),
+    metavar="SECONDS",
+    help="Bring what others push every so often, and show it.",
+)
 @click.option("--mlflow", is_flag=True, help="Show MLflow's pages (needs the extra mlflow).")
-def ui_command(port: int | None, no_browser: bool, mlflow: bool) -> None:
+def ui_command(port: int | None, no_browser: bool, pull: int | None, mlflow: bool) -> None:
     """Show all experiments and the runs going on, on this machine only, until Ctrl-C.
 
-    The page is the one of gitexp report, and follows what goes on. Labels and notes that are
-    written in it become git notes. Whoever has the address can read and write them, so keep it.
-    With --mlflow, MLflow's pages, with its telemetry off.
+    The page is the one of gitexp report, and follows what goes on. Labels, notes and verdicts
+    that are written in it become git notes, and it can delete tags and bring them back. Whoever
+    has the address can do so, so keep it. With --mlflow, MLflow's pages, with its telemetry off.
 
     \b
     Examples:
       gitexp ui
+      gitexp ui --pull 60
       gitexp ui --mlflow --port 5000 --no-browser
     """
+
+    if mlflow and pull:
+        raise UsageError("--pull belongs to the page of gitexp; leave --mlflow out")
 
     def opened(address: str) -> None:
         click.echo(address)
@@ -37,23 +49,40 @@ def ui_command(port: int | None, no_browser: bool, mlflow: bool) -> None:
             webbrowser.open(address)
 
     try:
-        (_mlflow if mlflow else _live)(Repo.discover(), port, opened)
+        if mlflow:
+            _mlflow(Repo.discover(), port, opened)
+        else:
+            _live(Repo.discover(), port, opened, pull)
     except KeyboardInterrupt:  # the way to stop it, and no failure
         output.say("stopped")
 
 
-def _live(repo: Repo, port: int | None, opened: Callable[[str], None]) -> None:
-    import threading
-
+def _live(repo: Repo, port: int | None, opened: Callable[[str], None], pull: int | None) -> None:
     from gitexp.report.server import served
 
-    with served(repo, port) as address:
+    with served(repo, port, everybody=pull is not None) as address:
         opened(address)
-        threading.Event().wait()
+        said = ""
+        while True:
+            problem = _pulled(repo) if pull else ""
+            if problem != said and problem:
+                output.say(f"nothing was pulled: {output.clean(problem)}; it is tried again")
+            said = problem
+            time.sleep(pull or 3600)
+
+
+def _pulled(repo: Repo) -> str:
+    """Bring what others pushed, without its data; return why that failed, or nothing."""
+    from gitexp.store.remote import sync
+
+    try:
+        sync.pull(repo, data=False)
+    except GitexpError as error:
+        return str(error)
+    return ""
 
 
 def _mlflow(repo: Repo, port: int | None, opened: Callable[[str], None]) -> None:
-    from gitexp.formats.errors import GitexpError
     from gitexp.integrations.mlflow.ui import served
 
     with served(repo, port) as (address, server):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
-from itertools import chain, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from gitexp.formats import late_values, metrics
-from gitexp.formats import result_files as series
+from gitexp.formats import frames, metrics
 from gitexp.formats.errors import FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo, blobs
@@ -24,61 +24,124 @@ METHOD = "LTTB (largest triangle three buckets)"
 # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
 BUDGET = 1_000_000
 _FEWEST, _MOST = 20, 2_000  # points of one curve
+_AT_ONCE = 16_000_000  # bytes of files that are parsed as one
 # steps, milliseconds since the first point, values
 Series = tuple[list[int], list[int], list[float]]
 
 
-def collect(repo: Repo, experiments: Sequence[Experiment], budget: int = BUDGET) -> dict[str, Any]:
+def collect(
+    repo: Repo,
+    experiments: Sequence[Experiment],
+    budget: int = BUDGET,
+    known: dict[Any, Part] | None = None,
+) -> dict[str, Any]:
     """Return the curves: for each experiment ``{metric: [steps, times, values]}``, steps and times
     as differences.
 
     A curve of one point is left out: the table has it. ``stats`` has the least, greatest and mean
     value of all points, those that were left out included. ``all`` and ``kept`` count points, so
     that the page can say it.
+
+    Args:
+        known: what earlier calls read; it is brought up to date.
     """
-    files = {at: series.paths(item.files) for at, item in enumerate(experiments)}
-    names = {
-        at: f"{experiments[at].id}:{paths[0]}"
-        for at, paths in files.items()
-        if experiments[at].id and len(paths) == 1 and paths[0].endswith(".csv")
-    }
-    found: list[dict[str, Any]] = [{} for _ in experiments]
-    stats: list[dict[str, Any]] = [{} for _ in experiments]
     many = max(1, sum(len(item.metrics) for item in experiments))
     limit = max(_FEWEST, min(_MOST, budget // many))
-    total = kept = 0
-    usual = (
-        (
-            at,
-            chain(
-                metrics.read(io.BytesIO(data or b"")),
-                late_values.points(experiments[at].extra.get("events", ())),
-            ),
-        )
-        for at, (_, data) in zip(names, blobs.contents(repo, names.values()))
-    )
-    # history in other forms
-    adopted = (
-        (at, experiments[at].points()) for at, paths in files.items() if paths and at not in names
-    )
-    for at, points in chain(usual, adopted):
-        for name, course in _series(points).items():
-            thin = lttb(course, limit)
-            total, kept = total + len(course[0]), kept + len(thin[0])
-            stats[at][name] = _stats(course[2])
-            found[at][name] = [
-                _differences(thin[0]),
-                _differences(thin[1]),
-                [_short(value) for value in thin[2]],
-            ]
+    before = known or {}
+    parts: dict[int, Part] = {}
+    keys = {
+        at: (item.id, limit, len(item.extra.get("events", ())))
+        for at, item in enumerate(experiments)
+    }
+    for at, item in enumerate(experiments):
+        parts[at] = before[keys[at]] if item.id and keys[at] in before else Part()
+    todo = [at for at in parts if not experiments[at].id or keys[at] not in before]
+    for at, name, course in _courses(repo, experiments, todo, limit):
+        thin = lttb(course, limit)
+        part = parts[at]
+        part.stats[name] = _stats(course[2])
+        part.all, part.kept = part.all + len(course[0]), part.kept + len(thin[0])
+        values = [_short(value) for value in thin[2]]
+        part.curves[name] = [_differences(thin[0]), _differences(thin[1]), values]
+    if known is not None:
+        known.clear()
+        known.update({keys[at]: part for at, part in parts.items() if experiments[at].id})
     return {
-        "experiments": found,
-        "stats": stats,
-        "all": total,
-        "kept": kept,
+        "experiments": [part.curves for part in parts.values()],
+        "stats": [part.stats for part in parts.values()],
+        "all": sum(part.all for part in parts.values()),
+        "kept": sum(part.kept for part in parts.values()),
         "limit": limit,
         "method": METHOD,
     }
+
+
+@dataclass
+class Part:
+    """What is known of one experiment: its curves, and how many points they had and have."""
+
+    curves: dict[str, Any] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+    all: int = 0
+    kept: int = 0
+
+
+def _courses(
+    repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int], limit: int
+) -> Iterator[tuple[int, str, Series]]:
+    """Yield each curve of some experiments: plain files by pandas, many at once, all others and
+    late values row by row."""
+    plain = {
+        at: path for at in todo if experiments[at].id and (path := frames.path(experiments[at]))
+    }
+    batch: dict[int, bytes] = {}
+    total = 0
+    names = (f"{experiments[at].id}:{path}" for at, path in plain.items())
+    for at, (_, data) in zip(plain, blobs.contents(repo, names)):
+        batch[at] = data or b""
+        total += len(batch[at])
+        if total > _AT_ONCE:
+            yield from _together(batch)
+            batch, total = {}, 0
+    yield from _together(batch)
+    for at in todo:
+        if at not in plain:
+            yield from ((at, *one) for one in _series(experiments[at].points()).items())
+
+
+def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
+    """Yield the curves of some ``metrics.csv``."""
+    rows = {at: data.removeprefix(metrics.HEADER) for at, data in files.items()}
+    frame = frames.read(metrics.HEADER + b"".join(rows.values()), "category") if rows else None
+    counts = [data.count(b"\n") for data in rows.values()]
+    if (
+        frame is None
+        or sum(counts) != len(frame)
+        or not all(
+            data.startswith(metrics.HEADER) and data.endswith(b"\n") for data in files.values()
+        )
+    ):
+        for at, data in files.items():
+            yield from ((at, *one) for one in _series(metrics.read(io.BytesIO(data))).items())
+        return
+    import numpy as np
+
+    names = list(frame["name"].cat.categories)
+    owners = np.repeat(np.arange(len(counts)), counts)
+    curve = owners * len(names) + frame["name"].cat.codes.to_numpy()
+    order = np.lexsort((frame["step"].to_numpy(), curve))
+    edges = [0, *(np.flatnonzero(np.diff(curve[order])) + 1).tolist(), len(order)]
+    steps, times, values = (frame[key].to_numpy()[order] for key in ("step", "timestamp", "value"))
+    places = [*files]
+    for start, end in pairwise(edges):
+        if end - start > 1:
+            owner, name = divmod(int(curve[order[start]]), len(names))
+            part = slice(start, end)
+            moments = times[part] - times[part].min()
+            yield (
+                places[owner], str(names[name]),
+                (steps[part].tolist(), moments.tolist(), values[part].tolist()),
+            )  # fmt: skip
 
 
 def lttb(series: Series, limit: int) -> Series:

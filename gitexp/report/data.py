@@ -5,20 +5,38 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import gitexp
 from gitexp.compare.importance import importance
+from gitexp.compare.lineage import origins
 from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import own_subject
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.report import curves, files
 
 _EXPLAINED = 12  # metrics for which importance is worked out; each costs a forest
 _MANY = 2_000  # experiments; beyond, no importance
+
+
+class Later(Mapping[str, Any]):
+    """Values that are worked out each time that somebody asks for one."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> Any:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 class Report(NamedTuple):
@@ -30,7 +48,7 @@ class Report(NamedTuple):
     """
 
     table: dict[str, Any]
-    details: dict[str, Any]
+    details: Mapping[str, Any]
 
 
 def collect(
@@ -40,6 +58,7 @@ def collect(
     title: str = "",
     start: str = "",
     forest: bool = False,
+    known: dict[Any, Any] | None = None,
 ) -> Report:
     """Return everything that a page says about the experiments.
 
@@ -48,13 +67,14 @@ def collect(
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
         forest: work out what a random forest says of the params, too.
+        known: curves that were read before, which is added to.
     """
+    origin = origins(repo, recorded := [item for item in experiments if item.id])
     names = {
         kind: list(dict.fromkeys(name for item in experiments for name in getattr(item, kind)))
         for kind in ("params", "metrics")
     }
     explained = names["metrics"][:_EXPLAINED] if len(experiments) <= _MANY else []
-    recorded = [item for item in experiments if item.id]
     table = {
         "title": title or repo.root.name,
         "version": gitexp.__version__,
@@ -66,7 +86,17 @@ def collect(
         "experiments": {
             key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
         }
-        | {"started": [int(item.started.timestamp() * 1000) for item in experiments]},
+        | {
+            "subject": [own_subject(item) for item in experiments],
+            "started": [int(item.started.timestamp() * 1000) for item in experiments],
+            "origin": [
+                found.name if (found := origin.get(item.id)) else None for item in experiments
+            ],
+            "judged": [
+                {key: item.judged[key] for key in _JUDGED if key in item.judged}
+                for item in experiments
+            ],
+        },
         "params": {
             name: [cell(item.params[name]) if name in item.params else None for item in experiments]
             for name in names["params"]
@@ -77,27 +107,34 @@ def collect(
         },
         "importance": {name: importance(recorded, name, forest) for name in explained},
     }
-    details = {
-        "curves": curves.collect(repo, experiments),
-        **_recorded_details(repo, experiments, recorded),
-    }
-    return Report(table, details)
+    return Report(table, Later(_details(repo, experiments, recorded, known)))
 
 
-def _recorded_details(
-    repo: Repo, experiments: Sequence[Experiment], recorded: Sequence[Experiment]
-) -> dict[str, Any]:
-    """Return what lies in commits; a run that has none yet has nothing in the place of it."""
-    trees, known = files.collect(repo, recorded), files.environments(repo, recorded)
+def _details(
+    repo: Repo,
+    experiments: Sequence[Experiment],
+    recorded: Sequence[Experiment],
+    known: dict[Any, Any] | None,
+) -> dict[str, Callable[[], Any]]:
+    """Return what makes each part; a run that has no commit yet has nothing in the place of it."""
 
     def spread(values: Sequence[Any], empty: Any) -> list[Any]:
         each = iter(values)
         return [next(each) if item.id else empty for item in experiments]
 
+    def trees() -> dict[str, Any]:
+        made = files.collect(repo, recorded)
+        return {**made, "trees": spread(made["trees"], {})}
+
+    def packages() -> dict[str, Any]:
+        made = files.environments(repo, recorded)
+        return {**made, "which": spread(made["which"], -1)}
+
     return {
-        "files": {**trees, "trees": spread(trees["trees"], {})},
-        "environments": {**known, "which": spread(known["which"], -1)},
-        "messages": spread(files.messages(repo, recorded), {"body": "", "trailers": {}}),
+        "curves": lambda: curves.collect(repo, experiments, known=known),
+        "files": trees,
+        "environments": packages,
+        "messages": lambda: spread(files.messages(repo, recorded), {"body": "", "trailers": {}}),
     }
 
 
@@ -105,16 +142,17 @@ _ATTRIBUTES = (
     "name",
     "id",
     "parent",
-    "subject",
     "status",
     "duration",
     "labels",
     "notes",
+    "because",
     "group",
     "author",
     "branch",
     "command",
 )
+_JUDGED = ("verdict", "by", "because")
 
 
 def cell(value: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from gitexp.formats import environment, message
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, blobs
+from gitexp.repo import Repo, blobs, snapshot
 from gitexp.store import result_paths
 
 LARGEST = 400_000  # bytes of one file
@@ -42,7 +42,8 @@ Changes = dict[str, str | None]  # path: blob hash, None where the file is not t
 def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return paths, trees and contents.
 
-    ``base`` and each of ``trees`` map a path's number to a blob's number (-1: not there); what a
+    ``outputs`` are the paths that commands wrote. ``base`` and each of ``trees`` map a path's
+    number to a blob's number (-1: not there); what a
     tree does not say is as in ``base``. ``blobs`` hold ``text`` with its colour ``runs``, or an
     ``image`` as base64, or just their ``size``.
     """
@@ -68,6 +69,9 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
         "base": numbered(base),
         "trees": [numbered(tree) for tree in trees],
         "blobs": _contents(repo, hashes, kinds),
+        "outputs": sorted(
+            {str(path) for one in experiments for path in one.extra.get("outputs", ())}
+        ),
         "left_out": len(base) - len(paths),
     }
 
@@ -105,6 +109,7 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
     own = {
         result_paths.PARAMS,
         result_paths.METRICS,
+        snapshot.OUTPUTS,
         environment.PATH,
         *(path for item in experiments for path in item.files.values()),
     }
@@ -156,7 +161,7 @@ def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[
     data = dict(blobs.contents(repo, wanted))
     found = []
     for oid, length in zip(todo, size):
-        described = _described(paths[oid], data.get(oid), length, colour)
+        described = _described(paths[oid], data.get(oid), length, colour) | {"hash": oid[:10]}
         if "runs" in described:
             colour -= length
         found.append(described)

@@ -22,8 +22,9 @@ from gitexp.report.data import Report
 _ASSETS = files("gitexp.report") / "assets"
 # one script in the page, in this order; each file is a view, or what views share
 _SCRIPTS = (
-    "data", "elements", "state", "rows", "frame", "table", "groups", "compare", "chart", "curves",
-    "scatter", "bars", "importance", "parallel", "diff", "one", "live", "main",
+    "data", "elements", "markdown", "state", "rows", "frame", "columns", "table", "groups",
+    "compare", "chart", "curves", "images", "scatter", "bars", "importance", "parallel", "tree",
+    "diff", "files", "one", "live", "main",
 )  # fmt: skip
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
@@ -54,8 +55,8 @@ def render(report: Report) -> str:
         hashes=[_hash(script)],
         data=_trusted(_json(report.table)),
         blocks={
-            name: _packed(_dumped(value))
-            for name, value in report.details.items()
+            name: _packed(_dumped(report.details[name]))
+            for name in report.details
             if not report.table.get("live")  # a server gives them to who asks
         },
     )
@@ -93,4 +94,4 @@ def _json(value: Any) -> str:
 
 
 def _packed(text: str) -> str:
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode()

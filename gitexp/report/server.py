@@ -14,18 +14,20 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from gitexp.formats import metrics, settings
 from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.formats.experiment import VERDICTS, Experiment
 from gitexp.repo import Repo
 from gitexp.report import data, page
 from gitexp.runs import journal, unrecorded
-from gitexp.store import notes, query
+from gitexp.store import notes, query, record
 from gitexp.store.index import Index
 
 EVERY = 0.4  # seconds between two looks at what goes on
@@ -34,16 +36,27 @@ Points = dict[str, dict[str, list[list[Any]]]]
 
 
 class Live:
-    """What is known now, collected again only when something but points of runs has changed."""
+    """What is known now, collected again only when something but points of runs has changed.
 
-    def __init__(self, repo: Repo) -> None:
+    Args:
+        everybody: the experiments that others pushed, too.
+    """
+
+    def __init__(self, repo: Repo, everybody: bool = False) -> None:
         self.repo = repo
         self.token = secrets.token_urlsafe(24)
-        self._lock = threading.Lock()
+        self._where = query.EVERYTHING.within(query.ONCE) if everybody else query.EVERYTHING
+        self._everybody = everybody
+        self._lock, self._blocks_lock = threading.Lock(), threading.Lock()
         self._mark: Any = None
+        self._folders: dict[str, int] = {}
         self._number = 0
         self._report = data.Report({}, {})
+        self._experiments: dict[str, Experiment] = {}
+        self._blocks: dict[str, str] = {}
+        self._curves: dict[Any, Any] = {}
         self._offsets: dict[str, int] = {}
+        self._undo: list[Callable[[], None]] = []
 
     def now(self) -> tuple[int, data.Report, dict[str, int]]:
         """Return the number of the state, its report, and how far each run's metrics are in it."""
@@ -52,12 +65,18 @@ class Live:
             if mark != self._mark:
                 runs = unrecorded.runs(self.repo)
                 index = Index(self.repo)
-                condition, _ = query.current(index, query.EVERYTHING, False)
-                found = [*runs, *index.select(*condition)]
-                report = data.collect(self.repo, settings.load(self.repo.root), found)
+                condition, _ = query.current(index, self._where, self._everybody)
+                recorded = index.select(*condition, everybody=self._everybody)
+                report = data.collect(
+                    self.repo,
+                    settings.load(self.repo.root),
+                    [*runs, *recorded],
+                    known=self._curves,
+                )
                 self._number += 1
                 report.table["live"] = self._number
-                self._report, self._mark = report, mark
+                self._report, self._mark, self._blocks = report, mark, {}
+                self._experiments = {item.id: item for item in recorded}
                 self._offsets = {item.name: unrecorded.size(item) for item in runs}
             return self._number, self._report, dict(self._offsets)
 
@@ -83,24 +102,42 @@ class Live:
                 found.setdefault(name, {}).setdefault(point.name, []).append(row)
         return found
 
-    def edit(self, wanted: Any) -> None:
-        """Write a label or a note of an experiment.
+    def block(self, name: str) -> str | None:
+        """Return a part of the report as JSON, None where there is no such part."""
+        _, report, _ = self.now()
+        with self._blocks_lock:  # two pages at once ask for the same
+            if name in report.details and name not in self._blocks:
+                self._blocks[name] = json.dumps(report.details[name])
+            return self._blocks.get(name)
+
+    def edit(self, wanted: Any) -> int:
+        """Write what the page asks for into git, and return the number by which it is undone:
+        a label, note or verdict of experiments, the removal of their tags, or an undoing.
 
         Raises:
             UsageError: it is no edit, or of no experiment here.
         """
-        if not isinstance(wanted, dict) or not wanted.get("commit"):
-            raise UsageError("an edit names a commit")
-        if wanted["commit"] not in self.now()[1].table["experiments"]["id"]:
+        if not isinstance(wanted, dict):
+            raise UsageError("an edit is an object")
+        number = wanted.get("undo")
+        if isinstance(number, int) and 0 < number <= len(self._undo):
+            self._undo[number - 1]()
+            return 0
+        self.now()
+        commits = wanted.get("commits")
+        if not isinstance(commits, list) or not commits:
+            raise UsageError("an edit names commits")
+        if not all(isinstance(one, str) and one in self._experiments for one in commits):
             raise UsageError("there is no such experiment here")
-        label, note = wanted.get("label"), wanted.get("note")
-        if isinstance(label, str) and label[:1] in ("+", "-"):
-            event = {"label": label[0] + notes.check_label(label[1:])}
-        elif isinstance(note, str) and note.strip():
-            event = {"note": note.strip()}
+        found = [self._experiments[commit] for commit in commits]
+        if wanted.get("delete") is True:
+            for item in found:
+                record.remove(self.repo, item)
+            self._undo.append(partial(record.restore, self.repo, found))
         else:
-            raise UsageError("an edit is a label to add or remove, or a note")
-        notes.add(self.repo, [wanted["commit"]], [event])
+            lines = notes.add(self.repo, commits, [_event(wanted)])
+            self._undo.append(partial(notes.take_back, self.repo, commits, lines))
+        return len(self._undo)
 
     @property
     def _runs(self) -> Any:
@@ -108,17 +145,43 @@ class Live:
 
     def _state(self) -> Any:
         """Return what differs when an experiment, a label, a param or a run comes or goes."""
-        common = self.repo.common_dir
-        places = [common / "packed-refs", common / "reftable" / "tables.list"]
-        for top in ("tags", "notes"):
-            for folder, _, names in os.walk(common / "refs" / top):
-                places.extend([*map(type(common)(folder).joinpath, names)])
         runs = journal.folders(self.repo)
-        files = [*places, *(folder / "params.yml" for folder in runs)]
         return (
-            [(str(file), _changed(file)) for file in files],
-            [(folder.name, journal.is_alive(folder)) for folder in runs],
+            self._refs(),
+            [(folder.name, _changed(folder / "params.yml")) for folder in runs],
+            [journal.is_alive(folder) for folder in runs],
         )
+
+    def _refs(self) -> dict[str, int]:
+        """Return when the folders of refs changed: git renames a file into them at each change."""
+        common = str(self.repo.common_dir)
+        while True:
+            seen = {folder: _changed(folder) for folder in self._folders}
+            if not seen or seen != self._folders:
+                tops = ("tags", "notes", "gitexp/remotes")
+                walks = (os.walk(f"{common}/refs/{top}") for top in tops)
+                folders = [folder for walk in walks for folder, _, _ in walk]
+                names = ("refs", "refs/gitexp", "packed-refs", "reftable/tables.list")
+                folders += [f"{common}/{name}" for name in names]
+                seen = {folder: _changed(folder) for folder in folders}
+            self._folders = seen
+            # a change within the same tick of the clock would not be seen
+            if time.time_ns() - max(seen.values()) > 20_000_000:
+                return seen
+            time.sleep(0.02)
+
+
+def _event(wanted: dict[str, Any]) -> dict[str, str]:
+    """Return what the notes are to say."""
+    label, note, verdict = wanted.get("label"), wanted.get("note"), wanted.get("verdict")
+    if isinstance(label, str) and label[:1] in ("+", "-"):
+        return {"label": label[0] + notes.check_label(label[1:])}
+    if isinstance(note, str) and note.strip():
+        return {"note": note.strip()}
+    if verdict in VERDICTS:
+        because = str(wanted.get("because") or "").strip()
+        return {"verdict": str(verdict)} | ({"because": because} if because else {})
+    raise UsageError("an edit is a label to add or remove, a note, or a verdict")
 
 
 def _changed(file: Any) -> int:
@@ -129,15 +192,18 @@ def _changed(file: Any) -> int:
 
 
 @contextmanager
-def served(repo: Repo, port: int | None = None) -> Iterator[str]:
+def served(repo: Repo, port: int | None = None, everybody: bool = False) -> Iterator[str]:
     """Serve the page of a repository in a thread; yields its address.
+
+    Args:
+        everybody: the experiments that others pushed, too.
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
         UsageError: the port is taken.
     """
     page.needs()
-    live = Live(repo)
+    live = Live(repo, everybody)
     handler = type("Handler", (_Handler,), {"live": live})
     try:
         server = ThreadingHTTPServer(("127.0.0.1", port or 0), handler)
@@ -176,8 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(page.render(report), "text/html; charset=utf-8")
         elif kind == "table":
             self._send(json.dumps(report.table))
-        elif kind == "block" and name in report.details:
-            self._send(json.dumps(report.details[name]))
+        elif kind == "block" and (block := self.live.block(name)):
+            self._send(block)
         else:
             self._send("there is nothing here", "text/plain", 404)
 
@@ -189,11 +255,11 @@ class _Handler(BaseHTTPRequestHandler):
             size = int(self.headers.get("Content-Length", 0))
             if not 0 < size <= _LARGEST or self.headers.get_content_type() != "application/json":
                 raise UsageError("an edit is a little JSON")
-            self.live.edit(json.loads(self.rfile.read(size)))
+            undo = self.live.edit(json.loads(self.rfile.read(size)))
         except (GitexpError, ValueError) as error:
             self._send(str(error), "text/plain; charset=utf-8", 400)
         else:
-            self._send("{}")
+            self._send(json.dumps({"undo": undo}))
 
     def _allowed(self, same_origin: bool = True) -> bool:
         port = self.connection.getsockname()[1]

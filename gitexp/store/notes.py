@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -85,15 +85,27 @@ def check_label(label: str) -> str:
     return label
 
 
-def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]]) -> None:
-    """Add the events to each of the commits; raise GitError where notes cannot be written."""
+def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Add the events to each of the commits and return their lines; raise GitError where notes
+    cannot be written."""
     who = repo.committer.partition(" <")[0]
     stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     lines = [json.dumps({"at": stamp, "by": who, **event}, ensure_ascii=False) for event in events]
+    _rewrite(repo, commits, lambda old: [*old, *lines])
+    return lines
+
+
+def take_back(repo: Repo, commits: Iterable[str], lines: Iterable[str]) -> None:
+    """Remove lines that ``add`` wrote; where they were pushed, the remote keeps them."""
+    gone = {*lines}
+    _rewrite(repo, commits, lambda old: [line for line in old if line not in gone])
+
+
+def _rewrite(repo: Repo, commits: Iterable[str], change: Callable[[list[str]], list[str]]) -> None:
     with repo.lock() as fd:
         for commit in commits:
             old = _raw(repo, commit).decode("utf-8", "replace").splitlines()
-            merged = [*filter(None, old), *lines]
+            merged = change([*filter(None, old)])
             blob = repo.write_object("blob", ("\n".join(merged) + "\n").encode("utf-8", "replace"))
             repo.git(
                 "notes",

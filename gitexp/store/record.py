@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -315,6 +315,13 @@ def remove(repo: Repo, experiment: Experiment) -> str:
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
             file.write(f"{experiment.tag}\n")
     return f"git update-ref {shlex.quote(ref)} {experiment.tag}"
+
+
+def restore(repo: Repo, experiments: Iterable[Experiment]) -> None:
+    """Bring tags back that ``remove`` took, where their names are still free."""
+    commands = [f"create refs/tags/{item.name} {item.tag}" for item in experiments]
+    with locked(repo) as fd:
+        repo.update_refs(commands, "gitexp: undo rm", [fd])
 
 
 @contextmanager

@@ -1,24 +1,39 @@
 /* Experiments side by side. */
 "use strict";
 
-const COMPARED = ["status", "started", "duration", "author", "labels", "group", "branch", "commit", "subject", "notes"];
+const COMPARED = ["status", "started", "duration",
+  "author", "verdict", "because", "labels", "group", "branch", "commit", "subject", "notes"];
 
 function drawCompare() {
   const { list, note } = subject(12);
   const same = state.same === "1";
-  const lines = { info: COMPARED.map((key) => column.get(key)), params: columns.filter((one) => one.kind === "params"), metrics: columns.filter((one) => one.kind === "metrics") };
+  const lines = { info: COMPARED.map((key) => column.get(key)),
+    params: columns.filter((one) => one.kind === "params"),
+    metrics: columns.filter((one) => one.kind === "metrics") };
   let left = 0;
   const body = Object.entries(lines).map(([kind, all]) => {
     const used = all.filter((one) => list.some((at) => one.of(at) !== null && one.of(at) !== ""));
-    const wanted = used.filter((one) => same || new Set(list.map((at) => String(one.of(at)))).size > 1);
+    const wanted =
+      used.filter((one) => same || new Set(list.map((at) => String(one.of(at)))).size > 1);
     left += used.length - wanted.length;
-    return wanted.length ? [el("tr", { class: `kind ${kind}` }, el("th", { colspan: list.length + 1, scope: "colgroup" }, kind === "info" ? "about" : kind)), wanted.map((one) => compareRow(one, list))] : [];
+    return wanted.length ? [el("tr", { class: `kind ${kind}` }, el(
+          "th", { colspan: list.length + 1, scope: "colgroup" }, kind === "info" ? "about" : kind)),
+      wanted.map((one) => compareRow(one, list))] : [];
   });
   return { nodes: [
-    el("div", { class: "controls" }, toggle("Show what is the same, too", same, (on) => go({ same: on ? "1" : "" })), list.length === 2 && el("button", { onclick: () => go({ view: "diff", a: "", b: "" }) }, "Code and files: Diff")),
-    el("p", { class: "note" }, note, "Differences are marked ≠, the best value of a metric ★. Metrics are compared with the first experiment.", left ? ` ${plural(left, "row")} with equal values not shown.` : ""),
+    el("div", { class: "controls" },
+      toggle("Show what is the same, too", same, (on) => go({ same: on ? "1" : "" })),
+      list.length === 2 && el("button", { onclick: () => go({ view: "diff", a: "", b: "" }) },
+        "Code and files: Diff")),
+    hint(note, "Differences are marked ≠, the best value of a metric ★. ",
+      "Metrics are compared with the first experiment.", 
+      left > 0 && ` ${plural(left, "row")} with equal values not shown.`),
     el("div", { class: "sheet" }, el("table", { class: "side" },
-      el("thead", {}, el("tr", {}, el("th", {}), list.map((at) => el("th", { scope: "col" }, el("i", { class: "dot", style: `background:${colour(at, list)};display:inline-block;margin-right:.4em` }), el("button", { class: "link", onclick: () => go({ view: "one", one: E.name[at] }) }, E.name[at]))))),
+      el("thead", {}, el("tr", {}, el("th", {}),
+          list.map((at) => el("th", { scope: "col" }, el("i", { class: "dot",
+                  style: `background:${colour(at, list)};display:inline-block;margin-right:.4em` }),
+              el("button", { class: "link", onclick: () => openOne(at) },
+                E.name[at]))))),
       el("tbody", {}, body))),
   ] };
 }
@@ -27,17 +42,22 @@ function compareRow(one, list) {
   const top = best(one, list);
   const base = one.of(list[0]);
   const differs = new Set(list.map((at) => String(one.of(at)))).size > 1;
-  return el("tr", { class: differs && one.kind !== "info" ? "differs" : "", "data-key": one.key }, el("th", { scope: "row" }, one.title), list.map((at, place) => {
+  return el("tr", { class: differs && one.kind !== "info" ? "differs" : "", "data-key": one.key },
+    el("th", { scope: "row" }, one.title), list.map((at, place) => {
     const value = one.of(at);
-    return el("td", { class: differs && value === top ? "best" : "" }, one.key === "commit" ? commitLink(at) : shown(value === "" ? null : value, one),
+    return el("td", { class: differs && value === top ? "best" : "" },
+      one.key === "commit" ? commitLink(at) : shown(value === "" ? null : value, one),
       one.kind === "metrics" && place ? delta(one, value, base) : null);
   }));
 }
 
-/** Return how far a value is from another, and whether that is good; null where nothing can be said. */
+/** Return how far a value is from another, and whether that is good; null where that is unknown. */
 function delta(one, value, base) {
-  if (typeof value !== "number" || typeof base !== "number" || value === base || !Number.isFinite(value - base)) return null;
+  if (typeof value !== "number" || typeof base !== "number"
+    || value === base || !Number.isFinite(value - base)) return null;
   const change = value - base, share = change / Math.abs(base), sign = change > 0 ? "+" : "";
   const good = one.better ? (one.better === "min") === (change < 0) : null;
-  return el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` }, `${sign}${shown(Number(change.toPrecision(3)))}${base ? ` (${sign}${(100 * share).toFixed(1)}%)` : ""}`);
+  return el("span", { class: `delta ${good === null ? "" : good ? "good" : "bad"}` },
+    `${sign}${shown(Number(change.toPrecision(3)))}`,
+    base ? ` (${sign}${(100 * share).toFixed(1)}%)` : "");
 }

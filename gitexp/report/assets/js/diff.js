@@ -1,248 +1,113 @@
 /* What differs between two experiments. */
 "use strict";
 
-/** Return the shortest edit script between two lists (Myers 1986) as [sign, index in a, index in b]: "=", "-" or "+". */
-function edits(a, b) {
-  let head = 0, tail = 0;
-  while (head < a.length && head < b.length && a[head] === b[head]) head++;
-  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
-  const same = (from, to, shift) => Array.from({ length: to - from }, (_, at) => ["=", from + at, from + at + shift]);
-  const middle = myers(a.slice(head, a.length - tail), b.slice(head, b.length - tail)).map(([sign, x, y]) => [sign, x + head, y + head]);
-  return [...same(0, head, 0), ...middle, ...same(a.length - tail, a.length, b.length - a.length)];
-}
-
-const MOST_EDITS = 1500; // more than that, and all is shown as replaced: the memory grows with the square
-
-function myers(a, b) {
-  const n = a.length, m = b.length, most = Math.min(n + m, MOST_EDITS), middle = most + 1;
-  const reach = new Int32Array(2 * most + 3), steps = [];
-  for (let d = 0; d <= most; d++) {
-    steps.push(reach.slice(middle - d - 1, middle + d + 2));
-    for (let k = -d; k <= d; k += 2) {
-      let x = k === -d || (k !== d && reach[middle + k - 1] < reach[middle + k + 1]) ? reach[middle + k + 1] : reach[middle + k - 1] + 1;
-      while (x < n && x - k < m && a[x] === b[x - k]) x++;
-      reach[middle + k] = x;
-      if (x >= n && x - k >= m) return walkedBack(steps, n, m);
-    }
-  }
-  return [...a.map((_, at) => ["-", at, 0]), ...b.map((_, at) => ["+", n, at])];
-}
-
-function walkedBack(steps, x, y) {
-  const found = [];
-  for (let d = steps.length - 1; d >= 0; d--) {
-    const reach = steps[d], at = (k) => reach[k + d + 1], k = x - y;
-    const before = k === -d || (k !== d && at(k - 1) < at(k + 1)) ? k + 1 : k - 1;
-    const fromX = d ? at(before) : 0, fromY = d ? fromX - before : 0;
-    while (x > fromX && y > fromY) found.push(["=", --x, --y]);
-    if (d) x > fromX ? found.push(["-", --x, y]) : found.push(["+", x, --y]);
-  }
-  return found.reverse();
-}
-
-/** Group an edit script: equal stretches, and changed ones with what was removed and what was added. */
-function stretches(script) {
-  const found = [];
-  for (const [sign, x, y] of script) {
-    const kind = sign === "=" ? "same" : "changed";
-    if (found.at(-1)?.kind !== kind) found.push({ kind, removed: [], added: [], pairs: [] });
-    const last = found.at(-1);
-    sign === "=" ? last.pairs.push([x, y]) : sign === "-" ? last.removed.push(x) : last.added.push(y);
-  }
-  return found;
-}
-
-/** Cut a text into lines, each with the syntax colours that lie in it: [class, start, end]. */
-function linesOf(blob) {
-  const texts = blob.text.replace(/\n$/, "").split("\n");
-  if (blob.text === "") return [];
-  const made = texts.map((text) => ({ text, runs: [] }));
-  let line = 0, at = 0;
-  for (let run = 0; blob.runs && run < blob.runs.length; run += 2) {
-    let left = blob.runs[run + 1]; // in code points, as Python counts
-    while (left > 0 && line < made.length) {
-      const rest = [...made[line].text.slice(at)];
-      const taken = Math.min(left, rest.length);
-      const end = at + (taken === rest.length ? made[line].text.length - at : rest.slice(0, taken).join("").length);
-      if (blob.runs[run] && end > at) made[line].runs.push([blob.runs[run], at, end]);
-      left -= taken;
-      at = end;
-      if (left > 0 && at >= made[line].text.length) { line++; at = 0; left--; }
-    }
-  }
-  return made;
-}
-
-/** Return a line's text as elements: its syntax colours, and a mark on what differs from its partner. */
-function colouredLine({ text, runs }, marked) {
-  const cuts = [...new Set([0, text.length, ...runs.flatMap(([, from, to]) => [from, to]), ...(marked ?? [])])].sort((a, b) => a - b);
-  return cuts.slice(1).map((to, at) => {
-    const from = cuts[at], part = text.slice(from, to);
-    const kind = runs.find((run) => run[1] <= from && to <= run[2]);
-    const inner = kind ? el("span", { class: `k${kind[0]}` }, part) : part;
-    return marked && marked[0] <= from && to <= marked[1] ? el("mark", {}, inner) : inner;
-  });
-}
-
-/** Return where two lines differ: [from, to] in each. */
-function marks(a, b) {
-  let head = 0, tail = 0;
-  while (head < Math.min(a.length, b.length) && a[head] === b[head]) head++;
-  while (tail < Math.min(a.length, b.length) - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
-  return head + tail < 3 ? [null, null] : [[head, a.length - tail], [head, b.length - tail]];
-}
-
-const AROUND = 3; // equal lines shown beside a change
-
-function textDiff(a, b) {
-  const left = linesOf(a), right = linesOf(b);
-  const all = stretches(edits(left.map((line) => line.text), right.map((line) => line.text)));
-  const added = all.reduce((sum, part) => sum + part.added.length, 0), removed = all.reduce((sum, part) => sum + part.removed.length, 0);
-  const draw = state.split ? splitLine : unifiedLine;
-  const body = el("tbody");
-  const same = (pairs) => pairs.map(([x, y]) => draw(left[x], x, right[y], y, null, null));
-  all.forEach((part, at) => {
-    if (part.kind === "changed") return body.append(...changed(part, left, right, draw));
-    const before = at === 0 ? 0 : AROUND, after = at === all.length - 1 ? 0 : AROUND;
-    if (part.pairs.length <= before + after + 2) return body.append(...same(part.pairs).flat());
-    const hidden = part.pairs.slice(before, part.pairs.length - after);
-    const fold = el("tr", { class: "fold" }, el("td", { colspan: 4 }, el("button", { class: "plain", onclick: () => fold.replaceWith(...same(hidden).flat()) }, `⋯ ${plural(hidden.length, "equal line")}`)));
-    body.append(...same(part.pairs.slice(0, before)).flat(), fold, ...same(after ? part.pairs.slice(-after) : []).flat());
-  });
-  return { added, removed, node: el("table", { class: `diff ${state.split ? "split" : ""}` }, state.split && el("colgroup", {}, ["at", "", "at", ""].map((kind) => el("col", { class: kind }))), body) };
-}
-
-function changed(part, left, right, draw) {
-  const pairs = Math.max(part.removed.length, part.added.length);
-  const lines = Array.from({ length: pairs }, (_, at) => {
-    const x = part.removed[at], y = part.added[at];
-    const [markX, markY] = x !== undefined && y !== undefined ? marks(left[x].text, right[y].text) : [null, null];
-    return draw(left[x], x, right[y], y, markX, markY, true);
-  });
-  return state.split ? lines.flat() : [...lines.map((two) => two[0]), ...lines.map((two) => two[1])].filter(Boolean);
-}
-
-function unifiedLine(a, x, b, y, markA, markB, differs) {
-  const line = (sign, kind, from, to, content) => el("tr", { class: kind }, el("td", { class: "at" }, from), el("td", { class: "at" }, to), el("td", { class: "sign" }, sign), el("td", {}, content));
-  if (!differs) return [line(" ", "", x + 1, y + 1, colouredLine(a))];
-  return [a && line("−", "del", x + 1, "", colouredLine(a, markA)), b && line("+", "add", "", y + 1, colouredLine(b, markB))];
-}
-
-function splitLine(a, x, b, y, markA, markB, differs) {
-  const half = (line, at, mark, kind) => [el("td", { class: "at" }, line ? at + 1 : ""), el("td", { class: differs && line ? kind : "" }, line ? colouredLine(line, mark) : "")];
-  return [el("tr", {}, half(a, x, markA, "del"), half(b, y, markB, "add"))];
-}
-
-function parseCsv(text) {
-  const found = [[]];
-  for (const [, quotedCell, plainCell, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,\n"]*))(,|\n|$)/g)) {
-    found.at(-1).push(quotedCell !== undefined ? quotedCell.replaceAll('""', '"') : plainCell ?? "");
-    if (end === "\n") found.push([]);
-    if (end === "") break;
-  }
-  return found.filter((line) => line.length > 1 || line[0]);
-}
-
-function csvDiff(a, b) {
-  const left = parseCsv(a.text), right = parseCsv(b.text);
-  const all = stretches(edits(left.map((line) => line.join("\u0001")), right.map((line) => line.join("\u0001"))));
-  const body = [];
-  let added = 0, removed = 0;
-  for (const part of all) {
-    for (let at = 0; part.kind === "changed" && at < Math.max(part.removed.length, part.added.length); at++) {
-      const old = left[part.removed[at]], now = right[part.added[at]];
-      added += !!now;
-      removed += !!old;
-      if (body.length >= 500) continue;
-      const wide = Math.max(old?.length ?? 0, now?.length ?? 0);
-      body.push(el("tr", {}, el("td", { class: "soft" }, old && now ? "≠" : now ? "+" : "−"), Array.from({ length: wide }, (_, place) => {
-        if (old && now && old[place] === now[place]) return el("td", {}, now[place]);
-        return el("td", { class: old ? (now ? "" : "del") : "add" }, old && now ? [el("span", { class: "del" }, old[place] ?? ""), " → ", el("span", { class: "add" }, now[place] ?? "")] : (now ?? old)[place]);
-      })));
-    }
-  }
-  const head = right[0] ?? left[0] ?? [];
-  return { added, removed, node: el("div", {}, el("table", { class: "cells" }, el("thead", {}, el("tr", {}, el("th"), head.map((name) => el("th", {}, name)))), el("tbody", {}, body)), added + removed > body.length * 2 && el("p", { class: "note" }, "The first 500 rows that differ.")) };
-}
-
-const joined = (text) => (Array.isArray(text) ? text.join("") : text ?? "");
-function notebookCells(text) {
-  const cells = JSON.parse(text).cells;
-  return cells.map((one) => ({ kind: String(one.cell_type), source: joined(one.source), outputs: (Array.isArray(one.outputs) ? one.outputs : []).map((out) => ({ text: joined(out.text ?? out.data?.["text/plain"] ?? out.traceback).replace(/\x1b\[[\d;]*m/g, ""), image: ["image/png", "image/jpeg"].filter((type) => out.data?.[type]).map((type) => `data:${type};base64,${joined(out.data[type]).replace(/\s/g, "")}`)[0] })) }));
-}
-
-function notebookDiff(a, b) {
-  let left, right;
-  try {
-    [left, right] = [notebookCells(a.text), notebookCells(b.text)];
-  } catch {
-    return textDiff(a, b);
-  }
-  const key = (one) => JSON.stringify(one), outputs = (one) => JSON.stringify(one.outputs);
-  const nodes = [];
-  let added = 0, removed = 0;
-  for (const part of stretches(edits(left.map(key), right.map(key)))) {
-    if (part.kind === "same") { nodes.push(el("p", { class: "note" }, `⋯ ${plural(part.pairs.length, "equal cell")}`)); continue; }
-    for (let at = 0; at < Math.max(part.removed.length, part.added.length); at++) {
-      const old = left[part.removed[at]], now = right[part.added[at]];
-      added += !!now;
-      removed += !!old;
-      const source = textDiff({ text: old?.source ?? "" }, { text: now?.source ?? "" });
-      nodes.push(el("h3", {}, `${(now ?? old).kind} cell ${(part.added[at] ?? part.removed[at]) + 1}: ${old && now ? (old.source === now.source ? "other outputs" : "changed") : now ? "added" : "removed"}`),
-        el("div", { class: "sheet" }, source.node), old && now && outputs(old) === outputs(now) ? "" : el("div", { class: "columns" }, [old, now].map((one, side) => one?.outputs.length ? el("div", { class: side ? "add" : "del" }, el("p", { class: "soft" }, side ? "output after" : "output before"), one.outputs.map((out) => out.image ? el("img", { src: out.image, alt: "output", style: "max-width:100%" }) : el("pre", { class: "text" }, out.text))) : "")));
-    }
-  }
-  return { added, removed, word: "cell", node: el("div", {}, nodes) };
-}
-
 const blobAt = (all, at, path) => all.trees[at][path] ?? all.base[path] ?? -1;
 
-function fileDiff(all, path, a, b) {
-  const name = all.paths[path], [old, now] = [a, b].map((at) => (blobAt(all, at, path) < 0 ? null : all.blobs[blobAt(all, at, path)]));
-  const title = (more) => el("summary", {}, el("code", {}, name), old ? (now ? "" : " (removed)") : " (added)", more);
-  if ([old, now].some((blob) => blob?.image)) return el("details", { open: true, "data-path": name }, title(""), el("div", { class: "body columns" }, [old, now].map((blob) => (blob?.image ? figure(blob, size(blob.size)) : el("p", { class: "note" }, blob ? size(blob.size) : "not there")))));
-  if ([old, now].some((blob) => blob && blob.text === undefined)) return el("details", { "data-path": name }, title(""), el("p", { class: "note body" }, `${old ? size(old.size) : "nothing"} → ${now ? size(now.size) : "nothing"}; binary, or too large for this page. To see it: gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`));
-  const differ = name.endsWith(".ipynb") && old && now ? notebookDiff : /\.(csv|tsv)$/.test(name) && old && now && !name.endsWith("tsv") ? csvDiff : textDiff;
-  const made = differ(old ?? { text: "" }, now ?? { text: "" });
-  return el("details", { open: made.added + made.removed < 400, "data-path": name }, title([made.added > 0 && el("span", { class: "plus" }, `+${made.added}`), made.removed > 0 && el("span", { class: "minus" }, `−${made.removed}`), made.word && el("span", { class: "soft" }, ` ${made.word}s`)]), el("div", { class: "body" }, made.node));
+/** Return hash and size of a file, of what it points to where it is a pointer of DVC's. */
+function told(blob) {
+  if (!blob) return "–";
+  const [, hash] = /\bmd5: *(\w+)/.exec(blob.text ?? "") ?? [], [, bytes] = /\bsize: *(\d+)/
+    .exec(blob.text ?? "") ?? [];
+  return `${(hash ?? blob.hash).slice(0, 10)} ${size(hash ? Number(bytes ?? 0) : blob.size)}`;
 }
 
-const figure = (blob, caption) => el("figure", {}, el("img", { src: blob.image, alt: caption, loading: "lazy" }), el("figcaption", {}, caption));
+/** Return what differs in a file; with `facts`, hash and size are what counts of it. */
+function fileDiff(all, path, a, b, facts) {
+  const name = all.paths[path], [old, now] = [a, b]
+    .map((at) => (blobAt(all, at, path) < 0 ? null : all.blobs[blobAt(all, at, path)]));
+  const title = (more) => el("summary", {}, el("code", {}, name),
+    old ? (now ? "" : " (removed)") : " (added)", more,
+    facts && el("span", { class: "soft" }, ` ${told(old)} → ${told(now)}`));
+  if ([old, now].some((blob) => blob?.image)) return el("details",
+    { open: true, "data-path": name }, title(""), el("div", { class: "body columns" },
+      [old, now].map((blob) => (blob?.image ? figure(blob, size(blob.size), name)
+        : hint(blob ? size(blob.size) : "not there")))));
+  if ([old, now].some((blob) => blob && blob.text === undefined))
+    return el("details", { "data-path": name }, title(""), el("p", { class: "note body" },
+      `${told(old)} → ${told(now)}; binary, or too large for this page. `,
+      `To see it: gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`));
+  const differ = name.endsWith(".ipynb") && old && now ? notebookDiff
+    : name.endsWith(".csv") && old && now ? csvDiff : textDiff;
+  const made = differ(old ?? { text: "" }, now ?? { text: "" });
+  return el("details", { open: !facts && made.added + made.removed < 400, "data-path": name },
+    title([made.added > 0 && el("span", { class: "plus" }, `+${made.added}`),
+      made.removed > 0 && el("span", { class: "minus" }, `−${made.removed}`),
+      made.word && el("span", { class: "soft" }, ` ${made.word}s`)]),
+    el("div", { class: "body" }, made.node));
+}
 
-/** Return the two that Diff compares: those named, else the two selected, else the two newest, the older one first. */
+/** Return the two that Diff compares: those named, else the two selected, else the two newest,
+ * the older one first. */
 function pair() {
   const named = [byName.get(state.a), byName.get(state.b)];
   if (named.every((at) => at !== undefined)) return named;
-  const two = state.chosen.size === 2 ? [...state.chosen] : rows().sort((a, b) => E.started[b] - E.started[a]).slice(0, 2);
+  const two = state.chosen.size === 2 ? [...state.chosen]
+    : rows().sort((a, b) => E.started[b] - E.started[a]).slice(0, 2);
   return state.chosen.size === 2 ? two : two.reverse();
 }
 
 async function drawDiff() {
   const [a, b] = pair();
-  if (b === undefined) return { nodes: [el("p", { class: "note" }, "Select two experiments in the table to see what differs between them.")] };
+  if (b === undefined) return { nodes: [el("p", { class: "note" },
+        "Select two experiments in the table to see what differs between them.")] };
   const [all, env] = await Promise.all([files(), environments()]);
-  const changed = all.paths.map((_, path) => path).filter((path) => E.id[a] && E.id[b] && blobAt(all, a, path) !== blobAt(all, b, path));
-  const isData = (path) => /(\.dvc|(^|\/)dvc\.lock)$/.test(all.paths[path]);
-  const isPicture = (path) => [a, b].some((at) => all.blobs[blobAt(all, at, path)]?.image);
-  const names = el("datalist", { id: "names" }, everyone.slice(0, 500).map((at) => el("option", { value: E.name[at] })));
-  const box = (key, at) => el("input", { value: E.name[at], list: "names", "aria-label": key === "a" ? "Before" : "After", onchange: (event) => byName.has(event.target.value) ? go({ a: E.name[a], b: E.name[b], [key]: event.target.value }) : toast("There is no experiment of that name here") });
-  const part = (title, list) => (list.length ? [el("h2", {}, `${title} `, el("span", { class: "soft" }, list.length)), ...list.map((path) => fileDiff(all, path, a, b))] : []);
-  const values = columns.filter((one) => one.kind !== "info" && String(one.of(a)) !== String(one.of(b)));
+  const changed = all.paths.map((_, path) => path)
+    .filter((path) => E.id[a] && E.id[b] && blobAt(all, a, path) !== blobAt(all, b, path));
+  const outputs = new Set(all.outputs);
+  const kind = (path) => (/(\.dvc|(^|\/)dvc\.lock)$/.test(all.paths[path]) ? "data"
+    : outputs.has(all.paths[path]) ? "outputs" : "code");
+  const isPicture = (path) =>
+    Number([a, b].some((at) => all.blobs[blobAt(all, at, path)]?.image !== undefined));
+  const names = el("datalist", { id: "names" },
+    everyone.slice(0, 500).map((at) => el("option", { value: E.name[at] })));
+  const box = (key, at) => el("input", { value: E.name[at], list: "names",
+    "aria-label": key === "a" ? "Before" : "After",
+    onchange: ({ target: { value } }) => (byName.has(value)
+      ? go({ a: E.name[a], b: E.name[b], [key]: value })
+      : toast("There is no experiment of that name here")) });
+  const part = (title, wanted) => {
+    const list = changed.filter((path) => kind(path) === wanted)
+      .sort((x, y) => isPicture(x) - isPicture(y));
+    return list.length ? [el("h2", {}, `${title} `, el("span", { class: "soft" }, list.length)),
+      ...list.map((path) => fileDiff(all, path, a, b, wanted !== "code"))] : [];
+  };
+  const command = `gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`;
+  const values =
+    columns.filter((one) => one.kind !== "info" && String(one.of(a)) !== String(one.of(b)));
+  const section = (wanted) => {
+    const some = values.filter((one) => one.kind === wanted);
+    return some.length > 0 && [el("tr", { class: `kind ${wanted}` },
+      el("th", { colspan: 3 }, wanted)), some.map((one) => compareRow(one, [a, b]))];
+  };
   return { nodes: [
-    el("div", { class: "controls" }, box("a", a), "→", box("b", b), names, el("button", { onclick: () => go({ a: E.name[b], b: E.name[a] }) }, "Swap"), toggle("Side by side", state.split === "1", (on) => go({ split: on ? "1" : "" })),
-      el("button", { onclick: () => copy(`gitexp diff ${quoted(E.name[a])} ${quoted(E.name[b])}`, "the command") }, "Copy command")),
-    state.chosen.size !== 2 && !state.a ? el("p", { class: "note" }, "The two newest of the experiments that pass the filters; select exactly two in the table, or name them here.") : "",
-    values.length ? el("div", { class: "sheet" }, el("table", { class: "side" }, el("tbody", {}, ["params", "metrics"].map((kind) => { const some = values.filter((one) => one.kind === kind); return some.length ? [el("tr", { class: `kind ${kind}` }, el("th", { colspan: 3 }, kind)), some.map((one) => compareRow(one, [a, b]))] : []; })))) : el("p", { class: "note" }, "All params and metrics are equal."),
-    ...part("Code and files", changed.filter((path) => !isData(path)).sort((x, y) => isPicture(x) - isPicture(y))), changed.length ? "" : el("p", { class: "note" }, E.id[a] && E.id[b] ? "No file differs." : "A run that is not recorded yet has no files to compare."),
-    ...part("Data (DVC)", changed.filter(isData)),
+    el("div", { class: "controls" }, box("a", a), "→", box("b", b), names,
+      el("button", { onclick: () => go({ a: E.name[b], b: E.name[a] }) }, "Swap"),
+      toggle("Side by side", state.split === "1", (on) => go({ split: on ? "1" : "" })),
+      el("button", { onclick: () => copy(command, "the command") }, "Copy command")),
+    state.chosen.size !== 2 && !state.a ? hint("The two newest of the experiments that pass the",
+      " filters; select exactly two in the table, or name them here.") : "",
+    values.length ? el("div", { class: "sheet" }, el("table", { class: "side" },
+      el("tbody", {}, ["params", "metrics"].map(section))))
+      : hint("All params and metrics are equal."),
+    ...part("Code and files", "code"),
+    changed.length ? "" : hint(E.id[a] && E.id[b] ? "No file differs."
+      : "A run that is not recorded yet has no files to compare."),
+    ...part("Outputs", "outputs"),
+    ...part("Data (DVC)", "data"),
     ...environmentDiff(env, a, b),
-    all.left_out ? el("p", { class: "note" }, `The experiments of this report differ in ${all.left_out.toLocaleString("en")} more files, which are not in this page.`) : "",
+    all.left_out ? hint(`They differ in ${plural(all.left_out, "more file")}, which are not in `,
+      "this page.") : "",
   ] };
 }
 
 function environmentDiff(env, a, b) {
   const [old, now] = [a, b].map((at) => env.known[env.which[at]]);
   if (!old || !now) return [];
-  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])].filter((name) => old[name] !== now[name]).sort();
-  return [el("h2", {}, "Environment ", el("span", { class: "soft" }, names.length)), names.length ? el("div", { class: "sheet" }, el("table", {}, el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, old[name] ?? "–"), el("td", {}, "→"), el("td", {}, now[name] ?? "–")))))) : el("p", { class: "note" }, "The same Python and packages.")];
+  const names = [...new Set([...Object.keys(old), ...Object.keys(now)])]
+    .filter((name) => old[name] !== now[name]).sort();
+  return [el("h2", {}, "Environment ", el("span", { class: "soft" }, names.length)),
+    names.length ? el("div", { class: "sheet" }, el("table", {},
+        el("tbody", {}, names.map((name) => el("tr", {}, el("th", { scope: "row" }, name),
+              el("td", {}, old[name] ?? "–"), el("td", {}, "→"), el("td", {}, now[name] ?? "–"))))))
+    : el("p", { class: "note" }, "The same Python and packages.")];
 }
