@@ -485,12 +485,15 @@ def test_images_lie_side_by_side_at_a_step(browser: Any, project: Project) -> No
         paths = [f"images/samples/{step:04}.svg" for step in (0, 10)]
         record(project, {"lr": at}, {"loss": 1.0}, extra={"artifacts": paths})
     opened = Page(browser, written(project), "#view=images")
-    captions = "all => all.map(one => one.textContent)"
-    read = lambda: opened.tab.eval_on_selector_all("figcaption", captions)  # noqa: E731
-    assert read() == ["exp-2 · step 10", "exp-1 · step 10"]
+
+    def captions() -> Any:
+        read = "all => all.map(one => one.textContent)"
+        return opened.tab.eval_on_selector_all("figcaption", read)
+
+    assert captions() == ["exp-2 · step 10", "exp-1 · step 10"]
     opened.tab.focus("input[aria-label=Step]")
     opened.tab.keyboard.press("ArrowLeft")
-    assert read() == ["exp-2 · step 0", "exp-1 · step 0"]
+    assert captions() == ["exp-2 · step 0", "exp-1 · step 0"]
     assert "step=0" in opened.tab.evaluate("location.hash")
     assert not opened.complaints
 

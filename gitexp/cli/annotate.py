@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, where_option
+from gitexp.cli.opened import opened, where_option
+from gitexp.cli.report import chosen
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import some
