@@ -142,9 +142,12 @@ def test_slurm_runs_trials_and_a_job_that_is_cancelled_in_the_queue_ends(
     with subprocess.Popen(
         [sys.executable, "-m", "gitexp", *words], cwd=project.root, env=env
     ) as driver:
-        _until(lambda: _said("squeue", "--noheader"))
+        _until(lambda: _said("squeue", "--noheader", "--states=PENDING"))
         _said("scancel", "--user=root")
-        driver.wait(60)
+        try:
+            driver.wait(120)
+        finally:
+            driver.kill()
     assert "its SLURM job was cancelled" in project.gitexp("list", "--where", "status = killed")
 
 
