@@ -41,7 +41,9 @@ def begin(
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
-    head = None if deferred.settle() else repo.found_at  # what just ended may have moved it
+    origin = resuming.find(repo, resume) if resume else None
+    # what just ended, or was recorded, may have moved it
+    head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root)
     settled = dvc_status.settle(repo, known, talk)
     extra = {
@@ -54,7 +56,6 @@ def begin(
     labels = [check_label(label) for label in labels]
     if name:
         record.check_name(repo, name)
-    origin = resuming.find(repo, resume) if resume else None
     run_id = os.urandom(8).hex()
     others = any(journal.is_alive(folder) for folder in journal.folders(repo))
     owned = Journal.create(repo, run_id)
