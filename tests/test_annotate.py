@@ -174,6 +174,10 @@ def test_the_line_that_undoes_rm_works_when_it_is_typed(project: Project) -> Non
     undo = project.gitexp("rm", "a;b&$(c)'d")
     subprocess.run(["sh", "-e"], input=undo, text=True, cwd=project.root, check=True)
     assert project.tags() == ["a;b&$(c)'d"]
+    above = project.root.parent
+    undo = project.gitexp("-C", project.root.name, "rm", "@", cwd=above)
+    subprocess.run(["sh", "-e"], input=undo, text=True, cwd=above, check=True)
+    assert project.tags() == ["a;b&$(c)'d"]
 
 
 def test_what_rm_takes_away_its_own_words_bring_back(project: Project) -> None:
