@@ -257,7 +257,8 @@ def test_a_renamed_experiment_has_two_names_and_one_row(project: Project) -> Non
     assert json.loads(project.gitexp("list", "--where", "alias = baseline", "--json")) == rows[1:]
     assert completions(project, "gitexp show b") == ["baseline", "best:rmse"]
     project.gitexp("rename", "baseline", "baseline-v2")
-    assert "no experiment 'baseline'" in project.error("show", "baseline", code=3)
+    said = project.error("show", "baseline", code=3)
+    assert "no experiment 'baseline'. Did you mean 'baseline-v2'?" in said
     project.gitexp("verify", "baseline-v2")
     project.gitexp("rename", "baseline-v2", "exp-1")
     assert "no experiment 'baseline-v2'" in project.error("show", "baseline-v2", code=3)
