@@ -104,13 +104,10 @@ def cut(run: Run, step: int) -> None:
 
 
 def merged(folder: Path, facts: Mapping[str, Any]) -> Path:
-    """Return a run's ``metrics.csv``: one without the other's rows that it went over again, where
-    it goes on from another."""
-    whole = folder / "metrics.csv"
-    if not facts.get(_ROWS) or not whole.exists():
-        return whole
+    """Return the ``metrics.csv`` of a run that goes on from another, without the other's rows that
+    it went over again."""
     begin, end = facts[_ROWS][:2]
-    data = whole.read_bytes()
+    data = (folder / "metrics.csv").read_bytes()
     first: dict[str, int] = {}
     for point in _points(data[end:]):
         first[point.name] = min(point.step, first.get(point.name, point.step))

@@ -14,7 +14,6 @@ from pathlib import Path
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, dvc_status, snapshot
 from gitexp.runs import deferred, finish, journal, seeds
-from gitexp.runs import resume as resuming
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
@@ -41,6 +40,9 @@ def begin(
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
+    if resume:
+        from gitexp.runs import resume as resuming
+
     origin = resuming.find(repo, resume) if resume else None
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
