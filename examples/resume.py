@@ -1,7 +1,6 @@
 """A training that goes on where it was killed, and ends as if nothing had happened.
 
     gitexp run -- python examples/resume.py             # kill it, and then:
-    gitexp recover
     gitexp run --resume @ -- python examples/resume.py
 
 What it needs to go on exactly, its weights and the state of its random numbers, is in the

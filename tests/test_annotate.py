@@ -174,6 +174,10 @@ def test_the_line_that_undoes_rm_works_when_it_is_typed(project: Project) -> Non
     undo = project.gitexp("rm", "a;b&$(c)'d")
     subprocess.run(["sh", "-e"], input=undo, text=True, cwd=project.root, check=True)
     assert project.tags() == ["a;b&$(c)'d"]
+    above = project.root.parent
+    undo = project.gitexp("-C", project.root.name, "rm", "@", cwd=above)
+    subprocess.run(["sh", "-e"], input=undo, text=True, cwd=above, check=True)
+    assert project.tags() == ["a;b&$(c)'d"]
 
 
 def test_what_rm_takes_away_its_own_words_bring_back(project: Project) -> None:
@@ -253,7 +257,8 @@ def test_a_renamed_experiment_has_two_names_and_one_row(project: Project) -> Non
     assert json.loads(project.gitexp("list", "--where", "alias = baseline", "--json")) == rows[1:]
     assert completions(project, "gitexp show b") == ["baseline", "best:rmse"]
     project.gitexp("rename", "baseline", "baseline-v2")
-    assert "no experiment 'baseline'" in project.error("show", "baseline", code=3)
+    said = project.error("show", "baseline", code=3)
+    assert "no experiment 'baseline'. Did you mean 'baseline-v2'?" in said
     project.gitexp("verify", "baseline-v2")
     project.gitexp("rename", "baseline-v2", "exp-1")
     assert "no experiment 'baseline-v2'" in project.error("show", "baseline-v2", code=3)

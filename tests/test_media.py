@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,17 @@ def test_a_missing_library_is_named_with_its_extra(
         monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
         with pytest.raises(gitexp.MissingExtraError, match=r"gitexp\[demo\]"):
             run.log_confusion_matrix([1], [1])
+
+
+@pytest.mark.slow
+def test_mlflows_pages_have_them_as_artifacts(here: Project) -> None:
+    pytest.importorskip("mlflow")
+    with gitexp.start_run() as run:
+        run.log_image(np.zeros((2, 2)), "samples", step=3)
+    script = (
+        "import mlflow; mlflow.set_tracking_uri('gitexp:.'); client = mlflow.MlflowClient()\n"
+        "run = client.search_runs(['0'])[0].info.run_id\n"
+        "print([file.path for file in client.list_artifacts(run, 'images/samples')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.strip() == "['images/samples/3.png']", done.stderr

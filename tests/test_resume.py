@@ -97,6 +97,22 @@ def test_a_script_inside_of_gitexp_run_goes_on_too(here: Project) -> None:
     assert gitexp.get("@").extra["resumes"] == gitexp.get("exp-1").id
 
 
+def test_a_dead_run_is_recorded_first(here: Project) -> None:
+    old = record(here, {}, {"loss": [1.0]})
+    script = "import gitexp, os\nrun = gitexp.start_run()\nrun.log_metric('loss', {})\nprint(run.id, flush=True)\n"
+    here.commit(die_py=script.format(3.0) + "os.kill(os.getpid(), 9)\n")
+    for resumed in ("@", None):
+        done = subprocess.run([sys.executable, "die.py"], capture_output=True, text=True)
+        with gitexp.start_run(resume=resumed or done.stdout.strip()) as run:
+            run.log_metric("loss", 2.0)
+        assert curve("@") == [(0, 3.0), (1, 2.0)]
+    assert listed(here) == ["exp-5", "exp-3", "exp-1"]
+    assert gitexp.get("exp-4").status == "killed"
+    with gitexp.start_run(resume=old.id):
+        """What lies there and is named is not mistaken for it."""
+    assert gitexp.get("@").extra["resumes"] == old.id
+
+
 def test_a_checkpoint_is_handed_back_and_what_was_logged_beyond_is_left_out(here: Project) -> None:
     here.commit()
     with gitexp.start_run() as run:
@@ -198,7 +214,6 @@ def test_a_training_that_is_killed_and_resumed_ends_bit_equal_with_one_curve(her
                     os.killpg(process.pid, signal.SIGKILL)
             time.sleep(0.01)
         process.communicate()
-        here.gitexp("recover")
         resume = ("--resume", "@")
     (here.root / "weights.npy").unlink()
     assert train(here, *resume).wait(120) == 0

@@ -5,6 +5,7 @@ Its commit never changes.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any, BinaryIO
 
@@ -225,8 +226,10 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
             )
     if where and not yes:
         _ask([item.name for item in found])
+    folder = click.get_current_context().find_root().params.get("folder")
+    there = f"git -C {shlex.quote(folder)} " if folder else "git "
     for item in found:
-        undo = record.remove(repo, item)
+        undo = record.remove(repo, item).replace("git ", there, 1)
         output.say(f"removed {item.name}; to bring it back:")
         click.echo(undo)
 

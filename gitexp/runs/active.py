@@ -19,7 +19,6 @@ from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
-from gitexp.runs import resume as resuming
 from gitexp.runs.run import JOIN, ROOT, Run, join
 
 if TYPE_CHECKING:
@@ -81,6 +80,8 @@ def start_run(
         # wherever the command went
         run = join(Path(inherited), Repo.discover(os.environ.get(ROOT, repo)))
         if resume:
+            from gitexp.runs import resume as resuming
+
             here = Repo.discover(os.environ.get(ROOT, repo))
             resuming.take_over(run, here, resuming.find(here, resume))
         run.describe(message, note, group)

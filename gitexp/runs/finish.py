@@ -13,7 +13,7 @@ from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import GitexpError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
-from gitexp.runs import fallback, journal, resume
+from gitexp.runs import fallback, journal
 from gitexp.store import conditions, result_paths
 from gitexp.store import record as store
 
@@ -48,7 +48,11 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
 def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     """Return what is to be recorded of a run's folder."""
     values = journal.read_params(folder, strict=True)
-    metrics_file = resume.merged(folder, facts)
+    metrics_file = folder / "metrics.csv"
+    if facts.get("inherited"):
+        from gitexp.runs import resume
+
+        metrics_file = resume.merged(folder, facts)
     is_there = metrics_file.exists()
     error = facts.get("error")
     command = facts.get("command")

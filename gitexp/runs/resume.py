@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats import metrics, params, settings
+from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import checkpoints, journal
 
 if TYPE_CHECKING:
     from gitexp.runs.run import Run
+    from gitexp.store.index import Index
 
 _ROWS = "inherited"  # of run.json: where the rows of the other begin and end in metrics.csv
 _MERGED = "merged.csv"
@@ -33,7 +34,8 @@ class Origin(NamedTuple):
 
 
 def find(repo: Repo, ref: str) -> Origin:
-    """Return what ``exp-3`` or ``exp-3@50`` names.
+    """Return what ``exp-3`` or ``exp-3@50`` names. A dead run, by its own name or as the latest,
+    ``@``, is recorded first.
 
     Raises:
         NotFoundError, UsageError: no experiment is called that.
@@ -41,11 +43,31 @@ def find(repo: Repo, ref: str) -> Origin:
     from gitexp.store import reference
     from gitexp.store.index import Index
 
-    index, known = Index(repo), settings.load(repo.root)
+    known = settings.load(repo.root)
     match = re.fullmatch(r"(.+)@(\d{1,15})", ref)
-    if match is None or index.named(ref):
-        return Origin(reference.resolve(index, ref, known), None)
-    return Origin(reference.resolve(index, match[1], known), int(match[2]))
+    named, step = (match[1], int(match[2])) if match else (ref, None)
+    if match and Index(repo).named(ref):
+        named, step = ref, None
+    name = _recorded(repo, named, Index(repo)) or named
+    return Origin(reference.resolve(Index(repo), name, known), step)
+
+
+def _recorded(repo: Repo, name: str, index: Index) -> str | None:
+    """Record the dead run that is meant, and return what it is called then; None where an
+    experiment is meant."""
+    from gitexp.runs import finish
+
+    latest = (
+        ""
+        if name != "@"
+        else max((message.format_time(item.started) for item in index.select(limit=1)), default="")
+    )
+    for folder in reversed(finish.dead_runs(repo)):
+        newest = name == "@" and journal.facts(folder).get("started", "") > latest
+        if newest or name == folder.name:
+            done = finish.recover(repo, folder)
+            return done.experiment.name if done else None
+    return None
 
 
 def take_over(run: Run, repo: Repo, origin: Origin) -> None:
@@ -82,13 +104,10 @@ def cut(run: Run, step: int) -> None:
 
 
 def merged(folder: Path, facts: Mapping[str, Any]) -> Path:
-    """Return a run's ``metrics.csv``: one without the other's rows that it went over again, where
-    it goes on from another."""
-    whole = folder / "metrics.csv"
-    if not facts.get(_ROWS) or not whole.exists():
-        return whole
+    """Return the ``metrics.csv`` of a run that goes on from another, without the other's rows that
+    it went over again."""
     begin, end = facts[_ROWS][:2]
-    data = whole.read_bytes()
+    data = (folder / "metrics.csv").read_bytes()
     first: dict[str, int] = {}
     for point in _points(data[end:]):
         first[point.name] = min(point.step, first.get(point.name, point.step))

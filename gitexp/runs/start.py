@@ -14,7 +14,6 @@ from pathlib import Path
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, collector, dvc_status, snapshot
 from gitexp.runs import deferred, finish, journal, outputs, seeds
-from gitexp.runs import resume as resuming
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
@@ -41,7 +40,12 @@ def begin(
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
-    head = None if deferred.settle() else repo.found_at  # what just ended may have moved it
+    if resume:
+        from gitexp.runs import resume as resuming
+
+    origin = resuming.find(repo, resume) if resume else None
+    # what just ended, or was recorded, may have moved it
+    head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root)
     settled = dvc_status.settle(repo, known, talk)
     extra = {
@@ -53,7 +57,6 @@ def begin(
     }
     labels = [check_label(label) for label in labels]
     name = record.check_name(repo, name) if name else None
-    origin = resuming.find(repo, resume) if resume else None
     run_id = os.urandom(8).hex()
     others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)

@@ -140,7 +140,8 @@ def _by_commit(index: Index, ref: str) -> Experiment | None:
 
 
 def _nothing(index: Index, ref: str) -> Experiment:
-    names = index.names()
+    aliases = index.rows("tag.alias", "tag.alias IS NOT NULL", everybody=True)
+    names = [*index.names(), *(row[0] for row in aliases)]
     shown = f"exp-{ref}" if ref.isdigit() else ref
     near = did_you_mean(shown, names) or " To see them: gitexp list"
     hint = near if names else " There is none yet; to record one: gitexp run -- COMMAND"
