@@ -212,6 +212,12 @@ def test_what_is_given_elsewhere_wins_over_defaults(project: Project) -> None:
     assert "params: 5 (argparse 1, c.yaml 2, command line 2)" in done.stderr
 
 
+def test_what_a_parser_left_is_read_from_the_command_line(project: Project) -> None:
+    project.write("t.py", _parsing(a="1").replace("parse_args", "parse_known_args"))
+    project.run("run", "--", sys.executable, "t.py", "--a", "2", "-b", "3", "x.c=[4, 5]")
+    assert dict(gitexp.get("exp-1").params) == {"a": "2", "b": 3, "x.c": [4, 5]}
+
+
 @pytest.mark.parametrize("how", ["setting", "--no-parser-params", "--no-args"])
 def test_parsers_are_left_alone_where_that_is_asked_for(project: Project, how: str) -> None:
     project.write("t.py", _parsing(a="1"))
