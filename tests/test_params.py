@@ -81,6 +81,13 @@ class Args:
     layers: list[int] = dataclasses.field(default_factory=lambda: [1])
 print(parse(Args).lr)
 """,
+    "jsonargparse": """
+from jsonargparse import ArgumentParser
+parser = ArgumentParser()
+parser.add_argument("--lr", type=float, default=0.1)
+parser.add_argument("--model.depth", type=int, default=2)
+print(parser.parse_args().lr)
+""",
     "absl": """
 from absl import app, flags
 FLAGS = flags.FLAGS
@@ -143,6 +150,7 @@ FILES = {
         ("tyro", "--opt.lr 0.5 --track",
          {"opt.lr": 0.5, "seed": 1, "name": None, "track": True}),
         ("simple-parsing", "--lr 0.5", {"lr": 0.5, "seed": 1, "layers": [1]}),
+        ("jsonargparse", "--lr 0.5", {"lr": 0.5, "model.depth": 2}),
         ("absl", "--lr 0.5 --noamp --tag a --tag b", {"lr": 0.5, "amp": False, "tag": ["a", "b"]}),
         ("hydra", "lr=0.5", {"lr": 0.5, "model.depth": 2, "model.width": 2}),
         ("script", "config/small.py --lr=0.5", {"lr": 0.5, "steps": 20, "dtype": "bfloat16"}),
@@ -210,6 +218,12 @@ def test_what_is_given_elsewhere_wins_over_defaults(project: Project) -> None:
     wanted = {"a": 2, "b": "4", "c": 3, "new": 2, "config": "c.yaml"}
     assert dict(gitexp.get("exp-1").params) == wanted
     assert "params: 5 (argparse 1, c.yaml 2, command line 2)" in done.stderr
+
+
+def test_what_a_parser_left_is_read_from_the_command_line(project: Project) -> None:
+    project.write("t.py", _parsing(a="1").replace("parse_args", "parse_known_args"))
+    project.run("run", "--", sys.executable, "t.py", "--a", "2", "-b", "3", "x.c=[4, 5]")
+    assert dict(gitexp.get("exp-1").params) == {"a": "2", "b": 3, "x.c": [4, 5]}
 
 
 @pytest.mark.parametrize("how", ["setting", "--no-parser-params", "--no-args"])

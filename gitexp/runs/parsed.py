@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,56 +64,43 @@ def of_run(folder: Path, facts: Mapping[str, Any]) -> Parsed:
     how = facts.get("arguments")
     if not isinstance(how, dict):
         return Parsed()
-    files: Mapping[str, dict[str, Any]] = how["files"]
-    of_files: dict[str, Any] = {}
-    for values in files.values():
-        of_files = params.merge(of_files, values)
-    words: list[str] = (facts.get("command") or []) if how["read"] else []
-    if not words:
-        return Parsed(of_files, {name: len(params.flatten(one)) for name, one in files.items()})
-    return _joined(words, _chosen([*_notes(folder)], words), of_files, files)
+    words = (facts.get("command") or []) if how["read"] else []
+    notes = _chosen([*_notes(folder)], words) if words else []
+    return _joined(words, notes, how["files"])
 
 
 def _joined(
-    words: Sequence[str],
-    notes: Sequence[Mapping[str, Any]],
-    of_files: dict[str, Any],
-    files: Iterable[str],
+    words: Sequence[str], notes: Sequence[Mapping[str, Any]], files: Mapping[str, dict[str, Any]]
 ) -> Parsed:
     """Lay what was given over what files say, and that over what a parser has by itself."""
-    own = _own(notes[-1]["argv"], words) if notes else None
-    given = arguments.as_params(words, own)
-    names = {*params.flatten(given)}
-    flat: dict[str, Any] = {}
+    of_files: dict[str, Any] = {}
+    for one in files.values():
+        of_files.update(params.flatten(one))
+    of_parser: dict[str, Any] = {}
     for note in notes:  # a second parser may not know what the first one got
         more = params.flatten(_values(note)).items()
-        flat.update({key: value for key, value in more if value is not None or key not in flat})
-    of_parser = arguments.nested(flat)
-    result = params.merge(of_parser, of_files)
-    if notes and notes[-1]["kind"] in _FINAL:
-        result = params.merge(of_files, of_parser)
-    if own is not None:  # the parser has read it, but for what is left and stands before it
-        rest = [*words[: own - 1], *environment.redact(notes[-1]["left"])]
-        given = arguments.as_params(rest)
-    told = arguments.nested({name: value for name, value in flat.items() if name in names})
-    result = params.merge(params.merge(result, _lacking(given, flat)), told)
-    every = {*params.flatten(result)}
-    by_file = {*params.flatten(of_files)} & every
-    by_hand = (names & {*flat} | {*params.flatten(given)} - {*flat}) & every
+        of_parser.update({key: one for key, one in more if one is not None or key not in of_parser})
+    own = _own(notes[-1]["argv"], words) if notes else None
+    given = params.flatten(arguments.as_params(words, own))
+    rest = given
+    if own is not None:  # the parser has read it, but for what stands before it and what it left
+        left = arguments.as_params(["", *notes[-1]["left"]], 1)
+        rest = params.flatten({**arguments.as_params(words[:own]), **left})
+    by_hand = {key: one for key, one in rest.items() if key not in of_parser}
+    by_hand.update({key: one for key, one in of_parser.items() if key in given})
+    is_final = notes and notes[-1]["kind"] in _FINAL
+    under, over = (of_files, of_parser) if is_final else (of_parser, of_files)
+    flat = {**under, **over, **by_hand}
     counts = {
-        " and ".join(dict.fromkeys(note["kind"] for note in notes)): len(every - by_file - by_hand),
-        ", ".join(files): len(by_file - by_hand),
+        " and ".join(dict.fromkeys(note["kind"] for note in notes)): len(
+            {*flat} - {*of_files, *by_hand}
+        ),
+        ", ".join(files): len({*of_files} - {*by_hand}),
         "command line": len(by_hand),
     }
     unclear = arguments.unclear(words) if own is None else []
-    return Parsed(result, {name: count for name, count in counts.items() if count}, unclear)
-
-
-def _lacking(given: Mapping[str, Any], flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is given on the command line and no parser has."""
-    return arguments.nested(
-        {name: value for name, value in params.flatten(given).items() if name not in flat}
-    )
+    counts = {source: count for source, count in counts.items() if count}
+    return Parsed(arguments.nested(flat), counts, unclear)
 
 
 def _values(note: Mapping[str, Any]) -> dict[str, Any]:
