@@ -17,7 +17,7 @@ from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened
 from gitexp.cli.report import chosen, where_option
-from gitexp.formats import environment, late_values, message, metrics, result_files
+from gitexp.formats import environment, late_values, message, metrics, params, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.settings import Settings
@@ -182,6 +182,7 @@ def _show(repo: Repo, settings: Settings, experiment: Experiment, form: str | No
     }
     courses = _courses(repo, experiment, settings)
     if form == "json":
+        facts["params"] = params.nested(facts["params"])  # as params.yml has them
         output.print_json(
             {**facts, "history": {name: vars(course) for name, course in courses.items()}}
         )

@@ -12,6 +12,7 @@ import posixpath
 import stat
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,6 +169,9 @@ def capture(
         if name not in logged:
             run.log_points(points)
     run.add_facts("warnings", found.unread)
+    for path in named["metrics"]:  # that DVC left as it was
+        with suppress(OSError):
+            wrote.files.setdefault(path, _look((repo.root / path).lstat()))
     if keep and run.snapshot:
         read = {*found.origins.values(), *found.seen, *named["metrics"]}
         _keep(run, repo, wrote, known, read, own)
@@ -407,17 +411,29 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
 def _of_dvc(repo: Repo, paths: Mapping[str, Look], command: Iterable[str]) -> dict[str, list[str]]:
     """Return the files of params and metrics that dvc.yaml names: what earlier commands wrote is
     none of this one's, unless it is DVC itself, for which all may be as it was."""
-    try:
-        named = readers.of_pipeline((repo.root / "dvc.yaml").read_bytes())
-    except OSError:
-        return readers.of_pipeline(b"")
-    if any(posixpath.basename(word) == "dvc" for word in command):
-        return {kind: _there(repo, some) for kind, some in named.items()}
-    earlier = {*snapshot.left_outputs(repo)} - paths.keys()
+    named: dict[str, list[str]] = {"params": [], "metrics": [], "plots": []}
+    with suppress(OSError):
+        pipeline = (repo.root / "dvc.yaml").read_bytes()
+        for kind, path in readers.of_pipeline("dvc.yaml", pipeline, [*named]):
+            named[kind].append(path)
+    curves = [path for path in named.pop("plots") if path in paths and _has_steps(repo.root / path)]
+    if not any(posixpath.basename(word) == "dvc" for word in command):
+        earlier = {*snapshot.left_outputs(repo)} - paths.keys()
+        named["params"] = [path for path in named["params"] if path not in earlier]
+        named["metrics"] = [path for path in named["metrics"] if path in paths]
     return {
-        "params": [path for path in _there(repo, named["params"]) if path not in earlier],
-        "metrics": [path for path in named["metrics"] if path in paths],
+        "params": _there(repo, named["params"]),
+        "metrics": _there(repo, [*named["metrics"], *curves]),
     }
+
+
+def _has_steps(path: Path) -> bool:
+    """Whether a plot is the course of metrics, and not, say, a confusion matrix."""
+    try:
+        with open(path, "rb") as file:
+            return path.suffix in (".csv", ".tsv") and readers.has_steps(file.readline(10_000))
+    except OSError:
+        return False
 
 
 def _there(repo: Repo, paths: Iterable[str]) -> list[str]:
