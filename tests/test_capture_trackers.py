@@ -150,4 +150,6 @@ def test_a_pipeline_of_dvc(project: Project) -> None:
         assert {**found.metrics, "loss": 1} == {**wanted, "loss": 1}
         files = project.git("ls-tree", "-r", "--name-only", f"exp-{number}").split()
         assert not {"params.yml", "metrics.csv"} & {*files}
-        assert {"params.yaml", "eval/scores.json"} <= {*files}
+        assert {"params.yaml", "dvc.lock", "eval/scores.json"} <= {*files}
+        assert "not kept" not in done.stderr
+    assert project.git("status", "--porcelain") == "?? course.csv"  # the first run's

@@ -356,7 +356,7 @@ def _keep(
         if path in read or readers.is_metrics(path) or _matches(path, known.outputs)
     ]
     run.add_facts("rewritten", _kept(run, repo, results, wrote, []))
-    if other := [path for path in changed if path not in results]:
+    if other := [path for path in changed if path not in results and not _of_data(path)]:
         run.add_facts(
             "warnings", [f"changed by the command, recorded as at the start: {_some(other)}"]
         )
@@ -366,14 +366,24 @@ def _keep(
     if dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo):
         left_out = [item for item in left_out if item not in large]
         taken = [*taken, *(path for path, _ in large)]
-    run.add_facts("written", _kept(run, repo, taken, wrote, left_out))
+    # dvc.lock names results too that DVC leaves to git
+    taken += [path for path, why in left_out if path in read and snapshot.BY_DVC in why]
+    left_out = [item for item in left_out if item[0] not in taken]
+    kept = _kept(run, repo, taken, wrote, left_out)
+    run.add_facts("written", [path for path in kept if not _of_data(path)])
     left_out = [item for item in left_out if not item[0].startswith(trackers)]
     if left_out:
         run.add_facts(
             "warnings",
             [f"outputs not kept: {_some([path for path, _ in left_out])} ({left_out[0][1]})"],
         )
-    snapshot.remember_outputs(repo, (*fresh, *(path for path in wrote.odd if path in marks)))
+    links = [path for path in wrote.odd if path in marks]
+    snapshot.remember_outputs(repo, [path for path in (*fresh, *links) if not _of_data(path)])
+
+
+def _of_data(path: str) -> bool:
+    """Whether a file is one of DVC's, which says where data stand also for later runs."""
+    return dvc_pointers.is_pointer(path)
 
 
 def _kept(
