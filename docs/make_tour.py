@@ -44,11 +44,10 @@ def commands(page: str) -> list[str]:
 
 
 def prepare(folder: Path) -> None:
-    """Make the repository that the tour begins with: the demo's ``train.py``, committed."""
-    sys.path.insert(0, str(ROOT / "examples"))
-    import demo
-
-    (folder / "train.py").write_text(demo.TRAIN.format(model="RandomForestRegressor"))
+    """Make the repository that the tour begins with: the ``train.py`` that it shows, committed."""
+    script = re.search(r"^```python\n(# train.py.*?)^```$", PAGE.read_text(), re.M | re.S)
+    assert script, "the tour shows no train.py"
+    (folder / "train.py").write_text(script[1])
     for line in (
         "git init --quiet --initial-branch=main",
         "git config user.name Ada",

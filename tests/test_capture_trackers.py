@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -110,3 +111,45 @@ def test_a_stray_database_of_mlflow_is_read_and_said(project: Project) -> None:
     project.run("run", "--", sys.executable, "train.py")
     assert gitexp.get("exp-2").params["lr"] == 0.5
     assert len(steps("exp-2", "loss")) == 3
+
+
+PIPELINE = """\
+stages:
+  train:
+    cmd: python fit.py
+    deps: [fit.py]
+    params: [lr]
+    metrics:
+    - eval/scores.json: {cache: false}
+    plots:
+    - course.csv: {cache: false}
+"""
+FIT = """
+import json, os, yaml
+lr = yaml.safe_load(open("params.yaml"))["lr"]
+os.makedirs("eval", exist_ok=True)
+json.dump({"auc": {"macro": lr}}, open("eval/scores.json", "w"))
+open("course.csv", "w").write("epoch,loss\\n0,2\\n1,1\\n")
+"""
+
+
+@pytest.mark.slow
+def test_a_pipeline_of_dvc(project: Project) -> None:
+    pytest.importorskip("dvc", reason="DVC is not installed")
+    project.commit(**{"dvc.yaml": PIPELINE, "fit.py": FIT, "params.yaml": "lr: 0.5\n"})
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "-q"], cwd=project.root, check=True)
+    project.commit()
+    for number, command in enumerate((["repro"], ["repro"], ["exp", "run"]), 1):
+        done = project.run("run", "--", *dvc, *command)
+        assert done.returncode == 0, done.stderr
+        found = gitexp.get(f"exp-{number}")
+        assert found.params == {"lr": 0.5}
+        # the second has nothing to do, and DVC's metrics are as they were
+        wanted = {"auc.macro": 0.5} if number > 1 else {"auc.macro": 0.5, "loss": 1}
+        assert {**found.metrics, "loss": 1} == {**wanted, "loss": 1}
+        files = project.git("ls-tree", "-r", "--name-only", f"exp-{number}").split()
+        assert not {"params.yml", "metrics.csv"} & {*files}
+        assert {"params.yaml", "dvc.lock", "eval/scores.json"} <= {*files}
+        assert "not kept" not in done.stderr
+    assert project.git("status", "--porcelain") == "?? course.csv"  # the first run's

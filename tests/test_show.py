@@ -65,7 +65,7 @@ def test_show_tells_everything(project: Project) -> None:
 def test_show_as_json(project: Project) -> None:
     record(project, {"model.depth": 3}, {"rmse": [2.0, float("nan")]})
     shown = json.loads(project.gitexp("show", "--json"))
-    assert shown["params"] == {"model.depth": 3}
+    assert shown["params"] == {"model": {"depth": 3}}
     assert shown["metrics"] == {"rmse": "nan"}
     assert shown["history"] == {
         "rmse": {"points": 2, "last": "nan", "last_step": 1, "best": 2.0, "best_step": 0}

@@ -18,7 +18,7 @@ from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened, where_option
 from gitexp.cli.report import chosen
-from gitexp.formats import environment, late_values, message, metrics, result_files
+from gitexp.formats import environment, late_values, message, metrics, params, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.settings import Settings
@@ -185,6 +185,7 @@ def _show(
     }
     courses = _courses(repo, experiment, settings)
     if form == "json":
+        facts["params"] = params.nested(facts["params"])  # as params.yml has them
         output.print_json(
             {**facts, "history": {name: vars(course) for name, course in courses.items()}}
         )

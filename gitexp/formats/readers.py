@@ -61,25 +61,48 @@ def is_metrics(path: str) -> bool:
     return bool(re.fullmatch(_METRICS_NAME, posixpath.basename(path))) or is_course(path)
 
 
-def of_pipeline(data: bytes) -> dict[str, list[str]]:
-    """Return the files of params and metrics that a dvc.yaml names."""
-    named: dict[str, list[str]] = {"params": [], "metrics": []}
+def of_pipeline(
+    path: str, data: bytes, kinds: Sequence[str] = ("metrics", "params")
+) -> Iterator[tuple[str, str]]:
+    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names; templates (``${...}``), which DVC would
+    fill in, are passed over."""
     try:
-        pipeline = params.load(data, "dvc.yaml") if data else {}
-    except FormatError:
-        return named
-    stages = pipeline.get("stages") or {}
-    for stage in [pipeline, *(stages.values() if isinstance(stages, dict) else ())]:
-        if not isinstance(stage, dict):
-            continue
-        for item in stage.get("metrics") or ():
-            named["metrics"] += item if isinstance(item, dict) else [str(item)]
-        for item in stage.get("params") or ():
-            whole = stage is pipeline or isinstance(item, dict)
-            named["params"] += (
-                (item if isinstance(item, dict) else [str(item)]) if whole else ["params.yaml"]
-            )
-    return named
+        pipeline = params.load(data, path) if data else {}
+    except FormatError:  # damaged, or no mapping: what files are called still tells
+        return
+    folder = posixpath.dirname(path)
+    yield from _named(pipeline, folder, kinds, top=True)
+    stages = pipeline.get("stages")
+    for stage in stages.values() if isinstance(stages, Mapping) else ():
+        if isinstance(stage, Mapping):
+            below = posixpath.join(folder, str(stage.get("wdir", "")))
+            yield from _named(stage, below, kinds, top=False)
+
+
+def _named(
+    section: Mapping[str, Any], folder: str, kinds: Sequence[str], top: bool
+) -> Iterator[tuple[str, str]]:
+    for kind in kinds:
+        items = section.get(kind)
+        for item in items if isinstance(items, list) else ():
+            for name in _paths(item, bare=kind != "params" or top):
+                path = posixpath.normpath(posixpath.join(folder, name))
+                if "${" not in path and not path.startswith(("../", "/")) and "\n" not in path:
+                    yield kind, path
+
+
+def _paths(item: Any, bare: bool) -> Iterable[str]:
+    """Return the paths in an item of a list: ``path``, or ``{path: details}``. In a stage, a bare
+    param is the name of one."""
+    if isinstance(item, Mapping):
+        return map(str, item)
+    return [str(item)] if bare else ["params.yaml"]
+
+
+def has_steps(head: bytes) -> bool:
+    """Whether the first line of a table names a column of steps."""
+    names = re.split(r"[,;\t]", head.decode("utf-8-sig", "replace").lower())
+    return not {*STEPS}.isdisjoint(name.strip(' "\r\n') for name in names)
 
 
 def is_course(path: str) -> bool:

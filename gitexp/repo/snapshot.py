@@ -23,6 +23,7 @@ from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
+BY_DVC = "kept by DVC"
 OVER = "over the limit of"
 _LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
@@ -500,7 +501,7 @@ def _rules(repo: Repo, settings: Settings, untracked: list[str]) -> list[Rule]:
 
     def kept_by_dvc(path: str, status: os.stat_result) -> str | None:
         held = dvc_pointers.holder(by_dvc, path) if by_dvc else None
-        return f"kept by DVC, see {held.pointer}" if held else None
+        return f"{BY_DVC}, see {held.pointer}" if held else None
 
     def of_mlflow(path: str, status: os.stat_result) -> str | None:
         found = _of_mlflow(path) and not _matches(path, settings.include)

@@ -12,6 +12,7 @@ import posixpath
 import stat
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -170,6 +171,9 @@ def capture(
         if name not in logged:
             run.log_points(points)
     run.add_facts("warnings", found.unread)
+    for path in named["metrics"]:  # that DVC left as it was
+        with suppress(OSError):
+            wrote.files.setdefault(path, _look((repo.root / path).lstat()))
     if keep and run.snapshot:
         seen = {*found.origins.values(), *found.seen, *named["metrics"]}
         _keep(run, repo, wrote, known, seen, own)
@@ -379,7 +383,7 @@ def _keep(
         if path in read or readers.is_metrics(path) or _matches(path, known.outputs)
     ]
     run.add_facts("rewritten", _kept(run, repo, results, wrote, []))
-    if other := [path for path in changed if path not in results]:
+    if other := [path for path in changed if path not in results and not _of_data(path)]:
         run.add_facts(
             "warnings", [f"changed by the command, recorded as at the start: {_some(other)}"]
         )
@@ -389,14 +393,24 @@ def _keep(
     if dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo):
         left_out = [item for item in left_out if item not in large]
         taken = [*taken, *(path for path, _ in large)]
-    run.add_facts("written", _kept(run, repo, taken, wrote, left_out))
+    # dvc.lock names results too that DVC leaves to git
+    taken += [path for path, why in left_out if path in read and snapshot.BY_DVC in why]
+    left_out = [item for item in left_out if item[0] not in taken]
+    kept = _kept(run, repo, taken, wrote, left_out)
+    run.add_facts("written", [path for path in kept if not _of_data(path)])
     left_out = [item for item in left_out if not item[0].startswith(trackers)]
     if left_out:
         run.add_facts(
             "warnings",
             [f"outputs not kept: {_some([path for path, _ in left_out])} ({left_out[0][1]})"],
         )
-    snapshot.remember_outputs(repo, (*fresh, *(path for path in wrote.odd if path in marks)))
+    links = [path for path in wrote.odd if path in marks]
+    snapshot.remember_outputs(repo, [path for path in (*fresh, *links) if not _of_data(path)])
+
+
+def _of_data(path: str) -> bool:
+    """Whether a file is one of DVC's, which says where data stand also for later runs."""
+    return dvc_pointers.is_pointer(path)
 
 
 def _kept(
@@ -434,17 +448,29 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
 def _of_dvc(repo: Repo, paths: Mapping[str, Look], command: Iterable[str]) -> dict[str, list[str]]:
     """Return the files of params and metrics that dvc.yaml names: what earlier commands wrote is
     none of this one's, unless it is DVC itself, for which all may be as it was."""
-    try:
-        named = readers.of_pipeline((repo.root / "dvc.yaml").read_bytes())
-    except OSError:
-        return readers.of_pipeline(b"")
-    if any(posixpath.basename(word) == "dvc" for word in command):
-        return {kind: _there(repo, some) for kind, some in named.items()}
-    earlier = {*snapshot.left_outputs(repo)} - paths.keys()
+    named: dict[str, list[str]] = {"params": [], "metrics": [], "plots": []}
+    with suppress(OSError):
+        pipeline = (repo.root / "dvc.yaml").read_bytes()
+        for kind, path in readers.of_pipeline("dvc.yaml", pipeline, [*named]):
+            named[kind].append(path)
+    curves = [path for path in named.pop("plots") if path in paths and _has_steps(repo.root / path)]
+    if not any(posixpath.basename(word) == "dvc" for word in command):
+        earlier = {*snapshot.left_outputs(repo)} - paths.keys()
+        named["params"] = [path for path in named["params"] if path not in earlier]
+        named["metrics"] = [path for path in named["metrics"] if path in paths]
     return {
-        "params": [path for path in _there(repo, named["params"]) if path not in earlier],
-        "metrics": [path for path in named["metrics"] if path in paths],
+        "params": _there(repo, named["params"]),
+        "metrics": _there(repo, [*named["metrics"], *curves]),
     }
+
+
+def _has_steps(path: Path) -> bool:
+    """Whether a plot is the course of metrics, and not, say, a confusion matrix."""
+    try:
+        with open(path, "rb") as file:
+            return path.suffix in (".csv", ".tsv") and readers.has_steps(file.readline(10_000))
+    except OSError:
+        return False
 
 
 def _there(repo: Repo, paths: Iterable[str]) -> list[str]:

@@ -11,11 +11,10 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
 
-from gitexp.formats import params
-from gitexp.formats.errors import FormatError
+from gitexp.formats import readers
 from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, person
 from gitexp.integrations.importers import git_history
 from gitexp.integrations.importers.git_history import Change
@@ -142,40 +141,7 @@ def _asked(repo: Repo, id: str, files: Sequence[Change]) -> Iterator[Change]:
     yield from found.values()
     pipelines = [change for change in files if change.kind == "pipeline"]
     for change, item in zip(pipelines, repo.objects(change.oid for change in pipelines)):
-        for kind, path in _declared(change.path, item.data if item else b""):
+        for kind, path in readers.of_pipeline(change.path, item.data if item else b""):
             if path not in found:
                 found[path] = Change(kind, path, git_history.DECLARED, f"{id}:{path}")
                 yield found[path]
-
-
-def _declared(path: str, data: bytes) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names; templates (``${...}``), which DVC would
-    fill in, are passed over."""
-    try:
-        pipeline = params.load(data, path)
-    except FormatError:  # damaged, or no mapping: what files are called still tells
-        return
-    folder = posixpath.dirname(path)
-    yield from _names(pipeline, folder, top=True)
-    stages = pipeline.get("stages")
-    for stage in stages.values() if isinstance(stages, Mapping) else ():
-        if isinstance(stage, Mapping):
-            yield from _names(stage, posixpath.join(folder, str(stage.get("wdir", ""))), top=False)
-
-
-def _names(section: Mapping[str, Any], folder: str, top: bool) -> Iterator[tuple[str, str]]:
-    for kind in ("metrics", "params"):
-        items = section.get(kind)
-        for item in items if isinstance(items, list) else ():
-            for name in _paths(item, bare=kind == "metrics" or top):
-                path = posixpath.normpath(posixpath.join(folder, name))
-                if "${" not in path and not path.startswith(("../", "/")) and "\n" not in path:
-                    yield kind, path
-
-
-def _paths(item: Any, bare: bool) -> Iterable[str]:
-    """Return the paths in an item of a list: ``path``, or ``{path: details}``. In a stage, a bare
-    param is the name of one."""
-    if isinstance(item, Mapping):
-        return map(str, item)
-    return [str(item)] if bare else ["params.yaml"]

@@ -195,8 +195,9 @@ def _edge(repo: Repo) -> set[str]:
 def _pipelines(repo: Repo, tips: Sequence[str]) -> dict[str, str]:
     """Return the kind of each file that dvc.yaml of a tip names as params or metrics."""
     found = filter(None, repo.objects(f"{tip}:dvc.yaml" for tip in tips))
-    read = [readers.of_pipeline(item.data) for item in found]
-    return {path: kind for named in read for kind, paths in named.items() for path in paths}
+    return {
+        path: kind for item in found for kind, path in readers.of_pipeline("dvc.yaml", item.data)
+    }
 
 
 def _chooser(globs: Sequence[str], named: Mapping[str, str]) -> Callable[[str], str | None]:
