@@ -274,6 +274,9 @@ def write_file(path: Path, data: bytes) -> int:
     possible."""
     part = path.with_name(f".{path.name}.part")
     try:
+        if path.exists() and not path.is_file():  # a device, as /dev/null, is written to
+            path.write_bytes(data)
+            return len(data)
         part.write_bytes(data)
         os.replace(part, path)
     except OSError as error:

@@ -90,7 +90,7 @@ def run_command(
     if not all_ranks and active.is_other_rank() and os.name == "posix":
         _become(command)
     repo = Repo.discover()
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     told = _to_notify(notify, known.notify)
     known = replace(
         known,

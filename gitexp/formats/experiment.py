@@ -120,6 +120,16 @@ class Experiment:
         """What people made of it: ``kept``, ``discarded``, or None."""
         return self.judged.get("verdict")
 
+    def inside(self, path: str) -> str:
+        """Return where a file of gitexp's own (``params.yml``, ``.gitexp/requirements.txt``) lies
+        in its tree: in the folder of its project.
+
+        Args:
+            path: the path as it is at the top.
+        """
+        project = self.extra.get("project")
+        return f"{project}{path}" if isinstance(project, str) else path
+
     @property
     def commit(self) -> git.Commit:
         """The commit as a GitPython object, for what gitexp has no word for."""
@@ -134,7 +144,8 @@ class Experiment:
         Raises:
             NotFoundError: the experiment has no such file.
         """
-        return self._source().read_file(self.id, path)
+        at = self.inside(path) if path.startswith(".gitexp/") else path
+        return self._source().read_file(self.id, at)
 
     def points(self) -> Iterator[MetricPoint]:
         """Yield every recorded value, and those that came after the recording.

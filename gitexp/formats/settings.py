@@ -35,6 +35,8 @@ class Settings:
     """What a repository may set.
 
     Attributes:
+        root: in a folder below the top, that this is a project of its own (so is one with a
+            ``.gitexp.toml``): its results lie there, and the settings go before the top's.
         advance: move the branch onto an experiment where that is a fast-forward.
         max_file_size: bytes; a larger untracked file stays out of a snapshot.
         max_untracked_files: more untracked files than this, and none are taken.
@@ -55,6 +57,7 @@ class Settings:
             the command line, since a repository may be anybody's.
     """
 
+    root: bool = False
     advance: bool = True
     max_file_size: int = 10 * 10**6
     max_untracked_files: int = 1000
@@ -73,25 +76,46 @@ class Settings:
     notify: tuple[str, ...] = ()
 
 
-def load(root: Path) -> Settings:
-    """Read the settings of the repository whose work tree is at ``root``.
+def load(root: Path, project: str = "") -> Settings:
+    """Read the settings of the repository whose work tree is at ``root``, and over them those of a
+    project in it.
 
     Raises:
         FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
     """
     values: dict[str, Any] = {}
-    for path, table in ((root / "pyproject.toml", ("tool", "gitexp")), (root / FILE_NAME, ())):
-        data = _content(path)
-        # saves the import of a TOML parser, and foreign syntax errors
-        if not data or (table and b"gitexp" not in data):
-            continue
-        section: Any = _parse(path, data)
-        for key in table:
-            section = section.get(key, {}) if isinstance(section, dict) else {}
-        if not isinstance(section, dict):
-            raise FormatError(f"{path.name}: [tool.gitexp] must be a table of settings")
-        values.update({name: _checked(path, name, value) for name, value in section.items()})
+    for folder in dict.fromkeys((root, root / project)):
+        values.update(_read(folder / "pyproject.toml", ("tool", "gitexp")))
+        values.update(_read(folder / FILE_NAME, ()))
     return Settings(**values)
+
+
+def project(root: Path, where: Path) -> str:
+    """Return the nearest folder with settings of its own on the way from ``where`` up to the root,
+    as ``models/nlp/``; empty where there is none below the root."""
+    if not where.is_relative_to(root):
+        return ""
+    for folder in (where, *where.parents):
+        if folder == root:
+            break
+        if (folder / FILE_NAME).is_file() or _read(
+            folder / "pyproject.toml", ("tool", "gitexp")
+        ).get("root"):
+            return f"{folder.relative_to(root).as_posix()}/"
+    return ""
+
+
+def _read(path: Path, table: tuple[str, ...]) -> dict[str, Any]:
+    data = _content(path)
+    # saves the import of a TOML parser, and foreign syntax errors
+    if not data or (table and b"gitexp" not in data):
+        return {}
+    section: Any = _parse(path, data)
+    for key in table:
+        section = section.get(key, {}) if isinstance(section, dict) else {}
+    if not isinstance(section, dict):
+        raise FormatError(f"{path.name}: [tool.gitexp] must be a table of settings")
+    return {name: _checked(path, name, value) for name, value in section.items()}
 
 
 def _content(path: Path) -> bytes:

@@ -52,7 +52,9 @@ class Live:
             if mark != self._mark:
                 runs = unrecorded.runs(self.repo)
                 found = [*runs, *Index(self.repo).select()]
-                report = data.collect(self.repo, settings.load(self.repo.root), found)
+                report = data.collect(
+                    self.repo, settings.load(self.repo.root, self.repo.project), found
+                )
                 self._number += 1
                 report.table["live"] = self._number
                 self._report, self._mark = report, mark

@@ -146,7 +146,9 @@ def _captured(run: Run, repo: Repo, since: int, known: Settings | None, keep: bo
             .read_bytes()[: 10 * outputs.MAX_OUTPUT]
             .decode("utf-8", "replace")
         )
-        return capture.capture(run, repo, since, known or settings.load(repo.root), printed, keep)
+        return capture.capture(
+            run, repo, since, known or settings.load(repo.root, repo.project), printed, keep
+        )
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 

@@ -65,7 +65,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         metrics=metrics_file if is_there else metrics.HEADER,
         last=metrics.last_in(metrics_file) if is_there else {},
         started=message.parse_time(facts["started"]).astimezone(),
-        files=result_paths.choose(_writable(repo, facts)),
+        files=result_paths.choose(_writable(repo, facts), project=_project(facts)),
         status=facts.get("status", "killed"),
         duration=facts.get("duration") or _last_sign(folder, facts),
         title=facts.get("title"),
@@ -227,6 +227,7 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
         "assumed": shot.assumed,
         "previous": shot.previous,
         "outputs": shot.outputs,
+        "project": shot.project,
     }
 
 
@@ -247,6 +248,7 @@ def _snapshot(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Sn
         assumed=saved["assumed"],
         previous=tuple(saved["previous"]),
         outputs=tuple(saved.get("outputs", ())),
+        project=saved.get("project", ""),
     )
 
 
@@ -257,7 +259,11 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
     # it ran in a work tree of its own, and nothing will be written into the user's
     if facts.get("apart"):
         return frozenset(facts["free"]) | outputs
-    return (frozenset(facts["free"]) | outputs) & result_paths.ours(repo, outputs)
+    return (frozenset(facts["free"]) | outputs) & result_paths.ours(repo, outputs, _project(facts))
+
+
+def _project(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("snapshot", {}).get("project", ""))
 
 
 def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:

@@ -123,7 +123,7 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
     """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a
     model DVC tracks)."""
     try:
-        settled = dvc_status.settle(repo, settings.load(repo.root))
+        settled = dvc_status.settle(repo, settings.load(repo.root, repo.project))
         if not settled.conditions:
             return
         run.replace_conditions(settled.conditions)

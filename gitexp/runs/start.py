@@ -40,7 +40,7 @@ def begin(
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
     head = None if deferred.settle() else repo.found_at  # what just ended may have moved it
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     settled = dvc_status.settle(repo, known, talk)
     extra = {
         **conditions.here(),
@@ -95,7 +95,10 @@ def unrecorded(repo: Repo, folder: Path) -> Run:
     """Open a journal in a new folder of the caller's, for a run that is looked at and never
     recorded."""
     folder.mkdir()
-    facts = {"id": os.urandom(8).hex(), "max_file_size": settings.load(repo.root).max_file_size}
+    facts = {
+        "id": os.urandom(8).hex(),
+        "max_file_size": settings.load(repo.root, repo.project).max_file_size,
+    }
     owned = Journal(folder, owner=True)
     owned.write_facts(facts)
     return Run(repo, folder, facts, owned)
