@@ -150,12 +150,18 @@ def test_artifacts_of_every_kind_are_in_the_commit_and_come_back(training: Train
         print(sorted(path.relative_to(got).as_posix() for got in [pathlib.Path(mlflow.artifacts.download_artifacts(
             run_id=run.info.run_id, artifact_path="all"))] for path in got.rglob("*.txt")))
         print([(item.path, item.is_dir) for item in client.list_artifacts(run.info.run_id)])
+        address = run.info.artifact_uri
+        print([item.path for item in mlflow.artifacts.list_artifacts(artifact_uri=address)])
+        got = pathlib.Path(mlflow.artifacts.download_artifacts(artifact_uri=address))
+        print(sorted(path.name for path in got.iterdir()), (got / "one/b.txt").read_text())
     """)
     assert done.out.splitlines() == [
         "{'a': [1, 2]}",
         "[1, 2, 3]",
         "['b.txt', 'deep/c.txt']",
         "[('all', True), ('config', True), ('one', True), ('table.json', False)]",
+        "['artifacts/all', 'artifacts/config', 'artifacts/one', 'artifacts/table.json']",
+        "['all', 'config', 'one', 'table.json'] b",
     ]
     files = training.project.git(
         "ls-tree", "-r", "--name-only", "exp-1", ".gitexp/artifacts"

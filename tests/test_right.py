@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -66,6 +67,7 @@ def test_the_spread_of_large_values_is_a_number() -> None:
     assert math.isclose(found.mean, 1.2333333333333333e308)
     assert found.std is not None
     assert math.isclose(found.std, 2.516611478423583e307)
+    assert math.isclose(spread([-1.7e308, 0, 1.7e308]).std or 0, 1.7e308)
 
 
 @pytest.mark.parametrize("name", ["HEAD", "FETCH_HEAD", "main"])
@@ -363,3 +365,78 @@ def test_what_is_logged_comes_back_the_same_from_everywhere(project: Project) ->
         asked = {True: "true"}.get(value, asked) if isinstance(value, bool) else asked
         condition = query.where(index, f"{name} = {asked}")
         assert index.count(*condition, everybody=True) == 2, (name, value)
+
+
+@pytest.fixture
+def monorepo(project: Project) -> Project:
+    """A repository with two projects that have settings of their own."""
+    project.write("one/pyproject.toml", '[tool.gitexp]\nroot = true\nmetrics = {acc = "max"}\n')
+    project.write("two/.gitexp.toml", "")
+    project.write("two/src/train.py", "open('o.txt', 'w')\n")
+    project.commit("two projects")
+    return project
+
+
+def files_of(project: Project, name: str) -> set[str]:
+    """Return the paths in an experiment's tree that are gitexp's own."""
+    listed = project.git("ls-tree", "-r", "--name-only", name).splitlines()
+    return {path for path in listed if ".gitexp/" in path or path.endswith(("s.yml", "s.csv"))}
+
+
+def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) -> None:
+    one, two = monorepo.root / "one", monorepo.root / "two" / "src"
+    own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
+    monorepo.gitexp("log", "-p", "lr=1", "-M", "acc=1", cwd=one)
+    command = ("run", "-p", "lr=2", "--", sys.executable, "train.py")
+    monorepo.gitexp(*command, cwd=two)
+    monorepo.gitexp("log", "-p", "lr=3", "-M", "acc=3", cwd=one)
+    monorepo.gitexp("log", "-p", "lr=4", "-M", "acc=4")
+    assert files_of(monorepo, "exp-1") == {f"one/{path}" for path in own}
+    third = files_of(monorepo, "exp-3")
+    assert third > {f"{folder}/{path}" for folder in ("one", "two") for path in own}
+    assert files_of(monorepo, "exp-4") == third | own
+    assert (monorepo.root / "one/params.yml").read_text() == "lr: 3\n"
+    assert (monorepo.root / "two/params.yml").read_text() == "lr: 2\n"
+    assert monorepo.git("status", "--porcelain", "--", "one", "two", ":(exclude)two/src") == ""
+
+    def names(where: Path, *args: str) -> list[str]:
+        found = json.loads(monorepo.gitexp("list", "--json", *args, cwd=where))
+        return [item["name"] for item in found]
+
+    assert names(one) == ["exp-3", "exp-1"]
+    assert names(two) == ["exp-2"]
+    assert names(two, "--all") == names(monorepo.root) == ["exp-4", "exp-3", "exp-2", "exp-1"]
+    assert names(two, "exp-1") == ["exp-1"]
+    assert "3 experiments of other projects" in monorepo.run("list", cwd=two).stderr
+    for name in ("exp-1", "exp-2", "exp-3"):
+        assert json.loads(monorepo.gitexp("show", name, "--json"))["environment"]
+        monorepo.gitexp("verify", name)
+    told = json.loads(monorepo.gitexp("diff", "exp-1", "exp-3", "--json"))
+    assert [item["name"] for item in told["params"]] == ["lr"]
+    assert not [item for item in told["code"] if item["path"].startswith("one/")]
+    assert monorepo.gitexp("best", "acc", "--only-with", "metrics", cwd=one).startswith("exp-4")
+
+
+def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: Project) -> None:
+    one = monorepo.root / "one"
+    monorepo.gitexp("log", "-p", "lr=1", cwd=one)
+    monorepo.gitexp("log", "-p", "lr=2", cwd=one)
+    monorepo.gitexp("checkout", "exp-1", cwd=one)
+    assert (one / "params.yml").read_text() == "lr: 1\n"
+    monorepo.git("checkout", "-q", "main")
+    program = "import gitexp, os; gitexp.start_run(params={'lr': 3}); os._exit(9)"
+    subprocess.run([sys.executable, "-c", program], cwd=one)
+    monorepo.gitexp("recover")
+    assert "one/params.yml" in files_of(monorepo, "exp-3")
+    assert "params.yml" not in files_of(monorepo, "exp-3")
+    monorepo.fsck()
+
+
+def test_what_is_written_to_a_device_does_not_replace_it(project: Project, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    gitexp.log(metrics={"loss": 1})
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    project.gitexp("report", "-o", str(tmp_path / "pipe"))
+    assert b"loss" in reader.communicate(timeout=60)[0]
+    assert not (tmp_path / "pipe").is_file()

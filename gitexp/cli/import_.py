@@ -134,7 +134,7 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
             to = target(repo, uri)
             store = on_server(
                 stack.enter_context(Server(to.uri, to.who, to.advice)),
-                settings.load(repo.root).max_file_size,
+                settings.load(repo.root, repo.project).max_file_size,
             )
         else:
             store = mlflow.on_disk(uri)
@@ -223,7 +223,7 @@ for _name, _tool in tools.TOOLS.items():
 def _import(search: Search, dry_run: bool, nothing: str) -> None:
     """Search, record (or show), and say how it went."""
     repo = Repo.discover()
-    limit = settings.load(repo.root).max_file_size
+    limit = settings.load(repo.root, repo.project).max_file_size
     known = record.Known(Index(repo))
     outcome = record.Outcome()
     bar = _Bar()

@@ -73,7 +73,7 @@ class Column(NamedTuple):
     "-a",
     "everybody",
     is_flag=True,
-    help="Everybody's experiments, including those on remotes.",
+    help="Everybody's experiments, of all projects, including those on remotes.",
 )
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
 @click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
@@ -139,6 +139,11 @@ def list_command(
         everybody = True
     elif everybody:
         condition = condition.within(query.ONCE)
+    if repo.project and not everybody:
+        condition, others = query.of_project(index, condition, repo.project)
+        if others:
+            said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
+            output.say(said)
     left = 0
     if not refs and not all_verdicts:
         condition, left = query.judged(index, condition, discarded, everybody)

@@ -94,7 +94,7 @@ def log_command(
         raise UsageError(
             "nothing to record: give --metric, --param or -m; to see experiments: gitexp list"
         )
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     points = [parse_metric(text) for text in measured]
     entry = log.check(
         repo,
@@ -116,8 +116,8 @@ def log_command(
     report(recorded, shot)
     files = recorded.experiment.files.values()
     for path, option in (
-        (result_paths.PARAMS, "--params-file"),
-        (result_paths.METRICS, "--metrics-file"),
+        (repo.project + result_paths.PARAMS, "--params-file"),
+        (repo.project + result_paths.METRICS, "--metrics-file"),
     ):
         if path not in files:
             output.say(

@@ -63,7 +63,7 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
     repo = Repo.discover()
     if fetch:
         transport.complete(repo)
-    return repo, settings.load(repo.root), Index(repo, _progress)
+    return repo, settings.load(repo.root, repo.project), Index(repo, _progress)
 
 
 def _progress(done: int, total: int) -> None:

@@ -281,6 +281,9 @@ def write_file(path: Path, data: bytes) -> int:
     possible."""
     part = path.with_name(f".{path.name}.part")
     try:
+        if path.exists() and not path.is_file():  # a device, as /dev/null, is written to
+            path.write_bytes(data)
+            return len(data)
         part.unlink(missing_ok=True)
         with open(part, "xb") as file:  # which writes through no link
             file.write(data)

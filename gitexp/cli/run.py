@@ -126,7 +126,7 @@ def run_command(
     if not all_ranks and active.is_other_rank() and os.name == "posix":
         _become(command)
     repo = Repo.discover()
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     told = _to_notify(notify, known.notify, notify_when)
     by = shared.agreed_judge(repo, judge, trusted)
     known = replace(

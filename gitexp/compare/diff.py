@@ -205,7 +205,7 @@ def compare(
         code=tuple(file for file in files if file.path not in artifacts),
         artifacts=tuple(file for file in files if file.path in artifacts),
         outputs=tuple(_outputs(repo, a, b)) if b else (),
-        environment=_environment(repo, tree_a, tree_b if b else None),
+        environment=_environment(repo, a, b),
         data=tuple(dvc_pointers.changes(repo, dvc_pointers.of_experiment(repo, a), data_b)),
         command=(a.command, b.command) if b and a.command != b.command else None,
         same_params=_same_in(params_a, params_b),
@@ -253,7 +253,9 @@ def _code_of(
     """Return the pathspecs without the results of both; ``folder``: without the artifacts in the
     folder of results, too."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
-    return results.code_pathspec(own if folder else own - {results.FOLDER}, paths)
+    return results.code_pathspec(
+        own if folder else [path for path in own if not path.endswith(results.FOLDER)], paths
+    )
 
 
 def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:
@@ -269,7 +271,7 @@ def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]
 def _is_own(path: str) -> bool:
     """Whether gitexp itself wrote a file, as it does what a command printed; two runs hardly ever
     print the same."""
-    return path.startswith(f"{results.FOLDER}/") and not path.startswith(f"{results.ARTIFACTS}/")
+    return results.is_own(path) and f"{results.ARTIFACTS}/" not in path
 
 
 def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterator[FileChange]:
@@ -326,15 +328,17 @@ def _metrics_on_disk(repo: Repo) -> Mapping[str, float]:
 def _on_disk(repo: Repo, name: str) -> Path:
     """Return where the last experiment's results lie: below ``.gitexp/`` where the usual place is a
     file of the user's."""
-    aside = repo.root / results.FOLDER / name
-    return aside if aside.exists() else repo.root / name
+    top = repo.root / repo.project
+    aside = top / results.FOLDER / name
+    return aside if aside.exists() else top / name
 
 
-def _environment(repo: Repo, tree_a: str, tree_b: str | None) -> tuple[Change, ...]:
+def _environment(repo: Repo, a: Experiment, b: Experiment | None) -> tuple[Change, ...]:
     """Return the packages that differ; for the work tree (None) those of this interpreter count."""
-    found = [*repo.objects(f"{tree}:{environment.PATH}" for tree in (tree_a, tree_b) if tree)]
+    sides = [side for side in (a, b) if side]
+    found = [*repo.objects(f"{side.id}:{side.inside(environment.PATH)}" for side in sides)]
     texts = [item.data.decode("utf-8", "replace") if item else None for item in found]
-    old, new = texts if tree_b else (texts[0], environment.requirements())
+    old, new = texts if b else (texts[0], environment.requirements())
     if not old or not new:
         return ()
     return tuple(changes(environment.parse_requirements(old), environment.parse_requirements(new)))

@@ -115,7 +115,7 @@ def task(repo: Repo, experiment: Experiment) -> Task:
             f"{experiment.name} was recorded from the notebook {words[-1]}, which only you can run;"
             f" {by_hand}"
         )
-    requirements = next(repo.objects([f"{experiment.id}:{environment.PATH}"]))
+    requirements = next(repo.objects([f"{experiment.id}:{experiment.inside(environment.PATH)}"]))
     return Task(
         experiment.name,
         words,

@@ -125,6 +125,16 @@ class Experiment:
         """What people made of it: ``kept``, ``discarded``, or None."""
         return self.judged.get("verdict")
 
+    def inside(self, path: str) -> str:
+        """Return where a file of gitexp's own (``params.yml``, ``.gitexp/requirements.txt``) lies
+        in its tree: in the folder of its project.
+
+        Args:
+            path: the path as it is at the top.
+        """
+        project = self.extra.get("project")
+        return f"{project}{path}" if isinstance(project, str) else path
+
     @property
     def commit(self) -> git.Commit:
         """The commit as a GitPython object, for what gitexp has no word for."""
@@ -139,7 +149,8 @@ class Experiment:
         Raises:
             NotFoundError: the experiment has no such file.
         """
-        return self._source().read_file(self.id, path)
+        at = self.inside(path) if path.startswith(".gitexp/") else path
+        return self._source().read_file(self.id, at)
 
     def download(
         self, path: str, to: str | os.PathLike[str] = ".", force: bool = False

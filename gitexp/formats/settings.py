@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Settings:
     """What a repository may set.
 
     Attributes:
+        root: in a folder below the top, that this is a project of its own (so is one with a
+            ``.gitexp.toml``): its results lie there, and the settings go before the top's.
         advance: move the branch onto an experiment where that is a fast-forward.
         max_file_size: bytes; a larger untracked file stays out of a snapshot.
         max_untracked_files: more untracked files than this, and none are taken.
@@ -60,6 +62,7 @@ class Settings:
         protect: globs of what the judge of a score needs; those of the trusted commit count.
     """
 
+    root: bool = False
     advance: bool = True
     max_file_size: int = 10 * 10**6
     max_untracked_files: int = 1000
@@ -81,34 +84,58 @@ class Settings:
     protect: tuple[str, ...] = ()
 
 
-def load(root: Path) -> Settings:
-    """Read the settings of the repository whose work tree is at ``root``.
+def load(root: Path, project: str = "") -> Settings:
+    """Read the settings of the repository whose work tree is at ``root``, and over them those of a
+    project in it.
 
     Raises:
         FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
     """
-    return of_files(lambda name: _content(root / name))
+    top = of_files(lambda name: _content(root / name))
+    if not project:
+        return top
+    return of_files(lambda name: _content(root / project / name), top)
 
 
-def of_files(read: Callable[[str], bytes]) -> Settings:
+def of_files(read: Callable[[str], bytes], base: Settings | None = None) -> Settings:
     """Return what the files of settings say, as ``load`` does.
 
     Args:
-        read: gives the content of one at the top of a repository, nothing where there is none.
+        read: gives the content of one in a folder, nothing where there is none.
+        base: what counts where they say nothing.
     """
     values: dict[str, Any] = {}
-    for path, table in ((Path("pyproject.toml"), ("tool", "gitexp")), (Path(FILE_NAME), ())):
-        data = read(path.name)
-        # saves the import of a TOML parser, and foreign syntax errors
-        if not data or (table and b"gitexp" not in data):
-            continue
-        section: Any = _parse(path, data)
-        for key in table:
-            section = section.get(key, {}) if isinstance(section, dict) else {}
-        if not isinstance(section, dict):
-            raise FormatError(f"{path.name}: [tool.gitexp] must be a table of settings")
-        values.update({name: _checked(path, name, value) for name, value in section.items()})
-    return Settings(**values)
+    for name, table in (("pyproject.toml", ("tool", "gitexp")), (FILE_NAME, ())):
+        values.update(_section(name, table, read(name)))
+    return replace(base or Settings(), **values)
+
+
+def project(root: Path, where: Path) -> str:
+    """Return the nearest folder with settings of its own on the way from ``where`` up to the root,
+    as ``models/nlp/``; empty where there is none below the root."""
+    if not where.is_relative_to(root):
+        return ""
+    for folder in (where, *where.parents):
+        if folder == root:
+            break
+        if (folder / FILE_NAME).is_file() or of_files(
+            lambda name, folder=folder: _content(folder / name)
+        ).root:
+            return f"{folder.relative_to(root).as_posix()}/"
+    return ""
+
+
+def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
+    # saves the import of a TOML parser, and foreign syntax errors
+    if not data or (table and b"gitexp" not in data):
+        return {}
+    path = Path(name)
+    section: Any = _parse(path, data)
+    for key in table:
+        section = section.get(key, {}) if isinstance(section, dict) else {}
+    if not isinstance(section, dict):
+        raise FormatError(f"{name}: [tool.gitexp] must be a table of settings")
+    return {key: _checked(path, key, value) for key, value in section.items()}
 
 
 def _content(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitexp.formats import settings
 from gitexp.formats.errors import RepositoryError
 from gitexp.repo.discovery import find as find_usual
 from gitexp.repo.objects import Objects
@@ -40,12 +41,15 @@ class Repo(Objects, Refs):
         object_format: ``sha1`` or ``sha256``.
         found_at: where HEAD pointed when the repository was discovered, as far as that was known
             without another process.
+        project: the folder with settings of its own that it was discovered from, as
+            ``models/nlp/``; empty at the top.
         distrusted: names of the filters that are not run, see ``distrusting``.
     """
 
     def __init__(self, root: Path, git_dir: Path, common_dir: Path, object_format: str) -> None:
         super().__init__(root, git_dir, common_dir, object_format)
         self.found_at: Head | None = None
+        self.project = ""
         self.distrusted: frozenset[str] = frozenset()
 
     @classmethod
@@ -84,6 +88,7 @@ class Repo(Objects, Refs):
         git_dir, common, object_format, root = lines[:4]
         repo = cls(Path(root), Path(git_dir), Path(os.path.abspath(where / common)), object_format)
         repo.found_at = repo._head_of(lines[4:6] if done.returncode == 0 else [])
+        repo.project = settings.project(repo.root, where)
         return repo
 
     def distrusting(self) -> Repo:
@@ -110,7 +115,7 @@ class Repo(Objects, Refs):
                 " rename it"
             )
         guarded = Repo(self.root, self.git_dir, self.common_dir, self.object_format)
-        guarded.found_at = self.found_at
+        guarded.found_at, guarded.project = self.found_at, self.project
         guarded._options += ("--no-replace-objects",)
         kept = {name for name in theirs if f"filter.{name}.clean" in own and name != "lfs"}
         guarded.distrusted = frozenset(theirs - kept)

@@ -51,6 +51,7 @@ class Snapshot:
         assumed: whether entries marked assume-unchanged were looked at all the same.
         previous: tracked paths below ``.gitexp/``, which belong to an earlier experiment.
         outputs: tracked paths that an earlier experiment's command wrote, unchanged since.
+        project: the folder of the project that it was taken for, see ``Repo.project``.
     """
 
     tree: str
@@ -64,6 +65,7 @@ class Snapshot:
     assumed: bool = False
     previous: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    project: str = ""
 
 
 def take(
@@ -175,6 +177,7 @@ def take(
                 )
     kept = tuple(path for path in changed if path not in submodules)
     left_out += [(path, "git has lost its content; to see the damage: git fsck") for path in lost]
+    noted = repo.project + OUTPUTS
     return Snapshot(
         tree,
         head,
@@ -186,7 +189,8 @@ def take(
         stamp,
         was_assumed,
         tuple(previous),
-        _earlier_outputs(repo, env) if OUTPUTS in previous and OUTPUTS not in changed else (),
+        _earlier_outputs(repo, env) if noted in previous and noted not in changed else (),
+        repo.project,
     )
 
 
@@ -279,7 +283,7 @@ def _listed(repo: Repo, env: dict[str, str]) -> Iterator[Callable[[], Listed]]:
     with repo.beside(
         "ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env
     ) as found:
-        yield lambda: _sorted(found())
+        yield lambda: _sorted(found(), f"{repo.project}.gitexp/")
 
 
 def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
@@ -294,14 +298,15 @@ def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
     raise AssertionError
 
 
-def _sorted(output: bytes) -> Listed:
+def _sorted(output: bytes, own: str) -> Listed:
     changed: dict[str, None] = {}
     untracked: list[str] = []
     assumed: list[str] = []
     previous: dict[str, None] = {}
+    earlier = b"H " + os.fsencode(own)
     for entry in output.split(b"\0"):
         # nearly all of them: unchanged
-        if entry.startswith(b"H ") and not entry.startswith(b"H .gitexp/"):
+        if entry.startswith(b"H ") and not entry.startswith(earlier):
             continue
         mark, path = entry[:1], os.fsdecode(entry[2:])
         if mark == b"?":
@@ -310,7 +315,7 @@ def _sorted(output: bytes) -> Listed:
             changed[path] = None
         elif mark == b"h":
             assumed.append(path)
-        if mark != b"?" and path.startswith(".gitexp/"):
+        if mark != b"?" and path.startswith(own):
             previous[path] = None
     return list(changed), untracked, assumed, list(previous)
 
@@ -371,7 +376,7 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
 def outputs_of(repo: Repo) -> dict[str, str]:
     """Return what the command of the experiment at HEAD wrote: paths and hashes."""
     try:
-        return dict(json.loads((repo.root / OUTPUTS).read_bytes()))
+        return dict(json.loads((repo.root / repo.project / OUTPUTS).read_bytes()))
     except (OSError, ValueError, TypeError):
         return {}
 

@@ -82,7 +82,7 @@ def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any
     kinds: dict[str, int] = {}
     known: list[dict[str, str]] = []
     which = []
-    names = [f"{item.id}:{environment.PATH}" for item in experiments]
+    names = [f"{item.id}:{item.inside(environment.PATH)}" for item in experiments]
     for oid, data in blobs.contents(repo, names, LARGEST):
         if data and oid not in kinds:
             kinds[oid] = len(known)

@@ -69,7 +69,7 @@ class Live:
                 recorded = index.select(*condition, everybody=self._everybody)
                 report = data.collect(
                     self.repo,
-                    settings.load(self.repo.root),
+                    settings.load(self.repo.root, self.repo.project),
                     [*runs, *recorded],
                     known=self._curves,
                 )

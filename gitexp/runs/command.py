@@ -94,7 +94,7 @@ def execute(
         ROOT: str(repo.root),
         "PYTHONUNBUFFERED": "1",
     }
-    known = known or settings.load(repo.root)
+    known = known or settings.load(repo.root, repo.project)
     if known.parser_params and run.reads_arguments:
         env = parsed.environ(env)
     requirements = environment.of_interpreter(command[0])

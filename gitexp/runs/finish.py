@@ -66,7 +66,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         metrics=metrics_file if is_there else metrics.HEADER,
         last=metrics.last_in(metrics_file) if is_there else {},
         started=message.parse_time(facts["started"]).astimezone(),
-        files=result_paths.choose(_writable(repo, facts)),
+        files=result_paths.choose(_writable(repo, facts), project=_project(facts)),
         status=facts.get("status", "killed"),
         duration=facts.get("duration") or _last_sign(folder, facts),
         title=facts.get("title"),
@@ -237,6 +237,7 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
         "assumed": shot.assumed,
         "previous": shot.previous,
         "outputs": shot.outputs,
+        "project": shot.project,
     }
 
 
@@ -258,6 +259,7 @@ def snapshot_of(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.
         assumed=saved["assumed"],
         previous=tuple(saved["previous"]),
         outputs=tuple(saved.get("outputs", ())),
+        project=saved.get("project", ""),
     )
 
 
@@ -267,7 +269,13 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
     outputs = frozenset(facts.get("outputs", ()))
     free = (frozenset(facts["free"]) | outputs) - {*facts.get("aside", ())}
     # it ran in a work tree of its own, and nothing will be written into the user's
-    return free if facts.get("apart") else free & result_paths.ours(repo, outputs)
+    if facts.get("apart"):
+        return free
+    return free & result_paths.ours(repo, outputs, _project(facts))
+
+
+def _project(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("snapshot", {}).get("project", ""))
 
 
 def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:

@@ -75,15 +75,15 @@ def check(
     if (
         len(params_files) == 1
         and not given
-        and _is(params_files[0], repo.root / result_paths.PARAMS)
+        and _is(params_files[0], repo.root / repo.project / result_paths.PARAMS)
     ):
-        same.add(result_paths.PARAMS)
+        same.add(repo.project + result_paths.PARAMS)
     if (
         len(metrics_files) == 1
         and not added
-        and _is(metrics_files[0], repo.root / result_paths.METRICS)
+        and _is(metrics_files[0], repo.root / repo.project / result_paths.METRICS)
     ):
-        same.add(result_paths.METRICS)
+        same.add(repo.project + result_paths.METRICS)
     kept = {store_path(repo, path): path for path in artifacts}
     large = {
         path: file
@@ -167,7 +167,7 @@ def take(
             index.unlink(missing_ok=True)
         raise
     return shot, result_paths.choose(
-        free - entry.same, entry.same & _in_tree(repo, shot, entry.same)
+        free - entry.same, entry.same & _in_tree(repo, shot, entry.same), repo.project
     )
 
 
@@ -203,7 +203,7 @@ def record_work_tree(
         UsageError: a name, label or status cannot be one.
         GitError: git cannot read or write; nothing was recorded.
     """
-    known = known or settings.load(repo.root)
+    known = known or settings.load(repo.root, repo.project)
     if status not in STATUSES:
         raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
     name = record.check_name(repo, name) if name else None
@@ -306,7 +306,7 @@ def log(
         RepositoryError: there is no repository, or git cannot write to it; nothing was recorded.
     """
     here = Repo.discover(repo or ".")
-    known = settings.load(here.root)
+    known = settings.load(here.root, here.project)
     entry = check(
         here,
         given=_plain(params),

@@ -90,7 +90,7 @@ def of_dead(repo: Repo, folder: Path) -> None:
     run = join(folder, repo)
     run.snapshot = finish.snapshot_of(repo, folder, journal.facts(folder))
     try:
-        known, said = settings.load(repo.root), printed(folder)
+        known, said = settings.load(repo.root, repo.project), printed(folder)
         capture.capture(run, repo, capture.unchanged(repo, time[0]), known, said, True, time[1])
         keep_output(run)
     finally:
@@ -170,7 +170,7 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
     """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a
     model DVC tracks)."""
     try:
-        settled = dvc_status.settle(repo, settings.load(repo.root))
+        settled = dvc_status.settle(repo, settings.load(repo.root, repo.project))
         if not settled.conditions:
             return
         run.replace_conditions(settled.conditions)

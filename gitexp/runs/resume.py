@@ -43,7 +43,7 @@ def find(repo: Repo, ref: str) -> Origin:
     from gitexp.store import reference
     from gitexp.store.index import Index
 
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     match = re.fullmatch(r"(.+)@(\d{1,15})", ref)
     named, step = (match[1], int(match[2])) if match else (ref, None)
     if match and Index(repo).named(ref):

@@ -46,7 +46,7 @@ def begin(
     origin = resuming.find(repo, resume) if resume else None
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     settled = dvc_status.settle(repo, known, talk)
     extra = {
         **conditions.here(),
@@ -110,7 +110,10 @@ def unrecorded(repo: Repo, folder: Path) -> Run:
     """Open a journal in a new folder of the caller's, for a run that is looked at and never
     recorded."""
     folder.mkdir()
-    facts = {"id": os.urandom(8).hex(), "max_file_size": settings.load(repo.root).max_file_size}
+    facts = {
+        "id": os.urandom(8).hex(),
+        "max_file_size": settings.load(repo.root, repo.project).max_file_size,
+    }
     owned = Journal(folder, owner=True)
     owned.write_facts(facts)
     return Run(repo, folder, facts, owned)

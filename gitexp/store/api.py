@@ -94,4 +94,4 @@ def _series(column: Any) -> Any:
 def opened(folder: Folder | None) -> tuple[Index, settings.Settings]:
     """Return the index and the settings of the repository that ``folder`` lies in."""
     repo = Repo.discover(folder or ".")
-    return Index(repo), settings.load(repo.root)
+    return Index(repo), settings.load(repo.root, repo.project)

@@ -19,7 +19,7 @@ def place(repo: Repo | None, file: Path) -> str:
     if repo is not None:
         with suppress(ValueError):
             path = file.resolve().relative_to(repo.root.resolve()).as_posix()
-            if not path.startswith((".git/", ".gitexp/")):
+            if not path.startswith(".git/") and not result_paths.is_own(path):
                 return path
     return f"{result_paths.ARTIFACTS}/{file.name}"
 

@@ -360,16 +360,16 @@ def _changed(repo: Repo) -> Iterator[tuple[str, tuple[bool, Entry]]]:
 def _is_result(path: str, target: Experiment) -> bool:
     results_of_target = (*target.files.values(), *target.extra.get("artifacts", ()))
     return (
-        path in (result_paths.PARAMS, result_paths.METRICS)
+        path in map(target.inside, (result_paths.PARAMS, result_paths.METRICS))
         or path in results_of_target
-        or _below(path, (result_paths.FOLDER,))
+        or result_paths.is_own(path)
     )
 
 
 def _is_recorded(repo: Repo, index: Index, path: str) -> bool:
     """Whether git holds a result as it is on disk: gitexp wrote it, or some experiment has the
     same."""
-    if _below(path, (result_paths.FOLDER,)) or path in result_paths.ours(repo):
+    if result_paths.is_own(path) or path in result_paths.ours(repo):
         return True
     data = _read(repo.root / path)
     if data is None:

@@ -47,7 +47,11 @@ def spread(values: Sequence[float]) -> Spread:
     if n < 2:
         return Spread(mean, None, n)
     # hypot scales, where squares of large values would overflow
-    return Spread(mean, math.hypot(*(value - mean for value in values)) / (n - 1) ** 0.5, n)
+    root = (n - 1) ** 0.5
+    std = math.hypot(*(value - mean for value in values)) / root
+    if math.isinf(std):
+        std = math.hypot(*(value / root - mean / root for value in values))
+    return Spread(mean, std, n)
 
 
 def _grouped(members: list[Experiment], keys: Sequence[Key]) -> Group:

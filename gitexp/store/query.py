@@ -257,6 +257,13 @@ def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
     return condition.within(f"({{}}) AND NOT {_RESUMED}"), left
 
 
+def of_project(index: Index, condition: Sql, project: str) -> tuple[Sql, int]:
+    """Return a condition for the experiments of one project, and how many that leaves out."""
+    its = "json_extract(tag.summary, '$.project') IS ?"
+    others = index.count(*condition.within(f"({{}}) AND NOT {its}", project))
+    return condition.within(f"({{}}) AND {its}", project), others
+
+
 def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[Sort, ...]:
     """Read the text of ``--sort``: ``rmse``, ``lr:desc``, or several, ``group,rmse``.
 

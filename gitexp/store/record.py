@@ -150,7 +150,7 @@ def without_secrets(repo: Repo, draft: Draft) -> Draft:
 def _settings(repo: Repo) -> settings.Settings:
     """Return the settings, the usual ones where they cannot be read: what is over is recorded."""
     try:
-        return settings.load(repo.root)
+        return settings.load(repo.root, repo.project)
     except FormatError:
         return settings.Settings()
 
@@ -199,12 +199,14 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
 
 
 def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -> Recorded:
-    contents = _contents(draft)
+    draft = _placed(draft, snapshot.project)
+    contents = _contents(draft, snapshot.project)
     files, warnings = blobs(repo, draft, contents)
     warnings += _unguarded(repo, snapshot, draft)
     if known := {path: files[path] for path in draft.outputs if path in files}:
-        contents[OUTPUTS] = listed = json.dumps(known, indent=1).encode()
-        files[OUTPUTS] = repo.write_object("blob", listed)
+        noted = snapshot.project + OUTPUTS
+        contents[noted] = listed = json.dumps(known, indent=1).encode()
+        files[noted] = repo.write_object("blob", listed)
     files = {**dict.fromkeys((*snapshot.previous, *snapshot.outputs)), **files}
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
         back = result_paths.to_write(repo, draft.files, contents, snapshot)
@@ -340,12 +342,28 @@ def settle(repo: Repo) -> None:
             """Taking the lock finishes it."""
 
 
-def _contents(draft: Draft) -> dict[str, bytes | Path]:
+def _placed(draft: Draft, project: str) -> Draft:
+    """Return a draft of a project's, whose own files lie in the project's folder."""
+    if not project:
+        return draft
+    artifacts = {
+        project + path if path.startswith(f"{result_paths.FOLDER}/") else path: content
+        for path, content in draft.artifacts.items()
+    }
+    return replace(
+        draft,
+        artifacts=artifacts,
+        extra={**draft.extra, "project": project},
+        trailers={**draft.trailers, "Project": project},
+    )
+
+
+def _contents(draft: Draft, project: str = "") -> dict[str, bytes | Path]:
     """Return the experiment's own files, ``{path in the tree: content}``."""
     contents: dict[str, bytes | Path] = {
         draft.files.params: params.dump(draft.params),
         draft.files.metrics: draft.metrics,
-        environment.PATH: draft.requirements.encode(),
+        project + environment.PATH: draft.requirements.encode(),
         **draft.artifacts,
     }
     return {

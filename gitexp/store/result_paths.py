@@ -39,23 +39,24 @@ class Places(NamedTuple):
     as_they_are: tuple[str, ...] = ()
 
 
-def ours(repo: Repo, outputs: frozenset[str] = frozenset()) -> frozenset[str]:
+def ours(
+    repo: Repo, outputs: frozenset[str] = frozenset(), project: str | None = None
+) -> frozenset[str]:
     """Return those of the usual places that gitexp may write: nothing is there, or what it wrote
     itself.
 
     Args:
         outputs: paths that the recorded command wrote, whose content is in the record.
+        project: the folder of the experiment's project; None is that of ``repo``.
     """
     settle(repo)
     written = _written(repo)
+    folder = repo.project if project is None else project
+    usual = (folder + PARAMS, folder + METRICS)
     return frozenset(
         {
-            environment.PATH,
-            *(
-                path
-                for path in (PARAMS, METRICS)
-                if path in outputs or _is_ours(repo, path, written)
-            ),
+            folder + environment.PATH,
+            *(path for path in usual if path in outputs or _is_ours(repo, path, written)),
         }
     )
 
@@ -64,7 +65,12 @@ def of_experiment(experiment: Experiment) -> list[str]:
     """Return the files and the folder that hold an experiment's results and outputs; all else is
     code."""
     outputs = map(str, experiment.extra.get("outputs", ()))
-    return sorted({*experiment.files.values(), *outputs, FOLDER})
+    return sorted({*experiment.files.values(), *outputs, experiment.inside(FOLDER)})
+
+
+def is_own(path: str) -> bool:
+    """Whether a path lies in the folder of gitexp's own files, of the top or of a project."""
+    return FOLDER in path.split("/")
 
 
 def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str]:
@@ -81,19 +87,22 @@ def texts(repo: Repo) -> list[str]:
     return [path for path in found.split("\0") if path]
 
 
-def choose(free: frozenset[str], same: frozenset[str] = frozenset()) -> Places:
+def choose(free: frozenset[str], same: frozenset[str] = frozenset(), project: str = "") -> Places:
     """Return where the files go.
 
     Args:
         free: the places that gitexp may write, from ``ours`` at the time of the snapshot.
         same: files of the user's that say just what is to be recorded.
+        project: the folder of the experiment's project.
     """
-    places = {
-        path: path if path in free or path in same else f"{FOLDER}/{path}"
-        for path in (PARAMS, METRICS)
-    }
-    kept = tuple(path for path in (PARAMS, METRICS) if path in same and path not in free)
-    return Places(places[PARAMS], places[METRICS], kept)
+    usual = (project + PARAMS, project + METRICS)
+    places = [
+        path if path in free or path in same else f"{project}{FOLDER}/{name}"
+        for name, path in zip((PARAMS, METRICS), usual)
+    ]
+    return Places(
+        places[0], places[1], tuple(path for path in usual if path in same and path not in free)
+    )
 
 
 def to_write(
@@ -108,7 +117,7 @@ def to_write(
         path
         for path in contents
         if path in (places.params, places.metrics)
-        or path.startswith(f"{FOLDER}/")
+        or is_own(path)
         or _is_new_pointer(repo, snapshot, path)
     ]
 
@@ -154,7 +163,7 @@ def finish(repo: Repo) -> None:
     paths = [
         path
         for path in (*write, *remove)
-        if ".." not in Path(path).parts and (path in write or path.startswith(f"{FOLDER}/"))
+        if ".." not in Path(path).parts and (path in write or is_own(path))
     ]
     here = repo.objects(f"HEAD:{path}" for path in paths)
     there = repo.objects(f"{commit}:{path}" for path in paths)
@@ -175,7 +184,7 @@ def finish(repo: Repo) -> None:
                 # as git itself would write it
                 data = repo.git("cat-file", "--filters", f"{commit}:{path}")
                 _put(repo, path, data)
-                if path in (PARAMS, METRICS):
+                if Path(path).name in (PARAMS, METRICS) and not is_own(path):
                     written[path] = blob_hash(repo, data)
     _remember(repo, written)
     forgive(repo)
@@ -197,7 +206,7 @@ def write_back(
     for path in paths:
         target, content = repo.root / path, contents[path]
         try:
-            if path in (PARAMS, METRICS):
+            if Path(path).name in (PARAMS, METRICS) and not is_own(path):
                 written[path] = blob_hash(
                     repo, content if isinstance(content, bytes) else content.read_bytes()
                 )

@@ -154,7 +154,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     Raises:
         UsageError: the name cannot be one, or a sweep has it already.
     """
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     name = group or f"sweep-{datetime.now():%m%d}-{secrets.token_hex(2)}"
     odd = "/" in name or not name.isprintable() or name[0] == "-" or name == journal.ASIDE
     if odd or not repo.succeeds("check-ref-format", f"{REFS}{name}"):

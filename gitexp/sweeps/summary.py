@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats.experiment import Experiment
+from gitexp.store.groups import spread
 from gitexp.sweeps.driver import Done
 from gitexp.sweeps.plan import Plan, key
 from gitexp.sweeps.space import Point
@@ -52,7 +53,7 @@ def metrics(rows: Iterable[Row]) -> list[str]:
 def mean(row: Row, metric: str) -> float | None:
     """Return the mean of a metric over a point's seeds; None where none of them has it."""
     values = [item.metrics[metric] for item in row.experiments if metric in item.metrics]
-    return statistics.fmean(values) if values else None
+    return spread(values).mean if values else None
 
 
 def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
@@ -100,12 +101,12 @@ def _row(plan: Plan, items: list[Experiment]) -> Row:
         else []
     )
     values = [value for value in values if not math.isnan(value)]
-    spread = statistics.stdev(values) if len(values) > 1 else None
+    found = spread(values) if values else None
     return Row(
         items[0].extra["sweep"]["point"],
         tuple(items),
-        statistics.fmean(values) if values else None,
-        spread,
+        found and found.mean,
+        found and found.std,
     )
 
 

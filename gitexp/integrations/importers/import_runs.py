@@ -78,7 +78,9 @@ def import_runs(
     else:
         found = _runs(here, kind, Path(where or "."), known, experiment)
     new = record.new(found, known, outcome)
-    made = tuple(record.record(here, new, outcome, settings.load(here.root).max_file_size))
+    made = tuple(
+        record.record(here, new, outcome, settings.load(here.root, here.project).max_file_size)
+    )
     return Imported(made, outcome.known, tuple(outcome.unread))
 
 

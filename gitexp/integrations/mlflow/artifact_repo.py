@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST
 from mlflow.store.artifact.artifact_repo import ArtifactRepository, verify_artifact_path
 
-from gitexp.formats import settings
+from gitexp.formats import message, settings
 from gitexp.integrations.mlflow import database, run_file, uris
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.runs import journal
@@ -134,7 +134,7 @@ class GitArtifacts(ArtifactRepository):
                 return
         if held.commit:
             found = (
-                next(self._repo.objects([f"{held.commit}:{self._tree}/{path}"]))
+                next(self._repo.objects([f"{held.commit}:{self._in(held.commit)}/{path}"]))
                 if "\n" not in path
                 else None
             )
@@ -157,6 +157,12 @@ class GitArtifacts(ArtifactRepository):
         folder = self._address.folder.parent / "runs" / row[0] if row[0] else None
         return _Held(folder if folder and folder.is_dir() else None, row[1])
 
+    def _in(self, commit: str) -> str:
+        """Return where the files lie in a commit: in the folder of its project."""
+        found = next(self._repo.objects([commit]))
+        text = found.data.decode("utf-8", "replace") if found else ""
+        return message.trailers(text).get("Project", "") + self._tree
+
     def _target(self, held: _Held, path: str, size: int) -> Path:
         """Return where a file goes: into the run's folder while it goes on and the limits allow
         it."""
@@ -176,14 +182,13 @@ class GitArtifacts(ArtifactRepository):
         """Yield every file with its size, wherever it lies."""
         held = self._held()
         if held.commit:
-            listed = self._repo.git(
-                "ls-tree", "-r", "-l", "-z", held.commit, "--", f"{self._tree}/"
-            )
+            tree = self._in(held.commit)
+            listed = self._repo.git("ls-tree", "-r", "-l", "-z", held.commit, "--", f"{tree}/")
             for entry in filter(None, listed.split(b"\0")):
                 facts, _, name = entry.partition(b"\t")
                 size = facts.split()[-1]
                 yield (
-                    os.fsdecode(name).removeprefix(f"{self._tree}/"),
+                    os.fsdecode(name).removeprefix(f"{tree}/"),
                     int(size) if size.isdigit() else 0,
                 )
         for top in (

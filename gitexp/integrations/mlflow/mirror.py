@@ -188,7 +188,7 @@ def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) 
             *result_files.paths(experiment.files),
             *result_files.paths(experiment.files, "params"),
         ]
-        wanted += [FACE] if "mlflow" in experiment.extra else []
+        wanted += [experiment.inside(FACE)] if "mlflow" in experiment.extra else []
     listed = experiment.extra.get("artifacts", ())
     paths: tuple[str, ...] = ()
     if (
@@ -296,7 +296,7 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
         *late_values.points(experiment.extra.get("events", ())),
     ]
     # as MLflow wrote them: 1e5, not 100000.0
-    said = read_json(files.blobs.get(FACE, b"")).get("params")
+    said = read_json(files.blobs.get(experiment.inside(FACE), b"")).get("params")
     spelt = said if isinstance(said, dict) else {}
     given = {
         convert.key(name): convert.param_text(spelt.get(name, value))

@@ -217,14 +217,14 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
         "--name-only",
         commit,
         "--",
-        f"{uris.RUN_FILES}/",
-        f"{uris.MODEL_FILES}/",
+        f"{old.inside(uris.RUN_FILES)}/",
+        f"{old.inside(uris.MODEL_FILES)}/",
     )
     paths = [os.fsdecode(path) for path in listed.split(b"\0") if path and b"\n" not in path]
     wanted = [
         old.files.get("metrics", "metrics.csv"),
         old.files.get("params", "params.yml"),
-        uris.FACE,
+        old.inside(uris.FACE),
         *paths,
     ]
     found = [
@@ -237,7 +237,7 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     running.change(lambda known: known.update({**read_json(found[2]), "run": id, "end": None}))
     for path, data in zip(paths, found[3:]):
         with suppress(GitexpError):
-            live.keep(path, data)
+            live.keep(path.removeprefix(old.inside("")), data)
     live.set_condition("mlflow", {"run": id, "follows": name})
     return running
 

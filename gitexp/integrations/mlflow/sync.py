@@ -364,7 +364,7 @@ def _paths(value: Experiment) -> tuple[str, str, str, str]:
     cut = any(isinstance(item, str) and len(item) > 1000 for item in value.params.values())
     wanted = (
         value.files.get("metrics"),
-        uris.FACE if "mlflow" in value.extra else None,
+        value.inside(uris.FACE) if "mlflow" in value.extra else None,
         value.files.get("params") if cut else None,
     )
     first, second, third = (

@@ -45,7 +45,7 @@ def push(
     here = Repo.discover(repo or ".")
     chosen: list[Experiment] = []
     if experiments:
-        index, known = Index(here), settings.load(here.root)
+        index, known = Index(here), settings.load(here.root, here.project)
         chosen = [
             reference.resolve(index, item, known) if isinstance(item, str) else item
             for item in experiments

@@ -103,7 +103,7 @@ def push(
         UsageError: there is no such remote, or an experiment is not of this clone.
         GitError: the remote cannot be reached or refuses; nothing was changed.
     """
-    known = settings.load(repo.root)
+    known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
 
