@@ -6,6 +6,7 @@ stderr. One boundary (``main``) turns errors into exit codes.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -59,6 +60,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "mcp": ("mcp", "Serve experiments to an agent over MCP."),
     "doctor": ("setup", "Find and repair leftovers and damage."),
 }
+_FAULTS = {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "EFBIG"}
 _SECTIONS = {  # the command that each begins with
     "log": "Record",
     "list": "Look and compare",
@@ -178,6 +180,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader had enough: `gitexp list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        code = _refused(error)
     except Exception as error:
         code = _unexpected(error)
     sys.exit(code)
@@ -226,6 +230,16 @@ def _what_ci_lacks() -> str:
 def _said(text: str, code: int) -> int:
     print(f"gitexp: {' '.join(text.split())}", file=sys.stderr)
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Say that the machine did not take or give a file, which is no fault of ours."""
+    if errno.errorcode.get(error.errno or 0) not in _FAULTS:
+        return _unexpected(error)
+    what = f"'{error.filename}'" if error.filename else "a file"
+    return _said(
+        f"{what} cannot be read or written: {error.strerror}; check permissions and disk space", 2
+    )
 
 
 def _unexpected(error: Exception) -> int:
