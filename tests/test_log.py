@@ -503,3 +503,17 @@ def test_log_from_python_records_inputs(project: Project) -> None:
     )
     assert dict(made.metrics) == {"rmse": 18.2, "loss": 0.5}
     assert "data.csv" in str(made.extra["inputs"])
+
+
+def test_an_untracked_folder_that_cannot_be_read_is_named(project: Project) -> None:
+    project.write("private/new.py", "x\n")
+    folder = project.root / "private"
+    folder.chmod(0)
+    try:
+        if os.access(folder, os.R_OK):
+            pytest.skip("root may read everywhere")
+        done = project.run("log", "-m", "a=1")
+    finally:
+        folder.chmod(0o755)
+    assert done.returncode == 0
+    assert "private/ (it cannot be read: Permission denied)" in done.stderr

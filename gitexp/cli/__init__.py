@@ -6,6 +6,7 @@ stderr. One boundary (``main``) turns errors into exit codes.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -63,6 +64,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "mcp": ("mcp", "Serve experiments to an agent over MCP."),
     "doctor": ("setup", "Find and repair leftovers and damage."),
 }
+_FAULTS = {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "EFBIG"}
 _SECTIONS = {  # the command that each begins with
     "log": "Record",
     "list": "Look and compare",
@@ -182,6 +184,8 @@ def main(args: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # the reader had enough: `gitexp list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        code = _refused(error)
     except Exception as error:
         code = _unexpected(error)
     gc.freeze()  # else Python looks through all there is before it ends, a tenth of a short command
@@ -231,6 +235,16 @@ def _what_ci_lacks() -> str:
 def _said(text: str, code: int) -> int:
     print(f"gitexp: {' '.join(text.split())}", file=sys.stderr)
     return code
+
+
+def _refused(error: OSError) -> int:
+    """Say that the machine did not take or give a file, which is no fault of ours."""
+    if errno.errorcode.get(error.errno or 0) not in _FAULTS:
+        return _unexpected(error)
+    what = f"'{error.filename}'" if error.filename else "a file"
+    return _said(
+        f"{what} cannot be read or written: {error.strerror}; check permissions and disk space", 2
+    )
 
 
 def _unexpected(error: Exception) -> int:

@@ -172,9 +172,10 @@ class Git:
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        said: list[str] | None = None,
     ) -> Iterator[Callable[[], bytes]]:
         """Run git while something else is done. What this yields waits for the end and returns what
-        was printed, as ``git`` does."""
+        was printed, as ``git`` does; ``said`` gets the lines of its stderr."""
         with _started([*self._options, *args], self.root, env, pass_fds) as process:
             assert process.stdin is not None
             with suppress(BrokenPipeError), process.stdin:
@@ -185,6 +186,8 @@ class Git:
                 stdout, stderr = process.communicate()
                 if process.returncode:
                     raise explained(os.fsdecode(stderr), process.returncode)
+                if said is not None:
+                    said.extend(os.fsdecode(stderr).splitlines())
                 return stdout
 
             yield finished

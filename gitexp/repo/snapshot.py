@@ -11,6 +11,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,7 +91,8 @@ def take(
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
     lost: set[str] = set()
-    with _listed(repo, env) as listed, _staged(repo, env, head) as staged:  # at the same time
+    said: list[str] = []
+    with _listed(repo, env, said) as listed, _staged(repo, env, head) as staged:  # at the same time
         try:
             changed, untracked, assumed, previous = listed()
         except GitError:
@@ -176,6 +178,8 @@ def take(
                     "update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env
                 )
     kept = tuple(path for path in changed if path not in submodules)
+    unread = re.findall(r"could not open directory '(.*)': (.*)", "\n".join(said))
+    left_out += [(path, f"it cannot be read: {why}") for path, why in unread]
     left_out += [(path, "git has lost its content; to see the damage: git fsck") for path in lost]
     noted = repo.project + OUTPUTS
     return Snapshot(
@@ -277,12 +281,13 @@ def index_stamp(repo: Repo) -> tuple[int, ...] | None:
 
 
 @contextmanager
-def _listed(repo: Repo, env: dict[str, str]) -> Iterator[Callable[[], Listed]]:
+def _listed(
+    repo: Repo, env: dict[str, str], said: list[str] | None = None
+) -> Iterator[Callable[[], Listed]]:
     """Yield what waits for the changed, the untracked and the assumed-unchanged paths, and those of
     an earlier experiment."""
-    with repo.beside(
-        "ls-files", "-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard", env=env
-    ) as found:
+    options = ("-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard")
+    with repo.beside("ls-files", *options, env=env, said=said) as found:
         yield lambda: _sorted(found(), f"{repo.project}.gitexp/")
 
 
