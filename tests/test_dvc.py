@@ -118,6 +118,8 @@ def test_a_recording_names_its_data_and_asks_dvc_nothing_while_it_is_unchanged(
     shown = json.loads(data.gitexp("show", "--json"))["data"]
     assert [item["files"] for item in shown if item["path"] == "data/imgs"] == [3]
     assert "md5:6ddb4095eb719e2a9f0a3f95677d24e0" in data.gitexp("show")
+    data.write("data/raw.csv", "1\n2\n")
+    assert "warning" not in data.run("log", "-M", "rmse=2").stderr, "touched, and still the same"
     data.write("data/raw.csv", "3\n")
     assert "whether its data changed is not known" in data.run("log", "-M", "rmse=2").stderr, (
         "DVC is asked once data looks different"

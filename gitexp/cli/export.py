@@ -94,10 +94,7 @@ def export_csv(
         writer = csv.writer(file, lineterminator="\n")
         if points:
             writer.writerow(export.POINT)
-            for item, (name, value, at, step) in histories.points(repo, found, unread):
-                writer.writerow(
-                    (item.name, item.id, name, repr(value), export.text(export.moment(at)), step)
-                )
+            writer.writerows(export.point_cells(repo, found, unread))
         else:
             headers = export.columns(found)
             writer.writerow(headers)

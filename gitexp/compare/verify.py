@@ -11,6 +11,7 @@ user's configuration would be one in the repository, so it counts as none.
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
 import re
@@ -206,8 +207,15 @@ _READ: dict[str, Callable[[Mapping[str, str], Callable[[str], bytes]], Mapping[s
     "params": lambda files, read: result_files.params_of(
         {path: params.load(read(path), path) for path in result_files.paths(files, "params")}
     ),
-    "metrics": lambda files, read: metrics.last_values(result_files.of(files, read)),
+    "metrics": lambda files, read: _last(files, read),
 }
+
+
+def _last(files: Mapping[str, str], read: Callable[[str], bytes]) -> Mapping[str, Any]:
+    paths = result_files.paths(files, "metrics")
+    if len(paths) == 1 and paths[0].endswith(".csv"):
+        return metrics.last_of(io.BytesIO(read(paths[0])), paths[0])
+    return metrics.last_values(result_files.of(files, read))
 
 
 def _compared(kind: str, summary: Mapping[str, Any], file: Mapping[str, Any]) -> Iterable[str]:

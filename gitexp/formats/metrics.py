@@ -223,30 +223,33 @@ def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
 
 
 def last_in(path: Path) -> dict[str, float]:
+    """Return the last value of each metric in a file; raise FileNotFoundError where there is
+    none."""
+    with open(path, "rb") as file:
+        return last_of(file)
+
+
+def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     """Return the last value of each metric in a file, as ``last_values`` does; rows as we write
     them go by four times as fast.
 
     Raises:
-        FileNotFoundError: there is no such file.
         FormatError: it is no ``metrics.csv``.
     """
     last: dict[bytes, tuple[int, bytes]] = {}
-    with open(path, "rb") as file:
-        plain = file.readline() == HEADER
-        while plain and (lines := file.readlines(_CHUNK)):
-            rows = re.findall(_ROW, b"".join(lines))
-            plain = len(rows) == len(lines)
-            for name, value, step in rows:
-                at = int(step)
-                if name not in last or at >= last[name][0]:
-                    last[name] = at, value
-        if plain:
-            with suppress(ValueError, OverflowError):
-                return {
-                    name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()
-                }
-        file.seek(0)
-        return last_values(read(file))
+    plain = file.readline() == HEADER
+    while plain and (lines := file.readlines(_CHUNK)):
+        rows = re.findall(_ROW, b"".join(lines))
+        plain = len(rows) == len(lines)
+        for name, value, step in rows:
+            at = int(step)
+            if name not in last or at >= last[name][0]:
+                last[name] = at, value
+    if plain:
+        with suppress(ValueError, OverflowError):
+            return {name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()}
+    file.seek(0)
+    return last_values(read(file, where))
 
 
 def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> list[MetricPoint]:

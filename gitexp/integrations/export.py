@@ -8,19 +8,21 @@ clone lacks, a metrics.csv that is none) is told in ``unread``, and the rest is 
 
 from __future__ import annotations
 
+import functools
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import message, params, result_files
+from gitexp.formats import frames, message, metrics, params, result_files
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.extras import needed
 from gitexp.repo import Repo
-from gitexp.store.histories import Unread, file_of, files_of, points
+from gitexp.store.histories import Unread, file_of, files_of, points, points_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,6 +41,11 @@ FACTS = (
 )
 POINT = ("name", "id", "metric", "value", "timestamp", "step")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# a row as gitexp writes it, of a name without a quote; the time in seconds and what is beyond them
+_ROW = (
+    r'(?m)^"([^"\r\n]*)",(-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[-+]\d{1,3})?|nan|-?inf),'
+    r"([1-9]\d{8,10})(\d{3}),(0|-?[1-9]\d{0,17})\r\n"
+)
 _ROWS = 100_000  # of a row group: some MB in memory
 _WHOLE = 2**63 - 1
 
@@ -68,6 +75,26 @@ def moment(timestamp: int) -> datetime | None:
         return _EPOCH + timedelta(milliseconds=timestamp)
     except OverflowError:
         return None
+
+
+def point_cells(
+    repo: Repo, experiments: Sequence[Experiment], unread: Unread
+) -> Iterator[tuple[object, ...]]:
+    """Yield the cells of a CSV file's row for each logged value; those of a file in which nothing
+    is odd as they stand there."""
+    seconds = functools.cache(
+        lambda at: message.format_time(_EPOCH + timedelta(seconds=int(at))).partition(".")[0]
+    )
+    for item, files in files_of(repo, experiments, "metrics"):
+        data = files.get(frames.path(item) or "", b"")
+        rows = data.decode("utf-8", "replace")[len(metrics.HEADER) :]
+        found = re.findall(_ROW, rows) if data.startswith(metrics.HEADER) else []
+        if len(found) == rows.count("\n") and "\ufffd" not in rows and rows.endswith("\n"):
+            for name, number, at, ms, step in found:
+                yield item.name, item.id, name, number, f"{seconds(at)}.{ms}Z", step
+            continue
+        for name, number, at, step in points_of(item, files, unread):
+            yield item.name, item.id, name, repr(number), text(moment(at)), step
 
 
 def records(

@@ -27,6 +27,7 @@ _STATE = "data.json"
 _ANSWER = "dvc_commit"  # holds yes or no: what the user said when asked
 # seconds: a file written so recently may be written again without a visible change of its times
 _FRESH = 0.1
+_QUICK = 300 * 10**6  # bytes
 _STAGE = "DVC_STAGE"  # set for what `dvc repro` runs, which DVC itself takes note of when it ends
 
 
@@ -118,6 +119,10 @@ def stale(repo: Repo, data: Mapping[str, Data] | None = None) -> tuple[Stale, ..
         for path, look in looks.items()
         if path in known and known[path][:2] == [data[path].hash, look[0]]
     }
+    same = [path for path in looks if path not in judged and _is_same(repo.root / path, data[path])]
+    if same:
+        seen(repo, [data[path] for path in same], {path: looks[path] for path in same})
+        judged.update(dict.fromkeys(same, False))
     if len(judged) == len(looks):
         return tuple(
             Stale(path, data[path].target) for path, is_stale in judged.items() if is_stale
@@ -176,20 +181,39 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
     _remember(repo, known)
 
 
-def seen(repo: Repo, data: Iterable[Data]) -> None:
-    """Note that data in the work tree is what its pointers say: DVC has just written it."""
+def seen(
+    repo: Repo, data: Iterable[Data], looks: Mapping[str, tuple[str, float]] | None = None
+) -> None:
+    """Note that data in the work tree is what its pointers say: DVC has just written it, or it was
+    read after it looked so."""
     now = time.time()
-    looks = {
-        item.path: (item.hash, look) for item in data if (look := _look(repo.root / item.path))
+    known = {
+        item.path: [item.hash, look[0], False]
+        for item in data
+        if (look := looks[item.path] if looks else _look(repo.root / item.path))
+        and look[1] < now - _FRESH
     }
-    _remember(
-        repo,
-        {
-            path: [said, look[0], False]
-            for path, (said, look) in looks.items()
-            if look[1] < now - _FRESH
-        },
-    )
+    _remember(repo, known)
+
+
+def _is_same(path: Path, item: Data) -> bool:
+    """Whether a file that is no larger than reading it costs less than starting DVC has the hash
+    that its pointer says."""
+    try:
+        if (
+            item.is_folder
+            or item.entry.get("hash") != "md5"
+            or item.size is None
+            or not path.stat().st_size == item.size <= _QUICK
+        ):
+            return False
+        digest = hashlib.md5(usedforsecurity=False)
+        with open(path, "rb") as file:
+            while chunk := file.read(2**20):
+                digest.update(chunk)
+        return digest.hexdigest() == item.oid
+    except OSError:
+        return False
 
 
 def _answer(repo: Repo) -> bool | None:

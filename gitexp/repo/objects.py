@@ -90,13 +90,13 @@ class Objects(Git):
         Raises:
             NotFoundError: it has none at ``path``.
         """
-        found = next(self.objects([f"{commit}:{path}"])) if "\n" not in path else None
-        if found is None or found.kind != "blob":
+        try:
+            return self.git("cat-file", "blob", f"{commit}:{path}")
+        except GitError:
             raise NotFoundError(
                 f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r"
                 f" --name-only {commit[:10]}"
-            )
-        return found.data
+            ) from None
 
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.

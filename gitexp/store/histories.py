@@ -68,7 +68,7 @@ def points(
     """Yield every logged value of every experiment, in the order of the experiments and of their
     files."""
     for item, files in files_of(repo, experiments, "metrics"):
-        yield from ((item, point) for point in _points(item, files, unread))
+        yield from ((item, point) for point in points_of(item, files, unread))
 
 
 def together(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def together(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> p
 
     def slowly(at: int, files: Mapping[str, bytes]) -> None:
         odd[at] = pd.DataFrame(
-            _points(experiments[at], files, unread), columns=[*MetricPoint._fields]
+            points_of(experiments[at], files, unread), columns=[*MetricPoint._fields]
         )
 
     for at, (item, files) in enumerate(files_of(repo, experiments, "metrics")):
@@ -127,7 +127,10 @@ def _joined(
     )
 
 
-def _points(item: Experiment, files: Mapping[str, bytes], unread: Unread) -> Iterator[MetricPoint]:
+def points_of(
+    item: Experiment, files: Mapping[str, bytes], unread: Unread
+) -> Iterator[MetricPoint]:
+    """Yield every logged value of an experiment from its files, one by one."""
     try:
         yield from result_files.of(item.files, functools.partial(file_of, files))
         yield from late_values.points(item.extra.get("events", ()))
