@@ -282,10 +282,14 @@ def pair_address(a: Experiment, b: Experiment) -> str:
 def write_file(path: Path, data: bytes) -> int:
     """Write a file whole or not at all and return its size; raise UsageError where that is not
     possible."""
+    path = Path(os.path.realpath(path))  # a link stays one
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
+        if path.exists() and not path.is_file():  # a device is no file to be replaced
+            path.write_bytes(data)
+        else:
+            part.write_bytes(data)
+            os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UsageError(
@@ -303,6 +307,8 @@ def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> N
         call: the command that writes it.
     """
     try:
+        if file.exists() and not file.is_file():
+            raise UsageError(f"{file} is no plain file; name one that is")
         text = file.read_bytes().decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read as text: {error}") from None
@@ -314,7 +320,7 @@ def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> N
         output.say(f"{file} is up to date")
     else:
         write_file(file, new.encode("utf-8", "replace"))
-        output.say(f"wrote the {name.partition(' ')[0]} into {file}")
+        output.say(f"wrote {file}")
 
 
 def with_block(text: str, name: str, content: str) -> str:
