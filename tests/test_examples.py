@@ -31,6 +31,11 @@ SHOWN = {  # lines that each prints, with runs of spaces as one
         "rmse 19.1 17.1 ★ 17.3",
         "depth = 3",
     ],
+    "06_night.sh": [
+        "exp-4: discarded",
+        "└─ exp-5 judged.score=1 (+0.25 better) code: train.py merges exp-2, exp-3",
+        "Experiments: 5, 2 kept, 1 discarded.",
+    ],
     "05_team.sh": [
         "bob/exp-1 N ago 17.5 0.01",
         "exp-1 N ago 19.7 0.1",

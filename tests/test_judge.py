@@ -28,6 +28,7 @@ LABELS = "1\n0\n1\n0\n"
 TRAIN = "open('predictions.csv', 'w').write('1\\n1\\n1\\n1\\n')\n"
 RIGHT = "open('predictions.csv', 'w').write('1\\n0\\n1\\n0\\n')\n"
 SETTINGS = '[tool.gitexp]\nprotect = ["eval.py", "helper.py", "data/**"]\n'
+CSV = "from _csv import *\n"
 TESTED = Path(__file__).parents[1]
 GATE = ("--metric", "score", "--min", "0.9", "--judge", "python eval.py", "--trusted", "trusted")
 # for the judge alone: gitexp itself is trusted, see docs/agents.md
@@ -144,12 +145,12 @@ def leaves_sitecustomize(project: Project) -> dict[str, str]:
 
 
 def leaves_a_library_in_the_work_tree(project: Project) -> None:
-    project.write("train.py", TRAIN + f"open('csv.py', 'w').write({SITE!r})\n")
+    project.write("train.py", TRAIN + f"open('csv.py', 'w').write({SITE + CSV!r})\n")
     run(project)
 
 
 def leaves_a_package_in_the_work_tree(project: Project) -> None:
-    made = f"import os\nos.mkdir('csv'); open('csv/__init__.py', 'w').write({SITE!r})\n"
+    made = f"import os\nos.mkdir('csv'); open('csv/__init__.py', 'w').write({SITE + CSV!r})\n"
     project.write("train.py", TRAIN + made)
     run(project)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,16 @@ def test_a_param_that_one_of_them_lacks_is_none(project: Project) -> None:
     record(project, {"lr": 0.1}, {"rmse": 20.0})
     record(project, {"depth": 2}, {"rmse": 20.0})
     assert "depth: none → 2  lr: 0.1 → none" in project.gitexp("tree")
+
+
+def test_the_book_in_a_link_leaves_the_link_and_a_device_is_refused(line: Project) -> None:
+    line.write("docs/BOOK.md", "# Ours\n")
+    (line.root / "BOOK.md").symlink_to("docs/BOOK.md")
+    line.gitexp("book", "BOOK.md")
+    assert (line.root / "BOOK.md").is_symlink()
+    assert "exp-3" in (line.root / "docs/BOOK.md").read_text()
+    os.mkfifo(line.root / "pipe")
+    assert "no plain file" in line.error("book", "pipe")
 
 
 def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:

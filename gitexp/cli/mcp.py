@@ -14,7 +14,7 @@ from gitexp.repo import Repo
 
 TOOLS = ("run", "tried", "list", "show", "diff", "compare", "tree", "curve", "gate", "status",
          "keep", "discard")  # fmt: skip
-_WRITES = ("run", "keep", "discard")
+_WRITES = ("run", "keep", "discard", "gate")  # gate may run a judge
 
 
 @click.command("mcp")

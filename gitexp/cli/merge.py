@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli import options as shared
 from gitexp.cli.opened import opened
 from gitexp.cli.prove import agreed
 from gitexp.compare import lineage, merge, rerun
@@ -18,6 +19,9 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.store import query, reference
 from gitexp.store.index import Index
+
+if TYPE_CHECKING:
+    from gitexp.compare.judge import Trusted
 
 _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "value", "better")
 
@@ -43,6 +47,7 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
     help="What a param is to be, where two of them changed it.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+@shared.judge_options
 @output.output_options
 def merge_command(
     refs: tuple[str, ...],
@@ -50,6 +55,8 @@ def merge_command(
     metric: str | None,
     given: tuple[str, ...],
     yes: bool,
+    judge: str | None,
+    trusted: str | None,
     form: str | None,
 ) -> None:
     """Merge what experiments changed, run it, and record it.
@@ -80,7 +87,8 @@ def merge_command(
     for item in having:
         agreed(item, rerun.task(index.repo, item), yes, f"gitexp merge {' '.join(refs)}".strip())
     settled = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
-    tried = _Tried(index, settings, name, settled, goes_on=all_kept)
+    by = shared.agreed_judge(index.repo, judge, trusted)
+    tried = _Tried(index, settings, name, settled, judge, by, goes_on=all_kept)
     best = _best(tried, having) if all_kept else tried(having)
     if form:
         output.print_records(form, _HEADERS, tried.rows)
@@ -106,9 +114,12 @@ class _Tried:
         settings: Settings,
         metric: str,
         settled: dict[str, Any],
+        judge: str | None,
+        by: Trusted | None,
         goes_on: bool,
     ) -> None:
         self.index, self.metric, self.settled, self.goes_on = index, metric, settled, goes_on
+        self.judge, self.by = judge, by
         self.way = metrics.direction(metric, settings.metrics)
         self.rows: list[list[Any]] = []
 
@@ -116,13 +127,21 @@ class _Tried:
         try:
             todo = merge.prepare(self.index, items, self.settled)
             output.say(f"running {output.clean(todo.todo.name)}")
-            done = merge.run(self.index.repo, todo, self.metric, sys.stderr)
+            done = merge.run(self.index.repo, todo, self.metric, sys.stderr, self._judged)
         except GitexpError as error:
             if self.goes_on:
                 output.say(f"left out: {output.clean(str(error))}")
             raise
         self._tell(done)
         return done.experiment
+
+    def _judged(self, item: Experiment) -> dict[str, float]:
+        if self.by is None:
+            return {}
+        found = shared.judged(self.index.repo, item, self.judge, self.by)
+        return (
+            {} if found.faults else {f"judged.{key}": found.metrics[key] for key in found.metrics}
+        )
 
     def _tell(self, done: merge.Outcome) -> None:
         names = [item.name for item in done.items]

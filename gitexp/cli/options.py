@@ -12,11 +12,13 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.formats.errors import UsageError
+from gitexp.formats.message import some
 from gitexp.repo.dvc import listed
 from gitexp.repo.dvc_status import Stale, Talk
 
 if TYPE_CHECKING:
-    from gitexp.compare.judge import Trusted
+    from gitexp.compare.judge import Score, Trusted
+    from gitexp.formats.experiment import Experiment
     from gitexp.repo import Repo
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -114,6 +116,21 @@ def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted |
     by = judge.trusted(repo, name)
     output.say(f"judged by {output.clean(by.shown)}")
     return by
+
+
+def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Score:
+    """Judge an experiment, note on it what came out, and say so."""
+    from gitexp.compare import judge
+    from gitexp.store import notes
+
+    found = judge.score(repo, item, command, by, sys.stderr)
+    notes.add(repo, [item.id], [judge.event(found, command or "", by)])
+    if found.left_out:
+        output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
+    why = judge.told(item, found)
+    values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
+    output.say(output.clean(why or f"score of {item.name}: {', '.join(values) or 'none'}"))
+    return found
 
 
 def talk() -> Talk:

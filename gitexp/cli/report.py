@@ -305,6 +305,8 @@ def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> N
         call: the command that writes it.
     """
     try:
+        if file.exists() and not file.is_file():
+            raise UsageError(f"{file} is no plain file; name one that is")
         text = file.read_bytes().decode() if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read as text: {error}") from None
@@ -316,7 +318,7 @@ def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> N
         output.say(f"{file} is up to date")
     else:
         write_file(file, new.encode("utf-8", "replace"))
-        output.say(f"wrote the {name.partition(' ')[0]} into {file}")
+        output.say(f"wrote {file}")
 
 
 def with_block(text: str, name: str, content: str) -> str:

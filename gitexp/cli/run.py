@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,15 +16,10 @@ from gitexp.cli.log import report
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import some
 from gitexp.repo import Repo
 from gitexp.runs import active, journal, parsed, start
 from gitexp.runs import command as commands
 from gitexp.runs.run import Run
-
-if TYPE_CHECKING:
-    from gitexp.compare.judge import Trusted
-    from gitexp.formats.experiment import Experiment
 
 _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
 
@@ -171,8 +165,10 @@ def run_command(
         report(live.recorded, live.snapshot)
     if ended.found and not jobs:
         output.say(output.clean(ended.found))
-    counts = not by or not live.experiment or _scored(repo, live.experiment, judge, by)
-    return ended.code or (_UNRECORDED if live.unrecorded else int(not counts))
+    cheated = bool(
+        by and live.experiment and shared.judged(repo, live.experiment, judge, by).faults
+    )
+    return ended.code or (_UNRECORDED if live.unrecorded else int(cheated))
 
 
 def _jobs(
@@ -245,21 +241,6 @@ def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -
         output.say(f"warning: {output.clean(fault)}")
     if notify.BELL in targets:
         click.echo("\a", nl=False, err=True)
-
-
-def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> bool:
-    """Judge an experiment, note what came out on it, and return whether it counts."""
-    from gitexp.compare import judge
-    from gitexp.store import notes
-
-    found = judge.score(repo, item, command, by, sys.stderr)
-    notes.add(repo, [item.id], [judge.event(found, command or "", by)])
-    if found.left_out:
-        output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
-    why = judge.told(item, found)
-    values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
-    output.say(output.clean(why or f"score of {item.name}: {', '.join(values) or 'none'}"))
-    return why is None
 
 
 def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str | None) -> None:

@@ -121,7 +121,7 @@ def score(
     with worktree.checkout(repo.distrusting(), by.commit, "judge") as tree:
         faults = [f"{path} was changed while it ran" for path in _patched(words[0], item)]
         left_out = _bring(repo, tree, item)
-        todo = rerun.Task(f"the judge of {item.name}", words)
+        todo = rerun.Task("the judge", words)
         try:
             ran = rerun.execute(repo, tree, todo, environ=_environ(tree.parent), shown=shown)
         except CannotRunError as error:

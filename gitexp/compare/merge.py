@@ -87,16 +87,28 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
     return Merge(items, base, made, todo)
 
 
-def run(repo: Repo, merge: Merge, metric: str, shown: TextIO | None = None) -> Outcome:
+def run(
+    repo: Repo,
+    merge: Merge,
+    metric: str,
+    shown: TextIO | None = None,
+    judged: Callable[[Experiment], Mapping[str, float]] = lambda item: {},
+) -> Outcome:
     """Run a merge in a work tree of its own and record it.
+
+    Args:
+        judged: gives more metrics of the new experiment.
 
     Raises:
         CannotRunError: the command fails, or logs no such metric.
     """
     with worktree.checkout(repo, merge.commit, "merge") as tree:
         made = rerun.execute(repo, tree, merge.todo, shown=shown, merges=merge.items).experiment
-    if made is None or metric not in made.metrics:
-        raise CannotRunError(f"{merge.todo.name} logged no metric '{metric}'")
+    if made is None:
+        raise CannotRunError(f"{merge.todo.name} was not recorded; see gitexp recover")
+    made = replace(made, metrics={**made.metrics, **judged(made)})
+    if metric not in made.metrics:
+        raise CannotRunError(f"{made.name}, {merge.todo.name}, has no metric '{metric}'")
     expected = None
     if merge.base and metric in merge.base.metrics:
         start = merge.base.metrics[metric]

@@ -184,6 +184,7 @@ def execute(
             environ=_environ(repo, tree, todo, python) if environ is None else environ,
             shown=shown,
             apart=folder,
+            keep=bool(merges),
         )
         # also where the command made a good end of it: half a training is no result
         if ended.code == 130 or ended.told in _ENDING:

@@ -71,6 +71,7 @@ def execute(
     shown: TextIO | None = None,
     apart: Path | None = None,
     known: Settings | None = None,
+    keep: bool = False,
 ) -> Ended:
     """Run a command inside a run, and log what it used and wrote; the run is left for the caller to
     end.
@@ -80,6 +81,7 @@ def execute(
         environ: its environment, ours by itself.
         shown: takes all its output; by itself the two outputs go to ours.
         known: the settings, by itself those of the repository.
+        keep: keep what it writes as its outputs, as where it runs here.
         apart: run it as a process group of its own, which is noted in this folder
             (``process_group.py``) and ends with the command.
 
@@ -129,7 +131,7 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, begun, known, directory is None)
+    found = _captured(run, repo, begun, known, keep or directory is None)
     outputs.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
