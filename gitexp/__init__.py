@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         log_param,
         log_params,
         seed_everything,
+        show,
         start_run,
     )
     from gitexp.runs.log import log
@@ -63,7 +64,7 @@ _HOMES = {
     "gitexp.formats.experiment": ("Experiment", "MetricPoint"),
     "gitexp.runs.active": (
         "active_run", "end_run", "log_artifact", "log_metric", "log_metrics", "log_param",
-        "log_params", "seed_everything", "start_run",
+        "log_params", "seed_everything", "show", "start_run",
     ),
     "gitexp.runs.run": ("Run",),
     "gitexp.store.remote.sharing": ("pull", "push"),
@@ -79,7 +80,7 @@ __all__ = [
     "MetricPoint", "MissingExtraError", "NotFoundError", "RepositoryError", "Run", "UsageError",
     "__version__", "active_run", "autolog", "diff", "end_run", "experiments", "get", "histories",
     "import_runs", "log", "log_artifact", "log_metric", "log_metrics", "log_param", "log_params",
-    "pull", "push", "seed_everything", "start_run", "sweep", "track",
+    "pull", "push", "seed_everything", "show", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 
