@@ -32,7 +32,8 @@ Everything that `import gitexp` offers. This page is made by `make docs` from th
 _CHAPTERS = {
     "Record": (
         "start_run", "log", "track", "sweep", "autolog", "import_runs", "active_run", "end_run",
-        "log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "seed_everything",
+        "log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "show",
+        "seed_everything",
     ),
     "Read": ("experiments", "histories", "get", "diff"),
     "Share": ("push", "pull"),
