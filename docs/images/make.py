@@ -263,7 +263,7 @@ def main() -> None:
         url = report(repo).as_uri()
         for name, address, dark in (
             ("table", f"view=table&sort=-m.accuracy&sel={','.join(names)}", False),
-            ("curves", "view=curves&mean=1&by=p.model.optimizer", True),
+            ("curves", "view=curves&shade=p.lr", True),
             ("parallel", "view=parallel&color=m.accuracy&f.m.accuracy=0.88..0.96", True),
             ("images", f"view=images&sel={','.join(names)}", False),
         ):
