@@ -34,6 +34,7 @@ _CHAPTERS = {
         "start_run", "log", "track", "sweep", "autolog", "import_runs", "active_run", "end_run",
         "log_metric", "log_metrics", "log_param", "log_params", "log_artifact", "log_image",
         "log_table", "log_confusion_matrix", "checkpoint", "last_checkpoint", "seed_everything",
+        "show",
     ),
     "Read": ("experiments", "histories", "get", "diff"),
     "Share": ("push", "pull"),

@@ -68,6 +68,7 @@ def main() -> None:
     call("gitexp", "run", "--", "python", "train.py", "--depth", "3")
     call("gitexp", "run", "--", "python", "train.py", "--depth", "6")
     train.write_text(TRAIN.format(model="GradientBoostingRegressor"))
+    call("git", "--no-pager", "diff", "--unified=0")  # the edit, which nobody commits
     call("gitexp", "run", "--label", "boosting", "--", "python", "train.py", "--depth", "2")
     call(
         "gitexp",

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         log_params,
         log_table,
         seed_everything,
+        show,
         start_run,
     )
     from gitexp.runs.log import log
@@ -69,7 +70,7 @@ _HOMES = {
     "gitexp.runs.active": (
         "active_run", "checkpoint", "end_run", "last_checkpoint", "log_artifact",
         "log_confusion_matrix", "log_image", "log_metric", "log_metrics", "log_param",
-        "log_params", "log_table", "seed_everything", "start_run",
+        "log_params", "log_table", "seed_everything", "show", "start_run",
     ),
     "gitexp.runs.run": ("Run",),
     "gitexp.store.remote.sharing": ("pull", "push"),
@@ -86,7 +87,7 @@ __all__ = [
     "__version__", "active_run", "autolog", "checkpoint", "diff", "end_run", "experiments", "get",
     "histories", "import_runs", "last_checkpoint", "log", "log_artifact", "log_confusion_matrix",
     "log_image", "log_metric", "log_metrics", "log_param", "log_params", "log_table", "pull",
-    "push", "seed_everything", "start_run", "sweep", "track",
+    "push", "seed_everything", "show", "start_run", "sweep", "track",
 ]  # fmt: skip
 
 

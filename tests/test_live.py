@@ -17,7 +17,7 @@ pty = pytest.importorskip("pty", reason="pseudo-terminals are Unix's")
 HERE = str(Path(__file__).parents[1])
 
 
-def watched(project: Project, run: gitexp.Run, columns: int, lines: int) -> list[str]:
+def watched(project: Project, run: gitexp.Run | Two, columns: int, lines: int) -> list[str]:
     """Watch a run on a terminal of that size until two pictures were drawn, end it, and return the
     pictures."""
     import fcntl
@@ -72,6 +72,38 @@ def test_watch_shows_as_many_metrics_as_the_terminal_has_lines_for(project: Proj
     pictures = watched(project, run, 80, 12)
     assert len(pictures[0].splitlines()) == 11
     assert "and 41 metrics more" in pictures[0]
+
+
+class Two:
+    """A run of this process, and one of another."""
+
+    def __init__(self, run: gitexp.Run, other: subprocess.Popen[bytes]) -> None:
+        self.run, self.other, self.ended = run, other, False
+
+    def end(self) -> None:
+        self.ended = True
+        self.run.end()
+        self.other.communicate(b"", timeout=600)
+
+
+def test_watch_follows_all_active_runs(project: Project) -> None:
+    project.commit("start", train_py="x = 1")
+    code = (
+        "import gitexp; run = gitexp.start_run(); run.log_metric('theirs', 2);"
+        " print(flush=True); import sys; sys.stdin.read(); run.end()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project.root, env={**os.environ, "PYTHONPATH": HERE},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert other.stdout is not None
+    other.stdout.readline()
+    run = gitexp.start_run()
+    run.log_metric("mine", 1)
+    pictures = watched(project, Two(run, other), 60, 24)
+    assert "mine" in pictures[0]
+    assert "theirs" in pictures[0]
+    assert pictures[-1].endswith("all runs ended; gitexp list\r\n")
 
 
 def test_system_metrics_look_at_a_stretch_of_time(project: Project) -> None:

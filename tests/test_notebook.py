@@ -142,3 +142,15 @@ def test_a_notebook_kept_as_text_counts_as_saved_where_it_holds_the_cell(
 
 def test_the_example_is_a_notebook_that_any_jupyter_opens() -> None:
     nbformat.validate(json.loads((ROOT / "examples/notebook.ipynb").read_text()))
+
+
+def test_a_run_is_shown_and_what_is_shown_follows_it(project: Project) -> None:
+    project.commit("start", train_py="x = 1")
+    book = notebook(
+        "import gitexp, time\nrun = gitexp.start_run()\ngitexp.show(0.1)",
+        "run.log_metric('loss', 0.125)\ntime.sleep(2)\nrun.end()\ntime.sleep(1)",
+    )
+    execute(project, book)
+    (shown,) = [one for one in book.cells[0].outputs if "text/html" in one.get("data", {})]
+    assert "0.125" in shown["data"]["text/html"]
+    assert "exp-1" in shown["data"]["text/html"]

@@ -165,6 +165,9 @@ def test_metrics_come_first_and_the_best_is_marked(browser: Any, six: Path) -> N
     keys = opened.tab.eval_on_selector_all("th[data-key]", heads)
     assert keys[:6] == ["name", "status", "m.loss", "m.rmse", "p.lr", "p.opt"]
     opened.tab.wait_for_selector('tr[data-name="exp-5"] svg.spark')
+    opened.tab.set_viewport_size({"width": 700, "height": 600})  # where columns become narrow
+    cut = "cells => cells.filter(cell => cell.scrollWidth > cell.clientWidth).length"
+    assert opened.tab.eval_on_selector_all("tbody td.number", cut) == 0
     phone = Page(browser, six, viewport={"width": 390, "height": 700})
     narrow = phone.tab.eval_on_selector_all("th[data-key]", heads)
     assert narrow == ["name", "status", "m.loss", "p.lr", "p.opt"]

@@ -251,7 +251,7 @@ def shoot(url: str, path: Path, width: int = 1360, height: int = 800, dark: bool
 
 
 def main() -> None:
-    """Make both pictures."""
+    """Make the pictures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "ten-kinds")
         root.mkdir()
@@ -261,15 +261,13 @@ def main() -> None:
             for item in sorted(Index(repo).select(), key=lambda item: -item.metrics["accuracy"])[:4]
         ]
         url = report(repo).as_uri()
-        shoot(
-            f"{url}#view=table&sort=-m.accuracy&sel={','.join(names)}",
-            ROOT / "docs/images/report-table.png",
-        )
-        shoot(
-            f"{url}#view=parallel&color=m.accuracy&f.m.accuracy=0.88..0.96",
-            ROOT / "docs/images/report-parallel.png",
-            dark=True,
-        )
+        for name, address, dark in (
+            ("table", f"view=table&sort=-m.accuracy&sel={','.join(names)}", False),
+            ("curves", "view=curves&shade=p.lr", True),
+            ("parallel", "view=parallel&color=m.accuracy&f.m.accuracy=0.88..0.96", True),
+            ("images", f"view=images&sel={','.join(names)}", False),
+        ):
+            shoot(f"{url}#{address}", ROOT / f"docs/images/report-{name}.png", dark=dark)
 
 
 if __name__ == "__main__":

@@ -107,20 +107,27 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     "--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look."
 )
 def watch_command(wanted: str | None, every: float) -> None:
-    """Follow a run until it ends: its latest values and curves. RUN is the start of its id;
-    without, the latest one."""
+    """Follow the active runs until they end: their latest values and curves. RUN is the start of
+    an id; without, all of them, those that begin meanwhile, too."""
     repo = Repo.discover()
-    folder = _chosen(finish.live_runs(repo), wanted)
-    drawn = 0
-    while folder.exists() and journal.is_alive(folder):
-        lines = _lines(folder, _terminal(shutil.get_terminal_size().lines))
+    live = finish.live_runs(repo)
+    folders = [_chosen(live, wanted)] if wanted or not live else live
+    seen, drawn = {*folders}, 0
+    while folders := [one for one in folders if one.exists() and journal.is_alive(one)]:
+        height = shutil.get_terminal_size().lines // len(folders)
+        lines = [line for one in folders for line in _lines(one, _terminal(height))]
         back = f"\x1b[{drawn}A\x1b[J" if drawn and sys.stdout.isatty() else ""
         click.echo(back + "\n".join(lines))
         drawn = len(lines)
         time.sleep(max(every, 0.1))
-    click.echo(
-        "the run ended; gitexp show @" if not folder.exists() else "the run died; gitexp recover"
-    )
+        folders = folders if wanted else finish.live_runs(repo)
+        seen.update(folders)
+    died = sum(one.exists() for one in seen)
+    alone = len(seen) == 1
+    if died:
+        click.echo(f"{'the run' if alone else f'{died} of {len(seen)} runs'} died; gitexp recover")
+    else:
+        click.echo("the run ended; gitexp show @" if alone else "all runs ended; gitexp list")
 
 
 @click.command("recover")

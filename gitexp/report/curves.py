@@ -24,7 +24,7 @@ METHOD = "LTTB (largest triangle three buckets)"
 # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
 BUDGET = 1_000_000
 _FEWEST, _MOST = 20, 2_000  # points of one curve
-_AT_ONCE = 16_000_000  # bytes of files that are parsed as one
+_AT_ONCE = 4_000_000  # bytes of files that are parsed as one
 # steps, milliseconds since the first point, values
 Series = tuple[list[int], list[int], list[float]]
 

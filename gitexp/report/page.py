@@ -9,10 +9,11 @@ compressed as base64, and the script writes it as text.
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import json
 import re
+import zlib
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any
 
@@ -55,7 +56,7 @@ def render(report: Report) -> str:
         hashes=[_hash(script)],
         data=_trusted(_json(report.table)),
         blocks={
-            name: _packed(_dumped(report.details[name]))
+            name: _packed(report.details[name])
             for name in report.details
             if not report.table.get("live")  # a server gives them to who asks
         },
@@ -93,5 +94,21 @@ def _json(value: Any) -> str:
     return _dumped(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _packed(text: str) -> str:
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode()
+def _packed(value: Any) -> str:
+    """Return a value as JSON, compressed: piece by piece, since the whole text may be large."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    packed = [packer.compress(piece.encode("utf-8", "replace")) for piece in _pieces(value)]
+    return base64.b64encode(b"".join([*packed, packer.flush()])).decode()
+
+
+def _pieces(value: Any, depth: int = 2) -> Iterator[str]:
+    if not depth or not value or not isinstance(value, (dict, list)):
+        yield _dumped(value)
+        return
+    named = isinstance(value, dict)
+    for at, item in enumerate(value):
+        yield "," if at else "{" if named else "["
+        if named:
+            yield f"{_dumped(str(item))}:"
+        yield from _pieces(value[item] if named else item, depth - 1)
+    yield "}" if named else "]"

@@ -122,6 +122,39 @@ def activate(run: Run) -> None:
     _active = _going_on() or run
 
 
+def show(every: float = 2.0) -> None:
+    """Show the current run in a notebook, and keep what is shown up to date until the run ends.
+
+    Args:
+        every: seconds between two looks.
+
+    Raises:
+        UsageError: there is no current run, or this is no notebook.
+    """
+    import threading
+    import time
+
+    run = active_run()
+    if run is None:
+        raise UsageError("there is no run to show; start one with gitexp.start_run()")
+    try:
+        from IPython.display import display
+    except ImportError:
+        raise UsageError("gitexp.show() is for notebooks; in a terminal: gitexp watch") from None
+    shown: Any = display(run, display_id=True)  # type: ignore[no-untyped-call]
+
+    def follow() -> None:
+        patience = 60.0  # seconds that recording may take after the end
+        while run.experiment is None and patience > 0:
+            time.sleep(every)
+            shown.update(run)
+            patience -= every if run.ended else 0
+        shown.update(run)
+
+    if shown is not None:
+        threading.Thread(target=follow, daemon=True).start()
+
+
 def active_run() -> Run | None:
     """Return this process's run; where it has none, that of the ``gitexp run`` it was started
     by."""

@@ -245,7 +245,7 @@ function nameLines(pen, frame, lines, ink) {
     pen.fillStyle = one.color;
     pen.fillRect(frame.area.right + 5, y - 1, 6, 2);
     pen.fillStyle = ink;
-    pen.fillText(visible(one.name).slice(0, 12), frame.area.right + 14, y);
+    pen.fillText(visible(one.name).replace(/^[^=,]*=/, "").slice(0, 12), frame.area.right + 14, y);
   }
 }
 

@@ -50,7 +50,7 @@ function drawFrame() {
         el("span", {}, E.name[at]), el("button", { class: "plain",
             "aria-label": `Deselect ${visible(E.name[at])}`, onclick: () => choose(at) }, "×"))),
     el("button", { class: "chip", onclick: () => go({ chosen: new Set() }) }, "none"),
-    data.live > 0 && el("button", { class: "chip", onclick: editDialog }, "Edit …"),
+    data.live ? el("button", { class: "chip", onclick: editDialog }, "Edit …") : "",
   ] : []));
 }
 

@@ -69,25 +69,29 @@ function groupRow(group, place) {
 }
 
 const SVG = "http://www.w3.org/2000/svg";
+const drawnSparks = new WeakMap(); // [points, curve] of a series: rows are drawn again and again
+
 /** Return a small curve of a series, or nothing where there is none. */
 function spark(series) {
   const values = series?.[2];
   if (!values || isNarrow()) return null;
+  const known = drawnSparks.get(series);
+  if (known?.[0] === values.length) return known[1];
   const kept = values.filter((value) => value !== null);
   if (kept.length < 2) return null;
-  const every = Math.max(1, kept.length / 40), points = [];
+  const every = Math.max(1, kept.length / 24), points = [];
   for (let at = 0; at < kept.length - 1; at += every) points.push(kept[Math.floor(at)]);
   points.push(kept.at(-1));
   const low = Math.min(...points), tall = Math.max(...points) - low || 1;
-  const made = document.createElementNS(SVG, "svg"),
-    line = document.createElementNS(SVG, "polyline");
-  for (
-    const [name, value] of [["class", "spark"], ["viewBox", "0 0 48 16"], ["aria-hidden", "true"]])
-    made.setAttribute(name, value);
+  const made = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "path");
+  made.setAttribute("class", "spark");
+  made.setAttribute("viewBox", "0 0 48 16");
+  made.setAttribute("aria-hidden", "true");
   const x = (at) => (1 + (46 * at) / (points.length - 1)).toFixed(1);
   const y = (value) => (15 - (14 * (value - low)) / tall).toFixed(1);
-  line.setAttribute("points", points.map((value, at) => `${x(at)},${y(value)}`).join(" "));
+  line.setAttribute("d", `M${points.map((value, at) => `${x(at)},${y(value)}`).join("L")}`);
   made.append(line);
+  drawnSparks.set(series, [values.length, made]);
   return made;
 }
 

@@ -37,9 +37,10 @@ function imageBoxes(all, list) {
     box.replaceChildren(...[...found].flatMap(([name, each]) => [el("h2", {}, name),
       el("div", { class: "figures" }, [...each].map(([at, own]) => {
         const shot = own.findLast((one) => one.step === null || one.step <= step) ?? own[0];
-        const title = shot.step === null ? "" : ` · step ${shot.step.toLocaleString("en")}`;
+        const title = shot.step === null ? "" : `step ${shot.step.toLocaleString("en")}`;
         return figure(shot.blob, [list.length > 1 && [el("i", { class: "dot inline",
-          style: `background:${colour(at, list)}` }), E.name[at]], title || shot.path], shot.path);
+          style: `background:${colour(at, list)}` }), E.name[at], title && " · "],
+        list.length > 1 ? title : title || shot.path], shot.path);
       }))]));
   };
   fill();

@@ -71,11 +71,14 @@ addEventListener("resize", () => grid && (drawRows(), drawOffScreen()));
 matchMedia("(max-width: 600px)")
   .addEventListener("change", () => { forget.forEach((one) => one()); draw(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
-$("#view").addEventListener("scroll", () => grid && drawOffScreen());
-$("#view").addEventListener("scroll", () => grid
-  && (Math.floor($("#view").scrollTop / grid.height) - 5 < grid.from
-    || Math.ceil(($("#view").scrollTop + $("#view").clientHeight) / grid.height) + 5 > grid.to)
-  && drawRows());
+$("#view").addEventListener("scroll", () => {
+  if (!grid) return;
+  const { scrollTop, clientHeight } = $("#view"), { height, from, to } = grid;
+  const first = Math.max(0, Math.floor(scrollTop / height) - 2);
+  const last = Math.min(grid.rows.length, Math.ceil((scrollTop + clientHeight) / height) + 2);
+  if (first < from || last > to) drawRows();
+  drawOffScreen();
+});
 $("#search").addEventListener("input", (event) => { focusRow = 0; go({ q: event.target.value }); });
 $("#columns").addEventListener("click", columnsDialog);
 $("#clear").addEventListener("click", () =>

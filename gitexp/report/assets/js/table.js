@@ -72,9 +72,9 @@ function drawRows(all = false) {
   const view = $("#view");
   const height = grid.height || 34;
   const from = all
-    ? 0 : Math.max(0, Math.min(grid.rows.length, Math.floor(view.scrollTop / height) - 15));
+    ? 0 : Math.max(0, Math.min(grid.rows.length, Math.floor(view.scrollTop / height) - 6));
   const to =
-    Math.min(grid.rows.length, all ? 2000 : from + Math.ceil(view.clientHeight / height) + 30);
+    Math.min(grid.rows.length, all ? 2000 : from + Math.ceil(view.clientHeight / height) + 12);
   const focused = grid.body.contains(document.activeElement);
   const space = (many) => el("tr", { class: "space", "aria-hidden": "true" },
     el("td", { colspan: grid.columns.length + 1, style: `height:${many * height}px` }));
