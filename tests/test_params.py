@@ -29,6 +29,7 @@ parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs"))
 parser.add_argument("--kind", type=Kind.__getitem__, default=Kind.SMALL)
 parser.add_argument("--layers", type=int, nargs="+", default=[1, 2])
 parser.add_argument("--resume")
+parser.add_argument("--pad-token", default="<pad>")
 parser.add_argument("--amp", action=argparse.BooleanOptionalAction, default=True)
 parser.add_argument("--api-key", default="Zx81hQ2vTn7LpR4s")
 commands = parser.add_subparsers(dest="command")
@@ -139,7 +140,7 @@ FILES = {
             "argparse",
             "--learn 0.5 --layers 3 4 --no-amp train",
             {"lr": 0.5, "out": "runs", "kind": "SMALL", "layers": [3, 4], "resume": None,
-             "amp": False, "api_key": "***", "command": "train", "epochs": 3},
+             "pad_token": "<pad>", "amp": False, "api_key": "***", "command": "train", "epochs": 3},
         ),
         (
             "click",

@@ -338,7 +338,7 @@ def _exported(
     """Write a folder that is there whole or not at all."""
     repo, found = _chosen(refs, where, sort, everybody)
     unread: histories.Unread = []
-    with _written(target, False) as part:
+    with _written(target, False, folder=True) as part:
         part.mkdir(parents=True)
         write(export.records(repo, found, True, unread), part)
     return _said(found, target, unread)
@@ -383,7 +383,7 @@ def _opened(target: Path | None, force: bool) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _written(target: Path, force: bool) -> Iterator[Path]:
+def _written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
     """Yield a new file beside ``target``, which takes its place when all went well.
 
     Raises:
@@ -394,6 +394,8 @@ def _written(target: Path, force: bool) -> Iterator[Path]:
             f"{target} is there already; to write over it: --force"
             if target.is_file()
             else f"{target} is a folder already; name another"
+            if folder
+            else f"{target} is a folder; name a file"
         )
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:

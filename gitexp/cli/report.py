@@ -279,6 +279,11 @@ def pair_address(a: Experiment, b: Experiment) -> str:
 def write_file(path: Path, data: bytes) -> int:
     """Write a file whole or not at all and return its size; raise UsageError where that is not
     possible."""
+    real = Path(os.path.realpath(path))
+    if real.is_relative_to(
+        os.path.realpath(path.parent)
+    ):  # a link stays one, but leads nowhere else
+        path = real
     part = path.with_name(f".{path.name}.part")
     try:
         if path.exists() and not path.is_file():  # a device, as /dev/null, is written to

@@ -179,9 +179,9 @@ def _jobs(
     given: dict[str, Any],
 ) -> list[Experiment]:
     """Record the jobs of a Hydra multirun; where that fails, they are one run."""
-    from gitexp.runs import multirun
-
     try:
+        from gitexp.runs import multirun
+
         jobs = multirun.record(live, repo, ended, known, given)
     except (GitexpError, OSError) as error:
         output.say(f"warning: the jobs are recorded as one run: {output.clean(str(error))}")

@@ -182,7 +182,8 @@ def redact(arguments: Iterable[str]) -> list[str]:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether the value of an option is a secret; a password is one even where it is a word."""
-    named = _REDACT_NAME.search(name) and not _is_count(name, value)
+    harmless = _is_count(name, value) or re.search(redaction.NO_SECRET, name.replace("-", "_"))
+    named = _REDACT_NAME.search(name) and not harmless  # --pad-token "<pad>" is none
     return bool(named) or redaction.is_secret(name, value) or redaction.is_opaque(value)
 
 

@@ -64,7 +64,7 @@ _NAME = (
     r"(?i)(?:key|token|credential|bearer|authorization|cookie|session|signature|webhook"
     r"|(?:^|_)(?:pat|sig|dsn|jwt|auth))s?$"
 )
-_NO_NAME = (
+NO_SECRET = (
     r"(?i)(?:^|_)(?:cache|sort|primary|foreign|public|partition|hash|shard|dict|json|group|index"
     r"|row|pad|eos|bos|unk|sep|cls|mask|special|stop|max|min|num|n|next|page|new|total|per|image"
     r"|idempotency)_?(?:key|token)s?$"
@@ -137,7 +137,7 @@ _MAY_HOLD = re.compile(r"[A-Za-z0-9+/_.-]{16}|(?i:pass|pwd|secret|token|key|auth
 def is_secret(name: str, value: str) -> bool:
     """Whether the value that goes by a name is a credential."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(".", "_")
-    if len(value) < 6 or re.match(_REFERENCE, value) or " " in value or re.search(_NO_NAME, name):
+    if len(value) < 6 or re.match(_REFERENCE, value) or " " in value or re.search(NO_SECRET, name):
         return False
     if re.search(_PASSWORD, name):
         return not _is_words(value)

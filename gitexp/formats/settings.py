@@ -91,10 +91,12 @@ def load(root: Path, project: str = "") -> Settings:
     Raises:
         FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
     """
-    top = of_files(lambda name: _content(root / name))
-    if not project:
-        return top
-    return of_files(lambda name: _content(root / project / name), top)
+    top = _of_folder(root)
+    return _of_folder(root / project, top) if project else top
+
+
+def _of_folder(folder: Path, base: Settings | None = None) -> Settings:
+    return of_files(lambda name: _content(folder / name), base)
 
 
 def of_files(read: Callable[[str], bytes], base: Settings | None = None) -> Settings:
@@ -118,9 +120,7 @@ def project(root: Path, where: Path) -> str:
     for folder in (where, *where.parents):
         if folder == root:
             break
-        if (folder / FILE_NAME).is_file() or of_files(
-            lambda name, folder=folder: _content(folder / name)
-        ).root:
+        if (folder / FILE_NAME).is_file() or _of_folder(folder).root:
             return f"{folder.relative_to(root).as_posix()}/"
     return ""
 

@@ -173,6 +173,7 @@ function paintLines(box, scales, faded, shade) {
   pen.textAlign = "center";
   scales.forEach(({ one }, number) => {
     const missing = [...passing].filter((at) => one.of(at) === null).length;
-    if (missing) pen.fillText(`${missing} missing`, ((number + 0.5) / scales.length) * frame.width, top + tall + 0.8 * rem);
+    const middle = ((number + 0.5) / scales.length) * frame.width;
+    if (missing) pen.fillText(`${missing} missing`, middle, top + tall + 0.8 * rem);
   });
 }
