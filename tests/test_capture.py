@@ -292,3 +292,13 @@ def test_what_a_killed_run_wrote_is_its_output_and_no_source_of_the_next(project
     assert (found.status, found.metrics) == ("killed", {"acc": 0.5})
     assert found.extra["outputs"] == ["metrics.json", "model.bin"]
     assert "new.py" not in project.git("ls-tree", "--name-only", "exp-2").split()
+
+
+def test_a_large_old_folder_is_looked_at_for_results_alone(project: Project) -> None:
+    for at in range(150):
+        project.write(f"old/{at}.bin", "x")
+    project.write("old/metrics.json", "{}")
+    project.commit(**{".gitignore": "old/\n"})
+    script = "for name in ('1.bin', 'metrics.json'): open('old/' + name, 'w').write('{\"a\": 1}')"
+    project.run("run", "--", sys.executable, "-c", script)
+    assert gitexp.get("exp-1").metrics == {"a": 1}

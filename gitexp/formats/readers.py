@@ -3,7 +3,6 @@ metric points."""
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import posixpath
@@ -116,6 +115,8 @@ def read_metrics(path: str, data: bytes) -> Found:
     Raises:
         FormatError: it has no form that is known.
     """
+    import csv
+
     ending = posixpath.splitext(path)[1].lower()
     try:
         if ending in (".jsonl", ".ndjson") or (ending == ".json" and _is_lines(data)):
@@ -142,6 +143,8 @@ def is_long(path: str, head: bytes) -> bool:
 
 def _table(path: str, data: bytes) -> Found:
     """Read a table: DagsHub's with one row for each value, or one with a column for each metric."""
+    import csv
+
     text = data.decode("utf-8-sig")
     first = text.partition("\n")[0]
     mark = max("\t,;", key=first.count)

@@ -15,23 +15,29 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats import params, readers, settings
+from gitexp.formats import params, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers import found as runs
-from gitexp.formats.trackers import tools
 from gitexp.repo import Repo, dvc_pointers, snapshot
 from gitexp.runs import arguments, journal, parsed
 from gitexp.runs.run import Run
 from gitexp.store import notes, result_paths
+
+if TYPE_CHECKING:
+    from gitexp.formats.trackers import found
 
 BEGUN = "begun"  # in a run's folder: its time is when the command began
 MOST_FILES = 100_000  # that are looked at
 MOST_BYTES = 50 * 10**6  # of a file that is read
 _PASSED = frozenset(("node_modules", ".git", ".gitexp", ".dvc", "site-packages", *snapshot.NEVER))
 _DVC = (".dvc/config", ".dvc/.gitignore", ".dvcignore")  # what `dvc init` makes
+_MANY = 100  # files of a folder
+_ENDINGS = (
+    *(".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".csv", ".tsv"),
+    *(".db", ".sqlite", ".wandb", ".zip", ".log", ".lock", ".dvc"),
+)
 _EXPERIMENTS = "refs/exps"  # of DVC
 _CLOSE = 1e-6  # event files hold numbers of 32 bits
 Look = tuple[int, int, int]
@@ -84,9 +90,15 @@ def _experiments(repo: Repo) -> frozenset[str]:
     return frozenset(id for name, id in refs.items() if len(name.split("/")[2]) == 2)
 
 
-def written(top: Path, since: int, until: int | None = None) -> Written:
-    """Return what was written below a folder in a time, but for environments and git's own."""
+def written(top: Path, since: int, until: int | None = None, all: bool = True) -> Written:
+    """Return what was written below a folder in a time, but for environments and git's own.
+
+    Args:
+        all: look at each file; else, in a large folder to which nothing came, only at those that
+            may hold results by their ending.
+    """
     found = Written()
+    files, odd = found.files, found.odd
     seen = 0
     folders = [""]
     while folders and seen < MOST_FILES:
@@ -97,33 +109,43 @@ def written(top: Path, since: int, until: int | None = None) -> Written:
             continue
         if any(entry.name == "pyvenv.cfg" for entry in entries):
             continue
-        for entry in entries:
-            path = f"{folder}{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _PASSED and not os.path.lexists(f"{entry.path}/.git"):
-                    folders.append(f"{path}/")
+        seen += len(entries)
+        below = []
+        some = not all and len(entries) > _MANY and _is_older(top / folder, since)
+        for entry in entries:  # of which there may be many, nearly all from before
+            name = entry.name
+            if some and not name.endswith(_ENDINGS) and entry.is_file(follow_symlinks=False):
                 continue
-            seen += 1
-            if entry.name not in snapshot.NEVER:
-                _note(found, path, entry, since, until)
-    found.files = dict(sorted(found.files.items()))
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    below.append(name)
+                    continue
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            if status.st_ctime_ns < since or name in snapshot.NEVER:
+                continue
+            if until and max(status.st_mtime_ns, status.st_ctime_ns) > until:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                files[f"{folder}{name}"] = _look(status)
+            else:
+                odd.append(f"{folder}{name}")
+        folders += [
+            f"{folder}{name}/"
+            for name in below
+            if name not in _PASSED and not os.path.lexists(top / folder / name / ".git")
+        ]
+    found.files = dict(sorted(files.items()))
     return found
 
 
-def _note(
-    found: Written, path: str, entry: os.DirEntry[str], since: int, until: int | None
-) -> None:
+def _is_older(folder: Path, since: int) -> bool:
+    """Whether nothing came to a folder or went since."""
     try:
-        status = entry.stat(follow_symlinks=False)
+        return folder.stat().st_mtime_ns < since
     except OSError:
-        return
-    at = max(status.st_mtime_ns, status.st_ctime_ns)
-    if at < since or (until is not None and at > until):
-        return
-    if stat.S_ISREG(status.st_mode):
-        found.files[path] = _look(status)
-    else:
-        found.odd.append(path)
+        return False
 
 
 def _look(status: os.stat_result) -> Look:
@@ -145,7 +167,8 @@ def capture(
         keep: keep its files as outputs.
         until: when it ended, where that is not now.
     """
-    wrote = written(repo.root, begun.since, until)
+    asked = bool(known.outputs or known.metrics_files or known.params)
+    wrote = written(repo.root, begun.since, until, asked)
     given = parsed.of_run(run.folder, journal.facts(run.folder))
     found = Findings(params=dict(given.counts), unclear=list(given.unclear))
     _look_at_dvc(run, repo, begun, wrote)
@@ -219,6 +242,8 @@ def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
     where it set DVC up (as dvclive does), which is no output of a training."""
     new = _experiments(repo) - begun.experiments
     if new:
+        from gitexp.formats.trackers import found as runs
+
         run.set_condition("captured", {runs.key("dvc", id): f"dvc {id[:10]}" for id in new})
     try:
         status = (repo.root / _DVC[1]).stat()
@@ -237,6 +262,11 @@ def _take_runs(
     run: Run, root: Path, paths: list[str], since: float, found: Findings
 ) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Take in the runs that trackers left; returns which files are theirs, and params."""
+    if not paths and not trackers.homes():
+        return (), {}
+    from gitexp.formats.trackers import found as runs
+    from gitexp.formats.trackers import tools
+
     own: list[str] = []
     values: dict[str, Any] = {}
     for left in tools.left(root, paths, since):
@@ -255,7 +285,7 @@ def _take_runs(
     return tuple(own), values
 
 
-def _describe(run: Run, item: runs.Run) -> None:
+def _describe(run: Run, item: found.Run) -> None:
     """Take over what a tracker calls a run, and what it is known by there."""
     names = dict.fromkeys((item.key, *item.keys), f"{item.kind} {item.id}")
     run.set_condition("captured", names)
@@ -357,7 +387,7 @@ def _keep(
     wrote: Written,
     known: settings.Settings,
     read: set[str],
-    trackers: tuple[str, ...],
+    tools: tuple[str, ...],
 ) -> None:
     """Keep the files that the command wrote, each at its own path; of those that the user tracks
     only the results. What of trackers' own is not kept need not be said: its runs were read."""
@@ -398,7 +428,7 @@ def _keep(
     left_out = [item for item in left_out if item[0] not in taken]
     kept = _kept(run, repo, taken, wrote, left_out)
     run.add_facts("written", [path for path in kept if not _of_data(path)])
-    left_out = [item for item in left_out if not item[0].startswith(trackers)]
+    left_out = [item for item in left_out if not item[0].startswith(tools)]
     if left_out:
         run.add_facts(
             "warnings",

@@ -17,7 +17,7 @@ from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
-from gitexp.runs import outputs, seeds
+from gitexp.runs import seeds
 from gitexp.store import conditions, record, result_paths
 from gitexp.store.notes import check_label
 
@@ -157,7 +157,10 @@ def take(
 ) -> tuple[snapshot.Snapshot, result_paths.Places]:
     """Snapshot the work tree into a private index and choose the places for the results;
     ``discard`` it after use."""
-    outputs.note_dead(repo)
+    if (repo.state_dir / "runs").exists():
+        from gitexp.runs import outputs
+
+        outputs.note_dead(repo)
     free = result_paths.ours(repo)
     index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +114,9 @@ def database(path: Path) -> Iterator[sqlite3.Connection]:
     Raises:
         FormatError: it is none.
     """
+    import shutil
     import sqlite3
+    import tempfile
 
     with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
         copy = Path(folder, path.name)

@@ -4,7 +4,6 @@ line and for Python, and what a command that is over left of any of them."""
 from __future__ import annotations
 
 import fnmatch
-import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.formats.errors import FormatError, GitexpError, UsageError
+from gitexp.formats.trackers import homes
 from gitexp.formats.trackers.found import (
     Found,
     Progress,
@@ -174,16 +174,7 @@ def _is_begun(run: Run, since: float) -> bool:
 
 def _at_home(since: float) -> Iterator[Left]:
     """Yield what tools left in the folders of a person that they write to by themselves."""
-    cache = os.environ.get("HF_HOME") or "~/.cache/huggingface"
-    for tool, place in (
-        ("trackio", os.environ.get("TRACKIO_DIR") or f"{cache}/trackio"),
-        ("goodseed", os.environ.get("GOODSEED_HOME") or "~/.goodseed"),
-        ("clearml", "~/.clearml/cache/offline"),
-        ("ray", "~/ray_results"),
-    ):
-        folder = Path(place).expanduser()
-        if not folder.is_dir():
-            continue
+    for tool, folder in homes():
         for path in sorted(folder.rglob(_FILES[tool])):
             try:
                 if path.stat().st_mtime >= since - 1 and (runs := _begun(_runs(tool, path), since)):
