@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gitexp.repo.snapshot import is_behind_link
+
 NAMES = (
     "a.py", "b.py", "src/c.py", "src/d.txt", "ü/é.py", " lead.txt", "-dash.txt", "new\nline.txt",
     "tab\t.py", 'quote".py', "x y.py",
@@ -59,7 +61,7 @@ class State:
             lambda: self.git("add", "--", name),
             lambda: self.git("add", "-N", "--", name),
             lambda: self.git("rm", "-q", "--cached", "--", one),
-            lambda: self.git("mv", "-k", "--", one, f"moved{r.randrange(5)}.py"),
+            lambda: self._move(one, f"moved{r.randrange(5)}.py"),
             lambda: self.git(
                 "update-index",
                 r.choice(["--assume-unchanged", "--no-assume-unchanged", "--chmod=+x"]),
@@ -126,8 +128,14 @@ class State:
             top.symlink_to(top.rename(self.root.parent / place))
             self.outside[top.resolve()] = held_in(top.resolve())
 
+    def _move(self, name: str, target: str) -> None:
+        if not is_behind_link(self.root, name):  # git itself moves what lies behind one
+            self.git("mv", "-k", "--", name, target)
+
     def _remove(self, name: str) -> None:
         path = self.root / name
+        if is_behind_link(self.root, name):
+            return
         if path.is_symlink() or path.is_file():
             path.unlink()
 
