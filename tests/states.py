@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gitexp.repo.snapshot import is_behind_link
+
 NAMES = (
     "a.py", "b.py", "src/c.py", "src/d.txt", "ü/é.py", " lead.txt", "-dash.txt", "new\nline.txt",
     "tab\t.py", 'quote".py', "x y.py",
@@ -25,6 +27,7 @@ class State:
     """A repository at ``root`` that ``change`` brings from one state into the next."""
 
     def __init__(self, root: Path, seed: int) -> None:
+        self.outside: dict[Path, dict[str, bytes]] = {}  # folders that were moved out
         self.root = root
         self.random = random.Random(seed)
         root.mkdir()
@@ -53,11 +56,12 @@ class State:
         steps: list[Callable[[], object]] = [
             *[lambda: self._write(name)] * 5,
             lambda: self._remove(one),
+            lambda: self._move_out(one),
             lambda: self.git("add", "-A"),
             lambda: self.git("add", "--", name),
             lambda: self.git("add", "-N", "--", name),
             lambda: self.git("rm", "-q", "--cached", "--", one),
-            lambda: self.git("mv", "-k", "--", one, f"moved{r.randrange(5)}.py"),
+            lambda: self._move(one, f"moved{r.randrange(5)}.py"),
             lambda: self.git(
                 "update-index",
                 r.choice(["--assume-unchanged", "--no-assume-unchanged", "--chmod=+x"]),
@@ -117,8 +121,21 @@ class State:
             )
             path.chmod(r.choice([0o755, 0o644, 0o644]))
 
+    def _move_out(self, name: str) -> None:
+        """Move a folder out of the repository and leave a link in its place."""
+        top, place = self.root / Path(name).parts[0], f"outside-{len(self.outside)}"
+        if top.is_dir() and not top.is_symlink() and top.name != ".gitexp":  # which is ours
+            top.symlink_to(top.rename(self.root.parent / place))
+            self.outside[top.resolve()] = held_in(top.resolve())
+
+    def _move(self, name: str, target: str) -> None:
+        if not is_behind_link(self.root, name):  # git itself moves what lies behind one
+            self.git("mv", "-k", "--", name, target)
+
     def _remove(self, name: str) -> None:
         path = self.root / name
+        if is_behind_link(self.root, name):
+            return
         if path.is_symlink() or path.is_file():
             path.unlink()
 
@@ -198,6 +215,15 @@ class State:
             ).splitlines()
         }
         return bool(names & objects)
+
+
+def held_in(folder: Path) -> dict[str, bytes]:
+    """Return the files below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
 
 
 def sources(files: Mapping[str, object]) -> dict[str, object]:

@@ -17,7 +17,7 @@ from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo
 from gitexp.store import checkout
 from gitexp.store.index import Index
-from states import State, sources
+from states import State, held_in, sources
 
 FIRST, LAST = map(int, os.environ.get("GITEXP_SEEDS", "0:24").split(":"))
 
@@ -36,6 +36,8 @@ def test_a_run_records_what_is_on_disk_and_a_checkout_loses_nothing(
             recorded(state, tmp_path / "copy")
         else:
             checked_out(state, state.random.choice(names))
+    for folder, files in state.outside.items():
+        assert held_in(folder) == files, "what lies behind a link is not ours"
     fsck = subprocess.run(
         ["git", "fsck", "--strict", "--no-dangling"], cwd=state.root, capture_output=True, text=True
     )

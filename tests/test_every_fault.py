@@ -25,7 +25,7 @@ from conftest import Project
 from recording import record
 
 STEP = int(os.environ.get("FAULTS", "0"))
-SAMPLE = 5  # positions of each command in CI
+SAMPLE = 3  # positions of each command in CI
 FAULTS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES, "SIGKILL": 0}
 MINE = {"train.py": "print('mine, not committed')\n", "notes.txt": "untracked\n"}
 COMMANDS = {
@@ -36,7 +36,7 @@ COMMANDS = {
     "push": ["push"],
     "pull": ["pull"],
     "recover": ["recover"],
-    "sweep": ["sweep", "-x", "lr=1,2", "--", sys.executable, "-S", "-c", "pass"],
+    "sweep": ["sweep", "-p", "lr=1,2", "--", sys.executable, "-S", "-c", "pass"],
 }
 
 
