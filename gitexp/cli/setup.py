@@ -25,6 +25,7 @@ _SETTINGS = """\
 # dvc_commit = true            # run `dvc commit` for changed data first (not set: asked once)
 # owner = "ada"                # what this clone is called on remotes (not set: what user.name says)
 # push_tags_up_to = 1000       # past this many tags there, experiments/OWNER alone carries more
+# maintenance = true           # have git pack objects now and then, beside the runs
 # notify = ["bell"]            # who is told when a run ends; or "webhook:VARIABLE"
 # sign = false                 # have git sign each experiment's tag
 

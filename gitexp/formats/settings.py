@@ -51,6 +51,7 @@ class Settings:
         outputs: globs of files that `gitexp run` keeps, ignored or not.
         metrics_files: globs of files that it reads metrics from.
         params: globs of files that it reads params from.
+        maintenance: have git pack objects now and then, unless its own settings say no.
         notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
             the command line, since a repository may be anybody's.
     """
@@ -70,6 +71,7 @@ class Settings:
     outputs: tuple[str, ...] = ()
     metrics_files: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    maintenance: bool = True
     notify: tuple[str, ...] = ()
 
 
