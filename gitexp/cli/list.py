@@ -251,7 +251,7 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         "started": True,
         "subject": any(own_subject(item) for item in experiments),
         **{
-            name: any(query.attribute(name).of(item) for item in experiments)
+            name: any(map(query.attribute(name).of, experiments))
             for name in ("duration", "labels", "group", "verdict", "because")
         },
     }
@@ -332,15 +332,14 @@ def _print_table(
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
-        numeric = key.full == "duration" or {type(key.of(item)) for item in experiments} <= {
-            int,
-            float,
-            bool,
-            type(None),
-        }
-        columns.append(
-            Column(header, [value_text(key, item, now) for item in experiments], numeric)
+        values = [key.of(item) for item in experiments]
+        kinds = {*map(type, values)} - {int, float, bool, type(None)}
+        cells = (
+            [value_text(key, item, now) for item in experiments]
+            if key.family == "attribute"
+            else [*map(output.number, values)]
         )
+        columns.append(Column(header, cells, not kinds or key.full == "duration"))
     print_columns(
         columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden
     )
