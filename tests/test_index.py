@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Project
 from gitexp.repo import Repo
+from gitexp.repo import process as process_module
 from gitexp.store import record as store
 from gitexp.store import ref_scan
 from gitexp.store.index import Index
@@ -220,6 +221,26 @@ def test_loose_tags_are_packed_when_they_pile_up(
         record(project, {"lr": lr})
     assert (project.root / ".git/packed-refs").read_text().count("refs/tags/exp-") == 4
     assert names(project) == ["exp-5", "exp-4", "exp-3", "exp-2", "exp-1"]
+
+
+@pytest.mark.parametrize(
+    "off", [None, ("gc.auto", "0"), ("maintenance.auto", "false"), "maintenance = false"]
+)
+def test_objects_are_packed_beside_the_runs_unless_somebody_says_no(
+    project: Project, monkeypatch: pytest.MonkeyPatch, off: tuple[str, str] | str | None
+) -> None:
+    monkeypatch.setattr("gitexp.store.record._LOOSE", 3)
+    project.git("config", "gc.auto", "6700")
+    if isinstance(off, tuple):
+        project.git("config", *off)
+    elif off:
+        project.write(".gitexp.toml", off)
+    for lr in range(4):
+        record(project, {"lr": lr})
+    for process in process_module._left:
+        process.wait()
+    assert len([*(project.root / ".git/objects/pack").glob("*.pack")]) == (off is None)
+    project.fsck()
 
 
 def test_progress_is_told_to_the_end(recorded: Project) -> None:

@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -94,7 +95,11 @@ def export_csv(
         writer = csv.writer(file, lineterminator="\n")
         if points:
             writer.writerow(export.POINT)
-            writer.writerows(export.point_cells(repo, found, unread))
+            rows = export.point_cells(repo, found, unread)
+            while chunk := [*islice(rows, 10_000)]:  # Python may have been told not to buffer
+                text = io.StringIO()
+                csv.writer(text, lineterminator="\n").writerows(chunk)
+                file.write(text.getvalue())
         else:
             headers = export.columns(found)
             writer.writerow(headers)

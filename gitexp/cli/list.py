@@ -264,7 +264,7 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         "started": True,
         "subject": any(own_subject(item) for item in experiments),
         **{
-            name: any(query.attribute(name).of(item) for item in experiments)
+            name: any(map(query.attribute(name).of, experiments))
             for name in ("duration", "labels", "group", "verdict", "because")
         },
     }
@@ -345,12 +345,8 @@ def _print_table(
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
-        numeric = key.full == "duration" or {type(key.of(item)) for item in experiments} <= {
-            int,
-            float,
-            bool,
-            type(None),
-        }
+        kinds = {type(key.of(item)) for item in experiments} - {int, float, bool, type(None)}
+        numeric = not kinds or key.full == "duration"
         columns.append(Column(header, _texts(key, experiments, now), numeric))
     print_columns(
         columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden

@@ -26,6 +26,7 @@ _SETTINGS = """\
 # owner = "ada"                # what this clone is called on remotes (not set: what user.name says)
 # push_tags_up_to = 1000       # past this many tags there, experiments/OWNER alone carries more
 # protect = ["eval.py"]        # what the judge of a score needs: gitexp gate --judge, --trusted
+# maintenance = true           # have git pack objects now and then, beside the runs
 # notify = ["bell"]            # who is told when a run ends; or "webhook:VARIABLE"
 # sign = false                 # have git sign each experiment's tag
 

@@ -57,6 +57,7 @@ class Settings:
         parser_params: have it record what the program's own parser arrived at, defaults included.
         stdout: read metrics from what `gitexp run`'s command prints: always, never, or by these
             regular expressions; None where nothing else gave any.
+        maintenance: have git pack objects now and then, unless its own settings say no.
         notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
             the command line, since a repository may be anybody's.
         protect: globs of what the judge of a score needs; those of the trusted commit count.
@@ -80,6 +81,7 @@ class Settings:
     params: tuple[str, ...] = ()
     parser_params: bool = True
     stdout: bool | tuple[str, ...] | None = None
+    maintenance: bool = True
     notify: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
 

@@ -46,6 +46,7 @@ _ROW = (
     r'(?m)^"([^"\r\n]*)",(-?(?:0|[1-9]\d{0,17})(?:\.\d+)?(?:e[-+]\d{1,3})?|nan|-?inf),'
     r"([1-9]\d{8,10})(\d{3}),(0|-?[1-9]\d{0,17})\r\n"
 )
+_LONG = 2**20  # characters
 _ROWS = 100_000  # of a row group: some MB in memory
 _WHOLE = 2**63 - 1
 
@@ -88,13 +89,24 @@ def point_cells(
     for item, files in files_of(repo, experiments, "metrics"):
         data = files.get(frames.path(item) or "", b"")
         rows = data.decode("utf-8", "replace")[len(metrics.HEADER) :]
-        found = re.findall(_ROW, rows) if data.startswith(metrics.HEADER) else []
-        if len(found) == rows.count("\n") and "\ufffd" not in rows and rows.endswith("\n"):
+        whole = data.startswith(metrics.HEADER) and rows.endswith("\n") and "\ufffd" not in rows
+        if (found := _found(rows) if whole else None) is not None:
             for name, number, at, ms, step in found:
                 yield item.name, item.id, name, number, f"{seconds(at)}.{ms}Z", step
             continue
-        for name, number, at, step in points_of(item, files, unread):
-            yield item.name, item.id, name, repr(number), text(moment(at)), step
+        for point in points_of(item, files, unread):
+            cells = (point.name, repr(point.value), text(moment(point.timestamp)), point.step)
+            yield item.name, item.id, *cells
+
+
+def _found(rows: str) -> Iterable[tuple[str, ...]] | None:
+    """Return the cells of rows, None where one is odd; those of many are not held at once."""
+    if len(rows) < _LONG:
+        found = re.findall(_ROW, rows)
+        return found if len(found) == rows.count("\n") else None
+    count = sum(1 for _ in re.finditer(_ROW, rows))
+    each = (match.groups() for match in re.finditer(_ROW, rows))
+    return each if count == rows.count("\n") else None
 
 
 def records(

@@ -31,14 +31,14 @@ def fill(repo: Repo, tree: Path) -> None:
     """
     if repo.filter_program("annex"):
         repo.git("annex", "smudge", "--update", cwd=tree)
-    if repo.filter_program("lfs") and any(name == "lfs" for _, name in _pointers(tree)):
+    if repo.filter_program("lfs") and any(name == "lfs" for _, name in _pointers(repo, tree)):
         repo.git("lfs", "checkout", cwd=tree)
 
 
 def missing(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     """Return ``(path, filter)`` of the files in a work tree that are still pointers; empty where no
     such filter is set up."""
-    return _pointers(tree) if any(map(repo.filter_program, ("annex", "lfs"))) else []
+    return _pointers(repo, tree) if any(map(repo.filter_program, ("annex", "lfs"))) else []
 
 
 def told(lacking: list[tuple[str, str]]) -> str | None:
@@ -53,14 +53,13 @@ def told(lacking: list[tuple[str, str]]) -> str | None:
     return f"{names} {verb} no content here, only a pointer; to bring it: {hints}"
 
 
-def _pointers(tree: Path) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for folder, below, files in os.walk(tree):
-        below[:] = [name for name in below if name != ".git"]
-        for path in (os.path.join(folder, name) for name in (*below, *files)):
-            if name := _filter_of(path):
-                found.append((os.path.relpath(path, tree), name))
-    return sorted(found)
+def _pointers(repo: Repo, tree: Path) -> list[tuple[str, str]]:
+    """Look at the files that LFS has by their attributes, and where git-annex is set up, whose
+    files may be links, at all that are tracked."""
+    attributed = () if repo.filter_program("annex") else (":(top,attr:filter=lfs)",)
+    listed = repo.git("ls-files", "-z", "--", *attributed, cwd=tree).split(b"\0")
+    paths = sorted(map(os.fsdecode, filter(None, listed)))
+    return [(path, name) for path in paths if (name := _filter_of(os.path.join(tree, path)))]
 
 
 def _filter_of(path: str) -> str | None:

@@ -59,6 +59,9 @@ _FETCHING = frozenset(
 _NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 
 
+_left: list[subprocess.Popen[bytes]] = []  # those that nobody waits for
+
+
 class Git:
     """Calls git in a work tree.
 
@@ -191,6 +194,15 @@ class Git:
                 return stdout
 
             yield finished
+
+    def leave(self, *args: str) -> None:
+        """Start git and let it go on by itself, also when this process has ended."""
+        from subprocess import DEVNULL
+
+        _left[:] = [process for process in _left if process.poll() is None]
+        own: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), DEVNULL)
+        command = [*self._options, *args]
+        _left.append(_started(command, self.root, start_new_session=True, **own))
 
     @contextmanager
     def conversation(

@@ -30,7 +30,12 @@ from gitexp.store import git_index, result_paths
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 _TRIES = 20
 _AGAIN = 4  # times that objects are made anew which a collector took away before a ref held them
-_LOOSE = 500
+_LOOSE = 12  # tags
+_PACKED = 20_000  # bytes of packed tags for which one more may lie loose
+# all loose objects into one pack, with those packs that are not much larger
+_REPACK = (
+    "-c", "pack.threads=1", "repack", "-d", "-l", "-q", "--geometric=2", "--no-write-bitmap-index"
+)  # fmt: skip
 _OWN_NAME = re.compile(r"exp-[0-9]+")
 _GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
 
@@ -600,11 +605,24 @@ def remember_highest(repo: Repo, number: int) -> None:
 
 
 def pack(repo: Repo, fd: int) -> None:
-    """Pack the tags when hundreds lie loose: each is a file that every reading of the refs has to
-    open."""
+    """Pack the tags when they pile up, each a file that every reading of the refs has to open; and
+    have git pack the objects, which goes on when we have ended."""
     with suppress(OSError, GitError):  # another git may be at it, or the refs lie in a reftable
-        if len(os.listdir(repo.common_dir / "refs" / "tags")) > _LOOSE:
+        tags, packed = (repo.common_dir / name for name in ("refs/tags", "packed-refs"))
+        # all packed ones are written again
+        many = _LOOSE + (packed.stat().st_size // _PACKED if packed.exists() else 0)
+        if len(os.listdir(tags)) > many:
             repo.git("pack-refs", pass_fds=[fd])
+            if _settings(repo).maintenance and _may_maintain(repo):
+                repo.leave(*_REPACK)
+
+
+def _may_maintain(repo: Repo) -> bool:
+    """Whether git's own configuration lets it tidy up by itself; a partial clone is left alone."""
+    asked = r"^(gc[.]auto|maintenance[.]auto|extensions[.]partialclone)$"
+    said = {name: value for scope, name, value in repo.scoped_config(asked) if scope != "command"}
+    partial = said.pop("extensions.partialclone", None)
+    return not partial and not {*map(str.lower, said.values())} & {"0", "false", "no", "off"}
 
 
 def _tags_changed(repo: Repo) -> int:
