@@ -477,7 +477,7 @@ def test_notes_are_markdown_without_html_and_with_links_to_the_web(
     assert 'href="https://example.org/a"' in inside
     assert "<img" not in inside
     assert '<pre class="text">- code</pre>' in inside
-    assert opened.requests == [opened.url + "#view=one&one=exp-1"] or len(opened.requests) == 1
+    assert len(opened.requests) == 1
 
 
 def test_images_lie_side_by_side_at_a_step(browser: Any, project: Project) -> None:
@@ -489,7 +489,11 @@ def test_images_lie_side_by_side_at_a_step(browser: Any, project: Project) -> No
         record(project, {"lr": at}, {"loss": 1.0}, extra={"artifacts": paths})
     opened = Page(browser, written(project), "#view=images")
     captions = "all => all.map(one => one.textContent)"
-    read = lambda: opened.tab.eval_on_selector_all("figcaption", captions)  # noqa: E731
+
+    def read() -> list[str]:
+        found: list[str] = opened.tab.eval_on_selector_all("figcaption", captions)
+        return found
+
     assert read() == ["exp-2 · step 10", "exp-1 · step 10"]
     opened.tab.focus("input[aria-label=Step]")
     opened.tab.keyboard.press("ArrowLeft")
