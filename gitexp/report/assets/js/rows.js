@@ -51,6 +51,8 @@ function search(text) {
   });
 }
 
+const collator = new Intl.Collator(undefined, { numeric: true });
+
 /** Return the experiments that pass all filters, sorted; the filters of the columns in `without`
  * are left out. */
 function rows(without = new Set()) {
@@ -71,7 +73,7 @@ function rows(without = new Set()) {
     const a = one.of(left), b = one.of(right);
     if (rank(a) || rank(b)) return rank(a) - rank(b);
     if (typeof a === "number" && typeof b === "number") return way * (a - b);
-    return way * String(a).localeCompare(String(b), undefined, { numeric: true });
+    return way * collator.compare(String(a), String(b));
   });
 }
 
