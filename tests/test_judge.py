@@ -264,6 +264,16 @@ def test_a_cheat_does_not_count(
     assert "Traceback" not in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("score", [1, "text", {"faults": 3}, {"faults": [{}], "by": 2}, []])
+def test_a_note_of_anybodys_about_a_score_is_shown_or_passed_over(
+    project: Project, score: object
+) -> None:
+    project.gitexp("log", "--metric", "score=1")
+    event = json.dumps({"at": "2026-01-01T00:00:00Z", "by": "x", "score": score})
+    project.git("notes", "--ref", "gitexp", "add", "-f", "-m", event, "exp-1^{commit}")
+    assert "exp-1" in project.gitexp("show", "exp-1")
+
+
 def test_what_differs_is_named(judged: Project) -> None:
     changes_the_judge(judged)
     short = judged.git("rev-parse", "trusted")[:10]

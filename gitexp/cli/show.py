@@ -311,7 +311,9 @@ def _score(experiment: Experiment) -> str | None:
     if not events or not isinstance(events[-1], dict):
         return None
     said = events[-1]
-    faults = "; ".join(map(str, said.get("faults", ())))
+    faults = (
+        message.some([*map(str, said["faults"])]) if isinstance(said.get("faults"), list) else ""
+    )
     verdict = f"does not count: {faults}" if faults else "judged.* count"
     return f"{verdict} (by {said.get('command')} of {str(said.get('by'))[:10]})"
 

@@ -161,7 +161,8 @@ def _bring(repo: Repo, tree: Path, item: Experiment) -> tuple[str, ...]:
 
     Only plain files: a link would lead the judge elsewhere.
     """
-    named = {str(path) for key in ("outputs", "artifacts") for path in item.extra.get(key, ())}
+    lists = [item.extra.get(key) for key in ("outputs", "artifacts")]
+    named = {str(path) for paths in lists if isinstance(paths, list) for path in paths}
     wanted = sorted(named - {*item.files.values(), result_paths.OUTPUT})
     if not wanted:
         return ()
