@@ -146,7 +146,9 @@ UNREADABLE = {
     "only a header, unended": Odd(
         {"metrics.csv": "Name,Value,Timestamp,Step"}, told="nothing is logged"
     ),
-    "other columns": Odd({"metrics.csv": "epoch,loss,accuracy\n1,0.5,0.9\n"}, told="no header"),
+    "other columns": Odd(
+        {"metrics.csv": "epoch,loss,accuracy\n1,0.5,0.9\n"}, {"loss": 0.5, "accuracy": 0.9}
+    ),
     "an HTML page": Odd({"metrics.csv": "<!DOCTYPE html>\n<html></html>\n"}, told="no header"),
     "not UTF-8": Odd(
         {"metrics.csv": HEAD.encode() + "précision,0.5,1,1\n".encode("latin-1")},

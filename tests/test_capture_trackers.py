@@ -153,3 +153,46 @@ def test_a_pipeline_of_dvc(project: Project) -> None:
         assert {"params.yaml", "dvc.lock", "eval/scores.json"} <= {*files}
         assert "not kept" not in done.stderr
     assert project.git("status", "--porcelain") == "?? course.csv"  # the first run's
+
+
+LIGHTNING = """
+import logging, warnings, torch
+warnings.filterwarnings("ignore"); logging.getLogger("lightning").setLevel(logging.ERROR)
+import lightning as L
+from lightning.pytorch.loggers import CSVLogger
+class Net(L.LightningModule):
+    def __init__(self, lr=0.1):
+        super().__init__(); self.save_hyperparameters(); self.layer = torch.nn.Linear(2, 1)
+    def training_step(self, batch, at):
+        loss = self.layer(batch[0]).mean() ** 2
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        return loss
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), self.hparams.lr)
+data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(8, 2)), 4)
+L.Trainer(max_epochs=3, logger=CSVLogger("."), enable_checkpointing=False, accelerator="cpu",
+          enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1).fit(Net(), data)
+"""
+TRAINER = """
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+model = GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=16, n_positions=8))
+rows = [{"input_ids": torch.arange(8), "labels": torch.arange(8)}] * 8
+options = TrainingArguments("out", max_steps=3, logging_steps=1, report_to=[], use_cpu=True,
+                            per_device_train_batch_size=2, disable_tqdm=True, save_strategy="no")
+trainer = Trainer(model, options, train_dataset=rows)
+trainer.train(); trainer.save_state()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("package", "script", "metric", "params"),
+    [("lightning", LIGHTNING, "train_loss", {"lr": 0.1}), ("transformers", TRAINER, "loss", {})],
+)
+def test_files_of_training_libraries(
+    project: Project, package: str, script: str, metric: str, params: dict[str, float]
+) -> None:
+    train(project, package, "torch", script=script)
+    assert len(steps("exp-1", metric)) == 3
+    assert gitexp.get("exp-1").params == params

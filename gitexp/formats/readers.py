@@ -126,7 +126,9 @@ def read_metrics(path: str, data: bytes) -> Found:
         if ending == ".json":
             return _document(json.loads(data.decode("utf-8-sig")))
         return _document(params.load(data, path.lower()))
-    except (ValueError, RecursionError, csv.Error) as error:
+    except RecursionError:
+        raise FormatError(f"{path} is nested too deep for metrics") from None
+    except (ValueError, csv.Error) as error:
         said = " ".join(str(error).split())
         raise FormatError(
             f"{path} cannot be read as {_FORMS.get(ending, 'a table')}: {said}"
@@ -146,6 +148,8 @@ def _table(path: str, data: bytes) -> Found:
     import csv
 
     text = data.decode("utf-8-sig")
+    if not text.strip():
+        return Found()
     first = text.partition("\n")[0]
     mark = max("\t,;", key=first.count)
     header = [cell.strip() for cell in next(csv.reader([first.rstrip("\r")], delimiter=mark), [])]
@@ -165,6 +169,11 @@ def _table(path: str, data: bytes) -> Found:
         for row in rows
         if len(row) == len(header)  # a torn one, or one of another header
     )
+    if len(header) == 1 and not found.points:
+        raise FormatError(
+            f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
+            " metric"
+        )
     if renamed:
         found.points = [point._replace(name=renamed) for point in found.points]
     return found

@@ -101,7 +101,7 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
     if found.text:
         what = f"{path}: {message.some(found.text)}: no number, left out"
         warnings.append(f"{what} (read as {found.form})")
-    elif not found.points:
+    elif not found.points and head.strip():
         warnings.append(f"{path}: no number is in it (read as {found.form})")
 
 
