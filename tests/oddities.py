@@ -87,9 +87,9 @@ READABLE = {
         {"rmse": 1, "test/rmse": 2, "sub/eval/rmse": 3},
     ),
     "one good and one bad": Odd(
-        {"metrics.csv": HEAD + "rmse,1,1,1\n", "keras_metrics.csv": "epoch,loss\n1,0.5\n"},
+        {"metrics.csv": HEAD + "rmse,1,1,1\n", "keras_metrics.csv": "epoch,loss\nfirst,low\n"},
         {"rmse": 1},
-        told="keras_metrics.csv: has no header",
+        told="keras_metrics.csv: ",
     ),
     "DVC's JSON": Odd(
         {"metrics.json": '{"test": {"f1": 0.5, "n": 3}, "curve": [1, 2, 3], "name": "x"}'},
@@ -138,6 +138,9 @@ READABLE = {
         {},
         {"base.lr": 1, "train.lr": 1, "train.depth": 2},
     ),
+    "other columns": Odd(
+        {"metrics.csv": "epoch,loss,accuracy\n1,0.5,0.9\n"}, {"loss": 0.5, "accuracy": 0.9}
+    ),
 }
 
 UNREADABLE = {
@@ -145,9 +148,6 @@ UNREADABLE = {
     "only a header": Odd({"metrics.csv": HEAD}, told="nothing is logged"),
     "only a header, unended": Odd(
         {"metrics.csv": "Name,Value,Timestamp,Step"}, told="nothing is logged"
-    ),
-    "other columns": Odd(
-        {"metrics.csv": "epoch,loss,accuracy\n1,0.5,0.9\n"}, {"loss": 0.5, "accuracy": 0.9}
     ),
     "an HTML page": Odd({"metrics.csv": "<!DOCTYPE html>\n<html></html>\n"}, told="no header"),
     "not UTF-8": Odd(

@@ -158,7 +158,7 @@ def test_a_commit_of_which_nothing_could_be_read_is_no_experiment_for_the_params
     project: Project,
 ) -> None:
     project.commit("params", params_yml="lr: 1\n")
-    project.commit("bad", metrics_csv="epoch,loss\n1,2\n")
+    project.commit("bad", metrics_csv="epoch,loss\nfirst,low\n")
     assert len(project.gitexp("import", "git").splitlines()) == 1
 
 
@@ -271,7 +271,7 @@ def test_imports_at_the_same_time_record_each_commit_once(project: Project) -> N
 
 def test_from_python_it_is_the_same(project: Project) -> None:
     commits = history(project, 2)
-    project.commit("odd", test_metrics_csv="epoch,loss\n1,2\n")
+    project.commit("odd", test_metrics_csv="epoch,loss\nfirst,low\n")
     done = gitexp.import_runs("git", repo=project.root)
     assert [item.id for item in done.experiments] == commits
     assert [item.what.partition(" ")[2] for item in done.unread] == ["test.metrics.csv"]

@@ -101,10 +101,10 @@ def test_a_missing_library_is_named_with_its_extra(
 ) -> None:
     with gitexp.start_run() as run:
         monkeypatch.setitem(sys.modules, "PIL.Image", None)
-        with pytest.raises(gitexp.MissingExtraError, match=r"log_image.*gitexp\[report\]"):
+        with pytest.raises(gitexp.MissingExtraError, match=r"log_image.*\[report\]"):
             run.log_image(np.zeros((2, 2)), "x")
         monkeypatch.setitem(sys.modules, "sklearn.metrics", None)
-        with pytest.raises(gitexp.MissingExtraError, match=r"gitexp\[demo\]"):
+        with pytest.raises(gitexp.MissingExtraError, match=r"\[demo\]"):
             run.log_confusion_matrix([1], [1])
 
 

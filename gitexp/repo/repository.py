@@ -62,6 +62,7 @@ class Repo(Objects, Refs):
         if usual := find_usual(path):
             repo = cls(usual.root, usual.root / ".git", usual.root / ".git", "sha1")
             repo.found_at = usual.head
+            repo.project = settings.project(repo.root, Path(os.path.realpath(path)))
             return repo
         try:
             where = Path(os.path.realpath(path))
