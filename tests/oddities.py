@@ -23,6 +23,9 @@ class Odd(NamedTuple):
 
 
 READABLE = {
+    "other columns": Odd(
+        {"metrics.csv": "epoch,loss,accuracy\n1,0.5,0.9\n"}, {"loss": 0.5, "accuracy": 0.9}
+    ),
     "CRLF": Odd(
         {"metrics.csv": b'Name,Value,Timestamp,Step\r\n"loss",0.5,1600000000000,1\r\n'},
         {"loss": 0.5},
