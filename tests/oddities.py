@@ -141,9 +141,6 @@ READABLE = {
         {},
         {"base.lr": 1, "train.lr": 1, "train.depth": 2},
     ),
-    "other columns": Odd(
-        {"metrics.csv": "epoch,loss,accuracy\n1,0.5,0.9\n"}, {"loss": 0.5, "accuracy": 0.9}
-    ),
 }
 
 UNREADABLE = {

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitexp.formats import message, metrics, params, result_files
+from gitexp.formats import message, metrics, params, readers, result_files
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Object, Repo, dvc_pointers
@@ -213,8 +213,9 @@ _READ: dict[str, Callable[[Mapping[str, str], Callable[[str], bytes]], Mapping[s
 
 def _last(files: Mapping[str, str], read: Callable[[str], bytes]) -> Mapping[str, Any]:
     paths = result_files.paths(files, "metrics")
-    if len(paths) == 1 and paths[0].endswith(".csv"):
-        return metrics.last_of(io.BytesIO(read(paths[0])), paths[0])
+    data = read(paths[0]) if len(paths) == 1 else b""
+    if data and readers.is_long(paths[0], data.partition(b"\n")[0]):
+        return metrics.last_of(io.BytesIO(data), paths[0])
     return metrics.last_values(result_files.of(files, read))
 
 
