@@ -112,6 +112,8 @@ def seal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{programs}")
     (home / ".gitconfig").write_text(
         '[user]\n\tname = Ada\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n[protocol "file"]\n\tallow = always\n'
+        # nothing packs beside a test that does not ask for it
+        "[maintenance]\n\tauto = false\n"
     )
 
 

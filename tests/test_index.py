@@ -231,6 +231,7 @@ def test_objects_are_packed_beside_the_runs_unless_somebody_says_no(
 ) -> None:
     monkeypatch.setattr("gitexp.store.record._LOOSE", 3)
     project.git("config", "gc.auto", "6700")
+    project.git("config", "--global", "maintenance.auto", "true")
     if isinstance(off, tuple):
         project.git("config", *off)
     elif off:
@@ -240,6 +241,24 @@ def test_objects_are_packed_beside_the_runs_unless_somebody_says_no(
     for process in process_module._left:
         process.wait()
     assert len([*(project.root / ".git/objects/pack").glob("*.pack")]) == (off is None)
+    project.fsck()
+
+
+def test_large_packs_are_left_as_they_are(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitexp.store.record._LOOSE", 3)
+    monkeypatch.setattr("gitexp.store.record._LARGE", 1)
+    project.git("config", "--global", "maintenance.auto", "true")
+    project.commit("start", a="1")
+    project.git("repack", "-q", "-a", "-d")
+    (before,) = (project.root / ".git/objects/pack").glob("*.pack")
+    for lr in range(4):
+        record(project, {"lr": lr})
+    for process in process_module._left:
+        process.wait()
+    assert before.exists()
+    assert len([*before.parent.glob("*.pack")]) == 2
     project.fsck()
 
 

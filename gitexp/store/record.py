@@ -31,6 +31,7 @@ REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on 
 _TRIES = 20
 _AGAIN = 4  # times that objects are made anew which a collector took away before a ref held them
 _LOOSE = 12  # tags
+_LARGE = 50 * 10**6  # bytes of a pack that is left alone
 _PACKED = 20_000  # bytes of packed tags for which one more may lie loose
 # all loose objects into one pack, with those packs that are not much larger
 _REPACK = (
@@ -614,7 +615,10 @@ def pack(repo: Repo, fd: int) -> None:
         if len(os.listdir(tags)) > many:
             repo.git("pack-refs", pass_fds=[fd])
             if _settings(repo).maintenance and _may_maintain(repo):
-                repo.leave(*_REPACK)
+                packs = (repo.common_dir / "objects/pack").glob("*.pack")
+                large = [path.name for path in packs if path.stat().st_size > _LARGE]
+                # to write these again may take the machine minutes
+                repo.leave(*_REPACK, *(f"--keep-pack={name}" for name in large))
 
 
 def _may_maintain(repo: Repo) -> bool:
