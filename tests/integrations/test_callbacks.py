@@ -1,0 +1,238 @@
+"""The callbacks that need no MLflow: a real training with each library becomes an experiment, or
+joins the run that is going on.
+
+The trainings are those of docs/libraries.md, as they are written there, where the page shows one.
+"""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gitexp
+from conftest import Project
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+PAGE = (Path(__file__).parents[2] / "docs/libraries.md").read_text(encoding="utf-8")
+SHOWN = dict(re.findall(r"^### ([^\n]+)\n\n```python\n(.*?)```", PAGE, re.MULTILINE | re.DOTALL))
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """A run that a failing test left open must not become the next test's."""
+    yield
+    gitexp.end_run("killed")
+
+
+def shown(project: Project, library: str) -> gitexp.Experiment:
+    """Run what the page shows for a library, as it is written there, and return the experiment that
+    it made."""
+    runpy.run_path(str(project.write("train.py", SHOWN[library])), run_name="__main__")
+    return gitexp.get("@")
+
+
+def data() -> tuple[Any, Any]:
+    """Return 64 points of a plane with noise: X of shape (64, 3), y of shape (64,)."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(64, 3))
+    return x, x @ [1.0, -2.0, 0.5] + random.normal(scale=0.1, size=64)
+
+
+def steps(experiment: gitexp.Experiment, name: str) -> list[int]:
+    """Return the steps at which a metric was logged."""
+    history = experiment.history()
+    return [int(step) for step in history[history.name == name].step]
+
+
+def falls(experiment: gitexp.Experiment, name: str) -> bool:
+    """Whether a loss ended lower than it began, as that of a real training does."""
+    values = experiment.history().query("name == @name").value.to_list()
+    return len(values) > 1 and values[-1] < values[0]
+
+
+def test_each_script_of_the_page_is_run_here() -> None:
+    assert SHOWN.keys() == {
+        "Keras",
+        "PyTorch Lightning",
+        "XGBoost",
+        "LightGBM",
+        "CatBoost",
+        "Hugging Face",
+        "Optuna",
+    }
+    assert PAGE.count("```python") == len(SHOWN)
+
+
+def test_xgboost(project: Project) -> None:
+    pytest.importorskip("xgboost")
+    made = shown(project, "XGBoost")
+    assert made.params["learning_rate"] == 0.1
+    assert (made.params["max_depth"], made.params["objective"]) == (3, "reg:squarederror")
+    assert steps(made, "train-rmse") == [*range(20)]
+    assert falls(made, "train-rmse")
+
+
+def test_xgboost_scikit_learn_model_with_early_stopping(project: Project) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    from gitexp.integrations.xgboost import GitexpCallback
+
+    x, y = data()
+    noise = np.random.default_rng(1).normal(size=64)
+    model = xgboost.XGBRegressor(
+        n_estimators=50, early_stopping_rounds=2, callbacks=[GitexpCallback()]
+    )
+    model.fit(x, y, eval_set=[(x, noise)], verbose=False)
+    made = gitexp.get("@")
+    assert made.metrics["best_iteration"] == model.best_iteration
+    assert len(steps(made, "validation_0-rmse")) < 50
+
+
+def test_lightgbm(project: Project) -> None:
+    pytest.importorskip("lightgbm")
+    made = shown(project, "LightGBM")
+    assert (made.status, made.params["learning_rate"], made.params["num_iterations"]) == (
+        "finished",
+        0.2,
+        20,
+    )
+    assert steps(made, "training-l2") == [*range(20)]
+    assert falls(made, "training-l2")
+
+
+def test_lightgbm_that_stopped_early_is_ended_by_the_next_training(project: Project) -> None:
+    lightgbm = pytest.importorskip("lightgbm")
+    from gitexp.integrations.lightgbm import GitexpCallback
+
+    x, y = data()
+    noise = np.random.default_rng(1).normal(size=64)
+    callback = GitexpCallback()
+    for _ in range(2):
+        train, valid = lightgbm.Dataset(x, y), lightgbm.Dataset(x, noise)
+        stop = lightgbm.early_stopping(1, verbose=False)
+        lightgbm.train(
+            {"verbose": -1, "min_data_in_leaf": 5},
+            train,
+            50,
+            valid_sets=[valid],
+            callbacks=[callback, stop],
+        )
+    assert project.tags() == ["exp-1"]
+    gitexp.end_run()
+    assert project.tags() == ["exp-1", "exp-2"]
+    assert gitexp.get("exp-1").metrics == gitexp.get("exp-2").metrics
+
+
+def test_catboost(project: Project) -> None:
+    pytest.importorskip("catboost")
+    made = shown(project, "CatBoost")
+    assert (made.params["depth"], made.status) == (2, "finished")
+    assert steps(made, "learn-RMSE") == [*range(20)]
+    assert falls(made, "learn-RMSE")
+
+
+def test_catboost_logged_afterwards(project: Project) -> None:
+    catboost = pytest.importorskip("catboost")
+    from gitexp.integrations import catboost as ours
+
+    x, y = data()
+    model = catboost.CatBoostRegressor(
+        iterations=4, depth=2, verbose=False, allow_writing_files=False
+    ).fit(x, y, eval_set=(x, y))
+    with gitexp.start_run() as run:
+        ours.log(model, run)
+    made = gitexp.get("@")
+    assert steps(made, "validation-RMSE") == [0, 1, 2, 3]
+    assert made.metrics["validation-RMSE"] == pytest.approx(
+        model.get_evals_result()["validation"]["RMSE"][-1]
+    )
+    assert made.params["l2_leaf_reg"] == model.get_all_params()["l2_leaf_reg"]
+
+
+def test_keras_with_early_stopping(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    pytest.importorskip("keras")
+    made = shown(project, "Keras")
+    assert made.params["optimizer.learning_rate"] == pytest.approx(0.01)
+    assert (made.params["epochs"], made.params["parameters"]) == (20, 650)
+    epochs = len(steps(made, "loss"))
+    assert steps(made, "val_loss") == [*range(epochs)]
+    assert made.metrics["stopped_epoch"] == epochs - 1 < 19
+    assert falls(made, "loss")
+
+
+def test_lightning(project: Project) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("lightning")
+    made = shown(project, "PyTorch Lightning")
+    assert made.params["lr"] == 0.01
+    assert len(steps(made, "loss")) == 3
+    assert falls(made, "loss")
+
+
+def test_huggingface(project: Project) -> None:
+    pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")
+    made = shown(project, "Hugging Face")
+    assert made.params["model.type"] == "bert"
+    assert (made.params["learning_rate"], made.params["num_train_epochs"]) == (0.01, 2)
+    assert steps(made, "loss") == [4, 8, 12, 16]
+    assert "train_runtime" in made.metrics
+
+
+def test_optuna(project: Project) -> None:
+    pytest.importorskip("optuna")
+    made = shown(project, "Optuna")
+    assert (made.name, made.group) == ("exp-3", "parabola")
+    assert made.metrics["loss"] == pytest.approx((made.params["x"] - 0.3) ** 2)
+
+
+def test_optuna_records_each_trial_beside_the_branch(project: Project) -> None:
+    optuna = pytest.importorskip("optuna")
+    from gitexp.integrations.optuna import GitexpCallback
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(
+        study_name="plane", direction="minimize", sampler=optuna.samplers.RandomSampler(seed=1)
+    )
+    before = project.git("rev-parse", "HEAD")
+
+    def objective(trial: Any) -> float:
+        if trial.number == 1:
+            raise ValueError("a bad point")
+        return float((trial.suggest_float("x", -1, 1) - 0.3) ** 2)
+
+    study.optimize(objective, n_trials=3, catch=ValueError, callbacks=[GitexpCallback("loss")])
+    frame = gitexp.experiments(sort="started")
+    assert sorted(frame.status) == ["failed", "finished", "finished"]
+    assert {*frame.group} == {"plane"}
+    assert gitexp.get("best:loss").params["x"] == study.best_params["x"]
+    assert project.git("rev-parse", "HEAD") == before
+
+
+def test_a_training_inside_a_run_joins_it_and_leaves_it_open(project: Project) -> None:
+    xgboost = pytest.importorskip("xgboost")
+    from gitexp.integrations.xgboost import GitexpCallback
+
+    x, y = data()
+    with gitexp.start_run(params={"mine": 1}) as run:
+        matrix = xgboost.DMatrix(x, y)
+        xgboost.train(
+            {},
+            matrix,
+            1,
+            evals=[(matrix, "train")],
+            verbose_eval=False,
+            callbacks=[GitexpCallback()],
+        )
+        run.log_metric("after", 1.0)
+    assert project.tags() == ["exp-1"]
+    made = gitexp.get("exp-1")
+    assert made.params["mine"] == 1
+    assert {"train-rmse", "after"} <= {*made.metrics}

@@ -1,0 +1,139 @@
+"""``gitexp doctor`` finds what is left behind and brings back what was lost; ``gitexp init``
+overwrites nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gitexp
+from conftest import Project
+from recording import record
+
+
+def old(path: Path) -> Path:
+    """Make a file look two days old."""
+    os.utime(path, (path.stat().st_mtime - 2 * 86400,) * 2)
+    return path
+
+
+def test_all_is_well_after_ordinary_work(project: Project) -> None:
+    record(project, {"lr": 1}, {"a": 1})
+    assert project.gitexp("doctor") == "all is well\n"
+
+
+def test_tags_that_a_prune_took_come_back_with_their_labels(
+    project: Project, tmp_path: Path
+) -> None:
+    made = [record(project, {"lr": at}, {"a": at}, advance=False) for at in (1, 2)]
+    project.gitexp("label", "exp-1", "+kept")
+    project.git("init", "-q", "--bare", str(tmp_path / "remote.git"))
+    project.git("remote", "add", "origin", str(tmp_path / "remote.git"))
+    project.git("push", "-q", "origin", "main")
+    project.git("fetch", "--prune", "--prune-tags", "origin")
+    assert project.tags() == []
+    assert project.run("doctor").returncode == 1
+    assert project.tags() == []
+    assert sorted(project.gitexp("doctor", "--fix").splitlines()) == [
+        f"mended: the tag exp-{at} is gone" for at in (1, 2)
+    ]
+    assert project.tags() == ["exp-1", "exp-2"]
+    assert [gitexp.get(f"exp-{at + 1}").id for at in range(2)] == [item.id for item in made]
+    assert gitexp.get("exp-1").labels == ("kept",)
+    assert project.gitexp("doctor") == "all is well\n"
+
+
+def test_what_was_removed_on_purpose_stays_removed(project: Project) -> None:
+    record(project, {"lr": 1}, advance=False)
+    project.gitexp("rm", "exp-1")
+    assert project.gitexp("doctor", "--fix") == "all is well\n"
+    assert project.tags() == []
+
+
+def test_a_lost_tag_whose_name_is_taken_is_named_and_left(project: Project) -> None:
+    lost = record(project, {"lr": 1}, advance=False)
+    project.git("tag", "-d", "exp-1")
+    project.git("tag", "exp-1")
+    assert f"git update-ref refs/tags/NAME {lost.tag}" in project.gitexp("doctor", "--fix", code=1)
+
+
+def test_leftovers_are_removed_when_they_are_old_and_nobodys(project: Project) -> None:
+    record(project, {"lr": 1})
+    state = project.root / ".git" / "gitexp"
+    young = project.write(".git/gitexp/log-1.index", "x")
+    stale = old(project.write(".git/gitexp/log-2.index", "x"))
+    folder = project.write(".git/gitexp/dvc-x1/.dvc/config", "x").parents[1]
+    old(folder)
+    project.git("update-ref", "refs/gitexp/pending/young", "HEAD^{tree}")
+    project.git("update-ref", "refs/gitexp/pending/stale", "HEAD^{tree}")
+    old(project.root / ".git" / "refs" / "gitexp" / "pending" / "stale")
+    (state / "index.sqlite").write_bytes(b"garbage" * 1000)
+    shown = project.gitexp("doctor", "--fix")
+    assert shown.count("mended: ") == 4
+    assert young.exists()
+    assert not stale.exists()
+    assert not folder.exists()
+    assert (
+        project.git("for-each-ref", "--format=%(refname)", "refs/gitexp/pending")
+        == "refs/gitexp/pending/young"
+    )
+    assert gitexp.get("exp-1").params == {"lr": 1}
+
+
+def test_a_lock_of_a_killed_writer_is_finished_and_another_gits_is_not_touched(
+    project: Project,
+) -> None:
+    record(project, {"lr": 1})
+    lock, owner = project.root / ".git" / "index.lock", project.root / ".git" / "gitexp-index"
+    lock.write_bytes(b"")
+    owner.write_text(f"{lock.stat().st_ino} {lock.stat().st_mtime_ns} {'0' * 40}")
+    project.gitexp("doctor", "--fix")
+    assert not lock.exists()
+    lock.write_bytes(b"")
+    owner.write_text(f"{lock.stat().st_ino} 1 {'0' * 40}")
+    project.gitexp("doctor", "--fix")
+    assert lock.exists()
+
+
+def test_a_dead_run_is_left_for_recover(project: Project) -> None:
+    code = "import gitexp, os, signal; gitexp.start_run(params={'a': 1}); os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+    )
+    assert "gitexp recover" in project.gitexp("doctor", "--fix", code=1)
+    project.gitexp("recover")
+    assert project.gitexp("doctor") == "all is well\n"
+
+
+def test_init_writes_settings_that_can_be_read_and_overwrites_none(project: Project) -> None:
+    assert "wrote .gitexp.toml" in project.gitexp("init", env={"SHELL": "/bin/zsh"})
+    project.gitexp("log", "-M", "a=1")
+    project.write(".gitexp.toml", "advance = false\n")
+    done = project.run("init", env={"SHELL": "/bin/bash"})
+    assert "stays as it is" in done.stdout
+    assert "bash_source" in done.stderr
+    assert (project.root / ".gitexp.toml").read_text() == "advance = false\n"
+
+
+def test_every_setting_that_init_shows_exists(project: Project) -> None:
+    from gitexp.cli.setup import _SETTINGS
+
+    lines = [line[2:] for line in _SETTINGS.splitlines()[1:] if line.startswith("# ")]
+    project.write(".gitexp.toml", "\n".join(lines) + "\n")
+    project.gitexp("log", "-M", "my_score=1")
+
+
+def test_past_a_thousand_experiments_the_setting_for_a_quick_log_is_named(project: Project) -> None:
+    head = project.git("rev-parse", "HEAD")
+    refs = "".join(f"create refs/tags/exp-{at} {head}\n" for at in range(1001))
+    subprocess.run(["git", "update-ref", "--stdin"], input=refs, text=True, check=True)
+    said = project.gitexp("doctor", code=1)
+    command = "git config log.excludeDecoration 'refs/tags/exp-*'"
+    assert command in said
+    subprocess.run(command, shell=True, check=True)  # noqa: S602
+    assert "exp-" not in project.git("log", "--decorate")
+    assert project.gitexp("doctor").strip() == "all is well"

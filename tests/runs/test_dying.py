@@ -1,0 +1,123 @@
+"""Runs that lose their process: each is recorded once and whole, and nothing of it is ever thrown
+away; and several processes that log into one run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.formats import metrics
+from gitexp.repo import Repo
+from gitexp.runs.finish import dead_runs, live_runs
+
+HERE = str(Path(__file__).parents[2])
+DEAD = (
+    "import gitexp, os\nrun = gitexp.start_run(params={'a': 1})\nrun.log_metric('m', 1)\n"
+    "os._exit(3)\n"
+)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks of POSIX")
+
+
+def python(project: Project, text: str) -> subprocess.Popen[bytes]:
+    """Start Python with a script in the project."""
+    env = {**os.environ, "PYTHONPATH": HERE}
+    return subprocess.Popen([sys.executable, "-c", text], cwd=project.root, env=env)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never was"
+        time.sleep(0.02)
+
+
+def test_recoveries_at_once_record_each_dead_run_once(project: Project) -> None:
+    for _ in range(4):
+        python(project, DEAD).wait()
+    recover = "from gitexp.cli import main; import sys; sys.argv[1:] = ['recover']; main()"
+    for process in [python(project, recover) for _ in range(4)]:
+        assert process.wait() == 0
+    assert len(project.tags()) == 4
+    assert dead_runs(Repo.discover()) == []
+
+
+@pytest.mark.parametrize("cut", [0, 40])
+def test_a_run_whose_facts_are_cut_stays_and_is_named(project: Project, cut: int) -> None:
+    python(project, DEAD).wait()
+    folder = dead_runs(Repo.discover())[0]
+    os.truncate(folder / "run.json", cut)
+    done = project.run("recover")
+    assert done.returncode == 2
+    assert str(folder) in done.stderr
+    assert b'"m",1' in (folder / "metrics.csv").read_bytes()
+
+
+def test_a_run_that_died_before_it_had_started_goes(project: Project) -> None:
+    python(project, DEAD).wait()
+    folder = dead_runs(Repo.discover())[0]
+    for name in ("run.json", "params.yml"):
+        (folder / name).unlink()
+    (folder / "metrics.csv").write_bytes(metrics.HEADER)
+    assert "needed nothing" in project.run("recover").stderr
+    assert not folder.exists()
+
+
+@posix
+def test_an_orphan_that_still_logs_keeps_its_run_alive(project: Project) -> None:
+    text = (
+        "import gitexp, os, time\nrun = gitexp.start_run()\n"
+        "if os.fork():\n    time.sleep(60)\n"
+        "for at in range(10_000):\n"
+        "    run.log_metric('m', at)\n    time.sleep(0.02)\n"
+        "    if os.path.exists('enough'): os._exit(0)\n"
+    )
+    parent = python(project, text)
+    repo = Repo.discover()
+    wait_for(lambda: [f for f in live_runs(repo) if len(list(f.glob("alive-*"))) == 1])
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    assert dead_runs(repo) == []
+    assert project.gitexp("recover") == "there is no dead run\n"
+    project.write("enough", "")
+    wait_for(lambda: dead_runs(repo))
+    rows = (dead_runs(repo)[0] / "metrics.csv").read_bytes().count(b"\n") - 1
+    project.gitexp("recover")
+    assert len(gitexp.get("exp-1").history()) == rows > 0
+
+
+@posix
+def test_params_of_eight_processes_are_all_there(project: Project) -> None:
+    text = (
+        "import gitexp, multiprocessing as mp\n"
+        "def work(at):\n    for k in range(5): gitexp.log_param(f'p{at}.k{k}', at)\n"
+        "if __name__ == '__main__':\n"
+        "    with gitexp.start_run(params={'first': 0}) as run:\n"
+        "        context = mp.get_context('fork')\n"
+        "        ps = [context.Process(target=work, args=(at,)) for at in range(8)]\n"
+        "        [p.start() for p in ps]; run.log_param('mine', 1); [p.join() for p in ps]\n"
+        "        run.log_param('last', 2)\n"
+    )
+    assert python(project, text).wait() == 0
+    assert len(gitexp.get("exp-1").params) == 43
+
+
+def test_a_clock_that_is_set_back_makes_no_negative_duration(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = gitexp.start_run()
+    run._facts["started"] = "2100-01-01T00:00:00.000Z"  # as if the clock went back since
+    run.log_metric("m", 1)
+    found = run.end()
+    assert found is not None
+    assert found.duration is not None
+    assert 0 <= found.duration < 60

@@ -1,0 +1,222 @@
+"""A run that goes on with an experiment: one curve, its params, its checkpoints, one line in
+``list``."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.repo import Repo
+from gitexp.runs import checkpoints
+from recording import record
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "resume.py"
+
+
+@pytest.fixture
+def here(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(project.root)
+    return project
+
+
+def curve(ref: str, name: str = "loss") -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in gitexp.get(ref).points() if point.name == name]
+
+
+def listed(project: Project, *options: str) -> list[str]:
+    return [row["name"] for row in json.loads(project.gitexp("list", "--json", *options))]
+
+
+def test_a_run_that_resumes_has_one_curve_and_one_line(here: Project) -> None:
+    params = {"lr": 0.1, "model": {"depth": 3}}
+    record(here, params, {"loss": [9.0, 8.0, 7.0, 6.0], "val": [1.0, 2.0]}, status="killed")
+    old = gitexp.get("exp-1")
+    with gitexp.start_run({"lr": 0.2}, resume="exp-1") as run:
+        run.log_metric("loss", 6.5, step=2)
+        run.log_metric("loss", 5.5, step=3)
+        run.log_metric("loss", 4.5)
+        run.log_metric("val", 3.0)
+    assert curve("exp-2") == [(0, 9.0), (1, 8.0), (2, 6.5), (3, 5.5), (4, 4.5)]
+    assert curve("exp-2", "val") == [(0, 1.0), (1, 2.0), (2, 3.0)]
+    found = gitexp.get("exp-2")
+    assert found.params == {"lr": 0.2, "model.depth": 3}
+    assert found.metrics == {"loss": 4.5, "val": 3.0}
+    assert next(iter(old.points())) in [*found.points()]  # with its time
+    assert f"Gitexp-Resumes: {old.id}" in here.git("log", "-1", "--format=%B", "exp-2")
+    assert listed(here) == ["exp-2"]
+    assert "1 that a later run resumed left out (--all-resumed)" in here.run("list").stderr
+    assert listed(here, "--all-resumed") == ["exp-2", "exp-1"]
+    assert listed(here, "exp-1") == ["exp-1"]
+    here.gitexp("verify", "exp-2")
+    here.gitexp("discard", "exp-2")
+    assert listed(here) == ["exp-1"]
+    here.gitexp("rm", "exp-2")
+    assert listed(here) == ["exp-1"]
+
+
+def test_a_fork_shares_the_history_up_to_its_step_and_hides_nothing(here: Project) -> None:
+    old = record(here, {}, {"loss": [4.0, 3.0, 2.0, 1.0]})
+    with gitexp.start_run(resume="exp-1@1") as run:
+        run.log_metric("loss", 0.5)
+    assert curve("@") == [(0, 4.0), (1, 3.0), (2, 0.5)]
+    assert f"Gitexp-Resumes: {old.id}@1" in here.git("log", "-1", "--format=%B")
+    assert listed(here) == ["exp-2", "exp-1"]
+
+
+def test_what_cannot_be_resumed_leaves_nothing_behind(here: Project) -> None:
+    here.commit()
+    assert "no experiment" in here.error("run", "--resume", "exp-9", "--", "true", code=3)
+    with pytest.raises(gitexp.NotFoundError):
+        gitexp.start_run(resume="exp-9@3")
+    assert not [*(here.root / ".git/gitexp/runs").glob("*")]
+    assert here.git("for-each-ref", "refs/gitexp") == ""
+
+
+def test_a_script_inside_of_gitexp_run_goes_on_too(here: Project) -> None:
+    record(here, {"lr": 1}, {"loss": [3.0, 2.0]})
+    here.commit(train_py="import gitexp\ngitexp.start_run()\ngitexp.log_metric('loss', 1.0)\n")
+    here.gitexp("run", "--resume", "exp-1", "--", sys.executable, "train.py")
+    assert curve("@") == [(0, 3.0), (1, 2.0), (2, 1.0)]
+    here.commit(
+        train_py="import gitexp\ngitexp.start_run(resume='exp-1')\ngitexp.log_metric('loss', 1.0)\n"
+    )
+    here.gitexp("run", "--", sys.executable, "train.py")
+    assert curve("@") == [(0, 3.0), (1, 2.0), (2, 1.0)]
+    assert gitexp.get("@").extra["resumes"] == gitexp.get("exp-1").id
+
+
+def test_a_dead_run_is_recorded_first(here: Project) -> None:
+    old = record(here, {}, {"loss": [1.0]})
+    script = "import gitexp, os\nrun = gitexp.start_run()\nrun.log_metric('loss', {})\nprint(run.id, flush=True)\n"
+    here.commit(die_py=script.format(3.0) + "os.kill(os.getpid(), 9)\n")
+    for resumed in ("@", None):
+        done = subprocess.run([sys.executable, "die.py"], capture_output=True, text=True)
+        with gitexp.start_run(resume=resumed or done.stdout.strip()) as run:
+            run.log_metric("loss", 2.0)
+        assert curve("@") == [(0, 3.0), (1, 2.0)]
+    assert listed(here) == ["exp-5", "exp-3", "exp-1"]
+    assert gitexp.get("exp-4").status == "killed"
+    with gitexp.start_run(resume=old.id):
+        """What lies there and is named is not mistaken for it."""
+    assert gitexp.get("@").extra["resumes"] == old.id
+
+
+def test_a_checkpoint_is_handed_back_and_what_was_logged_beyond_is_left_out(here: Project) -> None:
+    here.commit()
+    with gitexp.start_run() as run:
+        assert run.last_checkpoint() is None
+        for step in range(6):
+            run.log_metrics({"loss": 10.0 - step, "rare": step}, step=step)
+            if step % 2:
+                here.write("state/weights.bin", bytes([step]))
+                run.checkpoint("state", step)
+        run.log_metric("late", 1.0, step=9)
+    with gitexp.start_run(resume="exp-1@4") as run:
+        last = run.last_checkpoint()
+        assert last is not None
+        assert (last.step, (last.path / "weights.bin").read_bytes()) == (3, b"\3")
+        assert last.path.name == "state"
+        run.log_metric("loss", 0.0)
+    assert [step for step, _ in curve("@")] == [0, 1, 2, 3, 4]
+    assert [step for step, _ in curve("@", "rare")] == [0, 1, 2, 3]
+    assert "late" not in gitexp.get("@").metrics
+    with gitexp.start_run(resume="exp-2") as run:  # which made no checkpoint of its own
+        assert run.last_checkpoint() is not None
+    shutil.rmtree(here.root / ".git/gitexp/checkpoints")
+    with pytest.warns(RuntimeWarning, match="checkpoints of exp-1 are not in this clone"):
+        gitexp.start_run(resume="exp-1")
+    gitexp.end_run()
+    with pytest.raises(gitexp.UsageError, match="no file"):
+        gitexp.checkpoint("nothing", 1)
+    gitexp.end_run()
+
+
+def test_older_checkpoints_are_thinned_and_equal_ones_kept_once(here: Project) -> None:
+    here.commit()
+    repo = Repo.discover(here.root)
+    state = here.write("state.bin", b"")
+    for step in range(100):
+        state.write_bytes(str(step // 50).encode())
+        checkpoints.keep(repo, "one", state, step)
+    top = here.root / ".git/gitexp/checkpoints"
+    steps = sorted(int(path.name.partition("-")[2]) for path in (top / "one").iterdir())
+    assert steps == [0, 32, 64, 80, 88, 92, 94, 96, 97, 98, 99]
+    assert len([*(top / "objects").iterdir()]) == 2
+    checkpoints.take_over(repo, "one", "two", 80)
+    checkpoints.forget(repo, "one")
+    assert checkpoints.last(repo, "two") is not None
+    assert len([*(top / "objects").iterdir()]) == 2
+    checkpoints.forget(repo, "two")
+    assert not [*(top / "objects").iterdir()]
+
+
+def test_doctor_removes_checkpoints_of_runs_that_are_no_experiments(here: Project) -> None:
+    here.commit()
+    with gitexp.start_run() as run:
+        run.checkpoint(here.write("state.bin", b"1"), 0)
+    repo = Repo.discover(here.root)
+    checkpoints.keep(repo, "gone", here.root / "state.bin", 0)
+    top = here.root / ".git/gitexp/checkpoints"
+    for path in top.iterdir():
+        os.utime(path, (1e9, 1e9))
+    assert "the checkpoints of run gone" in here.gitexp("doctor", "--fix")
+    assert {path.name for path in top.iterdir()} == {"objects", run.id}
+
+
+def train(project: Project, *more: str, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gitexp", "run", *more, "--", sys.executable, str(EXAMPLE)]
+    return subprocess.Popen(
+        command,
+        cwd=project.root,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **env},
+    )
+
+
+def result(project: Project) -> Any:
+    found = gitexp.get("@")
+    points = [(point.name, point.step, point.value) for point in found.points()]
+    return (project.root / "weights.npy").read_bytes(), points, found.metrics
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_and_resumed_ends_bit_equal_with_one_curve(here: Project) -> None:
+    pytest.importorskip("numpy")
+    here.commit(_gitignore="*.npz\n*.npy\n")
+    assert train(here).wait(120) == 0
+    expected = result(here)
+    assert len(expected[1]) == 201
+    chance = random.Random(0)
+    resume: tuple[str, ...] = ()
+    for _ in range(4):
+        process = train(here, *resume, SLOWNESS="0.01")
+        begun, more = 0, chance.randint(10, 40)
+        while process.poll() is None:
+            for rows in (here.root / ".git/gitexp/runs").glob("*/metrics.csv"):
+                seen = rows.read_bytes().count(b"\r\n")
+                begun = begun or seen
+                if seen > begun + more:
+                    os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.01)
+        process.communicate()
+        resume = ("--resume", "@")
+    (here.root / "weights.npy").unlink()
+    assert train(here, *resume).wait(120) == 0
+    assert result(here) == expected
+    assert listed(here)[-1] == "exp-1"
+    assert len(listed(here)) == 2

@@ -1,0 +1,463 @@
+"""Live runs: what is logged is journaled at once, the tree is that of the start, and the end is one
+experiment."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gitexp
+from conftest import Project
+from gitexp.formats.errors import UsageError
+from gitexp.repo import Repo
+from gitexp.runs import journal
+from gitexp.runs.finish import dead_runs, live_runs
+from gitexp.runs.run import Run
+
+HERE = str(Path(__file__).parents[2])
+
+
+def script(
+    project: Project, text: str, *args: str, env: dict[str, str] | None = None, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run a Python script in the project."""
+    project.write("script.py", text)
+    done = subprocess.run(
+        [sys.executable, "script.py", *args],
+        cwd=project.root,
+        env={**os.environ, "PYTHONPATH": HERE, **(env or {})},
+        capture_output=True,
+        text=True,
+    )
+    assert not check or done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_run_is_recorded_with_all_that_was_logged(project: Project) -> None:
+    with gitexp.start_run(
+        params={"lr": 0.1, "model": {"depth": 3}}, note="why", labels=["a"], group="g"
+    ) as run:
+        run.log_param("model.width", 8)
+        run.log_params({"layers": [1, 2]})
+        for at in range(3):
+            run.log_metric("loss", 1 / (at + 1))
+        run.log_metrics({"acc": 0.5, "f1": 0.25}, step=7)
+        run.log_metric('odd "name", really', 1)
+        run.set_label("b")
+        run.log_text("hello", "notes/hello.txt")
+        project.write("model.bin", b"\0weights")
+        run.log_artifact("model.bin")
+    found = gitexp.get("exp-1")
+    assert run.experiment is not None
+    assert found.id == run.experiment.id
+    assert dict(found.params) == {"lr": 0.1, "model.depth": 3, "model.width": 8, "layers": [1, 2]}
+    assert dict(found.metrics) == {"loss": 1 / 3, "acc": 0.5, "f1": 0.25, 'odd "name", really': 1}
+    assert found.labels == ("a", "b")
+    assert found.group == "g"
+    assert found.status == "finished"
+    assert found.duration is not None
+    assert found.read(".gitexp/artifacts/notes/hello.txt") == b"hello"
+    assert found.read("model.bin") == b"\0weights"
+    history = found.history()
+    assert list(history[history.name == "loss"].step) == [0, 1, 2]
+    assert list(history[history.name == "acc"].step) == [7]
+    assert project.git("status", "--porcelain") == ""
+    assert journal.folders(Repo.discover()) == []
+    assert "pending" not in project.git("for-each-ref")
+    project.fsck()
+
+
+def test_a_metric_is_on_disk_when_the_call_returns(project: Project) -> None:
+    with gitexp.start_run() as run:
+        run.log_metric("loss", 0.5)
+        assert (run.folder / "metrics.csv").read_text().count("loss") == 1
+
+
+def test_the_tree_is_that_of_the_start(project: Project) -> None:
+    project.write("train.py", "at the start\n")
+    with gitexp.start_run() as run:
+        project.write("train.py", "edited meanwhile\n")
+        project.write("later.py", "new meanwhile\n")
+        run.log_metric("a", 1)
+    assert project.git("show", "exp-1:train.py") == "at the start"
+    assert "later.py" not in project.git("ls-tree", "--name-only", "exp-1")
+    assert (project.root / "train.py").read_text() == "edited meanwhile\n"
+    assert project.git("status", "--porcelain") == "M train.py\n?? later.py"
+    assert project.git("branch", "--contains", "exp-1", "--format=%(refname:short)") == "main"
+
+
+def test_a_status_by_the_user_meanwhile_changes_nothing(project: Project) -> None:
+    project.write("train.py", "v2\n")
+    with gitexp.start_run():
+        project.write("README.md", "edited\n")
+        project.git("status")
+        project.git("update-index", "--refresh", check=False)
+    assert project.git("status", "--porcelain") == "M README.md"
+
+
+def test_what_was_staged_meanwhile_keeps_the_branch_in_place(project: Project) -> None:
+    with gitexp.start_run() as run:
+        project.write("train.py", "staged meanwhile\n")
+        project.git("add", "train.py")
+    assert run.recorded is not None
+    assert run.recorded.beside == "'train.py' was staged during the run"
+    assert project.git("status", "--porcelain") == "M  train.py"
+
+
+def test_a_commit_meanwhile_is_not_undone(project: Project) -> None:
+    with gitexp.start_run() as run:
+        mine = project.commit("meanwhile", other_py="x\n")
+    assert run.recorded is not None
+    assert run.recorded.beside
+    assert project.git("rev-parse", "HEAD") == mine
+    assert project.git("rev-parse", "exp-1^") == project.git("rev-parse", "HEAD^")
+
+
+def test_a_branch_switch_meanwhile_moves_neither(project: Project) -> None:
+    with gitexp.start_run() as run:
+        project.git("checkout", "-q", "-b", "other")
+    assert run.recorded is not None
+    assert run.recorded.beside == "another branch was checked out since the start"
+    assert project.git("rev-parse", "main") == project.git("rev-parse", "other")
+
+
+def test_a_gc_meanwhile_takes_nothing(project: Project) -> None:
+    project.write("new.py", "x = 1\n")
+    with gitexp.start_run():
+        (project.root / "new.py").unlink()
+        project.git("gc", "-q", "--prune=now")
+    assert project.git("show", "exp-1:new.py") == "x = 1"
+    project.fsck()
+
+
+def test_an_exception_is_recorded_and_goes_on(project: Project) -> None:
+    with pytest.raises(ZeroDivisionError), gitexp.start_run() as run:
+        run.log_metric("a", 1)
+        _ = 1 / 0
+    found = gitexp.get("exp-1")
+    assert found.status == "failed"
+    assert found.extra["error"] == "ZeroDivisionError: division by zero"
+    with pytest.raises(KeyboardInterrupt), gitexp.start_run():
+        raise KeyboardInterrupt
+    assert gitexp.get("exp-2").status == "killed"
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "failure"),
+    [
+        ("sys.exit(3)", "failed", "exit code 3"),
+        ("sys.exit('it diverged')", "failed", "exit code 1: it diverged"),
+        ("sys.exit()", "finished", None),
+        ("sys.exit(0)", "finished", None),
+        ("sys.exit(main())", "failed", "exit code 5"),
+        ("try: sys.exit(3)\nfinally: gitexp.log_metric('b', 2)", "failed", "exit code 3"),
+        ("try: sys.exit(3)\nexcept SystemExit: pass", "finished", None),
+        ("for _ in range(2): caught()", "finished", None),
+        ("caught(); 1 / 0", "failed", "ZeroDivisionError: division by zero"),
+        ("import threading; threading.Thread(target=sys.exit, args=[3]).start()", "finished", None),
+    ],
+)
+@pytest.mark.parametrize(
+    "begun", ["run = gitexp.start_run()", "with gitexp.start_run():"], ids=["open", "with"]
+)
+def test_how_python_exits_says_how_the_run_ended(
+    project: Project, begun: str, ending: str, status: str, failure: str | None
+) -> None:
+    helpers = (
+        "def main(): return 5\ndef caught():\n    try: sys.exit(3)\n    except SystemExit: pass\n"
+    )
+    last = ending if begun.startswith("run") else textwrap.indent(ending, "    ")
+    project.write("script.py", f"import gitexp, sys\n{helpers}{begun}\n{last}\n")
+    subprocess.run([sys.executable, "script.py"], cwd=project.root, capture_output=True)
+    found = gitexp.get("exp-1")
+    assert (found.status, found.failure) == (status, failure)
+
+
+def test_hooks_of_the_interpreter_are_as_they_were_outside_of_a_run(project: Project) -> None:
+    project.write(
+        "script.py",
+        "import sys\nbefore = sys.exit, sys.excepthook\nimport gitexp\ngitexp.Run\n"
+        "assert (sys.exit, sys.excepthook) == before\n"
+        "with gitexp.start_run(): assert sys.exit is not before[0]\n"
+        "assert (sys.exit, sys.excepthook) == before\n"
+        "run = gitexp.start_run()\nours = sys.excepthook\n"
+        "def own(*error): print('own'); ours(*error)\nsys.excepthook = own\nrun.end()\n"
+        "assert (sys.exit, sys.excepthook) == (before[0], own)\n"
+        "gitexp.start_run()\n1 / 0\n",
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=project.root, capture_output=True, text=True
+    )
+    assert done.stdout == "own\n"
+    assert done.stderr.count("ZeroDivisionError: division by zero") == 1
+    assert gitexp.get("exp-3").failure == "ZeroDivisionError: division by zero"
+
+
+def test_start_and_end_without_with_and_the_module_level_functions(project: Project) -> None:
+    gitexp.start_run(params={"a": 1})
+    with pytest.raises(UsageError, match="end_run"):
+        gitexp.start_run()
+    gitexp.log_params({"b": 2})
+    gitexp.log_param("c", 3)
+    gitexp.log_metric("m", 0.5)
+    gitexp.log_metrics({"n": 1.5})
+    found = gitexp.end_run()
+    assert found is not None
+    assert dict(found.params) == {"a": 1, "b": 2, "c": 3}
+    assert dict(found.metrics) == {"m": 0.5, "n": 1.5}
+    assert gitexp.end_run() is None
+
+
+def test_a_run_left_open_ends_with_the_script(project: Project) -> None:
+    script(project, "import gitexp\ngitexp.log_metric('a', 1)\n")
+    assert gitexp.get("exp-1").status == "finished"
+    done = script(
+        project,
+        "import gitexp\ngitexp.log_metric('a', 1)\nraise ValueError('bad data')\n",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert gitexp.get("exp-2").status == "failed"
+    assert gitexp.get("exp-2").extra["error"] == "ValueError: bad data"
+    assert "script.py" in (gitexp.get("exp-2").command or "")
+
+
+def test_the_users_own_warnings_are_shown_also_when_the_scan_for_secrets_ran(
+    project: Project,
+) -> None:
+    text = """
+import gitexp, warnings
+open("untracked.py", "w").write("x = 1")
+with gitexp.start_run():
+    warnings.warn("mine")
+"""
+    assert "UserWarning: mine" in script(project, text).stderr
+    assert (project.root / ".git/gitexp/scanned.json").exists(), (
+        "nothing was scanned, so nothing was tried"
+    )
+
+
+@pytest.mark.parametrize("value", [None, "0.5", [1], b"x", {}, 1j])
+def test_a_value_that_is_no_number_names_the_metric(project: Project, value: Any) -> None:
+    with gitexp.start_run() as run:
+        with pytest.raises(UsageError, match="'loss'"):
+            run.log_metric("loss", value)
+        with pytest.raises(UsageError, match="'loss'"):
+            run.log_metrics({"fine": 1, "loss": value})
+        run.log_metric("fine", 2)
+    assert dict(gitexp.get("exp-1").metrics) == {"fine": 2}
+
+
+def test_odd_values_and_steps(project: Project) -> None:
+    import numpy as np
+
+    value: Any = np.float32(0.5)
+    step: Any = np.int64(3)
+    with gitexp.start_run() as run:
+        run.log_metric("nan", math.nan)
+        run.log_metric("np", value, step=step)
+        run.log_metric("back", 1, step=5)
+        run.log_metric("back", 2, step=2)
+        run.log_metric("back", 3)
+        with pytest.raises(UsageError, match="step of metric"):
+            run.log_metric("x", 1, step="a")  # type: ignore[arg-type]
+        for name in ("", "a\nb", 3):
+            with pytest.raises(UsageError, match="name"):
+                run.log_metric(name, 1)  # type: ignore[arg-type]
+    found = gitexp.get("exp-1")
+    assert math.isnan(found.metrics["nan"])
+    assert found.metrics["np"] == 0.5
+    assert found.metrics["back"] == 1
+
+
+def test_figures_and_large_artifacts(project: Project) -> None:
+    class Figure:
+        def savefig(self, file: Any, format: str) -> None:
+            file.write(f"a {format}".encode())
+
+    with gitexp.start_run() as run:
+        run.log_figure(Figure(), "roc.png")
+        project.write("huge.bin", b"x" * 10_000_001)
+        with pytest.raises(UsageError, match="over the limit"):
+            run.log_artifact("huge.bin")
+        with pytest.raises(UsageError, match="there is no file"):
+            run.log_artifact("none")
+        with pytest.raises(UsageError, match="cannot be an artifact's name"):
+            run.log_text("x", "../../outside")
+    assert gitexp.get("exp-1").read(".gitexp/artifacts/roc.png") == b"a png"
+
+
+# -- processes -------------------------------------------------------------------------------------
+
+
+def _log_in_child(run: Run, at: int) -> None:
+    run.log_metric(f"child-{at}", at)
+    run.end()
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_log_into_the_run_and_only_the_owner_ends_it(
+    project: Project, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    monkeypatch.setenv("PYTHONPATH", HERE)
+    context: Any = multiprocessing.get_context(method)
+    with gitexp.start_run() as run:
+        run.log_metric("own", 1)
+        workers = [context.Process(target=_log_in_child, args=(run, at)) for at in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert [worker.exitcode for worker in workers] == [0, 0, 0]
+        run.log_metric("own", 2)
+    assert project.tags() == ["exp-1"]
+    assert dict(gitexp.get("exp-1").metrics) == {"own": 2, "child-0": 0, "child-1": 1, "child-2": 2}
+
+
+def test_a_pickled_run_joins(project: Project) -> None:
+    with gitexp.start_run() as run:
+        other = pickle.loads(pickle.dumps(run))
+        other.log_metric("x", 1)
+        other.log_param("from", "copy")
+        assert other.end() is None
+    assert dict(gitexp.get("exp-1").metrics) == {"x": 1}
+    assert dict(gitexp.get("exp-1").params) == {"from": "copy"}
+
+
+@pytest.mark.slow
+def test_32_processes_with_several_runs_each_beside_a_user_at_work(project: Project) -> None:
+    """All recorded, names distinct, and neither index, work tree nor the user's own git calls
+    suffer."""
+    text = (
+        "import gitexp, sys\nfor at in range(3):\n    with gitexp.start_run(params={'p': int(sys.argv[1]), 'at': at}) as run:\n"
+        "        for step in range(5): run.log_metric('a', step)\n"
+    )
+    project.write("many.py", text)
+    project.commit()
+    env = {**os.environ, "PYTHONPATH": HERE}
+    running = [
+        subprocess.Popen(
+            [sys.executable, "many.py", str(at)], cwd=project.root, env=env, stderr=subprocess.PIPE
+        )
+        for at in range(32)
+    ]
+    own = 0
+    while any(process.poll() is None for process in running):
+        project.write("mine.txt", str(own))
+        project.git("add", "mine.txt")
+        project.git("commit", "-q", "-m", f"mine {own}")
+        own += 1
+    problems = b"".join(process.communicate()[1] for process in running)
+    assert problems == b""
+    found = gitexp.experiments()
+    assert len(found) == 96
+    assert len({(row["params.p"], row["params.at"]) for _, row in found.iterrows()}) == 96
+    assert project.git("log", "--format=%s", "main").count("mine") == own
+    assert project.git("status", "--porcelain") == ""
+    assert journal.folders(Repo.discover()) == []
+    project.fsck()
+
+
+# -- death -----------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_is_seen_and_recovered_with_every_row(project: Project) -> None:
+    text = "import gitexp, os, signal\nrun = gitexp.start_run(params={'lr': 1})\nfor at in range(100): run.log_metric('a', at)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    script(project, text, check=False)
+    repo = Repo.discover()
+    assert len(dead_runs(repo)) == 1
+    assert "dead" in project.gitexp("status")
+    with open(dead_runs(repo)[0] / "metrics.csv", "a") as file:
+        file.write('"torn",1')
+    done = project.run("recover")
+    assert done.stdout.startswith("exp-1 ")
+    assert "torn" in done.stderr
+    found = gitexp.get("exp-1")
+    assert found.status == "killed"
+    assert len(found.history()) == 100
+    assert dict(found.params) == {"lr": 1}
+    assert project.gitexp("recover") == "there is no dead run\n"
+    assert "pending" not in project.git("for-each-ref")
+
+
+def test_recovery_after_the_recording_itself_records_nothing_twice(project: Project) -> None:
+    run = gitexp.start_run()
+    saved = {file.name: file.read_bytes() for file in run.folder.iterdir() if file.is_file()}
+    folder = run.folder
+    gitexp.end_run()
+    folder.mkdir()
+    for name, data in saved.items():
+        (folder / name).write_bytes(data)
+    assert project.run("recover").returncode == 0
+    assert project.tags() == ["exp-1"]
+    assert not folder.exists()
+
+
+def test_a_live_run_is_shown_and_watched(project: Project) -> None:
+    with gitexp.start_run() as run:
+        for at in range(50):
+            run.log_metric("loss", 1 / (at + 1))
+        shown = project.gitexp("status")
+        assert run.id in shown
+        assert "loss" in shown
+        assert "█" in shown
+        assert json.loads(project.gitexp("status", "--json"))["live"][0]["metrics"] == {
+            "loss": 0.02
+        }
+        assert live_runs(Repo.discover()) == [run.folder]
+        watcher = subprocess.Popen(
+            [sys.executable, "-m", "gitexp", "watch", "--every", "0.1"],
+            env={**os.environ, "PYTHONPATH": HERE},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert watcher.stdout is not None
+        assert run.id in watcher.stdout.readline()  # so it watches, and the run may end
+        assert "loss" in watcher.stdout.readline()
+    output, _ = watcher.communicate(timeout=300)
+    assert output.endswith("the run ended; gitexp show @\n")
+
+
+def test_a_full_disk_warns_once_and_the_training_goes_on(project: Project) -> None:
+    run = gitexp.start_run()
+    good = run._journal._fd  # type: ignore[union-attr]
+    full = os.open("/dev/full", os.O_WRONLY) if os.path.exists("/dev/full") else None
+    if full is None:
+        pytest.skip("no /dev/full here")
+    run.log_metric("a", 1)
+    run._journal._fd = full  # type: ignore[union-attr]
+    with pytest.warns(RuntimeWarning, match="metrics could not be written: No space left") as said:
+        for at in range(250):
+            run.log_metric("a", at)
+    assert len(said) == 1
+    run._journal._fd = good  # type: ignore[union-attr]
+    found = run.end()
+    os.close(full)
+    assert found is not None
+    assert len(found.history()) == 251
+
+
+def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recover(
+    project: Project,
+) -> None:
+    objects = project.root / ".git" / "objects"
+    with pytest.warns(RuntimeWarning, match="gitexp recover"), gitexp.start_run() as run:
+        run.log_metric("a", 1)
+        objects.rename(project.root / ".git" / "gone")
+    (project.root / ".git" / "gone").rename(objects)
+    assert run.experiment is None
+    assert project.gitexp("recover").startswith("exp-1 ")
+    assert gitexp.get("exp-1").status == "finished"
+    assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
