@@ -389,11 +389,15 @@ def _opened(target: Path | None, force: bool) -> Iterator[TextIO]:
 
 @contextmanager
 def _written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
-    """Yield a new file beside ``target``, which takes its place when all went well.
+    """Yield a new file beside ``target``, which takes its place when all went well; a device is
+    written to as it is.
 
     Raises:
         UsageError: there is such a file already, and ``force`` was not said.
     """
+    if not folder and target.exists() and not (target.is_file() or target.is_dir()):
+        yield target
+        return
     if target.exists() and (not force or target.is_dir()):
         raise UsageError(
             f"{target} is there already; to write over it: --force"

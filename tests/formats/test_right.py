@@ -437,11 +437,14 @@ def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: 
     monorepo.fsck()
 
 
-def test_what_is_written_to_a_device_does_not_replace_it(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [("report",), ("export", "csv"), ("export", "json")])
+def test_what_is_written_to_a_device_does_not_replace_it(
+    project: Project, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     pytest.importorskip("jinja2")
     gitexp.log(metrics={"loss": 1})
     os.mkfifo(tmp_path / "pipe")
     reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
-    project.gitexp("report", "-o", str(tmp_path / "pipe"))
+    project.gitexp(*command, "-o", str(tmp_path / "pipe"))
     assert b"loss" in reader.communicate(timeout=60)[0]
     assert not (tmp_path / "pipe").is_file()
