@@ -11,6 +11,7 @@ import atexit
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,10 +139,10 @@ def show(every: float = 2.0) -> None:
     if run is None:
         raise UsageError("there is no run to show; start one with gitexp.start_run()")
     try:
-        from IPython.display import display
+        display: Any = import_module("IPython.display").display
     except ImportError:
         raise UsageError("gitexp.show() is for notebooks; in a terminal: gitexp watch") from None
-    shown: Any = display(run, display_id=True)  # type: ignore[no-untyped-call]
+    shown = display(run, display_id=True)
 
     def follow() -> None:
         patience = 60.0  # seconds that recording may take after the end
