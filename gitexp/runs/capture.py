@@ -176,7 +176,7 @@ def capture(
     paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
     named = _of_dvc(repo, paths, journal.facts(run.folder).get("command") or ())
     _take_params(run, repo.root, paths, values, known, named["params"], found)
-    logged = {point.name for point in journal.points(run.folder)}
+    logged = {point.name for point in journal.own_points(run.folder)}
     read(
         repo.root,
         paths,
@@ -190,9 +190,10 @@ def capture(
         for path in wrote.odd
         if _is_metrics(path, known) and not path.startswith(own)
     ]
+    steps = journal.all_facts(run.folder).get("steps", {})  # of what it goes on from
     for name, points in found.points.items():
         if name not in logged:
-            run.log_points(points)
+            run.log_points(_going_on(points, steps.get(name, 0)))
     run.add_facts("warnings", found.unread)
     for path in named["metrics"]:  # that DVC left as it was
         with suppress(OSError):
@@ -203,6 +204,13 @@ def capture(
         if run.snapshot.tree and any(named.values()):
             _stand_aside(run, named)
     return _line(found, len(logged))
+
+
+def _going_on(points: list[MetricPoint], last: int) -> list[MetricPoint]:
+    """Return a series behind the last step of what the run goes on from, where it is one value
+    without a step; others replace what they go over again."""
+    lone = last and len(points) == 1 and not points[0].step
+    return [points[0]._replace(step=last + 1)] if lone else points
 
 
 def read(
@@ -361,7 +369,7 @@ def _take_params(
     named: list[str],
     found: Findings,
 ) -> None:
-    said = journal.read_params(run.folder)
+    said = journal.own_params(run.folder)
     for path in dict.fromkeys((*named, *paths)):
         if path == result_paths.PARAMS or not (
             path in named or readers.is_params(path) or _matches(path, known.params)
