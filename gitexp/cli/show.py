@@ -155,8 +155,8 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
             output.say(f"{item.name} has no metric '{output.clean(metric)}'.{output.clean(hint)}")
     if not any(curves.values()):
         raise NotFoundError(
-            f"there is nothing to plot: none of {len(experiments)} experiments has a metric"
-            f" '{metric}'"
+            f"there is nothing to plot: no metric '{metric}' in"
+            f" {message.some([item.name for item in experiments])}"
         )
     _plot(metric, {name: points for name, points in curves.items() if points}, rows)
 
