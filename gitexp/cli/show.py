@@ -315,7 +315,10 @@ def _score(experiment: Experiment) -> str | None:
         message.some([*map(str, said["faults"])]) if isinstance(said.get("faults"), list) else ""
     )
     verdict = f"does not count: {faults}" if faults else "judged.* count"
-    return f"{verdict} (by {said.get('command')} of {str(said.get('by'))[:10]})"
+    command, commit = said.get("command"), str(said.get("by"))[:10]
+    if not (faults or command):
+        return f"protected files are as in {commit}"
+    return f"{verdict} (by {f'{command} of ' if command else ''}{commit})"
 
 
 def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
