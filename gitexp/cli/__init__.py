@@ -214,11 +214,10 @@ def _warned(
 def _help_of(error: click.ClickException) -> str:
     """Return where to read on, for what click says without a next step."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return (
-        f" Help: {context.command_path} --help"
-        if context and context.parent and "--help" not in error.format_message()
-        else ""
-    )
+    said = error.format_message()
+    if not context or not context.parent or "--help" in said:
+        return ""
+    return f"{'' if said.endswith(('.', '?', '!')) else '.'} Help: {context.command_path} --help"
 
 
 def _what_ci_lacks() -> str:

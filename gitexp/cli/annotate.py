@@ -159,9 +159,9 @@ def _noted(repo: Repo, found: Experiment, number: int | None) -> tuple[str, str]
     """Return what names a note of an experiment, the last one by itself, and its text."""
     said = notes.of(repo, found.id)
     if not said.texts or (number or 1) > len(said.texts):
+        count = output.counted(len(said.texts), "note") if said.texts else "no note"
         raise UsageError(
-            f"{found.name} has {output.counted(len(said.texts), 'note')} that can be changed; to"
-            f" see them: gitexp show {found.name}"
+            f"{found.name} has {count} that was added later; to see all: gitexp show {found.name}"
         )
     at = (number or len(said.texts)) - 1
     return said.keys[at], said.texts[at]

@@ -192,7 +192,7 @@ def _told(item: Experiment) -> str:
         judged(item) or "",
         f"“{item.because}”" if item.because else own_subject(item),
     ]
-    return one_line("  ".join(filter(None, said)))
+    return one_line(" · ".join(filter(None, said)))
 
 
 _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")

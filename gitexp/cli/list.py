@@ -153,7 +153,8 @@ def list_command(
         condition, resumed = query.current(index, condition, everybody)
         left += resumed
         if resumed:
-            output.say(f"{resumed} that a later run resumed left out (--all-resumed)")
+            are = "is" if resumed == 1 else "are"
+            output.say(f"{resumed} that a later run resumed {are} left out (--all-resumed)")
     keys = query.sort(index, sort, settings.metrics)
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]

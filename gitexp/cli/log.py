@@ -162,7 +162,7 @@ def report(recorded: store.Recorded, shot: Snapshot) -> None:
     for warning in recorded.warnings:
         output.say(f"warning: {warning}")
     if recorded.advanced:
-        output.say(f"branch {recorded.advanced} moved to it")
+        output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
     else:
         output.say(
             f"the branch did not move ({recorded.beside}); only the tag holds the experiment"

@@ -85,7 +85,7 @@ def merge_command(
     if name is None or len(having) < 2 or (refs and len(having) < len(found)):
         raise UsageError("merging takes two experiments or more that have the same metric")
     for item in having:
-        agreed(item, rerun.task(index.repo, item), yes, f"gitexp merge {' '.join(refs)}".strip())
+        agreed(item, rerun.task(index.repo, item), yes)
     settled = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
     by = shared.agreed_judge(index.repo, judge, trusted)
     tried = _Tried(index, settings, name, settled, judge, by, goes_on=all_kept)
@@ -152,11 +152,12 @@ class _Tried:
             better = metrics.is_better(self.way, done.got, done.expected) if self.way else None
             off = done.got - done.expected
             close = abs(off) <= 1e-9 * max(abs(done.got), abs(done.expected))
-            mark = {True: ", better", False: ", worse", None: ""}[None if close else better]
-            alone = (
-                f"{output.number(done.expected)} expected from each alone, over {done.base.name}"
+            words = {True: "better than that by", False: "worse than that by", None: "off by"}
+            than = "as they did" if close else f"{words[better]} {abs(off):.3g}"
+            text += (
+                f" ({done.base.name} has {output.number(before)}; its changes, each measured"
+                f" alone, add up to {output.number(done.expected)}: {than})"
             )
-            text += f" ({alone}: {0.0 if close else off:+.3g}{mark})"
         output.say(output.clean(text))
         base = done.base.name if done.base else None
         made = done.experiment

@@ -129,7 +129,12 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
         output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
     why = judge.told(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
-    output.say(output.clean(why or f"score of {item.name}: {', '.join(values) or 'none'}"))
+    said = (
+        f"score of {item.name}: {', '.join(values)}"
+        if command
+        else f"{item.name}: protected files are as in {by.shown}"
+    )
+    output.say(output.clean(why or said))
     return found
 
 

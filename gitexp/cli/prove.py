@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def reproduce_command(
     experiment = reference.resolve(index, ref, known)
     parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
     brought = [*conditions.hash_inputs(repo.root, inputs)]
-    agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp reproduce {ref}")
+    agreed(experiment, rerun.task(repo, experiment), yes)
     verdict = reproducing.reproduce(
         repo,
         experiment,
@@ -225,7 +226,6 @@ def bisect_command(
         last,
         rerun.task(repo, last),
         yes,
-        f"gitexp bisect ... {good} {bad}",
         "Run it at the commits in between?",
     )
     limit = bisecting.Limit(metric, most, least)
@@ -308,7 +308,7 @@ def why_command(
             f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
         )
     for experiment in (first, second):
-        agreed(experiment, rerun.task(repo, experiment), yes, f"gitexp why {a} {b}")
+        agreed(experiment, rerun.task(repo, experiment), yes)
     name = metric or shared[0]
     found = why.attribute(
         repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
@@ -363,9 +363,7 @@ def _step(step: bisecting.Step, metric: str) -> str:
     )
 
 
-def agreed(
-    experiment: Experiment, todo: rerun.Task, yes: bool, call: str, question: str = ""
-) -> None:
+def agreed(experiment: Experiment, todo: rerun.Task, yes: bool, question: str = "") -> None:
     """Show what would be run, and have the user agree; nothing from a repository is ever run by
     itself."""
     origin = experiment.extra.get("source")
@@ -379,6 +377,7 @@ def agreed(
     if yes:
         return
     if not sys.stdin.isatty():
+        call = shlex.join(["gitexp", *sys.argv[1:]])  # with all its options
         raise UsageError(f"nothing was run; to run this command: {call} --yes")
     if not click.confirm(question or "Run it, with this experiment's code?", err=True):
         raise click.Abort

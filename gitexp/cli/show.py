@@ -155,8 +155,8 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
             output.say(f"{item.name} has no metric '{output.clean(metric)}'.{output.clean(hint)}")
     if not any(curves.values()):
         raise NotFoundError(
-            f"there is nothing to plot: none of {len(experiments)} experiments has a metric"
-            f" '{metric}'"
+            f"there is nothing to plot: no metric '{metric}' in"
+            f" {message.some([item.name for item in experiments])}"
         )
     _plot(metric, {name: points for name, points in curves.items() if points}, rows)
 
@@ -315,7 +315,10 @@ def _score(experiment: Experiment) -> str | None:
         message.some([*map(str, said["faults"])]) if isinstance(said.get("faults"), list) else ""
     )
     verdict = f"does not count: {faults}" if faults else "judged.* count"
-    return f"{verdict} (by {said.get('command')} of {str(said.get('by'))[:10]})"
+    command, commit = said.get("command"), str(said.get("by"))[:10]
+    if not (faults or command):
+        return f"protected files are as in {commit}"
+    return f"{verdict} (by {f'{command} of ' if command else ''}{commit})"
 
 
 def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:

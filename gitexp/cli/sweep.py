@@ -172,7 +172,7 @@ def sweep_command(
 
     A trial gets its values in placeholders like {lr}; a param without one is appended as --lr 0.1.
     They are in the environment, too, as JSON in GITEXP_PARAMS. Metrics are what the command logs
-    with gitexp, or writes into metrics.csv.
+    with gitexp, writes into files or prints, as with gitexp run.
 
     The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so
     you can go on working. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume

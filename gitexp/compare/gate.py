@@ -176,7 +176,10 @@ def _value(experiment: Experiment, metric: str) -> float:
 
 
 def _amount(worse_by: float, before: float) -> str:
-    return f"{worse_by:.4g} ({100 * worse_by / abs(before):.3g}%)" if before else f"{worse_by:.4g}"
+    if not before:
+        return f"{worse_by:.4g}"
+    percent = 100 * worse_by / abs(before)
+    return f"{worse_by:.4g} ({f'{percent:.3g}' if percent < 1000 else f'{percent:,.0f}'}%)"
 
 
 def _allowed(allowance: Allowance) -> str:

@@ -130,6 +130,8 @@ def score(
         touched = repo.git("diff", "--name-only", "-z", by.commit, "--", *globs, cwd=tree)
         names = touched.decode("utf-8", "replace").split("\0")[:-1]
         faults += [f"{path} changed while it was judged" for path in names]
+    if not ran.metrics:
+        faults.append("the judge gave no metric (let it print one, score=0.9, or log it)")
     return Score(ran.metrics, tuple(faults), left_out)
 
 

@@ -308,7 +308,7 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
 _FIELD = (
-    r"(?i)(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)\s*(?:[:=]\s*|\s)"
+    r"(?i)(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)['\"]?\s*(?:[:=]\s*['\"]?|\s)"
     r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)%?)(?![\w:./-])"
 )
 _COUNTERS = frozenset((*STEPS, "steps", "epochs", "batch"))

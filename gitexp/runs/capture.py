@@ -70,11 +70,11 @@ class Written:
     odd: list[str] = field(default_factory=list)
 
 
-def mark(folder: Path, repo: Repo) -> Begun:
+def mark(folder: Path, repo: Repo | None = None) -> Begun:
     """Return how all is just before the command starts."""
     file = folder / BEGUN
     file.write_bytes(b"")
-    return Begun(file.stat().st_ctime_ns, _experiments(repo))
+    return Begun(file.stat().st_ctime_ns, _experiments(repo) if repo else frozenset())
 
 
 def unchanged(repo: Repo, since: int) -> Begun:
@@ -176,23 +176,12 @@ def capture(
     paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
     named = _of_dvc(repo, paths, journal.facts(run.folder).get("command") or ())
     _take_params(run, repo.root, paths, values, known, named["params"], found)
-    logged = {point.name for point in journal.points(run.folder)}
-    read(
-        repo.root,
-        paths,
-        known,
-        "" if logged and not known.stdout else output,
-        named["metrics"],
-        found,
-    )
+    logged = _log_metrics(run, repo.root, paths, known, output, named["metrics"], found)
     found.unread += [
         f"{path} is a link, a FIFO or the like, and was not read"
         for path in wrote.odd
         if _is_metrics(path, known) and not path.startswith(own)
     ]
-    for name, points in found.points.items():
-        if name not in logged:
-            run.log_points(points)
     run.add_facts("warnings", found.unread)
     for path in named["metrics"]:  # that DVC left as it was
         with suppress(OSError):
@@ -202,7 +191,42 @@ def capture(
         _keep(run, repo, wrote, known, seen, own)
         if run.snapshot.tree and any(named.values()):
             _stand_aside(run, named)
-    return _line(found, len(logged))
+    return _line(found, logged)
+
+
+def capture_metrics(
+    run: Run, root: Path, begun: Begun, known: settings.Settings, output: str
+) -> None:
+    """Log what the files and the output of a command say, none of whose files are kept."""
+    found = Findings()
+    _log_metrics(run, root, written(root, begun.since).files, known, output, (), found)
+    run.add_facts("warnings", found.unread)
+
+
+def _log_metrics(
+    run: Run,
+    root: Path,
+    paths: Mapping[str, Look],
+    known: settings.Settings,
+    output: str,
+    named: Iterable[str],
+    found: Findings,
+) -> int:
+    """Log the metrics that the run has not logged itself, and return how many it has."""
+    logged = {point.name for point in journal.own_points(run.folder)}
+    read(root, paths, known, "" if logged and not known.stdout else output, named, found)
+    steps = journal.all_facts(run.folder).get("steps", {})  # of what it goes on from
+    for name, points in found.points.items():
+        if name not in logged:
+            run.log_points(_going_on(points, steps.get(name, 0)))
+    return len(logged)
+
+
+def _going_on(points: list[MetricPoint], last: int) -> list[MetricPoint]:
+    """Return a series behind the last step of what the run goes on from, where it is one value
+    without a step; others replace what they go over again."""
+    lone = last and len(points) == 1 and not points[0].step
+    return [points[0]._replace(step=last + 1)] if lone else points
 
 
 def read(
@@ -361,7 +385,7 @@ def _take_params(
     named: list[str],
     found: Findings,
 ) -> None:
-    said = journal.read_params(run.folder)
+    said = journal.own_params(run.folder)
     for path in dict.fromkeys((*named, *paths)):
         if path == result_paths.PARAMS or not (
             path in named or readers.is_params(path) or _matches(path, known.params)

@@ -4,6 +4,7 @@ lost.
     run.json      who, when, which command, which snapshot; written anew when something of it
         changes
     params.yml    the params so far; replaced atomically
+    inherited.yml the params of the experiment that it goes on from
     metrics.csv   append-only, one write for each call: the row is in the kernel when the call
                   returns, so it survives
                   SIGKILL; a thread syncs it to the disk once a second, so a power cut takes one
@@ -21,6 +22,7 @@ memory for better times, and the end says what was not kept.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -41,6 +43,7 @@ from gitexp.repo import Repo, locks
 from gitexp.runs import fallback, parsed
 
 SYNC_SECONDS = 1.0
+INHERITED = "inherited.yml"
 _ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
@@ -344,24 +347,28 @@ def all_facts(folder: Path) -> dict[str, Any]:
 
 
 def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
-    """Return the params of a run so far: those of its command, and over them what it has logged.
+    """Return the params of a run so far: those of the experiment that it goes on from, over them
+    those of its command, and over them what it has logged.
 
     Raises:
         OSError: with ``strict``, they are there and cannot be read.
     """
-    return params.merge(
-        parsed.of_run(folder, facts(folder)).params, logged_params(folder, strict=strict)
-    )
+    return params.merge(logged_params(folder, strict, INHERITED), own_params(folder, strict))
 
 
-def logged_params(folder: Path, strict: bool = False) -> dict[str, Any]:
+def own_params(folder: Path, strict: bool = False) -> dict[str, Any]:
+    """Return the params of a run so far, without those of the experiment that it goes on from."""
+    return params.merge(parsed.of_run(folder, facts(folder)).params, logged_params(folder, strict))
+
+
+def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") -> dict[str, Any]:
     """Return the params that a run has logged so far, or was given.
 
     Raises:
         OSError: with ``strict``, they are there and cannot be read.
     """
     try:
-        return params.load((folder / "params.yml").read_bytes())
+        return params.load((folder / name).read_bytes())
     except (OSError, GitexpError) as error:
         if strict and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             raise
@@ -372,6 +379,14 @@ def points(folder: Path) -> Iterator[MetricPoint]:
     """Yield the metric rows that a run has logged so far."""
     with contextlib.suppress(FileNotFoundError), open(folder / "metrics.csv", "rb") as file:
         yield from metrics.read(file)
+
+
+def own_points(folder: Path) -> Iterator[MetricPoint]:
+    """Yield those that are not of the experiment that it goes on from."""
+    begin, end = all_facts(folder).get("inherited", (0, 0))[:2]
+    with contextlib.suppress(FileNotFoundError):
+        data = (folder / "metrics.csv").read_bytes()
+        yield from metrics.read(io.BytesIO(data[:begin] + data[end:]))
 
 
 def last_sign(folder: Path) -> int:

@@ -80,7 +80,8 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
         return
     old, step = origin
     path = old.files.get("params")
-    run.log_params(params.load(old.read(path), path) if path else params.nest(old.params.items()))
+    given = params.load(old.read(path), path) if path else params.nest(old.params.items())
+    (run.folder / journal.INHERITED).write_bytes(params.dump(given))
     begin = _size(run)
     run.log_points(point for point in old.points() if step is None or point.step <= step)
     run.add_facts(_ROWS, [begin, _size(run)])

@@ -110,7 +110,7 @@ def check_name(repo: Repo, name: str) -> str:
     name = name.strip()
     if _OWN_NAME.fullmatch(name):
         raise UsageError(
-            f"names like '{name}' are given by gitexp; choose a word, for example --name baseline"
+            f"names like '{name}' are given by gitexp; choose a word, for example baseline"
         )
     if name in _GITS_OWN or repo.refs(f"refs/heads/{name}"):
         whose = "a branch" if name not in _GITS_OWN else "git's own"

@@ -29,11 +29,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import environment, message
+from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import GitError
 from gitexp.repo import Repo
+from gitexp.runs import capture, journal, outputs, process_group
 from gitexp.runs import command as commands
-from gitexp.runs import journal, outputs, process_group
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.store import conditions
@@ -50,6 +50,7 @@ PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
 PARAMS, SEED, SLOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
+_TICK = 0.01  # seconds, of a file system's clock: what was checked out is older than the command
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
 
@@ -116,11 +117,14 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         )
         inside = root / job.directory
         watched = outputs.watch(root, inside)
+        time.sleep(_TICK)
+        begun = capture.mark(where)
         try:
             code, why = _supervised(job, where, root, _environment(job, where, root, slot))
         except OSError as error:
             code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
         outputs.pick_up(live, root, watched)
+        _read_metrics(job, live, root, begun)
         outputs.keep_output(live)
         ended = commands.Ended(code, None, None)
         live.set_fact("Exit-Code", code or None)
@@ -139,6 +143,16 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     finally:
         owned.close()
         owned.release()
+
+
+def _read_metrics(job: Job, live: Run, root: Path, begun: capture.Begun) -> None:
+    """Read what gitexp run reads, too; a fault of that is no fault of the trial."""
+    try:
+        known = settings.load(root, job.directory)
+        capture.capture_metrics(live, root, begun, known, outputs.printed(live.folder))
+    except Exception as error:
+        why = f"what the command wrote was not looked through: {message.one_line(str(error))}"
+        live.add_facts("warnings", [why])
 
 
 def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:

@@ -117,7 +117,7 @@ def test_edits_of_two_clones_read_alike_in_whichever_order_their_lines_are_merge
 
 def test_a_note_that_is_not_there_is_neither_edited_nor_removed(project: Project) -> None:
     record(project, note="of the commit")
-    assert "exp-1 has 0 notes that can be changed" in project.error("note", "1", "--remove")
+    assert "exp-1 has no note that was added later" in project.error("note", "1", "--remove")
     project.gitexp("note", "1", "one")
     assert "exp-1 has 1 note" in project.error("note", "1", "--edit", "--number", "2", "x")
     assert "no terminal" in project.error("note", "1", "--edit")

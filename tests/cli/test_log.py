@@ -37,7 +37,7 @@ def test_one_experiment_is_one_commit_with_one_annotated_tag(project: Project) -
         "a note",
     )
     assert done.stdout == f"exp-1 {project.git('rev-parse', 'HEAD')[:10]}\n"
-    assert done.stderr == "untracked files taken: new.py\nbranch main moved to it\n"
+    assert done.stderr == "untracked files taken: new.py\nbranch main moved to exp-1\n"
     assert project.git("cat-file", "-t", "exp-1") == "tag"
     assert project.git("rev-parse", "exp-1^{commit}") == project.git("rev-parse", "HEAD")
     assert project.git("rev-parse", "HEAD^") == parent

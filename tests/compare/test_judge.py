@@ -328,6 +328,19 @@ def test_honest_runs_are_not_accused(judged: Project) -> None:
     assert rows[0]["metrics"]["judged.score"] == share
 
 
+def test_a_judge_that_gives_no_metric_is_said_to(judged: Project) -> None:
+    run(judged)
+    silent = ("-m", "score", "--min", "0.1", "--judge", "python -c pass", "--trusted", "trusted")
+    assert "the judge gave no metric" in judged.run("gate", *silent).stderr
+
+
+def test_without_a_judge_protected_files_are_compared_and_no_score_is_told(judged: Project) -> None:
+    said = judged.run("run", "--trusted", "trusted", "--", "python", "train.py").stderr
+    assert "exp-1: protected files are as in trusted (" in said
+    assert "score of" not in said
+    assert "protected files are as in" in judged.gitexp("show")
+
+
 def test_a_run_that_cheats_ends_with_1_and_says_so_wherever_it_is_shown(judged: Project) -> None:
     judged.write("eval.py", "print('score=1.0')\n")
     judge = ("--judge", "python eval.py", "--trusted", "trusted")

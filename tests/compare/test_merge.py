@@ -50,7 +50,10 @@ def test_code_and_params_are_merged_run_and_recorded_on_a_merge_commit(base: Pro
     planted(base, {"parts/b": "2\n"}, 7.0, "--lr 0.2")
     done = base.run("merge", "2", "3", "--yes")
     assert done.stdout.startswith("exp-4 "), done.stderr
-    assert "exp-4: loss=5.75 (6 expected from each alone, over exp-1: -0.25, better)" in done.stderr
+    assert (
+        "exp-4: loss=5.75 (exp-1 has 10; its changes, each measured alone, add up to 6:"
+        " better than that by 0.25)"
+    ) in done.stderr
     parents = base.git("log", "-1", "--format=%P", "exp-4^").split()
     assert parents == [base.git("rev-parse", f"exp-{at}^{{commit}}") for at in (2, 3)]
     assert base.git("show", "exp-4:parts/a", "exp-4:parts/b") == "1\n2"
@@ -103,6 +106,7 @@ def test_params_files_are_merged_by_param_where_lines_are_in_the_way(project: Pr
         ((), "two experiments or more"),
         (("2", "3", "--all-kept"), "two experiments or more"),
         (("2", "3"), "to run this command: gitexp merge 2 3 --yes"),
+        (("2", "3", "-p", "lr=1 2"), "to run this command: gitexp merge 2 3 -p 'lr=1 2' --yes"),
         (("2", "2", "--yes"), "two experiments or more"),
     ],
 )

@@ -99,3 +99,8 @@ def test_there_is_nothing_where_nothing_was_tried(empty: Project) -> None:
     done = empty.run("tried")
     assert (done.returncode, done.stdout) == (0, "")
     assert "nothing like it was tried" in done.stderr
+
+
+def test_what_is_asked_wrongly_is_said_in_sentences(project: Project) -> None:
+    said = project.error("tried", "lr=0.3")
+    assert said.endswith("unexpected extra argument (lr=0.3). Help: gitexp tried --help")

@@ -73,6 +73,9 @@ def test_printed_metrics_are_read_and_nothing_else() -> None:
     text = "step 3 | loss 0.5 | acc 0.9\nfoo 12:30\nlr: 0.1\n10%| loss=9\rloss=1\nloaded 5 files\n"
     found = [(point.name, point.step, point.value) for point in readers.read_output(text)]
     assert found == [("loss", 3, 0.5), ("acc", 3, 0.9), ("loss", 4, 1)]
+    text = "{'loss': 0.5, 'epoch': 1}\n{\"step\": 2, \"loss\": 0.25}\n{'loss': '0.125', 'epoch': '3'}\n"
+    found = [(point.name, point.step, point.value) for point in readers.read_output(text)]
+    assert found == [("loss", 1, 0.5), ("loss", 2, 0.25), ("loss", 3, 0.125)]
 
 
 def test_outputs_belong_to_the_run_that_wrote_them(project: Project) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def test_a_run_that_resumes_has_one_curve_and_one_line(here: Project) -> None:
     assert next(iter(old.points())) in [*found.points()]  # with its time
     assert f"Gitexp-Resumes: {old.id}" in here.git("log", "-1", "--format=%B", "exp-2")
     assert listed(here) == ["exp-2"]
-    assert "1 that a later run resumed left out (--all-resumed)" in here.run("list").stderr
+    assert "1 that a later run resumed is left out (--all-resumed)" in here.run("list").stderr
     assert listed(here, "--all-resumed") == ["exp-2", "exp-1"]
     assert listed(here, "exp-1") == ["exp-1"]
     here.gitexp("verify", "exp-2")
@@ -95,6 +96,27 @@ def test_a_script_inside_of_gitexp_run_goes_on_too(here: Project) -> None:
     here.gitexp("run", "--", sys.executable, "train.py")
     assert curve("@") == [(0, 3.0), (1, 2.0), (2, 1.0)]
     assert gitexp.get("@").extra["resumes"] == gitexp.get("exp-1").id
+
+
+def test_what_a_command_that_resumes_says_and_writes_wins(here: Project) -> None:
+    record(here, {"epochs": 5, "batch": 8}, {"loss": [3.0, 2.0], "acc": [0.5]})
+    script = """\
+        import argparse, json
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--epochs", type=int)
+        parser.add_argument("--lr", type=float, default=0.1)
+        parser.parse_args()
+        print("epoch 2 val_loss=1.5")
+        json.dump({"loss": 1.0, "acc": 0.9}, open("metrics.json", "w"))
+        """
+    here.commit(train_py=textwrap.dedent(script))
+    command = (sys.executable, "train.py", "--epochs", "8")
+    said = here.run("run", "--stdout", "--resume", "exp-1", "--", *command).stderr
+    assert "params: 2 (argparse 1, command line 1)" in said
+    assert gitexp.get("@").params == {"epochs": 8, "lr": 0.1, "batch": 8}
+    assert gitexp.get("@").metrics == {"loss": 1.0, "acc": 0.9, "val_loss": 1.5}
+    assert curve("@") == [(0, 3.0), (1, 2.0), (2, 1.0)]
+    assert curve("@", "acc") == [(0, 0.9)]
 
 
 def test_a_dead_run_is_recorded_first(here: Project) -> None:

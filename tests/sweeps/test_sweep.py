@@ -290,6 +290,21 @@ def test_live_logging_and_artifacts_in_a_trial_join_its_run(project: Project) ->
     assert all(len(item.history()) == 3 and item.labels == ("deep",) for item in found(project))
 
 
+def test_metrics_that_a_trial_writes_or_prints_are_read_as_those_of_a_run_are(
+    project: Project,
+) -> None:
+    project.commit(
+        train_py="import json, sys\nlr = float(sys.argv[2])\nif lr < 1:\n"
+        "    json.dump({'rmse': lr * 2}, open('metrics.json', 'w'))\n"
+        "else:\n    print('epoch 3 loss=0.5')\n",
+        results_json='{"old": 1}',
+    )
+    sweep(project, "-p", "lr=0.1,2")
+    one, two = found(project)
+    assert (one.metrics, two.metrics) == ({"rmse": 0.2}, {"loss": 0.5})
+    assert [point.step for point in two.points()] == [3]
+
+
 def test_it_runs_where_it_was_started_and_links_data_that_git_ignores(project: Project) -> None:
     project.write(".gitignore", "data\n")
     project.write("data/x.txt", "42")
