@@ -252,15 +252,14 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     return last_values(read(file, where))
 
 
-def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> list[MetricPoint]:
+def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]:
     """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps
     from 0."""
     points = []
     for name, value in values.items():
         series = value if isinstance(value, (list, tuple)) else [value]
-        first = 0 if isinstance(value, (list, tuple)) else step
         points += [
-            MetricPoint(check_name(name), number(name, item), timestamp, first + at)
+            MetricPoint(check_name(name), number(name, item), timestamp, at)
             for at, item in enumerate(series)
         ]
     return points

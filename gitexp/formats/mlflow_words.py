@@ -189,11 +189,6 @@ def param_value(text: str) -> Any:
     return number if scientific or repr(number) == text else text
 
 
-def original(text: str) -> str | None:
-    """Return the text itself where ``param_text`` of its value would be another, else None."""
-    return text if param_text(param_value(text)) != text else None
-
-
 def metric_number(value: float) -> float:
     """Return a metric's value as a double; an int that is too large for one is infinite."""
     try:

@@ -88,7 +88,7 @@ def of_dead(repo: Repo, folder: Path) -> None:
     if (time := _lifetime(repo, folder)) is None:
         return
     run = join(folder, repo)
-    run.snapshot = finish.snapshot_of(repo, folder, journal.facts(folder))
+    run.snapshot = finish.snapshot_of(folder, journal.facts(folder))
     try:
         known, said = settings.load(repo.root, repo.project), printed(folder)
         capture.capture(run, repo, capture.unchanged(repo, time[0]), known, said, True, time[1])
