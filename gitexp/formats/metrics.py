@@ -28,6 +28,14 @@ _CHUNK = 2**20  # bytes
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
 
+def double(value: float) -> float:
+    """Return a metric's value as a double; an int that is too large for one is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def number(name: str, value: Any) -> float:
     """Return a metric's value as an int or float; NaN and infinities are values like any other.
 

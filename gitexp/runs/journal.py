@@ -132,11 +132,11 @@ class Journal:
         if self._alive is None:
             self._hold_too()
         with self._params_locked():
-            if (stamp := _stamp(self.folder / "params.yml")) != self._stamp:
+            if (found := stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
-            self._stamp = _stamp(self.folder / "params.yml") or stamp
+            self._stamp = stamp(self.folder / "params.yml") or found
 
     @contextlib.contextmanager
     def _params_locked(self) -> Iterator[None]:
@@ -437,7 +437,8 @@ def _is_held(path: Path) -> bool:
         return False
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a file is written; None where there is none."""
     try:
         status = path.stat()
     except OSError:
