@@ -1,4 +1,5 @@
-"""What a command wrote: its results are read, and its files are kept as outputs of its run.
+"""What a command wrote into files of its own: results are read from them, and the files are kept as
+outputs of its run.
 
 None of this fails a run: what cannot be read is named.
 """

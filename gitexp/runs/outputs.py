@@ -1,5 +1,5 @@
-"""What a command leaves behind: its output, and files that it wrote by itself; all of it goes into
-the run.
+"""What a command printed, and what it wrote into ``params.yml`` and ``metrics.csv`` by itself: both
+go into the run.
 
 None of this can fail the run: the command is over, and what cannot be read becomes a warning.
 """

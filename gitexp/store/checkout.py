@@ -1,4 +1,4 @@
-"""Being at an experiment again, without ever losing work.
+"""Checks out an experiment, without ever losing work.
 
 What is changed or untracked is looked at first, and anything that only lives in the work tree stops
 the checkout. What git holds already does not: a file that equals the experiment's own, and results

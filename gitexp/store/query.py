@@ -3,7 +3,7 @@ compiled to SQL for the index.
 
 What is missing matches nothing but ``is missing``, under ``not`` and ``!=`` as well, which is just
 what SQL's NULL does. A recorded NaN is not missing, but equals only ``nan``. Values and keys travel
-as SQL parameters, never as text. The language of ``--where`` is that of ``condition.py``.
+as SQL parameters, never as text. The language of ``--where`` is that of ``where.py``.
 """
 
 from __future__ import annotations
