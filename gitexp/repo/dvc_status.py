@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo, dvc, dvc_pointers
+from gitexp.repo import Repo, dvc, dvc_pointers, files
 from gitexp.repo.dvc import listed
 from gitexp.repo.dvc_pointers import Data
 
@@ -291,6 +291,5 @@ def _remember(repo: Repo, entries: Mapping[str, Any]) -> None:
         whole = {}
     top = str(repo.root)
     with suppress(OSError):
-        part = folder / f"{_STATE}.{os.getpid()}.new"
-        part.write_text(json.dumps({**whole, top: {**whole.get(top, {}), **entries}}))
-        os.replace(part, folder / _STATE)
+        text = json.dumps({**whole, top: {**whole.get(top, {}), **entries}})
+        files.replace(folder, folder / _STATE, text.encode())

@@ -37,7 +37,7 @@ from typing import Any
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.repo import Repo, locks
+from gitexp.repo import Repo, files, locks
 from gitexp.runs import fallback, parsed
 
 SYNC_SECONDS = 1.0
@@ -297,13 +297,13 @@ class Journal:
         """Write a file into the folder or, where that takes none, into the spare place; returns why
         neither took it."""
         try:
-            fallback.replace(self.folder, self.folder / name, content)
+            files.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
             try:
                 place = fallback.place(self.folder)
                 if place is None:
                     return error
-                fallback.replace(place, place / name, content)
+                files.replace(place, place / name, content)
             except (OSError, ImportError, MemoryError):
                 return error
             self._spared.add(name)
