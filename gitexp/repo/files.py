@@ -1,12 +1,14 @@
-"""Writes files whole or not at all."""
+"""Writes files whole or not at all, and reads what may be cut or missing."""
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def replace(folder: Path, target: Path, content: bytes | Path) -> None:
@@ -34,3 +36,12 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping in a file of JSON; empty where there is none that can be read."""
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

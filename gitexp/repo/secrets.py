@@ -57,7 +57,7 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
 
     ``memory`` is the file that keeps verdicts between calls; unreadable, it is started anew.
     """
-    known = _recalled(memory)
+    known = files.read_mapping(memory)
     verdicts: dict[str, list[Any]] = {}
     unknown = []
     for path in paths:
@@ -152,14 +152,6 @@ def _scanned(files: Mapping[str, list[tuple[int, str]]]) -> dict[str, str]:
             for path, lines in files.items()
             if (secret := next(iter(_process_line_based_plugins(lines, filename=path)), None))
         }
-
-
-def _recalled(memory: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _remember(memory: Path, verdicts: dict[str, list[Any]]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
+from gitexp.repo.files import read_mapping
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
@@ -371,10 +372,7 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
 
 def _sources(repo: Repo, untracked: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
-    try:
-        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    known = read_mapping(repo.git_dir / _OUTPUTS)
     marks = ("/pyvenv.cfg", "/conda-meta/history")
     environments = tuple(
         f"{path.removesuffix(mark)}/" for path in untracked for mark in marks if path.endswith(mark)
@@ -404,18 +402,12 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
 
 def outputs_of(repo: Repo) -> dict[str, str]:
     """Return what the command of the experiment at HEAD wrote: paths and hashes."""
-    try:
-        return dict(json.loads((repo.root / repo.project / OUTPUTS).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}
+    return read_mapping(repo.root / repo.project / OUTPUTS)
 
 
 def left_outputs(repo: Repo) -> list[str]:
     """Return the paths that commands wrote, and that nobody changed since."""
-    try:
-        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
-    except (OSError, ValueError):
-        return []
+    known = read_mapping(repo.git_dir / _OUTPUTS)
     return [path for path, look in known.items() if look == stamp(repo.root, path)]
 
 
@@ -424,10 +416,7 @@ def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     sources."""
     if not (paths := [*paths]):
         return
-    try:
-        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    known = read_mapping(repo.git_dir / _OUTPUTS)
     known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
     known.update({path: look for path in paths if (look := stamp(repo.root, path))})
     (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))

@@ -320,11 +320,7 @@ class Journal:
 
 def facts(folder: Path, name: str = "run.json") -> dict[str, Any]:
     """Return what the owner wrote of a run; empty where nothing readable was written."""
-    try:
-        known = json.loads((folder / name).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return files.read_mapping(folder / name)
 
 
 def all_facts(folder: Path) -> dict[str, Any]:
