@@ -38,6 +38,14 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
         raise
 
 
+def read_bytes(path: Path) -> bytes | None:
+    """Return what a file holds; None where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
 def read_mapping(path: Path) -> dict[str, Any]:
     """Return the mapping in a file of JSON; empty where there is none that can be read."""
     try:
