@@ -22,6 +22,7 @@ from gitexp.cli.opened import opened
 from gitexp.cli.report import chosen, selection
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import portable
 from gitexp.integrations import export, other_logs
 from gitexp.repo import Repo
 from gitexp.store import histories
@@ -136,7 +137,7 @@ def export_json(
     with _opened(target, force) as file:
         before = "[\n"
         for item in export.records(repo, found, points, unread):
-            file.write(before + json.dumps(export.portable(item), ensure_ascii=False))
+            file.write(before + json.dumps(portable(item), ensure_ascii=False))
             before = ",\n"
         file.write("\n]\n")
     return _said(found, target, unread)

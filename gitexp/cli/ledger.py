@@ -1,4 +1,5 @@
-"""``gitexp keep``, ``discard``, ``tree`` and ``book``: what was tried, why, and what came of it."""
+"""``gitexp keep``, ``discard``, ``tree``, ``tried`` and ``book``: what was tried, why, and what
+came of it."""
 
 from __future__ import annotations
 

@@ -16,11 +16,12 @@ import click
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened, where_option
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import format_time, one_line, own_subject
+from gitexp.formats.message import format_time, one_line, own_subject, some
+from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import notes, query
 from gitexp.store.index import Index
-from gitexp.store.query import Key
+from gitexp.store.query import Key, Sql
 
 _WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
@@ -128,33 +129,9 @@ def list_command(
     """
     repo, settings, index = opened()
     runs = _runs(repo)
-    condition = query.where(index, where)
-    if refs:
-        from gitexp.store import reference
-
-        names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within(
-            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
-        )
-        everybody = True
-    elif everybody:
-        condition = condition.within(query.ONCE)
-    if repo.project and not everybody:
-        condition, others = query.of_project(index, condition, repo.project)
-        if others:
-            said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
-            output.say(said)
-    left = 0
-    if not refs and not all_verdicts:
-        condition, left = query.judged(index, condition, discarded, everybody)
-    if left:
-        output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
-    if not refs and not all_resumed:
-        condition, resumed = query.current(index, condition, everybody)
-        left += resumed
-        if resumed:
-            are = "is" if resumed == 1 else "are"
-            output.say(f"{resumed} that a later run resumed {are} left out (--all-resumed)")
+    condition, everybody, left = _asked(
+        index, settings, refs, where, everybody, discarded, all_verdicts, all_resumed
+    )
     keys = query.sort(index, sort, settings.metrics)
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]
@@ -184,17 +161,68 @@ def list_command(
         )
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
-        shown = (
-            list(dict.fromkeys([query.attribute("name"), *chosen]))
-            if chosen
-            else _usual(found, all_columns)
+        pinned = [key for key, _ in keys]
+        shown, hidden = _columns(found, chosen, pinned, all_columns, varying)
+        _print_table(found, shown, pinned, all_columns, form, hidden)
+
+
+def _asked(
+    index: Index,
+    settings: Settings,
+    refs: Sequence[str],
+    where: str | None,
+    everybody: bool,
+    discarded: bool,
+    all_verdicts: bool,
+    all_resumed: bool,
+) -> tuple[Sql, bool, int]:
+    """Return the condition for what was asked for, whether it looks at everybody's, and how many
+    that were discarded or resumed it leaves out; say on stderr what it leaves out."""
+    condition, project = query.where(index, where), index.repo.project
+    if refs:
+        from gitexp.store import reference
+
+        names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
+        condition = condition.within(
+            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
         )
-        hidden = None
-        if not chosen:
-            shown = [*shown, *(key for key, _ in keys if key not in shown)]
-            if varying and not all_columns:
-                shown, hidden = _only_varying(found, shown, [key for key, _ in keys])
-        _print_table(found, shown, [key for key, _ in keys], all_columns, form, hidden)
+        everybody = True
+    elif everybody:
+        condition = condition.within(query.ONCE)
+    if project and not everybody:
+        condition, others = query.of_project(index, condition, project)
+        if others:
+            said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
+            output.say(said)
+    left = 0
+    if not refs and not all_verdicts:
+        condition, left = query.judged(index, condition, discarded, everybody)
+    if left:
+        output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
+    if not refs and not all_resumed:
+        condition, resumed = query.current(index, condition, everybody)
+        left += resumed
+        if resumed:
+            are = "is" if resumed == 1 else "are"
+            output.say(f"{resumed} that a later run resumed {are} left out (--all-resumed)")
+    return condition, everybody, left
+
+
+def _columns(
+    found: Sequence[Experiment],
+    chosen: Sequence[Key] | None,
+    sorted_by: Sequence[Key],
+    everything: bool,
+    varying: bool,
+) -> tuple[list[Key], str | None]:
+    """Return the columns of the table, and what to say of those that are the same in all."""
+    if chosen:
+        return list(dict.fromkeys([query.attribute("name"), *chosen])), None
+    usual = _usual(found, everything)
+    shown = [*usual, *(key for key in sorted_by if key not in usual)]
+    if varying and not everything:
+        return _only_varying(found, shown, sorted_by)
+    return shown, None
 
 
 def _runs(repo: Repo) -> list[Experiment]:
@@ -311,7 +339,7 @@ def _only_varying(
         compared = given if key.family == "params" and given else values
         if key.family != "attribute" and key not in pinned and len({*map(repr, compared)}) == 1:
             same[key] = f"{output.clean(key.name)}={output.number(compared[0])[:_WIDEST]}"
-    hidden = f"the same wherever they are: {_some([*same.values()])}" if same else None
+    hidden = f"the same wherever they are: {some([*same.values()], _NAMED)}" if same else None
     return [key for key in keys if key not in same], hidden
 
 
@@ -367,7 +395,7 @@ def print_columns(
         ]
         columns, dropped = _fitting(columns, pinned, room)
         if dropped:
-            said.append(f"no room for: {_some(dropped)}")
+            said.append(f"no room for: {some(dropped, _NAMED)}")
     rows = list(zip(*(column.cells for column in columns)))
     lines = output.text_table(
         [column.header for column in columns], rows, [column.right for column in columns]
@@ -453,9 +481,3 @@ def _nothing(index: Index, asked: bool, everybody: bool) -> str:
 
 def _clipped(text: str, most: int = _WIDEST) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (
-        f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    )

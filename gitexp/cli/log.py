@@ -196,5 +196,5 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
         log.discard(shot)
 
 
-def _listed(paths: tuple[str, ...] | list[str], most: int = 8) -> str:
-    return formats.some([output.clean(path) for path in paths], most)
+def _listed(paths: tuple[str, ...] | list[str]) -> str:
+    return formats.some([output.clean(path) for path in paths], 8)

@@ -102,7 +102,7 @@ def _best(tried: _Tried, kept: Sequence[Experiment]) -> Experiment:
             f"is a higher or a lower '{tried.metric}' better? Set it: [tool.gitexp.metrics] in"
             f' pyproject.toml, "{tried.metric}" = "min" or "max"'
         )
-    return merge.best_of(tried.index, kept, tried.metric, tried.way, tried)
+    return merge.best_of(kept, tried.metric, tried.way, tried)
 
 
 class _Tried:

@@ -4,15 +4,16 @@ talk on stderr."""
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
 import click
+
+from gitexp.formats.message import portable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DIGITS = 5  # significant, of a number for people
@@ -74,7 +75,7 @@ _STEERING = re.compile(  # beyond those that JSON itself escapes
 def print_json(value: Any) -> None:
     """Print JSON that every reader takes: NaN and infinities as the strings "nan", "inf" and
     "-inf"; characters that would steer a terminal are escaped."""
-    text = json.dumps(_portable(value), indent=2, ensure_ascii=False)
+    text = json.dumps(portable(value), indent=2, ensure_ascii=False)
     click.echo(_STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
@@ -216,7 +217,7 @@ def exact(value: Any) -> str:
     """Return a value with full precision: lists and mappings as JSON, true and false as JSON and
     YAML have them."""
     if isinstance(value, (list, dict, tuple, bool)):
-        return json.dumps(_portable(value), ensure_ascii=False)
+        return json.dumps(portable(value), ensure_ascii=False)
     return "" if value is None else str(value)
 
 
@@ -255,11 +256,3 @@ def ago(moment: datetime, now: datetime) -> str:
     units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
     size, unit = next((item for item in units if seconds >= item[0]), units[-1])
     return f"{max(seconds, 0) // size:.0f}{unit} ago"
-
-
-def _portable(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
-    return [_portable(item) for item in value] if isinstance(value, (list, tuple)) else value

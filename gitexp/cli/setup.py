@@ -1,4 +1,5 @@
-"""``gitexp init`` and ``gitexp doctor``: the first five minutes, and the day after."""
+"""``gitexp init`` and ``gitexp doctor``: prepare a repository, and find and mend what
+is wrong with it."""
 
 from __future__ import annotations
 

@@ -213,6 +213,43 @@ def _page(
     whole: bool,
 ) -> Iterator[str]:
     """Yield the lines of what ``show`` tells people."""
+    yield from _head(experiment, facts)
+    yield from _values(experiment, courses, settings)
+    if rows := _input_rows(facts):
+        yield from _titled(
+            "inputs and data",
+            _table(["", "hash", "size", ""], rows, [False, False, True, False], whole),
+        )
+    if facts["outputs"]:
+        outputs = [
+            [output.clean(item["path"]), item["hash"][:10], readable(item["size"])]
+            for item in facts["outputs"]
+        ]
+        yield from _titled(
+            "outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)
+        )
+    changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
+    for title, lines in (
+        ("files changed since the parent", changed),
+        ("artifacts", [*map(output.clean, facts["artifacts"])]),
+    ):
+        if lines:
+            yield from _titled(title, [*_by_step(lines)])
+    texts = [text for text in (facts["note"], *experiment.notes) if text]
+    if texts:
+        yield from _titled(
+            "notes",
+            [
+                line
+                for text in texts
+                for long in text.splitlines()
+                for line in _wrapped(output.clean(long), whole)
+            ],
+        )
+
+
+def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what an experiment is called, and what is known of it in a word or two."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
     yield (
         f"{output.styled(experiment.name, bold=True)}  {experiment.short} "
@@ -251,6 +288,12 @@ def _page(
     }
     yield ""
     yield from _pairs({name: value for name, value in shown.items() if value})
+
+
+def _values(
+    experiment: Experiment, courses: Mapping[str, Course], settings: Settings
+) -> Iterator[str]:
+    """Yield the params and the metrics."""
     if experiment.params:
         yield from _titled(
             "params",
@@ -263,37 +306,6 @@ def _page(
         )
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
-    if rows := _input_rows(facts):
-        yield from _titled(
-            "inputs and data",
-            _table(["", "hash", "size", ""], rows, [False, False, True, False], whole),
-        )
-    if facts["outputs"]:
-        outputs = [
-            [output.clean(item["path"]), item["hash"][:10], readable(item["size"])]
-            for item in facts["outputs"]
-        ]
-        yield from _titled(
-            "outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)
-        )
-    changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
-    for title, lines in (
-        ("files changed since the parent", changed),
-        ("artifacts", [*map(output.clean, facts["artifacts"])]),
-    ):
-        if lines:
-            yield from _titled(title, [*_by_step(lines)])
-    texts = [text for text in (facts["note"], *experiment.notes) if text]
-    if texts:
-        yield from _titled(
-            "notes",
-            [
-                line
-                for text in texts
-                for long in text.splitlines()
-                for line in _wrapped(output.clean(long), whole)
-            ],
-        )
 
 
 def judged(experiment: Experiment) -> str | None:

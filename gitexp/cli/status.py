@@ -62,9 +62,7 @@ def status_command(where: str | None, form: str | None) -> None:
     if dead:
         click.echo("to record dead runs with what they had logged: gitexp recover")
     if remote and waiting:
-        some = ", ".join(waiting[:_NAMED]) + (
-            f" and {len(waiting) - _NAMED:,} more" if len(waiting) > _NAMED else ""
-        )
+        some = message.some(waiting, _NAMED)
         click.echo(
             output.clean(
                 f"not on {remote}, as far as is known here: {some}; to send them: gitexp push"

@@ -117,7 +117,6 @@ def run(
 
 
 def best_of(
-    index: Index,
     kept: Iterable[Experiment],
     metric: str,
     way: str,

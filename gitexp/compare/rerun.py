@@ -1,5 +1,5 @@
-"""An experiment's command again, in a work tree of its own: what reproducing, bisecting and
-attributing share.
+"""Runs an experiment's command again, in a work tree of its own: what ``reproduce``, ``bisect`` and
+``why`` share.
 
 Data that git does not hold comes along: through DVC, and declared inputs (``--input``) as copies of
 the user's files, so that a run can change nothing of the user's. Nothing in here asks whether the

@@ -1,5 +1,5 @@
-"""Was this tried? Earlier experiments by their likeness: of the code that they changed, of their
-params and of their reasons.
+"""Whether something was tried before: earlier experiments whose changes to the code, params or
+reasons are alike.
 
 An experiment is a set of features: lines that it added and removed, their shapes (names and numbers
 left out), the words and functions in them, its params, the words of its reason. What few have

@@ -1,5 +1,5 @@
-"""A recorded environment again: its Python and its packages, each at its version, in a folder of
-its own.
+"""A recorded environment, made again: its Python and its packages, each at its version, in a folder
+of its own.
 
 With uv where that is installed (it fetches a missing Python too), else with venv and pip. Every
 distribution was recorded, so nothing is resolved: the list is installed as it is.

@@ -300,6 +300,18 @@ def _sound(summary: Any) -> bool:
     )
 
 
+def portable(value: Any) -> Any:
+    """Return a value as every reader of JSON takes it: times as text in UTC, NaN and infinities as
+    "nan", "inf" and "-inf"."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, Mapping):
+        return {str(key): portable(item) for key, item in value.items()}
+    return [portable(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def some(texts: Sequence[str], most: int = 3) -> str:
     """Return the first texts for a sentence, with how many more there are."""
     return ", ".join(texts[:most]) + (

@@ -28,6 +28,14 @@ _CHUNK = 2**20  # bytes
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
 
+def double(value: float) -> float:
+    """Return a metric's value as a double; an int that is too large for one is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
 def number(name: str, value: Any) -> float:
     """Return a metric's value as an int or float; NaN and infinities are values like any other.
 
@@ -252,15 +260,14 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     return last_values(read(file, where))
 
 
-def from_mapping(values: Mapping[str, Any], timestamp: int, step: int = 0) -> list[MetricPoint]:
+def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]:
     """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps
     from 0."""
     points = []
     for name, value in values.items():
         series = value if isinstance(value, (list, tuple)) else [value]
-        first = 0 if isinstance(value, (list, tuple)) else step
         points += [
-            MetricPoint(check_name(name), number(name, item), timestamp, first + at)
+            MetricPoint(check_name(name), number(name, item), timestamp, at)
             for at, item in enumerate(series)
         ]
     return points

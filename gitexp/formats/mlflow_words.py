@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from gitexp.formats import message
+from gitexp.formats import message, metrics
 from gitexp.formats.experiment import Experiment, MetricPoint
 
 # What MLflow takes at once and at most, in characters and entities.
@@ -189,23 +189,10 @@ def param_value(text: str) -> Any:
     return number if scientific or repr(number) == text else text
 
 
-def original(text: str) -> str | None:
-    """Return the text itself where ``param_text`` of its value would be another, else None."""
-    return text if param_text(param_value(text)) != text else None
-
-
-def metric_number(value: float) -> float:
-    """Return a metric's value as a double; an int that is too large for one is infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
 def metric_row(value: float) -> tuple[float, bool]:
     """Return ``(value, is_nan)`` as MLflow's databases hold a metric: NaN as 0, infinities as the
     largest doubles."""
-    number = metric_number(value)
+    number = metrics.double(value)
     if math.isnan(number):
         return 0.0, True
     return (math.copysign(_LARGEST, number) if math.isinf(number) else number), False
@@ -225,7 +212,7 @@ def metric_value(number: float, is_nan: bool = False) -> float:
 def metric_json(point: MetricPoint) -> dict[str, Any]:
     """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before
     1970, steps of 64 bits."""
-    number = metric_number(point.value)
+    number = metrics.double(point.value)
     named = (
         number
         if math.isfinite(number)

@@ -1,1 +1,1 @@
-"""Other programs' words and ours: MLflow, DagsHub, training callbacks, importers, export."""
+"""Other programs and their formats: MLflow, DagsHub, training callbacks, importers, export."""

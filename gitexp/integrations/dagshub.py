@@ -1,4 +1,4 @@
-"""DagsHub's logger with a commit at its end: change one import, and the same code records itself.
+"""DagsHub's logger, which records an experiment at its end: only the import changes.
 
     from gitexp.integrations.dagshub import dagshub_logger
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
@@ -129,23 +128,11 @@ def records(
         yield facts
 
 
-def portable(value: Any) -> Any:
-    """Return a value as every reader of JSON takes it: times as text in UTC, NaN and infinities as
-    "nan", "inf" and "-inf"."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, datetime):
-        return message.format_time(value)
-    if isinstance(value, Mapping):
-        return {str(key): portable(item) for key, item in value.items()}
-    return [portable(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
 def text(value: Any) -> str:
     """Return a cell of a CSV file: numbers with full precision, lists and mappings as JSON, nothing
     for None."""
     if isinstance(value, (list, tuple, dict)):
-        return json.dumps(portable(value), ensure_ascii=False)
+        return json.dumps(message.portable(value), ensure_ascii=False)
     return (
         ""
         if value is None
@@ -211,7 +198,7 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
                 item.name,
                 item.id,
                 _sound(point.name),
-                _double(point.value),
+                metrics.double(point.value),
                 moment(point.timestamp),
                 _whole(point.step),
             )
@@ -238,21 +225,14 @@ def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Call
     if name == "labels":
         return pa.list_(pa.string()), list
     if name == "duration" or name.startswith("metrics."):
-        return pa.float64(), _double
+        return pa.float64(), metrics.double
     if kinds == {bool}:
         return pa.bool_(), bool
     if kinds == {int} and all(abs(cell) <= _WHOLE for cell in cells if cell is not None):
         return pa.int64(), int
     if kinds and kinds <= {int, float}:
-        return pa.float64(), _double
+        return pa.float64(), metrics.double
     return pa.string(), lambda cell: _sound(text(cell))
-
-
-def _double(value: float) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
 
 
 def _whole(value: int) -> int | None:

@@ -124,10 +124,10 @@ def write_trackio(records: Iterator[Record], folder: Path | None, project: str) 
         store.bulk_log(
             project,
             record["name"],
-            [{name: export.portable(value) for name, value in row[2].items()} for row in rows],
+            [{name: message.portable(value) for name, value in row[2].items()} for row in rows],
             steps=[row[0] for row in rows],
             timestamps=[row[1].isoformat() for row in rows],
-            config={**export.portable(record["params"]), **config},
+            config={**message.portable(record["params"]), **config},
             run_id=record["id"],
         )
     return there
@@ -161,7 +161,7 @@ def write_crate(repo: Repo, experiment: Experiment, record: Record, folder: Path
     ]
 
     def value(kind: str, name: str, given: Any) -> Any:
-        facts = {"@type": "PropertyValue", "name": name, "value": export.portable(given)}
+        facts = {"@type": "PropertyValue", "name": name, "value": message.portable(given)}
         return crate.add(ContextEntity(crate, f"#{kind}/{name}", facts))
 
     start = record["started"]

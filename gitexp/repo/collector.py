@@ -1,4 +1,4 @@
-"""What a ``git gc`` takes from under a writer is made again.
+"""Makes objects again that a ``git gc`` removed while they were being recorded.
 
 An object is written before a ref holds it, and a collector that prunes at once (``--prune=now``)
 takes what no ref held when it began, also after the ref was made. So whoever records remembers what

@@ -1,5 +1,5 @@
-"""The usual repository, found without git: a folder ``.git`` of one's own, with nothing odd in its
-configuration.
+"""Finds the usual repository without starting git: a folder ``.git`` of one's own, with nothing odd
+in its configuration.
 
 A warm ``list`` or a completion at TAB asks nothing else of git; the process, and the modules that
 start one, would be a fifth of its time. Whatever is not as ``git init`` and ``git clone`` leave it

@@ -32,9 +32,9 @@ _MANY = 500  # words of one command line
 _OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itself answers for a host
 
 
-def listed(paths: Iterable[str], most: int = 5) -> str:
+def listed(paths: Iterable[str]) -> str:
     """Return paths for a sentence."""
-    return message.some([message.one_line(path) for path in paths], most)
+    return message.some([message.one_line(path) for path in paths], 5)
 
 
 def run(folder: Path, *args: str) -> str:

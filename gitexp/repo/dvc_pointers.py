@@ -21,6 +21,7 @@ from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
+from gitexp.repo.files import read_bytes
 
 FOLDER, SUFFIX, LOCK = ".dvc", ".dvc", "dvc.lock"
 _HASH = r"[0-9a-f]{32}(\.dir)?"
@@ -123,7 +124,7 @@ def here(repo: Repo) -> dict[str, Data]:
         "ls-files", "-z", "-c", "-o", "--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}"
     )
     paths = sorted({os.fsdecode(path) for path in listed.split(b"\0") if path})
-    return _all((path, _read(repo.root / path)) for path in paths if is_pointer(path))
+    return _all((path, read_bytes(repo.root / path)) for path in paths if is_pointer(path))
 
 
 def of_commit(repo: Repo, commit: str) -> dict[str, Data]:
@@ -270,13 +271,6 @@ def _whole(value: Any) -> int | None:
     return value if type(value) is int and value >= 0 else None
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
-
-
 # -- DVC's cache, as far as it can be read without DVC ---------------------------------------------
 
 
@@ -320,7 +314,7 @@ def _caches(repo: Repo) -> Iterator[Path]:
     tops = dict.fromkeys((repo.root, repo.common_dir.parent))
     for top in tops:
         for name in ("config.local", "config"):
-            text = (_read(top / FOLDER / name) or b"").decode("utf-8", "replace")
+            text = (read_bytes(top / FOLDER / name) or b"").decode("utf-8", "replace")
             if match := re.search(
                 r"^\[cache\]\s*$(?:\n(?!\s*\[).*)*?\n\s*dir\s*=\s*(.+)$", text, re.MULTILINE
             ):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo, dvc, dvc_pointers
+from gitexp.repo import Repo, dvc, dvc_pointers, files
 from gitexp.repo.dvc import listed
 from gitexp.repo.dvc_pointers import Data
 
@@ -270,10 +270,7 @@ def _look(path: Path) -> tuple[str, float] | None:
 
 
 def _known(repo: Repo) -> dict[str, Any]:
-    try:
-        known = json.loads((repo.state_dir / _STATE).read_bytes()).get(str(repo.root), {})
-    except (OSError, ValueError, AttributeError):
-        return {}
+    known = files.read_mapping(repo.state_dir / _STATE).get(str(repo.root), {})
     if not isinstance(known, dict):
         return {}
     return {
@@ -285,12 +282,8 @@ def _remember(repo: Repo, entries: Mapping[str, Any]) -> None:
     """Keep what was seen; a work tree has its own, and a lost update costs no more than one
     question to DVC."""
     folder = repo.make_state_dir()
-    try:
-        whole = json.loads((folder / _STATE).read_bytes())
-    except (OSError, ValueError):
-        whole = {}
+    whole = files.read_mapping(folder / _STATE)
     top = str(repo.root)
     with suppress(OSError):
-        part = folder / f"{_STATE}.{os.getpid()}.new"
-        part.write_text(json.dumps({**whole, top: {**whole.get(top, {}), **entries}}))
-        os.replace(part, folder / _STATE)
+        text = json.dumps({**whole, top: {**whole.get(top, {}), **entries}})
+        files.replace(folder, folder / _STATE, text.encode())

@@ -1,4 +1,4 @@
-"""Objects of git: read in batches by one process, small ones written without any."""
+"""Objects of git: read in batches by one process, small ones written without a process."""
 
 from __future__ import annotations
 

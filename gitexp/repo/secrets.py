@@ -16,10 +16,12 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gitexp.formats import redaction
+from gitexp.repo import files
 
 MAX_SCANNED = 2**20  # bytes of a file that are looked at
 _RULES = 2  # a verdict by older ones is none
@@ -55,7 +57,7 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
 
     ``memory`` is the file that keeps verdicts between calls; unreadable, it is started anew.
     """
-    known = _recalled(memory)
+    known = files.read_mapping(memory)
     verdicts: dict[str, list[Any]] = {}
     unknown = []
     for path in paths:
@@ -152,18 +154,6 @@ def _scanned(files: Mapping[str, list[tuple[int, str]]]) -> dict[str, str]:
         }
 
 
-def _recalled(memory: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def _remember(memory: Path, verdicts: dict[str, list[Any]]) -> None:
-    part = memory.with_name(f"{memory.name}.{os.getpid()}")
-    try:
-        part.write_text(json.dumps(verdicts))
-        os.replace(part, memory)
-    except OSError:  # only speed is lost
-        part.unlink(missing_ok=True)
+    with suppress(OSError):  # only speed is lost
+        files.replace(memory.parent, memory, json.dumps(verdicts).encode())

@@ -21,6 +21,7 @@ from pathlib import Path
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
+from gitexp.repo.files import read_mapping
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
@@ -34,6 +35,15 @@ Listed = tuple[list[str], list[str], list[str], list[str]]
 _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 _SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
 _BEHIND = "beyond a symbolic link"  # git's words
+_PASSING = (
+    "No such file",
+    "Unable to process",
+    "short read",
+    "lstat",
+    "unable to index",
+    "invalid object",
+    _BEHIND,
+)
 
 
 @dataclass(frozen=True)
@@ -91,63 +101,27 @@ def take(
     env = {"GIT_INDEX_FILE": str(index)}
     was_assumed = False
     lost: set[str] = set()
-    said: list[str] = []
-    with _listed(repo, env, said) as listed, _staged(repo, env, head) as staged:  # at the same time
-        try:
-            changed, untracked, assumed, previous = listed()
-        except GitError:
-            changed, untracked, assumed, previous = _listed_again(repo, env)
-        composed = staged()
+    seen, composed, unread = _looked(repo, env, head)
     for attempt in range(_TRIES):
         if attempt:
-            changed, untracked, assumed, previous = _listed_again(repo, env)
-        if assumed:
+            seen = _listed_again(repo, env)
+        if assumed := seen[2]:
             was_assumed = True
-            repo.git(
-                "update-index",
-                "-z",
-                "--no-assume-unchanged",
-                "--stdin",
-                stdin=_joined(assumed),
-                env=env,
-            )
-            changed, untracked, _, previous = _listed_again(repo, env)
-        if changed and (ended := {*left_outputs(repo)}):
-            ended &= outputs_of(repo).keys()
-            changed = [path for path in changed if path not in ended]
+            _edit(repo, env, "--no-assume-unchanged", paths=assumed)
+            seen = _listed_again(repo, env)
+        changed, untracked, _, previous = seen
+        changed = _without_outputs(repo, changed)
         submodules = {path for path in changed if (repo.root / path / ".git").exists()}
         if attempt == 0:
             # the user is in the middle of composing a commit
             staged_apart = composed & {*changed, *untracked} - submodules
-        sources = [path for path in _sources(repo, untracked) if path not in results]
-        taken, left_out = permitted(repo, settings, sources)
-        if repo.distrusted:
-            unknown = _by_filter(repo, [*changed, *taken])
-            left_out += [
-                (path, f"its filter '{name}' is a program that .git/config names")
-                for path, name in unknown.items()
-            ]
-            changed, taken = (
-                [path for path in paths if path not in unknown] for paths in (changed, taken)
-            )
-        special = [path for path in changed if _is_special(repo.root / path)]
-        left_out += [(path, _SPECIAL) for path in special]
-        changed = [path for path in changed if path not in special]
+        changed, taken, left_out = _chosen(repo, settings, changed, untracked, results)
         add = changed + taken
         try:
             if attempt == _TRIES - 1:
                 _add_as_read(repo, env, add)
             elif add:
-                repo.git(
-                    "update-index",
-                    "-z",
-                    "--add",
-                    "--remove",
-                    "--replace",
-                    "--stdin",
-                    stdin=_joined(add),
-                    env=env,
-                )
+                _edit(repo, env, "--add", "--remove", "--replace", paths=add)
             left_out += [
                 (path, "a submodule with edits of its own; commit them inside it")
                 for path in _inside_submodules(repo, env)
@@ -155,31 +129,11 @@ def take(
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
-            # killed by SIGBUS, where a file that it had mapped was cut
-            if attempt == _TRIES - 1 or not any(
-                error.returncode < 0 or word in error.stderr
-                for word in (
-                    "No such file",
-                    "Unable to process",
-                    "short read",
-                    "lstat",
-                    "unable to index",
-                    "invalid object",
-                    _BEHIND,
-                )
-            ):
+            if attempt == _TRIES - 1 or not _passes(error):
                 raise
-            index.with_name(f"{index.name}.lock").unlink(missing_ok=True)  # a killed git's
-            if "invalid object" in error.stderr:
-                lost |= {*collector.mend(repo, env)}
-            if _BEHIND in error.stderr:  # a link took the place of their folder
-                gone = [path for path in add if is_behind_link(repo.root, path)]
-                repo.git(
-                    "update-index", "-z", "--force-remove", "--stdin", stdin=_joined(gone), env=env
-                )
+            lost |= _mended(repo, env, error, add)
     kept = tuple(path for path in changed if path not in submodules)
-    unread = re.findall(r"could not open directory '(.*)': (.*)", "\n".join(said))
-    left_out += [(path, f"it cannot be read: {why}") for path, why in unread]
+    left_out += unread
     left_out += [(path, "git has lost its content; to see the damage: git fsck") for path in lost]
     noted = repo.project + OUTPUTS
     return Snapshot(
@@ -196,6 +150,77 @@ def take(
         _earlier_outputs(repo, env) if noted in previous and noted not in changed else (),
         repo.project,
     )
+
+
+def _looked(
+    repo: Repo, env: dict[str, str], head: Head
+) -> tuple[Listed, set[str], list[tuple[str, str]]]:
+    """Return what is listed, the paths that are staged, and ``(folder, why)`` for what cannot be
+    read."""
+    said: list[str] = []
+    with _listed(repo, env, said) as listed, _staged(repo, env, head) as staged:  # at the same time
+        try:
+            seen = listed()
+        except GitError:
+            seen = _listed_again(repo, env)
+        composed = staged()
+    unread = re.findall(r"could not open directory '(.*)': (.*)", "\n".join(said))
+    return seen, composed, [(path, f"it cannot be read: {why}") for path, why in unread]
+
+
+def _edit(repo: Repo, env: dict[str, str], *options: str, paths: list[str]) -> None:
+    """Change the entries of some paths in the private index."""
+    repo.git("update-index", "-z", *options, "--stdin", stdin=_joined(paths), env=env)
+
+
+def _without_outputs(repo: Repo, changed: list[str]) -> list[str]:
+    """Return changed paths without those that an earlier command wrote and nobody changed since."""
+    if changed and (ended := {*left_outputs(repo)}):
+        ended &= outputs_of(repo).keys()
+        return [path for path in changed if path not in ended]
+    return changed
+
+
+def _chosen(
+    repo: Repo,
+    settings: Settings,
+    changed: list[str],
+    untracked: list[str],
+    results: frozenset[str],
+) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    """Return what enters the tree, of the changed paths and of the untracked ones, and
+    ``(path, why)`` for what does not."""
+    sources = [path for path in _sources(repo, untracked) if path not in results]
+    taken, left_out = permitted(repo, settings, sources)
+    if repo.distrusted:
+        unknown = _by_filter(repo, [*changed, *taken])
+        left_out += [
+            (path, f"its filter '{name}' is a program that .git/config names")
+            for path, name in unknown.items()
+        ]
+        changed, taken = (
+            [path for path in paths if path not in unknown] for paths in (changed, taken)
+        )
+    special = [path for path in changed if _is_special(repo.root / path)]
+    left_out += [(path, _SPECIAL) for path in special]
+    return [path for path in changed if path not in special], taken, left_out
+
+
+def _passes(error: GitError) -> bool:
+    """Whether git failed over a work tree or an object store that is just being changed, so that
+    another try may do."""
+    # a negative code: killed by SIGBUS, where a file that it had mapped was cut
+    return error.returncode < 0 or any(word in error.stderr for word in _PASSING)
+
+
+def _mended(repo: Repo, env: dict[str, str], error: GitError, add: list[str]) -> set[str]:
+    """Undo what stopped git, for another try; return the paths whose content git has lost."""
+    Path(f"{env['GIT_INDEX_FILE']}.lock").unlink(missing_ok=True)  # a killed git's
+    lost = {*collector.mend(repo, env)} if "invalid object" in error.stderr else set()
+    if _BEHIND in error.stderr:  # a link took the place of their folder
+        gone = [path for path in add if is_behind_link(repo.root, path)]
+        _edit(repo, env, "--force-remove", paths=gone)
+    return lost
 
 
 def _is_special(path: Path) -> bool:
@@ -347,10 +372,7 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
 
 def _sources(repo: Repo, untracked: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
-    try:
-        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    known = read_mapping(repo.git_dir / _OUTPUTS)
     marks = ("/pyvenv.cfg", "/conda-meta/history")
     environments = tuple(
         f"{path.removesuffix(mark)}/" for path in untracked for mark in marks if path.endswith(mark)
@@ -380,18 +402,12 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
 
 def outputs_of(repo: Repo) -> dict[str, str]:
     """Return what the command of the experiment at HEAD wrote: paths and hashes."""
-    try:
-        return dict(json.loads((repo.root / repo.project / OUTPUTS).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return {}
+    return read_mapping(repo.root / repo.project / OUTPUTS)
 
 
 def left_outputs(repo: Repo) -> list[str]:
     """Return the paths that commands wrote, and that nobody changed since."""
-    try:
-        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
-    except (OSError, ValueError):
-        return []
+    known = read_mapping(repo.git_dir / _OUTPUTS)
     return [path for path, look in known.items() if look == stamp(repo.root, path)]
 
 
@@ -400,10 +416,7 @@ def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     sources."""
     if not (paths := [*paths]):
         return
-    try:
-        known = json.loads((repo.git_dir / _OUTPUTS).read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    known = read_mapping(repo.git_dir / _OUTPUTS)
     known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
     known.update({path: look for path in paths if (look := stamp(repo.root, path))})
     (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))

@@ -1,5 +1,5 @@
-"""What of git's worlds a repository uses, and how gitexp treats each: one page that can go with a
-bug report."""
+"""Which features of git a repository uses (filters, Git LFS, a shallow clone, ...), and how gitexp
+treats each: a page that can go with a bug report."""
 
 from __future__ import annotations
 

@@ -18,7 +18,6 @@ from gitexp.report.data import cell
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _IN_A_LEGEND = 12
 _MISSING = -0.12  # where parallel coordinates mark what an experiment lacks: below the axis
 _WIDE = 50  # how far apart positive numbers lie before an axis becomes logarithmic
@@ -42,7 +41,7 @@ def draw(
     """Return a chart.
 
     Args:
-        kind: one of ``KINDS``.
+        kind: ``curves``, ``scatter``, ``parallel``, ``importance`` or ``bars``.
         metric: what is drawn (on the y axis).
         x: the param or metric on the x axis of a scatter.
         form: ``png``, ``svg`` or ``pdf``.

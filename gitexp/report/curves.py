@@ -56,7 +56,7 @@ def collect(
     for at, item in enumerate(experiments):
         parts[at] = before[keys[at]] if item.id and keys[at] in before else Part()
     todo = [at for at in parts if not experiments[at].id or keys[at] not in before]
-    for at, name, course in _courses(repo, experiments, todo, limit):
+    for at, name, course in _courses(repo, experiments, todo):
         thin = lttb(course, limit)
         part = parts[at]
         part.stats[name] = _stats(course[2])
@@ -87,7 +87,7 @@ class Part:
 
 
 def _courses(
-    repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int], limit: int
+    repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int]
 ) -> Iterator[tuple[int, str, Series]]:
     """Yield each curve of some experiments: plain files by pandas, many at once, all others and
     late values row by row."""

@@ -14,7 +14,7 @@ from gitexp.compare.importance import importance
 from gitexp.compare.lineage import origins
 from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import own_subject
+from gitexp.formats.message import own_subject, portable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.report import curves, files
@@ -84,7 +84,7 @@ def collect(
         "page": commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
         "experiments": {
-            key: [_portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
+            key: [portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
         }
         | {
             "subject": [own_subject(item) for item in experiments],
@@ -102,7 +102,7 @@ def collect(
             for name in names["params"]
         },
         "metrics": {
-            name: [_portable(item.metrics.get(name)) for item in experiments]
+            name: [portable(item.metrics.get(name)) for item in experiments]
             for name in names["metrics"]
         },
         "importance": {name: importance(recorded, name, forest) for name in explained},
@@ -160,16 +160,8 @@ def cell(value: Any) -> Any:
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return (
-        str(value) if isinstance(value, float) else json.dumps(_portable(value), ensure_ascii=False)
+        str(value) if isinstance(value, float) else json.dumps(portable(value), ensure_ascii=False)
     )
-
-
-def _portable(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _portable(item) for key, item in value.items()}
-    return [_portable(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 _SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+\.[\w-]+):(?P<path>[^/].*)")

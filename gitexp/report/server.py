@@ -1,4 +1,4 @@
-"""The report, live: served on this machine only, and told what goes on while it goes on.
+"""The live report: a web server, for this machine only, that tells the page what is new.
 
 Who asks must know the token of the address and name this server as host, so that no other page
 of the browser (or name that an attacker's DNS points here) reads or writes anything.

@@ -1,4 +1,5 @@
-"""What a command wrote: its results are read, and its files are kept as outputs of its run.
+"""What a command wrote into files of its own: results are read from them, and the files are kept as
+outputs of its run.
 
 None of this fails a run: what cannot be read is named.
 """
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats import params, readers, settings, trackers
+from gitexp.formats import message, params, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, dvc_pointers, snapshot
@@ -438,9 +439,8 @@ def _keep(
     ]
     run.add_facts("rewritten", _kept(run, repo, results, wrote, []))
     if other := [path for path in changed if path not in results and not _of_data(path)]:
-        run.add_facts(
-            "warnings", [f"changed by the command, recorded as at the start: {_some(other)}"]
-        )
+        named = message.some(other, 5)
+        run.add_facts("warnings", [f"changed by the command, recorded as at the start: {named}"])
     fresh = sorted({*own, *asked} - {*tracked})
     taken, left_out = snapshot.permitted(repo, known, fresh)
     large = [(path, why) for path, why in left_out if snapshot.OVER in why]
@@ -454,10 +454,8 @@ def _keep(
     run.add_facts("written", [path for path in kept if not _of_data(path)])
     left_out = [item for item in left_out if not item[0].startswith(tools)]
     if left_out:
-        run.add_facts(
-            "warnings",
-            [f"outputs not kept: {_some([path for path, _ in left_out])} ({left_out[0][1]})"],
-        )
+        named = message.some([path for path, _ in left_out], 5)
+        run.add_facts("warnings", [f"outputs not kept: {named} ({left_out[0][1]})"])
     links = [path for path in wrote.odd if path in marks]
     snapshot.remember_outputs(repo, [path for path in (*fresh, *links) if not _of_data(path)])
 
@@ -555,23 +553,17 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def _some(names: list[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (
-        f" and {len(names) - most:,} more" if len(names) > most else ""
-    )
-
-
 def _line(found: Findings, logged: int) -> str:
     """Return what was found, in one line."""
     sources = [*dict.fromkeys(found.origins.values())]
     if sources:
-        parts = [f"metrics: {len(found.origins)} from {_some(sources, 3)}"]
+        parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"]
     elif logged:
         parts = []
     elif found.seen:
         parts = [
             (
-                f"no metric found; looked into {_some(found.seen, 3)}; point at a file with"
+                f"no metric found; looked into {message.some(found.seen)}; point at a file with"
                 " --metrics-file"
             )
         ]
@@ -581,7 +573,7 @@ def _line(found: Findings, logged: int) -> str:
         ]
     if found.params:
         counts = [f"{source} {count}" for source, count in found.params.items()]
-        parts.append(f"params: {sum(found.params.values())} ({_some(counts)})")
+        parts.append(f"params: {sum(found.params.values())} ({message.some(counts, 5)})")
     if found.unclear:
-        parts.append(f"no params: {_some(found.unclear)} (after an option's value)")
+        parts.append(f"no params: {message.some(found.unclear, 5)} (after an option's value)")
     return " · ".join(parts)

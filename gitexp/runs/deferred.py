@@ -1,5 +1,5 @@
-"""Ends of runs that wait for a quiet moment: results may still come in after a logger called the
-run finished.
+"""Runs that are recorded a little after they end: results may still come in when a logger has
+called the run finished.
 
 A run that waits is recorded before the next one begins (its parent should be this experiment), when
 nothing came for a while, and at the latest when Python exits. Its folder says how it ended, so one

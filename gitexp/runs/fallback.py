@@ -17,11 +17,12 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+from gitexp.repo import files
 
 ROWS = "metrics.csv"
 _PROBE = b"\0" * 4096  # a full disk still makes folders and empty files
@@ -59,7 +60,7 @@ def take_back(folder: Path) -> None:
                 folder / name, file
             ):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                replace(folder, folder / name, file)
+                files.replace(folder, folder / name, file)
             file.unlink()
         shutil.rmtree(path, ignore_errors=True)
 
@@ -70,31 +71,6 @@ def forget(folder: Path, name: str) -> None:
         if _is_mine(path):
             with suppress(OSError):
                 (path / name).unlink()
-
-
-def replace(folder: Path, target: Path, content: bytes | Path) -> None:
-    """Write a file whole or not at all: beside, in ``folder``, then moved into its place.
-
-    Raises:
-        OSError: it could not be written; nothing changed.
-    """
-    part = folder / f"{os.getpid()}-{threading.get_ident()}.new"
-    try:
-        if isinstance(content, bytes):
-            part.write_bytes(content)
-        else:
-            shutil.copyfile(content, part)
-            if content.stat().st_mode & stat.S_IXUSR:
-                part.chmod(part.stat().st_mode | stat.S_IXUSR)
-        try:
-            os.replace(part, target)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(part, target)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
 
 
 def whole_rows(path: Path) -> int:

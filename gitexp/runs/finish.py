@@ -33,7 +33,7 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     """
     with repo.introduced():
         facts, torn = _read(folder)
-        shot = snapshot_of(repo, folder, facts)
+        shot = snapshot_of(folder, facts)
         recorded = store.record(
             repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"]
         )
@@ -241,7 +241,7 @@ def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
     }
 
 
-def snapshot_of(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
+def snapshot_of(folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
     """Return the snapshot that a run's folder holds."""
     saved = facts["snapshot"]
     index = folder / "index"

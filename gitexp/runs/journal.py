@@ -39,7 +39,7 @@ from typing import Any
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.repo import Repo, locks
+from gitexp.repo import Repo, files, locks
 from gitexp.runs import fallback, parsed
 
 SYNC_SECONDS = 1.0
@@ -135,11 +135,11 @@ class Journal:
         if self._alive is None:
             self._hold_too()
         with self._params_locked():
-            if (stamp := _stamp(self.folder / "params.yml")) != self._stamp:
+            if (found := stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
-            self._stamp = _stamp(self.folder / "params.yml") or stamp
+            self._stamp = stamp(self.folder / "params.yml") or found
 
     @contextlib.contextmanager
     def _params_locked(self) -> Iterator[None]:
@@ -300,13 +300,13 @@ class Journal:
         """Write a file into the folder or, where that takes none, into the spare place; returns why
         neither took it."""
         try:
-            fallback.replace(self.folder, self.folder / name, content)
+            files.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
             try:
                 place = fallback.place(self.folder)
                 if place is None:
                     return error
-                fallback.replace(place, place / name, content)
+                files.replace(place, place / name, content)
             except (OSError, ImportError, MemoryError):
                 return error
             self._spared.add(name)
@@ -323,11 +323,7 @@ class Journal:
 
 def facts(folder: Path, name: str = "run.json") -> dict[str, Any]:
     """Return what the owner wrote of a run; empty where nothing readable was written."""
-    try:
-        known = json.loads((folder / name).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return files.read_mapping(folder / name)
 
 
 def all_facts(folder: Path) -> dict[str, Any]:
@@ -452,7 +448,8 @@ def _is_held(path: Path) -> bool:
         return False
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a file is written; None where there is none."""
     try:
         status = path.stat()
     except OSError:

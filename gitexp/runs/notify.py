@@ -1,4 +1,5 @@
-"""A word when a run ends, or before: to a command, a webhook or the terminal.
+"""Notifications that a run ended, or that something asked for happened in it: by a command, a
+webhook or the terminal.
 
 Where it goes is said by the user: ``--notify``, else the settings. The address of a webhook is the
 name of a variable of the environment, never the address itself, which is a secret and would be in

@@ -1,5 +1,5 @@
-"""What a command leaves behind: its output, and files that it wrote by itself; all of it goes into
-the run.
+"""What a command printed, and what it wrote into ``params.yml`` and ``metrics.csv`` by itself: both
+go into the run.
 
 None of this can fail the run: the command is over, and what cannot be read becomes a warning.
 """
@@ -88,7 +88,7 @@ def of_dead(repo: Repo, folder: Path) -> None:
     if (time := _lifetime(repo, folder)) is None:
         return
     run = join(folder, repo)
-    run.snapshot = finish.snapshot_of(repo, folder, journal.facts(folder))
+    run.snapshot = finish.snapshot_of(folder, journal.facts(folder))
     try:
         known, said = settings.load(repo.root, repo.project), printed(folder)
         capture.capture(run, repo, capture.unchanged(repo, time[0]), known, said, True, time[1])
@@ -133,7 +133,7 @@ def watch(*folders: Path) -> dict[Path, Any]:
     """Return what tells whether a command writes params.yml or metrics.csv in one of the
     folders."""
     return {
-        path: _stamp(path)
+        path: journal.stamp(path)
         for folder in dict.fromkeys(folders)
         for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
     }
@@ -147,7 +147,7 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
         watched: from ``watch``, before it ran.
     """
     for path in sorted(
-        path for path, stamp in watched.items() if _stamp(path) not in (stamp, None)
+        path for path, stamp in watched.items() if journal.stamp(path) not in (stamp, None)
     ):
         said: list[str] = []
         try:
@@ -195,11 +195,3 @@ def exception(last_words: bytes) -> str | None:
         r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]
     )
     return environment.redact([message.one_line(lines[-1])[:300]])[0] if found else None
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,4 +1,4 @@
-"""Going on with an experiment: a new run begins with the other's params, rows and checkpoints.
+"""Resumes an experiment: a new run begins with its params, logged values and checkpoints.
 
 The rows are written first, so that whoever looks sees one curve at once. Where the run goes over
 steps again (it goes on from a checkpoint before the crash), what the other had logged of them is

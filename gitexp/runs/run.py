@@ -1,7 +1,7 @@
-"""A live run: the one mutable object. It journals what is logged, and becomes an experiment when it
-ends.
+"""A run that is going on, the one object that changes. It journals what is logged, and becomes an
+experiment when it ends.
 
-How one begins is in ``starting.py``, and which one is this process's in ``current.py``. One process
+How one begins is in ``start.py``, and which one is this process's in ``active.py``. One process
 owns a run, and only the owner ends it. Others may join: forked and spawned workers, and the scripts
 that ``gitexp run`` starts; what they log goes into the same journal. In distributed training only
 rank 0 logs.

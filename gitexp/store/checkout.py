@@ -1,4 +1,4 @@
-"""Being at an experiment again, without ever losing work.
+"""Checks out an experiment, without ever losing work.
 
 What is changed or untracked is looked at first, and anything that only lives in the work tree stops
 the checkout. What git holds already does not: a file that equals the experiment's own, and results
@@ -21,6 +21,7 @@ from gitexp.formats.errors import GitError, GitexpError, NotFoundError, Reposito
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, dvc_status, lock_files, snapshot
 from gitexp.repo.dvc_pointers import Data
+from gitexp.repo.files import read_bytes
 from gitexp.store import connectivity, record, result_paths
 from gitexp.store.index import Index
 
@@ -175,7 +176,7 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
         _,
         stashed,
     ):
-        old = _read(repo.root / path)
+        old = read_bytes(repo.root / path)
         repo.git("restore", f"--source={target.id}", "--worktree", "--", f":(top,literal){path}")
         result_paths.adopt(repo, path)
     quoted = shlex.quote(path)
@@ -319,7 +320,7 @@ def _met(repo: Repo, paths: Iterable[str]) -> list[str]:
 def _params_survey(repo: Repo, index: Index, target: Experiment, path: str) -> _Survey:
     if link := result_paths.linked(repo.root, [path]):
         return _Survey((link,), {}, ())
-    data = _read(repo.root / path)
+    data = read_bytes(repo.root / path)
     equal = data is None or data == target.read(path) or _is_recorded(repo, index, path)
     return _Survey(() if equal else (path,), {}, ())
 
@@ -371,7 +372,7 @@ def _is_recorded(repo: Repo, index: Index, path: str) -> bool:
     same."""
     if result_paths.is_own(path) or path in result_paths.ours(repo):
         return True
-    data = _read(repo.root / path)
+    data = read_bytes(repo.root / path)
     if data is None:
         return not os.path.lexists(repo.root / path)
     commits = ["HEAD", *(row[0] for row in index.rows('tag."commit"', everybody=True))]
@@ -659,10 +660,3 @@ def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
 
 def _listed(paths: Iterable[str]) -> str:
     return message.some([f"'{path}'" for path in paths], _SHOWN)
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None

@@ -9,13 +9,12 @@ it.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.store.gathering import SEEN
 
 _FILE = "clone.json"
@@ -92,8 +91,4 @@ def _login() -> str:
 
 
 def _save(path: Path, known: Clone) -> None:
-    import secrets
-
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    part.write_text(json.dumps(known._asdict(), indent=1))
-    os.replace(part, path)
+    files.replace(path.parent, path, json.dumps(known._asdict(), indent=1).encode())

@@ -3,7 +3,7 @@ compiled to SQL for the index.
 
 What is missing matches nothing but ``is missing``, under ``not`` and ``!=`` as well, which is just
 what SQL's NULL does. A recorded NaN is not missing, but equals only ``nan``. Values and keys travel
-as SQL parameters, never as text. The language of ``--where`` is that of ``condition.py``.
+as SQL parameters, never as text. The language of ``--where`` is that of ``where.py``.
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def _there_are(names: Sequence[str]) -> str:
     )
 
 
-def where(index: Index, text: str | None, now: datetime | None = None) -> Sql:
+def where(index: Index, text: str | None) -> Sql:
     """Compile the text of ``--where``; None or blank text holds for all.
 
     Raises:
@@ -234,7 +234,7 @@ def where(index: Index, text: str | None, now: datetime | None = None) -> Sql:
         return EVERYTHING
     from gitexp.store.where import parse
 
-    return parse(text, lambda name: find_key(index, name), now or datetime.now().astimezone())
+    return parse(text, lambda name: find_key(index, name), datetime.now().astimezone())
 
 
 def judged(index: Index, condition: Sql, discarded: bool, everybody: bool) -> tuple[Sql, int]:

@@ -206,14 +206,7 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
 
 def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -> Recorded:
     draft = _placed(draft, snapshot.project)
-    contents = _contents(draft, snapshot.project)
-    files, warnings = blobs(repo, draft, contents)
-    warnings += _unguarded(repo, snapshot, draft)
-    if known := {path: files[path] for path in draft.outputs if path in files}:
-        noted = snapshot.project + OUTPUTS
-        contents[noted] = listed = json.dumps(known, indent=1).encode()
-        files[noted] = repo.write_object("blob", listed)
-    files = {**dict.fromkeys((*snapshot.previous, *snapshot.outputs)), **files}
+    contents, files, warnings = _files(repo, snapshot, draft)
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
         back = result_paths.to_write(repo, draft.files, contents, snapshot)
         why = _why_beside(repo, snapshot, draft, back)
@@ -250,18 +243,10 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
                         # somebody packs refs just now; a leftover pin costs nothing, and doctor
                         # finds it
                         pending = None
-                    elif repo.refs(f"refs/tags/{name}"):
-                        if draft.name:
-                            raise UsageError(
-                                f"there is a tag '{name}' already; choose another name"
-                            ) from None
-                        number = highest(repo, scan=True) + 1
-                    elif lock_files.met(error, f"refs/tags/{name}") and not draft.name:
-                        number += 1
-                    elif move and repo.head() != snapshot.head:
-                        why = "the branch moved meanwhile"
-                    elif move and lock_files.met(error, ""):
-                        why = str(error).partition(";")[0]
+                    elif other := _other_number(repo, draft, error, name, number):
+                        number = other
+                    elif move:
+                        why = _why_not_moved(repo, snapshot, error)
                     else:
                         raise
                     continue
@@ -290,6 +275,45 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
     )
     experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
     return Recorded(experiment, branch, why, tuple(warnings))
+
+
+def _files(
+    repo: Repo, snapshot: Snapshot, draft: Draft
+) -> tuple[dict[str, bytes | Path], dict[str, str | None], list[str]]:
+    """Return the experiment's own files, ``{path in the tree: content}``; what changes in the
+    snapshot's tree, ``{path: hash}``, None for what goes; and warnings."""
+    contents = _contents(draft, snapshot.project)
+    files, warnings = blobs(repo, draft, contents)
+    warnings += _unguarded(repo, snapshot, draft)
+    if known := {path: files[path] for path in draft.outputs if path in files}:
+        noted = snapshot.project + OUTPUTS
+        contents[noted] = listed = json.dumps(known, indent=1).encode()
+        files[noted] = repo.write_object("blob", listed)
+    gone = dict.fromkeys((*snapshot.previous, *snapshot.outputs))
+    return contents, {**gone, **files}, warnings
+
+
+def _other_number(repo: Repo, draft: Draft, error: GitError, name: str, number: int) -> int | None:
+    """Return the number to try next where git refused since a name is taken; None where that is
+    not why.
+
+    Raises:
+        UsageError: the taken name is the one that was asked for.
+    """
+    if repo.refs(f"refs/tags/{name}"):
+        if draft.name:
+            raise UsageError(f"there is a tag '{name}' already; choose another name") from None
+        return highest(repo, scan=True) + 1
+    return None if draft.name or not lock_files.met(error, f"refs/tags/{name}") else number + 1
+
+
+def _why_not_moved(repo: Repo, snapshot: Snapshot, error: GitError) -> str:
+    """Return why git would not move the branch; raise the error where the branch is not why."""
+    if repo.head() != snapshot.head:
+        return "the branch moved meanwhile"
+    if lock_files.met(error, ""):
+        return str(error).partition(";")[0]
+    raise error
 
 
 def check_present(repo: Repo, commit: str) -> bytes:

@@ -19,6 +19,7 @@ from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo.files import read_mapping
 from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
@@ -310,11 +311,7 @@ def blob_hash(repo: Repo, data: bytes) -> str:
 
 
 def _written(repo: Repo) -> dict[str, Any]:
-    try:
-        known = json.loads((repo.state_dir / "written.json").read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return read_mapping(repo.state_dir / "written.json")
 
 
 def _remember(repo: Repo, written: Mapping[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """What an import finds, as plain values: a commit that is a run already, a run of another tool, and
 what cannot be read.
 
-A source only reads and yields these; ``recorder.py`` makes experiments of them. Each knows the tool
-that it is from and what that tool calls it, and its ``key``, a hash of the two, is the experiment's
-id: importing it again finds it recorded.
+A source only reads and yields these; ``integrations/importers/record.py`` makes experiments of
+them. Each knows the tool that it is from and what that tool calls it, and its ``key``, a hash of
+the two, is the experiment's id: importing it again finds it recorded.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The tools whose runs are read from files by ``formats/trackers``: one row each, for the command
-line and for Python, and what a command that is over left of any of them."""
+"""The tools whose runs are read from files by ``formats/trackers``, and which of them a command
+wrote to."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""One line for a script: MLflow's autologgers on, and their runs in the repository that the script
-lies in."""
+"""Turns on MLflow's autologgers with one line, and has their runs recorded in the repository that
+the script lies in."""
 
 from __future__ import annotations
 

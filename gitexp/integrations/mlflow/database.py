@@ -1,5 +1,5 @@
-"""The disposable database: MLflow's own schema, made by MLflow's own code, and two small tables of
-ours in it.
+"""The database that MLflow reads: a copy of what git holds, with MLflow's own tables, which its own
+code makes, and two small ones of ours.
 
 One process makes it, under a lock and beside its place, so that nobody ever sees half of one. A
 database that another version of MLflow or of this module made, or that was made where the

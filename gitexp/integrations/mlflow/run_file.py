@@ -17,7 +17,7 @@ from typing import Any
 
 from gitexp.integrations.mlflow import uris
 from gitexp.integrations.mlflow.tables import read_json
-from gitexp.repo import locks
+from gitexp.repo import files, locks
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -34,10 +34,7 @@ def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
     with locks.Held(folder / "face.lock"):
         known = read(folder)
         by(known)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = folder / "face.new"
-        part.write_text(json.dumps(known, ensure_ascii=False, indent=1))
-        os.replace(part, target)
+        files.replace(folder, target, json.dumps(known, ensure_ascii=False, indent=1).encode())
 
 
 def claim(folder: Path) -> bool:

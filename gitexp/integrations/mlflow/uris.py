@@ -1,4 +1,4 @@
-"""Where MLflow's side of a repository lies, and the addresses that MLflow has for it.
+"""Where gitexp keeps what is MLflow's in a repository, and the addresses by which MLflow finds it.
 
 All of it is below ``.git/gitexp/mlflow/``, where no snapshot finds it: the database (disposable,
 git is the truth), the registry's database, and ``files/`` with the artifacts that are too large for

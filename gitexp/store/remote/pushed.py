@@ -10,13 +10,12 @@ anything is not as it was left, or much is new, nobody asks the ledger.
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import quote
 
 from gitexp.formats import message
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.store import clone, notes, ref_scan
 from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.ref_scan import REMOTES, TAGS
@@ -93,6 +92,5 @@ def settle(repo: Repo, remote: str, owner: str, then: Refs) -> None:
         return
     with suppress(OSError):  # it only saves time
         folder = repo.make_state_dir("pushed")
-        part = folder / f".{secrets.token_hex(4)}"
-        part.write_bytes(tip.encode() + b"\n" + then.tags)
-        os.replace(part, folder / quote(remote, safe=""))
+        target = folder / quote(remote, safe="")
+        files.replace(folder, target, tip.encode() + b"\n" + then.tags)
