@@ -103,7 +103,7 @@ def test_a_stray_database_of_mlflow_is_read_and_said(project: Project) -> None:
     found = gitexp.get("exp-1")
     assert found.params == {"lr": 0.1, "by": "me"}
     assert steps("exp-1", "loss") == [(0, 1), (1, 0.5), (2, pytest.approx(1 / 3))]
-    assert "metrics: 1 from mlflow.db · params: 2 from mlflow.db" in said
+    assert "metrics: 1 from mlflow.db · params: 2 (mlflow.db 2)" in said
     assert found.extra["tags"]["stage"] == "dev"
     assert "1 run recorded already" in project.run("import", "mlflow", "mlflow.db").stderr
     # the next run has its own values alone, though the database holds both
