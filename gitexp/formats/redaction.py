@@ -71,10 +71,12 @@ NO_SECRET = (
 )
 _PASSWORD = r"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret)s?$"
 _WORD = (  # resnet50, IMAGENET1K, MyModel2, 20240101T1200, 128x128
-    r"[a-z]*\d{0,4}(?:[A-Z][a-z]+\d{0,3}|[A-Z]{2,}\d{0,3})*|[A-Z]?\d+|\d+[A-Za-z]\d*|v?\d+[a-z]{1,3}"
+    r"[a-z]*\d{0,4}(?:[A-Z][a-z]+\d{0,3}|[A-Z]{2,}\d{0,3})*"
+    r"|[A-Z]?\d+|\d+[A-Za-z]\d*|v?\d+[a-z]{1,3}"
 )
 _REFERENCE = (  # a variable, a template, code, a placeholder, a path or an address
-    r"[$<{%\[(~*.]|/(?![A-Za-z0-9+/]{39,}=*$)|.*(?:\$\{|\{\{|[()\[\]<]|\.\.\.|x{4})|[a-z]+://|[A-Za-z]:\\"
+    r"[$<{%\[(~*.]|/(?![A-Za-z0-9+/]{39,}=*$)|.*(?:\$\{|\{\{|[()\[\]<]|\.\.\.|x{4})"
+    r"|[a-z]+://|[A-Za-z]:\\"
     r"|(?:sha\d+|md5)[:-]|(?i:your|change|example|dummy|fake|todo|os\.|process\.|env\.)"
 )
 

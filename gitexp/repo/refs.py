@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
-from gitexp.repo import lock_files
+from gitexp.repo.lock_files import freed
 from gitexp.repo.process import Git, explained, run
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Refs(Git):
                     change.commit()
                 return
             except GitError as error:
-                if is_last or not lock_files.freed(self, error.stderr):
+                if is_last or not freed(self, error.stderr):
                     raise
 
     @contextmanager
