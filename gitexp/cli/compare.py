@@ -13,7 +13,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
-from gitexp.cli.opened import fetch_option, opened, where_option
+from gitexp.cli.opened import everybody_option, fetch_option, opened, where_option
 from gitexp.cli.report import chosen, escaped, keep_block, table
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
@@ -99,13 +99,7 @@ def compare_command(
     show_default=True,
     help="How many places there are.",
 )
-@click.option(
-    "--all",
-    "-a",
-    "everybody",
-    is_flag=True,
-    help="Everybody's experiments, including those on remotes.",
-)
+@everybody_option
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened
+from gitexp.cli.opened import everybody_option, opened, where_option
 from gitexp.cli.report import escaped, keep_block
 from gitexp.cli.show import judged
 from gitexp.compare import lineage
@@ -35,20 +35,13 @@ _METRIC = click.option(
     shell_complete=completion.metrics,
     help="The metric to follow (default: what most of them have).",
 )
-_EVERYBODY = click.option(
-    "--all",
-    "-a",
-    "everybody",
-    is_flag=True,
-    help="Everybody's experiments, those on remotes included.",
-)
 
 
 @click.command("keep")
 @_REFS
 @_BECAUSE
 def keep_command(refs: tuple[str, ...], because: str | None) -> None:
-    """Say that experiments are kept, and why. The last verdict holds.
+    """Mark experiments as kept, and say why. The last verdict counts.
 
     \b
     Example:
@@ -61,7 +54,7 @@ def keep_command(refs: tuple[str, ...], because: str | None) -> None:
 @_REFS
 @_BECAUSE
 def discard_command(refs: tuple[str, ...], because: str | None) -> None:
-    """Say that experiments are not kept, and why. Nothing of them is lost.
+    """Mark experiments as discarded, and say why. Nothing of them is lost.
 
     gitexp list leaves them out, unless --discarded or --all-verdicts asks for them; gitexp keep
     takes it back. Verdicts are git notes, which gitexp push and pull bring to others.
@@ -85,14 +78,8 @@ def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
 
 @click.command("tree")
 @_METRIC
-@click.option(
-    "--where",
-    "-w",
-    metavar="CONDITION",
-    shell_complete=completion.keys,
-    help="Only those for which it holds; see gitexp list --help.",
-)
-@_EVERYBODY
+@where_option
+@everybody_option
 @output.output_options
 @pager.paged
 def tree_command(metric: str | None, where: str | None, everybody: bool, form: str | None) -> None:
@@ -202,7 +189,7 @@ _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 @click.command("book")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @_METRIC
-@_EVERYBODY
+@everybody_option
 @click.option(
     "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
 )

@@ -53,6 +53,15 @@ def where_option(function: Command) -> Command:
     return cast(Command, option(only_with(joined)))
 
 
+everybody_option = click.option(
+    "--all",
+    "-a",
+    "everybody",
+    is_flag=True,
+    help="Everybody's experiments, including those on remotes.",
+)
+
+
 def _quoted(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 

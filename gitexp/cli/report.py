@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import fetch_option, opened, where_option
+from gitexp.cli.opened import everybody_option, fetch_option, opened, where_option
 from gitexp.formats.errors import GateError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -30,13 +30,7 @@ _ROWS = 20  # of a Markdown report
 def selection(function: Command) -> Command:
     """Give a command REF..., ``--where``, ``--sort`` and ``--all``."""
     for option in (
-        click.option(
-            "--all",
-            "-a",
-            "everybody",
-            is_flag=True,
-            help="Everybody's experiments, including those on remotes.",
-        ),
+        everybody_option,
         click.option(
             "--sort",
             "-s",

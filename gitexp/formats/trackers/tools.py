@@ -25,40 +25,44 @@ from gitexp.formats.trackers.kept import Kept
 
 
 class Tool(NamedTuple):
-    """A tool: what its runs are called, where they lie, and an example."""
+    """A tool: what its runs are called, the files that hold them, where they lie, and an
+    example."""
 
     title: str
+    files: str
     where: str
     example: str
 
 
 TOOLS = {
     "catboost": Tool(
-        "Trainings of CatBoost", "the folder `catboost_info` beside a script", "catboost_info"
+        "Trainings of CatBoost",
+        "catboost_training.json",
+        "the folder `catboost_info` beside a script",
+        "catboost_info",
     ),
     "clearml": Tool(
-        "Offline sessions of ClearML", "its folder of offline sessions", "~/.clearml/cache/offline"
+        "Offline sessions of ClearML",
+        "task.json",
+        "its folder of offline sessions",
+        "~/.clearml/cache/offline",
     ),
-    "comet": Tool("Offline experiments of Comet", "the folder of its zip files", ".cometml-runs"),
-    "goodseed": Tool("Runs of goodseed", "its home folder", "~/.goodseed"),
-    "neptune": Tool("Offline runs of Neptune", "the folder `.neptune` beside a script", ".neptune"),
-    "ray": Tool("Trials of Ray Tune", "the folder of an experiment", "~/ray_results/train"),
-    "sacred": Tool("Runs of Sacred's FileStorageObserver", "the folder of its runs", "runs"),
+    "comet": Tool(
+        "Offline experiments of Comet", "*.zip", "the folder of its zip files", ".cometml-runs"
+    ),
+    "goodseed": Tool("Runs of goodseed", "*.sqlite", "its home folder", "~/.goodseed"),
+    "neptune": Tool(
+        "Offline runs of Neptune", "data-1.log", "the folder `.neptune` beside a script", ".neptune"
+    ),
+    "ray": Tool(
+        "Trials of Ray Tune", "result.json", "the folder of an experiment", "~/ray_results/train"
+    ),
+    "sacred": Tool(
+        "Runs of Sacred's FileStorageObserver", "run.json", "the folder of its runs", "runs"
+    ),
     "trackio": Tool(
-        "Runs of trackio", "the folder of its databases", "~/.cache/huggingface/trackio"
+        "Runs of trackio", "*.db", "the folder of its databases", "~/.cache/huggingface/trackio"
     ),
-}
-
-
-_FILES = {
-    "catboost": "catboost_training.json",
-    "clearml": "task.json",
-    "comet": "*.zip",
-    "goodseed": "*.sqlite",
-    "neptune": "data-1.log",
-    "ray": "result.json",
-    "sacred": "run.json",
-    "trackio": "*.db",
 }
 
 
@@ -69,7 +73,7 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
     Raises:
         UsageError: there is no such file.
     """
-    name = _FILES[tool]
+    name = TOOLS[tool].files
     files, outside = ([place], []) if place.is_file() else files_in(place, name)
     yield from outside
     if not files:
@@ -144,8 +148,8 @@ def _likely(path: str) -> Iterator[str]:
     name = posixpath.basename(path)
     if name.endswith(".db"):
         yield "mlflow"
-    for tool, pattern in _FILES.items():
-        if fnmatch.fnmatchcase(name, pattern):
+    for tool, known in TOOLS.items():
+        if fnmatch.fnmatchcase(name, known.files):
             yield tool
 
 
@@ -175,7 +179,7 @@ def _is_begun(run: Run, since: float) -> bool:
 def _at_home(since: float) -> Iterator[Left]:
     """Yield what tools left in the folders of a person that they write to by themselves."""
     for tool, folder in homes():
-        for path in sorted(folder.rglob(_FILES[tool])):
+        for path in sorted(folder.rglob(TOOLS[tool].files)):
             try:
                 if path.stat().st_mtime >= since - 1 and (runs := _begun(_runs(tool, path), since)):
                     yield Left(shown(path), runs, ())
