@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli.markdown import escaped, keep_block
 from gitexp.cli.opened import everybody_option, opened, where_option
-from gitexp.cli.report import escaped, keep_block
 from gitexp.cli.show import judged
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step

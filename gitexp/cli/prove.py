@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened, where_option
-from gitexp.cli.report import chosen
+from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -144,10 +143,10 @@ def verify_command(
     # by the user's own names, where there are
     named.update({item.tag: item for item in index.select()} if everything else {})
     experiments = (
-        [*named.values()][::-1] if everything else chosen(index, known, refs, where, None, False)
+        [*named.values()][::-1] if everything else chosen(index, known, Selection(refs, where))
     )
     if everything and where:
-        fitting = {item.id for item in chosen(index, known, (), where, None, True)}
+        fitting = {item.id for item in chosen(index, known, Selection((), where, everybody=True))}
         experiments = [item for item in experiments if item.id in fitting]
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [

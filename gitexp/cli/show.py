@@ -16,8 +16,7 @@ import click
 
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
-from gitexp.cli.opened import opened, where_option
-from gitexp.cli.report import chosen
+from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import environment, late_values, message, metrics, params, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
@@ -134,7 +133,7 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
     """
     repo, settings, index = opened()
     *given, name = refs
-    experiments = chosen(index, settings, given or ([] if where else ["@"]), where, None, False)
+    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     metric = query.find_metric(index, name).name
     if form:
         points = (

@@ -18,7 +18,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.cli.report import with_block
+from gitexp.cli.markdown import with_block
 from gitexp.compare.gate import Allowance, parse_allowance
 from gitexp.compare.importance import importance
 from gitexp.formats import settings
