@@ -191,10 +191,9 @@ def rename_command(ref: str, name: str) -> None:
     """
     repo, settings, index = opened()
     found = reference.resolve(index, ref, settings)
-    if name not in (found.name, found.alias):
-        record.check_name(repo, name)
-    notes.add(repo, [found.id], [{"alias": "" if name == found.name else name}])
-    also = f", also called {name}" if name != found.name else " has no second name any more"
+    event = record.alias(repo, found, name)
+    notes.add(repo, [found.id], [event])
+    also = f", also called {event['alias']}" if event["alias"] else " has no second name any more"
     click.echo(output.clean(f"{found.name}{also}"))
 
 

@@ -104,6 +104,19 @@ class Recorded(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+def alias(repo: Repo, experiment: Experiment, name: str) -> dict[str, str]:
+    """Return the event that gives an experiment a second name; its first name, or none, takes that
+    away.
+
+    Raises:
+        UsageError: it cannot be a name, or is another's.
+    """
+    name = name.strip()
+    if name in ("", experiment.name):
+        return {"alias": ""}
+    return {"alias": name if name == experiment.alias else check_name(repo, name)}
+
+
 def check_name(repo: Repo, name: str) -> str:
     """Return a tag name of the user's own, without spaces around it, if it can be one and is free;
     else raise UsageError."""
