@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened, where_option
+from gitexp.cli.opened import Selection, among, opened, selection
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import format_time, one_line, own_subject, some
 from gitexp.formats.settings import Settings
@@ -39,15 +39,7 @@ class Column(NamedTuple):
 
 
 @click.command("list")
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@where_option
-@click.option(
-    "--sort",
-    "-s",
-    metavar="KEY[:asc|desc],...",
-    shell_complete=completion.keys,
-    help="Sort by these; a metric sorts best first.",
-)
+@selection
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
 @click.option(
     "--columns",
@@ -69,28 +61,18 @@ class Column(NamedTuple):
     shell_complete=completion.keys,
     help="One row for each group: n, and mean ± sample std of its metrics.",
 )
-@click.option(
-    "--all",
-    "-a",
-    "everybody",
-    is_flag=True,
-    help="Everybody's experiments, of all projects, including those on remotes.",
-)
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
 @click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
 @click.option("--all-resumed", is_flag=True, help="Those that a later run resumed, too.")
 @output.output_options
 @pager.paged
 def list_command(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
+    asked: Selection,
     limit: int | None,
     columns: str | None,
     all_columns: bool,
     only_varying: bool | None,
     group_by: str | None,
-    everybody: bool,
     discarded: bool,
     all_verdicts: bool,
     all_resumed: bool,
@@ -129,10 +111,11 @@ def list_command(
     """
     repo, settings, index = opened()
     runs = _runs(repo)
-    condition, everybody, left = _asked(
-        index, settings, refs, where, everybody, discarded, all_verdicts, all_resumed
+    condition, everybody, left = _condition(
+        index, settings, asked, discarded, all_verdicts, all_resumed
     )
-    keys = query.sort(index, sort, settings.metrics)
+    keys = query.sort(index, asked.sort, settings.metrics)
+    narrowed = bool(asked.refs) or asked.where is not None or discarded
     chosen = (
         [query.find_key(index, name) for name in query.split(columns)]
         if columns is not None
@@ -149,16 +132,14 @@ def list_command(
     found = index.select(
         condition.text, [*condition.values, *order.values], order.text, limit, everybody
     )
-    if not refs and where is None and not discarded:
+    if not narrowed:
         found = [*runs, *found][:limit]
     if form == "json":
         output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
     elif form == "csv":
         _print_csv(found, chosen)
     elif not found:
-        output.say(
-            _nothing(index, where is not None or bool(refs) or discarded or left > 0, everybody)
-        )
+        output.say(_nothing(index, narrowed or left > 0, everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
         pinned = [key for key, _ in keys]
@@ -166,26 +147,20 @@ def list_command(
         _print_table(found, shown, pinned, all_columns, form, hidden)
 
 
-def _asked(
+def _condition(
     index: Index,
     settings: Settings,
-    refs: Sequence[str],
-    where: str | None,
-    everybody: bool,
+    asked: Selection,
     discarded: bool,
     all_verdicts: bool,
     all_resumed: bool,
 ) -> tuple[Sql, bool, int]:
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
-    condition, project = query.where(index, where), index.repo.project
+    refs, project, everybody = asked.refs, index.repo.project, asked.everybody
+    condition = query.where(index, asked.where)
     if refs:
-        from gitexp.store import reference
-
-        names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within(
-            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
-        )
+        condition, _ = among(index, settings, condition, refs)
         everybody = True
     elif everybody:
         condition = condition.within(query.ONCE)

@@ -18,6 +18,7 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import query, reference
 from gitexp.store.index import Index
+from gitexp.store.query import Sql
 from gitexp.store.remote import transport
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -60,7 +61,7 @@ everybody_option = click.option(
     "-a",
     "everybody",
     is_flag=True,
-    help="Everybody's experiments, including those on remotes.",
+    help="Everybody's experiments, of all projects, including those on remotes.",
 )
 
 
@@ -92,7 +93,7 @@ def selection(function: Command) -> Command:
         click.option(
             "--sort",
             "-s",
-            metavar="KEY,...",
+            metavar="KEY[:asc|desc],...",
             shell_complete=completion.keys,
             help="Sort by these; a metric sorts best first.",
         ),
@@ -116,6 +117,15 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
     return repo, settings.load(repo.root, repo.project), Index(repo, _progress)
 
 
+def among(
+    index: Index, settings: Settings, condition: Sql, refs: Sequence[str]
+) -> tuple[Sql, list[str]]:
+    """Return a condition that holds only for the experiments that are named, and their names."""
+    names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
+    named = "({}) AND ref.name IN (SELECT value FROM json_each(?))"
+    return condition.within(named, output.exact(names)), names
+
+
 def chosen(
     index: Index, settings: Settings, asked: Selection, current: bool = False
 ) -> list[Experiment]:
@@ -130,10 +140,7 @@ def chosen(
     refs, where, sort, everybody = asked
     condition = query.where(index, where)
     if refs:
-        names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within(
-            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
-        )
+        condition, names = among(index, settings, condition, refs)
     elif current:
         condition, _ = query.current(index, condition, everybody)
     order = query.order(query.sort(index, sort, settings.metrics))

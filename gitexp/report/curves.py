@@ -155,7 +155,9 @@ def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
 def lttb(series: Series, limit: int) -> Series:
     """Return a series thinned to about ``limit`` points."""
     steps, times, values = series
-    finite = [at for at, value in enumerate(values) if math.isfinite(value)]
+    finite: Sequence[int] = range(len(values))
+    if not math.isfinite(sum(values)):
+        finite = [at for at in finite if math.isfinite(values[at])]
     if len(values) <= limit or len(finite) < 3 or limit < 3:
         chosen: Sequence[int] = (
             range(len(values)) if len(values) <= limit else [*range(limit - 1), len(values) - 1]
@@ -164,9 +166,10 @@ def lttb(series: Series, limit: int) -> Series:
         chosen = _largest_triangles(
             [steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite))
         )
-        ends = [-1, *(finite[at] for at in chosen), len(values)]
-        gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
-        chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
+        if len(finite) < len(values):
+            ends = [-1, *(finite[at] for at in chosen), len(values)]
+            gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
+            chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
     return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
 
 
@@ -180,20 +183,17 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
     chosen, last = [0], 0
     for bucket in range(limit - 2):
         start, end = int(bucket * width) + 1, int((bucket + 1) * width) + 1
-        after = (
-            range(end, min(int((bucket + 2) * width) + 1, count))
-            if bucket < limit - 3
-            else range(count - 1, count)
-        )
-        mean_x, mean_y = (
-            sum(x[at] for at in after) / len(after),
-            sum(y[at] for at in after) / len(after),
-        )
+        after = slice(end, min(int((bucket + 2) * width) + 1, count))
+        if bucket == limit - 3:
+            after = slice(count - 1, count)
+        size = after.stop - after.start
         from_x, from_y = x[last], y[last]
-        across, up = from_x - mean_x, mean_y - from_y
-        last = max(
-            range(start, end), key=lambda at: abs(across * (y[at] - from_y) - (from_x - x[at]) * up)
-        )
+        across, up = from_x - sum(x[after]) / size, sum(y[after]) / size - from_y
+        areas = [
+            abs(across * (there - from_y) - (from_x - here) * up)
+            for here, there in zip(x[start:end], y[start:end])
+        ]
+        last = start + areas.index(max(areas))
         chosen.append(last)
     return [*chosen, count - 1]
 
@@ -226,7 +226,9 @@ def _ordered(series: Series) -> Series:
 
 
 def _stats(values: Sequence[float]) -> list[float] | None:
-    finite = [value for value in values if math.isfinite(value)]
+    finite = values
+    if not math.isfinite(sum(values)):
+        finite = [value for value in values if math.isfinite(value)]
     return [min(finite), max(finite), math.fsum(finite) / len(finite)] if finite else None
 
 
