@@ -15,6 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from gitexp.formats.errors import NotFoundError
+
 if TYPE_CHECKING:
     import git
     import pandas as pd
@@ -124,6 +126,18 @@ class Experiment:
     def verdict(self) -> str | None:
         """What people made of it: ``kept``, ``discarded``, or None."""
         return self.judged.get("verdict")
+
+    def metric(self, name: str) -> float:
+        """Return the last value of a metric.
+
+        Raises:
+            NotFoundError: there is none of this name; it says which there are.
+        """
+        if name not in self.metrics:
+            raise NotFoundError(
+                f"{self.name} has no metric '{name}'; it has {', '.join(self.metrics) or 'none'}"
+            )
+        return self.metrics[name]
 
     def inside(self, path: str) -> str:
         """Return where a file of gitexp's own (``params.yml``, ``.gitexp/requirements.txt``) lies
