@@ -12,16 +12,17 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, lines, number, span
+from gitexp.formats.trackers.forms import lines, number, span
+from gitexp.formats.trackers.found import Run, moment, shown
 
 _ASSIGNED = ("AssignFloat", "AssignInt", "AssignBool", "AssignString")
 _OWN = ("monitoring", "sys", "source_code")
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the run of a folder."""
     files = sorted(path.parent.glob("data-*.log"), key=lambda file: (len(file.name), file.name))
-    rows, cut = lines("\n".join(file.read_text("utf-8", "replace") for file in files))
+    rows, cut = lines(path, "\n".join(file.read_text("utf-8", "replace") for file in files))
     if not rows:
         raise FormatError("nothing is logged in it; a killed training leaves such")
     id = path.parent.name.split("__")[1] if "__" in path.parent.name else path.parent.name
@@ -44,17 +45,19 @@ def read(path: Path) -> Iterator[Kept]:
     failed = assigned.get(("sys", "failed"))
     status = "failed" if failed else "finished"
     title = name if name and name != "Untitled" else id[:10]
-    yield Kept(
+    yield Run(
+        "neptune",
         id,
+        shown(path),
         title,
-        started,
+        moment(started),
         points,
         params,
         status,
         span(points, started),
         note or "",
         tuple(labels),
-        cut=cut,
+        partly=cut,
     )
 
 

@@ -188,7 +188,7 @@ def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts)
         shown(folder),
         title=name,
         started=moment(first),
-        points=lambda: _points(facts),
+        points=_points(facts),
         params=facts.params,
         status=facts.status,
         duration=facts.last - first if facts.last > first else None,

@@ -18,10 +18,8 @@ from gitexp.formats.trackers.found import (
     Run,
     Unread,
     files_in,
-    moment,
     shown,
 )
-from gitexp.formats.trackers.kept import Kept
 
 
 class Tool(NamedTuple):
@@ -134,13 +132,12 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
 def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
-        kept = list(import_module(f"gitexp.formats.trackers.{tool}").read(path))
+        return list(import_module(f"gitexp.formats.trackers.{tool}").read(path))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, FormatError):
             raise
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
-    return [_run(tool, path, item) for item in kept]
 
 
 def _likely(path: str) -> Iterator[str]:
@@ -195,23 +192,3 @@ def _own(path: str) -> str:
 
 def _common(folders: Sequence[str]) -> str:
     return posixpath.commonpath([folder.rstrip("/") for folder in folders])
-
-
-def _run(tool: str, path: Path, kept: Kept) -> Run:
-    return Run(
-        tool,
-        kept.id,
-        shown(path),
-        kept.title,
-        moment(kept.started),
-        lambda: kept.points,
-        kept.params,
-        kept.status,
-        kept.duration,
-        kept.note,
-        kept.labels,
-        kept.group,
-        command=kept.command,
-        commit=kept.commit,
-        partly=(Unread(str(path), kept.cut),) if kept.cut else (),
-    )

@@ -157,7 +157,7 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
         shown(folder),
         title=_title(facts),
         started=moment(started),
-        points=lambda: _points(facts),
+        points=_points(facts),
         params={name: value for name, value in facts.config.items() if name != "_wandb"},
         status="killed" if facts.exit_code is None else "failed" if facts.exit_code else "finished",
         duration=duration,
