@@ -341,6 +341,7 @@ def _take_metrics(root: Path, path: str, look: Look | None, found: Findings) -> 
     except (GitexpError, OSError) as error:
         found.unread.append(f"{path} was not read as metrics: {error}")
         return
+    found.unread += [f"{path}: {read.cut}"] if read.cut else []
     _take_series(
         found,
         path,

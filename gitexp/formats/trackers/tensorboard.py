@@ -246,11 +246,16 @@ def _whole(value: Any) -> Any:
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
     for path in facts.files:
-        for event in _events(path, []):
-            for value in event.values:
-                if value.number is not None:
-                    name = facts.curves.get(path, value.tag)
-                    yield MetricPoint(name, value.number, int(event.time * 1000), event.step)
+        for point in scalars(path, []):
+            yield point._replace(name=facts.curves.get(path, point.name))
+
+
+def scalars(path: Path, partly: list[Unread]) -> Iterator[MetricPoint]:
+    """Yield the scalars of an event file; what cannot be read is added to ``partly``."""
+    for event in _events(path, partly):
+        for value in event.values:
+            if value.number is not None:
+                yield MetricPoint(value.tag, value.number, int(event.time * 1000), event.step)
 
 
 def _events(path: Path, partly: list[Unread]) -> Iterator[_Event]:

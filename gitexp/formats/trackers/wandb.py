@@ -10,14 +10,11 @@ end, as a killed run leaves it, ends the reading. A run that was resumed has sev
 from __future__ import annotations
 
 import json
-import struct
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
@@ -31,11 +28,9 @@ from gitexp.formats.trackers.found import (
     person,
     shown,
 )
-from gitexp.formats.trackers.protobuf import Message
+from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":W&B\xe1\xbe\x00"
-_BLOCK = 32_768
-_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
 _LARGEST_PATCH = 50 * 10**6  # bytes
 _Path = tuple[str, ...]
@@ -138,8 +133,7 @@ def _id(run: Message) -> str:
 
 
 def _started(facts: _Facts) -> float:
-    stamp = facts.run.message(17) if facts.run else Message()
-    return stamp.whole(1) + stamp.whole(2) / 1e9
+    return facts.run.message(17).time() if facts.run else 0.0
 
 
 def _title(facts: _Facts) -> str:
@@ -207,7 +201,7 @@ def _patch(files: Sequence[Path]) -> bytes | None:
 
 def _gather(path: Path, facts: _Facts) -> None:
     """Read all of a file but the values of its metrics."""
-    for record in _messages(path):
+    for record in logged(path, _HEADER):
         if _RUN in record:
             run = record.message(_RUN)
             facts.run = facts.run or run
@@ -235,7 +229,7 @@ def _points(facts: _Facts) -> Iterator[MetricPoint]:
     """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
     at the end."""
     for path in facts.files:
-        for record in _messages(path):
+        for record in logged(path, _HEADER):
             if _HISTORY in record:
                 history = record.message(_HISTORY)
                 values = _history(history)
@@ -316,34 +310,3 @@ def _numbers(values: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Pa
             yield (*above, name), int(value) if isinstance(value, bool) else value
         elif value in ("NaN", "Infinity", "-Infinity"):  # as W&B spells them in JSON
             yield (*above, name), float(value)
-
-
-def _messages(path: Path) -> Iterator[Message]:
-    with open(path, "rb") as file:
-        if file.read(len(_HEADER)) != _HEADER:
-            raise FormatError("it does not begin as a log of W&B's does")
-        for data in _records(file):
-            with suppress(FormatError):  # a message of a newer version
-                yield Message(data)
-
-
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the records of a log, up to its end or to where it is torn."""
-    place = file.tell()
-    parts: list[bytes] = []
-    while True:
-        left = _BLOCK - place % _BLOCK
-        if left < 7:
-            file.read(left)
-            place += left
-        head = file.read(7)
-        if len(head) < 7:
-            return
-        checksum, size, kind = struct.unpack("<IHB", head)
-        data = file.read(size)
-        if len(data) < size or zlib.crc32(head[6:] + data) != checksum:
-            return
-        place += 7 + size
-        parts = [*(parts if kind in (_MIDDLE, _LAST) else []), data]
-        if kind in (_FULL, _LAST):
-            yield b"".join(parts)
