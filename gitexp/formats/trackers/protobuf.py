@@ -69,9 +69,7 @@ class Message:
     def whole(self, number: int) -> int:
         """Return a whole number with its sign."""
         value = self._fields.get(number, [0])[-1]
-        if isinstance(value, bytes):
-            value = _varint(value, 0)[0] if value else 0
-        return value - 2**64 if value >= 2**63 else value
+        return whole(value) if isinstance(value, bytes) else _signed(value)
 
     def double(self, number: int) -> float:
         """Return a number of 64 bits."""
@@ -81,6 +79,15 @@ class Message:
     def time(self) -> float:
         """Return the seconds since 1970 that it stands for, a ``google.protobuf.Timestamp``."""
         return self.whole(1) + self.whole(2) / 1e9
+
+
+def whole(data: bytes) -> int:
+    """Return the number of variable length that bytes begin with, with its sign."""
+    return _signed(_varint(data, 0)[0] if data else 0)
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

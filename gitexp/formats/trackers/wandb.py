@@ -34,6 +34,7 @@ _HEADER = b":W&B\xe1\xbe\x00"
 _SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
 _LARGEST_PATCH = 50 * 10**6  # bytes
 _Path = tuple[str, ...]
+_Row = tuple[int, int, list[tuple[_Path, float]]]  # time, step, values
 _HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _ENVIRONMENT = 2, 3, 5, 17, 18, 26  # kinds of a Record
 _UPDATE, _REMOVE = 1, 2  # of a config or a summary
 
@@ -50,7 +51,7 @@ class _Facts:
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     names: set[_Path] = field(default_factory=set)
-    rows: int = 0
+    rows: list[_Row] = field(default_factory=list)
     last_step: int = 0
     last_time: float = 0.0
 
@@ -85,20 +86,23 @@ def read(
     Args:
         over: whoever wrote them has ended.
     """
-    found: dict[str, _Facts] = {}
-    for at, path in enumerate(files):
-        progress(at, len(files))
-        facts = _Facts()
+    runs: dict[str, list[tuple[float, Path]]] = {}
+    for path in files:
         try:
-            _gather(path, facts)
+            records = logged(path, _HEADER)
+            run = next((item.message(_RUN) for item in records if _RUN in item), None)
         except (FormatError, OSError) as error:
             yield Unread(str(path), str(error))
             continue
-        if facts.run is None:
+        if run is None:
             yield Unread(str(path), "it ends before its run began")
-            continue
-        _joined(found.setdefault(_id(facts.run), facts), facts, path)
-    for id, facts in sorted(found.items(), key=lambda item: _started(item[1])):
+        else:
+            runs.setdefault(_id(run), []).append((run.message(17).time(), path))
+    for at, (id, parts) in enumerate(sorted(runs.items(), key=lambda item: item[1][0][0])):
+        progress(at, len(runs))
+        facts = _Facts()
+        for _, path in parts:
+            _gather(path, facts)
         alive = facts.exit_code is None and any(
             time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files
         )
@@ -109,22 +113,7 @@ def read(
             )
         else:
             yield _run(folder, id, facts)
-    progress(len(files), len(files))
-
-
-def _joined(whole: _Facts, part: _Facts, path: Path) -> None:
-    """Add what a further file of a run says."""
-    whole.files.append(path)
-    if whole is not part:
-        whole.config |= part.config
-        whole.summary |= part.summary
-        whole.names |= part.names
-        whole.rows += part.rows
-        whole.exit_code, whole.runtime = part.exit_code, None
-        whole.last_step, whole.last_time = (
-            max(whole.last_step, part.last_step),
-            max(whole.last_time, part.last_time),
-        )
+    progress(len(runs), len(runs))
 
 
 def _id(run: Message) -> str:
@@ -143,7 +132,9 @@ def _title(facts: _Facts) -> str:
 def _run(folder: Path, id: str, facts: _Facts) -> Run:
     run, environment = facts.run or Message(), facts.environment or Message()
     started = _started(facts)
-    duration = facts.runtime or (facts.last_time - started if facts.last_time > started else None)
+    duration = (facts.runtime if len(facts.files) == 1 else None) or (
+        facts.last_time - started if facts.last_time > started else None
+    )
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     return Run(
         "wandb",
@@ -172,9 +163,8 @@ def _killed(facts: _Facts) -> tuple[Unread, ...]:
     step begins."""
     if facts.exit_code is not None:
         return ()
-    why = (
-        f"it was killed; {facts.rows:,} rows were read, and W&B may never have written the last one"
-    )
+    count = len(facts.rows)
+    why = f"it was killed; {count:,} rows were read, and W&B may never have written the last one"
     return (Unread(f"wandb {_title(facts)}", why),)
 
 
@@ -200,7 +190,9 @@ def _patch(files: Sequence[Path]) -> bytes | None:
 
 
 def _gather(path: Path, facts: _Facts) -> None:
-    """Read all of a file but the values of its metrics."""
+    """Read a file, after those of the same run before it."""
+    facts.files.append(path)
+    facts.exit_code = facts.runtime = None
     for record in logged(path, _HEADER):
         if _RUN in record:
             run = record.message(_RUN)
@@ -219,25 +211,18 @@ def _gather(path: Path, facts: _Facts) -> None:
         elif _HISTORY in record:
             history = record.message(_HISTORY)
             values = _history(history)
-            facts.rows += 1
-            facts.names |= {name for name, _ in _numbers(values)}
-            facts.last_step = max(facts.last_step, _step(values, history))
-            facts.last_time = max(facts.last_time, _time(values))
+            numbers, step, at = list(_numbers(values)), _step(values, history), _time(values)
+            facts.rows.append((int(at * 1000), step, numbers))
+            facts.names.update(name for name, _ in numbers)
+            facts.last_step, facts.last_time = max(facts.last_step, step), max(facts.last_time, at)
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
     """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
     at the end."""
-    for path in facts.files:
-        for record in logged(path, _HEADER):
-            if _HISTORY in record:
-                history = record.message(_HISTORY)
-                values = _history(history)
-                stamp, step = int(_time(values) * 1000), _step(values, history)
-                yield from (
-                    MetricPoint(_called(name, facts.names), value, stamp, step)
-                    for name, value in _numbers(values)
-                )
+    called = {name: _called(name, facts.names) for name in facts.names}
+    for stamp, step, numbers in facts.rows:
+        yield from (MetricPoint(called[name], value, stamp, step) for name, value in numbers)
     end = int((facts.last_time or _started(facts)) * 1000)
     for name, value in _numbers(facts.summary):
         if name not in facts.names:
