@@ -316,6 +316,8 @@ def guild(place: Path) -> None:
         (root / f".guild/attrs/{name}").write_text(f"{text}\n")
     (root / ".guild/opref").write_text("script:/home/x '' '' train.py")
     (root / "model.txt").write_text("x")
+    (root / "train.py").write_text("")
+    (root / ".guild/manifest").write_text("s train.py 1763 train.py\n")
     for folder, name in ((".guild", "loss"), ("logs", "acc")):
         with SummaryWriter(str(root / folder)) as writer:
             writer.add_scalar(name, 0.5, 1)

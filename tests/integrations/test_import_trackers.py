@@ -79,6 +79,7 @@ def test_a_run_comes_with_params_and_metrics_and_only_once(
         assert "why" in project.git("log", "-1", "--format=%B", "exp-1")
     if tool == "guild":
         assert found.read(".gitexp/artifacts/model.txt") == b"x"
+        assert found.extra["artifacts"] == [".gitexp/artifacts/model.txt"]
 
 
 @pytest.mark.parametrize("tool", sorted(TOOLS))

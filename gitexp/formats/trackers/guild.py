@@ -24,6 +24,7 @@ def read(path: Path) -> Iterator[Run]:
     facts = _attrs(path.parent / "attrs")
     files, partly = files_in(root, "*")
     started, stopped, code = facts["started"] / 1e6, facts.get("stopped"), facts.get("exit_status")
+    source = _source(path.with_name("manifest"))
     commit = str(facts.get("vcs_commit", "")).removeprefix("git:").rstrip("*")
     yield Run(
         "guild",
@@ -40,9 +41,11 @@ def read(path: Path) -> Iterator[Run]:
         command=shlex.join(map(str, facts.get("cmd") or ())) or None,
         commit=commit or None,
         artifacts={
-            file.relative_to(root).as_posix(): file
+            name: file
             for file in files
-            if ".guild" not in file.relative_to(root).parts and "tfevents" not in file.name
+            if not (name := file.relative_to(root).as_posix()).startswith(".guild/")
+            and name not in source
+            and "tfevents" not in name
         },
         partly=tuple(partly),
     )
@@ -57,6 +60,12 @@ def _attrs(folder: Path) -> dict[str, Any]:
         if file.exists()
     ]
     return params.load("\n".join(texts).encode(), "attrs.yaml")
+
+
+def _source(path: Path) -> set[str]:
+    """Return the files that Guild copied, by lines like ``s train.py HASH train.py``."""
+    lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+    return {words[1] for line in lines if len(words := shlex.split(line)) > 1 and words[0] in "sd"}
 
 
 def _points(root: Path, files: Sequence[Path], partly: list[Unread]) -> Iterator[MetricPoint]:
