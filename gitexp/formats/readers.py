@@ -40,12 +40,14 @@ class Found:
         params: a nested mapping.
         text: names of values that are neither params nor numbers.
         form: what the file was read as, for people.
+        cut: what of it could not be read.
     """
 
     params: dict[str, Any] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     form: str = "a table with a column for each metric"
+    cut: str = ""
 
 
 def is_params(path: str) -> bool:
@@ -163,12 +165,11 @@ def _table(path: str, data: bytes) -> Found:
             " metric"
         )
     renamed = _course_name(path)
-    rows = csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)
-    found = _rows(
-        {name: cell.strip() for name, cell in zip(header, row)}
-        for row in rows
-        if len(row) == len(header)  # a torn one, or one of another header
-    )
+    rows = [*csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)]
+    whole = [row for row in rows if len(row) == len(header)]
+    found = _rows({name: cell.strip() for name, cell in zip(header, row)} for row in whole)
+    if lost := sum(map(bool, rows)) - len(whole):  # torn, or of another header
+        found.cut = f"{lost} of its rows are torn, or have other columns than the header"
     if len(header) == 1 and not found.points:
         raise FormatError(
             f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
@@ -260,8 +261,13 @@ def _document(value: Any) -> Found:
         rows = (row for row in value["log_history"] if isinstance(row, dict))
         return replace(_rows(rows), form="a Trainer's history")
     if isinstance(value, list) and any(isinstance(row, dict) for row in value):
+        of_skorch = any("batches" in row for row in value if isinstance(row, dict))
         epochs = (
-            {name: item for name, item in row.items() if name != "batches"}
+            {
+                name: item
+                for name, item in row.items()
+                if name != "batches" and not (of_skorch and isinstance(item, bool))
+            }
             for row in value
             if isinstance(row, dict)
         )

@@ -301,7 +301,7 @@ def _take_runs(
             found.unread += [f"{x.what}: {x.why}" for x in parts if isinstance(x, runs.Unread)]
             if not isinstance(item, runs.Run):
                 continue
-            _take_series(found, left.place, item.points())
+            _take_series(found, left.place, item.points)
             given = params.nested(params.plain(item.params))
             values = params.merge(values, given)
             if given:
@@ -341,6 +341,7 @@ def _take_metrics(root: Path, path: str, look: Look | None, found: Findings) -> 
     except (GitexpError, OSError) as error:
         found.unread.append(f"{path} was not read as metrics: {error}")
         return
+    found.unread += [f"{path}: {read.cut}"] if read.cut else []
     _take_series(
         found,
         path,

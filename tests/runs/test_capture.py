@@ -305,3 +305,15 @@ def test_a_large_old_folder_is_looked_at_for_results_alone(project: Project) -> 
     script = "for name in ('1.bin', 'metrics.json'): open('old/' + name, 'w').write('{\"a\": 1}')"
     project.run("run", "--", sys.executable, "-c", script)
     assert gitexp.get("exp-1").metrics == {"a": 1}
+
+
+def test_a_params_file_in_a_form_of_the_scripts_own_stays_as_it_is(project: Project) -> None:
+    text = "1e-5: a  # a comment\nlr: 1e-05\n"
+    project.write("fit.py", f"open('params.yml', 'w').write({text!r})\n")
+    for number in (1, 2):
+        project.run("run", "--", sys.executable, "fit.py", "--depth", str(number))
+        assert (project.root / "params.yml").read_text() == text
+        assert project.git("show", f"exp-{number}:params.yml") == text.rstrip()
+        assert gitexp.get(f"exp-{number}").params["depth"] == number
+        assert gitexp.get(f"exp-{number}").params["lr"] == 1e-05
+    assert "params.yml" not in project.git("status", "--porcelain")
