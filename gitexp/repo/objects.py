@@ -58,6 +58,13 @@ class Objects(Git):
             with self.stream("cat-file", "--batch", "--buffer", stdin=request) as output:
                 yield from _parsed_batch(output, len(todo))
 
+    def kinds(self, oids: Iterable[str]) -> dict[str, str]:
+        """Return the kind of each object, ``missing`` for one that is not there."""
+        oids = [*dict.fromkeys(oids)]
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        found = self.git("cat-file", "--batch-check=%(objecttype)", stdin=asked).decode()
+        return {oid: kind.rpartition(" ")[2] for oid, kind in zip(oids, found.splitlines())}
+
     def tree(self, oid: str) -> bytes:
         """Return a raw tree object: one that was written a moment ago lies in a file of its own,
         and takes no process.
