@@ -150,11 +150,20 @@ def of_all(root: Path, count: int) -> None:
     compare(
         f"`gitexp list -n 20` of {count:,} / `--version`", lambda: ours("list", "-n20"), start, 2.5
     )
+    quick = ["-c", "log.excludeDecoration=refs/tags/exp-*", "log", "-20"]
+    compare(
+        f"`git log -20 --decorate`, {count:,} tags, `log.excludeDecoration` / `--no-decorate`",
+        functools.partial(git, *quick, "--decorate"),
+        functools.partial(git, *quick, "--no-decorate"),
+        1.5,
+    )
     connected = [
         ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress"),
         ("rev-list", "--objects", "--no-walk", "--missing=print", "--tags"),
     ]
-    apart = sum(min(cost(functools.partial(git, *args)) for _ in range(ROUNDS)) for args in connected)
+    apart = sum(
+        min(cost(functools.partial(git, *args)) for _ in range(ROUNDS)) for args in connected
+    )
     doctor = min(cost(lambda: ours("doctor", ok=1)) for _ in range(ROUNDS))
     least = min(cost(start) for _ in range(ROUNDS))
     what = f"`gitexp doctor` at {count:,}, git's connectivity check ({1000 * apart:.0f} ms) apart"

@@ -243,9 +243,7 @@ def _dvc_names(repo: Repo) -> Iterator[Finding]:
 
 
 def _decoration(repo: Repo) -> Iterator[Finding]:
-    if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config(
-        "log.excludeDecoration"
-    ):
+    if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config("log.excludeDecoration"):
         yield Finding(
             "git log looks at the tags of all experiments before it begins",
             f"to leave them out: {QUICK_LOG}",

@@ -10,6 +10,7 @@ from gitexp.formats import settings
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.store import query, reference
+from gitexp.store.columns import FACTS
 from gitexp.store.index import Index
 
 if TYPE_CHECKING:
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
 
 
 Folder = str | os.PathLike[str]
-
-
-_FIRST = (
-    "name",
-    "id",
-    "status",
-    "started",
-    "duration",
-    "author",
-    "branch",
-    "group",
-    "labels",
-    "subject",
-)
 
 
 def experiments(
@@ -64,10 +51,9 @@ def experiments(
     )
     condition = condition.within(query.ONCE) if everybody else condition
     found = index.columns(
-        _FIRST[1:], condition.text, [*condition.values, *order.values], order.text, None, everybody
+        FACTS[:9], condition.text, [*condition.values, *order.values], order.text, None, everybody
     )
-    table = {name: _series(name, found[name]) for name in dict.fromkeys([*_FIRST, *found])}
-    return pd.DataFrame(table)
+    return pd.DataFrame({name: _series(name, column) for name, column in found.items()})
 
 
 def get(ref: str | int, repo: Folder | None = None) -> Experiment:

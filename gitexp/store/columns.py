@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from gitexp.formats.experiment import Experiment
 from gitexp.store import notes
 
-FACTS = (
+FACTS = (  # the first nine are those of gitexp.experiments()
     "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject",
     "alias", "email", "notes", "because", "verdict", "command", "failure", "proof",
 )  # fmt: skip
