@@ -172,7 +172,7 @@ def _values(cell: Cell | None, size: int) -> Sequence[Any]:
     if len(codes) != size or type(distinct) is not list:
         raise ValueError("a block of the index is torn")
     known = {**dict(enumerate(distinct)), _MISSING: ...}
-    return [known[code] for code in codes]
+    return [*map(known.__getitem__, codes)]
 
 
 def _kind(value: Any) -> str:
