@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from gitexp.formats.errors import NotFoundError
 
@@ -45,6 +46,7 @@ class Source(Protocol):
     """Where an experiment's files can be read from."""
 
     def read_file(self, commit: str, path: str) -> bytes: ...
+    def open_file(self, commit: str, path: str) -> AbstractContextManager[IO[bytes]]: ...
     def gitpython_commit(self, commit: str) -> git.Commit: ...
     def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]: ...
 
@@ -205,9 +207,15 @@ class Experiment:
         from gitexp.formats import frames
 
         path = frames.path(self)
-        frame = frames.read(self.read(path)) if path else None
+        frame = None
+        if path:
+            with self._source().open_file(self.id, path) as file:
+                frame = frames.read(file)
         if frame is None:
             frame = pd.DataFrame(self.points(), columns=[*MetricPoint._fields])
+        else:
+            names = frame["name"].array
+            frame["name"] = names.categories.array.take(names.codes)
         frame["timestamp"] = pd.to_datetime(
             frame["timestamp"], unit="ms", utc=True, errors="coerce"
         )

@@ -22,17 +22,20 @@ _LARGEST = 1024  # bytes of a pointer; LFS's own limit
 _SHOWN = 3
 
 
-def fill(repo: Repo, tree: Path) -> None:
+def fill(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     """Bring what is on this machine into a work tree of the repository's, which was just checked
-    out.
+    out, and return ``missing``.
 
     Raises:
         GitError: a filter's program fails.
     """
     if repo.filter_program("annex"):
         repo.git("annex", "smudge", "--update", cwd=tree)
-    if repo.filter_program("lfs") and any(name == "lfs" for _, name in _pointers(repo, tree)):
-        repo.git("lfs", "checkout", cwd=tree)
+    lacking = missing(repo, tree)
+    if not repo.filter_program("lfs") or not any(name == "lfs" for _, name in lacking):
+        return lacking
+    repo.git("lfs", "checkout", cwd=tree)
+    return missing(repo, tree)
 
 
 def missing(repo: Repo, tree: Path) -> list[tuple[str, str]]:

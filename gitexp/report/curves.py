@@ -120,7 +120,7 @@ def _courses(
 def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
     """Yield the curves of some ``metrics.csv``."""
     rows = {at: data.removeprefix(metrics.HEADER) for at, data in files.items()}
-    frame = frames.read(metrics.HEADER + b"".join(rows.values()), "category") if rows else None
+    frame = frames.read(metrics.HEADER + b"".join(rows.values())) if rows else None
     counts = [data.count(b"\n") for data in rows.values()]
     if (
         frame is None

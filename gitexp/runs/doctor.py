@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +38,7 @@ _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json
 # temporary ones; that of a killed transfer with DVC may hold a token
 _FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
+_FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
 _SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
 QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
@@ -129,7 +130,7 @@ def _notes(repo: Repo) -> Iterator[Finding]:
 def _broken(repo: Repo) -> Iterator[Finding]:
     """Find tags whose object is gone, and experiments that lack files."""
     tags = {ref.removeprefix("refs/tags/"): oid for ref, oid in repo.refs("refs/tags").items()}
-    kinds = _kinds(repo, tags.values())
+    kinds = repo.kinds(tags.values())
     for name, oid in tags.items():
         if kinds[oid] == "missing":
             yield Finding(
@@ -138,21 +139,13 @@ def _broken(repo: Repo) -> Iterator[Finding]:
             )
     rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
     names = dict(rows)
-    kinds = _kinds(repo, names)
+    kinds = repo.kinds(names)
     there = [commit for commit in names if kinds[commit] == "commit"]
     for commit, lost in islice(connectivity.broken(repo, there), _SHOWN):
         yield Finding(
             f"{names[commit]} lacks {len(lost)} of its files or folders ({lost[0][:10]})",
             connectivity.advice(repo),
         )
-
-
-def _kinds(repo: Repo, oids: Iterable[str]) -> dict[str, str]:
-    """Return the kind of each object, ``missing`` for one that is not there."""
-    oids = [*dict.fromkeys(oids)]
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    found = repo.git("cat-file", "--batch-check=%(objecttype)", stdin=asked).decode().splitlines()
-    return {oid: kind.rpartition(" ")[2] for oid, kind in zip(oids, found)}
 
 
 def _results(repo: Repo) -> Iterator[Finding]:
@@ -239,15 +232,9 @@ def _files(repo: Repo) -> Iterator[Finding]:
 def _dvc_names(repo: Repo) -> Iterator[Finding]:
     """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the
     tag's commit."""
-    refs = repo.refs("refs/exps", "refs/tags")
-    for name in sorted(
-        {
-            ref.split("/", 4)[4]
-            for ref in refs
-            if ref.startswith("refs/exps/") and ref.count("/") > 3
-        }
-    ):
-        if f"refs/tags/{name}" in refs:
+    names = {ref.split("/", 4)[4] for ref in repo.refs("refs/exps") if ref.count("/") > 3}
+    for name in sorted(names):
+        if repo.refs(f"refs/tags/{name}"):
             yield Finding(
                 f"the tag {name} hides DVC's experiment of that name, so dvc exp apply {name} would"
                 " take the tag's commit",
@@ -319,11 +306,7 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
 
 def _unreachable_tags(repo: Repo) -> list[str]:
     try:
-        lines = (
-            repo.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=(0, 2, 4, 8))
-            .decode("utf-8", "replace")
-            .splitlines()
-        )
+        lines = repo.git(*_FSCK, ok=(0, 2, 4, 8)).decode("utf-8", "replace").splitlines()
     except GitError:
         return []
     return [line.split()[2] for line in lines if line.startswith("unreachable tag ")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -34,6 +35,9 @@ class _Folder:
                 return file.read(self.size)
         except OSError:
             raise NotFoundError(f"{path} of {self.folder.name} is not here") from None
+
+    def open_file(self, commit: str, path: str) -> io.BytesIO:
+        return io.BytesIO(self.read_file(commit, path))
 
     def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
         raise NotFoundError(f"{self.folder.name} has no commit yet; it has one when the run ends")
