@@ -28,6 +28,7 @@ from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, result_paths
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
+RECORDED = "recorded"  # there: tag, commit and name of each experiment that was recorded here
 _TRIES = 20
 _AGAIN = 4  # times that objects are made anew which a collector took away before a ref held them
 _LOOSE = 12  # tags
@@ -263,6 +264,7 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
         pack(repo, fd)
         if not draft.name:
             remember_highest(repo, number)
+        remember(repo, [(tag, commit, name)])
         if why is None:
             warnings += result_paths.write_back(repo, back, contents, snapshot)
         else:
@@ -627,6 +629,12 @@ def highest(repo: Repo, scan: bool = False) -> int:
 
 def remember_highest(repo: Repo, number: int) -> None:
     repo.write_state("highest", str(number).encode())
+
+
+def remember(repo: Repo, made: Iterable[tuple[str, str, str]]) -> None:
+    """Note the tag, commit and name of what was recorded, for doctor to name what is gone."""
+    with suppress(OSError), open(repo.state_dir / RECORDED, "a", encoding="utf-8") as file:
+        file.write("".join(f"{tag} {commit} {name}\n" for tag, commit, name in made))
 
 
 def pack(repo: Repo, fd: int) -> None:
