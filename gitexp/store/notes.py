@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from gitexp.formats import message
+from gitexp.formats import message, redaction
 from gitexp.formats.errors import GitError, UsageError
 from gitexp.repo import Repo, collector, trees
 from gitexp.store import ref_scan
@@ -94,9 +95,29 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
     cannot be written."""
     who = repo.committer.partition(" <")[0]
     stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    lines = [json.dumps({"at": stamp, "by": who, **event}, ensure_ascii=False) for event in events]
+    lines = [
+        json.dumps({"at": stamp, "by": who, **_without_secrets(repo, event)}, ensure_ascii=False)
+        for event in events
+    ]
     _rewrite(repo, commits, lambda old: {commit: [*old[commit], *lines] for commit in old})
     return lines
+
+
+def _without_secrets(repo: Repo, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event with ``***`` in the place of secrets in what somebody wrote, and say so."""
+    from gitexp.store import record
+
+    told = {key: event[key] for key in ("note", "because") if key in event}
+    hidden: list[str] = []
+    if told and record.settings_of(repo).scan_secrets:
+        told = redaction.without_secrets(told, hidden=hidden)
+    if hidden:
+        warnings.warn(
+            "the text may hold a secret, which reads ***; to record it, set scan_secrets = false",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return {**event, **told}
 
 
 def take_back(repo: Repo, commits: Iterable[str], lines: Iterable[str]) -> None:

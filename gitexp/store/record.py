@@ -134,7 +134,7 @@ def check_name(repo: Repo, name: str) -> str:
 def without_secrets(repo: Repo, draft: Draft) -> Draft:
     """Return a draft with ``***`` in the place of what may be a secret, in all that gitexp itself
     puts into words; artifacts that somebody named are theirs."""
-    if not _settings(repo).scan_secrets:
+    if not settings_of(repo).scan_secrets:
         return draft
     hidden: list[str] = []
     artifacts = dict(draft.artifacts)
@@ -154,7 +154,7 @@ def without_secrets(repo: Repo, draft: Draft) -> Draft:
     )
 
 
-def _settings(repo: Repo) -> settings.Settings:
+def settings_of(repo: Repo) -> settings.Settings:
     """Return the settings, the usual ones where they cannot be read: what is over is recorded."""
     try:
         return settings.load(repo.root, repo.project)
@@ -165,7 +165,7 @@ def _settings(repo: Repo) -> settings.Settings:
 def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
     """Return what to say of secrets: params that were hidden, and what the repository's settings,
     which anybody may have written, let pass."""
-    known = _settings(repo)
+    known = settings_of(repo)
     said = []
     if draft.hidden:
         said.append(
@@ -646,7 +646,7 @@ def pack(repo: Repo, fd: int) -> None:
         many = _LOOSE + (packed.stat().st_size // _PACKED if packed.exists() else 0)
         if len(os.listdir(tags)) > many:
             repo.git("pack-refs", pass_fds=[fd])
-            if _settings(repo).maintenance and _may_maintain(repo):
+            if settings_of(repo).maintenance and _may_maintain(repo):
                 packs = (repo.common_dir / "objects/pack").glob("*.pack")
                 large = [path.name for path in packs if path.stat().st_size > _LARGE]
                 # to write these again may take the machine minutes

@@ -197,6 +197,22 @@ def test_secrets_stay_out_of_params_output_and_failures(project: Project) -> Non
     assert "using ***" in gitexp.get("exp-1").read(".gitexp/output.log").decode()
 
 
+def test_secrets_stay_out_of_notes_and_verdicts(project: Project) -> None:
+    token = made_up(17)["GITHUB_TOKEN"]
+    project.gitexp("log", "-M", "a=1")
+    for words in (
+        ["note", "exp-1", f"with {token}"],
+        ["keep", "exp-1", "--because", f"as {token}"],
+    ):
+        done = project.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "the text may hold a secret" in done.stderr
+    noted = project.git("log", "-p", "refs/notes/gitexp")
+    assert token not in noted
+    assert "with ***" in noted
+    assert "as ***" in noted
+
+
 def test_a_user_may_record_what_looks_like_a_secret(project: Project) -> None:
     token = made_up(4)["HF_TOKEN"]
     project.write(".gitexp.toml", "scan_secrets = false\n")
