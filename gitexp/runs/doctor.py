@@ -8,10 +8,10 @@ purpose stays removed.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -41,6 +41,7 @@ _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody
 _FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
 _SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
+_RECORDED = r"(?m)^([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) (\S+)$"
 QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
 
@@ -75,6 +76,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *_collected(repo),
         *_broken(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
         *_dvc_names(repo),
@@ -213,19 +215,13 @@ def _worktrees(repo: Repo) -> Iterator[Finding]:
 
 
 def _files(repo: Repo) -> Iterator[Finding]:
-    for pattern in _TRANSIENT:
-        for file in sorted(repo.state_dir.glob(pattern)):
-            if _age(file) > _OLD:
+    for pattern in (*_TRANSIENT, *_FOLDERS):
+        for item in sorted(repo.state_dir.glob(pattern)):
+            if _age(item) > _OLD:
+                remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
                 yield Finding(
-                    f"{file.name} in .git/gitexp belongs to nobody any more",
-                    mend=partial(file.unlink, missing_ok=True),
-                )
-    for pattern in _FOLDERS:
-        for folder in sorted(repo.state_dir.glob(pattern)):
-            if _age(folder) > _OLD:
-                yield Finding(
-                    f"{folder.name} in .git/gitexp belongs to nobody any more",
-                    mend=partial(shutil.rmtree, folder),
+                    f"{item.name} in .git/gitexp belongs to nobody any more",
+                    mend=partial(remove, item),
                 )
 
 
@@ -266,26 +262,15 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     if not lost and known is None:
         return
     index = Index(repo)
-    has_tag = {
-        row[0]
-        for row in index.rows(
-            "json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True
-        )
-    }
+    ids = index.rows("json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True)
+    has_tag = {row[0] for row in ids}
     has_tag |= {journal.facts(folder).get("id") for folder in journal.folders(repo)}
     theirs = index.gathered_by_others()
-    own = (
-        [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in known.owners.items()]
-        if known
-        else []
-    )
-    lost += (
-        [item.tag for tip in repo.refs(*own).values() for item in gathering.read(repo, tip)[1]]
-        if own
-        else []
-    )
-    with suppress(OSError):
-        theirs |= {*(repo.state_dir / record.REMOVED).read_text().split()}
+    owners = known.owners.items() if known else ()
+    if own := [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in owners]:
+        tips = repo.refs(*own).values()
+        lost += [item.tag for tip in tips for item in gathering.read(repo, tip)[1]]
+    theirs |= {*_noted(repo, record.REMOVED).split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
     gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
@@ -302,6 +287,36 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"the tag {found.name} is gone",
                 mend=partial(_restore, repo, found.name, tag),
             )
+
+
+def _collected(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of this clone whose tag something else than ``gitexp rm`` took away, and git
+    then collected."""
+    known = re.findall(_RECORDED, _noted(repo, record.RECORDED))
+    tags, removed = repo.refs("refs/tags"), {*_noted(repo, record.REMOVED).split()}
+    gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]
+    if gone:
+        there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
+        objects = repo.kinds(oid for item in gone for oid in item[:2])
+        gone = [item for item in gone if objects[item[0]] == "missing" and item[1] not in there]
+    if gone:
+        left = [item for item in gone if objects[item[1]] != "missing"]
+        kept = [f"{name}: git show {commit[:10]}" for _, commit, name in left]
+        whole = [f"the files are still here, {message.some(kept, 5)}"] if kept else []
+        forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
+        yield Finding(
+            f"gone without gitexp rm, and collected by git:"
+            f" {message.some([item[2] for item in gone], 5)}",
+            "; ".join([*whole, connectivity.advice(repo), forget]),
+        )
+
+
+def _noted(repo: Repo, name: str) -> str:
+    """Return what a small file of ours says, "" where there is none."""
+    try:
+        return (repo.state_dir / name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:

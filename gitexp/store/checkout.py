@@ -506,16 +506,13 @@ def _cleared(
     _check_stashable(repo)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []
-    repo.git(
-        "stash",
-        "push",
-        "--quiet",
-        "--include-untracked",
-        "-m",
-        "gitexp checkout",
-        *limit,
-        env=repo.identity,
-    )
+    push = ("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit)
+    try:
+        repo.git(*push, env=repo.identity)
+    except GitError as error:
+        raise UsageError(
+            f"the work here cannot be stashed: {error}; commit it, or use --worktree DIR"
+        ) from None
     stashed = repo.refs("refs/stash") != before
     try:
         survey = look()
@@ -544,15 +541,8 @@ def _check_stashable(repo: Repo) -> None:
             f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use"
             " --worktree DIR"
         )
-    gone = repo.git(
-        "diff-index",
-        "--name-only",
-        "--no-renames",
-        "--ignore-submodules",
-        "--diff-filter=D",
-        "-z",
-        "HEAD",
-    )
+    asked = ("--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z")
+    gone = repo.git("diff-index", *asked, "HEAD") + repo.git("diff-files", *asked)
     if not gone:
         return
     paths = [os.fsdecode(path) for path in gone.split(b"\0") if path]

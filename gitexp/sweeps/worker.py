@@ -108,8 +108,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     }
     owned = Journal(where, owner=True)
     extra = {**conditions.here(), **job.facts["extra"]}
-    live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
     try:
+        live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
         live.log_params(job.params)
         live.set_fact("Hardware", environment.hardware())
         (where / "requirements.txt").write_text(

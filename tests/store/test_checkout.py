@@ -162,6 +162,18 @@ def test_nothing_is_stashed_where_git_could_not_bring_it_back(two: Project) -> N
     assert two.git("stash", "list") == ""
 
 
+def test_nothing_is_stashed_where_a_link_took_the_place_of_a_staged_folder(two: Project) -> None:
+    two.write("src/new.py", "staged\n")
+    two.git("add", "src")
+    (two.root / "src").rename(two.root.parent / "elsewhere")
+    (two.root / "src").symlink_to(two.root.parent / "elsewhere")
+    two.write("train.py", "mine\n")
+    before = two.git("status", "--porcelain")
+    assert "stash" in two.error("checkout", "exp-1", "--stash")
+    assert two.git("status", "--porcelain") == before
+    assert two.git("stash", "list") == ""
+
+
 def test_nothing_is_stashed_beside_files_that_git_was_told_not_to_look_at(two: Project) -> None:
     two.git("update-index", "--assume-unchanged", "README.md")
     two.write("train.py", "mine\n")
