@@ -172,9 +172,10 @@ def _own(argv: Sequence[str], words: Sequence[str]) -> int | None:
 # -- config files ----------------------------------------------------------------------------------
 
 
-def config_files(command: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what the config files say that a command line names, by their names: words of their
-    own, and values of options like ``--config``. A file that holds anything else is none."""
+def config_files(command: Sequence[str], folder: Path = Path()) -> dict[str, dict[str, Any]]:
+    """Return what the config files say that a command line names which is to run in a folder, by
+    their names: words of their own, and values of options like ``--config``. A file that holds
+    anything else is none."""
     own = arguments.start(command)
     found: dict[str, dict[str, Any]] = {}
     at = 0
@@ -183,7 +184,7 @@ def config_files(command: Sequence[str]) -> dict[str, dict[str, Any]]:
         if at <= own or not (name is None or _CONFIG.fullmatch(name.rpartition(".")[2])):
             continue
         for word in words if name is None else values or ():
-            if word.lower().endswith(_ENDINGS) and (read := _config(Path(word))):
+            if word.lower().endswith(_ENDINGS) and (read := _config(folder / word)):
                 found[word] = read
     return found
 
