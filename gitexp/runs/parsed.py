@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import environment, params, redaction
+from gitexp.formats import environment, params, readers, redaction
 from gitexp.formats.errors import GitexpError
 from gitexp.runs import arguments
 
@@ -191,7 +191,11 @@ def config_files(command: Sequence[str], folder: Path = Path()) -> dict[str, dic
 
 def _config(path: Path) -> dict[str, Any] | None:
     with suppress(OSError, GitexpError):
-        if path.is_file() and path.stat().st_size <= _MOST_BYTES:
+        if (
+            not readers.is_metrics(path.name)
+            and path.is_file()
+            and path.stat().st_size <= _MOST_BYTES
+        ):
             read = params.load_file(path)
             return read if len(params.flatten(read)) <= _MOST_VALUES else None
     return None

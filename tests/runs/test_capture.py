@@ -4,7 +4,6 @@ own run."""
 from __future__ import annotations
 
 import json
-import random
 import sys
 import time
 
@@ -98,65 +97,6 @@ def test_outputs_are_shown_with_size_and_hash_and_never_as_code(project: Project
     found = json.loads(project.gitexp("diff", "exp-1", "exp-2", "--json"))
     assert [item["path"] for item in found["outputs"]] == ["model.bin"]
     assert found["code"] == []
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_any_sequence_of_runs_edits_and_checkouts(project: Project, seed: int) -> None:
-    """An experiment has the code of its start and its own outputs, no other run's, and a checkout
-    of it leaves a clean tree."""
-    chance = random.Random(seed)
-    project.commit(
-        **{
-            "t.py": "import os, sys\nfor name in sys.argv[2:]:\n"
-            "    os.makedirs(os.path.dirname(name) or '.', exist_ok=True)\n"
-            "    open(name, 'w').write(sys.argv[1] + name)\n"
-        }
-    )
-    names = ("out.bin", "models/a.bin", "models/b.bin", "metrics.json", "metrics.csv", "log.txt")
-    wanted: dict[str, tuple[dict[str, str], str]] = {}
-    edits = 0
-    for step in range(14):
-        what = chance.choice(("run", "run", "edit", "checkout"))
-        if what == "edit":
-            edits += 1
-            project.write("code.py", f"x = {edits}\n")
-        elif what == "run":
-            written = chance.sample(names, chance.randrange(1, 4))
-            code = (project.root / "code.py").read_text() if _has(project, "code.py") else ""
-            project.run("run", "--", sys.executable, "t.py", f"{step}", *written)
-            wanted[f"exp-{len(wanted) + 1}"] = ({name: f"{step}{name}" for name in written}, code)
-        elif wanted:
-            if project.git("status", "--porcelain", "--", "code.py"):
-                project.git("add", "code.py")
-                project.git("commit", "-qm", "edit", "--", "code.py")
-            _check_out(project, chance.choice([*wanted]), wanted, names)
-    if project.git("status", "--porcelain", "--", "code.py"):
-        project.git("add", "code.py")
-        project.git("commit", "-qm", "edit", "--", "code.py")
-    for name in wanted:
-        _check_out(project, name, wanted, names)
-
-
-def _has(project: Project, name: str) -> bool:
-    return (project.root / name).exists()
-
-
-def _check_out(
-    project: Project,
-    name: str,
-    wanted: dict[str, tuple[dict[str, str], str]],
-    names: tuple[str, ...],
-) -> None:
-    done = project.run("checkout", name)
-    assert done.returncode == 0, done.stderr + project.git("status", "--porcelain")
-    outputs, code = wanted[name]
-    for path in names:
-        if path in outputs:
-            assert (project.root / path).read_text() == outputs[path], (name, path)
-        elif path != "metrics.csv":  # there gitexp's own may lie
-            assert not _has(project, path), (name, path)
-    assert ((project.root / "code.py").read_text() if _has(project, "code.py") else "") == code
-    assert project.git("status", "--porcelain") == ""
 
 
 def test_a_result_that_git_has_is_recorded_as_it_ended_and_code_as_it_began(

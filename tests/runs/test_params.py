@@ -402,6 +402,8 @@ def test_config_files_on_the_command_line_are_read(
 
 
 def test_data_files_on_the_command_line_are_not(project: Project) -> None:
+    project.write("metrics.json", '{"acc": 1}')
+    assert parsed.config_files(["python", "t.py", "metrics.json"]) == {}
     project.write("d.yaml", "names: [a, b]\n")
     assert parsed.config_files(["python", "d.yaml", "--data", "d.yaml", "--x=d.yaml"]) == {}
 
