@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats import message, params, readers, settings, trackers
+from gitexp.formats import message, params, printed, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, dvc_pointers, snapshot
@@ -247,8 +247,8 @@ def read(
     if known.stdout is not False and (known.stdout or not found.points):
         patterns = known.stdout if isinstance(known.stdout, tuple) else ()
         now = time.time_ns() // 10**6
-        printed = readers.read_output(output, patterns)
-        _take_series(found, "its output", (point._replace(timestamp=now) for point in printed))
+        points = printed.read_output(output, patterns)
+        _take_series(found, "its output", (point._replace(timestamp=now) for point in points))
     return found
 
 
