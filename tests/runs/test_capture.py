@@ -4,6 +4,7 @@ own run."""
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 
@@ -199,6 +200,18 @@ def test_caches_and_environments_are_no_sources(project: Project) -> None:
 def test_a_run_without_results_says_so(project: Project) -> None:
     done = project.run("run", "--", sys.executable, "-c", "print('done')")
     assert "no metric found" in done.stderr
+    done = project.run("run", "--", sys.executable, "-c", "raise SystemExit(3)")
+    assert (done.returncode, "no metric found" in done.stderr) == (3, False)
+
+
+def test_status_shows_what_a_run_prints(project: Project) -> None:
+    """The command asks itself, as somebody beside it would."""
+    ask = "subprocess.run([sys.executable, '-m', 'gitexp', 'status'])"
+    project.write(
+        "t.py", f"import subprocess, sys\nprint('loading x')\n{ask}\nprint('loss: 0.5')\n{ask}"
+    )
+    done = project.run("run", "--", sys.executable, "t.py")
+    assert re.search(r"no metric yet; it says: loading x[^$]*\n +loss +0.5 +0\n", done.stdout)
 
 
 @pytest.mark.parametrize(
