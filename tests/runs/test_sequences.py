@@ -132,7 +132,10 @@ class Sequence:
         return b"\0\r\n%d" % number + random.Random(number).randbytes(99)
 
 
-@pytest.mark.parametrize("seed", range(int(os.environ.get("SEQUENCES", "6"))))
+SEEDS = range(int(os.environ["SEQUENCES"])) if "SEQUENCES" in os.environ else (0, 1, 2, 39, 126)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_any_sequence_of_runs_edits_and_checkouts(project: Project, seed: int) -> None:
     sequence = Sequence(project, seed)
     try:
