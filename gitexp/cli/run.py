@@ -111,7 +111,7 @@ def run_command(
     gitexp run -- python train.py --lr 0.01
 
     Params come from --param, --params-file, the command's own arguments and config files, and, with
-    their defaults, from its parser (argparse, click, Typer, tyro, simple-parsing, absl, Hydra);
+    their defaults, from its parser (argparse, click, Typer, Fire, tyro, absl, Hydra);
     metrics from what the command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or
     prints. Its output is shown and kept, its exit code is passed on; 73 means that it succeeded and
     could not be recorded.

@@ -198,7 +198,7 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
     lines = (
         output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:]
         if rows
-        else ["nothing logged yet"]
+        else [_shortened(_last_words(folder), columns - 2)]
     )
     more = (
         [f"and {output.counted(len(latest) - len(shown), 'metric')} more"]
@@ -249,25 +249,44 @@ def _started(text: str) -> datetime:
 def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:
     """Return the last values of each metric and its last step, from the end of the journal."""
     found: dict[str, tuple[list[float], int]] = {}
-    for point in _tail(folder / "metrics.csv", most):
+    for point in [*_points(folder / "metrics.csv", most)] or _printed(folder):
         values = found.get(point.name, ([], 0))[0]
         values.append(point.value)
         found[point.name] = (values, point.step)
     return found
 
 
-def _tail(path: Path, most: int) -> Iterator[MetricPoint]:
-    import io
+def _printed(folder: Path) -> list[MetricPoint]:
+    """Return the metrics in what a command printed last, which count where it logs none."""
+    from gitexp.formats import printed
 
-    from gitexp.formats import metrics
+    return printed.read_output(_tail(folder / "output.log", 50_000).decode("utf-8", "replace"))
 
+
+def _last_words(folder: Path) -> str:
+    said = _tail(folder / "output.log", 5_000).decode("utf-8", "replace").replace("\r", "\n")
+    lines = [line for line in said.splitlines() if line.strip()]
+    return (
+        f"no metric yet; it says: {output.clean(lines[-1].strip())}" if lines else "no metric yet"
+    )
+
+
+def _tail(path: Path, most: int) -> bytes:
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - most))
-            data = file.read()
+            return file.read()
     except OSError:
-        return
+        return b""
+
+
+def _points(path: Path, most: int) -> Iterator[MetricPoint]:
+    import io
+
+    from gitexp.formats import metrics
+
+    data = _tail(path, most)
     first = data.find(b"\n") + 1  # the header, or a row that the window cuts
     last = data.rfind(b"\n") + 1
     yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))

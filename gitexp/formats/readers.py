@@ -312,62 +312,6 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             found.text.append(name)
 
 
-_ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
-_FIELD = (
-    r"(?i)(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)['\"]?\s*(?:[:=]\s*['\"]?|\s)"
-    r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)%?)(?![\w:./-])"
-)
-_COUNTERS = frozenset((*STEPS, "steps", "epochs", "batch"))
-_SHOWN = (
-    r"(?i)loss|acc|accuracy|auc|f1|mse|rmse|mae|r2|precision|recall|score|reward|return|perplexity"
-    r"|ppl|error|iou|map|bleu"
-)
-
-
 def is_counter(name: str) -> bool:
     """Whether a name is one of steps and times, which trackers log beside metrics."""
     return re.split(r"[/.]", name.lower())[-1] in _BOOKKEEPING
-
-
-def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
-    """Return the metrics that a command printed: names that are a metric's, a separator, a number.
-
-    A line that a progress bar redrew counts once, as it ended.
-
-    Args:
-        patterns: regular expressions to look for instead; a group is a metric of its name, and one
-            called ``step`` the step.
-    """
-    points: list[MetricPoint] = []
-    counts: dict[str, int] = {}
-    forms = [re.compile(pattern) for pattern in patterns]
-    for line in re.sub(_ESCAPE, "", text).split("\n"):
-        shown = line.rstrip("\r").rpartition("\r")[2]
-        if forms:
-            for match in (match for form in forms for match in form.finditer(shown)):
-                points += _of_groups(match.groupdict(), counts)
-            continue
-        fields = re.findall(_FIELD, shown)
-        named = {name.lower(): value for name, value in fields}
-        step = next((int(named[name]) for name in STEPS if named.get(name, "").isdigit()), None)
-        for name, value in fields:
-            words = re.split(r"[^a-z0-9]+", name.lower())
-            if (
-                name.lower() in _COUNTERS
-                or not any(re.fullmatch(_SHOWN, word) for word in words)
-                or value.endswith("%")
-            ):
-                continue
-            at = counts.get(name, 0) if step is None else step
-            counts[name] = at + 1
-            points.append(MetricPoint(name, metrics.parse_number(name, value), 0, at))
-    return points
-
-
-def _of_groups(groups: Mapping[str, str | None], counts: dict[str, int]) -> Iterator[MetricPoint]:
-    step = _number(groups.get("step"))
-    for name, text in groups.items():
-        if name != "step" and (value := _number(text)) is not None:
-            at = counts.get(name, 0) if step is None else int(step)
-            counts[name] = at + 1
-            yield MetricPoint(name, value, 0, at)

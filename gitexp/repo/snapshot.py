@@ -387,7 +387,8 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
 
 
 def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
-    """Return the paths in the private index that hold what an earlier command wrote there."""
+    """Return the paths that an earlier command wrote, where the private index holds that still, or
+    they were removed."""
     known = outputs_of(repo)
     if not known:
         return ()
@@ -396,7 +397,7 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
     return tuple(
         path
         for path, oid in known.items()
-        if path in held and held[path].split(b" ")[1].decode() == oid
+        if path not in held or held[path].split(b" ")[1].decode() == oid
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats import message, params, readers, settings, trackers
+from gitexp.formats import message, params, printed, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, dvc_pointers, snapshot
@@ -161,12 +161,14 @@ def capture(
     output: str,
     keep: bool,
     until: int | None = None,
+    failed: bool = False,
 ) -> str:
     """Log what the command's files and output say, and return a line that says what was found.
 
     Args:
         keep: keep its files as outputs.
         until: when it ended, where that is not now.
+        failed: it came to no good end, so that a lack of metrics needs no word.
     """
     asked = bool(known.outputs or known.metrics_files or known.params)
     wrote = written(repo.root, begun.since, until, asked)
@@ -192,7 +194,7 @@ def capture(
         _keep(run, repo, wrote, known, seen, own)
         if run.snapshot.tree and any(named.values()):
             _stand_aside(run, named)
-    return _line(found, logged)
+    return _line(found, bool(logged) or failed)
 
 
 def capture_metrics(
@@ -247,8 +249,8 @@ def read(
     if known.stdout is not False and (known.stdout or not found.points):
         patterns = known.stdout if isinstance(known.stdout, tuple) else ()
         now = time.time_ns() // 10**6
-        printed = readers.read_output(output, patterns)
-        _take_series(found, "its output", (point._replace(timestamp=now) for point in printed))
+        points = printed.read_output(output, patterns)
+        _take_series(found, "its output", (point._replace(timestamp=now) for point in points))
     return found
 
 
@@ -554,12 +556,12 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def _line(found: Findings, logged: int) -> str:
-    """Return what was found, in one line."""
+def _line(found: Findings, content: bool) -> str:
+    """Return what was found, in one line; whoever is ``content`` misses no metric."""
     sources = [*dict.fromkeys(found.origins.values())]
     if sources:
         parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"]
-    elif logged:
+    elif content:
         parts = []
     elif found.seen:
         parts = [
