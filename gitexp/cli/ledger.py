@@ -1,28 +1,21 @@
-"""``gitexp keep``, ``discard``, ``tree``, ``tried`` and ``book``: what was tried, why, and what
-came of it."""
+"""``gitexp keep``, ``discard``, ``tree`` and ``book``: what was tried, why, and what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import everybody_option, opened, where_option
 from gitexp.cli.report import escaped, keep_block
-from gitexp.cli.show import judged
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
-from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import one_line, own_subject
 from gitexp.store import notes, query, reference
-
-if TYPE_CHECKING:
-    from gitexp.compare.tried import Match
 
 _REFS = click.argument(
     "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
@@ -106,83 +99,6 @@ def tree_command(metric: str | None, where: str | None, everybody: bool, form: s
         click.echo(f"{bars}{branch}{output.clean('  '.join(_words(step, name)))}")
 
 
-@click.command("tried")
-@click.option(
-    "--like",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="What is like this experiment, instead of the work tree as it is.",
-)
-@click.option(
-    "-p",
-    "--param",
-    "given",
-    multiple=True,
-    metavar="K=V",
-    shell_complete=completion.given_params,
-    help="A param of the run that is thought of.",
-)
-@click.option("--because", metavar="TEXT", help="Its reason.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
-)
-@output.output_options
-@pager.paged
-def tried_command(
-    like: str | None, given: tuple[str, ...], because: str | None, limit: int, form: str | None
-) -> None:
-    """Show what was tried already: earlier experiments that are most like the work tree as it is.
-
-    They are compared by the lines and functions that they changed, their params and their reasons.
-    gitexp run asks the same, and says so where something almost equal was discarded.
-
-    \b
-    Examples:
-      gitexp tried -p lr=0.1
-      gitexp tried --like exp-7
-    """
-    from gitexp.compare import diff, tried
-    from gitexp.formats import params
-
-    if like and (given or because):
-        raise UsageError("--like takes the params and the reason of that experiment; leave one out")
-    repo, settings, index = opened()
-    if like:
-        found = tried.like(index, reference.resolve(index, like, settings), limit)
-    else:
-        values = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
-        tree = diff.tree_on_disk(repo, settings)
-        found = tried.like_tree(index, tree, values, because, limit)
-    if form:
-        headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
-        output.print_records(form, headers, [_tried(match) for match in found])
-        return
-    if not found:
-        output.say("nothing like it was tried")
-    rows = [
-        [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
-        for likeness, item in ((match.likeness, match.experiment) for match in found)
-    ]
-    for line in output.text_table(["", "", ""], rows, [True, False, False])[1:] if rows else ():
-        click.echo(line.rstrip())
-
-
-def _tried(match: Match) -> list[Any]:
-    item = match.experiment
-    why = item.judged.get("because")
-    return [round(match.likeness, 3), item.name, item.verdict, why, item.because, item.metrics]
-
-
-def _told(item: Experiment) -> str:
-    """Return what people said of an experiment, and its first metrics."""
-    said = [
-        ", ".join(f"{name}={output.number(value)}" for name, value in [*item.metrics.items()][:2]),
-        judged(item) or "",
-        f"“{item.because}”" if item.because else own_subject(item),
-    ]
-    return one_line(" · ".join(filter(None, said)))
-
-
 _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 
 
@@ -237,7 +153,7 @@ def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
                 metric or "": _measured(step, metric),
                 "status": None if item.status == "finished" else item.status,
                 "failure": item.failure,
-                "verdict": judged(item),
+                "verdict": output.verdict(item),
                 "notes": "; ".join(item.notes),
                 "run": f"{at} by {item.author}, {item.short}",
             }
@@ -270,7 +186,7 @@ def _words(step: Step, metric: str | None) -> Iterator[str]:
         yield f"merges {merged}"
     if item.because:
         yield f"“{one_line(item.because)}”"
-    if verdict := judged(item):
+    if verdict := output.verdict(item):
         yield f"[{one_line(verdict)}]"
 
 

@@ -16,7 +16,6 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import query
 from gitexp.store.index import Index
-from gitexp.store.remote import transport
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
@@ -71,6 +70,8 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
     tags and history."""
     repo = Repo.discover()
     if fetch:
+        from gitexp.store.remote import transport
+
         transport.complete(repo)
     return repo, settings.load(repo.root, repo.project), Index(repo, _progress)
 

@@ -268,7 +268,7 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
         "also called": experiment.alias,
         "started": when,
         "because": experiment.because,
-        "verdict": judged(experiment),
+        "verdict": output.verdict(experiment),
         "score": _score(experiment),
         "author": (
             f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
@@ -306,15 +306,6 @@ def _values(
         )
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
-
-
-def judged(experiment: Experiment) -> str | None:
-    """Return the verdict on an experiment, with who gave it and why."""
-    event = experiment.judged
-    if not event:
-        return None
-    by = f" by {event['by']}" if event.get("by") else ""
-    return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")
 
 
 def _score(experiment: Experiment) -> str | None:
