@@ -78,8 +78,8 @@ def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
 def tree_command(metric: str | None, where: str | None, everybody: bool, form: str | None) -> None:
     """Show which experiment came from which, what changed, and what that did to the metric.
 
-    An experiment stands below the nearest one in the history that its run started from. Discarded
-    ones are shown, with their reasons.
+    An experiment stands below the one that it resumes, else the nearest in the history that its run
+    started from. Discarded ones are shown, with their reasons.
 
     \b
     Example:

@@ -26,6 +26,7 @@ from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.snapshot import readable
 from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
 from gitexp.store import record as store
+from gitexp.store.index import Index
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
@@ -69,8 +70,8 @@ def show_command(ref: str, whole: bool, form: str | None) -> None:
       gitexp show exp-5
       gitexp show best:rmse --json
     """
-    repo, settings, index = opened()
-    _show(repo, settings, reference.resolve(index, ref, settings), whole, form)
+    _, settings, index = opened()
+    _show(index, settings, reference.resolve(index, ref, settings), whole, form)
 
 
 @click.command("best")
@@ -93,7 +94,7 @@ def best_command(
     Example:
       gitexp best rmse --where 'group = sweep-1'
     """
-    repo, settings, index = opened()
+    _, settings, index = opened()
     key = query.find_metric(index, metric)
     found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
     if found is None:
@@ -101,7 +102,7 @@ def best_command(
             f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"
             " list"
         )
-    _show(repo, settings, found, whole, form)
+    _show(index, settings, found, whole, form)
 
 
 @click.command("curve")
@@ -165,8 +166,9 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
 
 
 def _show(
-    repo: Repo, settings: Settings, experiment: Experiment, whole: bool, form: str | None
+    index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
+    repo = index.repo
     text = store.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
@@ -202,7 +204,16 @@ def _show(
             [[name, output.exact(value)] for name, value in {**flat, **values}.items()],
         )
     else:
+        if resumed := facts["trailers"].get("Resumes"):
+            facts["trailers"]["Resumes"] = _named(index, resumed)
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
+
+
+def _named(index: Index, text: str) -> str:
+    """Return ``COMMIT`` or ``COMMIT@STEP`` with the experiment's name, where it is known here."""
+    commit, at, step = text.partition("@")
+    found = index.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
+    return f"{found[0].name if found else commit}{at}{step}"
 
 
 def _page(

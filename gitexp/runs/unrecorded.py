@@ -34,7 +34,9 @@ class _Folder:
         except OSError:
             raise NotFoundError(f"{path} of {self._folder.name} is not here") from None
 
-    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
+    def download(
+        self, commit: str, paths: Iterable[str], to: Path, force: bool, named: str = ""
+    ) -> list[Path]:
         raise NotFoundError(f"{self._folder.name} has no commit yet; it has one when the run ends")
 
     def gitpython_commit(self, commit: str) -> git.Commit:

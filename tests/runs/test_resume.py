@@ -73,7 +73,19 @@ def test_a_fork_shares_the_history_up_to_its_step_and_hides_nothing(here: Projec
         run.log_metric("loss", 0.5)
     assert curve("@") == [(0, 4.0), (1, 3.0), (2, 0.5)]
     assert f"Gitexp-Resumes: {old.id}@1" in here.git("log", "-1", "--format=%B")
+    assert "exp-1@1" in next(
+        line for line in here.gitexp("show").splitlines() if line.startswith("resumes")
+    )
     assert listed(here) == ["exp-2", "exp-1"]
+
+
+def test_in_the_tree_a_run_stands_below_what_it_resumes(here: Project) -> None:
+    for _ in range(2):
+        record(here, {}, {"loss": [2.0]})
+    with gitexp.start_run(resume="exp-1"):
+        """Its code stands on exp-2."""
+    origins = [row["origin"] for row in json.loads(here.gitexp("tree", "--json"))]
+    assert origins == ["exp-1", "exp-1", None]
 
 
 def test_what_cannot_be_resumed_leaves_nothing_behind(here: Project) -> None:
