@@ -62,11 +62,17 @@ def discard_command(refs: tuple[str, ...], because: str | None) -> None:
 def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
     repo, settings, index = opened()
     found = reference.resolve_many(index, refs, settings)
-    event = {"verdict": verdict}
-    if because and because.strip():
-        event["because"] = because.strip()
-    notes.add(repo, [item.id for item in found], [event])
-    click.echo("\n".join(f"{output.clean(item.name)}: {verdict}" for item in found))
+    given = (because or "").strip()
+    for item in found:
+        before = item.judged
+        # the same verdict once more, without a reason, leaves the one that it had
+        why = given or (before.get("because") if before.get("verdict") == verdict else None)
+        notes.add(repo, [item.id], [{"verdict": verdict, **({"because": why} if why else {})}])
+        name = output.clean(item.name)
+        click.echo(f"{name}: {verdict}")
+        if before.get("because") and before["because"] != why:
+            said = f"{name} was {before['verdict']}: {one_line(str(before['because']))}"
+            output.say(output.clean(said))
 
 
 @click.command("tree")

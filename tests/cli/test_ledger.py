@@ -139,3 +139,13 @@ def test_the_book_in_a_link_leaves_the_link_and_a_device_is_refused(line: Projec
 def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:
     assert empty.gitexp("tree") == ""
     assert empty.gitexp("book") == "# Lab book\n"
+
+
+def test_an_earlier_reason_is_kept_or_said(project: Project) -> None:
+    project.gitexp("log", "--metric", "loss=1")
+    project.gitexp("discard", "exp-1", "--because", "diverges")
+    project.gitexp("discard", "exp-1")
+    assert "diverges" in project.gitexp("show", "exp-1")
+    done = project.run("keep", "exp-1")
+    assert "exp-1 was discarded: diverges" in done.stderr
+    assert "diverges" not in project.gitexp("show", "exp-1")
