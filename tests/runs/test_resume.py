@@ -227,7 +227,7 @@ import os, pickle, time, numpy as np, gitexp
 from sklearn.linear_model import SGDRegressor
 data = np.random.default_rng(1).normal(size=(500, 8))
 target = data @ np.arange(8.0)
-model, dice = SGDRegressor(), np.random.RandomState(0)
+model, dice = SGDRegressor(random_state=0), np.random.RandomState(0)
 def train():
     batch = dice.randint(0, 500, 32)
     model.partial_fit(data[batch], target[batch])
