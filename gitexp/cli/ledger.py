@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
+from urllib.parse import quote
 
 import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import everybody_option, opened, where_option
-from gitexp.cli.report import escaped, keep_block
+from gitexp.cli.report import escaped, keep_block, write_file
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import one_line, own_subject
-from gitexp.store import notes, query, reference
+from gitexp.repo import Repo
+from gitexp.store import notes, query, reference, result_paths
 
+_PICTURE = re.compile(r"(.*?)(?:/(\d+))?\.(?:png|jpe?g|gif|svg|webp)", re.IGNORECASE)
+_MOST = 4  # pictures of one experiment
 _REFS = click.argument(
     "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
 )
@@ -119,8 +125,9 @@ def book_command(file: Path | None, metric: str | None, everybody: bool, check: 
     """Keep the lab book up to date in FILE, or print it: Markdown, day by day.
 
     Each experiment has its reason, what changed since the one that it came from, what that did to
-    the metric, and the verdict on it. In FILE it stands between two comments, as a leaderboard
-    does; what else is there stays.
+    the metric, the verdict on it, and its pictures (images that it logged or wrote), of which
+    copies lie beside FILE in a folder BOOK.pictures. In FILE it stands between two comments, as a
+    leaderboard does; what else is there stays.
 
     \b
     Examples:
@@ -129,15 +136,46 @@ def book_command(file: Path | None, metric: str | None, everybody: bool, check: 
     """
     steps, name = _steps(metric, None, everybody)
     steps.sort(key=lambda step: (step.experiment.started, step.experiment.id))
-    text = "\n".join(["# Lab book", *_days(steps, name)])
+    text = "\n".join(["# Lab book", *_days(steps, name, file)])
     if file is None:
         click.echo(text)
     else:
+        if not check:
+            _copy_pictures([step.experiment for step in steps], file)
         call = f"gitexp book {file}" + (f" --metric {metric}" if metric else "")
         keep_block(file, "book", text, check, call + (" --all" if everybody else ""))
 
 
-def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
+def _pictures(item: Experiment) -> list[str]:
+    """Return the paths of an experiment's pictures, a few; of one with steps the last."""
+    lists = [item.extra.get(key) for key in ("artifacts", "outputs")]
+    last: dict[str, tuple[int, str]] = {}
+    for path in sorted({str(path) for one in lists if isinstance(one, list) for path in one}):
+        if match := _PICTURE.fullmatch(path):
+            last[match[1]] = max(last.get(match[1], (-1, "")), (int(match[2] or 0), path))
+    return [path for _, path in last.values()][:_MOST]
+
+
+def _place(item: Experiment, path: str, file: Path) -> Path:
+    flat = path.removeprefix(f"{result_paths.ARTIFACTS}/").replace("/", "-")
+    return file.with_suffix(result_paths.PICTURES) / f"{item.short}-{flat}"
+
+
+def _copy_pictures(experiments: Sequence[Experiment], file: Path) -> None:
+    """Write the pictures that do not lie beside the book yet: commits never change."""
+    places = {f"{item.id}:{path}": place for item in experiments for path in _pictures(item)
+              if not (place := _place(item, path, file)).exists()}  # fmt: skip
+    folder = file.with_suffix(result_paths.PICTURES)
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link; remove it, the book's pictures are written there")
+    if places:
+        folder.mkdir(exist_ok=True)
+        for place, found in zip(places.values(), Repo.discover().objects(places)):
+            if found and not found.data.startswith(b"version https://git-lfs"):
+                write_file(place, found.data)
+
+
+def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Iterator[str]:
     for day, group in groupby(steps, lambda one: one.experiment.started.astimezone().date()):
         rows = list(group)
         told = [
@@ -163,9 +201,15 @@ def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
                 "notes": "; ".join(item.notes),
                 "run": f"{at} by {item.author}, {item.short}",
             }
+            pictures = _pictures(item)
+            if not file:
+                facts["pictures"] = ", ".join(pictures)
             for name, text in facts.items():
                 if text:
                     yield f"- {escaped(name)}: {escaped(one_line(text))}"
+            if file and pictures:
+                places = [_place(item, path, file).relative_to(file.parent) for path in pictures]
+                yield "\n" + "\n".join(f"![]({quote(place.as_posix())})" for place in places)
 
 
 def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list[Step], str | None]:
