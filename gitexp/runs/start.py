@@ -92,6 +92,7 @@ def begin(
         "free": sorted(free),
         "snapshot": finish.saved(shot),
         "root": str(repo.root),
+        "resuming": bool(origin),
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)

@@ -178,6 +178,29 @@ def test_a_checkpoint_is_handed_back_and_what_was_logged_beyond_is_left_out(here
     gitexp.end_run()
 
 
+def test_what_was_logged_after_the_checkpoint_is_left_out_whatever_its_step(here: Project) -> None:
+    here.commit()
+    with gitexp.start_run() as run:
+        run.log_metric("loss", 1.0, step=7)
+        run.checkpoint(here.write("state.bin", b"1"), 7)
+        run.log_metric("score", 0.5)
+    with gitexp.start_run(resume="exp-1") as run:
+        assert run.last_checkpoint() is not None
+        run.log_metric("score", 0.5)
+    assert (curve("@"), curve("@", "score")) == ([(7, 1.0)], [(0, 0.5)])
+
+
+def test_a_run_that_died_before_it_had_taken_over_is_none(here: Project) -> None:
+    old = record(here, {}, {"loss": [3.0, 2.0]}, status="killed")
+    dead = "import os, gitexp\nfrom gitexp.runs import resume\nresume.checkpoints.take_over ="
+    here.write("die.py", f"{dead} lambda *_: os._exit(9)\ngitexp.start_run(resume='@')\n")
+    assert subprocess.run([sys.executable, "die.py"]).returncode == 9
+    with gitexp.start_run(resume="@"):
+        """After it."""
+    assert gitexp.get("@").extra["resumes"] == old.id
+    assert curve("@") == [(0, 3.0), (1, 2.0)]
+
+
 def test_older_checkpoints_are_thinned_and_equal_ones_kept_once(here: Project) -> None:
     here.commit()
     repo = Repo.discover(here.root)
