@@ -13,7 +13,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
-from gitexp.cli.opened import everybody_option, fetch_option, opened, where_option
+from gitexp.cli.opened import everybody_option, fetch_option, metric_option, opened, where_option
 from gitexp.cli.report import chosen, escaped, keep_block, table
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
@@ -82,14 +82,7 @@ def compare_command(
 
 @click.command("leaderboard")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric to rank by.",
-)
+@metric_option("The metric to rank by.", required=True)
 @where_option
 @click.option(
     "-n",
@@ -140,14 +133,7 @@ def leaderboard_command(
 
 @click.command("gate")
 @click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric that counts.",
-)
+@metric_option("The metric that counts.", required=True)
 @click.option(
     "--against",
     metavar="REF|BRANCH",

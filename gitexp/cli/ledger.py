@@ -11,7 +11,7 @@ from urllib.parse import quote
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import everybody_option, opened, where_option
+from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
 from gitexp.cli.report import escaped, keep_block, write_file
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
@@ -27,13 +27,7 @@ _REFS = click.argument(
     "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
 )
 _BECAUSE = click.option("--because", metavar="TEXT", help="The reason, in any words.")
-_METRIC = click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric to follow (default: what most of them have).",
-)
+_METRIC = metric_option("The metric to follow (default: what most of them have).")
 
 
 @click.command("keep")

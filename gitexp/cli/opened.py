@@ -52,6 +52,18 @@ def where_option(function: Command) -> Command:
     return cast(Command, option(only_with(joined)))
 
 
+def metric_option(text: str, required: bool = False) -> Callable[[Command], Command]:
+    """Return ``--metric`` with this help."""
+    return click.option(
+        "--metric",
+        "-m",
+        metavar="METRIC",
+        required=required,
+        shell_complete=completion.metrics,
+        help=text,
+    )
+
+
 everybody_option = click.option(
     "--all",
     "-a",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened, where_option
+from gitexp.cli.opened import metric_option, opened, where_option
 from gitexp.cli.report import chosen
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
@@ -24,7 +24,7 @@ from gitexp.repo import content
 from gitexp.store import conditions, reference, result_paths
 from gitexp.store import record as store
 
-_YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
 
 
 @click.command("reproduce")
@@ -57,7 +57,7 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
     help="Record the new run as an experiment that says what it reproduces.",
 )
 @click.option("--keep", is_flag=True, help="Keep the work tree of the run.")
-@_YES
+@YES
 @output.output_options
 def reproduce_command(
     ref: str,
@@ -179,14 +179,7 @@ def verify_command(
 @click.command("bisect")
 @click.argument("good", shell_complete=completion.refs)
 @click.argument("bad", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    required=True,
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric that got worse.",
-)
+@metric_option("The metric that got worse.", required=True)
 @click.option("--max", "most", type=float, metavar="N", help="Values up to N are good.")
 @click.option("--min", "least", type=float, metavar="N", help="Values from N on are good.")
 @click.option(
@@ -196,7 +189,7 @@ def verify_command(
     show_default=True,
     help="How many values to get for each commit; the median counts.",
 )
-@_YES
+@YES
 def bisect_command(
     good: str,
     bad: str,
@@ -270,13 +263,7 @@ def bisect_command(
 @click.command("why")
 @click.argument("a", shell_complete=completion.refs)
 @click.argument("b", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric; needed where A and B share more than one.",
-)
+@metric_option("The metric; needed where A and B share more than one.")
 @click.option(
     "--budget",
     type=click.IntRange(2),
@@ -284,7 +271,7 @@ def bisect_command(
     show_default=True,
     help="The most runs to start.",
 )
-@_YES
+@YES
 @output.output_options
 def why_command(
     a: str, b: str, metric: str | None, budget: int, yes: bool, form: str | None

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import everybody_option, fetch_option, opened, where_option
+from gitexp.cli.opened import everybody_option, fetch_option, metric_option, opened, where_option
 from gitexp.formats.errors import GateError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -131,14 +131,7 @@ def report_command(
 @click.command("plot")
 @click.argument("kind", type=click.Choice(_KINDS))
 @selection
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric to draw.",
-)
+@metric_option("The metric to draw.", required=True)
 @click.option(
     "-x",
     "x",
