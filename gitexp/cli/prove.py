@@ -215,12 +215,7 @@ def bisect_command(
         )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
-    agreed(
-        last,
-        rerun.task(repo, last),
-        yes,
-        "Run it at the commits in between?",
-    )
+    agreed(last, rerun.task(repo, last), yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, most, least)
     found = bisecting.bisect(
         index,
