@@ -86,16 +86,9 @@ def reproduce_command(
     brought = [*conditions.hash_inputs(repo.root, inputs)]
     agreed(experiment, rerun.task(repo, experiment), yes)
     verdict = reproducing.reproduce(
-        repo,
-        experiment,
-        parsed,
-        env=env,
-        record=record,
-        keep=keep,
-        brought=brought,
-        shown=sys.stderr,
-        told=output.say,
-    )
+        repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought,
+        shown=sys.stderr, told=output.say,
+    )  # fmt: skip
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
 
@@ -156,22 +149,13 @@ def verify_command(
         if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)
     ]
     if form:
+        headers = ["name", "ok", "signature", "signed", "problems", "unchecked"]
         rows = [
-            [
-                item.experiment.name,
-                item not in failed,
-                item.signature,
-                item.signed,
-                list(item.problems),
-                list(item.unchecked),
-            ]
-            for item in checked
-        ]
-        output.print_records(
-            form, ["name", "ok", "signature", "signed", "problems", "unchecked"], rows
-        )
-        return 1 if failed else 0
-    for item in checked:
+            [one.experiment.name, one not in failed, one.signature, one.signed,
+             [*one.problems], [*one.unchecked]] for one in checked
+        ]  # fmt: skip
+        output.print_records(form, headers, rows)
+    for item in checked if not form else ():
         _show_checked(item, item in failed)
     return 1 if failed else 0
 
@@ -218,14 +202,9 @@ def bisect_command(
     agreed(last, rerun.task(repo, last), yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, most, least)
     found = bisecting.bisect(
-        index,
-        limit,
-        first,
-        last,
-        repeats=repeats,
-        shown=sys.stderr,
+        index, limit, first, last, repeats=repeats, shown=sys.stderr,
         told=lambda step: output.say(_step(step, metric)),
-    )
+    )  # fmt: skip
     if len(found.commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
         for commit in found.commits:
@@ -235,22 +214,10 @@ def bisect_command(
             )
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")
-    arguments = (
-        "show",
-        "--stat",
-        "--patch",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--no-notes",
-        found.commits[0],
-        "--",
-    )
-    for line in (
-        repo.git(*arguments, *result_paths.code_pathspec([environment.PATH]))
-        .decode("utf-8", "replace")
-        .splitlines()
-    ):
+    plain = ("--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes")
+    code = result_paths.code_pathspec([environment.PATH])
+    shown = repo.git("show", *plain, found.commits[0], "--", *code).decode("utf-8", "replace")
+    for line in shown.splitlines():
         click.echo(output.clean(line.replace("\t", "    ")))
     return 0
 
@@ -295,25 +262,13 @@ def why_command(
     found = why.attribute(
         repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
     )
-    rows: list[list[Any]] = [
-        [
-            first.name,
-            found.base,
-            None,
-            "recorded" if found.base == found.before else f"recorded: {found.before}",
-        ]
-    ]
+    remark = "recorded" if found.base == found.before else f"recorded: {found.before}"
+    rows: list[list[Any]] = [[first.name, found.base, None, remark]]
     rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:
         untried = any(part.value is None for part in found.parts)
-        rows.append(
-            [
-                "not tried, together, and noise" if untried else "together, and noise",
-                None,
-                found.rest,
-                "",
-            ]
-        )
+        what = "not tried, together, and noise" if untried else "together, and noise"
+        rows.append([what, None, found.rest, ""])
     rows.append([second.name, found.after, found.after - found.base, "recorded"])
     headers = ["what", name, "change", "remark"]
     if form:
