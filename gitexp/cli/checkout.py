@@ -54,7 +54,8 @@ def checkout_command(
     """Go back to the experiment REF: its code, params and results, and the data that DVC tracks.
 
     Never loses work: it refuses where there are uncommitted changes, other than params and metrics
-    that are recorded in an experiment. Prints the command that undoes it.
+    that are recorded in an experiment. Prints the command that undoes it. Where REF is a branch on
+    an experiment, it goes onto the branch.
 
     \b
     Examples:
@@ -83,8 +84,9 @@ def checkout_command(
     elif code_only:
         done = checkout.take_code(repo, index, target, stash, recurse)
     else:
+        on = None if branch or repo.tip(f"refs/heads/{ref}") != target.id else ref
         done = checkout.checkout(
-            repo, index, target, branch, stash, Path.cwd(), not no_data, recurse
+            repo, index, target, branch, stash, Path.cwd(), not no_data, recurse, on
         )
     click.echo(output.clean(done.text))
     for note in done.notes:
@@ -120,5 +122,5 @@ def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None
     """
     repo, settings, index = opened()
     found = reference.resolve(index, ref, settings)
-    for path in repo.download(found.id, paths, to, force):
+    for path in repo.download(found.id, paths, to, force, found.name):
         click.echo(output.clean(str(path)))

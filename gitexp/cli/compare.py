@@ -19,6 +19,7 @@ from gitexp.cli.opened import (
     chosen,
     everybody_option,
     fetch_option,
+    metric_option,
     opened,
     where_option,
 )
@@ -89,14 +90,7 @@ def compare_command(
 
 @click.command("leaderboard")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric to rank by.",
-)
+@metric_option("The metric to rank by.", required=True)
 @where_option
 @click.option(
     "-n",
@@ -147,14 +141,7 @@ def leaderboard_command(
 
 @click.command("gate")
 @click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric that counts.",
-)
+@metric_option("The metric that counts.", required=True)
 @click.option(
     "--against",
     metavar="REF|BRANCH",

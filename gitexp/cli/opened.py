@@ -19,7 +19,6 @@ from gitexp.repo import Repo
 from gitexp.store import query, reference
 from gitexp.store.index import Index
 from gitexp.store.query import Sql
-from gitexp.store.remote import transport
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
@@ -54,6 +53,18 @@ def where_option(function: Command) -> Command:
         help="Only experiments that match; see gitexp list --help.",
     )
     return cast(Command, option(only_with(joined)))
+
+
+def metric_option(text: str, required: bool = False) -> Callable[[Command], Command]:
+    """Return ``--metric`` with this help."""
+    return click.option(
+        "--metric",
+        "-m",
+        metavar="METRIC",
+        required=required,
+        shell_complete=completion.metrics,
+        help=text,
+    )
 
 
 everybody_option = click.option(
@@ -113,6 +124,8 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
     tags and history."""
     repo = Repo.discover()
     if fetch:
+        from gitexp.store.remote import transport
+
         transport.complete(repo)
     return repo, settings.load(repo.root, repo.project), Index(repo, _progress)
 

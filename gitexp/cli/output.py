@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import click
 
+from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -259,3 +260,12 @@ def ago(moment: datetime, now: datetime) -> str:
     units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
     size, unit = next((item for item in units if seconds >= item[0]), units[-1])
     return f"{max(seconds, 0) // size:.0f}{unit} ago"
+
+
+def verdict(experiment: Experiment) -> str | None:
+    """Return the verdict on an experiment, with who gave it and why."""
+    event = experiment.judged
+    if not event:
+        return None
+    by = f" by {event['by']}" if event.get("by") else ""
+    return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")

@@ -13,7 +13,7 @@ import click
 from gitexp.cli import completion, output
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, measured, table
-from gitexp.cli.opened import Selection, chosen, fetch_option, opened, selection
+from gitexp.cli.opened import Selection, chosen, fetch_option, metric_option, opened, selection
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
@@ -109,14 +109,7 @@ def report_command(
 @click.command("plot")
 @click.argument("kind", type=click.Choice(_KINDS))
 @selection
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric to draw.",
-)
+@metric_option("The metric to draw.", required=True)
 @click.option(
     "-x",
     "x",

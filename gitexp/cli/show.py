@@ -25,6 +25,7 @@ from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.snapshot import readable
 from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
 from gitexp.store import record as store
+from gitexp.store.index import Index
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
@@ -68,8 +69,8 @@ def show_command(ref: str, whole: bool, form: str | None) -> None:
       gitexp show exp-5
       gitexp show best:rmse --json
     """
-    repo, settings, index = opened()
-    _show(repo, settings, reference.resolve(index, ref, settings), whole, form)
+    _, settings, index = opened()
+    _show(index, settings, reference.resolve(index, ref, settings), whole, form)
 
 
 @click.command("best")
@@ -92,7 +93,7 @@ def best_command(
     Example:
       gitexp best rmse --where 'group = sweep-1'
     """
-    repo, settings, index = opened()
+    _, settings, index = opened()
     key = query.find_metric(index, metric)
     found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
     if found is None:
@@ -100,7 +101,7 @@ def best_command(
             f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"
             " list"
         )
-    _show(repo, settings, found, whole, form)
+    _show(index, settings, found, whole, form)
 
 
 @click.command("curve")
@@ -164,8 +165,9 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
 
 
 def _show(
-    repo: Repo, settings: Settings, experiment: Experiment, whole: bool, form: str | None
+    index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
+    repo = index.repo
     text = store.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
@@ -201,7 +203,16 @@ def _show(
             [[name, output.exact(value)] for name, value in {**flat, **values}.items()],
         )
     else:
+        if resumed := facts["trailers"].get("Resumes"):
+            facts["trailers"]["Resumes"] = _named(index, resumed)
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
+
+
+def _named(index: Index, text: str) -> str:
+    """Return ``COMMIT`` or ``COMMIT@STEP`` with the experiment's name, where it is known here."""
+    commit, at, step = text.partition("@")
+    found = index.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
+    return f"{found[0].name if found else commit}{at}{step}"
 
 
 def _page(
@@ -267,7 +278,7 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
         "also called": experiment.alias,
         "started": when,
         "because": experiment.because,
-        "verdict": judged(experiment),
+        "verdict": output.verdict(experiment),
         "score": _score(experiment),
         "author": (
             f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
@@ -305,15 +316,6 @@ def _values(
         )
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
-
-
-def judged(experiment: Experiment) -> str | None:
-    """Return the verdict on an experiment, with who gave it and why."""
-    event = experiment.judged
-    if not event:
-        return None
-    by = f" by {event['by']}" if event.get("by") else ""
-    return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")
 
 
 def _score(experiment: Experiment) -> str | None:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import click
 
 from gitexp.cli import output
 from gitexp.cli.opened import where_option
-from gitexp.formats import message
+from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal
-from gitexp.store import record
+from gitexp.store import record, reference
+from gitexp.store.index import Index
 
 _NAMED = 5  # experiments that a line names
 _FIELDS = ("state", "id", "started", "command")
@@ -109,6 +111,11 @@ def watch_command(wanted: str | None, every: float) -> None:
     an id; without, all of them, those that begin meanwhile, too."""
     repo = Repo.discover()
     live = finish.live_runs(repo)
+    if wanted and not any(folder.name.startswith(wanted) for folder in live):
+        with suppress(NotFoundError, UsageError):
+            over = reference.resolve(Index(repo), wanted, settings.load(repo.root)).name
+            click.echo(f"{over} has ended; gitexp show {over}")
+            return
     folders = [_chosen(live, wanted)] if wanted or not live else live
     seen, drawn = {*folders}, 0
     while folders := [one for one in folders if one.exists() and journal.is_alive(one)]:

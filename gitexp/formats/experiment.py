@@ -48,7 +48,9 @@ class Source(Protocol):
     def read_file(self, commit: str, path: str) -> bytes: ...
     def open_file(self, commit: str, path: str) -> AbstractContextManager[IO[bytes]]: ...
     def gitpython_commit(self, commit: str) -> git.Commit: ...
-    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]: ...
+    def download(
+        self, commit: str, paths: Iterable[str], to: Path, force: bool, named: str = ""
+    ) -> list[Path]: ...
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ class Experiment:
             NotFoundError: the experiment has no such file, or its content is not to be had.
             UsageError: something is there already.
         """
-        return self._source().download(self.id, [path], Path(to), force)
+        return self._source().download(self.id, [path], Path(to), force, self.name)
 
     def points(self) -> Iterator[MetricPoint]:
         """Yield every recorded value, and those that came after the recording.

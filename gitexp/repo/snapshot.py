@@ -13,8 +13,9 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +151,18 @@ def take(
         _earlier_outputs(repo, env) if noted in previous and noted not in changed else (),
         repo.project,
     )
+
+
+def on_disk(repo: Repo, settings: Settings) -> Snapshot:
+    """Take what a run would begin from, were it started now; no filter of the repository's runs."""
+    folder = repo.make_state_dir(f"diff-{os.getpid()}-{time.time_ns()}")
+    try:
+        return take(repo.distrusting(), settings, folder / "index", head=repo.found_at)
+    finally:
+        with suppress(OSError):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
 
 
 def _looked(

@@ -39,7 +39,9 @@ class _Folder:
     def open_file(self, commit: str, path: str) -> io.BytesIO:
         return io.BytesIO(self.read_file(commit, path))
 
-    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
+    def download(
+        self, commit: str, paths: Iterable[str], to: Path, force: bool, named: str = ""
+    ) -> list[Path]:
         raise NotFoundError(f"{self.folder.name} has no commit yet; it has one when the run ends")
 
     def gitpython_commit(self, commit: str) -> git.Commit:

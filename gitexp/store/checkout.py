@@ -20,6 +20,7 @@ from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import (
+    Head,
     Repo,
     content,
     dvc,
@@ -80,8 +81,10 @@ def checkout(
     cwd: Path | None = None,
     data: bool = True,
     recurse: bool = False,
+    on: str | None = None,
 ) -> Done:
-    """Check an experiment's commit out: HEAD detached, or on a new ``branch``.
+    """Check an experiment's commit out: HEAD detached, on a new ``branch``, or ``on`` one that
+    stands there.
 
     Args:
         stash: put work that is in the way aside with ``git stash``.
@@ -102,6 +105,8 @@ def checkout(
         with _index_told(repo, survey.free):
             if branch:
                 _switch(repo, cwd, "-b", branch, "--no-track", target.id)
+            elif on:
+                _switch(repo, cwd, on)
             elif before.commit != target.id:
                 _switch(repo, cwd, "--detach", target.id)
         present = [path for path, entry in survey.free.items() if entry != _GONE]
@@ -124,6 +129,8 @@ def checkout(
     where = (
         f"on the new branch {branch}"
         if branch
+        else f"on {on}"
+        if on
         else "HEAD is detached"
         if moved or not before.branch
         else f"still on {back}"
@@ -136,7 +143,7 @@ def checkout(
     )
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     steps = {
-        f"git checkout {shlex.quote(back)}": moved and bool(back),
+        f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),
         "git stash pop": stashed,
         "dvc checkout": bool(arriving) and moved,
         **dict.fromkeys(returns, True),
@@ -664,6 +671,13 @@ def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
 
 def _is_link(repo: Repo, path: str) -> bool:
     return (repo.root / path).is_symlink() or snapshot.is_behind_link(repo.root, path)
+
+
+def _way(index: Index, head: Head) -> str:
+    """Return the command that goes back to what HEAD was. Where that is an experiment it is ours,
+    for which what a run wrote and an experiment holds is not in the way."""
+    ours = bool(head.branch) and index.count('tag."commit" = ?', [head.commit])
+    return "gitexp checkout" if ours else "git checkout"
 
 
 def _tell(repo: Repo, entries: Iterable[bytes]) -> None:

@@ -136,6 +136,11 @@ class Index:
         make = functools.partial(_experiment, self.repo)
         return self._read(lambda db: blocks.read(db, *wanted, facts, make))
 
+    @property
+    def seen(self) -> bytes:
+        """What the refs were when it was brought up to date, as ``ref_scan.look`` has it."""
+        return bytes(self._rows("SELECT seen FROM state")[0][0])
+
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``, by its first or second name."""
         known = name.encode("utf-8", "replace").decode()
