@@ -205,14 +205,25 @@ def _show(
     else:
         if resumed := facts["trailers"].get("Resumes"):
             facts["trailers"]["Resumes"] = _named(index, resumed)
+        origin = _at(index, experiment.parent or "")
+        own = {path for item in (experiment, *origin) for path in result_paths.of_experiment(item)}
+        facts["files"] = [
+            item
+            for item in facts["files"]
+            if item["path"] not in own and not result_paths.is_own(item["path"])
+        ]
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
 
 
 def _named(index: Index, text: str) -> str:
     """Return ``COMMIT`` or ``COMMIT@STEP`` with the experiment's name, where it is known here."""
     commit, at, step = text.partition("@")
-    found = index.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
+    found = _at(index, commit)
     return f"{found[0].name if found else commit}{at}{step}"
+
+
+def _at(index: Index, commit: str) -> list[Experiment]:
+    return index.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
 
 
 def _page(
@@ -240,7 +251,7 @@ def _page(
         )
     changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
     for title, lines in (
-        ("files changed since the parent", changed),
+        ("code changed since the parent", changed),
         ("artifacts", [*map(output.clean, facts["artifacts"])]),
     ):
         if lines:

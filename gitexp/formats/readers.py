@@ -15,7 +15,10 @@ from gitexp.formats import metrics, params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 
-STEPS = ("step", "epoch", "iter", "iteration", "global_step", "training_iteration")
+STEPS = (
+    "step", "epoch", "iter", "iteration", "global_step", "training_iteration", "round", "episode",
+    "generation",
+)  # fmt: skip
 PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
 _PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"
 _METRICS_NAME = (
