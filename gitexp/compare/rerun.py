@@ -178,14 +178,7 @@ def execute(
             apart=folder,
             keep=bool(merges),
         )
-        # also where the command made a good end of it: half a training is no result
-        if ended.code == 130 or ended.told in _ENDING:
-            raise KeyboardInterrupt
-        if ended.code:
-            why = f"; {lacking}" if lacking else _last_line(live.folder)
-            raise CannotRunError(
-                f"the command of {todo.name} failed with exit code {ended.code}{why}"
-            )
+        _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder))
         requirements = _read(live.folder / "requirements.txt") or environment.requirements()
         return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
@@ -194,6 +187,15 @@ def execute(
     finally:
         if live.experiment is None:
             live.discard()
+
+
+def _check(ended: command.Ended, todo: Task, why: str) -> None:
+    """Raise CannotRunError, or KeyboardInterrupt, unless a command ended well."""
+    # also where the command made a good end of it: half a training is no result
+    if ended.code == 130 or ended.told in _ENDING:
+        raise KeyboardInterrupt
+    if ended.code:
+        raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{why}")
 
 
 def _begin(

@@ -25,15 +25,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.found import (
-    Found,
-    Progress,
-    Run,
-    Unread,
-    files_in,
-    moment,
-    shown,
-)
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.protobuf import Message, whole
 
 _LATEST = 2.0**40  # seconds since 1970
