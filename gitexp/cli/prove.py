@@ -200,13 +200,13 @@ def bisect_command(
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
     agreed(last, rerun.task(repo, last), yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, most, least)
-    found = bisecting.bisect(
+    commits = bisecting.bisect(
         index, limit, first, last, repeats=repeats, shown=sys.stderr,
         told=lambda step: output.say(_step(step, metric)),
     )  # fmt: skip
-    if len(found.commits) > 1:
+    if len(commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
-        for commit in found.commits:
+        for commit in commits:
             click.echo(
                 f"  {commit[:10]}"
                 f" {output.clean(store.full_message(repo, commit).partition(chr(10))[0])}"
@@ -215,7 +215,7 @@ def bisect_command(
     output.say(f"the first commit with a bad {metric}:")
     plain = ("--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes")
     code = result_paths.code_pathspec([environment.PATH])
-    shown = repo.git("show", *plain, found.commits[0], "--", *code).decode("utf-8", "replace")
+    shown = repo.git("show", *plain, commits[0], "--", *code).decode("utf-8", "replace")
     for line in shown.splitlines():
         click.echo(output.clean(line.replace("\t", "    ")))
     return 0

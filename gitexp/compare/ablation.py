@@ -65,35 +65,23 @@ class Graft:
 
     def factors(self) -> Iterator[Factor]:
         """Yield what differs."""
-        if self.diff.environment:
-            changes = [
-                f"{change.name} {change.a or 'none'} -> {change.b or 'none'}"
-                for change in self.diff.environment
-            ]
-            yield Factor(
-                "packages",
-                tuple(change.name for change in self.diff.environment),
-                f"packages: {message.some(changes)}",
-            )
+        if packages := self.diff.environment:
+            changes = [f"{one.name} {one.a or 'none'} -> {one.b or 'none'}" for one in packages]
+            names = tuple(one.name for one in packages)
+            yield Factor("packages", names, f"packages: {message.some(changes)}")
         if self.code:
             paths = tuple(file.path for file in self.code)
             yield Factor("code", paths, f"code: {message.some(paths)}")
         values_a, values_b = (self._values(experiment) for experiment in (self.a, self.b))
         for name in dict.fromkeys([*values_a, *values_b]):
-            if not diff.same(values_a.get(name), values_b.get(name)) or (name in values_a) != (
-                name in values_b
-            ):
-                yield Factor(
-                    "param",
-                    (name,),
-                    f"{name}: {values_a.get(name, 'none')} -> {values_b.get(name, 'none')}",
-                )
+            a, b = values_a.get(name), values_b.get(name)
+            if not diff.same(a, b) or (name in values_a) != (name in values_b):
+                text = f"{name}: {values_a.get(name, 'none')} -> {values_b.get(name, 'none')}"
+                yield Factor("param", (name,), text)
         if self._positional(self.options_a) != self._positional(self.options_b):
             yield Factor("command", (), f"command: {self.other.shown}")
         if self.pointers:
-            paths = tuple(change.path for change in self.diff.data) or tuple(
-                file.path for file in self.pointers
-            )
+            paths = tuple(change.path for change in self.diff.data or self.pointers)
             yield Factor("data", paths, f"data: {message.some(paths)}")
 
     def inputs(self) -> Factor | None:
@@ -102,16 +90,12 @@ class Graft:
             conditions.texts(experiment.extra, "inputs") for experiment in (self.a, self.b)
         )
         held = {file.path for file in self.diff.code}
-        tracked = {change.path: change for change in self.diff.data}
-        changed = [
-            name
-            for name in inputs_a
-            if inputs_b.get(name, inputs_a[name]) != inputs_a[name] and name not in held
-        ]
+        tracked = tuple(f"{change.path}/" for change in self.diff.data)
         loose = tuple(
             name
-            for name in changed
-            if not any(name == path or name.startswith(f"{path}/") for path in tracked)
+            for name, before in inputs_a.items()
+            if inputs_b.get(name, before) != before
+            if name not in held and not f"{name}/".startswith(tracked)
         )
         return Factor("inputs", loose, f"data: {message.some(loose)}") if loose else None
 
@@ -135,30 +119,20 @@ class Graft:
         """
         worktree.reset(self.repo, tree, self.a.id)
         kinds = {factor.kind for factor in factors}
-        names = [
-            name
-            for factor in factors
-            if factor.kind in ("param", "params")
-            for name in factor.names
-        ]
-        todo = (
-            self.other if "command" in kinds else replace(self.todo, words=self._mixed(set(names)))
-        )
+        changed = [factor.names for factor in factors if factor.kind in ("param", "params")]
+        names = [name for some in changed for name in some]
+        todo = self.other
+        if "command" not in kinds:
+            todo = replace(self.todo, words=self._mixed(set(names)))
         self._write_params(tree, names)
-        self._take(
-            tree,
-            [*(self.code if "code" in kinds else ()), *(self.pointers if "data" in kinds else ())],
-        )
+        for kind, files in (("code", self.code), ("data", self.pointers)):
+            if kind in kinds:
+                self._take(tree, files)
         content.fill(self.repo, tree)
-        python = (
-            self._python(tree, self.other if "packages" in kinds else self.todo, shown)
-            if self.diff.environment
-            else None
-        )
-        value = rerun.execute(self.repo, tree, todo, python=python, shown=shown).metrics.get(metric)
-        if value is None:
-            raise CannotRunError(f"it logs no metric '{metric}'")
-        return value
+        python = None
+        if self.diff.environment:
+            python = self._python(tree, self.other if "packages" in kinds else self.todo, shown)
+        return rerun.execute(self.repo, tree, todo, python=python, shown=shown).metric(metric)
 
     def _values(self, experiment: Experiment) -> dict[str, Any]:
         """Return the params that can be changed: the options of the command, and those in files
@@ -167,14 +141,10 @@ class Graft:
         values: dict[str, Any] = {}
         for path in self.params_files:
             values.update(params.flatten(loaded(self.repo, experiment.id, path)))
-        return {
-            **values,
-            **{
-                name: " ".join(values) if values else None
-                for name, values, _ in arguments.options(words)
-                if name is not None
-            },
-        }
+        for option, said, _ in arguments.options(words):
+            if option is not None:
+                values[option] = " ".join(said) if said else None
+        return values
 
     def _mixed(self, names: set[str]) -> tuple[str, ...]:
         """Return the first command with the words of the second for some options."""
@@ -187,29 +157,16 @@ class Graft:
             raise CannotRunError(f"'{link}' is a symbolic link, and gitexp writes through none")
         for path in self.params_files:
             mine, theirs = (
-                loaded(self.repo, experiment.id, path) for experiment in (self.a, self.b)
+                params.flatten(loaded(self.repo, item.id, path)) for item in (self.a, self.b)
             )
-            flat = params.flatten(theirs)
-            if not any(name in flat or name in params.flatten(mine) for name in names):
-                continue
-            kept = {
-                name: value for name, value in params.flatten(mine).items() if name not in names
-            }
-            (tree / path).write_bytes(
-                params.dump(
-                    params.nest(
-                        [*kept.items(), *((name, flat[name]) for name in names if name in flat)]
-                    )
-                )
-            )
+            if any(name in mine or name in theirs for name in names):
+                kept = [item for item in mine.items() if item[0] not in names]
+                taken = [(name, theirs[name]) for name in names if name in theirs]
+                (tree / path).write_bytes(params.dump(params.nest([*kept, *taken])))
 
     def _take(self, tree: Path, files: Sequence[FileChange]) -> None:
-        gone = [
-            path
-            for file in files
-            for path in (file.old_path, file.path if file.status == "removed" else None)
-            if path
-        ]
+        gone = [file.path for file in files if file.status == "removed"]
+        gone += [file.old_path for file in files if file.old_path]
         there = [file.path for file in files if file.status != "removed"]
         for words, paths in (
             (("rm", "-q", "-f", "--ignore-unmatch"), gone),

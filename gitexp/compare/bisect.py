@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -58,15 +58,6 @@ class Step:
         return statistics.median(self.values) if self.values else None
 
 
-@dataclass(frozen=True)
-class Found:
-    """The end of a search: the first bad commit, or those among which it is where the rest could
-    not be run."""
-
-    commits: tuple[str, ...]
-    steps: tuple[Step, ...] = field(default=())
-
-
 def bisect(
     index: Index,
     limit: Limit,
@@ -76,8 +67,9 @@ def bisect(
     repeats: int = 1,
     shown: TextIO | None = None,
     told: Callable[[Step], None] = lambda step: None,
-) -> Found:
-    """Find the first commit between two experiments at which the limit does not hold.
+) -> tuple[str, ...]:
+    """Return the first commit between two experiments at which the limit does not hold, or those
+    among which it is where the rest could not be run.
 
     Args:
         repeats: how many values to have of each commit; their median counts.
@@ -97,17 +89,16 @@ def bisect(
                 f"{experiment.name} has {limit.metric}={value}, which is"
                 f" {'bad' if wanted else 'good'}; the good one comes first"
             )
-    steps: dict[str, Step] = {}
     with worktree.checkout(repo, bad.id, "bisect") as tree:
         inside = Repo.discover(tree)
         said = inside.line("bisect", "start", "--no-checkout", bad.id, good.id)
         while not (ends := _ends(said)):
             commit = inside.line("rev-parse", "BISECT_HEAD")
-            step = steps[commit] = _measured(index, tree, commit, todo, limit, repeats, shown)
+            step = _measured(index, tree, commit, todo, limit, repeats, shown)
             told(step)
             word = "skip" if step.good is None else "good" if step.good else "bad"
             said = inside.line("bisect", word, commit, ok=(0, 2))
-    return Found(ends, tuple(steps.values()))
+    return ends
 
 
 def _ends(said: str) -> tuple[str, ...]:
@@ -134,10 +125,8 @@ def _measured(
     try:
         while len(values) < repeats:
             worktree.reset(index.repo, tree, commit)
-            value = rerun.execute(index.repo, tree, todo, shown=shown).metrics.get(limit.metric)
-            if value is None:
-                raise CannotRunError(f"it logs no metric '{limit.metric}'")
-            values.append(value)
+            ran = rerun.execute(index.repo, tree, todo, shown=shown)
+            values.append(ran.metric(limit.metric))
     except CannotRunError as error:
         why = str(error)
     good = limit.holds(statistics.median(values)) if values else None
@@ -148,30 +137,15 @@ def _recorded(index: Index, commit: str, todo: rerun.Task, metric: str) -> list[
     """Return the values of the metric in experiments with this commit's code, by the same
     command."""
     where = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
-    found = index.select(where, [commit, commit], everybody=True)
-    fitting = [
-        item
-        for item in found
-        if item.status == "finished" and metric in item.metrics and item.command == todo.shown
-    ]
     return [
         item.metrics[metric]
-        for item in fitting
+        for item in index.select(where, [commit, commit], everybody=True)
+        if item.status == "finished" and metric in item.metrics and item.command == todo.shown
         if item.id == commit or _same_code(index.repo, commit, item)
     ]
 
 
 def _same_code(repo: Repo, commit: str, experiment: Experiment) -> bool:
-    own = [
-        *result_paths.of_experiment(experiment),
-        *(str(path) for path in experiment.extra.get("artifacts", ())),
-    ]
-    return not repo.git(
-        "diff-tree",
-        "-r",
-        "--name-only",
-        commit,
-        experiment.id,
-        "--",
-        *result_paths.code_pathspec(own),
-    )
+    artifacts = map(str, experiment.extra.get("artifacts", ()))
+    code = result_paths.code_pathspec([*result_paths.of_experiment(experiment), *artifacts])
+    return not repo.git("diff-tree", "-r", "--name-only", commit, experiment.id, "--", *code)

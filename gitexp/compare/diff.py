@@ -27,14 +27,7 @@ from gitexp.store.api import Folder, opened
 from gitexp.store.artifacts import outputs
 
 WORK_TREE = "work tree"
-_STATUS = {
-    "A": "added",
-    "D": "removed",
-    "M": "changed",
-    "R": "renamed",
-    "C": "copied",
-    "T": "type changed",
-}
+_STATUS = {"A": "added", "D": "removed", "R": "renamed", "C": "copied", "T": "type changed"}
 _DIFF = ("diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
@@ -134,18 +127,8 @@ class Diff:
     @property
     def differs(self) -> bool:
         """Whether anything differs."""
-        return any(
-            (
-                self.params,
-                self.metrics,
-                self.code,
-                self.artifacts,
-                self.outputs,
-                self.environment,
-                self.data,
-                self.command,
-            )
-        )
+        results = self.params or self.metrics or self.artifacts or self.outputs or self.data
+        return bool(results or self.code or self.environment or self.command)
 
 
 def diff(
@@ -185,11 +168,8 @@ def compare(
     params_a, params_b = _params(a), _params(b) if b else _params_on_disk(repo)
     metrics_a, metrics_b = a.metrics, b.metrics if b else _metrics_on_disk(repo)
     artifacts = {str(path) for side in (a, b) if side for path in side.extra.get("artifacts", ())}
-    files = [
-        file
-        for file in _files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False))
-        if not _is_own(file.path)
-    ]
+    listed = _files(repo, tree_a, tree_b, _code_of(a, b, paths, folder=False))
+    files = [file for file in listed if not _is_own(file.path)]
     data_b = dvc_pointers.of_experiment(repo, b) if b else dvc_pointers.here(repo)
     if b is None:
         left_out += tuple(
@@ -242,9 +222,8 @@ def _code_of(
     """Return the pathspecs without the results of both; ``folder``: without the artifacts in the
     folder of results, too."""
     own = {path for side in (a, b) if side for path in results.of_experiment(side)}
-    return results.code_pathspec(
-        own if folder else [path for path in own if not path.endswith(results.FOLDER)], paths
-    )
+    kept = {path for path in own if not folder and path.endswith(results.FOLDER)}
+    return results.code_pathspec(own - kept, paths)
 
 
 def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]:
@@ -277,11 +256,8 @@ def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterato
             status[path] = _STATUS.get(letter, "changed")
         elif item:
             added, removed, name = item.split(b"\t", 2)
-            old, path = (
-                (None, os.fsdecode(name))
-                if name
-                else (os.fsdecode(next(fields)), os.fsdecode(next(fields)))
-            )
+            old = None if name else os.fsdecode(next(fields))
+            path = os.fsdecode(name or next(fields))
             more, fewer = (None, None) if added == b"-" else (int(added), int(removed))
             yield FileChange(path, status.get(path, "changed"), more, fewer, old)
 
@@ -289,13 +265,14 @@ def _files(repo: Repo, tree_a: str, tree_b: str, pathspec: list[str]) -> Iterato
 def _params(experiment: Experiment) -> Mapping[str, Any]:
     """Return an experiment's params: from its summary, or from the file where the summary shortens
     one or cannot tell NaN from null."""
-    if not any(
-        value is None or (isinstance(value, str) and len(value) > 1000)
-        for value in experiment.params.values()
-    ):
-        return experiment.params
-    path = experiment.files.get("params")
-    return params.flatten(params.load(experiment.read(path), path)) if path else experiment.params
+    path, found = experiment.files.get("params"), experiment.params
+    if path and any(map(_is_shortened, found.values())):
+        return params.flatten(params.load(experiment.read(path), path))
+    return found
+
+
+def _is_shortened(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and len(value) > 1000)
 
 
 def _params_on_disk(repo: Repo) -> Mapping[str, Any]:
@@ -354,15 +331,13 @@ def metric_changes(
             by = b - a
             percent = 100 * by / abs(a) if a and math.isfinite(by) else None
             direction = metrics.direction(name, settings.metrics)
-            yield MetricChange(
-                name, a, b, by, percent, metrics.is_better(direction, b, a) if direction else None
-            )
+            better = metrics.is_better(direction, b, a) if direction else None
+            yield MetricChange(name, a, b, by, percent, better)
 
 
 def _same_in(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value for name, value in sorted(new.items()) if name in old and same(old[name], value)
-    }
+    both = [name for name in sorted(new) if name in old]
+    return {name: new[name] for name in both if same(old[name], new[name])}
 
 
 def same(a: Any, b: Any) -> bool:

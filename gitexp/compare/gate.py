@@ -16,10 +16,17 @@ from gitexp.store.index import Index
 
 
 class Allowance(NamedTuple):
-    """How much worse a metric may get: an amount, or (``relative``) a share of what it was."""
+    """How far a metric may be off: an amount, or (``relative``) a share of what it was."""
 
-    amount: float
-    relative: bool
+    amount: float = 0.0
+    relative: bool = False
+
+    def __str__(self) -> str:
+        return f"{100 * self.amount:g}%" if self.relative else f"{self.amount:g}"
+
+    def of(self, before: float) -> float:
+        """Return the amount, where the metric was so much."""
+        return self.amount * abs(before) if self.relative else self.amount
 
 
 class Verdict(NamedTuple):
@@ -41,8 +48,9 @@ class Verdict(NamedTuple):
 
 
 def parse_allowance(text: str) -> Allowance:
-    """Read ``1%`` or ``0.02``; raise UsageError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%?)\s*", text)
+    """Read ``1%``, ``0.02`` or ``1e-6``; raise UsageError for anything else."""
+    number = r"(?i)\s*((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%?)\s*"
+    match = re.fullmatch(number, text)
     if not match:
         raise UsageError(
             f"'{text}' is not an allowance; write a share like 1%, or an amount like 0.02"
@@ -87,11 +95,12 @@ def check(
                 " choose another with --against"
             )
         worse_by = value - before if way == "min" else before - value
-        allowed = allowance.amount * abs(before) if allowance.relative else allowance.amount
-        if worse_by > allowed + 1e-12 * abs(before):  # 1% of 100 is 1, whatever the last bit says
+        if worse_by > allowance.of(before) + 1e-12 * abs(
+            before
+        ):  # 1% of 100 is 1, whatever the last bit says
             failures.append(
                 f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)},"
-                f" and {_allowed(allowance)} is allowed"
+                f" and {allowance} is allowed"
             )
     return Verdict(
         metric,
@@ -171,7 +180,3 @@ def _amount(worse_by: float, before: float) -> str:
         return f"{worse_by:.4g}"
     percent = 100 * worse_by / abs(before)
     return f"{worse_by:.4g} ({f'{percent:.3g}' if percent < 1000 else f'{percent:,.0f}'}%)"
-
-
-def _allowed(allowance: Allowance) -> str:
-    return f"{100 * allowance.amount:g}%" if allowance.relative else f"{allowance.amount:g}"

@@ -7,13 +7,14 @@ A second run tells noise from change: a result that differs from itself was neve
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from gitexp.compare import rerun, venv
+from gitexp.compare import diff, rerun, venv
+from gitexp.compare.gate import Allowance, parse_allowance
 from gitexp.formats import environment, message
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -24,22 +25,6 @@ from gitexp.store import record as store
 
 ENVIRONMENTS = ("current", "recorded")
 _NOISE = 3  # a drift within so many times the distance of two equal runs is no more than noise
-
-
-class Tolerance(NamedTuple):
-    """How far a metric may be off: an absolute amount, or a share of the recorded value."""
-
-    amount: float = 0.0
-    relative: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.amount * 100:g}%" if self.relative else f"{self.amount:g}"
-
-    def allows(self, recorded: float, now: float) -> bool:
-        """Whether the two count as the same; NaN is the same as NaN."""
-        if recorded == now or (math.isnan(recorded) and math.isnan(now)):
-            return True
-        return abs(now - recorded) <= self.amount * (abs(recorded) if self.relative else 1)
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,6 @@ class Verdict:
         same: every metric is within its tolerance.
         differences: what is not as it was recorded, whatever the verdict.
         reasons: why it drifted, in sentences; empty where it did not.
-        noise: for each metric that two equal runs disagree on, how far.
         experiment: what the new run was recorded as, where that was asked for.
         kept: the work tree, where the user wanted to keep it.
     """
@@ -79,41 +63,30 @@ class Verdict:
     metrics: tuple[Compared, ...]
     differences: tuple[Difference, ...] = ()
     reasons: tuple[str, ...] = ()
-    noise: Mapping[str, float] | None = None
     experiment: Experiment | None = None
     kept: Path | None = None
 
     @property
     def exact(self) -> bool:
         """Whether every metric is the very same number, without any tolerance."""
-        exactly = Tolerance()
-        return all(
-            item.recorded is not None
-            and item.now is not None
-            and exactly.allows(item.recorded, item.now)
-            for item in self.metrics
-        )
+        return all(diff.same(item.recorded, item.now) for item in self.metrics)
 
 
-def parse_tolerance(text: str) -> tuple[str | None, Tolerance]:
+def parse_tolerance(text: str) -> tuple[str | None, Allowance]:
     """Read ``rmse=1e-6``, ``rmse=1%``, or one for all metrics, ``1%``; raise UsageError."""
     name, sign, amount = text.rpartition("=")
-    match = re.fullmatch(
-        r"\s*(\d+\.?\d*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)\s*(%?)\s*", amount, re.IGNORECASE
-    )
-    if not match or (sign and not name.strip()):
-        raise UsageError(
-            f"'{text}' is not a tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics"
-        )
-    return name.strip() or None, Tolerance(
-        float(match[1]) / (100 if match[2] else 1), bool(match[2])
+    with suppress(UsageError):
+        if name.strip() or not sign:
+            return name.strip() or None, parse_allowance(amount)
+    raise UsageError(
+        f"'{text}' is not a tolerance; write rmse=1e-6, rmse=1%, or 1% for all metrics"
     )
 
 
 def reproduce(
     repo: Repo,
     experiment: Experiment,
-    tolerances: Mapping[str | None, Tolerance],
+    tolerances: Mapping[str | None, Allowance],
     *,
     env: str = "current",
     record: bool = False,
@@ -147,9 +120,8 @@ def reproduce(
         if env == "recorded":
             told("building the recorded environment")
             python = venv.build(todo.requirements, tree.parent / "env", repo.root, tree, shown)
-        first = rerun.execute(
-            repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None
-        )
+        origin = experiment if record else None
+        first = rerun.execute(repo, tree, todo, python=python, shown=shown, reproduces=origin)
         compared = compare(experiment.metrics, first.metrics, tolerances)
         same = all(item.same for item in compared)
         if first.lacking and not same:
@@ -157,7 +129,6 @@ def reproduce(
                 f"{experiment.name} came out otherwise, which says nothing: {first.lacking}"
             )
         differences = tuple(differing(repo, experiment, todo, first))
-        noise: dict[str, float] | None = None
         reasons: tuple[str, ...] = ()
         if not same:
             told(f"{experiment.name} drifted; once more, to tell noise from change")
@@ -167,9 +138,8 @@ def reproduce(
             reasons = tuple(
                 explained(compared, noise, differences, experiment.extra.get("seed"), env, brought)
             )
-    verdict = Verdict(
-        same, compared, differences, reasons, noise, first.experiment, tree if keep else None
-    )
+    kept = tree if keep else None
+    verdict = Verdict(same, compared, differences, reasons, first.experiment, kept)
     notes.add(repo, [experiment.id], [{"verified": _event(verdict, env, tolerances)}])
     return verdict
 
@@ -177,17 +147,19 @@ def reproduce(
 def compare(
     recorded: Mapping[str, float],
     now: Mapping[str, float],
-    tolerances: Mapping[str | None, Tolerance],
+    tolerances: Mapping[str | None, Allowance],
 ) -> tuple[Compared, ...]:
     """Compare every metric but ``system.*``; one that is only on one side is not the same."""
-    everywhere = tolerances.get(None, Tolerance())
+    everywhere = tolerances.get(None, Allowance())
     found = []
     for name in dict.fromkeys([*recorded, *now]):
         if name.startswith("system."):
             continue
         a, b = recorded.get(name), now.get(name)
-        same = a is not None and b is not None and tolerances.get(name, everywhere).allows(a, b)
-        found.append(Compared(name, a, b, same))
+        near = False
+        if a is not None and b is not None:
+            near = diff.same(a, b) or abs(b - a) <= tolerances.get(name, everywhere).of(a)
+        found.append(Compared(name, a, b, near))
     return tuple(found)
 
 
@@ -200,18 +172,16 @@ def differing(
     )
     for name in sorted({*before, *now}) if before else ():
         if before.get(name) != now.get(name):
-            yield Difference(
-                "python" if name == "python" else "package", name, before.get(name), now.get(name)
-            )
+            kind = "python" if name == "python" else "package"
+            yield Difference(kind, name, before.get(name), now.get(name))
     for name, hashed in todo.inputs.items():
         if ran.inputs.get(name) != hashed:
             yield Difference("data", name, hashed, ran.inputs.get(name))
     said = message.trailers(store.full_message(repo, experiment.id))
     stale = experiment.extra.get("data_stale")
     for path in stale if isinstance(stale, list) else ():
-        yield Difference(
-            "data", f"{path} (was not committed in DVC)", None, "what its pointer says"
-        )
+        name = f"{path} (was not committed in DVC)"
+        yield Difference("data", name, None, "what its pointer says")
     here = {"hardware": environment.hardware(), "gpu": conditions.here().get("gpu")}
     for kind, recorded in (("hardware", said.get("Hardware")), ("gpu", said.get("GPU"))):
         if recorded != here[kind] and (recorded or kind == "gpu"):
@@ -220,11 +190,10 @@ def differing(
 
 def distances(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
     """Return how far two runs of the very same are apart, for each metric on which they are."""
-    exact = Tolerance()
     return {
         name: abs(other[name] - value)
         for name, value in one.items()
-        if name in other and not name.startswith("system.") and not exact.allows(value, other[name])
+        if not name.startswith("system.") and not diff.same(value, other.get(name, value))
     }
 
 
@@ -294,7 +263,7 @@ def _shown(item: Difference) -> str:
 
 
 def _event(
-    verdict: Verdict, env: str, tolerances: Mapping[str | None, Tolerance]
+    verdict: Verdict, env: str, tolerances: Mapping[str | None, Allowance]
 ) -> dict[str, Any]:
     drifted = {
         item.name: [_finite(item.recorded), _finite(item.now)]
@@ -306,15 +275,13 @@ def _event(
         "env": env,
         "host": environment.host(),
         "drifted": drifted,
+        "reasons": list(verdict.reasons),
     }
     if verdict.same and not verdict.exact:
         facts["tolerance"] = ", ".join(
             f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items()
         )
-    return {
-        **{key: value for key, value in facts.items() if value},
-        **({"reasons": list(verdict.reasons)} if verdict.reasons else {}),
-    }
+    return {key: value for key, value in facts.items() if value}
 
 
 def _finite(value: float | None) -> float | str | None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
+from gitexp.compare import venv
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -31,7 +32,6 @@ from gitexp.store import conditions, record, result_paths
 _ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {
     None
 }
-_EDITABLE = re.compile(r"# [\w.-]+==\S+ \(editable, from file://(.+)\)")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,12 @@ class Ran:
     experiment: Experiment | None = None
     lacking: str | None = None
 
+    def metric(self, name: str) -> float:
+        """Return the last value of a metric; raise CannotRunError where it logged none."""
+        if name not in self.metrics:
+            raise CannotRunError(f"it logs no metric '{name}'")
+        return self.metrics[name]
+
 
 def task(repo: Repo, experiment: Experiment) -> Task:
     """Return what has to be run to have the experiment again. The commit says it, not the tag.
@@ -93,28 +99,22 @@ def task(repo: Repo, experiment: Experiment) -> Task:
     """
     said = message.trailers(record.full_message(repo, experiment.id))
     text, directory = said.get("Command", ""), said.get("Directory", ".")
-    by_hand = f"by hand: gitexp checkout {experiment.name}"
-    if not text:
-        raise CannotRunError(
-            f"{experiment.name} has no command to run (recorded by `gitexp log`, or imported);"
-            f" {by_hand}"
-        )
-    if "***" in text:
-        raise CannotRunError(
-            f"the command of {experiment.name} held a secret, which was not recorded ({text});"
-            f" {by_hand}"
-        )
-    try:
+    words: tuple[str, ...] = ()
+    with suppress(ValueError):
         words = tuple(shlex.split(text))
-    except ValueError:
-        words = ()
-    if not words or not _inside(directory):
-        raise CannotRunError(f"the command of {experiment.name} cannot be read: {text}; {by_hand}")
-    if words[:2] == ("jupyter", "notebook"):
-        raise CannotRunError(
-            f"{experiment.name} was recorded from the notebook {words[-1]}, which only you can run;"
-            f" {by_hand}"
+    why = ""
+    if not text:
+        why = f"{experiment.name} has no command to run (recorded by `gitexp log`, or imported)"
+    elif "***" in text:
+        why = f"the command of {experiment.name} held a secret, which was not recorded ({text})"
+    elif not words or not _inside(directory):
+        why = f"the command of {experiment.name} cannot be read: {text}"
+    elif words[:2] == ("jupyter", "notebook"):
+        why = (
+            f"{experiment.name} was recorded from the notebook {words[-1]}, which only you can run"
         )
+    if why:
+        raise CannotRunError(f"{why}; by hand: gitexp checkout {experiment.name}")
     requirements = next(repo.objects([f"{experiment.id}:{experiment.inside(environment.PATH)}"]))
     return Task(
         experiment.name,
@@ -164,15 +164,7 @@ def execute(
     recorded = reproduces is not None or bool(merges)
     if recorded:
         folder.mkdir()
-        live = start.begin(
-            inside,
-            command=list(todo.words),
-            directory=todo.directory,
-            beside="it merges others" if merges else "it reproduces another experiment",
-        )
-        live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
-        _say_origins(live, reproduces, merges)
-        live.read_arguments()
+        live = _begin(inside, todo, hashes, reproduces, merges)
     else:
         live = start.unrecorded(inside, folder)
     try:
@@ -186,14 +178,7 @@ def execute(
             apart=folder,
             keep=bool(merges),
         )
-        # also where the command made a good end of it: half a training is no result
-        if ended.code == 130 or ended.told in _ENDING:
-            raise KeyboardInterrupt
-        if ended.code:
-            why = f"; {lacking}" if lacking else _last_line(live.folder)
-            raise CannotRunError(
-                f"the command of {todo.name} failed with exit code {ended.code}{why}"
-            )
+        _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder))
         requirements = _read(live.folder / "requirements.txt") or environment.requirements()
         return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
@@ -204,13 +189,38 @@ def execute(
             live.discard()
 
 
-def _say_origins(live: Run, reproduces: Experiment | None, merges: Sequence[Experiment]) -> None:
+def _check(ended: command.Ended, todo: Task, why: str) -> None:
+    """Raise CannotRunError, or KeyboardInterrupt, unless a command ended well."""
+    # also where the command made a good end of it: half a training is no result
+    if ended.code == 130 or ended.told in _ENDING:
+        raise KeyboardInterrupt
+    if ended.code:
+        raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{why}")
+
+
+def _begin(
+    inside: Repo,
+    todo: Task,
+    hashes: Mapping[str, str | None],
+    reproduces: Experiment | None,
+    merges: Sequence[Experiment],
+) -> Run:
+    """Begin a run that is recorded, and say where it comes from."""
+    live = start.begin(
+        inside,
+        command=list(todo.words),
+        directory=todo.directory,
+        beside="it merges others" if merges else "it reproduces another experiment",
+    )
+    live.set_condition("inputs", {path: found for path, found in hashes.items() if found})
     if reproduces:
         live.set_condition("reproduces", {"name": reproduces.name, "commit": reproduces.id})
         live.set_fact("Reproduces", f"{reproduces.id} ({reproduces.name})")
     if merges:
         live.set_condition("merges", {item.name: item.id for item in merges})
         live.set_fact("Merges", ", ".join(f"{item.id} ({item.name})" for item in merges))
+    live.read_arguments()
+    return live
 
 
 def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
@@ -222,16 +232,13 @@ def _bring_data(repo: Repo, tree: Path, todo: Task) -> dict[str, str | None]:
         target = tree / name  # itself where it is an absolute path
         source = repo.root / name
         if _inside(name) and not target.exists():
+            why = ""
             if not source.exists():
-                raise CannotRunError(
-                    f"the input {message.one_line(name)} of {todo.name} is not here; put it there,"
-                    " or pull it with DVC"
-                )
-            if snapshot.is_behind_link(tree, name):
-                raise CannotRunError(
-                    f"the input {message.one_line(name)} of {todo.name} lies behind a symbolic"
-                    " link, and gitexp writes through none"
-                )
+                why = "is not here; put it there, or pull it with DVC"
+            elif snapshot.is_behind_link(tree, name):
+                why = "lies behind a symbolic link, and gitexp writes through none"
+            if why:
+                raise CannotRunError(f"the input {message.one_line(name)} of {todo.name} {why}")
             target.parent.mkdir(parents=True, exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy2)(source, target)
         hashes[name] = (
@@ -279,67 +286,43 @@ def _environ(repo: Repo, tree: Path, todo: Task, python: Path | None) -> dict[st
     present code run.
     """
     env = {name: value for name, value in os.environ.items() if name not in conditions.VARIABLES}
-    env.update(
-        {name: value for name, value in todo.variables.items() if name in conditions.VARIABLES}
-    )
-    env["PYTHONDONTWRITEBYTECODE"] = (
-        # one work tree gets several codes in a second, and Python tells those of one size apart by
-        # the second
-        "1"
-    )
+    env |= {name: value for name, value in todo.variables.items() if name in conditions.VARIABLES}
+    # one work tree gets several codes in a second, and Python tells those of one size apart by the
+    # second
+    env["PYTHONDONTWRITEBYTECODE"] = "1"
     if python:
         env.update(
             PATH=f"{python.parent}{os.pathsep}{env.get('PATH', '')}",
             VIRTUAL_ENV=str(python.parent.parent),
         )
-    editable = [
-        Path(match[1])
-        for line in todo.requirements.splitlines()
-        if (match := _EDITABLE.match(line))
+    projects = [
+        folder
+        for editable, folder in venv.folders_of(todo.requirements, repo.root, tree)
+        if editable and folder.is_relative_to(tree)
     ]
-    moved = [
-        tree / place.relative_to(repo.root) for place in editable if place.is_relative_to(repo.root)
-    ]
-    ours = [str(place) for top in moved for place in (top / "src", top) if place.is_dir()]
-    given = [
-        _moved(repo, tree, entry) for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry
-    ]
-    if ours or given:
-        env["PYTHONPATH"] = os.pathsep.join([*ours, *given])
+    ours = [str(place) for top in projects for place in (top / "src", top) if place.is_dir()]
+    given = filter(None, env.get("PYTHONPATH", "").split(os.pathsep))
+    if path := [*ours, *(venv.moved(entry, repo.root, tree) for entry in given)]:
+        env["PYTHONPATH"] = os.pathsep.join(path)
     return env
-
-
-def _moved(repo: Repo, tree: Path, entry: str) -> str:
-    path = Path(entry)
-    return (
-        str(tree / path.relative_to(repo.root))
-        if path.is_absolute() and path.is_relative_to(repo.root)
-        else entry
-    )
 
 
 def _inside(path: str) -> bool:
     """Whether a path from a repository stays in the work tree."""
-    parts = PurePosixPath(path).parts
-    return (
-        not PurePosixPath(path).is_absolute()
-        and ".." not in parts
-        and ".git" not in parts
-        and path.isprintable()
-    )
+    whole = PurePosixPath(path)
+    inside = not whole.is_absolute() and {"..", ".git"}.isdisjoint(whole.parts)
+    return inside and path.isprintable()
 
 
 def _last_line(folder: Path) -> str:
-    lines = [
-        message.one_line(line) for line in _read(folder / "output.log").splitlines() if line.strip()
-    ]
-    missing = lines and re.search("FileNotFoundError|No such file", lines[-1])
-    hint = (
-        "; what it reads must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
-        if missing
-        else ""
-    )
-    return f": {lines[-1][:200]}{hint}" if lines else ""
+    lines = [line for line in _read(folder / "output.log").splitlines() if line.strip()]
+    if not lines:
+        return ""
+    last, hint = message.one_line(lines[-1]), ""
+    if re.search("FileNotFoundError|No such file", last):
+        must = "must be in git, in DVC, or declared, by gitexp run or now: --input PATH"
+        hint = f"; what it reads {must}"
+    return f": {last[:200]}{hint}"
 
 
 def _read(path: Path) -> str:

@@ -20,9 +20,7 @@ from typing import TextIO
 from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError
 
-_FOLDER = re.compile(
-    r"# (?P<name>[\w.-]+)==\S+ \((?P<editable>editable, )?from file://(?P<path>.+)\)"
-)
+_FOLDER = r"(?m)^# [\w.-]+==\S+ \((editable, )?from file://(.+)\)"
 
 
 def build(
@@ -43,34 +41,35 @@ def build(
     if not version:
         raise CannotRunError("the experiment has no recorded environment; use --env current")
     wanted = [line for line in requirements.splitlines() if line and not line.startswith("#")]
-    folders = [
-        _moved(match["path"], root, tree)
-        for line in requirements.splitlines()
-        if (match := _FOLDER.match(line))
-    ]
-    (place.parent / f"{place.name}.txt").write_text("\n".join(wanted) + "\n")
-    listed = ["-r", str(place.parent / f"{place.name}.txt")]
-    editable = [word for folder in folders if Path(folder).exists() for word in ("-e", folder)]
+    listed = place.parent / f"{place.name}.txt"
+    listed.write_text("\n".join(wanted) + "\n")
+    folders = [folder for _, folder in folders_of(requirements, root, tree) if folder.exists()]
     python = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if uv := shutil.which("uv"):
         _venv_by_uv(uv, version, place, shown)
         install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps"]
     else:
         _run([_python(version), "-m", "venv", str(place)], shown)
-        install = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-        ]
+        quiet = ("--quiet", "--disable-pip-version-check", "--no-deps")
+        install = [str(python), "-m", "pip", "install", *quiet]
     if wanted:
-        _run([*install, *listed], shown)
-    if editable:
-        _run([*install, *editable], shown)
+        _run([*install, "-r", str(listed)], shown)
+    if folders:
+        _run([*install, *(word for folder in folders for word in ("-e", str(folder)))], shown)
     return python
+
+
+def folders_of(requirements: str, root: Path, tree: Path) -> list[tuple[bool, Path]]:
+    """Return the folders that packages were installed from, each with whether it is editable; what
+    lies in the user's work tree is that of the other."""
+    found = re.findall(_FOLDER, requirements)
+    return [(bool(editable), Path(moved(path, root, tree))) for editable, path in found]
+
+
+def moved(path: str, root: Path, tree: Path) -> str:
+    """Return where a file of the user's work tree lies in another; other paths as they are."""
+    place = Path(path)
+    return str(tree / place.relative_to(root)) if place.is_relative_to(root) else path
 
 
 def _venv_by_uv(uv: str, version: str, place: Path, shown: TextIO | None) -> None:
@@ -103,11 +102,6 @@ def _python(version: str) -> str:
             " can: pip install uv"
         )
     return found
-
-
-def _moved(path: str, root: Path, tree: Path) -> str:
-    place = Path(path)
-    return str(tree / place.relative_to(root)) if place.is_relative_to(root) else path
 
 
 def _run(words: Sequence[str], shown: TextIO | None) -> None:

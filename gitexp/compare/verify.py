@@ -65,15 +65,13 @@ def verify(
     contents = _contents(repo, [item for item in experiments if item.id in there - holes])
     with repo.offline() as beside:
         for experiment, tag in zip(experiments, repo.objects(tags)):
-            problems = (
-                []
-                if experiment.id in there
-                else [f"its commit {experiment.short} is not in this clone"]
-            )
+            problems: list[str] = []
             unchecked: list[str] = []
-            if experiment.id in holes:
+            if experiment.id not in there:
+                problems.append(f"its commit {experiment.short} is not in this clone")
+            elif experiment.id in holes:
                 problems.append("files of its commit are missing in this clone")
-            elif experiment.id in there:
+            else:
                 problems += _contradictions(repo, experiment, tag, *next(contents))
                 problems += _data(repo, experiment)
                 for problem, text in _inputs(repo, experiment):
@@ -93,26 +91,15 @@ def _signature(
     if not good and "No principal matched" in said:
         key = re.search(r"\w+ key SHA256:\S+", said)
         but = " (the repository's own list does not count)" if trusted.signers_passed_over else ""
-        return (
-            BAD,
-            (
-                f"you trust nobody with its {key[0] if key else 'key'}{but}; to name whom you"
-                " trust: git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers"
-                " FILE"
-            ),
+        return BAD, (
+            f"you trust nobody with its {key[0] if key else 'key'}{but}; to name whom you trust:"
+            " git config --global gpg.ssh.allowedSignersFile FILE, or --allowed-signers FILE"
         )
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = next(
-        (
-            line
-            for line in lines
-            if re.search(r"(?i)(good|bad) |error|no public key|no principal", line)
-        ),
-        lines[-1] if lines else "",
-    )
-    return (GOOD if good else BAD), message.one_line(
-        telling.removeprefix("gpg: ").removeprefix("error: ")
-    )
+    word = re.compile(r"(?i)(good|bad) |error|no public key|no principal")
+    telling = next(filter(word.search, lines), lines[-1] if lines else "")
+    plain = message.one_line(telling.removeprefix("gpg: ").removeprefix("error: "))
+    return (GOOD if good else BAD), plain
 
 
 def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:
@@ -123,11 +110,9 @@ def _incomplete(repo: Repo, commits: Sequence[str]) -> set[str]:
     listed = repo.git(*arguments, stdin=wanted, ok=(0, 128)) if commits else b"-"
     if listed and not re.search(rb"^\?", listed, re.MULTILINE):
         return set()
-    return (
-        set(commits)
-        if len(commits) == 1
-        else {commit for commit in commits if _incomplete(repo, [commit])}
-    )
+    if len(commits) == 1:
+        return {*commits}
+    return {commit for commit in commits if _incomplete(repo, [commit])}
 
 
 def _contents(
@@ -154,13 +139,7 @@ def _contradictions(
     """Yield where tag, commit and files do not say the same, or an object is not what its hash
     says."""
     for what, item in (("tag", tag), ("commit", commit), *zip(experiment.files, files)):
-        if (
-            item is not None
-            and hashlib.new(
-                repo.object_format, f"{item.kind} {len(item.data)}\0".encode() + item.data
-            ).hexdigest()
-            != item.id
-        ):
+        if item is not None and _hash(repo, item) != item.id:
             yield f"the {what} object is not what its hash says: it was changed on disk"
     text = commit.data.decode("utf-8", "replace")
     head, _, said = text.partition("\n\n")
@@ -169,33 +148,36 @@ def _contradictions(
     parsed = message.parse_tag(tag.data) if tag else None
     if parsed and parsed.name.rpartition("/")[2] != experiment.name.rpartition("/")[2]:
         yield f"its tag object is that of {parsed.name}: somebody renamed it"
-    if not imported and trailers.get("Id") != experiment.extra.get("id"):
-        yield "the tag points to another commit than the one that was recorded"
-    if not imported and experiment.parent != next(
-        (line[7:] for line in head.split("\n") if line.startswith("parent ")), None
-    ):
-        yield "the tag and the commit disagree on the parent"
-    if not imported and trailers.get("Status") != experiment.status:
-        yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
-    # without what came late
-    own = (
-        message.experiment(parsed.name, experiment.tag, parsed, (), (), None)
-        if parsed
-        else experiment
-    )
+    if not imported:
+        if trailers.get("Id") != experiment.extra.get("id"):
+            yield "the tag points to another commit than the one that was recorded"
+        parents = re.findall("^parent (.*)$", head, re.MULTILINE)
+        if experiment.parent != (parents[0] if parents else None):
+            yield "the tag and the commit disagree on the parent"
+        if trailers.get("Status") != experiment.status:
+            yield f"the tag says {experiment.status}, the commit says {trailers.get('Status')}"
+    yield from _differing(experiment, parsed, files)
+
+
+def _hash(repo: Repo, item: Object) -> str:
+    head = f"{item.kind} {len(item.data)}\0".encode()
+    return hashlib.new(repo.object_format, head + item.data).hexdigest()
+
+
+def _differing(
+    experiment: Experiment, tag: message.Tag | None, files: Sequence[Object | None]
+) -> Iterator[str]:
+    """Yield where the summary and the files do not say the same, without what came late."""
+    own = message.experiment(tag.name, experiment.tag, tag, (), (), None) if tag else experiment
     contents = {path: item.data for path, item in zip(experiment.files.values(), files) if item}
-    yield from (
-        f"its file {path} is not in the commit"
-        for path in experiment.files.values()
-        if path not in contents
-    )
+    lacking = [path for path in experiment.files.values() if path not in contents]
+    yield from (f"its file {path} is not in the commit" for path in lacking)
     for kind, read in _READ.items():
         paths = result_files.paths(experiment.files, kind)
         if paths and {*paths} <= contents.keys():
             try:
-                yield from _compared(
-                    kind[:-1], getattr(own, kind), read(experiment.files, contents.__getitem__)
-                )
+                found = read(experiment.files, contents.__getitem__)
+                yield from _compared(kind[:-1], getattr(own, kind), found)
             except FormatError as error:
                 yield f"{', '.join(paths)}: {error}"
 
@@ -228,9 +210,9 @@ def _same(a: Any, b: Any) -> bool:
     # the summary holds long values cut
     if isinstance(a, str) and a.endswith("...") and len(a) > 1000:
         return True
-    if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
-        return True
     if a is None and b == "nan":  # a param as summaries had it once
+        return True
+    if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
         return True
     return bool(a == b) or (isinstance(b, (list, dict, tuple)) and a == params.plain(b))
 
@@ -245,18 +227,13 @@ def _data(repo: Repo, experiment: Experiment) -> Iterator[str]:
     if not recorded:
         return
     found = dvc_pointers.of_commit(repo, experiment.id)
-    there = (
-        dvc_pointers.summary(found)
-        if "*" in recorded
-        else {path: item.hash for path, item in found.items()}
-    )
+    there = {path: item.hash for path, item in found.items()}
+    if "*" in recorded:
+        there = dvc_pointers.summary(found)
     for path, hashed in recorded.items():
         if there.get(path) != hashed:
-            said = there.get(path, "missing")[:19]
-            yield (
-                f"data {message.one_line(path)} is {message.one_line(hashed)[:19]} in the tag and"
-                f" {said} in its pointer"
-            )
+            said, now = message.one_line(hashed)[:19], there.get(path, "missing")[:19]
+            yield f"data {message.one_line(path)} is {said} in the tag and {now} in its pointer"
 
 
 def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
@@ -274,13 +251,8 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
         if here is None and in_commit is None:
             yield False, f"input {shown} is not here"
         elif here != recorded:
-            yield (
-                True,
-                (
-                    f"input {shown} is not what it was: {(in_commit or here or '')[:19]}, recorded"
-                    f" {recorded[:19]}"
-                ),
-            )
+            now = (in_commit or here or "")[:19]
+            yield True, f"input {shown} is not what it was: {now}, recorded {recorded[:19]}"
 
 
 _SIGNERS = "gpg.ssh.allowedsignersfile"
@@ -306,22 +278,14 @@ def trust_of_user(repo: Repo, allowed_signers: Path | None = None) -> Trust:
     Args:
         allowed_signers: a file of SSH signers, instead of the configured one.
     """
-    found = [
-        (scope, name, value)
-        for scope, name, value in repo.scoped_config("^gpg[.]")
-        if name in _DEFAULTS
-    ]
-    chosen = {
-        **_DEFAULTS,
-        **dict(_usable((name, value) for scope, name, value in found if scope in _OWN)),
-    }
+    found = [one for one in repo.scoped_config("^gpg[.]") if one[1] in _DEFAULTS]
+    own = _usable((name, value) for scope, name, value in found if scope in _OWN)
+    chosen = {**_DEFAULTS, **dict(own)}
     if allowed_signers:
         chosen[_SIGNERS] = os.path.abspath(allowed_signers)
     passed_over = chosen[_SIGNERS] == os.devnull and any(name == _SIGNERS for _, name, _ in found)
-    return Trust(
-        tuple(word for name, value in chosen.items() for word in ("-c", f"{name}={value}")),
-        passed_over,
-    )
+    options = (word for name, value in chosen.items() for word in ("-c", f"{name}={value}"))
+    return Trust(tuple(options), passed_over)
 
 
 def _usable(settings: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:

@@ -59,7 +59,6 @@ class Attribution:
         runs: how many times the command was run.
     """
 
-    metric: str
     before: float
     after: float
     base: float
@@ -70,11 +69,7 @@ class Attribution:
     def rest(self) -> float:
         """What the parts do not add up to: what was not tried, what more than two do together, and
         noise."""
-        return (
-            self.after
-            - self.base
-            - sum(part.change for part in self.parts if part.change is not None)
-        )
+        return self.after - self.base - sum(part.change or 0.0 for part in self.parts)
 
 
 def attribute(
@@ -106,14 +101,8 @@ def attribute(
             f" {a.name} {b.name}"
         )
     if len(everything) == 1:
-        return Attribution(
-            metric,
-            before,
-            after,
-            before,
-            (Part((everything[0],), after, after - before, "nothing else differs"),),
-            0,
-        )
+        only = Part((everything[0],), after, after - before, "nothing else differs")
+        return Attribution(before, after, before, (only,), 0)
     with worktree.checkout(repo, a.id, "why") as tree:
         if lacking := content.told(content.missing(repo, tree)):
             told(lacking)
@@ -125,63 +114,46 @@ def attribute(
         if inputs:
             parts.append(_of_inputs(graft, inputs, before, base))
             above = parts[0].change or 0.0
-        parts += [trials.single(factor, base) for factor in factors]
-        found = Attribution(metric, before, after, base - above, tuple(parts), trials.runs)
+        parts += [trials.part((factor,), base) for factor in factors]
+        found = Attribution(before, after, base - above, tuple(parts), trials.runs)
         untold = inputs is not None and parts[0].change is None  # the rest holds what the data did
         for pair in _pairs(parts[1 if inputs else 0 :], untold):
-            if trials.runs >= budget or not abs(found.rest) > _ENOUGH * abs(
-                found.after - found.base
-            ):
+            enough = _ENOUGH * abs(found.after - found.base)
+            if trials.runs >= budget or not abs(found.rest) > enough:
                 break
-            parts.append(trials.together(pair, base))
-            found = Attribution(metric, before, after, base - above, tuple(parts), trials.runs)
+            alone = sum(part.change or 0.0 for part in pair)
+            both = (*pair[0].factors, *pair[1].factors)
+            parts.append(trials.part(both, base + alone))
+            found = Attribution(before, after, base - above, tuple(parts), trials.runs)
     return found
 
 
+@dataclass
 class _Trials:
     """Runs within a budget."""
 
-    def __init__(
-        self,
-        graft: Graft,
-        tree: Path,
-        metric: str,
-        budget: int,
-        shown: TextIO | None,
-        told: Callable[[str], None],
-    ) -> None:
-        self.graft, self.tree, self.metric, self.budget, self.shown, self.told = (
-            graft,
-            tree,
-            metric,
-            budget,
-            shown,
-            told,
-        )
-        self.runs = 0
+    graft: Graft
+    tree: Path
+    metric: str
+    budget: int
+    shown: TextIO | None
+    told: Callable[[str], None]
+    runs: int = 0
 
     def run(self, factors: tuple[Factor, ...]) -> float:
         self.runs += 1
         return self.graft.measured(self.tree, factors, self.metric, self.shown)
 
-    def single(self, factor: Factor, base: float) -> Part:
+    def part(self, factors: tuple[Factor, ...], base: float) -> Part:
+        """Return what factors do beyond ``base``, the metric without them."""
         if self.runs >= self.budget:
-            return Part((factor,), None, None, "not tried: over the budget")
-        self.told(f"{self.graft.a.name} with {factor.text}")
-        try:
-            value = self.run((factor,))
-        except CannotRunError as error:
-            return Part((factor,), None, None, str(error))
-        return Part((factor,), value, value - base)
-
-    def together(self, singles: tuple[Part, Part], base: float) -> Part:
-        factors = (*singles[0].factors, *singles[1].factors)
+            return Part(factors, None, None, "not tried: over the budget")
         self.told(f"{self.graft.a.name} with {' and '.join(factor.text for factor in factors)}")
         try:
             value = self.run(factors)
         except CannotRunError as error:
             return Part(factors, None, None, str(error))
-        return Part(factors, value, value - base - sum(part.change or 0.0 for part in singles))
+        return Part(factors, value, value - base)
 
 
 def _of_inputs(graft: Graft, inputs: Factor, before: float, base: float) -> Part:

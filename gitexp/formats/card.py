@@ -15,16 +15,10 @@ def html(
     title: str, facts: Mapping[str, Any], params: Mapping[str, Any], metrics: Mapping[str, Any]
 ) -> str:
     """Return a card: the title, a line of facts, and params beside metrics."""
-    line = " · ".join(
-        f"{escape(name)} {_text(value)}"
-        for name, value in facts.items()
-        if value not in (None, "", ())
-    )
-    tables = "".join(
-        _table(kind, values)
-        for kind, values in (("metrics", metrics), ("params", params))
-        if values
-    )
+    known = {name: value for name, value in facts.items() if value not in (None, "", ())}
+    line = " · ".join(f"{escape(name)} {_text(value)}" for name, value in known.items())
+    kinds = {"metrics": metrics, "params": params}
+    tables = "".join(_table(kind, values) for kind, values in kinds.items() if values)
     style = "display:flex;gap:2em;align-items:flex-start;flex-wrap:wrap"
     return (
         f"<div><strong>{_text(title)}</strong><br><small>{line}</small><div"
@@ -37,20 +31,14 @@ def _table(kind: str, values: Mapping[str, Any]) -> str:
         f"<tr><td style='text-align:left'>{_text(name)}</td><td>{_text(value)}</td></tr>"
         for name, value in [*values.items()][:_MOST]
     ]
-    more = (
-        f"<tr><td colspan=2>and {len(values) - _MOST} more</td></tr>" if len(values) > _MOST else ""
-    )
+    over = len(values) - _MOST
+    more = f"<tr><td colspan=2>and {over} more</td></tr>" if over > 0 else ""
     head = f"<thead><tr><th colspan=2 style='text-align:left'>{kind}</th></tr></thead>"
     return f"<table>{head}<tbody>{''.join(rows)}{more}</tbody></table>"
 
 
 def _text(value: Any) -> str:
-    text = (
-        f"{value:.6g}"
-        if isinstance(value, float)
-        else ", ".join(map(str, value))
-        if isinstance(value, tuple)
-        else str(value)
-    )
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else text
     plain = "".join(char if char.isprintable() else " " for char in text)
     return escape(plain if len(plain) <= _LONGEST else f"{plain[: _LONGEST - 1]}…")

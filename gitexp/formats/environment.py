@@ -16,6 +16,7 @@ from gitexp.formats import redaction
 
 PATH = ".gitexp/requirements.txt"
 _INFO = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-py[\d.]+)?\.(?:dist|egg)-info")
+_PINNED = r"([\w.-]+)(?:==|\s*@\s*)(\S+)|# ([\w.-]+)==(\S+) \(editable"
 _REDACT_NAME = re.compile(
     r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|auth)s?$"
 )
@@ -51,14 +52,12 @@ def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
     so it is read anew."""
     found: dict[str, str] = {}
     for folder, _ in folders:
-        for entry in _names(folder):
-            match = _INFO.fullmatch(entry) if entry.endswith("-info") else None
-            if match:
-                name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
-                if name not in found:  # the first on the path is the one that is imported
-                    found[name] = _requirement(
-                        name, match["version"], f"{folder}/{entry}/direct_url.json"
-                    )
+        infos = (entry for entry in _names(folder) if entry.endswith("-info"))
+        for match in filter(None, map(_INFO.fullmatch, infos)):
+            name = re.sub(r"[-_.]+", "-", match["name"]).lower()  # PEP 503
+            if name not in found:  # the first on the path is the one that is imported
+                direct = f"{folder}/{match[0]}/direct_url.json"
+                found[name] = _requirement(name, match["version"], direct)
     return "\n".join([f"# Python {python}", *(found[name] for name in sorted(found))]) + "\n"
 
 
@@ -130,8 +129,7 @@ def _names(folder: str) -> list[str]:
 
 def python_version(text: str) -> str | None:
     """Return the Python version that ``requirements`` wrote."""
-    match = re.match(r"# Python (\S+)", text)
-    return match[1] if match else None
+    return parse_requirements(text.partition("\n")[0]).get("python")
 
 
 def parse_requirements(text: str) -> dict[str, str]:
@@ -140,10 +138,8 @@ def parse_requirements(text: str) -> dict[str, str]:
     for line in text.splitlines():
         if match := re.match(r"# Python (\S+)", line):
             versions["python"] = match[1]
-        elif (match := re.match(r"([\w.-]+)(?:==|\s*@\s*)(\S+)", line)) or (
-            match := re.match(r"# ([\w.-]+)==(\S+) \(editable", line)
-        ):
-            versions[match[1]] = match[2]
+        elif match := re.match(_PINNED, line):
+            versions[match[1] or match[3]] = match[2] or match[4]
     return versions
 
 

@@ -53,11 +53,8 @@ def params(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in events:
         values = item.get("params")
-        found.update(
-            {name: value for name, value in values.items() if _is_plain(value)}
-            if isinstance(values, dict)
-            else {}
-        )
+        some = values.items() if isinstance(values, dict) else ()
+        found.update({name: value for name, value in some if _is_plain(value)})
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except ValueError:  # half a surrogate pair can be neither stored nor printed
@@ -94,6 +91,5 @@ def is_any(events: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, _PLAIN) or (
-        isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value)
-    )
+    items = value if isinstance(value, list) else [value]
+    return all(isinstance(item, _PLAIN) for item in items)

@@ -137,15 +137,8 @@ def parse_tag(data: bytes) -> Tag | None:
         return None
     summary, line = _bounded(summary, line)
     author, _, email = headers.get("tagger", "").rpartition(">")[0].partition(" <")
-    return Tag(
-        headers["object"],
-        headers.get("tag", ""),
-        author,
-        email,
-        title.partition("\n")[0],
-        summary,
-        line,
-    )
+    name, subject = headers.get("tag", ""), title.partition("\n")[0]
+    return Tag(headers["object"], name, author, email, subject, summary, line)
 
 
 def is_signed(data: bytes) -> bool:
@@ -165,9 +158,8 @@ def experiment(
     it."""
     rest = dict(found.summary)
     rest.pop("gitexp")
-    metrics = {
-        key: math.nan if value is None else value for key, value in rest.pop("metrics", {}).items()
-    }
+    last = rest.pop("metrics", {}).items()
+    metrics = {key: math.nan if value is None else value for key, value in last}
     return Experiment(
         name=name,
         id=found.commit,
@@ -273,33 +265,25 @@ def _is_deep(value: Any, depth: int = 0) -> bool:
 def _sound(summary: Any) -> bool:
     """Whether a summary has the types that the rest of gitexp relies on: tags come from anybody's
     remote."""
-    if (
-        not isinstance(summary, dict)
-        or not isinstance(summary.get("gitexp"), int)
-        or summary["gitexp"] > SCHEMA
-    ):
+    version = summary.get("gitexp") if isinstance(summary, dict) else None
+    if not isinstance(version, int) or version > SCHEMA:
         return False
-    metrics, files, labels = (
-        summary.get("metrics", {}),
-        summary.get("files", {}),
-        summary.get("labels", []),
-    )
+    families = [summary.get(key, {}) for key in ("params", "metrics", "files")]
+    labels, none = summary.get("labels", []), type(None)
+    if {*map(type, families)} != {dict} or not isinstance(labels, list):
+        return False
+    _, metrics, files = families
     try:
         parse_time(summary["started"])
     except (KeyError, TypeError, ValueError):
         return False
+    texts = (summary.get(key) for key in ("group", "branch", "command", "parent"))
     return (
         summary.get("status") in STATUSES
-        and isinstance(summary.get("params", {}), dict)
-        and isinstance(metrics, dict)
-        and {*map(type, metrics.values())} <= {int, float, type(None)}
-        and isinstance(files, dict)
-        and {*map(type, files.values())} <= {str}
-        and isinstance(labels, list)
-        and {*map(type, labels)} <= {str}
-        and {type(summary.get(key)) for key in ("group", "branch", "command", "parent")}
-        <= {str, type(None)}
-        and type(summary.get("duration")) in (int, float, type(None))
+        and {*map(type, metrics.values())} <= {int, float, none}
+        and {*map(type, [*files.values(), *labels])} <= {str}
+        and {*map(type, texts)} <= {str, none}
+        and type(summary.get("duration")) in (int, float, none)
     )
 
 
@@ -317,6 +301,5 @@ def portable(value: Any) -> Any:
 
 def some(texts: Sequence[str], most: int = 3) -> str:
     """Return the first texts for a sentence, with how many more there are."""
-    return ", ".join(texts[:most]) + (
-        f" and {len(texts) - most:,} more" if len(texts) > most else ""
-    )
+    more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,14 @@ END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows
 _ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'
 _CHUNK = 2**20  # bytes
 _MOST_BITS, _MOST_DIGITS = 1_023, 300  # of a whole number; a larger one is a double
+_BETTER_LOW = {
+    "loss", "rmse", "mse", "mae", "mape", "error", "err", "perplexity", "logloss", "deviance",
+    "wer", "cer", "fid", "regret",
+}  # fmt: skip
+_BETTER_HIGH = {
+    "accuracy", "acc", "auc", "roc", "f1", "r2", "precision", "recall", "score", "map", "bleu",
+    "iou", "dice", "reward", "mrr", "ndcg",
+}  # fmt: skip
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
 
@@ -97,16 +105,21 @@ def dump(points: Iterable[MetricPoint]) -> bytes:
 def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
     """Return a whole ``metrics.csv`` and the last value of each metric; the points pass by and are
     never held."""
-    file = io.BytesIO(HEADER)
-    file.seek(0, io.SEEK_END)
+    file = io.BytesIO()
+    last = write(file, points)
+    return file.getvalue(), last
+
+
+def write(file: BinaryIO, points: Iterable[MetricPoint]) -> dict[str, float]:
+    """Write a whole ``metrics.csv`` and return the last value of each metric."""
+    file.write(HEADER)
 
     def written() -> Iterator[MetricPoint]:
         for point in points:
             file.write(format_row(*point).encode())
             yield point
 
-    last = last_values(written())
-    return file.getvalue(), last
+    return last_values(written())
 
 
 def read(
@@ -160,17 +173,20 @@ def read(
                 yield MetricPoint(called, number, timestamp, step)
             except (IndexError, ValueError, OverflowError):
                 odd += [mark.join(row)] if row else []
-        if odd:
-            said.append(
-                f"{where}: {len(odd)} row{'s' if len(odd) > 1 else ''} without a readable number"
-                f" left out, the first: {odd[0][:80]}"
-            )
-        if steps.fractional:
-            said.append(f"{where}: steps like {steps.fractional} are no whole numbers; counted")
+        said += _oddities(where, odd, steps.fractional)
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{where} cannot be read as CSV: {error}") from None
     finally:
         text.detach()
+
+
+def _oddities(where: str, odd: Sequence[str], fractional: str) -> Iterator[str]:
+    """Yield what is to be said of odd rows and of the first step that is no whole number."""
+    if odd:
+        rows = f"{len(odd)} row{'s' if len(odd) > 1 else ''}"
+        yield f"{where}: {rows} without a readable number left out, the first: {odd[0][:80]}"
+    if fractional:
+        yield f"{where}: steps like {fractional} are no whole numbers; counted"
 
 
 class _Steps:
@@ -205,9 +221,8 @@ def milliseconds(text: str) -> int:
         value = float(text or 0)
     except ValueError:
         with suppress(ValueError):
-            return int(
-                datetime.fromisoformat(text.strip().replace("Z", "+00:00")).timestamp() * 1000
-            )
+            moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+            return int(moment.timestamp() * 1000)
         return 0
     ms = int(value * 1000 if 10**8 <= value < 10**11 else value)
     return ms if 0 <= ms < END_OF_TIME else 0
@@ -326,40 +341,6 @@ def direction(name: str, settings: Mapping[str, str]) -> str | None:
     if name in settings:
         return settings[name]
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    if words & {
-        "loss",
-        "rmse",
-        "mse",
-        "mae",
-        "mape",
-        "error",
-        "err",
-        "perplexity",
-        "logloss",
-        "deviance",
-        "wer",
-        "cer",
-        "fid",
-        "regret",
-    }:
+    if words & _BETTER_LOW:
         return "min"
-    if words & {
-        "accuracy",
-        "acc",
-        "auc",
-        "roc",
-        "f1",
-        "r2",
-        "precision",
-        "recall",
-        "score",
-        "map",
-        "bleu",
-        "iou",
-        "dice",
-        "reward",
-        "mrr",
-        "ndcg",
-    }:
-        return "max"
-    return None
+    return "max" if words & _BETTER_HIGH else None

@@ -17,6 +17,7 @@ import math
 import posixpath
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from gitexp.formats import message, metrics
@@ -103,11 +104,8 @@ def labels(run_tags: Mapping[str, str]) -> tuple[str, ...]:
         found = json.loads(run_tags.get(LABELS, "[]"))
     except (ValueError, RecursionError):
         return ()
-    return (
-        tuple(sorted({item for item in found if isinstance(item, str)}))
-        if isinstance(found, list)
-        else ()
-    )
+    texts = {item for item in found if isinstance(item, str)} if isinstance(found, list) else ()
+    return tuple(sorted(texts))
 
 
 def run_status(status: str) -> str:
@@ -160,12 +158,9 @@ def name(key: str) -> str:
 def param_text(value: Any) -> str:
     """Return a param's value as MLflow's text: a list or mapping as JSON, text as it is, all else
     as Python says it."""
-    text = (
-        json.dumps(value, ensure_ascii=False, default=str)
-        if isinstance(value, (list, tuple, dict))
-        else str(value)
-    )
-    return cut(text, PARAM_LENGTH)
+    if isinstance(value, (list, tuple, dict)):
+        return cut(json.dumps(value, ensure_ascii=False, default=str), PARAM_LENGTH)
+    return cut(str(value), PARAM_LENGTH)
 
 
 def param_value(text: str) -> Any:
@@ -200,34 +195,20 @@ def metric_row(value: float) -> tuple[float, bool]:
 
 def metric_value(number: float, is_nan: bool = False) -> float:
     """Return the value that such a row stands for."""
-    return (
-        math.nan
-        if is_nan
-        else math.copysign(math.inf, number)
-        if abs(number) >= _LARGEST
-        else number
-    )
+    if is_nan:
+        return math.nan
+    return math.copysign(math.inf, number) if abs(number) >= _LARGEST else number
 
 
 def metric_json(point: MetricPoint) -> dict[str, Any]:
     """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before
     1970, steps of 64 bits."""
     number = metrics.double(point.value)
-    named = (
-        number
-        if math.isfinite(number)
-        else "NaN"
-        if math.isnan(number)
-        else "Infinity"
-        if number > 0
-        else "-Infinity"
-    )
-    step = max(-_FARTHEST, min(point.step, _FARTHEST))
     return {
         "key": key(point.name),
-        "value": named,
+        "value": number if math.isfinite(number) else json.dumps(number),
         "timestamp": max(0, min(point.timestamp, _FARTHEST)),
-        "step": step,
+        "step": max(-_FARTHEST, min(point.step, _FARTHEST)),
     }
 
 
@@ -245,25 +226,18 @@ def _escaped(char: str) -> str:
 def _collection(text: str) -> Any:
     if len(text) > PARAM_LENGTH:
         return text
-    try:
+    with suppress(ValueError, RecursionError):
         return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
+    with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        return text
-    return (
-        value
-        if isinstance(value, (list, dict)) and str(value) == text and _is_plain(value)
-        else text
-    )
+        if isinstance(value, (list, dict)) and str(value) == text and _is_plain(value):
+            return value
+    return text
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, dict)):
-        items = value.values() if isinstance(value, dict) else value
-        return all(map(_is_plain, items)) and all(
-            isinstance(key, str) for key in (value if isinstance(value, dict) else ())
-        )
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return {*map(type, value)} <= {str} and all(map(_is_plain, value.values()))
     return value is None or type(value) in (int, float, str, bool)

@@ -280,16 +280,14 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             result = nest([(key, value)], result)
             continue
         old = result.get(key)
-        result[key] = (
-            merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-        )
+        nested = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = merge(result[key], value) if nested else value
     return result
 
 
 def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: _copied(value) if isinstance(value, Mapping) else value
-        for key, value in params.items()
+        k: _copied(value) if isinstance(value, Mapping) else value for k, value in params.items()
     }
 
 

@@ -12,6 +12,7 @@ import functools
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -52,10 +53,12 @@ _STEP = re.compile(
     r"\s*['\"\[(]?\s*(\d+)(?![.\w])"
     r"|^\s*\[?(\d+)(?:\]|:\s)"
 )
-_SETTINGS_LINE = (
+_SETTINGS_LINE = re.compile(
     r"(?i)\s*\w*(?:namespace|args|arguments|config|params|options)\w*\("
     r"|.*\b(?:load(?:ed|ing)|resum|restor)"
 )
+_CELL_ROW = re.compile(rf"\s*[|│┃]\s*({_WORD})\s*[|│┃]\s*({_NUMBER})\s*[|│┃]\s*")
+_LAST_WORD = re.compile(rf"{_WORD}$")
 _TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration)"
 _MARKS = frozenset(("step", "epoch", "iter", "iteration", "global_step"))
 
@@ -79,8 +82,8 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
     forms = [re.compile(pattern) for pattern in patterns]
     reader = _Reader()
     for line in re.sub(_ESCAPE, "", text).split("\n"):
-        drawn = [part for part in re.split(r"[\r\x08]+", line) if part.strip()]
-        shown = drawn[-1] if drawn else ""
+        drawn = re.split(r"[\r\x08]+", line) if "\r" in line or "\x08" in line else [line]
+        shown = next((part for part in reversed(drawn) if part.strip()), "")
         found += _of_forms(forms, shown) if forms else reader.read(shown)
     series: dict[str, list[_Point]] = {}
     for name, point in found:
@@ -100,7 +103,7 @@ def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str
 def _steps(points: Sequence[_Point]) -> list[int]:
     """Return the steps of a metric's points: of the kind that grows; where one is missing it is the
     one after the last."""
-    counts = {kind: sum(kind in point.steps for point in points) for kind in _KINDS}
+    counts = Counter(kind for point in points for kind in point.steps)
     for kind in sorted(filter(counts.get, _KINDS), key=lambda kind: -counts[kind]):
         steps: list[int] = []
         for point in points:
@@ -119,14 +122,12 @@ class _Reader:
         self.above: dict[str, int] = {}
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
-        if re.match(_SETTINGS_LINE, line):
+        if _SETTINGS_LINE.match(line):
             return
         lower = line.lower()
-        if any(mark in lower for mark in ("epoch", "step", "iter")):
-            cells = _cells(line)
-            if _is_header(cells):
-                self.header = cells
-                return
+        if re.search("epoch|step|iter", lower) and _is_header(cells := _cells(line)):
+            self.header = cells
+            return
         if not re.search(r"\d|nan|inf", lower):  # most lines of a long output
             return
         if self.header and (row := self._row(line)):
@@ -160,18 +161,17 @@ class _Reader:
 def _cells(line: str) -> list[str]:
     if "%|" in line:  # a progress bar, maybe behind a table's row
         line = line.partition("%|")[0]
-    if re.match(r"\s*[|│┃]", line):
+    if line.lstrip()[:1] in tuple("|│┃"):
         return re.split(_CELLS, line.strip())[1:-1]
     return re.split(r"\s{2,}|\t", line.strip())
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    names = [cell.lower() for cell in cells]
     return (
         len(cells) > 1
-        and not _MARKS.isdisjoint(names)
+        and not _MARKS.isdisjoint(map(str.lower, cells))
         and any(map(_is_metric, cells))
-        and all(re.fullmatch(r"[^\d\W][^:=]*", name) for name in names)
+        and all(re.fullmatch(r"[^\d\W][^:=]*", cell) for cell in cells)
     )
 
 
@@ -204,11 +204,12 @@ def _mapping(line: str) -> list[tuple[str, float]]:
 
 
 def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
-    if row := re.fullmatch(rf"\s*[|│┃]\s*({_WORD})\s*[|│┃]\s*({_NUMBER})\s*[|│┃]\s*", line):
+    if row := _CELL_ROW.fullmatch(line):
         line = f"{row[1]}: {row[2]}"
     at = 0
     for start in _START.finditer(line):
-        if start.start() < at or not _may_end(start[0], line[: start.start()]):
+        may_end = _is_of_name(start[0]) or line.endswith("'s ", 0, start.start())
+        if start.start() < at or not may_end:
             continue
         match = _VALUE.match(line, start.end())
         if not match:
@@ -216,27 +217,41 @@ def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
         _, separator, part, whole, number, percent = match.groups()
         at = match.end()
         plain = not separator.strip()
-        before = re.search(
-            rf"(?:{_WORD} ){{0,3}}$", line[max(0, start.start() - 80) : start.start()]
-        )
-        name = _name((before[0] if before else "") + start[0], strict=plain)
+        before = _before(line[max(0, start.start() - 80) : start.start()])
+        name = _name(before + start[0], strict=plain)
         if name is None:
             continue
         if part:
             if int(whole):
                 yield name, 100 * int(part) / int(whole)
             continue
-        counted = re.fullmatch(r"[-+]?\d+", number) and not percent
-        rest = line[at:]
-        word = re.match(rf" +({_WORD})", rest)
-        things = word and not _VALUE.match(rest, word.end())
         if name == "precision" and number in _BITS:
             continue
-        if counted and (things or (plain and not has_step)):  # "error 404", "map: 3 workers"
+        counted = number.lstrip("+-").isdigit() and not percent
+        # "error 404", "map: 3 workers"
+        if counted and ((plain and not has_step) or _are_things(line[at:])):
             continue
         yield name, metrics.parse_number(name, number)
 
 
+def _are_things(rest: str) -> bool:
+    """Whether a word without a value stands behind a number."""
+    word = re.match(rf" +{_WORD}", rest)
+    return word is not None and not _VALUE.match(rest, word.end())
+
+
+def _before(text: str) -> str:
+    """Return the words at the end of a text, at most three, each with the space behind it."""
+    found = ""
+    for part in text.split(" ")[-2:-5:-1] if text.endswith(" ") else ():
+        word = _LAST_WORD.search(part)
+        found = f"{word[0]} {found}" if word else found
+        if not word or word[0] != part:
+            break
+    return found
+
+
+@functools.lru_cache(1000)
 def _name(phrase: str, strict: bool) -> str | None:
     """Return the words at the end of a phrase that make a metric's name, None where it has none.
 
@@ -255,16 +270,12 @@ def _name(phrase: str, strict: bool) -> str | None:
     return name if _is_metric(name) else None
 
 
-def _may_end(word: str, before: str) -> bool:
-    """Whether a word can be the last one of a metric's name."""
-    return _is_of_name(word) or before.endswith("'s ")
-
-
 @functools.lru_cache(1000)
 def _is_of_name(word: str) -> bool:
     return _is_metric(word) or bool(re.fullmatch(rf"(?i){_BESIDE}|{_METRIC}", word))
 
 
+@functools.lru_cache(1000)
 def _is_metric(name: str) -> bool:
     """Whether a name is one of a metric, by its words: ``val_acc``, but not ``loss_weight``."""
     parts = re.split(r"[^a-z0-9]+", name.lower())

@@ -4,6 +4,7 @@ metric points."""
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import posixpath
 import re
@@ -26,11 +27,9 @@ _METRICS_NAME = (
     r"|trainer_state|learn_error|test_error)\.(?:json|jsonl|ndjson|ya?ml|toml|csv|tsv)"
 )
 _FORMS = {
-    ".json": "JSON",
-    ".jsonl": "JSON Lines",
-    ".ndjson": "JSON Lines",
-    ".toml": "TOML",
-} | dict.fromkeys((".yaml", ".yml"), "YAML")
+    ".json": "JSON", ".jsonl": "JSON Lines", ".ndjson": "JSON Lines",
+    ".toml": "TOML", ".yaml": "YAML", ".yml": "YAML",
+}  # fmt: skip
 _NO_VALUE = frozenset(("", "na", "none", "null", "-"))
 _BOOKKEEPING = frozenset((*STEPS, "timestamp", "_step", "_timestamp", "_runtime"))
 
@@ -105,8 +104,12 @@ def _paths(item: Any, bare: bool) -> Iterable[str]:
 
 def has_steps(head: bytes) -> bool:
     """Whether the first line of a table names a column of steps."""
+    return not _names_of(head).isdisjoint(STEPS)
+
+
+def _names_of(head: bytes) -> set[str]:
     names = re.split(r"[,;\t]", head.decode("utf-8-sig", "replace").lower())
-    return not {*STEPS}.isdisjoint(name.strip(' "\r\n') for name in names)
+    return {name.strip(' "\r\n') for name in names}
 
 
 def is_course(path: str) -> bool:
@@ -126,7 +129,7 @@ def read_metrics(path: str, data: bytes) -> Found:
     try:
         if ending in (".jsonl", ".ndjson") or (ending == ".json" and _is_lines(data)):
             return replace(_rows(_json_lines(data)), form="JSON Lines")
-        if ending not in (".json", ".yaml", ".yml", ".toml"):
+        if ending not in _FORMS:
             return _table(path, data)
         if ending == ".json":
             return _document(json.loads(data.decode("utf-8-sig")))
@@ -134,18 +137,13 @@ def read_metrics(path: str, data: bytes) -> Found:
     except RecursionError:
         raise FormatError(f"{path} is nested too deep for metrics") from None
     except (ValueError, csv.Error) as error:
-        said = " ".join(str(error).split())
-        raise FormatError(
-            f"{path} cannot be read as {_FORMS.get(ending, 'a table')}: {said}"
-        ) from None
+        form, said = _FORMS.get(ending, "a table"), " ".join(str(error).split())
+        raise FormatError(f"{path} cannot be read as {form}: {said}") from None
 
 
 def is_long(path: str, head: bytes) -> bool:
     """Whether a file is a table of DagsHub's form, a row for each value, by its first line."""
-    if path.lower().endswith((".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml")):
-        return False
-    names = re.split(r"[,;\t]", head.decode("utf-8-sig", "replace").lower())
-    return {"name", "value"} <= {name.strip(' "\r\n') for name in names}
+    return not path.lower().endswith((*_FORMS,)) and {"name", "value"} <= _names_of(head)
 
 
 def _table(path: str, data: bytes) -> Found:
@@ -162,31 +160,22 @@ def _table(path: str, data: bytes) -> Found:
         said: list[str] = []
         points = list(metrics.read(io.BytesIO(data), path, said))
         return Found(points=points, text=said, form="a table with a row for each value")
-    if not header or any(_number(name) is not None for name in header):
-        raise FormatError(
-            f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
-            " metric"
-        )
-    renamed = _course_name(path)
-    rows = [*csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)]
+    headless = not header or any(_number(name) is not None for name in header)
+    below = "" if headless else text.partition("\n")[2]
+    rows = [*csv.reader(io.StringIO(below, newline=""), delimiter=mark)]
     whole = [row for row in rows if len(row) == len(header)]
     found = _rows({name: cell.strip() for name, cell in zip(header, row)} for row in whole)
     if lost := sum(map(bool, rows)) - len(whole):  # torn, or of another header
         found.cut = f"{lost} of its rows are torn, or have other columns than the header"
-    if len(header) == 1 and not found.points:
+    if headless or (len(header) == 1 and not found.points):
         raise FormatError(
             f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
             " metric"
         )
-    if renamed:
-        found.points = [point._replace(name=renamed) for point in found.points]
+    if is_course(path):
+        name = path.rpartition("plots/metrics/")[2].removesuffix(".tsv")
+        found.points = [point._replace(name=name) for point in found.points]
     return found
-
-
-def _course_name(path: str) -> str | None:
-    if not is_course(path):
-        return None
-    return path.rpartition("plots/metrics/")[2].removesuffix(".tsv")
 
 
 def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
@@ -264,16 +253,12 @@ def _document(value: Any) -> Found:
         rows = (row for row in value["log_history"] if isinstance(row, dict))
         return replace(_rows(rows), form="a Trainer's history")
     if isinstance(value, list) and any(isinstance(row, dict) for row in value):
-        of_skorch = any("batches" in row for row in value if isinstance(row, dict))
-        epochs = (
-            {
-                name: item
-                for name, item in row.items()
-                if name != "batches" and not (of_skorch and isinstance(item, bool))
-            }
-            for row in value
-            if isinstance(row, dict)
-        )
+        epochs = [row for row in value if isinstance(row, dict)]
+        if any("batches" in row for row in epochs):  # skorch's
+            epochs = [
+                {k: one for k, one in row.items() if k != "batches" and not isinstance(one, bool)}
+                for row in epochs
+            ]
         return replace(_rows(epochs), form="a list of rows")
     if not isinstance(value, dict):
         raise FormatError("it holds no names")
@@ -292,27 +277,30 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
         if isinstance(item, dict) and {"steps", "values"} <= item.keys():  # Sacred
             found.form = "Sacred's steps and values"
             stamps = item.get("timestamps") or [""] * len(item["steps"])
-            found.points += [
-                MetricPoint(name, number, metrics.milliseconds(str(stamp)), int(at))
-                for at, one, stamp in zip(item["steps"], item["values"], stamps)
-                if (number := _number(one)) is not None
-            ]
+            times = (metrics.milliseconds(str(stamp)) for stamp in stamps)
+            found.points += _series(name, zip(item["steps"], item["values"]), times)
         # pandas' by index
         elif isinstance(item, dict) and item and all(str(at).isdigit() for at in item):
-            numbers = [(int(at), _number(one)) for at, one in item.items()]
-            found.points += [
-                MetricPoint(name, one, 0, at) for at, one in numbers if one is not None
-            ]
+            found.points += _series(name, item.items())
         elif isinstance(item, dict):
             _names(item, f"{name}.", found)
         elif isinstance(item, list) and item and all(_number(one) is not None for one in item):
-            found.points += [
-                MetricPoint(name, _number(one) or 0, 0, at) for at, one in enumerate(item)
-            ]
+            found.points += _series(name, enumerate(item))
         elif (number := _number(item)) is not None and metrics.check_name(name):
             found.points.append(MetricPoint(name, number, 0, 0))
         else:
             found.text.append(name)
+
+
+def _series(
+    name: str, values: Iterable[tuple[Any, Any]], times: Iterable[int] = itertools.repeat(0)
+) -> list[MetricPoint]:
+    """Return the points of pairs of a step and a value, but for those that are no numbers."""
+    return [
+        MetricPoint(name, number, stamp, int(at))
+        for (at, one), stamp in zip(values, times)
+        if (number := _number(one)) is not None
+    ]
 
 
 def is_counter(name: str) -> bool:

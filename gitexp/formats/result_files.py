@@ -113,13 +113,14 @@ def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     one.
     """
     flat = {path: params.flatten(values) for path, values in found.items()}
-    differing: dict[str, list[str]] = {path: [] for path in flat}
-    for path, values in flat.items():
-        differing[path] += [
+    differing = {
+        path: [
             name
             for name, value in values.items()
             if any(other.get(name, value) != value for other in flat.values())
         ]
+        for path, values in flat.items()
+    }
     called = _told_apart(differing, ".")
     return {
         called[path].get(name, name): value
@@ -140,15 +141,12 @@ def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str,
     prefixes = {
         path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()
     }
-    return {
-        path: {
-            name: f"{prefixes[path]}{separator}{name}"
-            if len(owners[name]) > 1 and prefixes[path]
-            else name
-            for name in some
-        }
-        for path, some in names.items()
-    }
+
+    def called(path: str, name: str) -> str:
+        alone = len(owners[name]) == 1 or not prefixes[path]
+        return name if alone else f"{prefixes[path]}{separator}{name}"
+
+    return {path: {name: called(path, name) for name in some} for path, some in names.items()}
 
 
 def _stem(path: str) -> str:
@@ -156,9 +154,9 @@ def _stem(path: str) -> str:
     ``a`` for ``a/metrics.csv``."""
     if course := _COURSE.fullmatch(path):
         return course["folder"].rstrip("/")
-    return (
-        _ENDING.sub("", path).rstrip("/") if _ENDING.search(path) else posixpath.splitext(path)[0]
-    )
+    if _ENDING.search(path):
+        return _ENDING.sub("", path).rstrip("/")
+    return posixpath.splitext(path)[0]
 
 
 def _folder(path: str) -> str:

@@ -18,15 +18,8 @@ from typing import Any
 from gitexp.formats.errors import FormatError, did_you_mean
 
 _UNITS = {
-    "": 1,
-    "B": 1,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-}
+    "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30,
+}  # fmt: skip
 FILE_NAME = ".gitexp.toml"
 MAX_BYTES = 10**6
 
@@ -214,11 +207,8 @@ def _checked(path: Path, name: str, value: Any) -> Any:
         return value
     if "tuple" in kind and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value) if name != "stdout" else tuple(map(_pattern, value))
-    if (
-        name == "metrics"
-        and isinstance(value, dict)
-        and all(item in ("min", "max") for item in value.values())
-    ):
+    ways = [*value.values()] if name == "metrics" and isinstance(value, dict) else [None]
+    if all(way in ("min", "max") for way in ways):
         return value
     wanted = {"metrics": 'a table like {rmse = "min", accuracy = "max"}'}.get(
         name, kind.removesuffix(" | None").replace("tuple[str, ...]", "a list of strings")

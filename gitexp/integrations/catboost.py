@@ -7,10 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from gitexp.integrations.training import Training
+from gitexp.integrations.training import Training, curves
 from gitexp.runs.run import Run
 
 
@@ -34,19 +33,11 @@ class GitexpCallback:
         params = {} if self._model is None else self._model.get_params()
         if info.iteration == 1:
             self._training.begin(params)
-        self._training.log(
-            {name: values[-1] for name, values in curves(info.metrics).items()},
-            step=info.iteration - 1,
-        )
-        rounds = next(
-            (
-                params[name]
-                for name in ("iterations", "n_estimators", "num_boost_round", "num_trees")
-                if name in params
-            ),
-            None,
-        )
-        if info.iteration == rounds:
+        last = {name: values[-1] for name, values in curves(info.metrics).items()}
+        self._training.log(last, step=info.iteration - 1)
+        names = ("iterations", "n_estimators", "num_boost_round", "num_trees")
+        rounds = [params[name] for name in names if name in params]
+        if rounds and info.iteration == rounds[0]:
             self._training.end()
         return True
 
@@ -57,14 +48,3 @@ def log(model: Any, run: Run) -> None:
     for name, values in curves(model.get_evals_result()).items():
         for step, value in enumerate(values):
             run.log_metric(name, value, step)
-
-
-def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return ``{"validation-RMSE": values}``, one value for each iteration, of what CatBoost says
-    of an evaluation."""
-    return {
-        f"{data}-{name}": values
-        for data, found in metrics.items()
-        for name, values in found.items()
-        if len(values)
-    }

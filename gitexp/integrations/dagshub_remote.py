@@ -127,12 +127,9 @@ def find(repo: Repo, host: str) -> Home | None:
 
 def remotes(repo: Repo) -> dict[str, str]:
     """Return ``{name: address}`` of the git remotes."""
-    lines = (
-        repo.git("config", "--null", "--get-regexp", r"^remote\..*\.url$", ok=(0, 1))
-        .decode("utf-8", "replace")
-        .split("\0")
-    )
-    return {key[7:-4]: url for key, _, url in (line.partition("\n") for line in lines if line)}
+    listed = repo.git("config", "--null", "--get-regexp", r"^remote\..*\.url$", ok=(0, 1))
+    pairs = (one.split("\n", 1) for one in listed.decode("utf-8", "replace").split("\0")[:-1])
+    return {key[7:-4]: url for key, url in pairs}
 
 
 # -- the token -------------------------------------------------------------------------------------
@@ -158,11 +155,8 @@ def answer(request: str, host: str, environment: Mapping[str, str]) -> str:
     there is no token."""
     asked = dict(line.split("=", 1) for line in request.splitlines() if "=" in line)
     parts = urlsplit(host)
-    found = (
-        token(host, environment)
-        if (asked.get("protocol"), asked.get("host")) == (parts.scheme, parts.netloc)
-        else None
-    )
+    is_ours = (asked.get("protocol"), asked.get("host")) == (parts.scheme, parts.netloc)
+    found = token(host, environment) if is_ours else None
     if not found or re.search(r"[\r\n\0]", found + username(found, environment)):
         return ""
     return f"username={username(found, environment)}\npassword={found}\n"
@@ -179,18 +173,13 @@ def _cached(host: str, environment: Mapping[str, str]) -> list[str]:
     )
     try:
         known: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        items = [
-            item
-            for item in known.get(host, ())
-            if isinstance(item, dict) and isinstance(item.get("access_token"), str)
-        ]
+        items = [item for item in known.get(host, ()) if isinstance(item, dict)]
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
         return []
     good = [item for item in items if item.get("expiry") == "never" or _lasts(item.get("expiry"))]
-    return [
-        item["access_token"]
-        for item in sorted(good, key=lambda item: item.get("token_type") != "app-token")
-    ]
+    good.sort(key=lambda item: item.get("token_type") != "app-token")
+    tokens = (item.get("access_token") for item in good)
+    return [token for token in tokens if isinstance(token, str)]
 
 
 def _lasts(expiry: object) -> bool:
@@ -218,11 +207,9 @@ def add(repo: Repo, home: Home, name: str | None = None) -> tuple[str, bool]:
         UsageError: there is another remote of that name; nothing was changed.
     """
     known = remotes(repo)
-    same = next(
-        (item for item, url in known.items() if url.removesuffix(".git") == home.page), None
-    )
-    chosen = name or same or ("dagshub" if known else "origin")
-    if chosen in known and known[chosen].removesuffix(".git") != home.page:
+    same = [item for item, url in known.items() if url.removesuffix(".git") == home.page]
+    chosen = name or (same[0] if same else "dagshub" if known else "origin")
+    if chosen in known and chosen not in same:
         raise UsageError(
             f"there is a remote '{chosen}' already, with another address; choose another name:"
             " --name NAME"
@@ -230,13 +217,9 @@ def add(repo: Repo, home: Home, name: str | None = None) -> tuple[str, bool]:
     if chosen not in known:
         repo.git("remote", "add", "--", chosen, home.git)
     key = f"credential.{home.host}.helper"
-    lines = [
-        line
-        for line in repo.line("config", "--local", "--get-all", key, ok=(0, 1)).split("\n")
-        if line
-    ]
+    lines = repo.line("config", "--local", "--get-all", key, ok=(0, 1)).split("\n")
     # else somebody chose a helper for this host, which stays
-    if all(COMMAND in line for line in lines):
+    if all(COMMAND in line for line in lines if line):
         repo.git("config", "--local", "--replace-all", key, "")
         repo.git("config", "--local", "--add", key, helper(home.host))
     return chosen, chosen not in known

@@ -87,12 +87,9 @@ def keep_login(repo: Repo, name: str, user: str, password: str) -> None:
     path, section = repo.root / LOCAL, _section(name)
     _read(path)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    text = re.sub(
-        rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*", "", text, flags=re.MULTILINE
-    )
-    _write(
-        path, _joined(text, section, {"auth": "basic", "user": user, "password": password}), 0o600
-    )
+    before = rf"(?m)^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*"
+    login = {"auth": "basic", "user": user, "password": password}
+    _write(path, _joined(re.sub(before, "", text), section, login), 0o600)
 
 
 def _section(name: str) -> str:
@@ -128,13 +125,8 @@ def _quoted(value: str) -> str:
 def _write(path: Path, text: str, mode: int) -> None:
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(
-            os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode),
-            "w",
-            encoding="utf-8",
-            newline="\n",
-        ) as file:
-            file.write(text)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(text.encode())
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,17 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FACTS = (
-    "name",
-    "id",
-    "status",
-    "started",
-    "duration",
-    "author",
-    "branch",
-    "group",
-    "labels",
-    "subject",
-)
+    "name", "id", "status", "started", "duration", "author", "branch", "group", "labels", "subject",
+)  # fmt: skip
 POINT = ("name", "id", "metric", "value", "timestamp", "step")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # a row as gitexp writes it, of a name without a quote; the time in seconds and what is beyond them
@@ -133,13 +125,9 @@ def text(value: Any) -> str:
     for None."""
     if isinstance(value, (list, tuple, dict)):
         return json.dumps(message.portable(value), ensure_ascii=False)
-    return (
-        ""
-        if value is None
-        else message.format_time(value)
-        if isinstance(value, datetime)
-        else str(value)
-    )
+    if isinstance(value, datetime):
+        return message.format_time(value)
+    return "" if value is None else str(value)
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -154,17 +142,10 @@ def write_parquet(experiments: Sequence[Experiment], target: Path) -> None:
     pa, pq = arrow()
     arrays, fields = [], []
     for name in columns(experiments):
-        kind, convert = _column(pa, name, [value(item, name) for item in experiments])
+        cells = [value(item, name) for item in experiments]
+        kind, convert = _column(pa, name, cells)
         fields.append(pa.field(name, kind))
-        arrays.append(
-            pa.array(
-                [
-                    None if (cell := value(item, name)) is None else convert(cell)
-                    for item in experiments
-                ],
-                kind,
-            )
-        )
+        arrays.append(pa.array([None if one is None else convert(one) for one in cells], kind))
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), target)
 
 
@@ -172,38 +153,22 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
     """Write one row for each point, some at a time; raise MissingExtraError where pyarrow is not
     installed."""
     pa, pq = arrow()
-    kinds = (
-        pa.string(),
-        pa.string(),
-        pa.string(),
-        pa.float64(),
-        pa.timestamp("ms", tz="UTC"),
-        pa.int64(),
-    )
+    kinds = (*[pa.string()] * 3, pa.float64(), pa.timestamp("ms", tz="UTC"), pa.int64())
     schema = pa.schema([pa.field(name, kind) for name, kind in zip(POINT, kinds)])
     with pq.ParquetWriter(target, schema) as writer:
         lists: list[list[Any]] = [[] for _ in POINT]
 
         def flush() -> None:
-            writer.write_table(
-                pa.Table.from_arrays(
-                    [pa.array(cells, kind) for cells, kind in zip(lists, kinds)], schema=schema
-                )
-            )
+            arrays = [pa.array(cells, kind) for cells, kind in zip(lists, kinds)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
             for cells in lists:
                 cells.clear()
 
-        for item, point in rows:
-            cells = (
-                item.name,
-                item.id,
-                _sound(point.name),
-                metrics.double(point.value),
-                moment(point.timestamp),
-                _whole(point.step),
-            )
-            for at, cell in enumerate(cells):
-                lists[at].append(cell)
+        for item, (name, number, timestamp, step) in rows:
+            whole = step if abs(step) <= _WHOLE else None
+            cells = (_sound(name), metrics.double(number), moment(timestamp), whole)
+            for list_, cell in zip(lists, (item.name, item.id, *cells)):
+                list_.append(cell)
             if len(lists[0]) >= _ROWS:
                 flush()
         flush()
@@ -235,10 +200,6 @@ def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Call
     return pa.string(), lambda cell: _sound(text(cell))
 
 
-def _whole(value: int) -> int | None:
-    return value if abs(value) <= _WHOLE else None
-
-
 def _sound(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
@@ -250,14 +211,10 @@ def _nested(experiment: Experiment, files: Mapping[str, bytes]) -> Any:
     """Return the params as their file has them; where it cannot be read or they are several, as the
     summary does."""
     paths = result_files.paths(experiment.files, "params")
-    try:
-        return (
-            params.load(file_of(files, paths[0]), paths[0])
-            if len(paths) == 1
-            else dict(experiment.params)
-        )
-    except FormatError:
-        return dict(experiment.params)
+    if len(paths) == 1:
+        with suppress(FormatError):
+            return params.load(file_of(files, paths[0]), paths[0])
+    return dict(experiment.params)
 
 
 def _grouped(

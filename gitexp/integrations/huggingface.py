@@ -48,13 +48,9 @@ def _changed(args: Any) -> dict[str, Any]:
     """Return the training arguments that are not at their default, and the few that always matter:
     there are 120 in all."""
     always = (
-        "learning_rate",
-        "num_train_epochs",
-        "per_device_train_batch_size",
-        "seed",
-        "weight_decay",
+        "learning_rate", "num_train_epochs", "per_device_train_batch_size", "seed", "weight_decay",
         "max_steps",
-    )
+    )  # fmt: skip
     given = args.to_sanitized_dict()
     defaults = {name: field.default for name, field in type(args).__dataclass_fields__.items()}
     paths = ("output_dir", "logging_dir", "run_name", "report_to")

@@ -31,14 +31,12 @@ class GitexpCallback(keras.callbacks.Callback):
             if isinstance(value, (str, int, float, bool))
         }
         self._epochs = 0
-        self._training.begin(
-            {
-                "epochs": self.params.get("epochs"),
-                "steps_per_epoch": self.params.get("steps"),
-                "parameters": self.model.count_params(),
-                **settings,
-            }
-        )
+        sizes = {
+            "epochs": self.params.get("epochs"),
+            "steps_per_epoch": self.params.get("steps"),
+            "parameters": self.model.count_params(),
+        }
+        self._training.begin({**sizes, **settings})
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epochs = epoch + 1

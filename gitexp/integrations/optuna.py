@@ -28,15 +28,12 @@ class GitexpCallback:
 
     def __call__(self, study: Any, trial: Any) -> None:
         """Record one trial; Optuna calls it."""
-        final = dict(zip(self._names, trial.values or ()))
-        series = {
-            f"{self._names[0]}.intermediate": [
-                trial.intermediate_values[step] for step in sorted(trial.intermediate_values)
-            ]
-        }
+        found = dict(zip(self._names, trial.values or ()))
+        if between := trial.intermediate_values:
+            found[f"{self._names[0]}.intermediate"] = [between[step] for step in sorted(between)]
         log(
             params=trial.params,
-            metrics={**final, **{name: values for name, values in series.items() if values}},
+            metrics=found,
             group=study.study_name,
             status=_STATUS.get(trial.state.name, "finished"),
             **{"advance": False, **self._options},

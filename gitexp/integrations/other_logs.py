@@ -74,15 +74,14 @@ def write_wandb(records: Iterator[Record], folder: Path, project: str) -> None:
     """
     wandb = needed("wandb", "writing runs of W&B", "wandb")
     for record in records:
+        off = ("disable_git", "disable_code", "x_disable_stats", "x_disable_meta")
+        start = record["started"].timestamp()
         settings = wandb.Settings(
             mode="offline",
             silent=True,
             console="off",
-            disable_git=True,
-            disable_code=True,
-            x_disable_stats=True,
-            x_disable_meta=True,
-            x_start_time=record["started"].timestamp(),
+            x_start_time=start,
+            **dict.fromkeys(off, True),
         )
         run = wandb.init(
             dir=str(folder),

@@ -61,6 +61,17 @@ class Training:
         self._run, self._own = None, False
 
 
+def curves(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return ``{"validation-RMSE": values}``, one value for each iteration, of what a library
+    says of evaluations."""
+    return {
+        f"{data}-{name}": values
+        for data, found in metrics.items()
+        for name, values in found.items()
+        if len(values)
+    }
+
+
 def short(value: float) -> float:
     """Return a 32-bit float as people write it: 0.1 for 0.100000001."""
     return float(f"{value:.7g}") if math.isfinite(value) else value

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import xgboost
 
-from gitexp.integrations.training import Training, short
+from gitexp.integrations.training import Training, curves, short
 
 _TREE = (
     "learning_rate", "max_depth", "max_leaves", "min_child_weight", "gamma", "subsample",
@@ -39,15 +40,9 @@ class GitexpCallback(xgboost.callback.TrainingCallback):
     def after_iteration(
         self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, Any]]
     ) -> bool:
-        rows = {
-            f"{data}-{name}": values[-1]
-            for data, metrics in evals_log.items()
-            for name, values in metrics.items()
-        }
+        rows = {name: values[-1] for name, values in curves(evals_log).items()}
         # cv gives (mean, deviation)
-        means = {
-            name: value[0] if isinstance(value, tuple) else value for name, value in rows.items()
-        }
+        means = {name: row[0] if isinstance(row, tuple) else row for name, row in rows.items()}
         self._training.log(means, step=epoch)
         return False
 
@@ -75,11 +70,8 @@ def _params(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    try:
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError):
         return short(float(text))
-    except ValueError:
-        return text
+    return text

@@ -15,9 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.extras import needed
-from gitexp.formats.trackers.forms import number
+from gitexp.formats.trackers.forms import points
 from gitexp.formats.trackers.found import Run, moment, shown
 
 
@@ -43,7 +42,7 @@ def _run(path: Path, run: Any) -> Run:
         shown(path.parent),
         run.name if not run.name.startswith("Run: ") else run.hash[:10],
         moment(run.creation_time),
-        list(_points(run)),
+        points(_values(run)),
         {**given.pop("hparams", {}), **{k: v for k, v in given.items() if k[:2] != "__"}},
         status,
         run.duration if run.end_time else None,
@@ -53,11 +52,11 @@ def _run(path: Path, run: Any) -> Run:
     )
 
 
-def _points(run: Any) -> Iterator[MetricPoint]:
+def _values(run: Any) -> Iterator[tuple[str, object, float, float]]:
     """Yield the values; a metric's context comes before its name."""
     for metric in run.metrics():
         context: Mapping[str, Any] = metric.context.to_dict()
         name = "/".join([*map(str, context.values()), metric.name])
-        for step, (value, _, at) in metric.data.items():
-            if not name.startswith("__system__") and (found := number(value)) is not None:
-                yield MetricPoint(name, found, int(at * 1000), int(step))
+        if not name.startswith("__system__"):
+            for step, (value, _, at) in metric.data.items():
+                yield name, value, at * 1000, step

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import mapping, number
-from gitexp.formats.trackers.found import Run, Unread, moment, shown
+from gitexp.formats.trackers.forms import cut, mapping, points
+from gitexp.formats.trackers.found import Run, moment, shown
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -24,35 +23,28 @@ def read(path: Path) -> Iterator[Run]:
         raise FormatError("no iteration is in it")
     passed = rows[-1]["passed_time"]
     started = path.stat().st_mtime - passed
-    points = [
-        point
-        for row in rows
-        for kind in ("learn", "test")
-        for point in _points(row, kind, meta, started)
-    ]
     id = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     count = meta.get("iteration_count", 0)
-    why = f"{len(rows)} of {count} iterations: stopped early, or killed"
+    lacking = f"{len(rows)} of {count} iterations: stopped early, or killed"
     yield Run(
         "catboost",
         id,
         shown(path),
         meta.get("name") or path.parent.name,
         moment(started),
-        points,
+        points(_values(rows, meta, started)),
         duration=passed,
-        partly=(Unread(str(path), why),) if len(rows) < count else (),
+        partly=cut(path, lacking if len(rows) < count else None),
     )
 
 
-def _points(
-    row: dict[str, Any], kind: str, meta: dict[str, Any], started: float
-) -> Iterator[MetricPoint]:
-    """Yield the values of ``learn`` or ``test``; those of several sets follow one another."""
-    names, sets = [item["name"] for item in meta[f"{kind}_metrics"]], meta[f"{kind}_sets"]
-    called = [f"{one}/{name}" for one in sets for name in names]
-    for name, value in zip(called, row.get(kind, ())):
-        if (found := number(value)) is not None:
-            yield MetricPoint(
-                name, found, int((started + row["passed_time"]) * 1000), int(row["iteration"])
-            )
+def _values(
+    rows: list[dict[str, Any]], meta: dict[str, Any], started: float
+) -> Iterator[tuple[str, object, float, float]]:
+    """Yield the values of ``learn`` and ``test``; those of several sets follow one another."""
+    for row in rows:
+        for kind in ("learn", "test"):
+            names = [item["name"] for item in meta[f"{kind}_metrics"]]
+            called = [f"{one}/{name}" for one in meta[f"{kind}_sets"] for name in names]
+            for name, value in zip(called, row.get(kind, ())):
+                yield name, value, (started + row["passed_time"]) * 1000, row["iteration"]

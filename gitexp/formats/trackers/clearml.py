@@ -6,21 +6,15 @@ is. ClearML stores NaN and infinities as 0.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import lines, mapping, nested, number, span
+from gitexp.formats.trackers.forms import lines, mapping, nested, number, points, span, typed
 from gitexp.formats.trackers.found import Run, moment, shown
 
 _SINGLE = -(2**31)
-_TYPES: dict[str, Callable[[str], Any]] = {
-    "int": int,
-    "float": float,
-    "bool": lambda text: text == "True",
-}
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -30,10 +24,12 @@ def read(path: Path) -> Iterator[Run]:
         raise FormatError("it is not an offline session of ClearML")
     file = path.with_name("metrics.jsonl")
     rows, cut = lines(file, file.read_text("utf-8", "replace") if file.exists() else "")
-    points = [point for row in rows for item in row for point in _point(item)]
-    started = min((point.timestamp for point in points), default=path.stat().st_mtime * 1000) / 1000
+    found = points(_value(item) for row in rows for item in row if _is_scalar(item))
+    started = min((point.timestamp for point in found), default=path.stat().st_mtime * 1000) / 1000
     params = {
-        (name if section == "General" else f"{section}/{name}"): _value(item)
+        (name if section == "General" else f"{section}/{name}"): typed(
+            item.get("type"), item.get("value")
+        )
         for section, items in task.get("hyperparams", {}).items()
         for name, item in items.items()
     }
@@ -43,9 +39,9 @@ def read(path: Path) -> Iterator[Run]:
         shown(path),
         task.get("name") or task["id"],
         moment(started),
-        points,
+        found,
         nested(params, "/"),
-        duration=span(points, started),
+        duration=span(found, started),
         note=task.get("comment") or "",
         labels=tuple(task.get("tags") or ()),
         group=task.get("project_name"),
@@ -54,16 +50,11 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _point(item: dict[str, Any]) -> Iterator[MetricPoint]:
-    value = number(item.get("value"))
-    if item.get("type") == "training_stats_scalar" and value is not None:
-        single = item["metric"] == "Summary" and item["iter"] == _SINGLE
-        name = item["variant"] if single else f"{item['metric']}/{item['variant']}"
-        yield MetricPoint(name, value, int(item["timestamp"]), 0 if single else int(item["iter"]))
+def _is_scalar(item: dict[str, Any]) -> bool:
+    return item.get("type") == "training_stats_scalar" and number(item.get("value")) is not None
 
 
-def _value(item: dict[str, Any]) -> Any:
-    try:
-        return _TYPES.get(item.get("type") or "", str)(item.get("value") or "")
-    except ValueError:
-        return item.get("value")
+def _value(item: dict[str, Any]) -> tuple[str, object, float, float]:
+    single = item["metric"] == "Summary" and item["iter"] == _SINGLE
+    name = item["variant"] if single else f"{item['metric']}/{item['variant']}"
+    return name, item["value"], item["timestamp"], 0 if single else item["iter"]

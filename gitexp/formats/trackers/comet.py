@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import lines, nested, number
+from gitexp.formats.trackers.forms import lines, nested, points
 from gitexp.formats.trackers.found import Run, moment, shown
 
 _LARGEST = 10**9  # bytes of messages
@@ -48,7 +47,7 @@ def read(path: Path) -> Iterator[Run]:
         shown(path),
         str(others.get("Name") or id[:10]),
         moment(started),
-        [point for kind, item in said if kind == "metric_msg" for point in _points(item)],
+        points(_values(item for kind, item in said if kind == "metric_msg")),
         nested(params, "|"),
         duration=stop / 1000 - started if stop else None,
         labels=tuple(facts.get("tags") or ()),
@@ -56,8 +55,8 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _points(payload: dict[str, Any]) -> Iterator[MetricPoint]:
-    metric = payload["metric"]
-    name, value, step = metric["metricName"], number(metric["metricValue"]), metric["step"]
-    if value is not None and not name.startswith("sys.") and name != "process duration":
-        yield MetricPoint(name, value, int(payload["local_timestamp"]), int(step or 0))
+def _values(said: Iterable[dict[str, Any]]) -> Iterator[tuple[str, object, float, float]]:
+    for item in said:
+        metric, name = item["metric"], item["metric"]["metricName"]
+        if not name.startswith("sys.") and name != "process duration":
+            yield name, metric["metricValue"], item["local_timestamp"], metric["step"] or 0

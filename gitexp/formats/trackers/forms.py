@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,13 +27,36 @@ def number(value: object) -> float | None:
     return float(value) if isinstance(value, str) and value.strip().lower() in _WORDS else None
 
 
-def numbers(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the numbers of a nested mapping, with names joined by dots."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from numbers(value, f"{prefix}{name}.")
-        elif (found := number(value)) is not None:
-            yield f"{prefix}{name}", found
+def points(rows: Iterable[tuple[str, object, float, float]]) -> list[MetricPoint]:
+    """Return the points of rows (name, value, ms, step), without those whose value is no number."""
+    return [
+        MetricPoint(name, found, int(ms), int(step))
+        for name, value, ms, step in rows
+        if (found := number(value)) is not None
+    ]
+
+
+def typed(kind: str | None, text: Any) -> Any:
+    """Return the value that a text stands for, by the type that the tool notes beside it."""
+    types: dict[str | None, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth}
+    try:
+        return types.get(kind, str)(text or "")
+    except ValueError:
+        return text
+
+
+def _truth(text: str) -> bool:
+    return text.lower() in ("true", "1")
+
+
+def status(exit_code: int | None) -> str:
+    """Return how a run ended; None is the exit code of one that was killed."""
+    return "killed" if exit_code is None else "failed" if exit_code else "finished"
+
+
+def cut(path: Path, why: str | None) -> tuple[Unread, ...]:
+    """Return what is to be said of a run whose file is not whole, nothing where it is."""
+    return (Unread(str(path), why),) if why else ()
 
 
 def seconds(text: str) -> float:

@@ -6,12 +6,12 @@ Paths below ``monitoring`` and ``sys`` are the tool's own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import database, nested, seconds, span
+from gitexp.formats.trackers.forms import database, nested, seconds, span, typed
 from gitexp.formats.trackers.found import Run, moment, shown
 
 _OWN = ("monitoring/", "sys/", "source_code/")
@@ -19,11 +19,6 @@ _POINTS = """
     SELECT path, y, ts, step FROM metric_points JOIN metric_series ON id = series_id
     ORDER BY path, step
 """
-_TYPES: dict[str, Callable[[str], Any]] = {
-    "int": int,
-    "float": float,
-    "bool": lambda text: text.lower() in ("true", "1"),
-}
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -36,7 +31,7 @@ def read(path: Path) -> Iterator[Run]:
             for name, value, stamp, step in connection.execute(_POINTS)
             if not name.startswith(_OWN)
         ]
-    values = {name: _TYPES.get(tag, str)(text) for name, tag, text in rows if text is not None}
+    values = {name: typed(tag, text) for name, tag, text in rows if text is not None}
     started = seconds(meta["created_at"])
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
     yield Run(

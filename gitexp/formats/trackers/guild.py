@@ -12,10 +12,14 @@ from typing import Any
 
 from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.forms import status
 from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.tensorboard import scalars
 
-_ATTRS = ("id", "flags", "label", "tags", "comments", "started", "stopped", "exit_status", "cmd")
+_ATTRS = (
+    "id", "flags", "label", "tags", "comments", "started", "stopped", "exit_status", "cmd",
+    "vcs_commit",
+)  # fmt: skip
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -23,7 +27,7 @@ def read(path: Path) -> Iterator[Run]:
     root = path.parent.parent
     facts = _attrs(path.parent / "attrs")
     files, partly = files_in(root, "*")
-    started, stopped, code = facts["started"] / 1e6, facts.get("stopped"), facts.get("exit_status")
+    started, stopped = facts["started"] / 1e6, facts.get("stopped")
     source = _source(path.with_name("manifest"))
     commit = str(facts.get("vcs_commit", "")).removeprefix("git:").rstrip("*")
     yield Run(
@@ -34,7 +38,7 @@ def read(path: Path) -> Iterator[Run]:
         moment(started),
         _points(root, [file for file in files if "tfevents" in file.name], partly),
         facts.get("flags") or {},
-        "killed" if code is None else "failed" if code else "finished",
+        status(facts.get("exit_status")),
         stopped / 1e6 - started if stopped else None,
         "\n\n".join(str(item["body"]) for item in facts.get("comments") or ()),
         tuple(map(str, facts.get("tags") or ())),
@@ -53,11 +57,10 @@ def read(path: Path) -> Iterator[Run]:
 
 def _attrs(folder: Path) -> dict[str, Any]:
     """Return the attributes, each a file of YAML."""
-    files = [folder / name for name in (*_ATTRS, "vcs_commit")]
     texts = [
-        f"{file.name}:\n{textwrap.indent(file.read_text('utf-8'), '  ')}"
-        for file in files
-        if file.exists()
+        f"{name}:\n{textwrap.indent((folder / name).read_text('utf-8'), '  ')}"
+        for name in _ATTRS
+        if (folder / name).exists()
     ]
     return params.load("\n".join(texts).encode(), "attrs.yaml")
 

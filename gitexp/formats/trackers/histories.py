@@ -13,7 +13,8 @@ from typing import Any
 
 from gitexp.formats import params, readers
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.found import Run, Unread, moment, shown
+from gitexp.formats.trackers.forms import cut
+from gitexp.formats.trackers.found import Run, moment, shown
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -40,5 +41,5 @@ def read(path: Path) -> Iterator[Run]:
         moment(min(point.timestamp for point in points) / 1000),
         points,
         given,
-        partly=(Unread(str(path), found.cut),) if found.cut else (),
+        partly=cut(path, found.cut),
     )

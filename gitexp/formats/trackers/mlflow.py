@@ -129,8 +129,8 @@ def on_disk(uri: str, since: float = 0) -> Store:
                 " like mlruns, or http://HOST:5000"
             )
         return _database(path, int(since * 1000))
-    folder = Path(url2pathname(unquote(urlsplit(uri).path)) if uri.startswith("file:") else uri)
-    if folder.is_dir():
+    folder = _local(uri)
+    if folder and folder.is_dir():
         return _folder(folder, since)
     if "://" in uri:
         kind = message.one_line(uri.partition(":")[0])
@@ -153,11 +153,12 @@ def _is_database(path: Path) -> bool:
 
 def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
     tags = item.tags
-    source = tags.get(convert.SOURCE, "")
+    source, ours = tags.get(convert.SOURCE, ""), tags.get(convert.ID)
     kept, partly = _artifacts(store, item, artifacts) if artifacts else ({}, ())
-    ours = tags.get(convert.ID)
-    # without its arguments, so it is not a command to be run again
-    said = {} if ours or not source else {"script": source}
+    own = ("mlflow.", convert.OURS)
+    more = {key: value for key, value in tags.items() if not key.startswith(own)}
+    if source and not ours:  # without its arguments, so it is not a command to be run again
+        more = {"script": source, **more}
     return Run(
         "mlflow",
         item.id,
@@ -165,9 +166,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         title=item.name if item.name != tags.get("gitexp.name") else "",
         started=moment(item.start / 1000),
         points=store.points(item.id),
-        params={
-            convert.name(key): convert.param_value(value) for key, value in item.params.items()
-        },
+        params={convert.name(key): convert.param_value(text) for key, text in item.params.items()},
         status=convert.status(item.status) or "killed",
         duration=(item.end - item.start) / 1000 if item.end and item.end >= item.start else None,
         note=tags.get(convert.NOTE, ""),
@@ -177,14 +176,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         command=source if ours and source != "gitexp" else None,
         commit=tags.get(convert.COMMIT),
         artifacts=kept,
-        tags={
-            **said,
-            **{
-                key: value
-                for key, value in tags.items()
-                if not key.startswith(("mlflow.", convert.OURS))
-            },
-        },
+        tags=more,
         ours=ours,
         partly=partly,
     )
@@ -214,14 +206,14 @@ def _artifacts(
 
 def here(item: Stored, _: Path) -> Path | None:
     """Return the folder of artifacts that lie on this machine."""
-    uri = item.artifacts
-    return (
-        Path(url2pathname(unquote(urlsplit(uri).path)))
-        if uri.startswith("file:")
-        else None
-        if "://" in uri or not uri
-        else Path(uri)
-    )
+    return _local(item.artifacts)
+
+
+def _local(uri: str) -> Path | None:
+    """Return the path on this machine that an address names, None where it names another place."""
+    if uri.startswith("file:"):
+        return Path(url2pathname(unquote(urlsplit(uri).path)))
+    return None if "://" in uri or not uri else Path(uri)
 
 
 # -- an SQLite file --------------------------------------------------------------------------------
@@ -307,17 +299,9 @@ def _folder(root: Path, since: float) -> Store:
                 yield Unread(str(meta), str(error))
             for file in sorted(meta.parent.glob("*/meta.yaml")):
                 try:
-                    if file.stat().st_mtime < since:
-                        continue
-                    known = params.load_file(file)
-                    if known.get("lifecycle_stage", "active") != "active" or (
-                        "run_id" not in known and "run_uuid" not in known
-                    ):
-                        continue
-                    if int(known.get("start_time") or 0) < since * 1000:
-                        continue
-                    yield _of_folder(file.parent, experiment, known)
-                    folders[file.parent.name] = file.parent
+                    if stored := _of_folder(file, experiment, since):
+                        folders[stored.id] = file.parent
+                        yield stored
                 except (FormatError, OSError, ValueError, TypeError) as error:
                     yield Unread(str(file.parent), str(error))
 
@@ -327,17 +311,14 @@ def _folder(root: Path, since: float) -> Store:
             name = convert.name(path.relative_to(folder).as_posix())
             with open(path, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
-                    fields = line.split()
                     try:
+                        at, value, step = [*line.split(), "0"][:3]
                         point = MetricPoint(
-                            name,
-                            float(fields[1]),
-                            int(fields[0]),
-                            int(fields[2]) if len(fields) > 2 else 0,
+                            name, convert.metric_value(float(value)), int(at), int(step)
                         )
-                    except (ValueError, IndexError):  # the last line of a process that was killed
+                    except ValueError:  # the last line of a process that was killed
                         continue
-                    yield point._replace(value=convert.metric_value(point.value))
+                    yield point
 
     return Store(shown(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
 
@@ -346,7 +327,16 @@ def _folder(root: Path, since: float) -> Store:
 _STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 
 
-def _of_folder(folder: Path, experiment: str, known: Mapping[str, Any]) -> Stored:
+def _of_folder(meta: Path, experiment: str, since: float) -> Stored | None:
+    """Return the run of a folder, None where it was deleted, began before ``since``, or is none."""
+    known = params.load_file(meta) if meta.stat().st_mtime >= since else {}
+    is_run = "run_id" in known or "run_uuid" in known
+    if not is_run or known.get("lifecycle_stage", "active") != "active":
+        return None
+    start = int(known.get("start_time") or 0)
+    if start < since * 1000:
+        return None
+    folder = meta.parent
     tags = _texts(folder / "tags")
     status = known.get("status", "FINISHED")
     name = tags.get(convert.NAME) or str(known.get("run_name") or folder.name[:8])
@@ -358,7 +348,7 @@ def _of_folder(folder: Path, experiment: str, known: Mapping[str, Any]) -> Store
         experiment,
         name,
         _STATUSES.get(status, str(status)),
-        int(known.get("start_time") or 0),
+        start,
         int(end) if end else None,
         str(known.get("user_id") or ""),
         "",
@@ -371,8 +361,6 @@ def _texts(folder: Path) -> dict[str, str]:
     """Return ``{name: text}`` of a folder that holds a file for each; names with slashes lie in
     folders."""
     return {
-        path.relative_to(folder).as_posix(): (
-            path.read_text(encoding="utf-8", errors="replace").rstrip("\n")
-        )
+        path.relative_to(folder).as_posix(): path.read_text("utf-8", "replace").rstrip("\n")
         for path in files_in(folder, "*")[0]
     }

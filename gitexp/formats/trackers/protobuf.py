@@ -31,12 +31,12 @@ class Message:
         fields = self._fields
         try:
             for number, value in _fields(data):
-                if number in fields:
-                    fields[number].append(value)
-                else:
-                    fields[number] = [value]
+                fields.setdefault(number, []).append(value)
         except IndexError:
             raise FormatError("a message is cut") from None
+
+    def __bool__(self) -> bool:
+        return bool(self._fields)
 
     def __contains__(self, number: int) -> bool:
         return number in self._fields

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gitexp.formats import params
 from gitexp.formats.errors import FormatError
-from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import lines, numbers
+from gitexp.formats.trackers.forms import lines, points
 from gitexp.formats.trackers.found import Run, moment, shown
 
 _OWN = {
@@ -38,7 +38,7 @@ def read(path: Path) -> Iterator[Run]:
         shown(path),
         path.parent.name,
         moment(started),
-        [point for row in rows for point in _points(row)],
+        points(_values(rows)),
         first.get("config") or {},
         status,
         last["timestamp"] - started,
@@ -47,7 +47,8 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _points(row: dict[str, Any]) -> Iterator[MetricPoint]:
-    own = {name: value for name, value in row.items() if name not in _OWN}
-    for name, value in numbers(own):
-        yield MetricPoint(name, value, int(row["timestamp"] * 1000), int(row["training_iteration"]))
+def _values(rows: list[dict[str, Any]]) -> Iterator[tuple[str, object, float, float]]:
+    for row in rows:
+        logged = {name: value for name, value in row.items() if name not in _OWN}
+        for name, value in params.flatten(logged).items():
+            yield name, value, row["timestamp"] * 1000, row["training_iteration"]

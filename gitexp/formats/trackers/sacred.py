@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import mapping, number, seconds
-from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown
+from gitexp.formats.trackers.forms import cut, mapping, points, seconds
+from gitexp.formats.trackers.found import Run, files_in, moment, shown
 
 _NO_METRICS = "no metrics.json is there; Sacred writes it after about 10 s"
 _STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}
@@ -35,24 +34,24 @@ def read(path: Path) -> Iterator[Run]:
         shown(path),
         f"{name} {path.parent.name}",
         moment(started),
-        list(_points(metrics or {}, run, seconds(end) if end else started)),
+        points(_values(metrics or {}, run, seconds(end) if end else started)),
         {key: _value(value) for key, value in (config or {}).items() if key != "__annotations__"},
         _STATUSES.get(run.get("status", ""), "killed"),
         seconds(end) - started if end else None,
         note=run.get("meta", {}).get("options", {}).get("--comment") or "",
         artifacts={file.name: file for file in beside if file.name in run.get("artifacts", ())},
-        partly=() if metrics is not None else (Unread(str(path), _NO_METRICS),),
+        partly=cut(path, None if metrics is not None else _NO_METRICS),
     )
 
 
-def _points(metrics: dict[str, Any], run: dict[str, Any], end: float) -> Iterator[MetricPoint]:
+def _values(
+    metrics: dict[str, Any], run: dict[str, Any], end: float
+) -> Iterator[tuple[str, object, float, float]]:
     for name, series in metrics.items():
         for step, stamp, value in zip(series["steps"], series["timestamps"], series["values"]):
-            if (found := number(_value(value))) is not None:
-                yield MetricPoint(name, found, int(seconds(stamp) * 1000), int(step))
-    result = number(_value(run.get("result")))
-    if result is not None and "result" not in metrics:
-        yield MetricPoint("result", result, int(end * 1000), 0)
+            yield name, _value(value), seconds(stamp) * 1000, step
+    if "result" not in metrics:
+        yield "result", _value(run.get("result")), end * 1000, 0
 
 
 def _value(value: Any) -> Any:

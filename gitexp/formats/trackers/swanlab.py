@@ -12,8 +12,8 @@ from pathlib import Path
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import mapping, span
-from gitexp.formats.trackers.found import Run, Unread, moment, shown
+from gitexp.formats.trackers.forms import cut, mapping, span
+from gitexp.formats.trackers.found import Run, moment, shown
 from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":SWL\xd6\xe1\x02"
@@ -43,7 +43,7 @@ def read(path: Path) -> Iterator[Run]:
     told = mapping(facts) if facts.exists() else {}
     points = [point for point in points if point.name not in own]
     started, ended = start.message(12).time(), end.message(3).time()
-    why = "it has no end; SwanLab keeps what was logged last in memory"
+    endless = "it has no end; SwanLab keeps what was logged last in memory"
     yield Run(
         "swanlab",
         f"{start.text(1)}/{start.text(10)}",
@@ -60,5 +60,5 @@ def read(path: Path) -> Iterator[Run]:
         command=told.get("runtime", {}).get("command"),
         commit=told.get("git", {}).get("commit"),
         tags={"project": start.text(1)},
-        partly=() if ended else (Unread(str(path), why),),
+        partly=cut(path, None if ended else endless),
     )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import re
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,15 +25,7 @@ from typing import Any, NamedTuple
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.found import (
-    Found,
-    Progress,
-    Run,
-    Unread,
-    files_in,
-    moment,
-    shown,
-)
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.protobuf import Message, whole
 
 _LATEST = 2.0**40  # seconds since 1970
@@ -81,6 +73,16 @@ class _Facts:
     former: list[str] = field(default_factory=list)  # the ids by which its parts were once known
     begin: str = ""  # its first value
 
+    def take(self, part: _Facts) -> None:
+        """Take the files of a folder below it for its own."""
+        self.files += part.files
+        self.first = min(part.first or 0.0, self.first or part.first or 0.0)
+        self.last = max(self.last, part.last)
+        self.scalars = True
+        self.partly += part.partly
+        self.curves |= part.curves
+        self.former += part.former
+
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs below a folder, oldest first.
@@ -108,17 +110,17 @@ def read(
     runs: dict[Path, _Facts] = {}
     for at, (place, some) in enumerate(files.items()):
         progress(at, len(files))
-        facts = _gather(place, some)
-        runs[place] = facts
+        runs[place] = _gather(place, some)
     _join_curves(runs)
     for place in [place for place, facts in runs.items() if not (facts.scalars or facts.params)]:
         yield Unread(
             str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
         )
         yield from runs.pop(place).partly
+    _join_params(runs)
     ids: set[str] = set()
     former: set[str] = set()
-    for place, facts in sorted(_joined(runs).items(), key=lambda item: item[1].first or 0.0):
+    for place, facts in sorted(runs.items(), key=lambda item: item[1].first or 0.0):
         name = place.relative_to(folder).as_posix()
         # one import took the first alone
         first = [id for id in [_former(facts), *facts.former] if id not in former]
@@ -149,42 +151,21 @@ def _join_curves(runs: dict[Path, _Facts]) -> None:
             None,
         )
         if stem:
-            whole = runs[above]
-            whole.former += [_former(part), *part.former]
-            whole.files += part.files
-            whole.curves |= {path: f"{tag}/{name[len(stem) :]}" for path in part.files}
-            whole.scalars = True
-            whole.first = min(part.first or 0.0, whole.first or part.first or 0.0)
-            whole.last = max(whole.last, part.last)
-            whole.partly += part.partly
-            del runs[place]
+            part.curves |= {path: f"{tag}/{name[len(stem) :]}" for path in part.files}
+            part.former = [_former(part), *part.former]
+            runs[above].take(runs.pop(place))
 
 
-def _joined(runs: Mapping[Path, _Facts]) -> dict[Path, _Facts]:
+def _join_params(runs: dict[Path, _Facts]) -> None:
     """Give a run without params those of the one folder below it that ``add_hparams`` wrote."""
-    whole = dict(runs)
-    for place, facts in runs.items():
-        below = [other for other in runs if other.parent == place and runs[other].params]
-        if not facts.params and len(below) == 1:
-            part = whole.pop(below[0])
-            first, last = min(facts.first or 0.0, part.first or 0.0), max(facts.last, part.last)
-            partly = [*facts.partly, *part.partly]
-            files, curves = [*facts.files, *part.files], {**facts.curves, **part.curves}
-            former = [*facts.former, *part.former]
-            whole[place] = _Facts(
-                files,
-                first,
-                last,
-                True,
-                part.params,
-                part.status,
-                partly,
-                set(),
-                curves,
-                former,
-                facts.begin or part.begin,
-            )
-    return whole
+    parts = [place for place, facts in runs.items() if facts.params]
+    for place, facts in [*runs.items()]:
+        below = [part for part in parts if part.parent == place]
+        if place not in parts and len(below) == 1:
+            part = runs.pop(below[0])
+            facts.params, facts.status = part.params, part.status
+            facts.begin = facts.begin or part.begin
+            facts.take(part)
 
 
 def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts) -> Run:
@@ -237,18 +218,11 @@ def _read_hparams(data: Message, facts: _Facts) -> None:
 def _given(value: Message) -> Any:
     """Return what a ``google.protobuf.Value`` holds."""
     if 2 in value:
-        return _whole(value.double(2))
+        number = value.double(2)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
     if 3 in value:
         return value.text(3)
     return bool(value.whole(4)) if 4 in value else None
-
-
-def _whole(value: Any) -> Any:
-    return (
-        int(value)
-        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-        else value
-    )
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:

@@ -12,14 +12,7 @@ from typing import NamedTuple
 
 from gitexp.formats.errors import FormatError, GitexpError, UsageError
 from gitexp.formats.trackers import homes
-from gitexp.formats.trackers.found import (
-    Found,
-    Progress,
-    Run,
-    Unread,
-    files_in,
-    shown,
-)
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, shown
 
 _HERE = "gitexp.formats.trackers"
 
@@ -197,11 +190,13 @@ def _stored(place: Path, since: float) -> list[Found]:
 
 
 def _begun(found: list[Found], since: float) -> list[Found]:
-    return [item for item in found if not isinstance(item, Run) or _is_begun(item, since)]
-
-
-def _is_begun(run: Run, since: float) -> bool:
-    return run.kind == "catboost" or run.started.timestamp() > since - 1
+    return [
+        item
+        for item in found
+        if not isinstance(item, Run)
+        or item.kind == "catboost"
+        or item.started.timestamp() > since - 1
+    ]
 
 
 def _at_home(since: float) -> Iterator[Left]:

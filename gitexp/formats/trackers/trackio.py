@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import database, numbers, seconds, span
+from gitexp.formats.trackers.forms import database, points, seconds, span
 from gitexp.formats.trackers.found import Run, moment, shown
 
 _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
@@ -25,27 +26,25 @@ def read(path: Path) -> Iterator[Run]:
             for id, text in connection.execute("SELECT run_id, config FROM configs")
         }
         rows = connection.execute(_METRICS).fetchall()
-    points: dict[str, list[MetricPoint]] = {}
+    found: dict[str, list[MetricPoint]] = {}
     names: dict[str, str] = {}
     for id, name, stamp, step, text in rows:
         names[id] = name
         at = int(seconds(stamp) * 1000)
-        some = points.setdefault(id, [])
-        some += [MetricPoint(key, value, at, step) for key, value in numbers(json.loads(text))]
+        logged = params.flatten(json.loads(text)).items()
+        found.setdefault(id, []).extend(points((key, value, at, step) for key, value in logged))
     for id, name in names.items():
         config = configs.get(id, {})
         stamps = [seconds(stamp) for run, _, stamp, _, _ in rows if run == id]
         started = seconds(config["_Created"]) if config.get("_Created") else min(stamps)
-        params = {key: value for key, value in config.items() if not key.startswith("_")}
-        group = config.get("_Group")
         yield Run(
             "trackio",
             id,
             shown(path),
             name,
             moment(started),
-            points[id],
-            params,
-            duration=span(points[id], started),
-            group=group,
+            found[id],
+            {key: value for key, value in config.items() if not key.startswith("_")},
+            duration=span(found[id], started),
+            group=config.get("_Group"),
         )

@@ -10,6 +10,7 @@ end, as a killed run leaves it, ends the reading. A run that was resumed has sev
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.forms import number, status
 from gitexp.formats.trackers.found import (
     Found,
     Progress,
@@ -44,8 +46,8 @@ class _Facts:
     """What the files of one run say, gathered record by record."""
 
     files: list[Path] = field(default_factory=list)
-    run: Message | None = None
-    environment: Message | None = None
+    run: Message = field(default_factory=Message)
+    environment: Message = field(default_factory=Message)
     exit_code: int | None = None
     runtime: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
@@ -54,6 +56,14 @@ class _Facts:
     rows: list[_Row] = field(default_factory=list)
     last_step: int = 0
     last_time: float = 0.0
+
+    @property
+    def started(self) -> float:
+        return self.run.message(17).time()
+
+    @property
+    def title(self) -> str:
+        return self.run.text(8) or self.run.text(1)
 
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
@@ -108,7 +118,7 @@ def read(
         )
         if alive and not over:
             yield Unread(
-                f"wandb {_title(facts)}",
+                f"wandb {facts.title}",
                 "it seems to be active; import it again when it has ended, or in some minutes",
             )
         else:
@@ -121,30 +131,20 @@ def _id(run: Message) -> str:
     return "/".join(part for part in (entity, project, id) if part)
 
 
-def _started(facts: _Facts) -> float:
-    return facts.run.message(17).time() if facts.run else 0.0
-
-
-def _title(facts: _Facts) -> str:
-    return (facts.run.text(8) or facts.run.text(1)) if facts.run else ""
-
-
 def _run(folder: Path, id: str, facts: _Facts) -> Run:
-    run, environment = facts.run or Message(), facts.environment or Message()
-    started = _started(facts)
-    duration = (facts.runtime if len(facts.files) == 1 else None) or (
-        facts.last_time - started if facts.last_time > started else None
-    )
+    run, environment, started = facts.run, facts.environment, facts.started
+    whole = facts.runtime if len(facts.files) == 1 else None
+    duration = whole or (facts.last_time - started if facts.last_time > started else None)
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     return Run(
         "wandb",
         id,
         shown(folder),
-        title=_title(facts),
+        title=facts.title,
         started=moment(started),
         points=_points(facts),
         params={name: value for name, value in facts.config.items() if name != "_wandb"},
-        status="killed" if facts.exit_code is None else "failed" if facts.exit_code else "finished",
+        status=status(facts.exit_code),
         duration=duration,
         note=run.text(9),
         labels=tuple(run.texts(10)),
@@ -165,16 +165,12 @@ def _killed(facts: _Facts) -> tuple[Unread, ...]:
         return ()
     count = len(facts.rows)
     why = f"it was killed; {count:,} rows were read, and W&B may never have written the last one"
-    return (Unread(f"wandb {_title(facts)}", why),)
+    return (Unread(f"wandb {facts.title}", why),)
 
 
 def _command(environment: Message) -> str | None:
     program = environment.text(7) or environment.text(6)
-    if not program:
-        return None
-    import shlex
-
-    return shlex.join(["python", program, *environment.texts(5)])
+    return shlex.join(["python", program, *environment.texts(5)]) if program else None
 
 
 def _patch(files: Sequence[Path]) -> bytes | None:
@@ -223,7 +219,7 @@ def _points(facts: _Facts) -> Iterator[MetricPoint]:
     called = {name: _called(name, facts.names) for name in facts.names}
     for stamp, step, numbers in facts.rows:
         yield from (MetricPoint(called[name], value, stamp, step) for name, value in numbers)
-    end = int((facts.last_time or _started(facts)) * 1000)
+    end = int((facts.last_time or facts.started) * 1000)
     for name, value in _numbers(facts.summary):
         if name not in facts.names:
             yield MetricPoint(_called(name, facts.names), value, end, facts.last_step)
@@ -238,13 +234,8 @@ def _called(path: _Path, names: set[_Path]) -> str:
 
 def _history(history: Message) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for item in history.messages(1):
-        _put(values, _names(item), _json(item.text(16)))
+    _put(values, history.messages(1))
     return values
-
-
-def _names(item: Message) -> list[str]:
-    return item.texts(2) or [item.text(1)]
 
 
 def _time(values: Mapping[str, Any]) -> float:
@@ -259,19 +250,21 @@ def _step(values: Mapping[str, Any], history: Message) -> int:
 
 
 def _update(values: dict[str, Any], change: Message) -> None:
-    for item in change.messages(_UPDATE):
-        _put(values, _names(item), _json(item.text(16)))
+    _put(values, change.messages(_UPDATE))
     for item in change.messages(_REMOVE):
-        values.pop(_names(item)[0], None)
+        values.pop((item.texts(2) or [item.text(1)])[0], None)
 
 
-def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for name in path[:-1]:
-        inner = values.get(name)
-        if not isinstance(inner, dict):
-            inner = values[name] = {}
-        values = inner
-    values[path[-1]] = value
+def _put(values: dict[str, Any], items: Sequence[Message]) -> None:
+    """Set names, of which a nested one comes as a path, to values, which come as JSON."""
+    for item in items:
+        *path, last = item.texts(2) or [item.text(1)]
+        here = values
+        for name in path:
+            if not isinstance(here.get(name), dict):
+                here[name] = {}
+            here = here[name]
+        here[last] = _json(item.text(16))
 
 
 def _json(text: str) -> Any:
@@ -291,7 +284,5 @@ def _numbers(values: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Pa
             continue
         if isinstance(value, dict) and "_type" not in value:
             yield from _numbers(value, (*above, name))
-        elif isinstance(value, (bool, int, float)):
-            yield (*above, name), int(value) if isinstance(value, bool) else value
-        elif value in ("NaN", "Infinity", "-Infinity"):  # as W&B spells them in JSON
-            yield (*above, name), float(value)
+        elif (found := number(value)) is not None:
+            yield (*above, name), found

@@ -12,7 +12,6 @@ import os
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
 
 from gitexp.formats import readers
 from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, person
@@ -25,12 +24,6 @@ _REF = re.compile(r"refs/exps/[0-9a-f]{2}/(?:[0-9a-f]{38}|[0-9a-f]{62})/(.+)")
 _PIPELINE = ":(glob)**/dvc.yaml"
 
 
-class _Experiment(NamedTuple):
-    name: str
-    commit: str
-    object: Object
-
-
 def find(
     repo: Repo, known: Collection[str], progress: Progress = lambda done, total: None
 ) -> Iterator[Found]:
@@ -41,35 +34,23 @@ def find(
         if (match := _REF.fullmatch(ref))
     }
     with repo.offline() as beside:
-        objects = {
-            oid: item
-            for oid, item in zip(names, beside.objects(names))
-            if item and item.kind == "commit"
-        }
-        yield from (
-            Unread(names[oid], f"its commit {oid[:10]} is not here")
-            for oid in names
-            if oid not in objects
-        )
-        found = sorted(
-            (_commit(names[oid], item) for oid, item in objects.items()),
-            key=lambda item: item.started,
-        )
+        found = []
+        for (oid, name), there in zip(names.items(), beside.objects(names)):
+            if there and there.kind == "commit":
+                found.append(_commit(name, there))
+            else:
+                yield Unread(name, f"its commit {oid[:10]} is not here")
+        found.sort(key=lambda item: item.started)
         yield from (item for item in found if item.id in known)
         todo = [item for item in found if item.id not in known]
         files = _files(beside, [item.id for item in todo])
-        asked = [(item.id, list(_asked(beside, item.id, files[item.id]))) for item in todo]
-        for at, (item, (read, missing)) in enumerate(
-            zip(todo, git_history.contents(beside, asked))
-        ):
+        asked = [list(_asked(beside, item.id, files[item.id])) for item in todo]
+        contents = git_history.contents(beside, asked)
+        for at, (item, (read, missing)) in enumerate(zip(todo, contents)):
             progress(at, len(todo))
             result = git_history.examine(item.title, read, missing)
             if result.params or result.last:
-                yield Commit(
-                    "dvc", item.id, item.parent, item.title, item.author, item.started, None,
-                    result.params, result.last, result.files,
-                    result.partly,
-                )  # fmt: skip
+                yield result.of(item)
             else:
                 yield Unread(item.title, "it has no metrics and no params in git")
                 yield from result.partly
@@ -80,15 +61,9 @@ def _commit(name: str, item: Object) -> Commit:
     head = item.data.decode("utf-8", "replace").partition("\n\n")[0]
     parent = re.search(r"^parent (\w+)$", head, re.MULTILINE)
     author = re.search(r"^author (.*) <(.*)> (\d+ [-+]\d{4})$", head, re.MULTILINE)
-    started = git_history.date(author[3] if author else "")
-    return Commit(
-        "dvc",
-        item.id,
-        parent[1] if parent else None,
-        name,
-        person(author[1], author[2]) if author else "",
-        started,
-    )
+    who, when = (person(author[1], author[2]), author[3]) if author else ("", "")
+    before = parent[1] if parent else None
+    return Commit("dvc", item.id, before, name, who, git_history.date(when))
 
 
 def _files(repo: Repo, ids: Sequence[str]) -> dict[str, list[Change]]:
@@ -98,28 +73,12 @@ def _files(repo: Repo, ids: Sequence[str]) -> dict[str, list[Change]]:
     if not ids:
         return files
     empty = repo.write_object("tree", b"")
-    trees = dict(
-        zip(
-            ids,
-            (item.id if item else empty for item in repo.objects(f"{id}^{{tree}}" for id in ids)),
-        )
-    )
     ids_of: dict[str, list[str]] = {}
-    for id, tree in trees.items():
-        ids_of.setdefault(tree, []).append(id)
+    for id, item in zip(ids, repo.objects(f"{id}^{{tree}}" for id in ids)):
+        ids_of.setdefault(item.id if item else empty, []).append(id)
     pairs = "".join(f"{empty} {tree}\n" for tree in ids_of).encode()
-    output = repo.git(
-        "diff-tree",
-        "--stdin",
-        "-r",
-        "-z",
-        "--raw",
-        "--no-renames",
-        "--",
-        *git_history.PATTERNS,
-        _PIPELINE,
-        stdin=pairs,
-    )
+    words = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", "--")
+    output = repo.git(*words, *git_history.PATTERNS, _PIPELINE, stdin=pairs)
     fields = iter(output.split(b"\0"))
     tree = ""
     for entry in fields:

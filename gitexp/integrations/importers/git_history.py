@@ -15,6 +15,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -85,6 +86,11 @@ class Read(NamedTuple):
     files: Mapping[str, str]
     partly: tuple[Unread, ...]
 
+    def of(self, item: Commit) -> Commit:
+        """Return a commit with what its files say."""
+        _, last, _, files, partly = self
+        return replace(item, params=self.params, last=last, files=files, partly=partly)
+
 
 def find(
     repo: Repo,
@@ -106,35 +112,32 @@ def find(
     Raises:
         RepositoryError: history itself is not whole.
     """
-    tips = {*repo.refs("refs/heads", *(("refs/remotes",) if remotes else ())).values()} | {
-        repo.head().commit or ""
-    }
+    branches = repo.refs("refs/heads", *(("refs/remotes",) if remotes else ()))
+    tips = sorted({*branches.values(), repo.head().commit or ""} - {""})
     with repo.offline() as beside:
         edge = _edge(repo)
-        named = _pipelines(beside, sorted(tips - {""}))
-        history = _history(beside, sorted(tips - {""}), since, _chooser(paths, named), named)
-        everywhere = sorted(
-            {change.path for past in history for change in past.changes if change.kind == "params"}
-        )
-        # what gitexp itself recorded
-        history = [past for past in history if "Id" not in message.trailers(past.text)]
-        yield from (_commit(past, _NOTHING) for past in history if past.id in known)
-        yield from (
-            Unread(past.id[:10], _SHALLOW)
-            for past in history
-            if past.id in edge and past.id not in known
-        )
-        todo = [past for past in history if past.id not in known and past.id not in edge]
+        named = _pipelines(beside, tips)
+        history = _history(beside, tips, since, _chooser(paths, named), named)
+        changes = [change for past in history for change in past.changes]
+        everywhere = sorted({change.path for change in changes if change.kind == "params"})
+        todo = []
+        for past in history:
+            if "Id" in message.trailers(past.text):  # gitexp itself recorded it
+                continue
+            if past.id in known:
+                yield _commit(past, None)
+            elif past.id in edge:
+                yield Unread(past.id[:10], _SHALLOW)
+            else:
+                todo.append(past)
         rows = Rows(beside)
         asked = [[*past.changes, *_unchanged_params(past, everywhere)] for past in todo]
-        for at, (past, (read, missing)) in enumerate(
-            zip(todo, contents(beside, list(zip((past.id for past in todo), asked))))
-        ):
+        for at, (past, (read, missing)) in enumerate(zip(todo, contents(beside, asked))):
             progress(at, len(todo))
             result = examine(past.id[:10], read, missing, rows)
             changed = {change.path for change in past.changes}
             if changed & {*result.files.values()}:
-                yield _commit(past, result)
+                yield result.of(_commit(past, result.span))
             else:
                 yield from result.partly or [
                     Unread(past.id[:10], "nothing is logged in the files that it changed")
@@ -142,30 +145,16 @@ def find(
         progress(len(todo), len(todo))
 
 
-_NOTHING = Read({}, {}, None, {}, ())
 _SHALLOW = (
     "it is the edge of a shallow clone, so what it changed is not known; to get the rest: git fetch"
     " --unshallow"
 )
 
 
-def _commit(past: Past, read: Read) -> Commit:
+def _commit(past: Past, span: tuple[int, int] | None) -> Commit:
     title = message.one_line(past.text.partition("\n")[0])
-    started, duration = _times(read.span, past.authored)
     parent = past.parents[0] if past.parents else None
-    return Commit(
-        "git",
-        past.id,
-        parent,
-        title,
-        past.author,
-        started,
-        duration,
-        read.params,
-        read.last,
-        read.files,
-        read.partly,
-    )
+    return Commit("git", past.id, parent, title, past.author, *_times(span, past.authored))
 
 
 def _times(span: tuple[int, int] | None, authored: datetime) -> tuple[datetime, float | None]:
@@ -173,11 +162,8 @@ def _times(span: tuple[int, int] | None, authored: datetime) -> tuple[datetime, 
     commit holds."""
     if span:
         first, last = moment(span[0] / 1000), moment(span[1] / 1000)
-        if (
-            first.year >= 2000
-            and last - first <= _ALLOWED_SPAN
-            and last <= authored + timedelta(days=1)
-        ):
+        short = last - first <= _ALLOWED_SPAN
+        if short and first.year >= 2000 and last <= authored + timedelta(days=1):
             return first.astimezone(authored.tzinfo), (last - first).total_seconds() or None
     return authored, None
 
@@ -204,12 +190,11 @@ def _chooser(globs: Sequence[str], named: Mapping[str, str]) -> Callable[[str], 
     """Return a function that tells the kind of a path, None where it is not asked for."""
 
     def kind_of(path: str) -> str | None:
-        if globs and not any(
+        fitting = (
             fnmatch.fnmatchcase(path, glob) or path.startswith(glob.rstrip("/") + "/")
             for glob in globs
-        ):
-            return None
-        return named.get(path) or kind(path)
+        )
+        return named.get(path) or kind(path) if not globs or any(fitting) else None
 
     return kind_of
 
@@ -229,21 +214,12 @@ def _history(
     if not tips:
         return []
     when = [f"--since={since}"] if since else []
+    files = [*PATTERNS, *(f":(literal){path}" for path in named)]
+    stdin = "".join(f"{tip}\n" for tip in tips).encode()
     try:
-        output = repo.git(
-            *_LOG,
-            *when,
-            "--",
-            *PATTERNS,
-            *(f":(literal){path}" for path in named),
-            stdin="".join(f"{tip}\n" for tip in tips).encode(),
-        )
+        output = repo.git(*_LOG, *when, "--", *files, stdin=stdin)
     except GitError as error:
-        if (
-            "unable to read tree" in error.stderr
-            or "bad tree object" in error.stderr
-            or "Could not read" in error.stderr
-        ):
+        if re.search("unable to read tree|bad tree object|Could not read", error.stderr):
             raise RepositoryError(
                 "folders of history are not in this clone, so nobody can say what its commits"
                 " changed; to get them: git fetch --refetch --filter=blob:none origin"
@@ -263,35 +239,18 @@ def _parsed(output: bytes, kind_of: Callable[[str], str | None]) -> Iterator[Pas
         )
         at += len(_FIELDS)
         changes = []
-        while at < len(fields) and (
-            not fields[at].strip() or fields[at].lstrip(b"\n").startswith(b":")
-        ):
-            if not fields[at].strip():
-                at += 1
+        while at < len(fields) and (entry := fields[at].strip())[:1] in (b"", b":"):
+            at += 1
+            if not entry:
                 continue
-            _, mode, before, after, status = fields[at].lstrip(b"\n:").split(b" ")
-            moved = status[:1] in b"RC"
-            path = fields[at + 2 if moved else at + 1]
-            at += 3 if moved else 2
-            known_as = kind_of(os.fsdecode(path))
-            if known_as and before != after and status[:1] != b"D":
-                changes.append(
-                    Change(
-                        known_as,
-                        os.fsdecode(path),
-                        mode.decode(),
-                        after.decode(),
-                        before.decode().strip("0"),
-                    )
-                )
-        yield Past(
-            id.strip(),
-            tuple(parents.split()),
-            person(name, email),
-            date(when),
-            text,
-            tuple(changes),
-        )
+            mode, before, after, status = entry.decode().split(" ")[1:]
+            at += 2 if status[0] in "RC" else 1
+            path = os.fsdecode(fields[at - 1])
+            known_as = kind_of(path)
+            if known_as and before != after and status != "D":
+                changes.append(Change(known_as, path, mode, after, before.strip("0")))
+        author = person(name, email)
+        yield Past(id.strip(), tuple(parents.split()), author, date(when), text, tuple(changes))
 
 
 def date(text: str) -> datetime:
@@ -310,18 +269,13 @@ def _unchanged_params(past: Past, everywhere: Sequence[str]) -> list[Change]:
     if any(change.kind == "params" for change in past.changes):
         return []
     folders = {change.path.rpartition("/")[0] + "/" for change in past.changes}
-    near = [
-        path for path in everywhere if any(folder.startswith(_above(path)) for folder in folders)
-    ]
-    closest = max((len(_above(path)) for path in near), default=-1)
-    chosen = [path for path in near if len(_above(path)) == closest] or (
-        list(everywhere) if len(everywhere) == 1 else []
-    )
+    above = {path: path[: path.rfind("/") + 1] for path in everywhere}
+    near = [path for path in above if any(folder.startswith(above[path]) for folder in folders)]
+    closest = max((len(above[path]) for path in near), default=-1)
+    chosen = [path for path in near if len(above[path]) == closest]
+    if not chosen and len(everywhere) == 1:
+        chosen = [*everywhere]
     return [Change("params", path, "", f"{past.id}:{path}") for path in chosen if "\n" not in path]
-
-
-def _above(path: str) -> str:
-    return path.rpartition("/")[0] + "/" if "/" in path else ""
 
 
 # -- what they hold --------------------------------------------------------------------------------
@@ -331,16 +285,16 @@ Missing = tuple[Change, str]
 
 
 def contents(
-    repo: Repo, asked: Sequence[tuple[str, Sequence[Change]]]
+    repo: Repo, asked: Sequence[Sequence[Change]]
 ) -> Iterator[tuple[list[Content], list[Missing]]]:
     """Yield for each commit the files that could be read, and why the others could not; what was
     only guessed is passed over."""
-    names = [change.oid for _, changes in asked for change in changes]
+    names = [change.oid for changes in asked for change in changes]
     sizes = _sizes(repo, names)
     readable = [name for name, size in zip(names, sizes) if size is not None and size <= LARGEST]
     blobs = repo.objects(readable)
     upcoming = iter(sizes)
-    for _, changes in asked:
+    for changes in asked:
         good: list[Content] = []
         bad: list[Missing] = []
         for change in changes:
@@ -358,13 +312,9 @@ def _sizes(repo: Repo, names: Sequence[str]) -> list[int | None]:
     if not names:
         return []
     request = b"".join(os.fsencode(name) + b"\n" for name in names)
-    lines = repo.git("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=request).split(
-        b"\n"
-    )
-    return [
-        int(line[5:]) if line.startswith(b"blob ") and line[5:].isdigit() else None
-        for line in lines[: len(names)]
-    ]
+    answer = repo.git("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=request)
+    found = (re.fullmatch(rb"blob (\d+)", line) for line in answer.split(b"\n")[: len(names)])
+    return [int(match[1]) if match else None for match in found]
 
 
 def _refused(change: Change, size: int | None, data: bytes | None) -> str | None:
@@ -440,15 +390,8 @@ def examine(
             _few(last)
         except FormatError as error:
             values.pop(change.path, None)
-            partly.append(
-                Unread(
-                    what,
-                    str(error)
-                    .replace(change.path.lower(), change.path)
-                    .removeprefix(change.path)
-                    .lstrip(": "),
-                )
-            )
+            why = str(error).replace(change.path.lower(), change.path)
+            partly.append(Unread(what, why.removeprefix(change.path).lstrip(": ")))
             continue
         if last:
             courses[change.path] = list(last.values())
@@ -466,12 +409,9 @@ def examine(
     return Read(result_files.params_of(values), last_values, whole, files, tuple(partly))
 
 
-def _few(values: Mapping[str, object]) -> Mapping[str, object]:
-    if len(values) > MOST:
-        raise FormatError(
-            f"it has {len(values):,} names, more than {MOST:,}: data rather than results"
-        )
-    return values
+def _few(values: Mapping[str, object]) -> None:
+    if (count := len(values)) > MOST:
+        raise FormatError(f"it has {count:,} names, more than {MOST:,}: data rather than results")
 
 
 def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], set[int]]:

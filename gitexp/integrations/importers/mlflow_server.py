@@ -41,36 +41,35 @@ def on_server(server: Server, limit: int) -> mlflow.Store:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
-            for key, rows in zip(
-                names[run], pool.map(lambda key: list(server.history(run, key)), names[run])
-            ):
-                for value, timestamp, step in sorted(rows, key=lambda row: (row[2], row[1])):
-                    yield MetricPoint(
-                        convert.name(key), convert.metric_value(value), timestamp, step
-                    )
+            histories = pool.map(lambda key: list(server.history(run, key)), names[run])
+            for name, rows in zip(map(convert.name, names[run]), histories):
+                for value, at, step in sorted(rows, key=lambda row: (row[2], row[1])):
+                    yield MetricPoint(name, convert.metric_value(value), at, step)
 
-    def fetch(item: mlflow.Stored, place: Path) -> Path | None:
-        if not item.artifacts.startswith("mlflow-artifacts:"):
-            folder = mlflow.here(item, place)
-            if folder is None and any(server.files(item.id)):
-                raise UsageError(
-                    f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"
-                    " artifacts download"
-                )
-            return folder
-        for path, size in server.files(item.id):
-            target = place / path
-            if ".." in Path(path).parts or (
-                target.is_absolute() and not target.is_relative_to(place)
-            ):
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if size <= limit:
-                target.write_bytes(server.download(item.artifacts, path))
-            else:
-                with open(target, "wb") as file:
-                    # a hole of that size, so that it is told as what is too large
-                    file.truncate(size)
-        return place
+    return mlflow.Store(
+        server.uri, runs, points, lambda item, place: _fetch(server, limit, item, place)
+    )
 
-    return mlflow.Store(server.uri, runs, points, fetch)
+
+def _fetch(server: Server, limit: int, item: mlflow.Stored, place: Path) -> Path | None:
+    if not item.artifacts.startswith("mlflow-artifacts:"):
+        folder = mlflow.here(item, place)
+        if folder is None and any(server.files(item.id)):
+            raise UsageError(
+                f"its artifacts lie at '{item.artifacts}', and only MLflow brings them: mlflow"
+                " artifacts download"
+            )
+        return folder
+    for path, size in server.files(item.id):
+        target = place / path
+        outside = target.is_absolute() and not target.is_relative_to(place)
+        if outside or ".." in Path(path).parts:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if size <= limit:
+            target.write_bytes(server.download(item.artifacts, path))
+        else:
+            with open(target, "wb") as file:
+                # a hole of that size, so that it is told as what is too large
+                file.truncate(size)
+    return place

@@ -8,6 +8,7 @@ results alone. Branches, index and work tree stay as they are.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import tempfile
@@ -30,6 +31,8 @@ from gitexp.store.notes import as_labels
 
 PATCH = f"{result_paths.FOLDER}/diff.patch"
 _ARTIFACTS = f"{result_paths.FOLDER}/artifacts"
+_NO_NAMES = ("", ".", "..", ".git")  # of a part of a path
+_line = message.one_line
 
 
 @dataclass
@@ -145,19 +148,17 @@ def _end(item: Commit | Run) -> datetime:
     return moment(item.started.timestamp() + (item.duration or 0)).astimezone(item.started.tzinfo)
 
 
+@dataclass
 class _Desk:
     """Where runs of other tools are made ready: what is known of the commits that they name is kept
     between them."""
 
-    def __init__(
-        self, repo: Repo, beside: Repo, scratch: Path, outcome: Outcome, limit: int
-    ) -> None:
-        self.repo = repo
-        self.beside = beside
-        self.scratch = scratch
-        self.outcome = outcome
-        self.limit = limit
-        self._codes: dict[str, _Code | None] = {}
+    repo: Repo
+    beside: Repo
+    scratch: Path
+    outcome: Outcome
+    limit: int
+    codes: dict[str, _Code | None] = field(default_factory=dict)
 
     def entry(self, run: Run) -> batch.Entry:
         """Write all of a run but its commit and tag."""
@@ -174,6 +175,7 @@ class _Desk:
         places = _places(tree, code.ours if code else frozenset())
         contents[places.metrics], last = self._metrics(run)
         artifacts = self._artifacts(run)
+        said = _code_said(run, parent, applied)
         draft = store.Draft(
             params=params.nested(params.plain(run.params)),
             metrics=b"",
@@ -185,23 +187,20 @@ class _Desk:
             title=run.title,
             note=run.note,
             labels=tuple(as_labels(run.labels)),
-            group=message.one_line(run.group) if run.group else None,
-            command=message.one_line(run.command) if run.command else None,
+            group=_line(run.group) if run.group else None,
+            command=_line(run.command) if run.command else None,
             author=run.author or None,
             recorded=_end(run),
             trailers={
                 "Source": f"{run.kind} {run.id}",
                 "Source-Store": run.where,
-                "Code": _code_said(run, parent, applied),
+                "Code": said,
             },
             extra={
                 "source": {"kind": run.kind, "id": run.id, "where": run.where},
-                "code": _code_said(run, parent, applied),
+                "code": said,
                 "artifacts": sorted(artifacts),
-                "tags": {
-                    message.one_line(name): message.one_line(str(value))
-                    for name, value in run.tags.items()
-                },
+                "tags": {_line(name): _line(str(value)) for name, value in run.tags.items()},
             },
             id=run.key,
         )
@@ -212,17 +211,15 @@ class _Desk:
 
     def _code(self, commit: str) -> _Code | None:
         """Return what is known of the commit that ran; None where it is not here."""
-        if commit not in self._codes:
-            self._codes[commit] = None
+        if commit not in self.codes:
+            self.codes[commit] = None
             if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
                 here, tree = self.beside.objects([commit, f"{commit}^{{tree}}"])
                 if here and here.kind == "commit" and tree and tree.kind == "tree":
                     text = here.data.decode("utf-8", "replace").partition("\n\n")[2]
-                    self._codes[commit] = _Code(
-                        tree.id,
-                        self._ours(commit) if "Id" in message.trailers(text) else frozenset(),
-                    )
-        return self._codes[commit]
+                    ours = self._ours(commit) if "Id" in message.trailers(text) else frozenset()
+                    self.codes[commit] = _Code(tree.id, ours)
+        return self.codes[commit]
 
     def _ours(self, commit: str) -> frozenset[str]:
         """Return the files that gitexp wrote when it recorded a commit."""
@@ -235,20 +232,12 @@ class _Desk:
         assert run.patch is not None
         index = self.scratch / "index"
         index.unlink(missing_ok=True)
-        env = {
-            "GIT_INDEX_FILE": str(index),
-            "GIT_OBJECT_DIRECTORY": str(self.repo.common_dir / "objects"),
-        }
+        objects = self.repo.common_dir / "objects"
+        env = {"GIT_INDEX_FILE": str(index), "GIT_OBJECT_DIRECTORY": str(objects)}
+        patch = run.patch.rstrip(b"\n") + b"\n"
         try:
             self.beside.git("read-tree", tree, env=env)
-            self.beside.git(
-                "apply",
-                "--cached",
-                "--whitespace=nowarn",
-                "-",
-                stdin=run.patch.rstrip(b"\n") + b"\n",
-                env=env,
-            )
+            self.beside.git("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, env=env)
             return self.beside.line("write-tree", env=env), True
         except GitError as error:
             said = error.stderr.strip().splitlines() or [""]
@@ -266,79 +255,52 @@ class _Desk:
     def _metrics(self, run: Run) -> tuple[Path, dict[str, float]]:
         """Write a run's ``metrics.csv`` and return it and the last values; a file on the way, so
         that length costs no memory."""
-        values: dict[str, float] = {}
-        steps: dict[str, int] = {}
-        names: dict[str, str] = {}
         path = self.scratch / "metrics.csv"
+        called = functools.cache(lambda name: _line(name) or "unnamed")
         with open(path, "wb") as file:
-            file.write(metrics.HEADER)
-            for point in run.points:
-                name = names.get(point.name)
-                if name is None:
-                    name = names[point.name] = message.one_line(point.name) or "unnamed"
-                file.write(
-                    metrics.format_row(name, point.value, point.timestamp, point.step).encode(
-                        "utf-8", "replace"
-                    )
-                )
-                if point.step >= steps.get(name, point.step):
-                    values[name], steps[name] = point.value, point.step
-        return path, values
+            return path, metrics.write(
+                file, (point._replace(name=called(point.name)) for point in run.points)
+            )
 
     def _artifacts(self, run: Run) -> dict[str, str]:
         kept: dict[str, str] = {}
         for name, file in run.artifacts.items():
             try:
-                size = file.stat().st_size
-                if size > self.limit:
+                size, why = file.stat().st_size, ""
+                if size <= self.limit:
+                    kept |= filters.write(self.repo, {f"{_ARTIFACTS}/{_safe_path(name)}": file})
+                else:
                     why = (
                         f"{readable(size)}, over the limit of {readable(self.limit)}; to keep it:"
                         " raise max_file_size in the settings"
                     )
-                    self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", why))
-                    continue
-                kept |= filters.write(self.repo, {f"{_ARTIFACTS}/{_safe_path(name)}": file})
             except OSError as error:
-                self.outcome.unread.append(
-                    Unread(f"{run.kind} {run.title} {name}", f"cannot be read: {error.strerror}")
-                )
+                why = f"cannot be read: {error.strerror}"
+            if why:
+                self.outcome.unread.append(Unread(f"{run.kind} {run.title} {name}", why))
         return kept
 
 
 def _code_said(run: Run, parent: str | None, applied: bool | None) -> str | None:
     """Return what is to be said of the code that ran, None where the commit says it all."""
+    if parent is None and run.commit:
+        return f"unknown: commit {run.commit[:10]} is not here"
     if parent is None:
-        return (
-            f"unknown: commit {run.commit[:10]} is not here"
-            if run.commit
-            else f"unknown: {run.kind} noted no commit"
-        )
-    if run.patch:
-        return (
-            "the commit with the uncommitted changes"
-            if applied
-            else f"the commit; the uncommitted changes lie in {PATCH}"
-        )
-    return None
+        return f"unknown: {run.kind} noted no commit"
+    if applied:
+        return "the commit with the uncommitted changes"
+    return f"the commit; the uncommitted changes lie in {PATCH}" if run.patch else None
 
 
 def _places(tree: Mapping[bytes, Any], ours: frozenset[str]) -> result_paths.Places:
     """Return where the results go: what the commit already has at the usual places is somebody's
     own, unless gitexp wrote it."""
     usual = (result_paths.PARAMS, result_paths.METRICS)
-    return result_paths.choose(
-        frozenset(path for path in usual if path.encode() not in tree or path in ours)
-    )
+    free = frozenset(path for path in usual if path.encode() not in tree or path in ours)
+    return result_paths.choose(free)
 
 
 def _safe_path(name: str) -> str:
     """Return an artifact's name as a path in the tree that leads nowhere else."""
-    parts = [
-        part
-        for part in re.split(r"[/\\]", name)
-        if part not in ("", ".", "..") and part.lower() != ".git"
-    ]
-    return (
-        "/".join("".join(char if char.isprintable() else "_" for char in part) for part in parts)
-        or "artifact"
-    )
+    parts = re.split(r"[/\\]", "".join(char if char.isprintable() else "_" for char in name))
+    return "/".join(part for part in parts if part.lower() not in _NO_NAMES) or "artifact"
