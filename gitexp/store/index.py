@@ -125,7 +125,7 @@ class Index:
         order: str = "",
         limit: int | None = None,
         everybody: bool = False,
-    ) -> dict[str, list[Any]]:
+    ) -> dict[str, Sequence[Any]]:
         """Return the experiments that match as columns of one length: ``name``, and those of
         ``columns.unpack``."""
         from gitexp.store import blocks
