@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
+from gitexp.formats.message import readable
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.dvc_pointers import FOLDER, SUFFIX, Data
-from gitexp.repo.snapshot import readable
 
 if TYPE_CHECKING:
     import configparser
@@ -304,14 +304,9 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
     owner can read and which is gone with the project. Remotes that say themselves how to log in are
     left alone.
     """
-    lines = (
-        repo.git("config", "--null", "--get-regexp", r"^credential\..*\.helper$", ok=(0, 1))
-        .decode("utf-8", "replace")
-        .split("\0")
-    )
     hosts = {
-        key[len("credential.") : -len(".helper")]
-        for key, _, value in (line.partition("\n") for line in lines)
+        key.removeprefix("credential.").removesuffix(".helper")
+        for _, key, value in repo.scoped_config(r"^credential\..*\.helper$")
         if _OUR_HELPER in value
     }
     known: dict[str, dict[str, str]] = {}

@@ -120,17 +120,15 @@ def here(repo: Repo) -> dict[str, Data]:
     not count."""
     if not in_use(repo.root):
         return {}
-    listed = repo.git(
-        "ls-files", "-z", "-c", "-o", "--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}"
-    )
-    paths = sorted({os.fsdecode(path) for path in listed.split(b"\0") if path})
+    named = ("--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}")
+    paths = sorted({*repo.entries("ls-files", "-z", "-c", "-o", *named)})
     return _all((path, read_bytes(repo.root / path)) for path in paths if is_pointer(path))
 
 
 def of_commit(repo: Repo, commit: str) -> dict[str, Data]:
     """Return what the pointers of a commit (or tree) say, ``{path: data}``."""
-    listed = repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split(b"\0")
-    paths = [path for path in map(os.fsdecode, listed) if is_pointer(path) and "\n" not in path]
+    listed = repo.entries("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
+    paths = [path for path in listed if is_pointer(path) and "\n" not in path]
     found = repo.objects(f"{commit}:{path}" for path in paths)
     return _all((path, item.data if item else None) for path, item in zip(paths, found))
 

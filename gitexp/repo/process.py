@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -136,6 +136,17 @@ class Git:
         if done.returncode not in ok:
             raise explained(os.fsdecode(done.stderr), done.returncode)
         return done.stdout
+
+    def entries(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Sequence[int] = (0,),
+        cwd: Path | None = None,
+    ) -> list[str]:
+        """Run git with ``-z`` among its options, and return what it prints, piece by piece."""
+        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok, cwd=cwd)).split("\0")[:-1]
 
     def line(
         self,
@@ -269,9 +280,7 @@ class Git:
     def scoped_config(self, pattern: str) -> Iterator[tuple[str, str, str]]:
         """Yield ``(scope, name, value)`` of the values whose name fits; the repository's own scopes
         are local and worktree."""
-        listed = os.fsdecode(
-            self.git("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))
-        ).split("\0")
+        listed = self.entries("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))
         for scope, entry in zip(listed[0::2], listed[1::2]):
             name, _, value = entry.partition("\n")
             yield scope, name, value
@@ -291,6 +300,11 @@ class Git:
             f"filter.{name}.clean"
         )
         return shutil.which(line.split()[0].strip("'\"")) if line else None
+
+
+def joined(paths: Iterable[str]) -> bytes:
+    """Return paths as git reads them with ``-z``."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
 def run(

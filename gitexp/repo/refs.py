@@ -29,6 +29,11 @@ class Head(NamedTuple):
     commit: str | None
     branch: str | None
 
+    @property
+    def short(self) -> str:
+        """The branch as people call it; empty when detached."""
+        return (self.branch or "").removeprefix("refs/heads/")
+
 
 class Transaction:
     """An ``update-ref --stdin`` that is going on: it dies, and everything is as it was, where its

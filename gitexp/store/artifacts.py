@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,12 +36,9 @@ def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
     paths = [str(path) for path in experiment.extra.get("outputs", ())]
     if not paths:
         return []
-    listed = repo.git("ls-tree", "-r", "-l", "-z", "--full-tree", experiment.id).split(b"\0")
-    entries = (item.partition(b"\t") for item in listed if item)
-    held = {os.fsdecode(path): about.split() for about, _, path in entries}
-    return [
-        Output(path, held[path][2].decode(), int(held[path][3])) for path in paths if path in held
-    ]
+    listed = repo.entries("ls-tree", "-r", "-l", "-z", "--full-tree", experiment.id)
+    held = {path: about.split() for about, _, path in (item.partition("\t") for item in listed)}
+    return [Output(path, held[path][2], int(held[path][3])) for path in paths if path in held]
 
 
 def called(name: str) -> str:

@@ -167,7 +167,9 @@ def _changed(
     files: dict[str, str | None] = {}
     for commit, lines in change(old).items():
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-        path = paths[commit][0] if commit in paths else _path(commit, len(paths))
+        # git reads notes at any depth
+        new = commit if len(paths) < _FLAT else f"{commit[:2]}/{commit[2:]}"
+        path = paths[commit][0] if commit in paths else new
         files[path] = repo.write_object("blob", data) if data else None
     return files
 
@@ -187,23 +189,15 @@ def _committed(repo: Repo, tip: str | None, files: Mapping[str, str | None]) -> 
 
 def _paths(repo: Repo, tip: str | None) -> dict[str, tuple[str, str]]:
     """Return ``{commit: path and hash of its note}``."""
-    listed = repo.git("ls-tree", "-r", "-z", tip).decode("utf-8", "replace") if tip else ""
-    entries = (entry.partition("\t") for entry in listed.split("\0") if entry)
+    entries = (
+        entry.partition("\t") for entry in (repo.entries("ls-tree", "-r", "-z", tip) if tip else ())
+    )
     return {path.replace("/", ""): (path, about.split(" ")[2]) for about, _, path in entries}
-
-
-def _path(commit: str, count: int) -> str:
-    """Return where a note of a commit goes among so many: git reads them at any depth."""
-    return commit if count < _FLAT else f"{commit[:2]}/{commit[2:]}"
 
 
 def of(repo: Repo, commit: str) -> Notes:
     """Return what was added to one experiment."""
-    return parse(_raw(repo, commit))
-
-
-def _raw(repo: Repo, commit: str) -> bytes:
-    return repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1))
+    return parse(repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1)))
 
 
 def move(repo: Repo, commits: Mapping[str, str]) -> None:

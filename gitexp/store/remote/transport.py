@@ -61,20 +61,10 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
         UsageError: there is none, or none of that name.
     """
     head = head or repo.head()
-    branch = head.branch.removeprefix("refs/heads/") if head.branch else ""
-    lines = (
-        repo.git("config", "--null", "--get-regexp", r"^(remote|branch)\.", ok=(0, 1))
-        .decode("utf-8", "replace")
-        .split("\0")
-    )
-    config = {key: value for key, _, value in (line.partition("\n") for line in lines)}
-    remotes = list(
-        dict.fromkeys(
-            key[7:].rpartition(".")[0]
-            for key in config
-            if re.fullmatch(r"remote\..*\.(url|pushurl)", key)
-        )
-    )
+    branch = head.short
+    config = {key: value for _, key, value in repo.scoped_config(r"^(remote|branch)\.")}
+    named = filter(None, (re.fullmatch(r"remote\.(.*)\.(?:url|pushurl)", key) for key in config))
+    remotes = [*dict.fromkeys(match[1] for match in named)]
     usual = (
         config.get(f"branch.{branch}.pushremote"),
         config.get("remote.pushdefault"),
@@ -94,11 +84,8 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
             raise UsageError(f"there is no remote '{name}'.{near}")
         none = "no remote; to add one: git remote add origin ADDRESS"
         raise UsageError(f"there is {'more than one remote, say which' if remotes else none}")
-    there = (
-        config.get(f"branch.{branch}.merge")
-        if config.get(f"branch.{branch}.remote") == chosen
-        else None
-    )
+    mine = config.get(f"branch.{branch}.remote") == chosen
+    there = config.get(f"branch.{branch}.merge") if mine else None
     promisors = tuple(item for item in remotes if config.get(f"remote.{item}.promisor") == "true")
     treeless = any(
         "tree:" in config.get(f"remote.{item}.partialclonefilter", "") for item in promisors
