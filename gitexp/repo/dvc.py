@@ -103,24 +103,6 @@ def has_remote(repo: Repo) -> bool:
     return any(config.has_option("core", "remote") for config in _configs(repo.root))
 
 
-def push(repo: Repo, data: Iterable[Data]) -> int:
-    """Send data from the cache to DVC's default remote; returns how many files are in neither.
-
-    Raises:
-        GitexpError: DVC failed.
-    """
-    return _transfer(repo, "push", data)
-
-
-def fetch(repo: Repo, data: Iterable[Data]) -> int:
-    """Bring data from DVC's default remote into the cache; returns how many files are in neither.
-
-    Raises:
-        GitexpError: DVC failed; some may be there nevertheless.
-    """
-    return _transfer(repo, "fetch", data)
-
-
 def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     """Bring data from the cache, else from the remote, into a work tree of the repository; returns
     the paths that are nowhere.
@@ -145,7 +127,7 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     todo = _brought(tree, data)
     if todo and has_remote(repo):
         with suppress(GitexpError):
-            fetch(repo, todo)
+            transfer(repo, "fetch", todo)
             todo = _brought(tree, todo)
     return tuple(item.path for item in todo)
 
@@ -252,7 +234,13 @@ def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
     return missing
 
 
-def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
+def transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
+    """Send data from the cache to DVC's default remote (``push``), or bring it from there
+    (``fetch``); returns how many files are in neither.
+
+    Raises:
+        GitexpError: DVC failed; some may be there nevertheless.
+    """
     wanted = {item.hash: item for item in data}
     if not wanted:
         return 0

@@ -30,26 +30,18 @@ _KEPT = (  # compiled where it is used first, which takes a millisecond and more
     r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM"
     r"|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
 )
-_OPTIONS = (
-    "-c",
+_SETTINGS = (
     f"core.hooksPath={os.devnull}",
-    "-c",
     "core.fsmonitor=false",
-    "-c",
     "gc.auto=0",
-    "-c",
     "maintenance.auto=false",
-    "-c",
     "i18n.commitEncoding=UTF-8",
-    "-c",
     "log.showSignature=false",
-    "-c",
     "advice.sparseIndexExpanded=false",
-    "-c",
     "protocol.ext.allow=never",
-    "-c",
     "core.safecrlf=warn",
 )
+_OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
 _FETCHING = frozenset(
@@ -448,14 +440,17 @@ _EXPLANATIONS = {  # what git says: what we say
 }
 
 
+def complaint(stderr: str) -> str:
+    """Return the line of git's stderr that says what went wrong; empty where there is none."""
+    said = [line.strip() for line in stderr.splitlines() if line.strip()]
+    marks = ("fatal:", "error:", "remote: fatal", "remote: error")
+    line = next((line for line in said if line.startswith(marks)), said[-1] if said else "")
+    return re.sub(r"^((remote|fatal|error): )+", "", line)
+
+
 def explained(stderr: str, returncode: int) -> GitError:
     """Return what git said as an error of ours, with the next step where it is known."""
-    said = [line for line in stderr.strip().splitlines() if line.strip()]
-    line = next(
-        (line for line in said if line.startswith(("fatal:", "error:"))),
-        said[-1] if said else f"exit code {returncode}",
-    )
-    line = line.removeprefix("fatal: ").removeprefix("error: ")
+    line = complaint(stderr) or f"exit code {returncode}"
     for pattern, text in _EXPLANATIONS.items():
         if match := re.search(pattern, stderr):
             return GitError(text.format(*match.groups(), line=line), returncode, stderr)

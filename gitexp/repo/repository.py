@@ -70,14 +70,9 @@ class Repo(Objects, Refs):
             raise RepositoryError(
                 "the folder that you are in does not exist any more; cd to one that does"
             ) from None
-        wanted = (
-            "--absolute-git-dir",
-            "--git-common-dir",
-            "--show-object-format",
-            "--show-toplevel",
-        )
-        done = run(["rev-parse", *wanted, *HEAD], where)
-        lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
+        wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format")
+        done = run(["rev-parse", *wanted, "--show-toplevel", *HEAD], where)
+        lines = os.fsdecode(done.stdout).split("\n")
         if done.returncode and len(lines) < 5:
             stderr = os.fsdecode(done.stderr)
             if "must be run in a work tree" in stderr:

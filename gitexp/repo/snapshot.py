@@ -32,6 +32,7 @@ _LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
+_LOST = "git has lost its content; to see the damage: git fsck"
 _ADD = ("--add", "--remove", "--replace")
 _EDITED = "a submodule with edits of its own; commit them inside it"
 _SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
@@ -132,10 +133,9 @@ def take(
                 raise
             lost |= _mended(repo, env, error, changed + taken)
             seen = _listed_again(repo, env)
-    left_out += [(path, _EDITED) for path in edited]
-    left_out += unread
-    left_out += [(path, "git has lost its content; to see the damage: git fsck") for path in lost]
+    left_out += [*((path, _EDITED) for path in edited), *unread, *((path, _LOST) for path in lost)]
     noted = repo.project + OUTPUTS
+    kept = noted in seen.previous and noted not in changed
     return Snapshot(
         tree,
         head,
@@ -147,9 +147,7 @@ def take(
         index_stamp=stamp,
         assumed=bool(assumed),
         previous=tuple(seen.previous),
-        outputs=_earlier_outputs(repo, env)
-        if noted in seen.previous and noted not in changed
-        else (),
+        outputs=_earlier_outputs(repo, env) if kept else (),
         project=repo.project,
     )
 
