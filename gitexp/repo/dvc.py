@@ -216,21 +216,14 @@ def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
     missing: list[Data] = []
     for chunk in chunks([item.path for item in data]):
         done = _started(tree, ("checkout", *chunk))
-        if (
-            done.returncode
-            and "missing-files" not in done.stderr
-            and "Checkout failed for" not in done.stderr
-        ):
+        if not done.returncode:
+            continue
+        if "missing-files" not in done.stderr and "Checkout failed for" not in done.stderr:
             raise _failed("checkout", done)
-        if done.returncode:
-            lines = [line.strip().replace(os.sep, "/") for line in done.stderr.splitlines()]
-            asked = [item for item in data if item.path in chunk]
-            failed = [
-                item
-                for item in asked
-                if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)
-            ]
-            missing += failed or [item for item in asked if not (tree / item.path).exists()]
+        lines = [f"{line.strip().replace(os.sep, '/')}/" for line in done.stderr.splitlines()]
+        asked = [item for item in data if item.path in chunk]
+        failed = [item for item in asked if any(line.startswith(f"{item.path}/") for line in lines)]
+        missing += failed or [item for item in asked if not (tree / item.path).exists()]
     return missing
 
 
@@ -276,10 +269,8 @@ def _project(repo: Repo) -> Iterator[Path]:
     ) as name:
         project = Path(name)
         (project / FOLDER).mkdir()
-        settled = {
-            "core": {"no_scm": "True", "check_update": "False"},
-            "cache": {"type": "reflink,copy"},
-        }
+        core = {"no_scm": "True", "check_update": "False"}
+        settled = {"core": core, "cache": {"type": "reflink,copy"}}
         _write_config(repo, project, {**settled, **_logins(repo)})
         yield project
 
@@ -310,14 +301,9 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
                 "credential", "fill", stdin=f"url={host}\n\n".encode(), env=nobody, ok=(0, 128)
             ).decode("utf-8", "replace")
             found = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
-            if "password" in found and not set(found["username"] + found["password"]) & set(
-                "\"'#,"
-            ):
-                logins[section] = {
-                    "auth": "basic",
-                    "user": found["username"],
-                    "password": found["password"],
-                }
+            user, password = found.get("username", ""), found.get("password")
+            if password is not None and not {*user, *password} & {*"\"'#,"}:
+                logins[section] = {"auth": "basic", "user": user, "password": password}
     return logins
 
 
@@ -351,12 +337,8 @@ def _write_config(
     for section in config.sections():
         for key in ("url", "dir"):
             value = config[section].get(key, "").strip("\"'")
-            if (
-                value
-                and "://" not in value
-                and not os.path.isabs(value)
-                and not value.startswith("~")
-            ):
+            whole = "://" in value or os.path.isabs(value) or value.startswith("~")
+            if value and not whole:
                 config[section][key] = os.path.normpath(repo.root / FOLDER / value)
     cache = top / FOLDER / "cache"
     if not config.has_option("cache", "dir") and not os.path.lexists(cache):

@@ -120,9 +120,8 @@ class Refs(Git):
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """Return ``{full ref name: object hash}``, sorted by name."""
-        lines = self.git(
-            "for-each-ref", "--format=%(objectname) %(refname)", *patterns
-        ).splitlines()
+        how = "--format=%(objectname) %(refname)"
+        lines = self.git("for-each-ref", how, *patterns).splitlines()
         return {name: oid for oid, _, name in (os.fsdecode(line).partition(" ") for line in lines)}
 
     def resolve(self, name: str) -> str | None:

@@ -47,10 +47,8 @@ def experiments(
     import pandas as pd
 
     index, chosen = opened(repo)
-    condition, order = (
-        query.where(index, where),
-        query.order(query.sort(index, sort, chosen.metrics)),
-    )
+    condition = query.where(index, where)
+    order = query.order(query.sort(index, sort, chosen.metrics))
     condition = condition.within(query.ONCE) if everybody else condition
     found = index.columns(
         FACTS[:9], condition.text, [*condition.values, *order.values], order.text, None, everybody

@@ -63,11 +63,8 @@ def rendered(figure: Any, name: str) -> bytes:
         return buffer.getvalue()
     if hasattr(figure, "to_html"):
         image = Path(name).suffix.lstrip(".")
-        return (
-            figure.to_html().encode()
-            if image in ("html", "")
-            else bytes(figure.to_image(format=image))
-        )
+        as_page = image in ("html", "")
+        return figure.to_html().encode() if as_page else bytes(figure.to_image(format=image))
     raise UsageError(
         f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others:"
         " log_artifact"

@@ -267,11 +267,8 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     brought = len(data) - len(missing)
     said = [f"data: {brought} brought by DVC"] if brought else []
     if missing:
-        where = (
-            "neither in DVC's cache nor on its remote"
-            if dvc.has_remote(repo)
-            else "not in DVC's cache, and there is no remote"
-        )
+        nowhere = "not in DVC's cache, and there is no remote"
+        where = "neither in DVC's cache nor on its remote" if dvc.has_remote(repo) else nowhere
         said.append(
             f"data that is {where}: {listed(missing)}; where you have it: dvc push there, then"
             f" here dvc pull {missing[0]}"

@@ -60,9 +60,8 @@ def alias(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
 def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return what the last ``gitexp reproduce`` of an experiment noted, None where nobody tried."""
     found = [event for event in events if isinstance(event.get("verified"), Mapping)]
-    return (
-        found[-1] if found and found[-1]["verified"].get("verdict") in ("same", "drifted") else None
-    )
+    said = found[-1]["verified"].get("verdict") if found else None
+    return found[-1] if said in ("same", "drifted") else None
 
 
 def as_labels(words: Iterable[str]) -> Iterator[str]:
@@ -77,12 +76,8 @@ def check_label(label: str) -> str:
     """Return a label, without the spaces around it, if it can be one: a word without spaces, commas
     or a leading sign; else raise UsageError."""
     label = label.strip()
-    if (
-        not label
-        or not label.isprintable()
-        or any(char in label for char in ' ,"')
-        or label[0] in "+-"
-    ):
+    odd = not label.isprintable() or any(char in label for char in ' ,"')
+    if not label or odd or label[0] in "+-":
         raise UsageError(
             f"'{label}' cannot be a label; use a word without spaces and commas that does not start"
             " with + or -"

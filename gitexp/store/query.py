@@ -118,11 +118,9 @@ class Key(NamedTuple):
     @property
     def value(self) -> Sql:
         """The SQL expression of its value: NULL where it is missing, a JSON null or NaN."""
-        return (
-            Sql(_ATTRIBUTES[self.name].sql)
-            if self.family == "attribute"
-            else self._json("json_extract", "value")
-        )
+        if self.family == "attribute":
+            return Sql(_ATTRIBUTES[self.name].sql)
+        return self._json("json_extract", "value")
 
     @property
     def missing(self) -> Sql:
@@ -134,11 +132,9 @@ class Key(NamedTuple):
     @property
     def is_null(self) -> Sql:
         """The SQL condition that the value is a recorded null or NaN."""
-        return (
-            Sql("NULL")
-            if self.family == "attribute"
-            else self._json("json_type", "type").within("{} = 'null'")
-        )
+        if self.family == "attribute":
+            return Sql("NULL")
+        return self._json("json_type", "type").within("{} = 'null'")
 
     def order(self, descending: bool) -> Sql:
         """Return the SQL terms that sort by it, missing values last."""

@@ -150,10 +150,9 @@ def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
     if not known.scan_secrets:
         said.append("secrets are not looked for: the settings say scan_secrets = false")
     elif known.include and snapshot.taken:
-        risky = untracked.risky(repo, snapshot.taken)
         said += [
             f"{path} may be a secret ({why}), and the setting 'include' takes it"
-            for path, why in risky.items()
+            for path, why in untracked.risky(repo, snapshot.taken).items()
         ]
     return said
 
@@ -300,11 +299,8 @@ def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
-        hint = (
-            "this clone is shallow: git fetch --unshallow"
-            if repo.is_shallow
-            else "to look for it: gitexp pull"
-        )
+        shallow = "this clone is shallow: git fetch --unshallow"
+        hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
         raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
     return found.data
 

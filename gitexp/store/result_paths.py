@@ -203,9 +203,8 @@ def write_back(
         target, content = repo.root / path, contents[path]
         try:
             if Path(path).name in (PARAMS, METRICS) and not is_own(path):
-                written[path] = blob_hash(
-                    repo, content if isinstance(content, bytes) else content.read_bytes()
-                )
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                written[path] = blob_hash(repo, data)
             same = isinstance(content, bytes) and read_bytes(target) == content
             if not same or target.is_symlink():
                 _put(repo, path, content)
@@ -282,10 +281,9 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
     if written.get(path) == oid:
         return True
     found = next(repo.objects([f"HEAD:{path}"]))
-    if found is None or found.id not in (
-        oid,
-        repo.line("hash-object", f"--path={path}", "--stdin", stdin=data),
-    ):
+    if found is None:
+        return False
+    if found.id not in (oid, repo.line("hash-object", f"--path={path}", "--stdin", stdin=data)):
         return False
     text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
     return "Id" in message.trailers(text)
