@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
-from gitexp.repo import files
 from gitexp.repo.lock_files import freed
 from gitexp.repo.process import Git, explained, run
 
@@ -137,6 +136,8 @@ class Refs(Git):
         if self.shared or (self.common_dir / "reftable").exists():
             self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
             return
+        from gitexp.repo import files
+
         try:  # a killed writer must leave no ref that is empty
             files.replace(self.make_state_dir(), self.common_dir / ref, f"{oid}\n".encode())
         except OSError as error:
