@@ -128,10 +128,8 @@ def to_write(
 def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
     """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each
     file looks until then."""
-    write, gone = (
-        {path: stamp(repo.root, path) for path in some}
-        for some in (paths, [path for path in snapshot.previous if path not in paths])
-    )
+    write = {path: stamp(repo.root, path) for path in paths}
+    gone = {path: stamp(repo.root, path) for path in snapshot.previous if path not in paths}
     note = {"commit": commit, "write": write, "remove": gone}
     with suppress(OSError):
         (repo.git_dir / _OWED).write_text(json.dumps(note))
@@ -205,8 +203,8 @@ def write_back(
             if Path(path).name in (PARAMS, METRICS) and not is_own(path):
                 data = content if isinstance(content, bytes) else content.read_bytes()
                 written[path] = blob_hash(repo, data)
-            same = isinstance(content, bytes) and read_bytes(target) == content
-            if not same or target.is_symlink():
+            plain = isinstance(content, bytes) and not target.is_symlink()
+            if not plain or read_bytes(target) != content:
                 _put(repo, path, content)
         except OSError as error:
             warnings.append(
