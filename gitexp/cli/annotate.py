@@ -17,7 +17,7 @@ from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import some
 from gitexp.repo import Repo
-from gitexp.store import notes, record, reference
+from gitexp.store import names, notes, record, reference
 
 
 class _Signed(click.Command):
@@ -191,7 +191,7 @@ def rename_command(ref: str, name: str) -> None:
     """
     repo, settings, index = opened()
     found = reference.resolve(index, ref, settings)
-    event = record.alias(repo, found, name)
+    event = names.alias(repo, found, name)
     notes.add(repo, [found.id], [event])
     also = f", also called {event['alias']}" if event["alias"] else " has no second name any more"
     click.echo(output.clean(f"{found.name}{also}"))
@@ -232,9 +232,9 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
         click.echo(undo)
 
 
-def _ask(names: list[str]) -> None:
+def _ask(asked: list[str]) -> None:
     """Go on where the user says so; raise UsageError where nobody can be asked."""
-    what = f"{output.counted(len(names), 'experiment')} ({some([*map(output.clean, names)], 5)})"
+    what = f"{output.counted(len(asked), 'experiment')} ({some([*map(output.clean, asked)], 5)})"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(f"this removes {what}, and nobody is here to ask; to go ahead: --yes")
     click.confirm(f"Remove {what}?", abort=True, err=True)

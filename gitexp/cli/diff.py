@@ -17,10 +17,10 @@ from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.repo.dvc_pointers import DataChange
-from gitexp.repo.snapshot import readable
 from gitexp.store import reference
 from gitexp.store.index import Index
 
@@ -444,7 +444,7 @@ def _data_row(item: DataChange) -> Row:
 
 
 def _amount(size: int | None, files: int | None) -> str:
-    from gitexp.repo.snapshot import readable
+    from gitexp.formats.message import readable
 
     counted = "" if files is None else f"{files:,} file{'' if files == 1 else 's'}, "
     return counted + ("" if size is None else readable(size))

@@ -39,7 +39,7 @@ class Table:
     """Experiments as columns: runs that are not recorded yet, and those of the index below."""
 
     def __init__(
-        self, runs: Sequence[Experiment], columns: dict[str, list[Any]], limit: int | None
+        self, runs: Sequence[Experiment], columns: dict[str, Sequence[Any]], limit: int | None
     ) -> None:
         self._runs = runs[:limit]
         count = None if limit is None else limit - len(self._runs)

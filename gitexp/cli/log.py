@@ -17,8 +17,8 @@ from gitexp.formats.experiment import STATUSES, MetricPoint
 from gitexp.repo import Repo
 from gitexp.repo.snapshot import Snapshot
 from gitexp.runs import log
+from gitexp.store import names, result_paths
 from gitexp.store import record as store
-from gitexp.store import result_paths
 
 _FILE = click.Path(path_type=Path)
 
@@ -106,7 +106,7 @@ def log_command(
         limit=known.max_file_size,
     )
     if options["name"]:
-        store.check_name(repo, options["name"])
+        names.check_name(repo, options["name"])
     if dry_run:
         _show_plan(repo, known, entry)
         return

@@ -20,9 +20,9 @@ from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import environment, late_values, message, metrics, params, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers
-from gitexp.repo.snapshot import readable
 from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
 from gitexp.store import record as store
 from gitexp.store.index import Index

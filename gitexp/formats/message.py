@@ -303,3 +303,12 @@ def some(texts: Sequence[str], most: int = 3) -> str:
     """Return the first texts for a sentence, with how many more there are."""
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
+
+
+def readable(size: float) -> str:
+    """Return a number of bytes for people: ``12.3 MB``."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    raise AssertionError

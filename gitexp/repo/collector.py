@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitexp.formats.errors import GitError
+from gitexp.repo.process import joined
 from gitexp.repo.repository import Repo
 
 _PATIENCE = 60.0  # seconds for a collector to end
@@ -81,20 +82,18 @@ def has_taken(error: GitError) -> bool:
 def mend(repo: Repo, env: Mapping[str, str]) -> list[str]:
     """Take files whose content is lost into an index again, as they are in the work tree; returns
     those that are not there either, and go."""
-    listed = repo.git("ls-files", "-s", "-z", env=env).split(b"\0")
-    paths: dict[str, list[bytes]] = {}
-    for about, _, path in (entry.partition(b"\t") for entry in listed if entry):
-        mode, oid, _ = about.split(b" ")
-        if mode != b"160000":
-            paths.setdefault(oid.decode(), []).append(path)
+    paths: dict[str, list[str]] = {}
+    for entry in repo.entries("ls-files", "-s", "-z", env=env):
+        about, _, path = entry.partition("\t")
+        mode, oid, _ = about.split(" ")
+        if mode != "160000":
+            paths.setdefault(oid, []).append(path)
     lost = [path for oid in _absent(repo, [*paths]) for path in paths[oid]]
-    stdin = b"".join(path + b"\0" for path in lost)
+    stdin = joined(lost)
     if lost:
         repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=stdin, env=env)
         repo.git("update-index", "-z", "--add", "--remove", "--stdin", stdin=stdin, env=env)
-    return [
-        os.fsdecode(path) for path in lost if not os.path.lexists(repo.root / os.fsdecode(path))
-    ]
+    return [path for path in lost if not os.path.lexists(repo.root / path)]
 
 
 def _restore(repo: Repo, index: Path, tree: str) -> None:

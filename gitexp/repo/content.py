@@ -60,8 +60,7 @@ def _pointers(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     """Look at the files that LFS has by their attributes, and where git-annex is set up, whose
     files may be links, at all that are tracked."""
     attributed = () if repo.filter_program("annex") else (":(top,attr:filter=lfs)",)
-    listed = repo.git("ls-files", "-z", "--", *attributed, cwd=tree).split(b"\0")
-    paths = sorted(map(os.fsdecode, filter(None, listed)))
+    paths = sorted(repo.entries("ls-files", "-z", "--", *attributed, cwd=tree))
     return [(path, name) for path in paths if (name := _filter_of(os.path.join(tree, path)))]
 
 
@@ -71,11 +70,8 @@ def _filter_of(path: str) -> str | None:
     try:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
-            return (
-                "annex"
-                if "/annex/objects/" in os.readlink(path) and not os.path.exists(path)
-                else None
-            )
+            locked = "/annex/objects/" in os.readlink(path) and not os.path.exists(path)
+            return "annex" if locked else None
         if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             return None
         with open(path, "rb") as file:

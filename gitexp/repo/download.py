@@ -69,8 +69,8 @@ def download(
 
 def _files(repo: Repo, commit: str) -> dict[str, str]:
     """Return ``{path: mode}`` of a commit's files and links."""
-    listed = repo.git("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0")
-    entries = (os.fsdecode(item).partition("\t") for item in listed if item)
+    listed = repo.entries("ls-tree", "-r", "-z", "--full-tree", commit)
+    entries = (item.partition("\t") for item in listed)
     return {
         path: about[:6]
         for about, _, path in entries

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
+from gitexp.formats.message import readable
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.dvc_pointers import FOLDER, SUFFIX, Data
-from gitexp.repo.snapshot import readable
 
 if TYPE_CHECKING:
     import configparser
@@ -103,24 +103,6 @@ def has_remote(repo: Repo) -> bool:
     return any(config.has_option("core", "remote") for config in _configs(repo.root))
 
 
-def push(repo: Repo, data: Iterable[Data]) -> int:
-    """Send data from the cache to DVC's default remote; returns how many files are in neither.
-
-    Raises:
-        GitexpError: DVC failed.
-    """
-    return _transfer(repo, "push", data)
-
-
-def fetch(repo: Repo, data: Iterable[Data]) -> int:
-    """Bring data from DVC's default remote into the cache; returns how many files are in neither.
-
-    Raises:
-        GitexpError: DVC failed; some may be there nevertheless.
-    """
-    return _transfer(repo, "fetch", data)
-
-
 def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     """Bring data from the cache, else from the remote, into a work tree of the repository; returns
     the paths that are nowhere.
@@ -145,7 +127,7 @@ def checkout(repo: Repo, tree: Path, data: Sequence[Data]) -> tuple[str, ...]:
     todo = _brought(tree, data)
     if todo and has_remote(repo):
         with suppress(GitexpError):
-            fetch(repo, todo)
+            transfer(repo, "fetch", todo)
             todo = _brought(tree, todo)
     return tuple(item.path for item in todo)
 
@@ -234,25 +216,24 @@ def _brought(tree: Path, data: Sequence[Data]) -> list[Data]:
     missing: list[Data] = []
     for chunk in chunks([item.path for item in data]):
         done = _started(tree, ("checkout", *chunk))
-        if (
-            done.returncode
-            and "missing-files" not in done.stderr
-            and "Checkout failed for" not in done.stderr
-        ):
+        if not done.returncode:
+            continue
+        if "missing-files" not in done.stderr and "Checkout failed for" not in done.stderr:
             raise _failed("checkout", done)
-        if done.returncode:
-            lines = [line.strip().replace(os.sep, "/") for line in done.stderr.splitlines()]
-            asked = [item for item in data if item.path in chunk]
-            failed = [
-                item
-                for item in asked
-                if any(line == item.path or line.startswith(f"{item.path}/") for line in lines)
-            ]
-            missing += failed or [item for item in asked if not (tree / item.path).exists()]
+        lines = [f"{line.strip().replace(os.sep, '/')}/" for line in done.stderr.splitlines()]
+        asked = [item for item in data if item.path in chunk]
+        failed = [item for item in asked if any(line.startswith(f"{item.path}/") for line in lines)]
+        missing += failed or [item for item in asked if not (tree / item.path).exists()]
     return missing
 
 
-def _transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
+def transfer(repo: Repo, how: str, data: Iterable[Data]) -> int:
+    """Send data from the cache to DVC's default remote (``push``), or bring it from there
+    (``fetch``); returns how many files are in neither.
+
+    Raises:
+        GitexpError: DVC failed; some may be there nevertheless.
+    """
     wanted = {item.hash: item for item in data}
     if not wanted:
         return 0
@@ -288,10 +269,8 @@ def _project(repo: Repo) -> Iterator[Path]:
     ) as name:
         project = Path(name)
         (project / FOLDER).mkdir()
-        settled = {
-            "core": {"no_scm": "True", "check_update": "False"},
-            "cache": {"type": "reflink,copy"},
-        }
+        core = {"no_scm": "True", "check_update": "False"}
+        settled = {"core": core, "cache": {"type": "reflink,copy"}}
         _write_config(repo, project, {**settled, **_logins(repo)})
         yield project
 
@@ -304,14 +283,9 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
     owner can read and which is gone with the project. Remotes that say themselves how to log in are
     left alone.
     """
-    lines = (
-        repo.git("config", "--null", "--get-regexp", r"^credential\..*\.helper$", ok=(0, 1))
-        .decode("utf-8", "replace")
-        .split("\0")
-    )
     hosts = {
-        key[len("credential.") : -len(".helper")]
-        for key, _, value in (line.partition("\n") for line in lines)
+        key.removeprefix("credential.").removesuffix(".helper")
+        for _, key, value in repo.scoped_config(r"^credential\..*\.helper$")
         if _OUR_HELPER in value
     }
     known: dict[str, dict[str, str]] = {}
@@ -327,14 +301,9 @@ def _logins(repo: Repo) -> dict[str, dict[str, str]]:
                 "credential", "fill", stdin=f"url={host}\n\n".encode(), env=nobody, ok=(0, 128)
             ).decode("utf-8", "replace")
             found = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
-            if "password" in found and not set(found["username"] + found["password"]) & set(
-                "\"'#,"
-            ):
-                logins[section] = {
-                    "auth": "basic",
-                    "user": found["username"],
-                    "password": found["password"],
-                }
+            user, password = found.get("username", ""), found.get("password")
+            if password is not None and not {*user, *password} & {*"\"'#,"}:
+                logins[section] = {"auth": "basic", "user": user, "password": password}
     return logins
 
 
@@ -368,12 +337,8 @@ def _write_config(
     for section in config.sections():
         for key in ("url", "dir"):
             value = config[section].get(key, "").strip("\"'")
-            if (
-                value
-                and "://" not in value
-                and not os.path.isabs(value)
-                and not value.startswith("~")
-            ):
+            whole = "://" in value or os.path.isabs(value) or value.startswith("~")
+            if value and not whole:
                 config[section][key] = os.path.normpath(repo.root / FOLDER / value)
     cache = top / FOLDER / "cache"
     if not config.has_option("cache", "dir") and not os.path.lexists(cache):

@@ -66,11 +66,8 @@ class Data:
     @property
     def target(self) -> str:
         """What DVC's commands call the pointer."""
-        return (
-            self.pointer
-            if self.stage is None
-            else f"{self.pointer.removesuffix(LOCK)}dvc.yaml:{self.stage}"
-        )
+        folder = self.pointer.removesuffix(LOCK)
+        return self.pointer if self.stage is None else f"{folder}dvc.yaml:{self.stage}"
 
     @property
     def oid(self) -> str:
@@ -120,17 +117,15 @@ def here(repo: Repo) -> dict[str, Data]:
     not count."""
     if not in_use(repo.root):
         return {}
-    listed = repo.git(
-        "ls-files", "-z", "-c", "-o", "--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}"
-    )
-    paths = sorted({os.fsdecode(path) for path in listed.split(b"\0") if path})
+    named = ("--exclude-standard", "--", f"*{SUFFIX}", LOCK, f"*/{LOCK}")
+    paths = sorted({*repo.entries("ls-files", "-z", "-c", "-o", *named)})
     return _all((path, read_bytes(repo.root / path)) for path in paths if is_pointer(path))
 
 
 def of_commit(repo: Repo, commit: str) -> dict[str, Data]:
     """Return what the pointers of a commit (or tree) say, ``{path: data}``."""
-    listed = repo.git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split(b"\0")
-    paths = [path for path in map(os.fsdecode, listed) if is_pointer(path) and "\n" not in path]
+    listed = repo.entries("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit)
+    paths = [path for path in listed if is_pointer(path) and "\n" not in path]
     found = repo.objects(f"{commit}:{path}" for path in paths)
     return _all((path, item.data if item else None) for path, item in zip(paths, found))
 
@@ -140,11 +135,8 @@ def of_experiment(repo: Repo, experiment: Experiment) -> dict[str, Data]:
     some."""
     artifacts = experiment.extra.get("artifacts")
     pointed = isinstance(artifacts, list) and any(str(path).endswith(SUFFIX) for path in artifacts)
-    return (
-        of_commit(repo, experiment.id)
-        if pointed or "data" in experiment.extra or in_use(repo.root)
-        else {}
-    )
+    may_have = pointed or "data" in experiment.extra or in_use(repo.root)
+    return of_commit(repo, experiment.id) if may_have else {}
 
 
 def summary(data: Mapping[str, Data]) -> dict[str, str]:
@@ -204,16 +196,10 @@ def _all(files: Iterable[tuple[str, bytes | None]]) -> dict[str, Data]:
 
 def _parsed(pointer: str, text: bytes) -> Iterator[Data]:
     if usual := re.fullmatch(_USUAL, text):
-        oid, size, files, path = (
-            None if part is None else part.decode() for part in usual.groups()
-        )
-        entry = {
-            "md5": oid,
-            "size": int(size or 0),
-            **({"nfiles": int(files)} if files else {}),
-            "hash": "md5",
-            "path": path,
-        }
+        oid, size, files, path = ((part or b"").decode() for part in usual.groups())
+        entry = {"md5": oid, "size": int(size), "hash": "md5", "path": path}
+        if files:
+            entry["nfiles"] = int(files)
         stages: Mapping[str | None, Any] = {None: {"outs": [entry]}}
     else:
         stages = _stages(pointer, text)
@@ -240,31 +226,17 @@ def _stages(pointer: str, text: bytes) -> Mapping[str | None, Any]:
 def _data(pointer: str, stage: str | None, below: str, entry: Any) -> Data | None:
     """Return the data of one entry; None where it is none that DVC keeps: no hash yet, or a small
     file that git holds."""
-    if (
-        not isinstance(entry, dict)
-        or entry.get("cache") is False
-        or not re.fullmatch(_HASH, str(entry.get("md5", "")))
-    ):
+    if not isinstance(entry, dict) or entry.get("cache") is False:
+        return None
+    if not re.fullmatch(_HASH, str(entry.get("md5", ""))):
         return None
     said = str(entry.get("path", ""))
     path = os.path.normpath(PurePosixPath(pointer).parent / below / said).replace(os.sep, "/")
-    if (
-        not said
-        or said[1:2] == ":"
-        or path.startswith(("/", "../", ".git/"))
-        or path in (".", "..")
-        or not path.isprintable()
-    ):
+    outside = path.startswith(("/", "../", ".git/")) or path in (".", "..") or said[1:2] == ":"
+    if not said or outside or not path.isprintable():
         return None
-    return Data(
-        path,
-        f"md5:{entry['md5']}",
-        _whole(entry.get("size")),
-        _whole(entry.get("nfiles")),
-        pointer,
-        stage,
-        entry,
-    )
+    size, files = _whole(entry.get("size")), _whole(entry.get("nfiles"))
+    return Data(path, f"md5:{entry['md5']}", size, files, pointer, stage, entry)
 
 
 def _whole(value: Any) -> int | None:
@@ -282,13 +254,9 @@ def _files_between(
     before, after = (_listing(repo, side) if side and side.is_folder else {} for side in (old, new))
     if before is None or after is None:
         return None, None, None
-    both = before.keys() & after.keys()
-    changed = tuple(sorted(path for path in both if before[path] != after[path]))
-    return (
-        tuple(sorted(after.keys() - before.keys())),
-        tuple(sorted(before.keys() - after.keys())),
-        changed,
-    )
+    changed = {path for path in before.keys() & after.keys() if before[path] != after[path]}
+    added, removed = after.keys() - before.keys(), before.keys() - after.keys()
+    return tuple(sorted(added)), tuple(sorted(removed)), tuple(sorted(changed))
 
 
 def _listing(repo: Repo, folder: Data) -> dict[str, str] | None:

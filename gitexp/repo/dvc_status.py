@@ -200,12 +200,9 @@ def _is_same(path: Path, item: Data) -> bool:
     """Whether a file that is no larger than reading it costs less than starting DVC has the hash
     that its pointer says."""
     try:
-        if (
-            item.is_folder
-            or item.entry.get("hash") != "md5"
-            or item.size is None
-            or not path.stat().st_size == item.size <= _QUICK
-        ):
+        if item.is_folder or item.entry.get("hash") != "md5" or item.size is None:
+            return False
+        if not path.stat().st_size == item.size <= _QUICK:
             return False
         digest = hashlib.md5(usedforsecurity=False)
         with open(path, "rb") as file:
@@ -263,19 +260,15 @@ def _look(path: Path) -> tuple[str, float] | None:
                     newest = max(newest, status.st_mtime)
     except OSError:
         return None
-    return (
-        hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest(),
-        newest,
-    )
+    whole = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(whole).hexdigest(), newest
 
 
 def _known(repo: Repo) -> dict[str, Any]:
     known = files.read_mapping(repo.state_dir / _STATE).get(str(repo.root), {})
     if not isinstance(known, dict):
         return {}
-    return {
-        path: entry for path, entry in known.items() if isinstance(entry, list) and len(entry) == 3
-    }
+    return {path: at for path, at in known.items() if isinstance(at, list) and len(at) == 3}
 
 
 def _remember(repo: Repo, entries: Mapping[str, Any]) -> None:

@@ -17,13 +17,13 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
     Raises:
         OSError: it could not be written; nothing changed.
     """
-    import shutil
-
     part = folder / f"{os.getpid()}-{threading.get_ident()}.new"
     try:
         if isinstance(content, bytes):
             part.write_bytes(content)
         else:
+            import shutil
+
             shutil.copyfile(content, part)
             if content.stat().st_mode & stat.S_IXUSR:
                 part.chmod(part.stat().st_mode | stat.S_IXUSR)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
+from gitexp.repo.process import joined
 from gitexp.repo.repository import Repo
 
 _ALWAYS = ("filter", "ident", "working-tree-encoding")
@@ -32,9 +33,7 @@ def changed(repo: Repo, paths: Iterable[str]) -> dict[str, str]:
     if not converted and not _has_attributes(repo, paths):
         return {}
     names = (*_ALWAYS, *_LINE_ENDS)
-    asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
-    said = repo.git("check-attr", "-z", "--stdin", *names, stdin=asked)
-    fields = [os.fsdecode(field) for field in said.split(b"\0")]
+    fields = repo.entries("check-attr", "-z", "--stdin", *names, stdin=joined(paths))
     found: dict[str, str] = {}
     for path, name, value in zip(fields[0::3], fields[1::3], fields[2::3]):
         by_default = name == "text" and value == "unspecified" and converted

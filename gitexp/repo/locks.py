@@ -121,12 +121,9 @@ def _lock(file: Any, shared: bool, wait: bool) -> bool:
     import portalocker
 
     flags = portalocker.LockFlags
+    kind = flags.SHARED if shared else flags.EXCLUSIVE
     try:
-        portalocker.lock(
-            file,
-            (flags.SHARED if shared else flags.EXCLUSIVE)
-            | (flags(0) if wait else flags.NON_BLOCKING),
-        )
+        portalocker.lock(file, kind | (flags(0) if wait else flags.NON_BLOCKING))
     except portalocker.LockException as error:
         raise BlockingIOError(str(error)) from None
     return True

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -30,26 +30,18 @@ _KEPT = (  # compiled where it is used first, which takes a millisecond and more
     r"|ASKPASS|SSL_\w+|HTTP_\w+|PROXY_\w+|CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM"
     r"|EXEC_PATH|TRACE\w*|ALLOW_PROTOCOL)"
 )
-_OPTIONS = (
-    "-c",
+_SETTINGS = (
     f"core.hooksPath={os.devnull}",
-    "-c",
     "core.fsmonitor=false",
-    "-c",
     "gc.auto=0",
-    "-c",
     "maintenance.auto=false",
-    "-c",
     "i18n.commitEncoding=UTF-8",
-    "-c",
     "log.showSignature=false",
-    "-c",
     "advice.sparseIndexExpanded=false",
-    "-c",
     "protocol.ext.allow=never",
-    "-c",
     "core.safecrlf=warn",
 )
+_OPTIONS = tuple(word for setting in _SETTINGS for word in ("-c", setting))
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
 _FETCHING = frozenset(
@@ -136,6 +128,17 @@ class Git:
         if done.returncode not in ok:
             raise explained(os.fsdecode(done.stderr), done.returncode)
         return done.stdout
+
+    def entries(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Sequence[int] = (0,),
+        cwd: Path | None = None,
+    ) -> list[str]:
+        """Run git with ``-z`` among its options, and return what it prints, piece by piece."""
+        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok, cwd=cwd)).split("\0")[:-1]
 
     def line(
         self,
@@ -269,9 +272,7 @@ class Git:
     def scoped_config(self, pattern: str) -> Iterator[tuple[str, str, str]]:
         """Yield ``(scope, name, value)`` of the values whose name fits; the repository's own scopes
         are local and worktree."""
-        listed = os.fsdecode(
-            self.git("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))
-        ).split("\0")
+        listed = self.entries("config", "-z", "--show-scope", "--get-regexp", pattern, ok=(0, 1))
         for scope, entry in zip(listed[0::2], listed[1::2]):
             name, _, value = entry.partition("\n")
             yield scope, name, value
@@ -291,6 +292,11 @@ class Git:
             f"filter.{name}.clean"
         )
         return shutil.which(line.split()[0].strip("'\"")) if line else None
+
+
+def joined(paths: Iterable[str]) -> bytes:
+    """Return paths as git reads them with ``-z``."""
+    return b"".join(os.fsencode(path) + b"\0" for path in paths)
 
 
 def run(
@@ -434,14 +440,17 @@ _EXPLANATIONS = {  # what git says: what we say
 }
 
 
+def complaint(stderr: str) -> str:
+    """Return the line of git's stderr that says what went wrong; empty where there is none."""
+    said = [line.strip() for line in stderr.splitlines() if line.strip()]
+    marks = ("fatal:", "error:", "remote: fatal", "remote: error")
+    line = next((line for line in said if line.startswith(marks)), said[-1] if said else "")
+    return re.sub(r"^((remote|fatal|error): )+", "", line)
+
+
 def explained(stderr: str, returncode: int) -> GitError:
     """Return what git said as an error of ours, with the next step where it is known."""
-    said = [line for line in stderr.strip().splitlines() if line.strip()]
-    line = next(
-        (line for line in said if line.startswith(("fatal:", "error:"))),
-        said[-1] if said else f"exit code {returncode}",
-    )
-    line = line.removeprefix("fatal: ").removeprefix("error: ")
+    line = complaint(stderr) or f"exit code {returncode}"
     for pattern, text in _EXPLANATIONS.items():
         if match := re.search(pattern, stderr):
             return GitError(text.format(*match.groups(), line=line), returncode, stderr)

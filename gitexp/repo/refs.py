@@ -29,6 +29,11 @@ class Head(NamedTuple):
     commit: str | None
     branch: str | None
 
+    @property
+    def short(self) -> str:
+        """The branch as people call it; empty when detached."""
+        return (self.branch or "").removeprefix("refs/heads/")
+
 
 class Transaction:
     """An ``update-ref --stdin`` that is going on: it dies, and everything is as it was, where its
@@ -114,26 +119,16 @@ class Refs(Git):
 
     def refs(self, *patterns: str) -> dict[str, str]:
         """Return ``{full ref name: object hash}``, sorted by name."""
-        lines = self.git(
-            "for-each-ref", "--format=%(objectname) %(refname)", *patterns
-        ).splitlines()
+        how = "--format=%(objectname) %(refname)"
+        lines = self.git("for-each-ref", how, *patterns).splitlines()
         return {name: oid for oid, _, name in (os.fsdecode(line).partition(" ") for line in lines)}
 
     def resolve(self, name: str) -> str | None:
         """Return the hash of the commit that ``name`` means to git, None if there is none."""
         if name.startswith("-"):
             return None
-        return (
-            self.line(
-                "rev-parse",
-                "--quiet",
-                "--verify",
-                "--end-of-options",
-                f"{name}^{{commit}}",
-                ok=(0, 1, 128),
-            )
-            or None
-        )
+        asked = ("rev-parse", "--quiet", "--verify", "--end-of-options", f"{name}^{{commit}}")
+        return self.line(*asked, ok=(0, 1, 128)) or None
 
     def pin(self, ref: str, oid: str) -> None:
         """Make a ref of a new random name, which nobody else can be writing: as a file, where refs
@@ -141,16 +136,10 @@ class Refs(Git):
         if self.shared or (self.common_dir / "reftable").exists():
             self.update_refs([f"create {ref} {oid}"], "gitexp: pin")
             return
-        file = self.common_dir / ref
-        try:
-            # a killed writer must leave no ref that is empty
-            part = self.make_state_dir() / f"{file.name}.pin"
-            part.write_text(f"{oid}\n")
-            try:
-                os.replace(part, file)
-            except FileNotFoundError:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, file)
+        from gitexp.repo import files
+
+        try:  # a killed writer must leave no ref that is empty
+            files.replace(self.make_state_dir(), self.common_dir / ref, f"{oid}\n".encode())
         except OSError as error:
             raise GitError(
                 f"git's refs cannot be written: {error.strerror}; check permissions and disk space"
@@ -233,10 +222,10 @@ class Refs(Git):
         shared repository."""
         if not self.shared:
             return
-        for folder, inside, files in os.walk(self.state_dir):
+        for folder, inside, names in os.walk(self.state_dir):
             inside[:] = [name for name in inside if not name.startswith(_PRIVATE)]
             _permit(folder, self.shared | (self.shared & 0o444) >> 2 | stat.S_ISGID)
-            for name in files:
+            for name in names:
                 _permit(f"{folder}/{name}", self.shared)
 
     def write_state(self, name: str, data: bytes) -> None:
@@ -249,11 +238,8 @@ class Refs(Git):
         Raises:
             OSError: it cannot be written.
         """
-        fd = os.open(
-            self.make_state_dir() / name,
-            os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0),
-            0o666,
-        )
+        how = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        fd = os.open(self.make_state_dir() / name, how, 0o666)
         try:
             os.write(fd, data.ljust(os.fstat(fd).st_size))
         finally:

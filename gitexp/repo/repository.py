@@ -70,14 +70,9 @@ class Repo(Objects, Refs):
             raise RepositoryError(
                 "the folder that you are in does not exist any more; cd to one that does"
             ) from None
-        wanted = (
-            "--absolute-git-dir",
-            "--git-common-dir",
-            "--show-object-format",
-            "--show-toplevel",
-        )
-        done = run(["rev-parse", *wanted, *HEAD], where)
-        lines = [os.fsdecode(line) for line in done.stdout.split(b"\n")]
+        wanted = ("--absolute-git-dir", "--git-common-dir", "--show-object-format")
+        done = run(["rev-parse", *wanted, "--show-toplevel", *HEAD], where)
+        lines = os.fsdecode(done.stdout).split("\n")
         if done.returncode and len(lines) < 5:
             stderr = os.fsdecode(done.stderr)
             if "must be run in a work tree" in stderr:
@@ -105,9 +100,8 @@ class Repo(Objects, Refs):
         own: dict[str, str] = {}
         for scope, key, value in self.scoped_config(_FILTERS):
             if scope in ("local", "worktree"):
-                theirs.add(
-                    "lfs" if key.startswith("lfs.") else key[len("filter.") : key.rindex(".")]
-                )
+                name = key.removeprefix("filter.").rpartition(".")[0]
+                theirs.add("lfs" if key.startswith("lfs.") else name)
             else:
                 own[key] = value
         if odd := [name for name in theirs if "=" in name]:
@@ -121,13 +115,8 @@ class Repo(Objects, Refs):
         kept = {name for name in theirs if f"filter.{name}.clean" in own and name != "lfs"}
         guarded.distrusted = frozenset(theirs - kept)
         for name in sorted(theirs):
-            for what, off in (
-                ("clean", ""),
-                ("smudge", ""),
-                ("process", ""),
-                ("required", "false"),
-            ):
-                key = f"filter.{name}.{what}"
+            for what in ("clean", "smudge", "process", "required"):
+                key, off = f"filter.{name}.{what}", "false" if what == "required" else ""
                 guarded._options += ("-c", f"{key}={own.get(key, off) if name in kept else off}")
         return guarded
 

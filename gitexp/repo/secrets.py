@@ -61,19 +61,16 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
     verdicts: dict[str, list[Any]] = {}
     unknown = []
     for path in paths:
-        by_name = _suspicious_name(path)
         try:
             status = os.lstat(root / path)
         except OSError:
             continue
         stamp = [status.st_size, status.st_mtime_ns, _RULES]
-        old = known.get(path)
-        if by_name:
-            verdicts[path] = [*stamp, by_name]
-        elif isinstance(old, list) and old[:-1] == stamp:
-            verdicts[path] = old
-        else:
-            verdicts[path] = [*stamp, None]
+        old: Any = known.get(path)
+        by_name = _suspicious_name(path)
+        is_known = isinstance(old, list) and old[:-1] == stamp and not by_name
+        verdicts[path] = old if is_known else [*stamp, by_name]
+        if not is_known and not by_name:
             unknown.append(path)
     if unknown:
         lines = {path: _lines(root / path) for path in unknown}

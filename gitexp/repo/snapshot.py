@@ -8,32 +8,33 @@ secret stay out and are named.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
+from gitexp.repo import Head, Repo, collector, untracked
 from gitexp.repo.files import read_mapping
+from gitexp.repo.process import joined
+from gitexp.repo.untracked import Refused
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
-BY_DVC = "kept by DVC"
-OVER = "over the limit of"
 _LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
-Listed = tuple[list[str], list[str], list[str], list[str]]
-_NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
+_LOST = "git has lost its content; to see the damage: git fsck"
+_ADD = ("--add", "--remove", "--replace")
+_EDITED = "a submodule with edits of its own; commit them inside it"
 _SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
 _BEHIND = "beyond a symbolic link"  # git's words
 _PASSING = (
@@ -45,6 +46,16 @@ _PASSING = (
     "invalid object",
     _BEHIND,
 )
+
+
+class Listed(NamedTuple):
+    """Paths of a work tree; ``assumed`` are marked assume-unchanged, ``previous`` lie below
+    ``.gitexp/``, where an earlier experiment's are."""
+
+    changed: list[str]
+    untracked: list[str]
+    assumed: list[str]
+    previous: list[str]
 
 
 @dataclass(frozen=True)
@@ -100,56 +111,44 @@ def take(
     head = head or repo.head()
     stamp = copy_index(repo, index)
     env = {"GIT_INDEX_FILE": str(index)}
-    was_assumed = False
-    lost: set[str] = set()
     seen, composed, unread = _looked(repo, env, head)
-    for attempt in range(_TRIES):
-        if attempt:
-            seen = _listed_again(repo, env)
-        if assumed := seen[2]:
-            was_assumed = True
-            _edit(repo, env, "--no-assume-unchanged", paths=assumed)
-            seen = _listed_again(repo, env)
-        changed, untracked, _, previous = seen
-        changed = _without_outputs(repo, changed)
-        submodules = {path for path in changed if (repo.root / path / ".git").exists()}
-        if attempt == 0:
-            # the user is in the middle of composing a commit
-            staged_apart = composed & {*changed, *untracked} - submodules
-        changed, taken, left_out = _chosen(repo, settings, changed, untracked, results)
-        add = changed + taken
+    if assumed := seen.assumed:
+        _edit(repo, env, "--no-assume-unchanged", paths=assumed)
+        seen = _listed_again(repo, env)
+    # the user is in the middle of composing a commit
+    composed &= {*seen.changed, *seen.untracked}
+    lost: set[str] = set()
+    for left in reversed(range(_TRIES)):
+        changed, taken, left_out = _chosen(repo, settings, seen, results)
         try:
-            if attempt == _TRIES - 1:
-                _add_as_read(repo, env, add)
-            elif add:
-                _edit(repo, env, "--add", "--remove", "--replace", paths=add)
-            left_out += [
-                (path, "a submodule with edits of its own; commit them inside it")
-                for path in _inside_submodules(repo, env)
-            ]
+            if left:
+                _edit(repo, env, *_ADD, paths=changed + taken)
+            else:
+                _add_as_read(repo, env, changed + taken)
+            edited = _inside_submodules(repo, env)
             tree = repo.line("write-tree", env=env)
             break
         except GitError as error:  # a file went or changed under git's hands
-            if attempt == _TRIES - 1 or not _passes(error):
+            if not left or not _passes(error):
                 raise
-            lost |= _mended(repo, env, error, add)
-    kept = tuple(path for path in changed if path not in submodules)
-    left_out += unread
-    left_out += [(path, "git has lost its content; to see the damage: git fsck") for path in lost]
+            lost |= _mended(repo, env, error, changed + taken)
+            seen = _listed_again(repo, env)
+    left_out += [*((path, _EDITED) for path in edited), *unread, *((path, _LOST) for path in lost)]
     noted = repo.project + OUTPUTS
+    kept = noted in seen.previous and noted not in changed
     return Snapshot(
         tree,
         head,
         index,
-        kept,
-        tuple(taken),
-        tuple(left_out),
-        tuple(sorted(staged_apart)),
-        stamp,
-        was_assumed,
-        tuple(previous),
-        _earlier_outputs(repo, env) if noted in previous and noted not in changed else (),
-        repo.project,
+        changed=tuple(path for path in changed if not _is_submodule(repo, path)),
+        taken=tuple(taken),
+        left_out=tuple(left_out),
+        staged_apart=tuple(path for path in sorted(composed) if not _is_submodule(repo, path)),
+        index_stamp=stamp,
+        assumed=bool(assumed),
+        previous=tuple(seen.previous),
+        outputs=_earlier_outputs(repo, env) if kept else (),
+        project=repo.project,
     )
 
 
@@ -165,9 +164,7 @@ def on_disk(repo: Repo, settings: Settings) -> Snapshot:
             folder.rmdir()
 
 
-def _looked(
-    repo: Repo, env: dict[str, str], head: Head
-) -> tuple[Listed, set[str], list[tuple[str, str]]]:
+def _looked(repo: Repo, env: dict[str, str], head: Head) -> tuple[Listed, set[str], Refused]:
     """Return what is listed, the paths that are staged, and ``(folder, why)`` for what cannot be
     read."""
     said: list[str] = []
@@ -183,34 +180,22 @@ def _looked(
 
 def _edit(repo: Repo, env: dict[str, str], *options: str, paths: list[str]) -> None:
     """Change the entries of some paths in the private index."""
-    repo.git("update-index", "-z", *options, "--stdin", stdin=_joined(paths), env=env)
-
-
-def _without_outputs(repo: Repo, changed: list[str]) -> list[str]:
-    """Return changed paths without those that an earlier command wrote and nobody changed since."""
-    if changed and (ended := {*left_outputs(repo)}):
-        ended &= outputs_of(repo).keys()
-        return [path for path in changed if path not in ended]
-    return changed
+    if paths:
+        repo.git("update-index", "-z", *options, "--stdin", stdin=joined(paths), env=env)
 
 
 def _chosen(
-    repo: Repo,
-    settings: Settings,
-    changed: list[str],
-    untracked: list[str],
-    results: frozenset[str],
-) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    repo: Repo, settings: Settings, seen: Listed, results: frozenset[str]
+) -> tuple[list[str], list[str], Refused]:
     """Return what enters the tree, of the changed paths and of the untracked ones, and
     ``(path, why)`` for what does not."""
-    sources = [path for path in _sources(repo, untracked) if path not in results]
-    taken, left_out = permitted(repo, settings, sources)
+    changed = seen.changed
+    sources = [path for path in _sources(repo, seen.untracked) if path not in results]
+    taken, left_out = untracked.permitted(repo, settings, sources)
     if repo.distrusted:
-        unknown = _by_filter(repo, [*changed, *taken])
-        left_out += [
-            (path, f"its filter '{name}' is a program that .git/config names")
-            for path, name in unknown.items()
-        ]
+        unknown = untracked.by_filter(repo, [*changed, *taken])
+        why = "its filter '{}' is a program that .git/config names"
+        left_out += [(path, why.format(name)) for path, name in unknown.items()]
         changed, taken = (
             [path for path in paths if path not in unknown] for paths in (changed, taken)
         )
@@ -265,11 +250,8 @@ def _add_as_read(repo: Repo, env: dict[str, str], paths: list[str]) -> None:
         mode = b"100755" if status.st_mode & stat.S_IXUSR else b"100644"
         oid = filters.blob(repo, path, data, by.get(path)).encode()
         entries += b"%s %s\t%s\0" % (mode, oid, os.fsencode(path))
-    for more, stdin in (
-        (("--add", "--remove", "--replace", "--stdin"), _joined(others)),
-        (("--add", "--replace", "--index-info"), entries),
-    ):
-        repo.git("update-index", "-z", *more, stdin=stdin, env=env)
+    _edit(repo, env, *_ADD, paths=others)
+    repo.git("update-index", "-z", "--add", "--replace", "--index-info", stdin=entries, env=env)
 
 
 def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
@@ -322,11 +304,10 @@ def index_stamp(repo: Repo) -> tuple[int, ...] | None:
 def _listed(
     repo: Repo, env: dict[str, str], said: list[str] | None = None
 ) -> Iterator[Callable[[], Listed]]:
-    """Yield what waits for the changed, the untracked and the assumed-unchanged paths, and those of
-    an earlier experiment."""
+    """Yield what waits for the list of paths."""
     options = ("-z", "-v", "-c", "-o", "-m", "-d", "--exclude-standard")
     with repo.beside("ls-files", *options, env=env, said=said) as found:
-        yield lambda: _sorted(found(), f"{repo.project}.gitexp/")
+        yield lambda: _sorted(repo, found())
 
 
 def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
@@ -341,26 +322,29 @@ def _listed_again(repo: Repo, env: dict[str, str]) -> Listed:
     raise AssertionError
 
 
-def _sorted(output: bytes, own: str) -> Listed:
-    changed: dict[str, None] = {}
-    untracked: list[str] = []
-    assumed: list[str] = []
-    previous: dict[str, None] = {}
+def _sorted(repo: Repo, output: bytes) -> Listed:
+    own = f"{repo.project}.gitexp/"
     earlier = b"H " + os.fsencode(own)
+    found: tuple[dict[str, None], ...] = ({}, {}, {}, {})  # a conflict lists a path thrice
+    changed, others, assumed, previous = found
     for entry in output.split(b"\0"):
         # nearly all of them: unchanged
         if entry.startswith(b"H ") and not entry.startswith(earlier):
             continue
         mark, path = entry[:1], os.fsdecode(entry[2:])
         if mark == b"?":
-            untracked.append(path)
+            others[path] = None
         elif mark in (b"C", b"R", b"M", b"c", b"r", b"m"):  # changed, removed, unmerged
             changed[path] = None
         elif mark == b"h":
-            assumed.append(path)
+            assumed[path] = None
         if mark != b"?" and path.startswith(own):
             previous[path] = None
-    return list(changed), untracked, assumed, list(previous)
+    # what an earlier command wrote, and nobody changed since, is no change
+    ended = {*left_outputs(repo)} & outputs_of(repo).keys() if changed else ()
+    for path in changed.keys() & {*ended}:
+        del changed[path]
+    return Listed(*map(list, found))
 
 
 @contextmanager
@@ -374,7 +358,7 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
 
         def finished() -> set[str]:
             try:
-                return {os.fsdecode(path) for path in compared().split(b"\0") if path}
+                return {*os.fsdecode(compared()).split("\0")}
             except GitError as error:
                 if collector.has_taken(error):  # of HEAD's commit, which keeps no other from us
                     return set()
@@ -383,16 +367,16 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
         yield finished
 
 
-def _sources(repo: Repo, untracked: list[str]) -> list[str]:
+def _sources(repo: Repo, paths: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
     known = read_mapping(repo.git_dir / _OUTPUTS)
     marks = ("/pyvenv.cfg", "/conda-meta/history")
     environments = tuple(
-        f"{path.removesuffix(mark)}/" for path in untracked for mark in marks if path.endswith(mark)
+        f"{path.removesuffix(mark)}/" for path in paths for mark in marks if path.endswith(mark)
     )
     return [
         path
-        for path in untracked
+        for path in paths
         if NEVER.isdisjoint(path.split("/"))
         and not path.startswith(environments)
         and not (path in known and known[path] == stamp(repo.root, path))
@@ -403,15 +387,9 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
     """Return the paths that an earlier command wrote, where the private index holds that still, or
     they were removed."""
     known = outputs_of(repo)
-    if not known:
-        return ()
-    listed = repo.git("ls-files", "-s", "-z", env=env).split(b"\0")
-    held = {os.fsdecode(path): about for about, _, path in (at.partition(b"\t") for at in listed)}
-    return tuple(
-        path
-        for path, oid in known.items()
-        if path not in held or held[path].split(b" ")[1].decode() == oid
-    )
+    listed = repo.entries("ls-files", "-s", "-z", env=env) if known else ()
+    held = {path: about.split(" ")[1] for about, _, path in (at.partition("\t") for at in listed)}
+    return tuple(path for path, oid in known.items() if held.get(path, oid) == oid)
 
 
 def outputs_of(repo: Repo) -> dict[str, str]:
@@ -452,154 +430,14 @@ def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:
     """Return the submodules that hold edits of their own, which their HEAD has not."""
     if not (repo.root / ".gitmodules").exists():
         return []
-    found = repo.git("diff-files", "-z", "--name-only", "--ignore-submodules=none", env=env).split(
-        b"\0"
-    )
-    return [
-        path for path in map(os.fsdecode, found) if path and (repo.root / path / ".git").exists()
-    ]
+    how = ("-z", "--name-only", "--ignore-submodules=none")
+    return [path for path in repo.entries("diff-files", *how, env=env) if _is_submodule(repo, path)]
+
+
+def _is_submodule(repo: Repo, path: str) -> bool:
+    return (repo.root / path / ".git").exists()
 
 
 def is_behind_link(root: Path, path: str) -> bool:
     """Whether a folder on the way to a path is a symbolic link: for git there is no such file."""
     return any((root / folder).is_symlink() for folder in Path(path).parents)
-
-
-def permitted(
-    repo: Repo, settings: Settings, untracked: list[str]
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Sort untracked paths into those that may enter and ``(path, why)`` for those that may not."""
-    why_not = _rules(repo, settings, untracked)
-    taken: list[str] = []
-    left_out: list[tuple[str, str]] = []
-    sizes: dict[str, int] = {}
-    large: dict[str, int] = {}
-    for path in untracked:
-        try:
-            status = os.lstat(repo.root / path)
-        except OSError:  # gone meanwhile
-            continue
-        reason = next(filter(None, (rule(path, status) for rule in why_not)), None)
-        if reason:
-            left_out.append((path, reason))
-        elif _matches(path, settings.include):
-            taken.append(path)
-        else:
-            (large if status.st_size > settings.max_file_size else sizes)[path] = status.st_size
-    # a large file may enter where LFS turns it into a pointer
-    for_lfs = [path for path, name in _filters(repo, list(large)).items() if name == "lfs"]
-    lacks = bool(for_lfs) and not repo.filter_program("lfs")
-    by_lfs = {*for_lfs} if not lacks else set[str]()
-    limit = readable(settings.max_file_size)
-    hint = f"; .gitattributes gives it to Git LFS, {_NO_LFS}" if lacks else ""
-    left_out += [
-        (
-            path,
-            f"{readable(size)}, {OVER} {limit}{hint if path in for_lfs else ''}",
-        )
-        for path, size in large.items()
-        if path not in by_lfs
-    ]
-    scanned, refused = _small_enough(repo, settings, sizes, by_lfs)
-    return [*taken, *scanned], sorted(left_out + refused)
-
-
-def _small_enough(
-    repo: Repo, settings: Settings, sizes: Mapping[str, int], by_lfs: set[str]
-) -> tuple[list[str], list[tuple[str, str]]]:
-    """Return which files of these sizes enter, and ``(path, why)`` of the others: none of too many,
-    and none that looks like a secret."""
-    total = sum(sizes.values())
-    if len(sizes) > settings.max_untracked_files or total > settings.max_untracked_size:
-        why = (
-            f"one of {len(sizes):,} untracked files with {readable(total)} in all; is a folder of"
-            " outputs not ignored?"
-        )
-        return [*by_lfs], [(path, why) for path in sizes]
-    wanted = [*sizes, *by_lfs]
-    if not settings.scan_secrets or not wanted:
-        return wanted, []
-    found = risky(repo, wanted)
-    refused = [(path, f"may be a secret: {why}") for path, why in found.items()]
-    return [path for path in wanted if path not in found], refused
-
-
-def risky(repo: Repo, paths: Sequence[str]) -> dict[str, str]:
-    """Return ``{path: why}`` for those untracked files that may be secrets."""
-    return secrets.find(repo.root, paths, repo.make_state_dir() / "scanned.json")
-
-
-Rule = Callable[[str, os.stat_result], str | None]
-
-
-def _rules(repo: Repo, settings: Settings, untracked: list[str]) -> list[Rule]:
-    """Return what keeps an untracked file out whatever its size: each gives the reason, or None."""
-    by_dvc = dvc_pointers.here(repo) if untracked else {}
-
-    def kept_by_dvc(path: str, status: os.stat_result) -> str | None:
-        held = dvc_pointers.holder(by_dvc, path) if by_dvc else None
-        return f"{BY_DVC}, see {held.pointer}" if held else None
-
-    def of_mlflow(path: str, status: os.stat_result) -> str | None:
-        found = _of_mlflow(path) and not _matches(path, settings.include)
-        said = "MLflow's own store; set MLFLOW_TRACKING_URI=gitexp:. to keep its runs here"
-        return said if found else None
-
-    def unfit(path: str, status: os.stat_result) -> str | None:
-        if path.endswith("/"):
-            return "a git repository of its own"
-        if _matches(path, settings.exclude):
-            return "excluded by the settings"
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            return "not a regular file"
-        readable_here = stat.S_ISLNK(status.st_mode) or os.access(repo.root / path, os.R_OK)
-        return None if readable_here else "not readable"
-
-    return [kept_by_dvc, of_mlflow, unfit]
-
-
-def _of_mlflow(path: str) -> bool:
-    """Whether MLflow wrote a path by its own defaults: other runs' results, which change while a
-    run goes on."""
-    folder, _, name = path.rpartition("/")
-    return "mlruns" in folder.split("/") or name in (
-        "mlflow.db",
-        "mlflow.db-journal",
-        "mlflow.db-wal",
-        "mlflow.db-shm",
-    )
-
-
-def _by_filter(repo: Repo, paths: list[str]) -> dict[str, str]:
-    """Return ``{path: filter}`` for those that only a distrusted filter could turn into what git
-    has of them."""
-    return {path: name for path, name in _filters(repo, paths).items() if name in repo.distrusted}
-
-
-def _filters(repo: Repo, paths: list[str]) -> dict[str, str]:
-    if not paths:
-        return {}
-    fields = repo.git("check-attr", "-z", "--stdin", "filter", stdin=_joined(paths)).split(b"\0")
-    return {
-        os.fsdecode(path): os.fsdecode(value) for path, value in zip(fields[0::3], fields[2::3])
-    }
-
-
-def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(
-        fnmatch.fnmatchcase(path, pattern) or path.startswith(pattern.rstrip("/") + "/")
-        for pattern in patterns
-    )
-
-
-def readable(size: float) -> str:
-    """Return a number of bytes for people: ``12.3 MB``."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000 or unit == "GB":
-            return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1000
-    raise AssertionError
-
-
-def _joined(paths: list[str]) -> bytes:
-    return b"".join(os.fsencode(path) + b"\0" for path in paths)

@@ -50,13 +50,13 @@ def follow(repo: Repo, tree: Path) -> None:
 def _states(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     """Return ``(path, state)`` of the changed ones; the state is git's ``S<C or .><M or .>...``."""
     how = ("--porcelain=v2", "-z", "--untracked-files=no", "--ignore-submodules=none")
-    lines = os.fsdecode(repo.git("status", *how, "--no-renames", cwd=tree)).split("\0")
+    lines = repo.entries("status", *how, "--no-renames", cwd=tree)
     fields = [line.split(" ", 8) for line in lines if line.startswith("1 ")]
     return [(path, state) for _, _, state, *_, path in fields if state[0] == "S"]
 
 
 def _listed(repo: Repo, tree: Path) -> list[str]:
-    entries = os.fsdecode(repo.git("ls-files", "-s", "-z", cwd=tree)).split("\0")
+    entries = repo.entries("ls-files", "-s", "-z", cwd=tree)
     return [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]
 
 

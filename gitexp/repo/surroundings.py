@@ -24,14 +24,11 @@ _SETTINGS = {  # of git: what is in use, and how it is treated
 def explain(repo: Repo) -> Iterator[tuple[str, str]]:
     """Yield what is in use here, and what gitexp does about it."""
     config = {name: value for _, name, value in repo.scoped_config(".")}
-    for name in sorted(
-        {key.split(".", 1)[1].rpartition(".")[0] for key in config if key.startswith("filter.")}
-    ):
+    filters = [key for key in config if key.startswith("filter.")]
+    for name in sorted({key.split(".", 1)[1].rpartition(".")[0] for key in filters}):
         found = "" if repo.filter_program(name) else ", but its program is not found"
-        yield (
-            f"filter {name}{found}",
-            "runs on what enters a snapshot" if not found else "does not count",
-        )
+        how = "does not count" if found else "runs on what enters a snapshot"
+        yield f"filter {name}{found}", how
     if repo.filter_program("annex") or repo.filter_program("lfs"):
         yield (
             "files kept elsewhere",

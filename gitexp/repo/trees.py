@@ -65,17 +65,9 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
 
     A folder that one of the files lies in is made anew: what ``base`` has of it is not taken over.
     """
-    entries = dict(base or {})
-    below: dict[str, dict[str, str]] = {}
-    for path, oid in files.items():
-        head, slash, rest = path.partition("/")
-        if slash:
-            below.setdefault(head, {})[rest] = oid
-        else:
-            entries[os.fsencode(head)] = (mode(oid), oid)
-    for name, inside in below.items():
-        entries[os.fsencode(name)] = (FOLDER, write(repo, inside))
-    return repo.write_object("tree", dump(entries))
+    made = {os.fsencode(path.partition("/")[0]) for path in files}
+    kept = {name: entry for name, entry in (base or {}).items() if name not in made}
+    return repo.write_object("tree", dump(_entries(repo, kept, files)))
 
 
 def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:

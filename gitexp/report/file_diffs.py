@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
 from gitexp.formats.errors import MissingExtraError
+from gitexp.formats.message import readable
 from gitexp.repo import Repo, blobs
-from gitexp.repo.snapshot import readable
 
 _ROWS = 20  # of a CSV file that are shown
 _LARGEST = 20 * 10**6

@@ -28,7 +28,7 @@ from gitexp.formats.experiment import VERDICTS, Experiment
 from gitexp.repo import Repo
 from gitexp.report import data, page
 from gitexp.runs import journal, unrecorded
-from gitexp.store import notes, query, record, result_paths
+from gitexp.store import names, notes, query, record, result_paths
 from gitexp.store.index import Index
 
 EVERY = 0.4  # seconds between two looks at what goes on
@@ -152,7 +152,7 @@ class Live:
             because = str(wanted.get("because") or "").strip()
             return {"verdict": str(verdict)} | ({"because": because} if because else {})
         if isinstance(name, str) and len(found) == 1:
-            return record.alias(self.repo, found[0], name)
+            return names.alias(self.repo, found[0], name)
         raise UsageError("an edit is a label to add or remove, a note, a second name or a verdict")
 
     @property
@@ -177,8 +177,8 @@ class Live:
                 tops = ("tags", "notes", "gitexp/remotes")
                 walks = (os.walk(f"{common}/refs/{top}") for top in tops)
                 folders = [folder for walk in walks for folder, _, _ in walk]
-                names = ("refs", "refs/gitexp", "packed-refs", "reftable/tables.list")
-                folders += [f"{common}/{name}" for name in names]
+                kept = ("refs", "refs/gitexp", "packed-refs", "reftable/tables.list")
+                folders += [f"{common}/{name}" for name in kept]
                 seen = {folder: _changed(folder) for folder in folders}
             self._folders = seen
             # a change within the same tick of the clock would not be seen

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitexp.formats import message, params, printed, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.repo import Repo, dvc_pointers, snapshot
+from gitexp.repo import Repo, dvc_pointers, snapshot, untracked
 from gitexp.runs import arguments, journal, parsed
 from gitexp.runs.run import Run
 from gitexp.store import notes, result_paths
@@ -445,13 +445,13 @@ def _keep(
         named = message.some(other, 5)
         run.add_facts("warnings", [f"changed by the command, recorded as at the start: {named}"])
     fresh = sorted({*own, *asked} - {*tracked})
-    taken, left_out = snapshot.permitted(repo, known, fresh)
-    large = [(path, why) for path, why in left_out if snapshot.OVER in why]
+    taken, left_out = untracked.permitted(repo, known, fresh)
+    large = [(path, why) for path, why in left_out if untracked.OVER in why]
     if dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo):
         left_out = [item for item in left_out if item not in large]
         taken = [*taken, *(path for path, _ in large)]
     # dvc.lock names results too that DVC leaves to git
-    taken += [path for path, why in left_out if path in read and snapshot.BY_DVC in why]
+    taken += [path for path, why in left_out if path in read and untracked.BY_DVC in why]
     left_out = [item for item in left_out if item[0] not in taken]
     kept = _kept(run, repo, taken, wrote, left_out)
     run.add_facts("written", [path for path in kept if not _of_data(path)])
@@ -536,7 +536,7 @@ def _content(path: Path, look: Look | None) -> bytes:
     """Return what a file holds that looked so when it was found."""
     size = path.stat().st_size
     if size > MOST_BYTES:
-        raise GitexpError(f"it has {snapshot.readable(size)}, too large to be looked through")
+        raise GitexpError(f"it has {message.readable(size)}, too large to be looked through")
     data = path.read_bytes()
     if look and _look(path.stat()) != look:
         raise GitexpError("it is still being written")

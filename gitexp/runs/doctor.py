@@ -34,7 +34,7 @@ from gitexp.store import (
 )
 from gitexp.store.index import Index, is_damaged
 
-_TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json.*")
+_TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
 # temporary ones; that of a killed transfer with DVC may hold a token
 _FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's

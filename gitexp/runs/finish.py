@@ -7,18 +7,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import GitexpError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
 from gitexp.runs import fallback, journal
-from gitexp.store import conditions, result_paths
+from gitexp.store import conditions, names, result_paths
 from gitexp.store import record as store
-
-if TYPE_CHECKING:
-    from gitexp.store import batch
+from gitexp.store.entry import Entry
 
 # with a run's id: the ref that holds its snapshot while it goes on
 PENDING = "refs/gitexp/pending/"
@@ -104,7 +102,7 @@ def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
     others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
     # what it began itself meanwhile stands beside, and is no reason
     expected = facts.get("highest", 0) + len(facts.get("children", ()))
-    return "other runs were going on" if others or store.highest_known(repo) != expected else None
+    return "other runs were going on" if others or names.highest_known(repo) != expected else None
 
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
@@ -129,18 +127,16 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
     return recorded
 
 
-def entry(repo: Repo, folder: Path) -> batch.Entry:
+def entry(repo: Repo, folder: Path) -> Entry:
     """Write the files of a run that stands beside every branch, and return what its experiment will
     be."""
-    from gitexp.store import batch
-
     facts, _ = _read(folder)
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]
     files, _ = store.blobs(repo, made)
     earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))
     tree = trees.edited(repo, shot["tree"], {**earlier, **files})
-    return batch.Entry(made, tree, None, shot["commit"])
+    return Entry(made, tree, None, shot["commit"])
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], bool]:

@@ -18,7 +18,7 @@ from gitexp.formats.errors import FormatError, GitError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
 from gitexp.runs import seeds
-from gitexp.store import conditions, record, result_paths
+from gitexp.store import conditions, names, record, result_paths
 from gitexp.store.notes import check_label
 
 Folder = str | os.PathLike[str]
@@ -209,7 +209,7 @@ def record_work_tree(
     known = known or settings.load(repo.root, repo.project)
     if status not in STATUSES:
         raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
-    name = record.check_name(repo, name) if name else None
+    name = names.check_name(repo, name) if name else None
     group = group and group.strip()
     checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()

@@ -21,7 +21,7 @@ from time import monotonic, time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import metrics, params, settings
+from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, snapshot
@@ -605,8 +605,8 @@ class Run:
         if size > limit:
             if self._repo is None or isinstance(content, bytes):
                 raise UsageError(
-                    f"artifact {path} has {snapshot.readable(size)}, over the limit of"
-                    f" {snapshot.readable(limit)}; raise max_file_size in the settings"
+                    f"artifact {path} has {message.readable(size)}, over the limit of"
+                    f" {message.readable(limit)}; raise max_file_size in the settings"
                 )
             dvc.takes(self._repo, path, size, limit)
             if self._journal:

@@ -16,7 +16,7 @@ from gitexp.repo import Repo, collector, dvc_status, snapshot
 from gitexp.runs import deferred, finish, journal, outputs, seeds
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
-from gitexp.store import conditions, record, result_paths
+from gitexp.store import conditions, names, result_paths
 from gitexp.store.notes import check_label
 
 
@@ -56,7 +56,7 @@ def begin(
         **settled.conditions,
     }
     labels = [check_label(label) for label in labels]
-    name = record.check_name(repo, name) if name else None
+    name = names.check_name(repo, name) if name else None
     run_id = os.urandom(8).hex()
     others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)
@@ -88,7 +88,7 @@ def begin(
         "sign": known.sign if sign is None else sign,
         "extra": extra,
         "max_file_size": known.max_file_size,
-        "highest": record.highest_known(repo),
+        "highest": names.highest_known(repo),
         "free": sorted(free),
         "snapshot": finish.saved(shot),
         "root": str(repo.root),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from array import array
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import settings
@@ -45,10 +47,8 @@ def experiments(
     import pandas as pd
 
     index, chosen = opened(repo)
-    condition, order = (
-        query.where(index, where),
-        query.order(query.sort(index, sort, chosen.metrics)),
-    )
+    condition = query.where(index, where)
+    order = query.order(query.sort(index, sort, chosen.metrics))
     condition = condition.within(query.ONCE) if everybody else condition
     found = index.columns(
         FACTS[:9], condition.text, [*condition.values, *order.values], order.text, None, everybody
@@ -70,10 +70,12 @@ def get(ref: str | int, repo: Folder | None = None) -> Experiment:
     return reference.resolve(index, str(ref), chosen)
 
 
-def _series(name: str, column: list[Any]) -> pd.Series:
+def _series(name: str, found: Sequence[Any]) -> pd.Series:
     """Return a column as pandas has it."""
+    import numpy as np
     import pandas as pd
 
+    column: Any = np.asarray(found) if isinstance(found, array) else found
     if name == "started":
         return pd.to_datetime(pd.Series(column, dtype="int64"), unit="ms", utc=True)
     if name != "duration" and not name.startswith("metrics."):

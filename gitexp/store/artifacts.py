@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,12 +36,9 @@ def outputs(repo: Repo, experiment: Experiment) -> list[Output]:
     paths = [str(path) for path in experiment.extra.get("outputs", ())]
     if not paths:
         return []
-    listed = repo.git("ls-tree", "-r", "-l", "-z", "--full-tree", experiment.id).split(b"\0")
-    entries = (item.partition(b"\t") for item in listed if item)
-    held = {os.fsdecode(path): about.split() for about, _, path in entries}
-    return [
-        Output(path, held[path][2].decode(), int(held[path][3])) for path in paths if path in held
-    ]
+    listed = repo.entries("ls-tree", "-r", "-l", "-z", "--full-tree", experiment.id)
+    held = {path: about.split() for about, _, path in (item.partition("\t") for item in listed)}
+    return [Output(path, held[path][2], int(held[path][3])) for path in paths if path in held]
 
 
 def called(name: str) -> str:
@@ -67,11 +63,8 @@ def rendered(figure: Any, name: str) -> bytes:
         return buffer.getvalue()
     if hasattr(figure, "to_html"):
         image = Path(name).suffix.lstrip(".")
-        return (
-            figure.to_html().encode()
-            if image in ("html", "")
-            else bytes(figure.to_image(format=image))
-        )
+        as_page = image in ("html", "")
+        return figure.to_html().encode() if as_page else bytes(figure.to_image(format=image))
     raise UsageError(
         f"a figure must be Matplotlib's or Plotly's, not {type(figure).__name__}; for others:"
         " log_artifact"

@@ -10,35 +10,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from gitexp.formats import message
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, collector
+from gitexp.store import names
 from gitexp.store import record as store
+from gitexp.store.entry import Entry, written
 from gitexp.store.index import Index
 
 SIZE = 200  # experiments in one transaction
 _TRIES = 20
 _ID = "json_extract(tag.summary, '$.id')"
-
-
-class Entry(NamedTuple):
-    """An experiment that has no name yet.
-
-    Attributes:
-        draft: what is known of it.
-        tree: the tree of the commit that is to be written; None where ``commit`` exists already and
-            gets the tag.
-        commit: that commit.
-        parent: the commit that its run started from.
-    """
-
-    draft: store.Draft
-    tree: str | None
-    commit: str | None
-    parent: str | None
 
 
 def record(
@@ -61,10 +44,10 @@ def record(
         entries = [entry for entry in entries if entry.draft.id not in there]
         if not entries:
             return []
-        number = store.highest(repo) + 1
+        number = names.highest(repo) + 1
         for attempt in range(_TRIES):
-            names = [f"exp-{number + at}" for at in range(len(entries))]
-            made = [written(repo, entry, name) for entry, name in zip(entries, names)]
+            called = [f"exp-{number + at}" for at in range(len(entries))]
+            made = [written(repo, entry, name) for entry, name in zip(entries, called)]
             try:
                 repo.update_refs(
                     [f"create refs/tags/{item.name} {item.tag}" for item in made],
@@ -74,11 +57,11 @@ def record(
                 break
             except GitError:
                 taken = {ref.removeprefix("refs/tags/") for ref in repo.refs("refs/tags")}
-                if attempt == _TRIES - 1 or not taken & {*names}:
+                if attempt == _TRIES - 1 or not taken & {*called}:
                     raise
-                number = store.highest(repo, scan=True) + 1
-        store.remember_highest(repo, number + len(entries) - 1)
-        store.remember(repo, [(item.tag, item.id, item.name) for item in made])
+                number = names.highest(repo, scan=True) + 1
+        names.remember_highest(repo, number + len(entries) - 1)
+        store.remember(repo, made)
         store.pack(repo, fd)
     return made
 
@@ -88,13 +71,3 @@ def _recorded(repo: Repo, ids: Sequence[str]) -> set[str]:
         _ID, f"{_ID} IN (SELECT value FROM json_each(?))", [json.dumps(ids)], everybody=True
     )
     return {row[0] for row in found}
-
-
-def written(repo: Repo, entry: Entry, name: str) -> Experiment:
-    """Write an experiment's objects under a name; nothing points to them yet."""
-    draft, tree, commit, parent = entry
-    if commit is None:
-        assert tree is not None
-        commit = store.write_commit(repo, draft, tree, parent, name)
-    tag, found = store.write_tag(repo, draft, commit, parent, name)
-    return message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)

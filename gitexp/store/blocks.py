@@ -31,7 +31,7 @@ def read(
     values: Sequence[Any],
     facts: Collection[str],
     make: Make,
-) -> dict[str, list[Any]]:
+) -> dict[str, Sequence[Any]]:
     """Return the columns of the experiments whose ``number`` and ``name`` a query yields: names,
     and those of ``columns.unpack``; ``make`` makes an experiment of a row."""
     db.execute("BEGIN")  # rows and blocks as of one moment

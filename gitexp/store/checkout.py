@@ -11,33 +11,20 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import (
-    Head,
-    Repo,
-    content,
-    dvc,
-    dvc_pointers,
-    dvc_status,
-    lock_files,
-    snapshot,
-    submodules,
-)
+from gitexp.repo import Head, Repo, content, dvc, dvc_pointers, dvc_status, snapshot, submodules
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
-from gitexp.store import connectivity, record, result_paths
+from gitexp.repo.process import joined
+from gitexp.store import connectivity, record, result_paths, survey
 from gitexp.store.index import Index
-
-_SHOWN = 3
-_GONE = (b"000000", b"")
-Entry = tuple[bytes, bytes]  # mode and hash, as the index has them
+from gitexp.store.survey import GONE, Entry, Survey, listed
 
 
 @dataclass(frozen=True)
@@ -53,23 +40,6 @@ class Done:
     text: str
     undo: str | None
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """The files that git would not, or should not, simply replace.
-
-    Attributes:
-        lost: those whose content lives nowhere else.
-        free: those that git holds already, with the entry that the experiment has for them
-            (``_GONE``: none).
-        adopted: those of ``free`` that are sources, not committed here but the experiment's own to
-            the byte.
-    """
-
-    lost: tuple[str, ...]
-    free: Mapping[str, Entry]
-    adopted: tuple[str, ...]
 
 
 def checkout(
@@ -100,47 +70,20 @@ def checkout(
     ways_back = _submodules_ready(repo) if recurse else {}
     arriving, notes = _data_arriving(repo, target) if data else ((), ())
     before = repo.head()
-    back = (before.branch or "").removeprefix("refs/heads/") or (before.commit or "")[:10]
-    with _cleared(repo, lambda: _survey(repo, index, target), stash) as (survey, stashed):
-        with _index_told(repo, survey.free):
+    back = before.short or (before.commit or "")[:10]
+    moved = bool(branch) or before.commit != target.id
+    with survey.cleared(repo, lambda: survey.look(repo, index, target), stash) as (found, stashed):
+        with _index_told(repo, found.free):
             if branch:
                 _switch(repo, cwd, "-b", branch, "--no-track", target.id)
             elif on:
                 _switch(repo, cwd, on)
-            elif before.commit != target.id:
+            elif moved:
                 _switch(repo, cwd, "--detach", target.id)
-        present = [path for path, entry in survey.free.items() if entry != _GONE]
-        if present:
-            repo.git(
-                "checkout-index",
-                "-f",
-                "-u",
-                "-z",
-                "--stdin",
-                stdin=b"".join(os.fsencode(path) + b"\0" for path in present),
-            )
-        for path in survey.free.keys() - present:
-            if snapshot.is_behind_link(repo.root, path):
-                continue  # that one is another's
-            (repo.root / path).unlink(missing_ok=True)
-        notes = (*notes, *_put_away(repo, index))
-        notes = (*notes, *_fill(repo, repo.root))
-    moved = branch or before.commit != target.id
-    where = (
-        f"on the new branch {branch}"
-        if branch
-        else f"on {on}"
-        if on
-        else "HEAD is detached"
-        if moved or not before.branch
-        else f"still on {back}"
-    )
-    notes = (
-        *_adopted(target, survey),
-        *_lost_folder(target, cwd),
-        *notes,
-        *_bring_data(repo, repo.root, arriving),
-    )
+        _bring_free(repo, found.free)
+        notes = (*notes, *survey.put_away(repo, index), *_fill(repo, repo.root))
+    notes = (*_adopted(target, found), *_lost_folder(target, cwd), *notes)
+    notes = (*notes, *_bring_data(repo, repo.root, arriving))
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     steps = {
         f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),
@@ -148,6 +91,9 @@ def checkout(
         "dvc checkout": bool(arriving) and moved,
         **dict.fromkeys(returns, True),
     }
+    detached = moved or not before.branch
+    where = f"on {on}" if on else "HEAD is detached" if detached else f"still on {back}"
+    where = f"on the new branch {branch}" if branch else where
     return Done(
         f"at {target.name} ({target.short}), {where}",
         " && ".join(step for step, todo in steps.items() if todo) or None,
@@ -169,19 +115,17 @@ def add_worktree(
     connectivity.check(repo, target.id, target.name)
     _check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
-    repo.git("worktree", "add", *how, "--", os.path.abspath(folder), target.id)
     tree = Path(os.path.abspath(folder))
-    wanted = (
-        tuple(dvc_pointers.of_commit(repo, target.id).values())
-        if data and dvc_pointers.in_use(tree)
-        else ()
-    )
-    notes = _fill(repo, tree)
+    repo.git("worktree", "add", *how, "--", str(tree), target.id)
+    wanted: tuple[Data, ...] = ()
+    if data and dvc_pointers.in_use(tree):
+        wanted = tuple(dvc_pointers.of_commit(repo, target.id).values())
+    notes = (*_fill(repo, tree), *_bring_data(repo, tree, wanted))
     apart, _ = _bring_submodules(repo, tree, recurse, {})
     return Done(
         f"{target.name} ({target.short}) lies in {folder}",
         content.removal(folder, force=bool(wanted) or recurse),
-        (*notes, *_bring_data(repo, tree, wanted), *apart),
+        (*notes, *apart),
     )
 
 
@@ -198,22 +142,19 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
         raise NotFoundError(f"{target.name} has no params file")
     target.read(path)
     at_head = repo.line("rev-parse", "-q", "--verify", f"HEAD:{path}", ok=(0, 1, 128))
-    with _cleared(repo, lambda: _params_survey(repo, index, target, path), stash, path) as (
-        _,
-        stashed,
-    ):
+
+    def look() -> survey.Survey:
+        return survey.look_at_params(repo, index, target, path)
+
+    with survey.cleared(repo, look, stash, path) as (_, stashed):
         old = read_bytes(repo.root / path)
         repo.git("restore", f"--source={target.id}", "--worktree", "--", f":(top,literal){path}")
         result_paths.adopt(repo, path)
-    quoted = shlex.quote(path)
-    oid = None if old is None else result_paths.blob_hash(repo, old)
-    undo = (
-        f"rm {quoted}"
-        if oid is None
-        else f"git restore {quoted}"
-        if oid == at_head
-        else f"git cat-file blob {oid} > {quoted}"
-    )
+    undo = "rm"
+    if old is not None:
+        oid = result_paths.blob_hash(repo, old)
+        undo = "git restore" if oid == at_head else f"git cat-file blob {oid} >"
+    undo = f"{undo} {shlex.quote(path)}"
     return Done(
         f"{path} is that of {target.name} ({target.short})",
         undo + (" && git stash pop" if stashed else ""),
@@ -234,14 +175,18 @@ def take_code(
     ways_back = _submodules_ready(repo) if recurse else {}
     without = [result_paths.PARAMS, result_paths.METRICS, *result_paths.of_experiment(target)]
     code = result_paths.code_pathspec(without)
-    with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
+
+    def look() -> survey.Survey:
+        return survey.look(repo, index, target, without)
+
+    with survey.cleared(repo, look, stash) as (found, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
         notes = _fill(repo, repo.root)
     apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     back = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code])
     undo = " && ".join([back, *(["git stash pop"] if stashed else []), *returns])
     text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
-    return Done(text, undo, (*_adopted(target, survey), *notes, *_data_apart(repo), *apart))
+    return Done(text, undo, (*_adopted(target, found), *notes, *_data_apart(repo), *apart))
 
 
 # -- may it be done? -------------------------------------------------------------------------------
@@ -272,144 +217,6 @@ def _check_branch(repo: Repo, branch: str | None) -> None:
         )
 
 
-def _survey(repo: Repo, index: Index, target: Experiment, without: Iterable[str] = ()) -> _Survey:
-    """Look at what is changed, and at the untracked and ignored files that lie where the experiment
-    has one of its own.
-
-    Args:
-        without: files and folders that stay as they are.
-    """
-    differing = dict(_differing(repo, target))
-    changed = dict(_changed(repo))
-    arriving = _met(repo, [path for path, (_, in_index) in differing.items() if not in_index])
-    skipped = tuple(without)
-    paths = [path for path in dict.fromkeys((*changed, *arriving)) if not _below(path, skipped)]
-    on_disk = _hashes(repo, paths)
-    outputs = {*snapshot.left_outputs(repo), *snapshot.outputs_of(repo)} if paths else set()
-    lost: dict[str, None] = {}
-    free: dict[str, Entry] = {}
-    adopted: list[str] = []
-    for path in paths:
-        if snapshot.is_behind_link(repo.root, path):  # which git does not follow, but replaces
-            lost[result_paths.linked(repo.root, [path]) or path] = None
-            continue
-        half_staged, entry = changed.get(path, (False, _GONE))
-        theirs = differing[path][0] if path in differing else entry
-        equal = not half_staged and theirs != _GONE and on_disk.get(path) == theirs[1]
-        result = _is_result(path, target) or path in outputs
-        if equal and not result:
-            adopted.append(path)
-        if equal or (result and not half_staged and _is_recorded(repo, index, path)):
-            free[path] = theirs
-        else:
-            lost[path] = None
-    return _Survey(tuple(lost), free, tuple(adopted))
-
-
-def _put_away(repo: Repo, index: Index) -> tuple[str, ...]:
-    """Remove what other runs wrote and nobody changed since, where an experiment has it."""
-    known = snapshot.left_outputs(repo)
-    tracked = {*repo.git("ls-files", "-z").split(b"\0")} if known else set()
-    gone = [
-        path
-        for path in known
-        if os.fsencode(path) not in tracked and _is_recorded(repo, index, path)
-    ]
-    for path in gone:
-        (repo.root / path).unlink(missing_ok=True)
-        for folder in Path(path).parents[:-1]:
-            with suppress(OSError):
-                (repo.root / folder).rmdir()
-    told = f"outputs of other runs, which hold them, were removed: {_listed(gone)}"
-    return (told,) if gone else ()
-
-
-def _met(repo: Repo, paths: Iterable[str]) -> list[str]:
-    """Return what lies on disk where files are to arrive: those themselves, and what git does not
-    track of a folder in their place."""
-    there = [
-        path
-        for path in paths
-        if os.path.lexists(repo.root / path) and not snapshot.is_behind_link(repo.root, path)
-    ]
-    folders = [
-        path
-        for path in there
-        if (repo.root / path).is_dir() and not (repo.root / path).is_symlink()
-    ]
-    inside = (
-        repo.git("--literal-pathspecs", "ls-files", "-o", "-z", "--", *folders) if folders else b""
-    )
-    return [
-        *(path for path in there if path not in folders),
-        *(os.fsdecode(path) for path in inside.split(b"\0") if path),
-    ]
-
-
-def _params_survey(repo: Repo, index: Index, target: Experiment, path: str) -> _Survey:
-    if link := result_paths.linked(repo.root, [path]):
-        return _Survey((link,), {}, ())
-    data = read_bytes(repo.root / path)
-    equal = data is None or data == target.read(path) or _is_recorded(repo, index, path)
-    return _Survey(() if equal else (path,), {}, ())
-
-
-def _differing(repo: Repo, target: Experiment) -> Iterator[tuple[str, tuple[Entry, bool]]]:
-    """Yield the paths whose index entry is not the experiment's: with the experiment's, and whether
-    the index has one."""
-    fields = repo.git(
-        "diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", target.id
-    ).split(b"\0")
-    for head, path in zip(fields[0::2], fields[1::2]):
-        mode, _, oid, _, letter = head[1:].split(b" ")
-        yield os.fsdecode(path), (_GONE if letter == b"A" else (mode, oid), letter != b"D")
-
-
-def _changed(repo: Repo) -> Iterator[tuple[str, tuple[bool, Entry]]]:
-    """Yield the tracked paths with uncommitted changes: whether another content is staged than lies
-    on disk, and the index entry."""
-    args = (
-        "status",
-        "--porcelain=v2",
-        "-z",
-        "--untracked-files=no",
-        "--ignore-submodules=all",
-        "--no-renames",
-    )
-    for line in repo.git(*args).split(b"\0"):
-        if line.startswith(b"1 "):
-            _, state, _, _, in_index, _, _, oid, path = line.split(b" ", 8)
-            yield (
-                os.fsdecode(path),
-                (b"." not in state, _GONE if in_index == _GONE[0] else (in_index, oid)),
-            )
-        elif line.startswith(b"u "):
-            yield os.fsdecode(line.split(b" ", 10)[10]), (True, _GONE)
-
-
-def _is_result(path: str, target: Experiment) -> bool:
-    results_of_target = (*target.files.values(), *target.extra.get("artifacts", ()))
-    return (
-        path in map(target.inside, (result_paths.PARAMS, result_paths.METRICS))
-        or path in results_of_target
-        or result_paths.is_own(path)
-    )
-
-
-def _is_recorded(repo: Repo, index: Index, path: str) -> bool:
-    """Whether git holds a result as it is on disk: gitexp wrote it, or some experiment has the
-    same."""
-    if result_paths.is_own(path) or path in result_paths.ours(repo):
-        return True
-    data = read_bytes(repo.root / path)
-    if data is None:
-        return not os.path.lexists(repo.root / path)
-    commits = ["HEAD", *(row[0] for row in index.rows('tag."commit"', everybody=True))]
-    request = b"".join(os.fsencode(f"{commit}:{path}") + b"\n" for commit in commits)
-    found = repo.git("cat-file", "--batch-check=%(objectname)", stdin=request)
-    return result_paths.blob_hash(repo, data).encode() in found.split()
-
-
 def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tuple[str, ...]]:
     """Return the data that a checkout has to bring, and what is to be said of other data.
 
@@ -433,7 +240,7 @@ def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tu
         return (), (f"its data was not brought: {error}",)
     if changed:
         raise UsageError(
-            f"data that is not committed would be lost: {_listed(changed)}; dvc commit, or leave"
+            f"data that is not committed would be lost: {listed(changed)}; dvc commit, or leave"
             " data as it is: --no-data"
         )
     return arriving, ()
@@ -442,11 +249,8 @@ def _data_arriving(repo: Repo, target: Experiment) -> tuple[tuple[Data, ...], tu
 def _data_apart(repo: Repo) -> tuple[str, ...]:
     """Say of data that is known not to be what the pointers in the work tree say."""
     apart = dvc_status.apart(repo, dvc_pointers.here(repo))
-    return (
-        (f"data stays as it is: {_listed(apart)}; to have the data of this code: dvc checkout",)
-        if apart
-        else ()
-    )
+    told = f"data stays as it is: {listed(apart)}; to have the data of this code: dvc checkout"
+    return (told,) if apart else ()
 
 
 def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ...]:
@@ -463,13 +267,10 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     brought = len(data) - len(missing)
     said = [f"data: {brought} brought by DVC"] if brought else []
     if missing:
-        where = (
-            "neither in DVC's cache nor on its remote"
-            if dvc.has_remote(repo)
-            else "not in DVC's cache, and there is no remote"
-        )
+        nowhere = "not in DVC's cache, and there is no remote"
+        where = "neither in DVC's cache nor on its remote" if dvc.has_remote(repo) else nowhere
         said.append(
-            f"data that is {where}: {_listed(missing)}; where you have it: dvc push there, then"
+            f"data that is {where}: {listed(missing)}; where you have it: dvc push there, then"
             f" here dvc pull {missing[0]}"
         )
     return tuple(said)
@@ -489,7 +290,7 @@ def _submodules_ready(repo: Repo) -> dict[str, str]:
     """
     if edits := submodules.edited(repo):
         raise UsageError(
-            f"edits in a submodule that are not committed would be lost: {_listed(edits)}; commit"
+            f"edits in a submodule that are not committed would be lost: {listed(edits)}; commit"
             " them inside it, or leave it where it is: without --recurse-submodules"
         )
     return submodules.ways_back(repo)
@@ -516,122 +317,20 @@ def _bring_submodules(
     )
     stay = [path for path in ways_back if path not in now and (tree / path).exists()]
     told = {
-        "submodules that are not where the experiment has them:"
-        f" {_listed(left)}{why}; {hint}": left,
-        f"submodules that the experiment has not stay in their folders: {_listed(stay)}": stay,
+        f"submodules that are not where the experiment has them: {listed(left)}{why}; {hint}": left,
+        f"submodules that the experiment has not stay in their folders: {listed(stay)}": stay,
     }
     return tuple(line for line, paths in told.items() if paths), returns
 
 
-def _below(path: str, folders: Iterable[str]) -> bool:
-    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
-
-
-def _hashes(repo: Repo, paths: Iterable[str]) -> dict[str, bytes]:
-    """Return the hashes that the files would have in git, line ends and filters applied; only for
-    what is a file or a link."""
-    links = {
-        path: os.fsencode(os.readlink(repo.root / path))
-        for path in paths
-        if (repo.root / path).is_symlink()
-    }
-    files = [
-        path
-        for path in paths
-        if path not in links
-        and (repo.root / path).is_file()
-        and path[0] != '"'
-        and "\n" not in path
-    ]
-    found = (
-        repo.git(
-            "hash-object",
-            "--stdin-paths",
-            stdin=b"".join(os.fsencode(path) + b"\n" for path in files),
-        ).split()
-        if files
-        else []
-    )
-    return {
-        **dict(zip(files, found)),
-        **{path: result_paths.blob_hash(repo, data).encode() for path, data in links.items()},
-    }
-
-
-# -- doing it --------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _cleared(
-    repo: Repo, look: Callable[[], _Survey], stash: bool, only: str | None = None
-) -> Iterator[tuple[_Survey, bool]]:
-    """Yield what is known to be safe, and whether work was stashed for it; put that back where the
-    block fails."""
-    survey = look()
-    if not survey.lost:
-        yield survey, False
-        return
-    if not stash:
-        raise _in_the_way(survey.lost)
-    lock_files.wait(repo.git_dir / "index.lock")  # of which git stash says nothing
-    _check_stashable(repo)
-    before = repo.refs("refs/stash")
-    limit = ["--", f":(top,literal){only}"] if only else []
-    push = ("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit)
-    try:
-        repo.git(*push, env=repo.identity)
-    except GitError as error:
-        raise UsageError(
-            f"the work here cannot be stashed: {error}; commit it, or use --worktree DIR"
-        ) from None
-    stashed = repo.refs("refs/stash") != before
-    try:
-        survey = look()
-        if survey.lost:
-            raise UsageError(
-                f"{_listed(survey.lost)} cannot be stashed (ignored by git?) and would be lost;"
-                " move it away first"
-            )
-        yield survey, stashed
-    except BaseException:
-        if stashed:
-            repo.git("stash", "pop", "--quiet", "--index", env=repo.identity)
-        raise
-
-
-def _check_stashable(repo: Repo) -> None:
-    """Raise UsageError where ``git stash`` would do half, or its pop find something in the way of
-    what it is to bring back."""
-    assumed = [
-        os.fsdecode(line[2:])
-        for line in repo.git("ls-files", "-v", "-z").split(b"\0")
-        if line[:1].islower()
-    ]
-    if assumed:
-        raise UsageError(
-            f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use"
-            " --worktree DIR"
-        )
-    asked = ("--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z")
-    gone = repo.git("diff-index", *asked, "HEAD") + repo.git("diff-files", *asked)
-    if not gone:
-        return
-    paths = [os.fsdecode(path) for path in gone.split(b"\0") if path]
-    untracked = [
-        os.fsdecode(path)
-        for path in repo.git("ls-files", "-z", "-o", "--exclude-standard").split(b"\0")
-        if path
-    ]
-    stuck = [
-        path
-        for path in untracked
-        if _below(path, paths) or any(_below(other, [path]) for other in paths)
-    ]
-    if stuck:
-        raise UsageError(
-            f"git stash could not bring {_listed(stuck)} back, where HEAD has another file; commit,"
-            " or use --worktree DIR"
-        )
+def _bring_free(repo: Repo, free: Mapping[str, Entry]) -> None:
+    """Write the files that git held already as the experiment has them, and remove those that it
+    has not; what lies behind a link is another's."""
+    if present := [path for path, entry in free.items() if entry != GONE]:
+        repo.git("checkout-index", "-f", "-u", "-z", "--stdin", stdin=joined(present))
+    for path in free.keys() - present:
+        if not snapshot.is_behind_link(repo.root, path):
+            (repo.root / path).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -641,20 +340,13 @@ def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
     if not free:
         yield
         return
-    listed = repo.git("--literal-pathspecs", "ls-files", "-s", "-z", "--", *free)
-    _tell(
-        repo,
-        [
-            b"%s %s\t%s" % (mode, oid or repo.zero.encode(), os.fsencode(path))
-            for path, (mode, oid) in free.items()
-        ],
-    )
+    before = repo.entries("--literal-pathspecs", "ls-files", "-s", "-z", "--", *free)
+    _tell(repo, [f"{mode} {oid or repo.zero}\t{path}" for path, (mode, oid) in free.items()])
     aside = repo.make_state_dir() / f"aside-{os.getpid()}"
-    gone = [path for path, entry in free.items() if entry == _GONE and not _is_link(repo, path)]
+    gone = [path for path, entry in free.items() if entry == GONE and not _is_link(repo, path)]
     try:
-        for at, path in enumerate(
-            gone
-        ):  # recorded, and an untracked file that git would not remove
+        # recorded, and an untracked file that git would not remove
+        for at, path in enumerate(gone):
             with suppress(FileNotFoundError):
                 os.replace(repo.root / path, f"{aside}-{at}")
         yield
@@ -662,8 +354,7 @@ def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
         for at, path in enumerate(gone):
             with suppress(FileNotFoundError):
                 os.replace(f"{aside}-{at}", repo.root / path)
-        removed = [b"0 %s\t%s" % (repo.zero.encode(), os.fsencode(path)) for path in free]
-        _tell(repo, [*removed, *filter(None, listed.split(b"\0"))])
+        _tell(repo, [*(f"0 {repo.zero}\t{path}" for path in free), *before])
         raise
     for at in range(len(gone)):
         Path(f"{aside}-{at}").unlink(missing_ok=True)
@@ -680,10 +371,8 @@ def _way(index: Index, head: Head) -> str:
     return "gitexp checkout" if ours else "git checkout"
 
 
-def _tell(repo: Repo, entries: Iterable[bytes]) -> None:
-    repo.git(
-        "update-index", "-z", "--index-info", stdin=b"".join(entry + b"\0" for entry in entries)
-    )
+def _tell(repo: Repo, entries: Iterable[str]) -> None:
+    repo.git("update-index", "-z", "--index-info", stdin=joined(entries))
 
 
 def _switch(repo: Repo, cwd: Path | None, *args: str) -> None:
@@ -693,37 +382,19 @@ def _switch(repo: Repo, cwd: Path | None, *args: str) -> None:
         repo.git("checkout", "--quiet", "--no-overwrite-ignore", *args, "--", cwd=cwd)
     except GitError as error:
         names = [line.strip() for line in error.stderr.splitlines() if line.startswith("\t")]
-        raise (_in_the_way(names) if names else error) from None
+        raise (survey.in_the_way(names) if names else error) from None
 
 
-def _in_the_way(paths: Iterable[str]) -> UsageError:
-    return UsageError(
-        f"work that is not committed would be lost: {_listed(paths)}; commit it, put it aside with"
-        " --stash, or use --worktree DIR"
+def _adopted(target: Experiment, found: Survey) -> tuple[str, ...]:
+    told = (
+        f"not committed here, but part of {target.name}: {listed(found.adopted)}; going back"
+        f" leaves that in {target.name}"
     )
-
-
-def _adopted(target: Experiment, survey: _Survey) -> tuple[str, ...]:
-    if not survey.adopted:
-        return ()
-    return (
-        (
-            f"not committed here, but part of {target.name}: {_listed(survey.adopted)}; going back"
-            f" leaves that in {target.name}"
-        ),
-    )
+    return (told,) if found.adopted else ()
 
 
 def _lost_folder(target: Experiment, cwd: Path | None) -> tuple[str, ...]:
     if cwd is None or (cwd.is_dir() and any(cwd.iterdir())):
         return ()
-    return (
-        (
-            f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top"
-            " of the repository"
-        ),
-    )
-
-
-def _listed(paths: Iterable[str]) -> str:
-    return message.some([f"'{path}'" for path in paths], _SHOWN)
+    told = f"the folder {cwd.name} that you stand in has nothing in {target.name}; cd to the top"
+    return (f"{told} of the repository",)

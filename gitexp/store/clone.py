@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.repo import Repo, files
@@ -72,7 +71,8 @@ def ensure(
     owner = next(name for name in names if name not in taken)
     after = Clone(before.id, {**before.owners, remote: [base, owner]})
     if keep:
-        _save(repo.make_state_dir() / _FILE, after)
+        folder = repo.make_state_dir()
+        files.replace(folder, folder / _FILE, json.dumps(after._asdict(), indent=1).encode())
     return after, owner
 
 
@@ -88,7 +88,3 @@ def _login() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return ""
-
-
-def _save(path: Path, known: Clone) -> None:
-    files.replace(path.parent, path, json.dumps(known._asdict(), indent=1).encode())

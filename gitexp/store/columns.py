@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
+from array import array
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -64,7 +66,7 @@ def pack(rows: Sequence[tuple[int, Experiment]]) -> bytes:
 
 def unpack(
     blocks: dict[int, bytes], wanted: Sequence[int], facts: Collection[str] = FACTS
-) -> dict[str, list[Any]]:
+) -> dict[str, Sequence[Any]]:
     """Return the columns of the experiments that have the ``wanted`` numbers, an element for each.
 
     Args:
@@ -73,7 +75,8 @@ def unpack(
 
     Returns:
         ``facts``, then ``params.NAME`` and ``metrics.NAME`` in the order in which they first
-        appear. None is where there is none. ``started`` is in milliseconds.
+        appear: lists, or arrays of numbers of one kind. None is where there is none. ``started`` is
+        in milliseconds.
 
     Raises:
         ValueError, TypeError, LookupError: a block is spoilt, or does not hold what it should.
@@ -89,14 +92,16 @@ def unpack(
     place = {number: at for at, number in enumerate(numbers)}
     if not place.keys() >= {*wanted}:
         raise ValueError("the blocks of the index do not hold what they should")
+    newest_first = [*wanted] == [*reversed(numbers)]  # as a whole table lies
     choose = itemgetter(*(place[number] for number in wanted), 0)  # of one it would give no tuple
-    found: dict[str, list[Any]] = {}
+    found: dict[str, Sequence[Any]] = {}
     order = {}
     for family, name in dict.fromkeys(
         [*(("", name) for name in facts), *chain.from_iterable(reversed(cells))]
     ):
         pieces = [known.pop((family, name), None) for known in cells]
-        column = [*choose(_column(pieces, sizes))[:-1]]
+        column = _column(pieces, sizes)
+        column = column[::-1] if newest_first else [*choose(column)[:-1]]
         first = next((at for at, value in enumerate(column) if value is not ...), None)
         if family and first is None:
             continue
@@ -147,9 +152,24 @@ def _packed(family: str, name: str, values: dict[int, Any], size: int) -> Cell:
     return Cell(family, name, _TEXTS if are_lines else _OTHERS, codes + whole.encode())
 
 
-def _column(cells: Sequence[Cell | None], sizes: Sequence[int]) -> list[Any]:
-    """Return the values of blocks, ``...`` where an experiment has none."""
+def _column(cells: Sequence[Cell | None], sizes: Sequence[int]) -> Sequence[Any]:
+    """Return the values of blocks, ``...`` where an experiment has none; an array where all are
+    whole numbers, or all floats."""
+    for letter in (_WHOLE, _FLOAT):
+        if all(_is_plain(cell, size, letter) for cell, size in zip(cells, sizes)):
+            whole = b"".join(cell.data[size:] for cell, size in zip(cells, sizes) if cell)
+            column = array(letter, whole)
+            if sys.byteorder == "big":
+                column.byteswap()
+            return column
     return [*chain.from_iterable(map(_values, cells, sizes))]
+
+
+def _is_plain(cell: Cell | None, size: int, letter: str) -> bool:
+    """Whether a piece of a column is numbers of one kind, without gaps."""
+    if cell is None or cell.kind != _NUMBERS or len(cell.data) != 9 * size:
+        return False
+    return cell.data.startswith(letter.encode() * size)
 
 
 def _has_gaps(cell: Cell | None, size: int) -> bool:

@@ -97,9 +97,8 @@ def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for key in ("inputs", "data", "data_stale", "variables", "seed"):
         if conditions.get(key):
-            texts[key.capitalize().replace("_s", "-S")] = json.dumps(
-                conditions[key], sort_keys=True, ensure_ascii=False
-            )
+            said = json.dumps(conditions[key], sort_keys=True, ensure_ascii=False)
+            texts[key.capitalize().replace("_s", "-S")] = said
     if conditions.get("gpu"):
         texts["GPU"] = str(conditions["gpu"])
     return texts
@@ -109,11 +108,8 @@ def texts(conditions: Mapping[str, Any], key: str) -> dict[str, str]:
     """Return one mapping of text to text of a summary, without what has no business there: tags
     come from anybody."""
     value = conditions.get(key)
-    return (
-        {str(name): item for name, item in value.items() if isinstance(item, str)}
-        if isinstance(value, Mapping)
-        else {}
-    )
+    known = value if isinstance(value, Mapping) else {}
+    return {str(name): item for name, item in known.items() if isinstance(item, str)}
 
 
 def _sha256(data: bytes = b"") -> hashlib._Hash:

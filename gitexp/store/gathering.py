@@ -81,9 +81,8 @@ def extend(
         beside: files to lie beside the README.
     """
     files = {"README.md": _README.encode(), **(beside or {})}
-    tree = trees.write(
-        repo, {path: repo.write_object("blob", data) for path, data in files.items()}
-    )
+    blobs = {path: repo.write_object("blob", data) for path, data in files.items()}
+    tree = trees.write(repo, blobs)
     now = datetime.now().astimezone()
     who = f"{repo.committer} {int(now.timestamp())} {now.strftime('%z')}"
     tip = tip or _write(repo, tree, None, who, clone, [])
@@ -101,13 +100,8 @@ def read(repo: Repo, tip: str, since: str | None = None) -> tuple[bool, list[Car
     """Return whether ``tip`` goes on from ``since``, and the experiments gathered between them,
     oldest first."""
     stop = [f"^{since}"] if since else []
-    listed = (
-        repo.git(
-            "rev-list", "--first-parent", "--reverse", "--ignore-missing", tip, *stop, ok=(0, 128)
-        )
-        .decode()
-        .split()
-    )
+    how = ("--first-parent", "--reverse", "--ignore-missing")
+    listed = repo.line("rev-list", *how, tip, *stop, ok=(0, 128)).split()
     found = [parse(item.data, repo.object_format) for item in repo.objects(listed) if item]
     gatherings = [item for item in found if item]
     goes_on = since is None or bool(
@@ -144,11 +138,7 @@ def parse(data: bytes, object_format: str) -> Gathering | None:
     carried = [
         item._replace(name=names.get(item.tag, item.name)) for item in _tags(head, object_format)
     ]
-    return Gathering(
-        clone,
-        parent[1].decode() if parent else None,
-        [item._replace(name=names.get(item.tag, item.name)) for item in carried],
-    )
+    return Gathering(clone, parent[1].decode() if parent else None, carried)
 
 
 def _tags(head: bytes, object_format: str) -> Iterator[Carried]:
@@ -165,16 +155,9 @@ def _tags(head: bytes, object_format: str) -> Iterator[Carried]:
 def _write(
     repo: Repo, tree: str, tip: str | None, who: str, clone: str, experiments: Sequence[Carried]
 ) -> str:
-    parents = [
-        *([tip] if tip else []),
-        *dict.fromkeys(item.commit for item in experiments if not item.held),
-    ]
-    head = [
-        f"tree {tree}",
-        *(f"parent {parent}" for parent in parents),
-        f"author {who}",
-        f"committer {who}",
-    ]
+    parents = dict.fromkeys(item.commit for item in experiments if not item.held)
+    above = [f"parent {parent}" for parent in ([tip] if tip else []) + [*parents]]
+    head = [f"tree {tree}", *above, f"author {who}", f"committer {who}"]
     tags = [
         b"mergetag " + item.data[:-1].replace(b"\n", b"\n ")
         for item in experiments
@@ -187,21 +170,14 @@ def _write(
         for item in experiments
         if b"\ntag %b\n" % item.name.encode() not in item.data
     ]
-    said = [
-        f"Gather {many}" if experiments else "Begin to gather experiments",
-        "",
-        *([*subjects, ""] if subjects else []),
-    ]
+    said = [f"Gather {many}" if experiments else "Begin to gather experiments", ""]
+    said += [*subjects, ""] if subjects else []
     text = "\n".join([*said, *renamed, f"Gitexp-Clone: {clone}", ""]).encode("utf-8", "replace")
-    return repo.write_object(
-        "commit",
-        b"\n".join([*(line.encode("utf-8", "replace") for line in head), *tags]) + b"\n\n" + text,
-    )
+    lines = [*(line.encode("utf-8", "replace") for line in head), *tags, b"", text]
+    return repo.write_object("commit", b"\n".join(lines))
 
 
 def _subject(item: Carried) -> str:
     """Return a line for people that cannot be mistaken for a trailer."""
-    title = message.one_line(
-        item.data.partition(b"\n\n")[2].partition(b"\n")[0].decode("utf-8", "replace")
-    )
-    return f"- {title}"
+    title = item.data.partition(b"\n\n")[2].partition(b"\n")[0]
+    return f"- {message.one_line(title.decode('utf-8', 'replace'))}"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError
 from gitexp.repo import Repo, collector, lock_files, trees
+from gitexp.repo.process import joined
 from gitexp.repo.snapshot import Snapshot, index_stamp, link_or_copy
 
 OWNER = "gitexp-index"  # notes which index.lock is ours
@@ -110,20 +111,17 @@ class NextIndex:
         repo = self._repo
         self._stamp = index_stamp(repo)
         before = self._snapshot.head.commit or repo.line("mktree", stdin=b"")
-        staged = repo.git(
-            "diff-index", "--cached", "--raw", "--no-renames", "--ignore-submodules", "-z", before
-        )
-        taken = repo.git("diff-tree", "-r", "--raw", "--no-renames", "-z", before, tree)
-        coming = {path: entry.split(b" ")[1:4:2] for entry, path in _raw(taken)}
-        for entry, path in _raw(staged):
-            if coming.get(path) != entry.split(b" ")[1:4:2]:
-                return f"'{os.fsdecode(path)}' was staged during the run"
+        how = ("--raw", "--no-renames", "-z")
+        staged = repo.entries("diff-index", "--cached", "--ignore-submodules", *how, before)
+        taken = repo.entries("diff-tree", "-r", *how, before, tree)
+        coming = {path: at.split(" ")[1:4:2] for at, path in zip(taken[0::2], taken[1::2])}
+        for at, path in zip(staged[0::2], staged[1::2]):
+            if coming.get(path) != at.split(" ")[1:4:2]:
+                return f"'{path}' was staged during the run"
         self._part.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             link_or_copy(self._index, self._part)
-        with self._adding(
-            (os.fsdecode(path), mode.decode(), oid.decode()) for path, (mode, oid) in coming.items()
-        ) as added:
+        with self._adding((path, mode, oid) for path, (mode, oid) in coming.items()) as added:
             added()
         return None
 
@@ -131,14 +129,13 @@ class NextIndex:
         self, entries: Iterator[tuple[str, str, str | None]]
     ) -> AbstractContextManager[Callable[[], bytes]]:
         self._part.with_name(f"{self._part.name}.lock").unlink(missing_ok=True)
-        lines = b"".join(
-            os.fsencode(f"{mode} {oid}\t{path}" if oid else f"0 {self._repo.zero}\t{path}") + b"\0"
+        lines = joined(
+            f"{mode} {oid}\t{path}" if oid else f"0 {self._repo.zero}\t{path}"
             for path, mode, oid in entries
         )
         command = ("update-index", "-z", "--add", "--replace", "--index-info")
-        return self._repo.beside(
-            *command, stdin=lines, env={"GIT_INDEX_FILE": str(self._part)}, pass_fds=[self._fd]
-        )
+        env = {"GIT_INDEX_FILE": str(self._part)}
+        return self._repo.beside(*command, stdin=lines, env=env, pass_fds=[self._fd])
 
 
 def finish(repo: Repo) -> None:
@@ -182,8 +179,3 @@ def _link(source: Path, target: Path) -> None:
     except OSError:  # a file system without hard links
         with open(target, "xb") as file:
             file.write(source.read_bytes())
-
-
-def _raw(output: bytes) -> Iterator[tuple[bytes, bytes]]:
-    fields = output.split(b"\0")
-    return zip(fields[0::2], fields[1::2])

@@ -32,9 +32,8 @@ def group(experiments: Iterable[Experiment], keys: Sequence[Key]) -> list[Group]
     same."""
     members: dict[tuple[str, ...], list[Experiment]] = {}
     for experiment in experiments:
-        members.setdefault(tuple(_identity(key.of(experiment)) for key in keys), []).append(
-            experiment
-        )
+        values = tuple(_identity(key.of(experiment)) for key in keys)
+        members.setdefault(values, []).append(experiment)
     return [_grouped(found, keys) for found in members.values()]
 
 

@@ -49,13 +49,11 @@ def histories(
     condition = query.where(index, where)
     condition = condition.within(query.ONCE) if everybody else condition
     unread: Unread = []
-    found = together(
-        index.repo, index.select(condition.text, condition.values, everybody=everybody), unread
-    )
+    items = index.select(condition.text, condition.values, everybody=everybody)
+    found = together(index.repo, items, unread)
     for name, why in unread:
-        warnings.warn(
-            f"gitexp: the values of {name} are missing: {why}", RuntimeWarning, stacklevel=2
-        )
+        said = f"gitexp: the values of {name} are missing: {why}"
+        warnings.warn(said, RuntimeWarning, stacklevel=2)
     chosen = found if wanted is None else found[found["name"].isin(wanted)].reset_index(drop=True)
     return chosen.assign(
         timestamp=pd.to_datetime(chosen["timestamp"], unit="ms", utc=True, errors="coerce")
@@ -120,11 +118,9 @@ def _joined(
     )
     joined.insert(0, "experiment", pd.Series(owners))
     joined["name"] = joined["name"].astype("category")
-    return (
-        joined
-        if len(tables) == 1
-        else joined.sort_values("experiment", kind="stable", ignore_index=True)
-    )
+    if len(tables) == 1:
+        return joined
+    return joined.sort_values("experiment", kind="stable", ignore_index=True)
 
 
 def points_of(
@@ -152,10 +148,7 @@ def files_of(
     )
     for item, paths in zip(experiments, wanted):
         found = zip(paths, [next(objects) for _ in paths])
-        yield (
-            item,
-            {path: blob.data for path, blob in found if blob is not None and blob.kind == "blob"},
-        )
+        yield item, {path: blob.data for path, blob in found if blob and blob.kind == "blob"}
 
 
 def file_of(files: Mapping[str, bytes], path: str) -> bytes:

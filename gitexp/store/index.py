@@ -125,7 +125,7 @@ class Index:
         order: str = "",
         limit: int | None = None,
         everybody: bool = False,
-    ) -> dict[str, list[Any]]:
+    ) -> dict[str, Sequence[Any]]:
         """Return the experiments that match as columns of one length: ``name``, and those of
         ``columns.unpack``."""
         from gitexp.store import blocks
@@ -144,15 +144,10 @@ class Index:
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``, by its first or second name."""
         known = name.encode("utf-8", "replace").decode()
+        # refs/tags first
+        one = "SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC LIMIT 1"
         for where, values in (
-            # refs/tags first
-            (
-                (
-                    "ref.ref = (SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC"
-                    " LIMIT 1)"
-                ),
-                [known],
-            ),
+            (f"ref.ref = ({one})", [known]),
             ("tag.alias = ?", [known]),
             ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{GATHERED}{known}"]),
         ):
@@ -168,10 +163,8 @@ class Index:
     def keys(self, kind: str) -> list[str]:
         """Return the names of all ``params`` or ``metrics`` that any experiment ever had,
         sorted."""
-        return [
-            row[0]
-            for row in self._rows("SELECT name FROM key WHERE kind = ? ORDER BY name", [kind])
-        ]
+        asked = "SELECT name FROM key WHERE kind = ? ORDER BY name"
+        return [row[0] for row in self._rows(asked, [kind])]
 
     def count(self, where: str = "1", values: Sequence[Any] = (), everybody: bool = False) -> int:
         """Return how many experiments match."""
@@ -187,25 +180,16 @@ class Index:
         from gitexp.store import index_update
 
         query, values = index_update.theirs(self.repo)
-        return {
-            row[0] for row in self._rows(f"SELECT id FROM tag WHERE number IN ({query})", values)
-        }
+        found = self._rows(f"SELECT id FROM tag WHERE number IN ({query})", values)
+        return {row[0] for row in found}
 
     def unpushed(self, remote: str) -> list[Experiment]:
         """Return my experiments that were never seen on a remote, oldest first, each once."""
         there = "SELECT 1 FROM ref AS there WHERE there.number = ref.number AND there.remote = ?"
-        mine = [
-            row[0]
-            for row in self._rows(
-                f"SELECT number FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})",
-                [TAGS, remote],
-            )
-        ]
-        found = (
-            self.select("tag.number IN (SELECT value FROM json_each(?))", [json.dumps(mine)])
-            if mine
-            else []
-        )
+        lacking = f"SELECT number FROM ref WHERE ref >= ? AND mine AND NOT EXISTS ({there})"
+        mine = [row[0] for row in self._rows(lacking, [TAGS, remote])]
+        of_them = "tag.number IN (SELECT value FROM json_each(?))"
+        found = self.select(of_them, [json.dumps(mine)]) if mine else []
         return list({item.tag: item for item in reversed(found)}.values())
 
     def _rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

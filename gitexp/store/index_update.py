@@ -102,15 +102,10 @@ def _follow(
     """Bring all tables up to date with the refs that were removed and added."""
     db.executemany("DELETE FROM ref WHERE ref = ?", [(ref,) for ref in removed])
     db.executemany("DELETE FROM tip WHERE ref = ?", [(ref,) for ref in removed])
-    tags = [
-        (tag, ref)
-        for ref, tag in added.items()
-        if ref.startswith((TAGS, REMOTES)) and not ref.startswith(_FALSE)
-    ]
-    db.executemany(
-        "INSERT INTO tip VALUES (?, ?)",
-        [item for item in added.items() if not item[0].startswith((TAGS, REMOTES))],
-    )
+    ours = {ref: tag for ref, tag in added.items() if ref.startswith((TAGS, REMOTES))}
+    tags = [(tag, ref) for ref, tag in ours.items() if not ref.startswith(_FALSE)]
+    tips = [(ref, oid) for ref, oid in added.items() if ref not in ours]
+    db.executemany("INSERT INTO tip VALUES (?, ?)", tips)
     known = _known(db, (tag for tag, _ in tags))
     # exp-9 before exp-10: so they also lie, and are read, on disk
     in_time = sorted(tags, key=lambda item: (len(item[1]), item[1]))
@@ -149,22 +144,20 @@ def _name(db: sqlite3.Connection, tags: Sequence[tuple[str, str]]) -> None:
     row = "INSERT OR REPLACE INTO ref VALUES (?, ?, ?, ?, ?)"
     numbers = _known(db, (tag for tag, _ in tags))
     ours: list[tuple[str, str, int, bool, str]] = []
+
+    def is_another(column: str, value: str, number: int) -> bool:
+        asked = f"SELECT 1 FROM ref WHERE {column} = ? AND number != ?"
+        return db.execute(asked, [value, number]).fetchone() is not None
+
     for tag, ref in tags:
         number = numbers[tag]
         if ref.startswith(TAGS):
             ours.append((ref, display_name(ref), number, True, ""))
             continue
-        if (
-            ref.startswith(gathering.SEEN)
-            and db.execute(
-                "SELECT 1 FROM ref WHERE ref = ? AND number != ?", [ref, number]
-            ).fetchone()
-        ):
+        if ref.startswith(gathering.SEEN) and is_another("ref", ref, number):
             ref = f"{ref}-{tag[:7]}"
         name, remote = display_name(ref), _full_name(ref).partition("/")[0]
-        if db.execute(
-            "SELECT 1 FROM ref WHERE name = ? AND number != ?", [name, number]
-        ).fetchone():
+        if is_another("name", name, number):
             name = _full_name(ref)
         db.execute(row, [ref, name, number, False, remote])
     db.executemany(row, ours)
@@ -177,17 +170,14 @@ def _gather(
     new."""
     fresh: list[str] = []
     for branch in {*before, *now}:
-        goes_on, carried = (
-            gathering.read(repo, now[branch], before.get(branch)) if branch in now else (False, [])
-        )
+        goes_on, carried = False, list[gathering.Carried]()
+        if branch in now:
+            goes_on, carried = gathering.read(repo, now[branch], before.get(branch))
         if not goes_on:
             # all below: 0 follows /
             db.execute("DELETE FROM ref WHERE ref > ? AND ref < ?", [f"{branch}/", f"{branch}0"])
-            carried = (
-                gathering.read(repo, now[branch])[1]
-                if branch in now and branch in before
-                else carried
-            )
+            if branch in now and branch in before:
+                carried = gathering.read(repo, now[branch])[1]
         known = _known(db, (item.tag for item in carried))
         new = {item.tag: item.data for item in carried if item.tag not in known}
         _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
@@ -216,19 +206,12 @@ def theirs(repo: Repo) -> tuple[str, list[str]]:
     """Return the SQL query, and its values, for the numbers of the tags that other clones
     gathered."""
     known = clone.load(repo)
-    own = (
-        [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in known.owners.items()]
-        if known
-        else []
-    )
-    query = (
-        "SELECT number FROM ref WHERE ref >= ? AND ref < ?"
-        + " AND NOT (ref >= ? AND ref < ?)" * len(own)
-    )
+    owners = known.owners.items() if known else ()
+    own = [f"{gathering.SEEN}{remote}/{given}/" for remote, (_, given) in owners]
+    query = "SELECT number FROM ref WHERE ref >= ? AND ref < ?"
+    query += " AND NOT (ref >= ? AND ref < ?)" * len(own)
     # all below: 0 follows /
-    return query, [
-        value for prefix in (gathering.SEEN, *own) for value in (prefix, f"{prefix[:-1]}0")
-    ]
+    return query, [end for prefix in (gathering.SEEN, *own) for end in (prefix, f"{prefix[:-1]}0")]
 
 
 def _read_tags(
@@ -309,15 +292,12 @@ def _read_notes(db: sqlite3.Connection, repo: Repo, changed: bool, fresh: Iterab
             'SELECT id, summary, marks FROM tag WHERE "commit" = ?', [commit]
         ).fetchall():
             values = [note.labels(json.loads(summary).get("labels", [])), note.texts, note.events]
+            verdict = last_judged(note.events).get("verdict")
+            alias = notes.alias(note.events).get("alias") or None
             db.execute(
                 "UPDATE tag SET labels = ?, notes = ?, marks = ?, verdict = ?, alias = ?"
                 " WHERE id = ?",
-                [
-                    *map(json.dumps, values),
-                    last_judged(note.events).get("verdict"),
-                    notes.alias(note.events).get("alias") or None,
-                    tag,
-                ],
+                [*map(json.dumps, values), verdict, alias, tag],
             )
             if late_values.is_any(note.events) or late_values.is_any(json.loads(marks)):
                 _add_late(db, repo, tag, note.events)
@@ -353,12 +333,9 @@ def _add_late(
     last = late_values.last(
         recorded, events, lambda: result_files.of(files, partial(repo.read_file, found.commit))
     )
-    added = {
-        "params": {**found.summary.get("params", {}), **late_values.params(events)},
-        "metrics": last,
-    }
-    line = message.summary_line(
-        {**found.summary, **{family: values for family, values in added.items() if values}}
-    )
+    given = {**found.summary.get("params", {}), **late_values.params(events)}
+    added = {"params": given, "metrics": last}
+    known = {family: values for family, values in added.items() if values}
+    line = message.summary_line({**found.summary, **known})
     _note_names(db, added)
     db.execute("UPDATE tag SET summary = ? WHERE id = ?", [line, tag])

@@ -60,9 +60,8 @@ def alias(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
 def last_reproduced(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """Return what the last ``gitexp reproduce`` of an experiment noted, None where nobody tried."""
     found = [event for event in events if isinstance(event.get("verified"), Mapping)]
-    return (
-        found[-1] if found and found[-1]["verified"].get("verdict") in ("same", "drifted") else None
-    )
+    said = found[-1]["verified"].get("verdict") if found else None
+    return found[-1] if said in ("same", "drifted") else None
 
 
 def as_labels(words: Iterable[str]) -> Iterator[str]:
@@ -77,12 +76,8 @@ def check_label(label: str) -> str:
     """Return a label, without the spaces around it, if it can be one: a word without spaces, commas
     or a leading sign; else raise UsageError."""
     label = label.strip()
-    if (
-        not label
-        or not label.isprintable()
-        or any(char in label for char in ' ,"')
-        or label[0] in "+-"
-    ):
+    odd = not label.isprintable() or any(char in label for char in ' ,"')
+    if not label or odd or label[0] in "+-":
         raise UsageError(
             f"'{label}' cannot be a label; use a word without spaces and commas that does not start"
             " with + or -"
@@ -167,7 +162,9 @@ def _changed(
     files: dict[str, str | None] = {}
     for commit, lines in change(old).items():
         data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
-        path = paths[commit][0] if commit in paths else _path(commit, len(paths))
+        # git reads notes at any depth
+        new = commit if len(paths) < _FLAT else f"{commit[:2]}/{commit[2:]}"
+        path = paths[commit][0] if commit in paths else new
         files[path] = repo.write_object("blob", data) if data else None
     return files
 
@@ -187,23 +184,15 @@ def _committed(repo: Repo, tip: str | None, files: Mapping[str, str | None]) -> 
 
 def _paths(repo: Repo, tip: str | None) -> dict[str, tuple[str, str]]:
     """Return ``{commit: path and hash of its note}``."""
-    listed = repo.git("ls-tree", "-r", "-z", tip).decode("utf-8", "replace") if tip else ""
-    entries = (entry.partition("\t") for entry in listed.split("\0") if entry)
+    entries = (
+        entry.partition("\t") for entry in (repo.entries("ls-tree", "-r", "-z", tip) if tip else ())
+    )
     return {path.replace("/", ""): (path, about.split(" ")[2]) for about, _, path in entries}
-
-
-def _path(commit: str, count: int) -> str:
-    """Return where a note of a commit goes among so many: git reads them at any depth."""
-    return commit if count < _FLAT else f"{commit[:2]}/{commit[2:]}"
 
 
 def of(repo: Repo, commit: str) -> Notes:
     """Return what was added to one experiment."""
-    return parse(_raw(repo, commit))
-
-
-def _raw(repo: Repo, commit: str) -> bytes:
-    return repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1))
+    return parse(repo.git("notes", "--ref", REF, "show", commit, ok=(0, 1)))
 
 
 def move(repo: Repo, commits: Mapping[str, str]) -> None:

@@ -32,6 +32,12 @@ class Sql(NamedTuple):
         parameters that follow."""
         return Sql(template.replace("{}", self.text), self.values * template.count("{}") + more)
 
+    @classmethod
+    def joined(cls, mark: str, pieces: Sequence[Sql]) -> Sql:
+        """Return the pieces with ``mark`` between them."""
+        values = tuple(value for piece in pieces for value in piece.values)
+        return cls(mark.join(piece.text for piece in pieces), values)
+
 
 EVERYTHING = Sql("1")
 _DISCARDED = "tag.verdict = 'discarded'"  # as the index of that name has it
@@ -112,11 +118,9 @@ class Key(NamedTuple):
     @property
     def value(self) -> Sql:
         """The SQL expression of its value: NULL where it is missing, a JSON null or NaN."""
-        return (
-            Sql(_ATTRIBUTES[self.name].sql)
-            if self.family == "attribute"
-            else self._json("json_extract", "value")
-        )
+        if self.family == "attribute":
+            return Sql(_ATTRIBUTES[self.name].sql)
+        return self._json("json_extract", "value")
 
     @property
     def missing(self) -> Sql:
@@ -128,11 +132,9 @@ class Key(NamedTuple):
     @property
     def is_null(self) -> Sql:
         """The SQL condition that the value is a recorded null or NaN."""
-        return (
-            Sql("NULL")
-            if self.family == "attribute"
-            else self._json("json_type", "type").within("{} = 'null'")
-        )
+        if self.family == "attribute":
+            return Sql("NULL")
+        return self._json("json_type", "type").within("{} = 'null'")
 
     def order(self, descending: bool) -> Sql:
         """Return the SQL terms that sort by it, missing values last."""
@@ -184,17 +186,9 @@ def find_key(index: Index, name: str) -> Key:
     if not found and name in KINDS:
         return attribute(name)
     if not found:
-        near = did_you_mean(
-            name,
-            [
-                *ATTRIBUTES,
-                *_ALIASES,
-                *known["metrics"],
-                *known["params"],
-                *(f"{kind}.{key}" for kind in KINDS for key in known[kind]),
-            ],
-        )
-        near = near or _there_are([*known["metrics"], *known["params"]])
+        values = [*known["metrics"], *known["params"]]
+        full = [f"{kind}.{key}" for kind in KINDS for key in known[kind]]
+        near = did_you_mean(name, [*ATTRIBUTES, *_ALIASES, *values, *full]) or _there_are(values)
         raise UsageError(f"no experiment has a param, metric or attribute '{name}'.{near}")
     return value_key(found[0], name)
 
@@ -216,11 +210,8 @@ def _there_are(names: Sequence[str]) -> str:
     if not names:
         return " There is none yet; to record one: gitexp log --metric rmse=18.2"
     shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
-    return f" There are: {shown}" + (
-        f" and {len(names) - _SHOWN} more (gitexp list --all-columns)"
-        if len(names) > _SHOWN
-        else ""
-    )
+    more = f" and {len(names) - _SHOWN} more (gitexp list --all-columns)"
+    return f" There are: {shown}{more if len(names) > _SHOWN else ''}"
 
 
 def where(index: Index, text: str | None) -> Sql:
@@ -274,11 +265,7 @@ def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[So
 
 def order(keys: Iterable[Sort]) -> Sql:
     """Return the SQL terms for ``ORDER BY``."""
-    pieces = [key.order(descending) for key, descending in keys]
-    return Sql(
-        ", ".join(piece.text for piece in pieces),
-        tuple(value for piece in pieces for value in piece.values),
-    )
+    return Sql.joined(", ", [key.order(descending) for key, descending in keys])
 
 
 def split(text: str | None) -> list[str]:

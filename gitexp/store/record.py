@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,13 +18,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitexp.formats import environment, message, params, redaction, settings
+from gitexp.formats import environment, params, redaction, settings
 from gitexp.formats.errors import FormatError, GitError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, collector, filters, lock_files, trees
-from gitexp.repo import snapshot as snapshots
+from gitexp.repo import Repo, Transaction, collector, filters, lock_files, trees, untracked
 from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
-from gitexp.store import git_index, result_paths
+from gitexp.store import git_index, names, result_paths
+from gitexp.store.entry import Entry, written
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
 RECORDED = "recorded"  # there: tag, commit and name of each experiment that was recorded here
@@ -38,8 +37,10 @@ _PACKED = 20_000  # bytes of packed tags for which one more may lie loose
 _REPACK = (
     "-c", "pack.threads=1", "repack", "-d", "-l", "-q", "--geometric=2", "--no-write-bitmap-index"
 )  # fmt: skip
-_OWN_NAME = re.compile(r"exp-[0-9]+")
-_GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
+Contents = dict[str, "bytes | Path"]  # by their paths in the tree
+Files = dict[
+    str, "str | None"
+]  # the hashes of blobs by their paths in the tree, None where one goes
 
 
 @dataclass(frozen=True)
@@ -105,45 +106,6 @@ class Recorded(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def alias(repo: Repo, experiment: Experiment, name: str) -> dict[str, str]:
-    """Return the event that gives an experiment a second name; its first name, or none, takes that
-    away.
-
-    Raises:
-        UsageError: it cannot be a name, or is another's.
-    """
-    name = name.strip()
-    if name in ("", experiment.name):
-        return {"alias": ""}
-    return {"alias": name if name == experiment.alias else check_name(repo, name)}
-
-
-def check_name(repo: Repo, name: str) -> str:
-    """Return a tag name of the user's own, without spaces around it, if it can be one and is free;
-    else raise UsageError."""
-    name = name.strip()
-    if _OWN_NAME.fullmatch(name):
-        raise UsageError(
-            f"names like '{name}' are given by gitexp; choose a word, for example baseline"
-        )
-    if name in _GITS_OWN or repo.refs(f"refs/heads/{name}"):
-        whose = "a branch" if name not in _GITS_OWN else "git's own"
-        raise UsageError(f"'{name}' is {whose} already; choose another name, as baseline-2")
-    odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
-    if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):
-        raise UsageError(
-            f"'{name}' cannot be a tag's name; use letters, digits, dots and dashes, for example"
-            " baseline-2"
-        )
-    if repo.refs(f"refs/tags/{name}"):
-        raise UsageError(f"there is a tag '{name}' already; choose another name")
-    from gitexp.store.index import Index
-
-    if known := Index(repo).named(name):
-        raise UsageError(f"'{name}' is a name of {known.name} already; choose another name")
-    return name
-
-
 def without_secrets(repo: Repo, draft: Draft) -> Draft:
     """Return a draft with ``***`` in the place of what may be a secret, in all that gitexp itself
     puts into words; artifacts that somebody named are theirs."""
@@ -188,10 +150,9 @@ def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
     if not known.scan_secrets:
         said.append("secrets are not looked for: the settings say scan_secrets = false")
     elif known.include and snapshot.taken:
-        risky = snapshots.risky(repo, snapshot.taken)
         said += [
             f"{path} may be a secret ({why}), and the setting 'include' takes it"
-            for path, why in risky.items()
+            for path, why in untracked.risky(repo, snapshot.taken).items()
         ]
     return said
 
@@ -218,85 +179,111 @@ def record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None = N
     raise AssertionError
 
 
+class _Recording:
+    """One experiment on its way, for one who holds the lock of all writers.
+
+    Attributes:
+        name: the one that is tried, made of ``number`` where the user gave none.
+        why: why the branch stays where it is; None where it moves.
+    """
+
+    def __init__(
+        self, repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None, fd: int
+    ) -> None:
+        self.repo, self.snapshot, self.draft, self.fd = repo, snapshot, draft, fd
+        self.number = names.highest(repo) + 1
+        # a file that can just go, afterwards
+        self.pin = pending if pending and repo.is_pin(pending) else None
+        self.pending = None if self.pin else pending
+
+    @property
+    def name(self) -> str:
+        return self.draft.name or f"exp-{self.number}"
+
+    def prepare(self, index: git_index.NextIndex, contents: Contents, files: Files) -> None:
+        """Find out whether the branch may move, and write the tree."""
+        self.index = index
+        self.back = result_paths.to_write(self.repo, self.draft.files, contents, self.snapshot)
+        self.why = _why_beside(self.repo, self.snapshot, self.draft, self.back)
+        if self.why is None:
+            index.begin()
+        self.tree = trees.edited(self.repo, self.snapshot.tree, files)
+
+    def write(self) -> Experiment:
+        """Write commit and tag, and move all refs at once, by the first name that is free."""
+        head = self.snapshot.head
+        entry = Entry(self.draft, self.tree, None, head.commit)
+        for _ in range(_TRIES):
+            with self.repo.transaction(f"gitexp: record {self.name}", [self.fd]) as change:
+                made = written(self.repo, entry, self.name, head.short or None)
+                if self._moved(change, made):
+                    return made
+        raise GitError(f"no free name was found in {_TRIES} tries; try again")
+
+    def _moved(self, change: Transaction, made: Experiment) -> bool:
+        """Create the tag and move the branch; False where that must be tried again."""
+        head = self.snapshot.head
+        self.why = self.why or self.index.why_not(self.tree)
+        moves = self.why is None
+        commands = [f"create refs/tags/{made.name} {made.tag}"]
+        if moves:
+            result_paths.owe(self.repo, made.id, self.back, self.snapshot)
+            commands.append(f"update {head.branch} {made.id} {head.commit or self.repo.zero}")
+        try:
+            change.prepare([*commands, *([f"delete {self.pending}"] if self.pending else [])])
+        except GitError as error:
+            self._learn(error, moves)
+            return False
+        if moves and not self.index.lock():
+            return False
+        change.commit()
+        if moves:
+            self.index.swap()
+        if self.pin:
+            self.repo.unpin(self.pin)
+        return True
+
+    def _learn(self, error: GitError, moves: bool) -> None:
+        """Change what the next try does by what git refused; raise the error where it is final."""
+        if self.pending and ("packed-refs" in error.stderr or self.pending in error.stderr):
+            # somebody packs refs just now; a leftover pin costs nothing, and doctor finds it
+            self.pending = None
+        elif self.repo.refs(f"refs/tags/{self.name}"):
+            if self.draft.name:
+                raise names.taken(self.name) from None
+            self.number = names.highest(self.repo, scan=True) + 1
+        elif not self.draft.name and lock_files.met(error, f"refs/tags/{self.name}"):
+            self.number += 1
+        elif moves and self.repo.head() != self.snapshot.head:
+            self.why = "the branch moved meanwhile"
+        elif moves and lock_files.met(error, ""):
+            self.why = str(error).partition(";")[0]
+        else:
+            raise error
+
+
 def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -> Recorded:
     draft = _placed(draft, snapshot.project)
     contents, files, warnings = _files(repo, snapshot, draft)
     with locked(repo) as fd, git_index.NextIndex(repo, snapshot, files, fd) as index:
-        back = result_paths.to_write(repo, draft.files, contents, snapshot)
-        why = _why_beside(repo, snapshot, draft, back)
-        if why is None:
-            index.begin()
-        tree = trees.edited(repo, snapshot.tree, files)
-        number = highest(repo) + 1
-        # a file that can just go, afterwards
-        pin = pending if pending and repo.is_pin(pending) else None
-        if pin:
-            pending = None
-        for _ in range(_TRIES):
-            name = draft.name or f"exp-{number}"
-            with repo.transaction(f"gitexp: record {name}", [fd]) as change:
-                commit, tag, found = _objects(repo, snapshot, draft, tree, name)
-                why = why or index.why_not(tree)
-                if why is None:
-                    result_paths.owe(repo, commit, back, snapshot)
-                move = (
-                    [f"update {snapshot.head.branch} {commit} {snapshot.head.commit or repo.zero}"]
-                    if why is None
-                    else []
-                )
-                try:
-                    change.prepare(
-                        [
-                            f"create refs/tags/{name} {tag}",
-                            *move,
-                            *([f"delete {pending}"] if pending else []),
-                        ]
-                    )
-                except GitError as error:
-                    if pending and ("packed-refs" in error.stderr or pending in error.stderr):
-                        # somebody packs refs just now; a leftover pin costs nothing, and doctor
-                        # finds it
-                        pending = None
-                    elif other := _other_number(repo, draft, error, name, number):
-                        number = other
-                    elif move:
-                        why = _why_not_moved(repo, snapshot, error)
-                    else:
-                        raise
-                    continue
-                if move and not index.lock():
-                    continue
-                change.commit()
-                if move:
-                    index.swap()
-                if pin:
-                    repo.unpin(pin)
-            break
-        else:
-            raise GitError(f"no free name was found in {_TRIES} tries; try again")
+        going = _Recording(repo, snapshot, draft, pending, fd)
+        going.prepare(index, contents, files)
+        made = going.write()
         pack(repo, fd)
         if not draft.name:
-            remember_highest(repo, number)
-        remember(repo, [(tag, commit, name)])
-        if why is None:
-            warnings += result_paths.write_back(repo, back, contents, snapshot)
+            names.remember_highest(repo, going.number)
+        remember(repo, [made])
+        if going.why is None:
+            warnings += result_paths.write_back(repo, going.back, contents, snapshot)
         else:
             result_paths.forgive(repo)
     remember_outputs(repo, (*snapshot.outputs, *draft.outputs))
-    branch = (
-        snapshot.head.branch.removeprefix("refs/heads/")
-        if why is None and snapshot.head.branch
-        else None
-    )
-    experiment = message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
-    return Recorded(experiment, branch, why, tuple(warnings))
+    branch = snapshot.head.short if going.why is None else None
+    return Recorded(made, branch or None, going.why, tuple(warnings))
 
 
-def _files(
-    repo: Repo, snapshot: Snapshot, draft: Draft
-) -> tuple[dict[str, bytes | Path], dict[str, str | None], list[str]]:
-    """Return the experiment's own files, ``{path in the tree: content}``; what changes in the
-    snapshot's tree, ``{path: hash}``, None for what goes; and warnings."""
+def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, Files, list[str]]:
+    """Return the experiment's own files, what changes in the snapshot's tree, and warnings."""
     contents = _contents(draft, snapshot.project)
     files, warnings = blobs(repo, draft, contents)
     warnings += _unguarded(repo, snapshot, draft)
@@ -308,38 +295,12 @@ def _files(
     return contents, {**gone, **files}, warnings
 
 
-def _other_number(repo: Repo, draft: Draft, error: GitError, name: str, number: int) -> int | None:
-    """Return the number to try next where git refused since a name is taken; None where that is
-    not why.
-
-    Raises:
-        UsageError: the taken name is the one that was asked for.
-    """
-    if repo.refs(f"refs/tags/{name}"):
-        if draft.name:
-            raise UsageError(f"there is a tag '{name}' already; choose another name") from None
-        return highest(repo, scan=True) + 1
-    return None if draft.name or not lock_files.met(error, f"refs/tags/{name}") else number + 1
-
-
-def _why_not_moved(repo: Repo, snapshot: Snapshot, error: GitError) -> str:
-    """Return why git would not move the branch; raise the error where the branch is not why."""
-    if repo.head() != snapshot.head:
-        return "the branch moved meanwhile"
-    if lock_files.met(error, ""):
-        return str(error).partition(";")[0]
-    raise error
-
-
 def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
     found = next(repo.objects([commit]))
     if found is None:
-        hint = (
-            "this clone is shallow: git fetch --unshallow"
-            if repo.is_shallow
-            else "to look for it: gitexp pull"
-        )
+        shallow = "this clone is shallow: git fetch --unshallow"
+        hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
         raise NotFoundError(f"the commit {commit[:10]} is not in this repository; {hint}")
     return found.data
 
@@ -356,7 +317,7 @@ def remove(repo: Repo, experiment: Experiment) -> str:
     if not repo.refs(ref):
         raise UsageError(f"{experiment.name} lies on a remote and has no tag of its own here")
     with locked(repo) as fd:
-        remember_highest(repo, highest(repo))
+        names.remember_highest(repo, names.highest(repo))
         repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
         # so that doctor does not take it for lost
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
@@ -403,9 +364,9 @@ def _placed(draft: Draft, project: str) -> Draft:
     )
 
 
-def _contents(draft: Draft, project: str = "") -> dict[str, bytes | Path]:
-    """Return the experiment's own files, ``{path in the tree: content}``."""
-    contents: dict[str, bytes | Path] = {
+def _contents(draft: Draft, project: str = "") -> Contents:
+    """Return the experiment's own files."""
+    contents: Contents = {
         draft.files.params: params.dump(draft.params),
         draft.files.metrics: draft.metrics,
         project + environment.PATH: draft.requirements.encode(),
@@ -416,11 +377,9 @@ def _contents(draft: Draft, project: str = "") -> dict[str, bytes | Path]:
     }
 
 
-def blobs(
-    repo: Repo, draft: Draft, contents: Mapping[str, bytes | Path] | None = None
-) -> tuple[dict[str, str | None], list[str]]:
+def blobs(repo: Repo, draft: Draft, contents: Contents | None = None) -> tuple[Files, list[str]]:
     """Write the experiment's own files as blobs: ``{path: hash}``, and what could not be added."""
-    files: dict[str, str | None] = {}
+    files: Files = {}
     warnings: list[str] = []
     contents = _contents(draft) if contents is None else contents
     changed = filters.changed(repo, filter(trees.is_path, contents))
@@ -429,163 +388,13 @@ def blobs(
             if not trees.is_path(path):
                 raise GitError("git takes no such path")
             oid = filters.blob(repo, path, content, changed.get(path))
-            files[path] = trees.Executable(oid) if _may_run(content) else oid
+            runs = isinstance(content, Path) and content.stat().st_mode & stat.S_IXUSR
+            files[path] = trees.Executable(oid) if runs else oid
         except (GitError, OSError) as error:
             if path not in draft.artifacts or "clean filter" in getattr(error, "stderr", ""):
                 raise
             warnings.append(f"artifact {path} was not kept: {error}")
     return files, warnings
-
-
-def _may_run(content: bytes | Path) -> bool:
-    return isinstance(content, Path) and bool(content.stat().st_mode & stat.S_IXUSR)
-
-
-def _objects(
-    repo: Repo, snapshot: Snapshot, draft: Draft, tree: str, name: str
-) -> tuple[str, str, message.Tag]:
-    """Write the commit and the tag object; nothing points to them yet."""
-    commit = write_commit(repo, draft, tree, snapshot.head.commit, name)
-    branch = snapshot.head.branch
-    tag, found = write_tag(
-        repo,
-        draft,
-        commit,
-        snapshot.head.commit,
-        name,
-        branch.removeprefix("refs/heads/") if branch else None,
-    )
-    return commit, tag, found
-
-
-def write_commit(repo: Repo, draft: Draft, tree: str, parent: str | None, name: str) -> str:
-    """Write an experiment's commit object and return its hash; nothing points to it yet."""
-    trailers = {
-        "Id": draft.id,
-        "Status": draft.status,
-        "Started": message.format_time(draft.started),
-        "Duration": None if draft.duration is None else f"{draft.duration:.3f} s",
-        "Command": draft.command,
-        "Group": draft.group,
-        **draft.trailers,
-    }
-    author = f"{draft.author or repo.author} {_stamp(draft.started)}"
-    above = f"parent {parent}\n" if parent else ""
-    header = f"tree {tree}\n{above}author {author}\ncommitter {repo.committer} {_stamp()}\n\n"
-    return repo.write_object(
-        "commit",
-        (header + message.commit_message(_title(draft, name), draft.note, trailers)).encode(
-            "utf-8", "replace"
-        ),
-    )
-
-
-def write_tag(
-    repo: Repo, draft: Draft, commit: str, parent: str | None, name: str, branch: str | None = None
-) -> tuple[str, message.Tag]:
-    """Write an experiment's tag object; returns its hash and what it says. Nothing points to it
-    yet."""
-    facts = {
-        "id": draft.id,
-        "status": draft.status,
-        "started": message.format_time(draft.started),
-        "duration": draft.duration,
-        "params": {key: shortened(value) for key, value in params.flatten(draft.params).items()},
-        "metrics": dict(draft.last),
-        "labels": sorted(set(draft.labels)),
-        "group": draft.group,
-        "branch": branch,
-        "parent": parent,
-        "command": draft.command,
-        "files": {"params": draft.files.params, "metrics": draft.files.metrics},
-        "artifacts": sorted(draft.artifacts),
-        **draft.extra,
-    }
-    summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
-    tagger = f"{draft.author or repo.committer} {_stamp(draft.recorded)}"
-    header = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
-    raw = (header + message.tag_message(_title(draft, name), summary)).encode("utf-8", "replace")
-    found = message.parse_tag(raw)
-    assert found is not None, "a tag that gitexp writes must be one that it reads"
-    return _signed(repo, raw) if draft.sign else repo.write_object("tag", raw), found
-
-
-def _title(draft: Draft, name: str) -> str:
-    title = message.one_line(draft.title) if draft.title else ""
-    return title or message.subject(name, params.flatten(draft.params), draft.last)
-
-
-def _stamp(moment: datetime | None = None) -> str:
-    """Return a time as git's objects have it: seconds, which git does not read below 0, and the
-    time zone."""
-    moment = moment or datetime.now().astimezone()
-    return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
-
-
-def _signed(repo: Repo, raw: bytes) -> str:
-    """Have git itself sign a tag object, and return the hash of the signed one; no ref is made.
-
-    ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our
-    transaction. So it works in an empty repository beside, which writes into this one's objects and
-    reads this one's configuration.
-    """
-    import tempfile
-
-    head, _, text = raw.decode().partition("\n\n")
-    headers = dict(line.split(" ", 1) for line in head.split("\n"))
-    with tempfile.TemporaryDirectory(prefix="sign-", dir=repo.make_state_dir()) as folder:
-        repo.git(
-            "init",
-            "--quiet",
-            "--bare",
-            "--template=",
-            f"--object-format={repo.object_format}",
-            folder,
-        )
-        env = {
-            **repo.identity,
-            "GIT_DIR": folder,
-            "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects"),
-        }
-        env["GIT_COMMITTER_DATE"] = headers["tagger"].rpartition("> ")[2]
-        config = ("-c", f"include.path={repo.common_dir / 'config'}", "-c", "core.bare=true")
-        name = headers["tag"]
-        try:
-            repo.git(
-                *config,
-                "tag",
-                "--sign",
-                "--cleanup=verbatim",
-                "-F",
-                "-",
-                name,
-                headers["object"],
-                stdin=text.encode(),
-                env=env,
-            )
-        except GitError as error:
-            why = " ".join(error.stderr.replace("error: ", "").split())
-            raise GitError(
-                f"git could not sign the tag: {why}; see git config user.signingKey, or use"
-                " --no-sign"
-            ) from None
-        tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
-    made = next(repo.objects([tag]))
-    # git 2.39 says nothing where an SSH key is not there
-    if made is None or not message.is_signed(made.data):
-        raise GitError(
-            "git could not sign the tag; check git config user.signingKey, or use --no-sign"
-        )
-    return tag
-
-
-def shortened(value: Any) -> Any:
-    """Return a param as the summary holds it: text, lists and mappings only so long that ``list``
-    stays quick."""
-    text = (
-        value if isinstance(value, str) else str(value) if isinstance(value, (list, dict)) else ""
-    )
-    return text[:1000] + "..." if len(text) > 1000 else value
 
 
 def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str]) -> str | None:
@@ -610,44 +419,10 @@ def _why_beside(repo: Repo, snapshot: Snapshot, draft: Draft, back: Sequence[str
     return None
 
 
-# -- names -----------------------------------------------------------------------------------------
-
-
-def highest_known(repo: Repo) -> int:
-    """Return the highest number given in this clone so far; it changes whenever somebody records
-    here."""
-    try:
-        return int((repo.state_dir / "highest").read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def highest(repo: Repo, scan: bool = False) -> int:
-    """Return the highest number that any experiment here ever had.
-
-    Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only
-    where somebody changed them since: their folder and ``packed-refs`` are newer than the file. DVC
-    looks a name up among the tags before its own ``refs/exps``, so a number that one of its
-    experiments has is not given either.
-    """
-    number, stamp = highest_known(repo), 0
-    with suppress(OSError):
-        stamp = (repo.state_dir / "highest").stat().st_mtime_ns
-    if not scan and number and stamp >= _tags_changed(repo):
-        return number
-    taken = repo.refs("refs/tags", "refs/exps")
-    names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
-    return max([number, *(int(match[1]) for match in names if match)])
-
-
-def remember_highest(repo: Repo, number: int) -> None:
-    repo.write_state("highest", str(number).encode())
-
-
-def remember(repo: Repo, made: Iterable[tuple[str, str, str]]) -> None:
+def remember(repo: Repo, made: Iterable[Experiment]) -> None:
     """Note the tag, commit and name of what was recorded, for doctor to name what is gone."""
     with suppress(OSError), open(repo.state_dir / RECORDED, "a", encoding="utf-8") as file:
-        file.write("".join(f"{tag} {commit} {name}\n" for tag, commit, name in made))
+        file.write("".join(f"{item.tag} {item.id} {item.name}\n" for item in made))
 
 
 def pack(repo: Repo, fd: int) -> None:
@@ -672,14 +447,3 @@ def _may_maintain(repo: Repo) -> bool:
     said = {name: value for scope, name, value in repo.scoped_config(asked) if scope != "command"}
     partial = said.pop("extensions.partialclone", None)
     return not partial and not {*map(str.lower, said.values())} & {"0", "false", "no", "off"}
-
-
-def _tags_changed(repo: Repo) -> int:
-    stamps = [0]
-    refs = repo.common_dir / "refs"
-    places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
-    of_dvc = refs.glob("exps/*/*") if (refs / "exps").is_dir() else ()
-    for path in (*places, *of_dvc):
-        with suppress(OSError):
-            stamps.append(path.stat().st_mtime_ns)
-    return max(stamps)

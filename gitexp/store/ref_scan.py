@@ -122,10 +122,6 @@ def _identity(packed: bytes) -> bytes:
         status = os.stat(packed)
     except FileNotFoundError:
         return b"-"
-    young = abs(time.time_ns() - status.st_mtime_ns) < _TICK
-    return b"%d %d %d %d" % (
-        status.st_ino,
-        status.st_size,
-        status.st_mtime_ns,
-        time.time_ns() if young else 0,
-    )
+    now = time.time_ns()
+    young = now if abs(now - status.st_mtime_ns) < _TICK else 0
+    return b"%d %d %d %d" % (status.st_ino, status.st_size, status.st_mtime_ns, young)

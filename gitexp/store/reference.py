@@ -73,18 +73,13 @@ def _range(index: Index, ref: str, settings: Settings) -> list[Experiment]:
     if not ends:
         raise UsageError(f"'{ref}' has no end; write exp-3..exp-7")
     by_start = "SELECT started FROM tag WHERE id = ?"
-    low, high = (
-        (f"tag.started >= ({by_start})" if first else "1"),
-        (f"tag.started <= ({by_start})" if last else "1"),
-    )
+    low = f"tag.started >= ({by_start})" if first else "1"
+    high = f"tag.started <= ({by_start})" if last else "1"
     if len(ends) == 2 and ends[0].started > ends[1].started:
         ends.reverse()
     tags = [end.tag for end in ends]
-    ours = next(
-        index.rows(
-            "min(ref.mine)", "ref.name IN (?, ?)", [ends[0].name, ends[-1].name], everybody=True
-        )
-    )[0]
+    both = [ends[0].name, ends[-1].name]
+    ours = next(index.rows("min(ref.mine)", "ref.name IN (?, ?)", both, everybody=True))[0]
     return index.select(f"{low} AND {high}", tags, "tag.started", everybody=not ours)
 
 
@@ -127,16 +122,14 @@ def _by_commit(index: Index, ref: str) -> Experiment | None:
         if commits:
             return next(iter(commits.values()))
     commit = index.repo.resolve(ref) if ref and ref.isprintable() else None
-    found = (
-        index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True, limit=1)
-        if commit
-        else []
-    )
-    if commit and not found:
+    if not commit:
+        return None
+    found = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True, limit=1)
+    if not found:
         raise NotFoundError(
             f"'{ref}' is a commit, {commit[:10]}, but no experiment; to see them: gitexp list"
         )
-    return found[0] if found else None
+    return found[0]
 
 
 def _nothing(index: Index, ref: str) -> Experiment:

@@ -19,7 +19,7 @@ from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers
-from gitexp.repo.files import read_mapping
+from gitexp.repo.files import read_bytes, read_mapping
 from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
@@ -86,8 +86,7 @@ def texts(repo: Repo) -> list[str]:
     leaderboard, the lab book), and the folders of its pictures: they change with every experiment,
     and are no code."""
     marked = ("grep", "-l", "-z", "-F", "--untracked", "-e", "<!-- gitexp:", "--", "*.md")
-    found = repo.git(*marked, ok=(0, 1, 128)).decode("utf-8", "surrogateescape")
-    paths = [path for path in found.split("\0") if path]
+    paths = repo.entries(*marked, ok=(0, 1, 128))
     return [*paths, *(path.removesuffix(".md") + PICTURES for path in paths)]
 
 
@@ -129,12 +128,9 @@ def to_write(
 def owe(repo: Repo, commit: str, paths: Sequence[str], snapshot: Snapshot) -> None:
     """Note what ``write_back`` will write once the branch has moved onto ``commit``, and how each
     file looks until then."""
+    write = {path: stamp(repo.root, path) for path in paths}
     gone = {path: stamp(repo.root, path) for path in snapshot.previous if path not in paths}
-    note = {
-        "commit": commit,
-        "write": {path: stamp(repo.root, path) for path in paths},
-        "remove": gone,
-    }
+    note = {"commit": commit, "write": write, "remove": gone}
     with suppress(OSError):
         (repo.git_dir / _OWED).write_text(json.dumps(note))
 
@@ -178,13 +174,7 @@ def finish(repo: Repo) -> None:
         with suppress(OSError, GitError):
             if untouched and path in remove and now is None:
                 target.unlink()
-            elif (
-                untouched
-                and path in write
-                and now is not None
-                and then is not None
-                and now.id == then.id
-            ):
+            elif untouched and path in write and now and then and now.id == then.id:
                 # as git itself would write it
                 data = repo.git("cat-file", "--filters", f"{commit}:{path}")
                 _put(repo, path, data)
@@ -211,10 +201,10 @@ def write_back(
         target, content = repo.root / path, contents[path]
         try:
             if Path(path).name in (PARAMS, METRICS) and not is_own(path):
-                written[path] = blob_hash(
-                    repo, content if isinstance(content, bytes) else content.read_bytes()
-                )
-            if not isinstance(content, bytes) or not _holds(target, content):
+                data = content if isinstance(content, bytes) else content.read_bytes()
+                written[path] = blob_hash(repo, data)
+            plain = isinstance(content, bytes) and not target.is_symlink()
+            if not plain or read_bytes(target) != content:
                 _put(repo, path, content)
         except OSError as error:
             warnings.append(
@@ -228,13 +218,6 @@ def write_back(
     _remember(repo, written)
     forgive(repo)
     return warnings
-
-
-def _holds(target: Path, content: bytes) -> bool:
-    try:
-        return not target.is_symlink() and target.read_bytes() == content
-    except OSError:
-        return False
 
 
 def linked(root: Path, paths: Iterable[str]) -> str | None:
@@ -269,9 +252,8 @@ def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
     was at the start."""
     if not path.endswith(dvc_pointers.SUFFIX):
         return False
-    try:
-        data = (repo.root / path).read_bytes()
-    except OSError:
+    data = read_bytes(repo.root / path)
+    if data is None:
         return not (repo.root / path).exists()
     found = next(repo.objects([f"{snapshot.tree}:{path}"]))
     return found is not None and found.id == blob_hash(repo, data)
@@ -297,10 +279,9 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
     if written.get(path) == oid:
         return True
     found = next(repo.objects([f"HEAD:{path}"]))
-    if found is None or found.id not in (
-        oid,
-        repo.line("hash-object", f"--path={path}", "--stdin", stdin=data),
-    ):
+    if found is None:
+        return False
+    if found.id not in (oid, repo.line("hash-object", f"--path={path}", "--stdin", stdin=data)):
         return False
     text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
     return "Id" in message.trailers(text)

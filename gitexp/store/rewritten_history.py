@@ -26,25 +26,17 @@ def examine(repo: Repo) -> Iterator[Found]:
     """Yield what is wrong, the next step for the user, and what mends it."""
     false = repo.refs(FALSE_TAGS)
     if false:
-        yield (
-            f"{len(false)} tags are copies that a rewrite of history made of other refs",
-            "",
-            lambda: _delete(repo, false),
-        )
+        what = f"{len(false)} tags are copies that a rewrite of history made of other refs"
+        yield what, "", lambda: _delete(repo, false)
     moved = _map(repo, "commit-map")
     if moved:
         yield from _notes(repo, moved)
         yield from _refs(repo, moved)
     gone = _without_commit(repo)
     if gone:
-        advice = (
-            f"where history was rewritten, to drop such a tag: git tag -d {gone[0]}; see {_DOCS}"
-        )
-        yield (
-            f"the commits of {len(gone)} experiments are gone: {', '.join(gone[:5])}",
-            advice,
-            None,
-        )
+        what = f"the commits of {len(gone)} experiments are gone: {', '.join(gone[:5])}"
+        advice = f"where history was rewritten, to drop such a tag: git tag -d {gone[0]}"
+        yield what, f"{advice}; see {_DOCS}", None
 
 
 def _map(repo: Repo, name: str) -> dict[str, str]:
@@ -75,29 +67,17 @@ def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     stale = {ref: oid for ref, oid in fetched.items() if oid in rewritten}
     present = [item.id for item in repo.objects([*moved]) if item]
     holding = [f"--contains={oid}" for oid in present[:200]]
-    held = (
-        repo.git("for-each-ref", "--format=%(refname)", *holding).decode().split()
-        if holding
-        else []
-    )
+    asked = ("for-each-ref", "--format=%(refname)", *holding)
+    held = repo.line(*asked).split() if holding else []
     stale |= {ref: fetched[ref] for ref in held if ref in fetched}
     if stale:
-        advice = (
-            "rewrite the remote too before the next pull, which brings back what it has; see"
-            f" {_DOCS}"
-        )
-        yield (
-            f"{len(stale)} refs are what was fetched before history was rewritten",
-            advice,
-            lambda: _delete(repo, stale),
-        )
+        what = f"{len(stale)} refs are what was fetched before history was rewritten"
+        advice = "rewrite the remote too before the next pull, which brings back what it has"
+        yield what, f"{advice}; see {_DOCS}", lambda: _delete(repo, stale)
     for ref in held:
         if ref not in fetched and not ref.startswith(FALSE_TAGS):
-            yield (
-                f"{ref} still holds history from before it was rewritten",
-                f"to let it go: git update-ref -d {ref}",
-                None,
-            )
+            what = f"{ref} still holds history from before it was rewritten"
+            yield what, f"to let it go: git update-ref -d {ref}", None
 
 
 def _without_commit(repo: Repo) -> list[str]:

@@ -97,10 +97,9 @@ class _Parser:
         parts = [part()]
         while self.took(word):
             parts.append(part())
-        if len(parts) == 1:
-            return parts[0]
-        text = f" {word.upper()} ".join(piece.text for piece in parts)
-        return Sql(f"({text})", tuple(value for piece in parts for value in piece.values))
+        return (
+            parts[0] if len(parts) == 1 else Sql.joined(f" {word.upper()} ", parts).within("({})")
+        )
 
     def negated(self) -> Sql:
         self.depth += 1
@@ -136,10 +135,7 @@ class _Parser:
             while self.took(","):
                 choices.append(self.equal(key))
             self.require(")")
-            any_of = Sql(
-                " OR ".join(choice.text for choice in choices),
-                tuple(value for choice in choices for value in choice.values),
-            )
+            any_of = Sql.joined(" OR ", choices)
             return any_of.within("NOT ({})" if negated else "({})")
         sign = self.token
         if negated or sign.kind != "sign" or sign.text in "(),":
@@ -242,11 +238,8 @@ class _Parser:
                 text = f"{start:%Y-%m-%d}"
             else:
                 start = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
-            length = (
-                timedelta(days=1)
-                if re.fullmatch(r"\d{4}-\d\d-\d\d", text)
-                else timedelta(milliseconds=1)
-            )
+            whole_day = re.fullmatch(r"\d{4}-\d\d-\d\d", text)
+            length = timedelta(days=1) if whole_day else timedelta(milliseconds=1)
             return format_time(start), format_time(start + length)
         except (ValueError, OverflowError):
             raise self.error(
@@ -270,17 +263,15 @@ class _Parser:
     def error(self, what: str, token: _Token | None = None) -> UsageError:
         place = token or self.token
         rest = self.text[place.at :]
-        found = (
-            f"at '{rest[:30]}{'...' if len(rest) > 30 else ''}' (character {place.at + 1})"
-            if rest
-            else "at the end"
-        )
-        return UsageError(
-            f"where '{self.text[:60]}{'...' if len(self.text) > 60 else ''}', {found}: {what}"
-        )
+        found = f"at '{_cut(rest, 30)}' (character {place.at + 1})" if rest else "at the end"
+        return UsageError(f"where '{_cut(self.text, 60)}', {found}: {what}")
 
 
 _TRUTH = {"true": 1, "false": 0}
+
+
+def _cut(text: str, length: int) -> str:
+    return text[:length] + "..." if len(text) > length else text
 
 
 def _unquoted(token: _Token) -> str:

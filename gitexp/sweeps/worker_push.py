@@ -28,7 +28,8 @@ from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError
 from gitexp.repo import Repo
 from gitexp.runs import finish
-from gitexp.store import batch, gathering
+from gitexp.store import gathering
+from gitexp.store.entry import written
 from gitexp.store.gathering import HEADS, Carried
 from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
@@ -81,7 +82,7 @@ def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
     try:
         with _lock:
             repo = _repository(outlet, home / "outbox")
-            made = batch.written(repo, finish.entry(repo, folder), name)
+            made = written(repo, finish.entry(repo, folder), name)
             commit, tag = (item.data if item else b"" for item in repo.objects([made.id, made.tag]))
             (folder / COMMIT).write_bytes(commit)
             (folder / TAG).write_bytes(tag)

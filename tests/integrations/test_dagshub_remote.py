@@ -336,7 +336,7 @@ def test_a_push_hands_dvc_the_token_and_leaves_it_nowhere(
         )
         project.gitexp("remote", "dagshub", "ada/nets")
         data = dvc_pointers.here(Repo.discover())
-        assert dvc.push(Repo.discover(), data.values()) == 0, "files are missing"
+        assert dvc.transfer(Repo.discover(), "push", data.values()) == 0, "files are missing"
         assert [
             body for path, body in _Storage.kept.items() if path.startswith("/ada/nets.dvc/")
         ] == [b"1\n2\n"]

@@ -21,11 +21,12 @@ from typing import Any, NamedTuple
 from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import readable
 from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread, moment
 from gitexp.repo import Repo, filters, trees
-from gitexp.repo.snapshot import readable
 from gitexp.store import batch, result_paths
 from gitexp.store import record as store
+from gitexp.store.entry import Entry
 from gitexp.store.index import Index
 from gitexp.store.notes import as_labels
 
@@ -104,7 +105,7 @@ def record(
         GitError: git cannot write. What was yielded is recorded, and another import goes on from
             there.
     """
-    waiting: list[batch.Entry] = []
+    waiting: list[Entry] = []
     done = 0
     with repo.offline() as beside, tempfile.TemporaryDirectory(prefix="gitexp-") as scratch:
         desk = _Desk(repo, beside, Path(scratch), outcome, limit)
@@ -127,7 +128,7 @@ def _keys(captured: Any) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _of_commit(item: Commit) -> batch.Entry:
+def _of_commit(item: Commit) -> Entry:
     draft = store.Draft(
         params=item.params,
         metrics=b"",
@@ -141,7 +142,7 @@ def _of_commit(item: Commit) -> batch.Entry:
         extra={"source": {"kind": item.kind, "id": item.id}, "files": dict(item.files)},
         id=item.key,
     )
-    return batch.Entry(draft, None, item.id, item.parent)
+    return Entry(draft, None, item.id, item.parent)
 
 
 def _end(item: Commit | Run) -> datetime:
@@ -160,7 +161,7 @@ class _Desk:
     limit: int
     codes: dict[str, _Code | None] = field(default_factory=dict)
 
-    def entry(self, run: Run) -> batch.Entry:
+    def entry(self, run: Run) -> Entry:
         """Write all of a run but its commit and tag."""
         code = self._code(run.commit) if run.commit else None
         base, parent = (code.tree, run.commit) if code else (None, None)
@@ -207,7 +208,7 @@ class _Desk:
         draft = store.without_secrets(self.repo, draft)
         contents[places.params] = params.dump(draft.params)
         files = {**filters.write(self.repo, contents), **artifacts}
-        return batch.Entry(draft, trees.write(self.repo, files, tree), None, parent)
+        return Entry(draft, trees.write(self.repo, files, tree), None, parent)
 
     def _code(self, commit: str) -> _Code | None:
         """Return what is known of the commit that ran; None where it is not here."""

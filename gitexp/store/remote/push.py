@@ -129,6 +129,10 @@ class Outgoing:
                 f"{self.remote.name} changed {_TRIES} times while this was going on; try again"
             )
 
+    def name(self, item: Carried) -> str:
+        """Return what an experiment that went is called there."""
+        return self.names.get(item.tag, f"{self.owner}/{item.name}")
+
     # -- what goes ---------------------------------------------------------------------------------
 
     def _prepared(self) -> dict[str, tuple[str, str]]:
@@ -164,18 +168,11 @@ class Outgoing:
         experiment on its way."""
         if not self._branch or not self.load.experiments:
             return set()
-        if self.repo.tip(self._branch) == self.repo.tip(
-            f"refs/remotes/{self.remote.name}/{(self.remote.branch or '')[11:]}"
-        ):
+        seen = f"refs/remotes/{self.remote.name}/{(self.remote.branch or '')[11:]}"
+        if self.repo.tip(self._branch) == self.repo.tip(seen):
             return set()
-        listed = (
-            self.repo.git(
-                "rev-list", self._branch, "--not", f"--remotes={self.remote.name}", ok=(0, 128)
-            )
-            .decode()
-            .split()
-        )
-        ahead = set(listed)
+        theirs = f"--remotes={self.remote.name}"
+        ahead = {*self.repo.line("rev-list", self._branch, "--not", theirs, ok=(0, 128)).split()}
         return ahead if any(item.commit in ahead for item in self.load.experiments) else set()
 
     def _name_there(self, tag: str, name: str) -> str:
@@ -183,13 +180,8 @@ class Outgoing:
         ``ada/exp-7``, ``ada-2/exp-7``..."""
         while True:
             at = self._tries.get(tag, 0)
-            there = (
-                name
-                if at == 0
-                else f"{self.owner}/{name}"
-                if at == 1
-                else f"{self.owner}-{at}/{name}"
-            )
+            owner = self.owner if at == 1 else f"{self.owner}-{at}"
+            there = f"{owner}/{name}" if at else name
             if self.load.taken.get(there, tag) == tag:
                 return there
             self._tries[tag] = at + 1
@@ -278,12 +270,10 @@ class Outgoing:
     def _leave_out(self, name: str, folder: str) -> None:
         """Do without the tags that cannot be there beside a name of somebody's; the gathering
         branch carries them anyway."""
-        left = {
-            tag: here
-            for tag, here in self.load.tags.items()
-            if not f"{TAGS}{self._name_there(tag, here)}".startswith(f"{folder}/")
-        }
-        if len(left) == len(self.load.tags):
+        tags = self.load.tags.items()
+        names = {tag: f"{TAGS}{self._name_there(tag, here)}" for tag, here in tags}
+        left = {tag: here for tag, here in tags if not names[tag].startswith(f"{folder}/")}
+        if len(left) == len(tags):
             raise GitError(
                 f"{self.remote.name} has '{name}', and so there can be nothing in '{folder}';"
                 " rename it there"
@@ -324,11 +314,8 @@ class Outgoing:
         else:
             self.repo.update_refs([f"update {mine} {tip}"], f"gitexp: push to {self.remote.name}")
             before, self.load = self.load, self.reload()
-            self.load.tags = {
-                tag: name
-                for tag, name in before.tags.items()
-                if tag not in self.load.taken.values()
-            }
+            there = {*self.load.taken.values()}
+            self.load.tags = {tag: name for tag, name in before.tags.items() if tag not in there}
 
     def _merge_notes(self) -> None:
         if self.dry_run:
@@ -340,7 +327,5 @@ class Outgoing:
         except GitError as error:
             self.notes_problem, self.load.notes = str(error), None
             return
-        mine = self.repo.tip(notes.REF)
-        self.load.notes = (
-            mine if mine != self.repo.tip(f"{notes.SEEN}{self.remote.name}/gitexp") else None
-        )
+        mine, seen = map(self.repo.tip, (notes.REF, f"{notes.SEEN}{self.remote.name}/gitexp"))
+        self.load.notes = mine if mine != seen else None

@@ -58,13 +58,9 @@ def since(repo: Repo, remote: str, now: Refs) -> list[Carried] | None:
     the index has to tell."""
     known = clone.load(repo)
     owner = known.owner(remote) if known else None
-    try:
-        tip, _, before = (
-            (repo.state_dir / "pushed" / quote(remote, safe="")).read_bytes().partition(b"\n")
-        )
-    except OSError:
-        return None
-    if owner is None or now.others.get(f"{SEEN}{remote}/{owner}") != tip.decode():
+    noted = files.read_bytes(repo.state_dir / "pushed" / quote(remote, safe=""))
+    tip, _, before = (noted or b"").partition(b"\n")
+    if noted is None or owner is None or now.others.get(f"{SEEN}{remote}/{owner}") != tip.decode():
         return None
     new = {*now.tags.splitlines()} - {*before.splitlines()} if now.tags != before else ()
     if len(new) > _MOST:

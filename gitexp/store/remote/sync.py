@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from gitexp.formats import settings
 from gitexp.formats.errors import GitError, GitexpError, UsageError
@@ -106,16 +107,10 @@ def push(
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
-
-    def lacking() -> Load:
-        return _load(repo, there, experiments, tags, known.push_tags_up_to)
-
+    lacking = partial(_load, repo, there, experiments, tags, known.push_tags_up_to)
     load = lacking()
-    named = (
-        dvc.of_experiments(repo, [item.commit for item in load.experiments])
-        if data and not dry_run
-        else ()
-    )
+    commits = [item.commit for item in load.experiments]
+    named = dvc.of_experiments(repo, commits) if data and not dry_run else ()
     missing = _send_data(repo, named)
     going = Outgoing(
         repo, there, load, lacking, wanted=clone.slug(known.owner) if known.owner else None,
@@ -126,16 +121,11 @@ def push(
     going.send()
     if load.refs and not (experiments or dry_run):
         pushed.settle(repo, there.name, going.owner, load.refs)
-    names = {
-        item.name: going.names.get(item.tag, f"{going.owner}/{item.name}")
-        for item in going.gathered
-    }
-    went = {here[tag]: name for tag, name in going.names.items()}
     return Pushed(
         there.name,
         going.owner,
-        names,
-        went,
+        {item.name: going.name(item) for item in going.gathered},
+        {here[tag]: name for tag, name in going.names.items()},
         going.branch,
         going.kept_back,
         going.notes,
@@ -169,12 +159,10 @@ def pull(
     """
     there = transport.find(repo, remote, repo.found_at)
     before = _seen(repo, there)
-    new = []
     if transport.has_news(repo, there, before, prune):
         transport.fetch(repo, there, prune=prune, progress=progress)
     files = _fill(repo, there, all_files) if there.promisors else 0
-    if (after := _seen(repo, there)) != before:
-        new = _arrived(repo, there, before, after)
+    new = _arrived(repo, there, before, _seen(repo, there))
     noted, unread = False, None
     try:
         noted = transport.merge_notes(repo, there)
@@ -283,7 +271,7 @@ def _arrived(
 def _send_data(repo: Repo, named: Sequence[Data]) -> int:
     """Send data, and return how many files of it are not here."""
     try:
-        return dvc.push(repo, named)
+        return dvc.transfer(repo, "push", named)
     except GitexpError as error:
         raise GitexpError(
             f"{error}; nothing was pushed; to push the experiments without their data: gitexp push"
@@ -295,7 +283,7 @@ def _bring_data(repo: Repo, named: Sequence[Data]) -> str | None:
     """Bring data, and return why it did not come: the experiments are here, and a checkout tries
     again."""
     try:
-        missing = dvc.fetch(repo, named)
+        missing = dvc.transfer(repo, "fetch", named)
     except GitexpError as error:
         return str(error)
     return f"{missing:,} files are not on DVC's remote" if missing else None

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, UsageError, did_you_mean
 from gitexp.repo import Head, Progress, Repo, lock_files
+from gitexp.repo.process import complaint
 from gitexp.store import gathering, notes
 from gitexp.store.ref_scan import REMOTES
 
@@ -24,6 +25,7 @@ _RACES = (
     "reference already exists",
     "reference transaction",
 )
+_APART = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")  # of any fetch
 _AT_ONCE = 1000  # objects in one command line
 _MOVED = ("fetch first", "non-fast-forward", "stale info", "needs force")
 
@@ -61,20 +63,10 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
         UsageError: there is none, or none of that name.
     """
     head = head or repo.head()
-    branch = head.branch.removeprefix("refs/heads/") if head.branch else ""
-    lines = (
-        repo.git("config", "--null", "--get-regexp", r"^(remote|branch)\.", ok=(0, 1))
-        .decode("utf-8", "replace")
-        .split("\0")
-    )
-    config = {key: value for key, _, value in (line.partition("\n") for line in lines)}
-    remotes = list(
-        dict.fromkeys(
-            key[7:].rpartition(".")[0]
-            for key in config
-            if re.fullmatch(r"remote\..*\.(url|pushurl)", key)
-        )
-    )
+    branch = head.short
+    config = {key: value for _, key, value in repo.scoped_config(r"^(remote|branch)\.")}
+    named = filter(None, (re.fullmatch(r"remote\.(.*)\.(?:url|pushurl)", key) for key in config))
+    remotes = [*dict.fromkeys(match[1] for match in named)]
     usual = (
         config.get(f"branch.{branch}.pushremote"),
         config.get("remote.pushdefault"),
@@ -94,11 +86,8 @@ def find(repo: Repo, name: str | None = None, head: Head | None = None) -> Remot
             raise UsageError(f"there is no remote '{name}'.{near}")
         none = "no remote; to add one: git remote add origin ADDRESS"
         raise UsageError(f"there is {'more than one remote, say which' if remotes else none}")
-    there = (
-        config.get(f"branch.{branch}.merge")
-        if config.get(f"branch.{branch}.remote") == chosen
-        else None
-    )
+    mine = config.get(f"branch.{branch}.remote") == chosen
+    there = config.get(f"branch.{branch}.merge") if mine else None
     promisors = tuple(item for item in remotes if config.get(f"remote.{item}.promisor") == "true")
     treeless = any(
         "tree:" in config.get(f"remote.{item}.partialclonefilter", "") for item in promisors
@@ -125,18 +114,10 @@ def fetch(
         GitError: the remote cannot be reached, refuses, or has something that cannot be here;
             nothing was changed.
     """
-    options = [
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--refmap=",
-        "--progress" if progress else "--quiet",
-    ]
-    if prune:
-        options.append("--prune")
-    done = repo.exchange(
-        "fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress
-    )
+    options = [*_APART, "--refmap=", "--progress" if progress else "--quiet"]
+    options += ["--prune"] if prune else []
+    asked = ("fetch", *options, "--", remote.name, *(only or refspecs(remote)))
+    done = repo.exchange(*asked, progress=progress)
     if done.returncode and lock_files.freed(repo, done.stderr):
         fetch(repo, remote, only, prune, progress)
         return
@@ -144,9 +125,7 @@ def fetch(
         # A tag there became a folder of tags, or the other way round, and the one that is gone has
         # to go here, too.
         fetch(repo, remote, refspecs(remote)[:1], prune=True)
-        done = repo.exchange(
-            "fetch", *options, "--", remote.name, *(only or refspecs(remote)), progress=progress
-        )
+        done = repo.exchange(*asked, progress=progress)
     if done.returncode:
         raise explained(remote, done.stderr, done.returncode)
 
@@ -159,14 +138,8 @@ def complete(repo: Repo) -> None:
         GitError: it cannot be reached.
     """
     remote = find(repo)
-    done = repo.exchange(
-        "fetch",
-        "--quiet",
-        "--tags",
-        *(["--unshallow"] if repo.is_shallow else []),
-        "--",
-        remote.name,
-    )
+    more = ["--unshallow"] if repo.is_shallow else []
+    done = repo.exchange("fetch", "--quiet", "--tags", *more, "--", remote.name)
     if done.returncode:
         raise explained(remote, done.stderr, done.returncode)
 
@@ -188,16 +161,8 @@ def fill(
     Raises:
         GitError: the remote cannot be reached.
     """
-    listed = [
-        "--literal-pathspecs",
-        "rev-list",
-        "--objects",
-        "--missing=print",
-        "--no-walk",
-        "--ignore-missing",
-        "--stdin",
-    ]
-    listed += ["--filter=blob:none"] if folders else []
+    listed = ["--literal-pathspecs", "rev-list", "--objects", "--missing=print", "--no-walk"]
+    listed += ["--ignore-missing", "--stdin", *(["--filter=blob:none"] if folders else [])]
     wanted = "\n".join([*tips, *(["--", *paths] if paths else []), ""]).encode()
     came, before = 0, [""]
     while remote.promisors and tips:  # a folder that came names files that did not
@@ -214,17 +179,9 @@ def fill(
 def _fetch_objects(repo: Repo, remote: Remote, oids: Sequence[str]) -> None:
     """Fetch objects by their hashes as git itself fills a hole, from the first remote that has
     them."""
-    options = (
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--filter=blob:none",
-        "--quiet",
-    )
+    asked = ("-c", "fetch.negotiationAlgorithm=noop", "fetch", *_APART, "--filter=blob:none")
     for name in remote.promisors:
-        done = repo.exchange(
-            "-c", "fetch.negotiationAlgorithm=noop", "fetch", *options, "--", name, *oids
-        )
+        done = repo.exchange(*asked, "--quiet", "--", name, *oids)
         if done.returncode == 0:
             return
     raise explained(remote, done.stderr, done.returncode)
@@ -291,19 +248,16 @@ def push(
     Raises:
         GitError: the remote cannot be reached, or lets nobody in.
     """
-    options = [
-        "--porcelain",
-        "--no-follow-tags",
-        "--recurse-submodules=no",
-        "--progress" if progress else "--no-progress",
-    ]
-    options += [
-        *(["--atomic"] if atomic else []),
-        *(["--dry-run"] if dry_run else []),
-        *([] if verify else ["--no-verify"]),
-    ]
+    options = {
+        "--progress" if progress else "--no-progress": True,
+        "--atomic": atomic,
+        "--dry-run": dry_run,
+        "--no-verify": not verify,
+    }
+    asked = ("push", "--porcelain", "--no-follow-tags", "--recurse-submodules=no")
+    chosen = [option for option, wanted in options.items() if wanted]
     done = repo.exchange(
-        "push", *options, "--", remote.name, *refspecs, progress=progress, hooks=True
+        *asked, *chosen, "--", remote.name, *refspecs, progress=progress, hooks=True
     )
     updates = [item for item in map(_update, done.stdout.splitlines()) if item]
     if not updates and atomic and "does not support --atomic" in done.stderr:
@@ -329,12 +283,8 @@ def has_moved(update: Update) -> bool:
 def reason(update: Update, said: str) -> str:
     """Return why a remote refused a ref: git's words, and the first line of the remote's own."""
     why = update.reason.partition("(")[2].rpartition(")")[0] or update.reason
-    own = [
-        line.removeprefix("remote:").strip()
-        for line in said.splitlines()
-        if line.startswith("remote:")
-    ]
-    words = next((line for line in own if line), "")
+    own = [line[7:].strip() for line in said.splitlines() if line.startswith("remote:")]
+    words = next(filter(None, own), "")
     return message.one_line(f"{why} ({words})" if words else why)
 
 
@@ -357,18 +307,8 @@ def merge_notes(repo: Repo, remote: Remote) -> bool:
         if mine is None:
             repo.update_refs([f"create {notes.REF} {theirs}"], "gitexp: pull", [fd])
         else:
-            repo.git(
-                "notes",
-                "--ref",
-                notes.REF,
-                "merge",
-                "-q",
-                "-s",
-                "cat_sort_uniq",
-                theirs,
-                env=repo.identity,
-                pass_fds=[fd],
-            )
+            merge = ("notes", "--ref", notes.REF, "merge", "-q", "-s", "cat_sort_uniq", theirs)
+            repo.git(*merge, env=repo.identity, pass_fds=[fd])
     return repo.tip(notes.REF) != mine
 
 
@@ -407,23 +347,8 @@ _FAULTS = {  # what git says: what we say
 def explained(remote: Remote, stderr: str, returncode: int = 1) -> GitError:
     """Return the error that says in one line what a remote or git said, without the secrets that an
     address can hold."""
-    said = [
-        line.strip()
-        for line in re.sub(r"(://)[^/@\s]*@", r"\1", stderr).splitlines()
-        if line.strip()
-    ]
-    line = next(
-        (
-            line
-            for line in said
-            if line.startswith(("fatal:", "error:", "remote: fatal", "remote: error"))
-        ),
-        said[-1] if said else "",
-    )
-    line = (
-        message.one_line(re.sub(r"^((remote|fatal|error): )+", "", line))
-        or f"git ended with code {returncode}"
-    )
+    line = complaint(re.sub(r"(://)[^/@\s]*@", r"\1", stderr))
+    line = message.one_line(line) or f"git ended with code {returncode}"
     for pattern, text in _FAULTS.items():
         if re.search(pattern, stderr):
             return GitError(text.format(name=remote.name, line=line), returncode, stderr)

@@ -1,0 +1,142 @@
+"""An experiment on its way into git: its commit and its tag object, to which nothing points yet."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitexp.formats import message, params
+from gitexp.formats.errors import GitError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+
+if TYPE_CHECKING:
+    from gitexp.store.record import Draft
+
+
+class Entry(NamedTuple):
+    """An experiment that has no name yet.
+
+    Attributes:
+        draft: what is known of it.
+        tree: the tree of the commit that is to be written; None where ``commit`` exists already and
+            gets the tag.
+        commit: that commit.
+        parent: the commit that its run started from.
+    """
+
+    draft: Draft
+    tree: str | None
+    commit: str | None
+    parent: str | None
+
+
+def written(repo: Repo, entry: Entry, name: str, branch: str | None = None) -> Experiment:
+    """Write an experiment's objects under a name; ``branch`` is the one that its run started on."""
+    draft = entry.draft
+    title = (message.one_line(draft.title) if draft.title else "") or message.subject(
+        name, params.flatten(draft.params), draft.last
+    )
+    commit = entry.commit or _commit(repo, entry, title)
+    raw = _tag(repo, entry, commit, name, title, branch)
+    tag = _signed(repo, raw) if draft.sign else repo.write_object("tag", raw)
+    found = message.parse_tag(raw)
+    assert found is not None, "a tag that gitexp writes must be one that it reads"
+    return message.experiment(name, tag, found, tuple(sorted(set(draft.labels))), (), repo)
+
+
+def _commit(repo: Repo, entry: Entry, title: str) -> str:
+    draft = entry.draft
+    trailers = {
+        "Id": draft.id,
+        "Status": draft.status,
+        "Started": message.format_time(draft.started),
+        "Duration": None if draft.duration is None else f"{draft.duration:.3f} s",
+        "Command": draft.command,
+        "Group": draft.group,
+        **draft.trailers,
+    }
+    author = f"{draft.author or repo.author} {_stamp(draft.started)}"
+    above = f"parent {entry.parent}\n" if entry.parent else ""
+    header = f"tree {entry.tree}\n{above}author {author}\ncommitter {repo.committer} {_stamp()}\n\n"
+    text = header + message.commit_message(title, draft.note, trailers)
+    return repo.write_object("commit", text.encode("utf-8", "replace"))
+
+
+def _tag(repo: Repo, entry: Entry, commit: str, name: str, title: str, branch: str | None) -> bytes:
+    draft = entry.draft
+    facts = {
+        "id": draft.id,
+        "status": draft.status,
+        "started": message.format_time(draft.started),
+        "duration": draft.duration,
+        "params": {key: _shortened(value) for key, value in params.flatten(draft.params).items()},
+        "metrics": dict(draft.last),
+        "labels": sorted(set(draft.labels)),
+        "group": draft.group,
+        "branch": branch,
+        "parent": entry.parent,
+        "command": draft.command,
+        "files": {"params": draft.files.params, "metrics": draft.files.metrics},
+        "artifacts": sorted(draft.artifacts),
+        **draft.extra,
+    }
+    summary = {key: value for key, value in facts.items() if value not in (None, [], {}, "")}
+    tagger = f"{draft.author or repo.committer} {_stamp(draft.recorded)}"
+    header = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
+    return (header + message.tag_message(title, summary)).encode("utf-8", "replace")
+
+
+def _shortened(value: Any) -> Any:
+    """Return a param as the summary holds it: text, lists and mappings only so long that ``list``
+    stays quick."""
+    text = str(value) if isinstance(value, (str, list, dict)) else ""
+    return text[:1000] + "..." if len(text) > 1000 else value
+
+
+def _stamp(moment: datetime | None = None) -> str:
+    """Return a time as git's objects have it: seconds, which git does not read below 0, and the
+    time zone."""
+    moment = moment or datetime.now().astimezone()
+    return f"{max(0, int(moment.timestamp()))} {moment.strftime('%z')[:5] or '+0000'}"
+
+
+def _signed(repo: Repo, raw: bytes) -> str:
+    """Have git itself sign a tag object, and return the hash of the signed one; no ref is made.
+
+    ``git tag --sign`` makes a ref where it finds no tag of that name yet, outside of our
+    transaction. So it works in an empty repository beside, which writes into this one's objects and
+    reads this one's configuration.
+    """
+    import tempfile
+
+    head, _, text = raw.decode().partition("\n\n")
+    headers = dict(line.split(" ", 1) for line in head.split("\n"))
+    name = headers["tag"]
+    with tempfile.TemporaryDirectory(prefix="sign-", dir=repo.make_state_dir()) as folder:
+        form = f"--object-format={repo.object_format}"
+        repo.git("init", "--quiet", "--bare", "--template=", form, folder)
+        env = {
+            **repo.identity,
+            "GIT_DIR": folder,
+            "GIT_OBJECT_DIRECTORY": str(repo.common_dir / "objects"),
+            "GIT_COMMITTER_DATE": headers["tagger"].rpartition("> ")[2],
+        }
+        config = ("-c", f"include.path={repo.common_dir / 'config'}", "-c", "core.bare=true")
+        sign = ("tag", "--sign", "--cleanup=verbatim", "-F", "-", name, headers["object"])
+        try:
+            repo.git(*config, *sign, stdin=text.encode(), env=env)
+        except GitError as error:
+            why = " ".join(error.stderr.replace("error: ", "").split())
+            raise GitError(
+                f"git could not sign the tag: {why}; see git config user.signingKey, or use"
+                " --no-sign"
+            ) from None
+        tag = repo.line("rev-parse", f"refs/tags/{name}", env=env)
+    made = next(repo.objects([tag]))
+    # git 2.39 says nothing where an SSH key is not there
+    if made is None or not message.is_signed(made.data):
+        raise GitError(
+            "git could not sign the tag; check git config user.signingKey, or use --no-sign"
+        )
+    return tag

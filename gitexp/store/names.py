@@ -1,0 +1,99 @@
+"""Names of experiments: the numbers that gitexp gives, and names of the user's own."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.repo import Repo
+
+_OWN_NAME = re.compile(r"exp-[0-9]+")
+_GITS_OWN = {"HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD"}
+
+
+def alias(repo: Repo, experiment: Experiment, name: str) -> dict[str, str]:
+    """Return the event that gives an experiment a second name; its first name, or none, takes that
+    away.
+
+    Raises:
+        UsageError: it cannot be a name, or is another's.
+    """
+    name = name.strip()
+    if name in ("", experiment.name):
+        return {"alias": ""}
+    return {"alias": name if name == experiment.alias else check_name(repo, name)}
+
+
+def check_name(repo: Repo, name: str) -> str:
+    """Return a tag name of the user's own, without spaces around it, if it can be one and is free;
+    else raise UsageError."""
+    name = name.strip()
+    if _OWN_NAME.fullmatch(name):
+        raise UsageError(
+            f"names like '{name}' are given by gitexp; choose a word, for example baseline"
+        )
+    if name in _GITS_OWN or repo.refs(f"refs/heads/{name}"):
+        whose = "a branch" if name not in _GITS_OWN else "git's own"
+        raise UsageError(f"'{name}' is {whose} already; choose another name, as baseline-2")
+    odd = name[:1] in "-@" or name.isdigit() or any(mark in name for mark in (":", "..", "~", "^"))
+    if odd or not repo.succeeds("check-ref-format", f"refs/tags/{name}"):
+        raise UsageError(
+            f"'{name}' cannot be a tag's name; use letters, digits, dots and dashes, for example"
+            " baseline-2"
+        )
+    if repo.refs(f"refs/tags/{name}"):
+        raise taken(name)
+    from gitexp.store.index import Index
+
+    if known := Index(repo).named(name):
+        raise UsageError(f"'{name}' is a name of {known.name} already; choose another name")
+    return name
+
+
+def taken(name: str) -> UsageError:
+    """Return the error that says so."""
+    return UsageError(f"there is a tag '{name}' already; choose another name")
+
+
+def highest_known(repo: Repo) -> int:
+    """Return the highest number given in this clone so far; it changes whenever somebody records
+    here."""
+    try:
+        return int((repo.state_dir / "highest").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def highest(repo: Repo, scan: bool = False) -> int:
+    """Return the highest number that any experiment here ever had.
+
+    Kept in a file, so that a name is not given again after ``rm``. The tags are looked through only
+    where somebody changed them since: their folder and ``packed-refs`` are newer than the file. DVC
+    looks a name up among the tags before its own ``refs/exps``, so a number that one of its
+    experiments has is not given either.
+    """
+    number, stamp = highest_known(repo), 0
+    with suppress(OSError):
+        stamp = (repo.state_dir / "highest").stat().st_mtime_ns
+    if not scan and number and stamp >= _tags_changed(repo):
+        return number
+    taken = repo.refs("refs/tags", "refs/exps")
+    names = (re.fullmatch(r"refs/(?:tags|exps)/(?:.*/)?exp-(\d{1,15})", ref) for ref in taken)
+    return max([number, *(int(match[1]) for match in names if match)])
+
+
+def remember_highest(repo: Repo, number: int) -> None:
+    repo.write_state("highest", str(number).encode())
+
+
+def _tags_changed(repo: Repo) -> int:
+    stamps = [0]
+    refs = repo.common_dir / "refs"
+    places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
+    of_dvc = refs.glob("exps/*/*") if (refs / "exps").is_dir() else ()
+    for path in (*places, *of_dvc):
+        with suppress(OSError):
+            stamps.append(path.stat().st_mtime_ns)
+    return max(stamps)
