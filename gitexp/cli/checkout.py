@@ -8,6 +8,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.options import unless
 from gitexp.formats.errors import UsageError
 from gitexp.store import checkout, reference
 
@@ -40,7 +41,7 @@ from gitexp.store import checkout, reference
     is_flag=True,
     help="Take submodules along to the commits that it has of them.",
 )
-@click.option("--no-data", is_flag=True, help="Leave data that DVC tracks as it is.")
+@unless("data", "Leave data that DVC tracks as it is.")
 def checkout_command(
     ref: str,
     branch: str | None,
@@ -49,7 +50,7 @@ def checkout_command(
     params_only: bool,
     code_only: bool,
     recurse: bool,
-    no_data: bool,
+    data: bool,
 ) -> None:
     """Go back to the experiment REF: its code, params and results, and the data that DVC tracks.
 
@@ -78,16 +79,14 @@ def checkout_command(
     repo, settings, index = opened()
     target = reference.resolve(index, ref, settings)
     if worktree:
-        done = checkout.add_worktree(repo, target, worktree, branch, not no_data, recurse)
+        done = checkout.add_worktree(repo, target, worktree, branch, data, recurse)
     elif params_only:
         done = checkout.take_params(repo, index, target, stash)
     elif code_only:
         done = checkout.take_code(repo, index, target, stash, recurse)
     else:
         on = None if branch or repo.tip(f"refs/heads/{ref}") != target.id else ref
-        done = checkout.checkout(
-            repo, index, target, branch, stash, Path.cwd(), not no_data, recurse, on
-        )
+        done = checkout.checkout(repo, index, target, branch, stash, Path.cwd(), data, recurse, on)
     click.echo(output.clean(done.text))
     for note in done.notes:
         output.say(output.clean(note))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -12,6 +12,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.options import unless
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo
@@ -37,15 +38,15 @@ _SHOWN = 20  # names that are spelt out
     default=None,
     help="Push every tag, even beyond the setting push_tags_up_to.",
 )
-@click.option("--no-branch", is_flag=True, help="Do not push the branch.")
+@unless("branch", "Do not push the branch.")
 @output.renamed("-n", "--dry-run", "dry_run")
-@click.option("--no-verify", is_flag=True, help="Skip the pre-push hook.")
+@unless("verify", "Skip the pre-push hook.")
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Ask the remote and print what would be sent; change nothing.",
 )
-@click.option("--no-data", is_flag=True, help="Do not push the data that DVC tracks.")
+@unless("data", "Do not push the data that DVC tracks.")
 @click.option(
     "--mlflow",
     is_flag=False,
@@ -63,13 +64,9 @@ _SHOWN = 20  # names that are spelt out
 def push_command(
     remote: str | None,
     refs: tuple[str, ...],
-    tags: bool | None,
-    no_branch: bool,
-    no_verify: bool,
-    dry_run: bool,
     mlflow: str | None,
     artifacts: bool,
-    no_data: bool,
+    **how: Any,
 ) -> int:
     """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to
     DVC's remote).
@@ -90,7 +87,7 @@ def push_command(
             raise UsageError(
                 "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
             )
-        return _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
+        return _push(remote, refs, how)
     if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
@@ -98,24 +95,17 @@ def push_command(
     to = target(repo, mlflow or None)
     chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
     if remote or repo.git("remote"):
-        _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
+        _push(remote, refs, how)
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
-    if dry_run:
+    if how["dry_run"]:
         click.echo(f"would mirror {output.counted(len(chosen), 'experiment')} to {to.uri}")
         return 0
     return mirror(repo, chosen, to, artifacts)
 
 
-def _push(
-    remote: str | None,
-    refs: tuple[str, ...],
-    tags: bool | None,
-    no_branch: bool,
-    no_verify: bool,
-    dry_run: bool,
-    no_data: bool,
-) -> int:
+def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> int:
+    """Push to a git remote; ``how`` is what ``sync.push`` takes."""
     repo, chosen = Repo.discover(), []
     # an experiment, then: the remote may be left out
     if remote and not transport.exists(repo, remote):
@@ -128,17 +118,8 @@ def _push(
             raise (
                 error if remote else NotFoundError(f"'{refs[0]}' is not a remote, and {error}")
             ) from None
-    options: dict[str, Any] = {
-        "tags": tags,
-        "branch": not no_branch,
-        "dry_run": dry_run,
-        "verify": not no_verify,
-        "data": not no_data,
-    }
-    pushed = _followed(
-        lambda progress: sync.push(repo, remote, chosen, **options, progress=progress)
-    )
-    _print_pushed(pushed, "would push" if dry_run else "pushed")
+    pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **how, progress=progress))
+    _print_pushed(pushed, "would push" if how["dry_run"] else "pushed")
     if pushed.data:
         output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")
     if pushed.data_missing:
@@ -158,13 +139,13 @@ def _push(
 @click.command("pull")
 @click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
-@click.option("--no-data", is_flag=True, help="Do not fetch the data that DVC tracks.")
+@unless("data", "Do not fetch the data that DVC tracks.")
 @click.option(
     "--all-files",
     is_flag=True,
     help="In a partial clone: bring all files of experiments, not only results.",
 )
-def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool) -> None:
+def pull_command(remote: str | None, **how: bool) -> None:
     """Fetch everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
     cache).
 
@@ -176,11 +157,7 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
       gitexp pull && gitexp list --all
     """
     repo = Repo.discover()
-    pulled = _followed(
-        lambda progress: sync.pull(
-            repo, remote, prune=prune, data=not no_data, all_files=all_files, progress=progress
-        )
-    )
+    pulled = _followed(lambda progress: sync.pull(repo, remote, **how, progress=progress))
     parts = [output.counted(pulled.experiments, "experiment")] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
     click.echo(
@@ -207,7 +184,7 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
 def _print_pushed(pushed: Pushed, verb: str) -> None:
     parts = [output.counted(len(pushed.experiments), "experiment")] if pushed.experiments else []
     if not pushed.experiments and pushed.tags:
-        parts.append(f"{len(pushed.tags):,} tag{'s' if len(pushed.tags) > 1 else ''}")
+        parts.append(output.counted(len(pushed.tags), "tag"))
     parts += [f"the branch {pushed.branch}"] if pushed.branch else []
     parts += ["labels and notes"] if pushed.notes else []
     if not parts:
