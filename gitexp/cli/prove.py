@@ -278,10 +278,7 @@ def why_command(
         [output.clean(str(row[0])), value, output.number(row[2]), output.clean(str(row[3]))]
         for row, value in zip(rows, values)
     ]
-    for line in output.text_table(
-        [output.clean(word) for word in headers], shown, [False, True, True, False]
-    ):
-        click.echo(line)
+    output.print_table([*map(output.clean, headers)], shown, [False, True, True, False])
 
 
 def _step(step: bisecting.Step, metric: str) -> str:
@@ -344,10 +341,8 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         output.print_records(form, headers, rows)
         return
     if rows:
-        for line in output.text_table(
-            headers, [[output.clean(output.exact(cell)) for cell in row] for row in rows]
-        ):
-            click.echo(line)
+        cells = [[output.clean(output.exact(cell)) for cell in row] for row in rows]
+        output.print_table(headers, cells)
     if verdict.same:
         how = "as it was recorded" if verdict.exact else "within the tolerance of what was recorded"
         metrics = output.counted(len(rows), "metric")

@@ -203,7 +203,7 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
         for (name, _), row in zip(shown, cells)
     ]
     lines = (
-        output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:]
+        output.text_table(["", "", "", ""], rows, [False, True, True, False])
         if rows
         else [_shortened(_last_words(folder), columns - 2)]
     )

@@ -127,8 +127,7 @@ def print_result(done: Done, form: str | None) -> int:
             for row in rows[:_SHOWN]
         ]
         shown = ["experiment", *aimed[:1], *told, *names, "status"]
-        for line in output.text_table(shown, cells, [False, *[True] * (len(shown) - 2), False]):
-            click.echo(line)
+        output.print_table(shown, cells, [False, *[True] * (len(shown) - 2), False])
         if len(rows) > _SHOWN:
             output.say(
                 f"{len(rows) - _SHOWN} more; all of them: gitexp list --where 'group ="

@@ -70,10 +70,9 @@ def tried_command(
         output.say("nothing like it was tried")
     rows = [
         [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
-        for likeness, item in ((match.likeness, match.experiment) for match in found)
+        for item, likeness in found
     ]
-    for line in output.text_table(["", "", ""], rows, [True, False, False])[1:] if rows else ():
-        click.echo(line.rstrip())
+    output.print_table(["", "", ""], rows, [True, False, False])
 
 
 def _tried(match: Match) -> list[Any]:
