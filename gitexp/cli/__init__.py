@@ -27,7 +27,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "list": ("list", "List experiments, newest first."),
     "show": ("show", "Show everything about one experiment."),
     "best": ("show", "Show the best experiment by a metric."),
-    "curve": ("show", "Plot a metric's history in the terminal."),
+    "curve": ("curve", "Plot a metric's history in the terminal."),
     "diff": ("diff", "Show what differs between two experiments."),
     "compare": ("compare", "Show experiments side by side."),
     "report": ("report", "Write one HTML file that compares experiments."),
