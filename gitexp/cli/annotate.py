@@ -85,9 +85,8 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
         )
         if changes:
             todo.setdefault(changes, []).append(item.id)
-        lines.append(
-            f"{item.name}: {', '.join(notes.Notes(changes).labels(item.labels)) or '(no labels)'}"
-        )
+        labels = ", ".join(notes.Notes(changes).labels(item.labels))
+        lines.append(f"{item.name}: {labels or '(no labels)'}")
     for changes, commits in todo.items():
         notes.add(repo, commits, [{"label": change} for change in changes])
     click.echo("\n".join(map(output.clean, lines)))
@@ -170,7 +169,7 @@ def _edited(text: str) -> str:
     """Return a text as the user leaves it in an editor; what a repository names as its editor is
     not run."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("no terminal is here for an editor; write the text behind --edit")
+        raise UsageError("no terminal is here for an editor; write the text after --edit")
     return (click.edit(text, require_save=False) or "").strip()
 
 

@@ -70,10 +70,9 @@ def _progress(plan: Plan, now: Progress) -> str:
     if now.failed:
         parts.append(f"{now.failed} failed")
     if now.best and plan.objective:
-        parts.append(
-            f"best {plan.objective}={output.number(now.best.metrics[plan.objective])}"
-            f" ({now.best.name}) {plot.sparkline(now.bests, _CURVE)}"
-        )
+        best = f"{plan.objective}={output.number(now.best.metrics[plan.objective])}"
+        curve = plot.sparkline(now.bests, _CURVE)
+        parts.append(f"best {best} ({now.best.name}) {curve}".rstrip())
     if now.stopping:
         parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
@@ -116,9 +115,9 @@ def print_result(done: Done, form: str | None) -> int:
         ]
         shown = ["experiment", *aimed[:1], *told, *names, "status"]
         output.print_table(shown, cells, [False, *[True] * (len(shown) - 2), False])
-        if more := len(rows) - _SHOWN if len(rows) > _SHOWN else 0:
-            group = done.frozen.group
-            output.say(f"{more} more; all of them: gitexp list --where 'group = {group}'")
+        if len(rows) > _SHOWN:
+            all_of_them = f"gitexp list --where 'group = {done.frozen.group}'"
+            output.say(f"{len(rows) - _SHOWN} more; all of them: {all_of_them}")
         if shares := summary.importance(plan, rows):
             told = [f"{name} {share:.0%}" for name, share in shares.items()]
             click.echo(f"importance: {', '.join(told)}")

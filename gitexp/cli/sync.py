@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result", Pushed, Pulled)
 _SHOWN = 20  # names that are spelt out
+_NAMED = 5  # failures that are told one by one
 
 
 @click.command("push")
@@ -190,15 +190,10 @@ def _print_pushed(pushed: Pushed, verb: str) -> None:
     if not parts:
         click.echo(f"{pushed.remote} has all experiments of this clone")
         return
-    click.echo(
-        f"{verb} {', '.join(parts)} to {pushed.remote}"
-        + (f" as {pushed.owner}" if pushed.experiments else "")
-    )
-    renamed = [
-        (here, there)
-        for here, there in {**pushed.experiments, **pushed.tags}.items()
-        if here != there
-    ]
+    owner = f" as {pushed.owner}" if pushed.experiments else ""
+    click.echo(f"{verb} {', '.join(parts)} to {pushed.remote}{owner}")
+    names = {**pushed.experiments, **pushed.tags}
+    renamed = [(here, there) for here, there in names.items() if here != there]
     for here, there in renamed[:_SHOWN]:
         click.echo(output.clean(f"  {here} is {there} on {pushed.remote}"))
     if len(renamed) > _SHOWN:
@@ -221,9 +216,6 @@ def _followed(work: Callable[[Progress | None], Result]) -> Result:
     finally:
         if shown:
             click.echo("\r\x1b[K", nl=False, err=True)
-
-
-_NAMED = 5  # failures that are told one by one
 
 
 class Target(NamedTuple):
@@ -250,7 +242,16 @@ def mirror(
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
 
     try:
-        with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
+        with (
+            Server(to.uri, to.who, to.advice) as server,
+            click.progressbar(
+                length=len(experiments),
+                label="mirroring",
+                file=sys.stderr,
+                show_pos=True,
+                hidden=not sys.stderr.isatty(),
+            ) as bar,
+        ):
             done = mirrored(
                 repo,
                 server,
@@ -309,16 +310,3 @@ def target(repo: Repo, uri: str | None) -> Target:
             "the token may have expired: dagshub login",
         )
     return Target(address, who)
-
-
-@contextmanager
-def _bar(length: int) -> Iterator[click._termui_impl.ProgressBar[int]]:
-    """Yield a progress bar on stderr, which draws nothing where that is not a terminal."""
-    with click.progressbar(
-        length=length,
-        label="mirroring",
-        file=sys.stderr,
-        show_pos=True,
-        hidden=not sys.stderr.isatty(),
-    ) as bar:
-        yield bar
