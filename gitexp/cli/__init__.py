@@ -36,7 +36,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "leaderboard": ("compare", "Keep a table of the best in a file up to date."),
     "gate": ("compare", "Check that an experiment is no worse than another."),
     "checkout": ("checkout", "Go back to an experiment."),
-    "get": ("checkout", "Bring files of an experiment, without a checkout."),
+    "get": ("checkout", "Copy files out of an experiment, without a checkout."),
     "reproduce": ("prove", "Run an experiment again and compare every metric."),
     "verify": ("prove", "Check that experiments are complete, untampered and properly signed."),
     "bisect": ("prove", "Find the commit that made a metric worse."),

@@ -177,11 +177,11 @@ def _edited(text: str) -> str:
 @click.argument("ref", shell_complete=completion.refs)
 @click.argument("name")
 def rename_command(ref: str, name: str) -> None:
-    """Give the experiment REF a second name, which is good wherever a REF is.
+    """Give the experiment REF a second name, which works wherever a REF does.
 
     Its first name goes on working, here and wherever it was pushed. The second one is a git note:
-    it goes along with gitexp push and pull, and a later one replaces it; the first name given anew
-    takes it away.
+    gitexp push and pull bring it to others, and a later one replaces it; giving the first name
+    again removes it.
 
     \b
     Examples:

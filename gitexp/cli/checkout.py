@@ -39,7 +39,7 @@ from gitexp.store import checkout, reference
     "--recurse-submodules",
     "recurse",
     is_flag=True,
-    help="Take submodules along to the commits that it has of them.",
+    help="Also check out its submodules, each at the commit that it recorded.",
 )
 @unless("data", "Leave data that DVC tracks as it is.")
 def checkout_command(
@@ -69,11 +69,11 @@ def checkout_command(
         raise UsageError("choose one of --worktree, --params-only and --code-only")
     if branch and (params_only or code_only):
         raise UsageError(
-            "-b creates a branch at the whole experiment; leave it or --params-only and"
-            " --code-only out"
+            "-b creates a branch at the whole experiment; leave out -b, or --params-only and"
+            " --code-only"
         )
     if recurse and params_only:
-        raise UsageError("--params-only takes one file; leave it or --recurse-submodules out")
+        raise UsageError("--params-only restores one file; leave out --recurse-submodules")
     if stash and worktree:
         raise UsageError("--worktree leaves this work tree as it is; there is nothing to --stash")
     repo, settings, index = opened()
@@ -108,7 +108,7 @@ def checkout_command(
 )
 @click.option("--force", "-f", is_flag=True, help="Overwrite files that are there.")
 def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None:
-    """Bring files of the experiment REF into a folder, without a checkout.
+    """Copy files of the experiment REF into a folder, without a checkout.
 
     PATH is a path in the experiment's tree, where .gitexp/artifacts/ may be left out, a folder, or
     a pattern in quotes. What Git LFS or DVC keeps arrives with its content. Prints what was

@@ -157,7 +157,7 @@ def leaderboard_command(
 @click.option(
     "--direction",
     type=click.Choice(["min", "max"]),
-    help="Which way is better, where neither settings nor name say it.",
+    help="Which way is better, where neither the settings nor its name say so.",
 )
 @shared.judge_options
 @fetch_option
@@ -191,7 +191,7 @@ def gate_command(
 
     if against is None and low is None and high is None:
         raise UsageError(
-            "a gate needs something to hold against: --against REF, --min VALUE or --max VALUE"
+            "a gate needs something to compare with: --against REF, --min VALUE or --max VALUE"
         )
     allowance = gate.parse_allowance(max_regression)
     repo, settings, index = opened(fetch)

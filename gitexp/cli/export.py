@@ -137,8 +137,7 @@ def export_parquet(asked: Selection, points: bool, target: Path | None, force: b
     """
     if target is None:
         raise UsageError(
-            "Parquet is nothing for a terminal; say where to: gitexp export parquet -o"
-            " experiments.parquet"
+            "Parquet cannot be printed; name a file: gitexp export parquet -o experiments.parquet"
         )
     export.arrow()
     repo, found = _chosen(asked)

@@ -120,8 +120,8 @@ class Column(NamedTuple):
     help="One row for each group: n, and mean ± sample std of its metrics.",
 )
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
-@click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
-@click.option("--all-resumed", is_flag=True, help="Those that a later run resumed, too.")
+@click.option("--all-verdicts", is_flag=True, help="Include those that were discarded.")
+@click.option("--all-resumed", is_flag=True, help="Include those that a later run resumed.")
 @output.output_options
 @pager.paged
 def list_command(

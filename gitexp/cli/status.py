@@ -96,7 +96,7 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
 )
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow the active runs until they end: their latest values and curves. RUN is the start of
-    an id; without, all of them, those that begin meanwhile, too."""
+    an id; without it, all of them, and those that begin meanwhile."""
     repo = Repo.discover()
     live = finish.live_runs(repo)
     if wanted and not any(folder.name.startswith(wanted) for folder in live):

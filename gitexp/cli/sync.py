@@ -72,7 +72,7 @@ def push_command(
     DVC's remote).
 
     Without REMOTE, the one that git push would take. With REFs, only these experiments, and no
-    branch. Names here never change, and nothing is forced: where REMOTE has another exp-7, mine is
+    branch. Names here never change, and nothing is forced: where REMOTE has another exp-7, yours is
     called OWNER/exp-7 there. The branch experiments/OWNER on REMOTE holds them all.
 
     \b
@@ -124,7 +124,7 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
         output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")
     if pushed.data_missing:
         output.say(
-            f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go"
+            f"{pushed.data_missing:,} of these files are not in DVC's cache here and were not sent"
         )
     if pushed.notes_problem:
         output.say(f"labels and notes did not go: {output.clean(pushed.notes_problem)}")
@@ -167,13 +167,13 @@ def pull_command(remote: str | None, **how: bool) -> None:
     )
     if pulled.files:
         output.say(
-            f"{pulled.files:,} files and folders of experiments came into this partial clone"
+            f"{pulled.files:,} files and folders of experiments were added to this partial clone"
         )
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:
         output.say(
-            f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again"
+            f"not all data arrived: {output.clean(pulled.data_problem)}; a checkout tries again"
         )
     if pulled.notes_problem:
         output.say(f"labels and notes did not come: {output.clean(pulled.notes_problem)}")

@@ -23,7 +23,7 @@ from gitexp.store import reference
     "--like",
     metavar="REF",
     shell_complete=completion.refs,
-    help="What is like this experiment, instead of the work tree as it is.",
+    help="Look for what is like this experiment, instead of the work tree as it is.",
 )
 @click.option(
     "-p",
@@ -32,7 +32,7 @@ from gitexp.store import reference
     multiple=True,
     metavar="K=V",
     shell_complete=completion.given_params,
-    help="A param of the run that is thought of.",
+    help="A param of the run that you have in mind.",
 )
 @click.option("--because", metavar="TEXT", help="Its reason.")
 @click.option(
