@@ -85,9 +85,8 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
         )
         if changes:
             todo.setdefault(changes, []).append(item.id)
-        lines.append(
-            f"{item.name}: {', '.join(notes.Notes(changes).labels(item.labels)) or '(no labels)'}"
-        )
+        labels = ", ".join(notes.Notes(changes).labels(item.labels))
+        lines.append(f"{item.name}: {labels or '(no labels)'}")
     for changes, commits in todo.items():
         notes.add(repo, commits, [{"label": change} for change in changes])
     click.echo("\n".join(map(output.clean, lines)))
@@ -170,7 +169,7 @@ def _edited(text: str) -> str:
     """Return a text as the user leaves it in an editor; what a repository names as its editor is
     not run."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("no terminal is here for an editor; write the text behind --edit")
+        raise UsageError("no terminal is here for an editor; write the text after --edit")
     return (click.edit(text, require_save=False) or "").strip()
 
 
@@ -178,11 +177,11 @@ def _edited(text: str) -> str:
 @click.argument("ref", shell_complete=completion.refs)
 @click.argument("name")
 def rename_command(ref: str, name: str) -> None:
-    """Give the experiment REF a second name, which is good wherever a REF is.
+    """Give the experiment REF a second name, which works wherever a REF does.
 
     Its first name goes on working, here and wherever it was pushed. The second one is a git note:
-    it goes along with gitexp push and pull, and a later one replaces it; the first name given anew
-    takes it away.
+    gitexp push and pull bring it to others, and a later one replaces it; giving the first name
+    again removes it.
 
     \b
     Examples:

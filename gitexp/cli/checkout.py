@@ -8,6 +8,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.options import unless
 from gitexp.formats.errors import UsageError
 from gitexp.store import checkout, reference
 
@@ -38,9 +39,9 @@ from gitexp.store import checkout, reference
     "--recurse-submodules",
     "recurse",
     is_flag=True,
-    help="Take submodules along to the commits that it has of them.",
+    help="Also check out its submodules, each at the commit that it recorded.",
 )
-@click.option("--no-data", is_flag=True, help="Leave data that DVC tracks as it is.")
+@unless("data", "Leave data that DVC tracks as it is.")
 def checkout_command(
     ref: str,
     branch: str | None,
@@ -49,7 +50,7 @@ def checkout_command(
     params_only: bool,
     code_only: bool,
     recurse: bool,
-    no_data: bool,
+    data: bool,
 ) -> None:
     """Go back to the experiment REF: its code, params and results, and the data that DVC tracks.
 
@@ -68,26 +69,24 @@ def checkout_command(
         raise UsageError("choose one of --worktree, --params-only and --code-only")
     if branch and (params_only or code_only):
         raise UsageError(
-            "-b creates a branch at the whole experiment; leave it or --params-only and"
-            " --code-only out"
+            "-b creates a branch at the whole experiment; leave out -b, or --params-only and"
+            " --code-only"
         )
     if recurse and params_only:
-        raise UsageError("--params-only takes one file; leave it or --recurse-submodules out")
+        raise UsageError("--params-only restores one file; leave out --recurse-submodules")
     if stash and worktree:
         raise UsageError("--worktree leaves this work tree as it is; there is nothing to --stash")
     repo, settings, index = opened()
     target = reference.resolve(index, ref, settings)
     if worktree:
-        done = checkout.add_worktree(repo, target, worktree, branch, not no_data, recurse)
+        done = checkout.add_worktree(repo, target, worktree, branch, data, recurse)
     elif params_only:
         done = checkout.take_params(repo, index, target, stash)
     elif code_only:
         done = checkout.take_code(repo, index, target, stash, recurse)
     else:
         on = None if branch or repo.tip(f"refs/heads/{ref}") != target.id else ref
-        done = checkout.checkout(
-            repo, index, target, branch, stash, Path.cwd(), not no_data, recurse, on
-        )
+        done = checkout.checkout(repo, index, target, branch, stash, Path.cwd(), data, recurse, on)
     click.echo(output.clean(done.text))
     for note in done.notes:
         output.say(output.clean(note))
@@ -109,7 +108,7 @@ def checkout_command(
 )
 @click.option("--force", "-f", is_flag=True, help="Overwrite files that are there.")
 def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None:
-    """Bring files of the experiment REF into a folder, without a checkout.
+    """Copy files of the experiment REF into a folder, without a checkout.
 
     PATH is a path in the experiment's tree, where .gitexp/artifacts/ may be left out, a folder, or
     a pattern in quotes. What Git LFS or DVC keeps arrives with its content. Prints what was

@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
-from gitexp.cli.markdown import escaped, keep_block, table
+from gitexp.cli.markdown import escaped, keep_block, table, varying
 from gitexp.cli.opened import (
     Selection,
     chosen,
@@ -71,11 +72,8 @@ def compare_command(
     differing = [key for key in keys if same or len({repr(key.of(item)) for item in found}) > 1]
     names = [item.name for item in found]
     if form in ("json", "csv"):
-        output.print_records(
-            form,
-            ["key", *names],
-            [[key.full, *(_plain(key.of(item)) for item in found)] for key in differing],
-        )
+        values = [[key.full, *(_plain(key.of(item)) for item in found)] for key in differing]
+        output.print_records(form, ["key", *names], values)
         return
     rows = [[key.name, *_shown(key, found, settings)] for key in differing]
     if form == "md":
@@ -159,7 +157,7 @@ def leaderboard_command(
 @click.option(
     "--direction",
     type=click.Choice(["min", "max"]),
-    help="Which way is better, where neither settings nor name say it.",
+    help="Which way is better, where neither the settings nor its name say so.",
 )
 @shared.judge_options
 @fetch_option
@@ -193,18 +191,17 @@ def gate_command(
 
     if against is None and low is None and high is None:
         raise UsageError(
-            "a gate needs something to hold against: --against REF, --min VALUE or --max VALUE"
+            "a gate needs something to compare with: --against REF, --min VALUE or --max VALUE"
         )
     allowance = gate.parse_allowance(max_regression)
     repo, settings, index = opened(fetch)
     by = shared.agreed_judge(repo, judge, trusted)
     name = metric if judge else query.find_metric(index, metric).name
     logged = None if judge else name
-    candidate = (
-        reference.resolve(index, ref, settings)
-        if ref
-        else gate.candidate_of(index, logged, against)
-    )
+    if ref:
+        candidate = reference.resolve(index, ref, settings)
+    else:
+        candidate = gate.candidate_of(index, logged, against)
     baseline = gate.baseline_of(index, against, logged, candidate, settings) if against else None
     if by:
         candidate = _scored(repo, candidate, judge, by)
@@ -219,11 +216,8 @@ def gate_command(
         against_text = f", {verdict.baseline} has {before}" if baseline else ""
         click.echo(output.clean(f"passed: {verdict.name} has {name}={value}{against_text}"))
     if verdict.failures:
-        raise GateError(
-            output.clean(
-                f"{verdict.name} has {name}={verdict.value:.6g}: {'; '.join(verdict.failures)}"
-            )
-        )
+        why = "; ".join(verdict.failures)
+        raise GateError(output.clean(f"{verdict.name} has {name}={verdict.value:.6g}: {why}"))
 
 
 def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Experiment:
@@ -238,23 +232,13 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
 
 
 def _board(experiments: Sequence[Experiment], metric: str) -> str:
-    params = [
-        name
-        for name in dict.fromkeys(name for item in experiments for name in item.params)
-        if len({repr(item.params.get(name)) for item in experiments}) > 1
-    ]
+    params = varying(experiments)
     headers = ["#", "experiment", metric, *params, "author", "date"]
-    rows = [
-        [
-            str(at),
-            item.name,
-            output.number(item.metrics[metric]),
-            *(output.number(item.params.get(name)) for name in params),
-            item.author,
-            f"{item.started:%Y-%m-%d}",
-        ]
-        for at, item in enumerate(experiments, 1)
-    ]
+    rows = []
+    for at, item in enumerate(experiments, 1):
+        values = [item.metrics[metric], *(item.params.get(name) for name in params)]
+        shown = map(output.number, values)
+        rows.append([str(at), item.name, *shown, item.author, f"{item.started:%Y-%m-%d}"])
     return table(headers, rows) if rows else f"No experiment has {escaped(metric)} yet."
 
 
@@ -286,10 +270,6 @@ def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[lis
 
 
 def _plain(value: Any) -> Any:
-    return (
-        value.isoformat()
-        if hasattr(value, "isoformat")
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-    )
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return list(value) if isinstance(value, tuple) else value

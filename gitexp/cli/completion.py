@@ -4,7 +4,7 @@ Errors offer nothing."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,26 +55,19 @@ def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     and params."""
     from gitexp.store import query
 
-    return _names(
-        ctx,
-        incomplete,
-        lambda index: [*query.ATTRIBUTES, *index.keys("metrics"), *index.keys("params")],
-    )
+    return _names(ctx, incomplete, "metrics", "params", first=query.ATTRIBUTES)
 
 
 def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete a METRIC."""
-    return _names(ctx, incomplete, lambda index: index.keys("metrics"))
+    return _names(ctx, incomplete, "metrics")
 
 
 def given_params(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Complete the name in K=V with the params of former experiments."""
-    return [
-        _item(f"{item.value}=")
-        for item in _names(ctx, incomplete, lambda index: index.keys("params"))
-    ]
+    return [_item(f"{item.value}=") for item in _names(ctx, incomplete, "params")]
 
 
 def given_metrics(
@@ -113,12 +106,15 @@ def refs_or_metrics(
 
 
 def _names(
-    ctx: click.Context, incomplete: str, known: Callable[[Index], list[str]]
+    ctx: click.Context, incomplete: str, *families: str, first: Iterable[str] = ()
 ) -> list[CompletionItem]:
     index = _index(ctx)
     start = re.match(r"(.*[\s,(])?", incomplete, re.DOTALL)
     head = start[0] if start else ""
-    names = dict.fromkeys(known(index)) if index else ()
+    names: dict[str, None] = {}
+    if index:
+        known = (name for family in families for name in index.keys(family))
+        names = dict.fromkeys([*first, *known])
     return [_item(f"{head}{name}") for name in names if name.startswith(incomplete[len(head) :])]
 
 
@@ -136,11 +132,8 @@ def _folder(ctx: click.Context) -> str:
 
 
 def _about(experiment: Experiment) -> str:
-    return " ".join(
-        char
-        for char in experiment.subject.removeprefix(f"{experiment.name}: ").split()
-        if char.isprintable()
-    )[:60]
+    words = experiment.subject.removeprefix(f"{experiment.name}: ").split()
+    return " ".join(word for word in words if word.isprintable())[:60]
 
 
 def _item(value: str, **more: Any) -> CompletionItem[Any]:

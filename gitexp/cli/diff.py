@@ -26,6 +26,8 @@ from gitexp.store.index import Index
 
 _SHORT = {"added": "A", "removed": "D", "changed": "M", "renamed": "R", "type changed": "T"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+_HEADLINES = ("diff ", "index ", "--- ", "+++ ", "new file", "deleted file", "rename ",
+              "similarity ")  # fmt: skip
 _MOST_FILES = 4
 _MOST = 20  # characters in which two long values may agree
 Row = tuple[str, ...]
@@ -109,17 +111,13 @@ def diff_command(
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":
+        facts = asdict(found).items()
         output.print_json(
-            {
-                name: value
-                for name, value in asdict(found).items()
-                if everything or not name.startswith("same_")
-            }
+            {name: value for name, value in facts if everything or not name.startswith("same_")}
         )
     elif form == "csv":
-        output.print_records(
-            form, ("kind", "name", "change", "a", "b"), [*_records(found, everything)]
-        )
+        headers = ("kind", "name", "change", "a", "b")
+        output.print_records(form, headers, [*_records(found, everything)])
     elif form == "md":
         click.echo("\n".join(_markdown(found, everything)))
     else:
@@ -136,11 +134,11 @@ def _matching(
 ) -> tuple[Experiment, Experiment]:
     """Return the two experiments for which a condition holds, the older one first."""
     found = chosen(index, settings, Selection((), where))
-    if a is not None or len(found) != 2:
+    if a is not None:
+        raise UsageError("name experiments, or use --where, not both")
+    if len(found) != 2:
         raise UsageError(
-            "name experiments, or use --where, not both"
-            if a is not None
-            else f"--where must match two experiments, and matches {len(found)}; to compare any"
+            f"--where must match two experiments, and matches {len(found)}; to compare any"
             f" number: gitexp compare --where {shlex.quote(where)}"
         )
     return found[1], found[0]
@@ -184,20 +182,13 @@ def _write_html(
 
 
 def _print_cells(repo: Repo, one: Experiment, other: Experiment, found: Diff) -> None:
-    from gitexp.report import file_diffs as cells
+    from gitexp.report import file_diffs
 
-    for path, lines in cells.described(
-        repo, one.id, other.id, [item.path for item in (*found.code, *found.artifacts)]
-    ):
-        click.echo(
-            "\n".join(
-                [
-                    "",
-                    output.styled(output.clean(path), bold=True),
-                    *(f"  {output.clean(line)}" for line in lines),
-                ]
-            )
-        )
+    paths = [item.path for item in (*found.code, *found.artifacts)]
+    for path, lines in file_diffs.described(repo, one.id, other.id, paths):
+        click.echo(f"\n{output.styled(output.clean(path), bold=True)}")
+        for line in lines:
+            click.echo(f"  {output.clean(line)}")
 
 
 def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
@@ -216,8 +207,6 @@ def _text(
     if not found.differs:
         yield "no difference" + (" but in files that were not compared" if found.left_out else "")
     for title, headers, rows in _sections(found, everything, whole):
-        from tabulate import tabulate
-
         cells = [[*map(output.clean, row)] for row in rows]
         if not whole:
             cells = output.fitted(headers, [*map(_apart, cells)], whole, indent=2)
@@ -227,41 +216,25 @@ def _text(
         ]
         yield ""
         yield output.styled(title, bold=True)
-        table = tabulate(
-            cells,
-            headers=headers if any(headers) else (),
-            tablefmt="plain",
-            disable_numparse=True,
-            colalign=["right" if side else "left" for side in right],
-        )
-        yield from (
-            f"  {_judged(line) if title == 'metrics' else line}".rstrip()
-            for line in table.splitlines()
-        )
+        for line in output.text_table(headers, cells, right):
+            yield f"  {_judged(line) if title == 'metrics' else line}"
 
 
 def _judged(line: str) -> str:
     """Colour the last word of a metric's line."""
-    head, word = line.rsplit(None, 1)[0], line.rsplit(None, 1)[-1]
-    colour = {"better": "green", "worse": "red"}.get(word)
-    return (
-        line[: len(head)] + line[len(head) :].replace(word, output.styled(word, fg=colour))
-        if colour
-        else line
-    )
+    for word, colour in (("better", "green"), ("worse", "red")):
+        if line.endswith(f" {word}"):
+            return line.removesuffix(word) + output.styled(word, fg=colour)
+    return line
 
 
 def _markdown(found: Diff, everything: bool) -> Iterator[str]:
     yield f"## {_escaped(found.a)} -> {_escaped(found.b)}"
     if not found.differs:
-        yield from ("", "No difference.")
+        yield "\nNo difference."
     for title, headers, rows in _sections(found, everything, full=True):
-        yield from (
-            "",
-            f"### {title.capitalize()}",
-            "",
-            output.markdown(headers, [[_escaped(cell) for cell in row] for row in rows]),
-        )
+        yield f"\n### {title.capitalize()}\n"
+        yield output.markdown(headers, [[*map(_escaped, row)] for row in rows])
 
 
 def _escaped(text: str) -> str:
@@ -270,55 +243,33 @@ def _escaped(text: str) -> str:
 
 def _sections(
     found: Diff, everything: bool, full: bool = False
-) -> Iterator[tuple[str, Row, list[Row]]]:
-    """Yield ``(title, headers, rows)`` of what differs."""
+) -> list[tuple[str, Row, list[Row]]]:
+    """Return ``(title, headers, rows)`` of what differs."""
     sides = (found.a, found.b)
-    same_params = (
-        [(name, value, value) for name, value in found.same_params.items()] if everything else []
-    )
-    same_metrics = (
-        [
-            MetricChange(name, value, value, 0, None, None)
-            for name, value in found.same_metrics.items()
-        ]
-        if everything
-        else []
-    )
-    params = [(item.name, item.a, item.b, item.kind) for item in found.params] + [
-        (*item, "same") for item in same_params
-    ]
+    params = [(item.name, item.a, item.b, item.kind) for item in found.params]
+    measured = [*found.metrics]
+    if everything:
+        params += [(name, value, value, "same") for name, value in found.same_params.items()]
+        same = found.same_metrics.items()
+        measured += [MetricChange(name, value, value, 0, None, None) for name, value in same]
     packages = [(item.name, item.a, item.b, item.kind) for item in found.environment]
-    if params:
-        yield "params", ("", *sides, ""), [_change_row(*item, full) for item in params]
-    if found.metrics or same_metrics:
-        yield (
+    outputs = [(item.path, _kept(item.a), _kept(item.b), item.status) for item in found.outputs]
+    commands = [(name, command or "(none)") for name, command in zip(sides, found.command or ())]
+    sections: list[tuple[str, Row, list[Row]]] = [
+        ("params", ("", *sides, ""), [_change_row(*item, full) for item in params]),
+        (
             "metrics",
             ("", *sides, "difference", "%", ""),
-            [_metric_row(item, full) for item in (*found.metrics, *same_metrics)],
-        )
-    for title, files in (("code", found.code), ("artifacts", found.artifacts)):
-        if files:
-            yield title, ("", "file", "+", "-"), [_file_row(item) for item in files]
-    if found.outputs:
-        yield (
-            "outputs",
-            ("", *sides, ""),
-            [(item.path, _kept(item.a), _kept(item.b), item.status) for item in found.outputs],
-        )
-    if found.data:
-        yield (
-            "data",
-            ("", "file or folder", *sides, "", ""),
-            [_data_row(item) for item in found.data],
-        )
-    if packages:
-        yield "environment", ("", *sides, ""), [_change_row(*item, full) for item in packages]
-    if found.command:
-        yield (
-            "command",
-            ("", ""),
-            [(name, command or "(none)") for name, command in zip(sides, found.command)],
-        )
+            [_metric_row(item, full) for item in measured],
+        ),
+        ("code", ("", "file", "+", "-"), [*map(_file_row, found.code)]),
+        ("artifacts", ("", "file", "+", "-"), [*map(_file_row, found.artifacts)]),
+        ("outputs", ("", *sides, ""), [*outputs]),
+        ("data", ("", "file or folder", *sides, "", ""), [*map(_data_row, found.data)]),
+        ("environment", ("", *sides, ""), [_change_row(*item, full) for item in packages]),
+        ("command", ("", ""), [*commands]),
+    ]
+    return [section for section in sections if section[2]]
 
 
 def _kept(file: tuple[str, int] | None) -> str:
@@ -327,48 +278,24 @@ def _kept(file: tuple[str, int] | None) -> str:
 
 def _change_row(name: str, a: Any, b: Any, kind: str, full: bool) -> Row:
     old, new = _distinct(a, b, full or kind != "changed")
-    return (
-        name,
-        "" if kind == "added" else old,
-        "" if kind == "removed" else new,
-        "" if kind == "changed" else kind,
-    )
+    said = "" if kind == "changed" else kind
+    return name, "" if kind == "added" else old, "" if kind == "removed" else new, said
 
 
 def _metric_row(item: MetricChange, full: bool) -> Row:
     old, new = _distinct(item.a, item.b, full)
-    missing = (
-        "added"
-        if item.a is None
-        else "removed"
-        if item.b is None
-        else "same"
-        if diff.same(item.a, item.b)
-        else ""
-    )
-    judged = {True: "better", False: "worse", None: missing}[item.better]
-    by = (
-        ""
-        if item.difference is None or missing
-        else f"{item.difference:+}"
-        if full
-        else f"{item.difference:+.4g}"
-    )
-    percent = (
-        ""
-        if item.percent is None
-        else f"{item.percent:+.2f}%"
-        if abs(item.percent) < 1000
-        else f"{item.percent:+.2g}%"
-    )
-    return (
-        item.name,
-        "" if item.a is None else old,
-        "" if item.b is None else new,
-        by,
-        percent,
-        judged,
-    )
+    if item.a is None:
+        return item.name, "", new, "", "", "added"
+    if item.b is None:
+        return item.name, old, "", "", "", "removed"
+    same = diff.same(item.a, item.b)
+    judged = {True: "better", False: "worse", None: "same" if same else ""}[item.better]
+    by = percent = ""
+    if item.difference is not None and not same:
+        by = f"{item.difference:+}" if full else f"{item.difference:+.4g}"
+    if item.percent is not None:
+        percent = f"{item.percent:+.2f}%" if abs(item.percent) < 1000 else f"{item.percent:+.2g}%"
+    return item.name, old, new, by, percent, judged
 
 
 def _distinct(a: Any, b: Any, full: bool) -> tuple[str, str]:
@@ -397,40 +324,27 @@ def _spelt(value: Any) -> str:
     as something else."""
     if value is None:
         return "null"
-    if isinstance(value, str):
-        from gitexp.formats import params
+    if not isinstance(value, str):
+        return output.exact(value)
+    from gitexp.formats import params
 
-        return (
-            value
-            if isinstance(params.parse_value(value), str) and value.strip() == value
-            else repr(value)
-        )
-    return output.exact(value)
+    plain = isinstance(params.parse_value(value), str) and value.strip() == value
+    return value if plain else repr(value)
 
 
 def _file_row(item: FileChange) -> Row:
     name = f"{item.old_path} -> {item.path}" if item.old_path else item.path
+    letter = _SHORT.get(item.status, "M")
     if item.binary:
-        return _SHORT.get(item.status, "M"), f"{name} (binary)", "", ""
-    return _SHORT.get(item.status, "M"), name, f"+{item.added}", f"-{item.removed}"
+        return letter, f"{name} (binary)", "", ""
+    return letter, name, f"+{item.added}", f"-{item.removed}"
 
 
 def _data_row(item: DataChange) -> Row:
-    sides = [
-        (
-            ""
-            if oid is None
-            else ", ".join(filter(None, [_amount(size, files), oid.removeprefix("md5:")[:8]]))
-        )
-        for oid, size, files in (
-            (item.a, item.size_a, item.files_a),
-            (item.b, item.size_b, item.files_b),
-        )
-    ]
     named = [
-        *(f"+{path}" for path in item.added or ()),
-        *(f"-{path}" for path in item.removed or ()),
-        *(f"~{path}" for path in item.changed or ()),
+        f"{sign}{path}"
+        for sign, paths in (("+", item.added), ("-", item.removed), ("~", item.changed))
+        for path in paths or ()
     ]
     inside = ", ".join(named[:_MOST_FILES]) + (
         f" and {len(named) - _MOST_FILES:,} more files" if len(named) > _MOST_FILES else ""
@@ -440,14 +354,17 @@ def _data_row(item: DataChange) -> Row:
         if item.a and item.b and item.size_a is not None and item.size_b is not None
         else ""
     )
-    return {"added": "A", "removed": "D"}.get(item.status, "M"), item.path, *sides, by, inside
+    old = _amount(item.a, item.size_a, item.files_a)
+    new = _amount(item.b, item.size_b, item.files_b)
+    return _SHORT.get(item.status, "M"), item.path, old, new, by, inside
 
 
-def _amount(size: int | None, files: int | None) -> str:
-    from gitexp.formats.message import readable
-
-    counted = "" if files is None else f"{files:,} file{'' if files == 1 else 's'}, "
-    return counted + ("" if size is None else readable(size))
+def _amount(oid: str | None, size: int | None, files: int | None) -> str:
+    if oid is None:
+        return ""
+    counted = "" if files is None else output.counted(files, "file")
+    held = "" if size is None else readable(size)
+    return ", ".join(filter(None, [counted, held, oid.removeprefix("md5:")[:8]]))
 
 
 def _print_patch(patch: bytes) -> None:
@@ -455,28 +372,14 @@ def _print_patch(patch: bytes) -> None:
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(patch)
     elif patch:
-        click.echo(
-            "\n".join(_coloured(patch.decode("utf-8", "replace").removesuffix("\n").split("\n")))
-        )
+        lines = patch.decode("utf-8", "replace").removesuffix("\n").split("\n")
+        click.echo("\n".join(_coloured(lines)))
 
 
 def _coloured(lines: Sequence[str]) -> Iterable[str]:
     for line in lines:
         text = output.clean(line.replace("\t", "    "))
-        headline = line.startswith(
-            (
-                "diff ",
-                "index ",
-                "--- ",
-                "+++ ",
-                "new file",
-                "deleted file",
-                "rename ",
-                "similarity ",
-            )
-        )
-        yield (
-            output.styled(text, bold=True)
-            if headline
-            else output.styled(text, fg=_COLOURS.get(line[:1]))
-        )
+        if line.startswith(_HEADLINES):
+            yield output.styled(text, bold=True)
+        else:
+            yield output.styled(text, fg=_COLOURS.get(line[:1]))

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
@@ -68,12 +68,7 @@ def _file_options(function: Command) -> Command:
 @export_command.command("csv", short_help="Write CSV, a row for each experiment or logged value.")
 @selection
 @_file_options
-def export_csv(
-    asked: Selection,
-    points: bool,
-    target: Path | None,
-    force: bool,
-) -> int:
+def export_csv(asked: Selection, points: bool, target: Path | None, force: bool) -> int:
     """Write CSV: a row for each experiment, or with --metrics one for each logged value.
 
     The columns are those of gitexp.experiments(), or name, id, metric, value, timestamp and step.
@@ -86,33 +81,25 @@ def export_csv(
     """
     repo, found = _chosen(asked)
     unread: histories.Unread = []
+    headers: Sequence[str] = export.POINT if points else export.columns(found)
+    rows = (
+        export.point_cells(repo, found, unread)
+        if points
+        else ([export.text(export.value(item, name)) for name in headers] for item in found)
+    )
     with _opened(target, force) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if points:
-            writer.writerow(export.POINT)
-            rows = export.point_cells(repo, found, unread)
-            while chunk := [*islice(rows, 10_000)]:  # Python may have been told not to buffer
-                text = io.StringIO()
-                csv.writer(text, lineterminator="\n").writerows(chunk)
-                file.write(text.getvalue())
-        else:
-            headers = export.columns(found)
-            writer.writerow(headers)
-            writer.writerows(
-                [export.text(export.value(item, name)) for name in headers] for item in found
-            )
+        lines = chain([headers], rows)
+        while chunk := [*islice(lines, 10_000)]:  # Python may have been told not to buffer
+            text = io.StringIO()
+            csv.writer(text, lineterminator="\n").writerows(chunk)
+            file.write(text.getvalue())
     return _said(found, target, unread)
 
 
 @export_command.command("json", short_help="Write JSON with everything about each experiment.")
 @selection
 @_file_options
-def export_json(
-    asked: Selection,
-    points: bool,
-    target: Path | None,
-    force: bool,
-) -> int:
+def export_json(asked: Selection, points: bool, target: Path | None, force: bool) -> int:
     """Write JSON: a list with everything about each experiment, one on each line.
 
     Params are nested as they were logged; labels, notes and files are there. With --metrics each
@@ -137,12 +124,7 @@ def export_json(
 @export_command.command("parquet", short_help="Write Parquet, for DuckDB, pandas and the like.")
 @selection
 @_file_options
-def export_parquet(
-    asked: Selection,
-    points: bool,
-    target: Path | None,
-    force: bool,
-) -> int:
+def export_parquet(asked: Selection, points: bool, target: Path | None, force: bool) -> int:
     """Write Parquet, for DuckDB, pandas and the like: columns and rows as in CSV, with types.
 
     Numbers are numbers, times are times, labels are lists. A param that is a number here and a text
@@ -155,8 +137,7 @@ def export_parquet(
     """
     if target is None:
         raise UsageError(
-            "Parquet is nothing for a terminal; say where to: gitexp export parquet -o"
-            " experiments.parquet"
+            "Parquet cannot be printed; name a file: gitexp export parquet -o experiments.parquet"
         )
     export.arrow()
     repo, found = _chosen(asked)
@@ -179,12 +160,7 @@ def export_parquet(
     metavar="NAME",
     help="MLflow's experiment for those without a group (default: the repository).",
 )
-def export_mlflow(
-    uri: str,
-    asked: Selection,
-    artifacts: bool,
-    place: str | None,
-) -> int:
+def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None) -> int:
     """Mirror experiments to the MLflow server at URI, as runs.
 
     Params, every value of every metric, status, start and end, labels and notes go there, and as
@@ -231,11 +207,7 @@ def export_tensorboard(asked: Selection, target: Path) -> int:
 @selection
 @_folder
 @_project
-def export_wandb(
-    asked: Selection,
-    target: Path,
-    project: str | None,
-) -> int:
+def export_wandb(asked: Selection, target: Path, project: str | None) -> int:
     """Write an offline run of Weights & Biases for each experiment; `wandb sync` sends them.
 
     Params, every value of every metric, group, labels (as tags) and notes go there. A run's id is
@@ -263,11 +235,7 @@ def export_wandb(
     type=click.Path(path_type=Path),
     help="The folder of trackio's databases (default: trackio's own).",
 )
-def export_trackio(
-    asked: Selection,
-    target: Path | None,
-    project: str | None,
-) -> int:
+def export_trackio(asked: Selection, target: Path | None, project: str | None) -> int:
     """Add a run for each experiment to a project of trackio; doing it twice adds nothing.
 
     Params, groups and every value of every metric go there. Needs pip install 'gitexp[trackio]'.
@@ -312,9 +280,7 @@ def export_crate(ref: str, target: Path) -> int:
 
 
 def _exported(
-    asked: Selection,
-    target: Path,
-    write: Callable[[Iterator[other_logs.Record], Path], None],
+    asked: Selection, target: Path, write: Callable[[Iterator[other_logs.Record], Path], None]
 ) -> int:
     """Write a folder that is there whole or not at all."""
     repo, found = _chosen(asked)
@@ -338,9 +304,7 @@ def _said(experiments: Sequence[Experiment], target: Path | None, unread: histor
     """Tell what was written and what could not be read, and return the exit code: 1 where something
     is missing."""
     if target:
-        output.say(
-            f"wrote {target}: {len(experiments):,} experiment{'s' if len(experiments) != 1 else ''}"
-        )
+        output.say(f"wrote {target}: {output.counted(len(experiments), 'experiment')}")
     for name, why in unread:
         output.say(f"the values of {name} are missing: {output.clean(why)}")
     return 1 if unread else 0

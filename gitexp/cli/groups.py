@@ -22,19 +22,31 @@ def show(
     by: Sequence[Key],
     keys: Sequence[Sort],
     limit: int | None,
-    chosen: Sequence[Key] | None,
+    chosen: Sequence[Key],
     whole: bool,
     form: str | None,
 ) -> None:
     """Print the groups of experiments that agree in the keys ``by``, sorted by ``keys``."""
-    _print_groups(
-        _sorted(grouping.group(experiments, by), by, keys)[:limit],
-        by,
-        chosen,
-        ["n", *(output.clean(key.name) for key, _ in keys)],
-        whole,
-        form,
+    groups = _sorted(grouping.group(experiments, by), by, keys)[:limit]
+    names = [key.name for key in chosen if key.family == "metrics"] or list(
+        dict.fromkeys(name for group in groups for name in group.metrics)
     )
+    headers = headers_of(by)
+    if form == "json":
+        output.print_json([_group_record(group, headers, names) for group in groups])
+    elif form is not None:
+        parts = [f"{name}.{part}" for name in names for part in Spread._fields]
+        rows = [
+            [*map(flat, group.values), group.n, *_numbers(group.metrics, names)] for group in groups
+        ]
+        output.print_records(form, [*headers, "n", *parts], rows)
+    elif groups:
+        columns = [_keyed(header, groups, at) for at, header in enumerate(headers)]
+        columns.append(Column("n", [str(group.n) for group in groups], True))
+        columns += [Column(output.clean(name), _spread_texts(groups, name)) for name in names]
+        print_columns(columns, ["n", *(output.clean(key.name) for key, _ in keys)], whole)
+    else:
+        output.say("no experiment fits; to see them all: gitexp list")
 
 
 def _sorted(groups: list[Group], by: Sequence[Key], keys: Sequence[Sort]) -> list[Group]:
@@ -49,9 +61,8 @@ def _sorted(groups: list[Group], by: Sequence[Key], keys: Sequence[Sort]) -> lis
         values = {id(group): _group_value(group, by, key) for group in groups}
         known = [group for group in groups if values[id(group)] is not None]
         rest = [group for group in groups if values[id(group)] is None]
-        groups = (
-            sorted(known, key=lambda group: _rank(values[id(group)]), reverse=descending) + rest
-        )
+        known.sort(key=lambda group: _rank(values[id(group)]), reverse=descending)
+        groups = known + rest
     return groups
 
 
@@ -66,43 +77,6 @@ def _rank(value: Any) -> tuple[bool, Any]:
     return (False, value) if isinstance(value, (int, float)) else (True, str(value))
 
 
-def _print_groups(
-    groups: list[Group],
-    by: Sequence[Key],
-    chosen: Sequence[Key] | None,
-    pinned: Sequence[str],
-    whole: bool,
-    form: str | None,
-) -> None:
-    names = [key.name for key in chosen or () if key.family == "metrics"] or list(
-        dict.fromkeys(name for group in groups for name in group.metrics)
-    )
-    headers = headers_of(by)
-    if form == "json":
-        output.print_json([_group_record(group, headers, names) for group in groups])
-    elif form is not None:
-        parts = [f"{name}.{part}" for name in names for part in Spread._fields]
-        rows = [
-            [*map(flat, group.values), group.n, *_numbers(group.metrics, names)] for group in groups
-        ]
-        output.print_records(form, [*headers, "n", *parts], rows)
-    elif groups:
-        keyed = [
-            Column(
-                header,
-                [output.number(_text(group.values[at])) for group in groups],
-                _numeric(groups, at),
-            )
-            for at, header in enumerate(headers)
-        ]
-        spreads = [Column(output.clean(name), _spread_texts(groups, name)) for name in names]
-        print_columns(
-            [*keyed, Column("n", [str(group.n) for group in groups], True), *spreads], pinned, whole
-        )
-    else:
-        output.say("no experiment fits; to see them all: gitexp list")
-
-
 def _group_record(group: Group, headers: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     metrics = {name: group.metrics[name]._asdict() for name in names if name in group.metrics}
     return {"group": dict(zip(headers, map(plain, group.values))), "n": group.n, "metrics": metrics}
@@ -112,18 +86,14 @@ def _numbers(metrics: Mapping[str, Spread], names: Sequence[str]) -> list[float 
     return [number for name in names for number in metrics.get(name, (None, None, None))]
 
 
-def _numeric(groups: Sequence[Group], at: int) -> bool:
-    return all(isinstance(group.values[at], (int, float, type(None))) for group in groups)
+def _keyed(header: str, groups: Sequence[Group], at: int) -> Column:
+    values = [group.values[at] for group in groups]
+    numeric = all(isinstance(value, (int, float, type(None))) for value in values)
+    return Column(header, [output.number(_text(value)) for value in values], numeric)
 
 
 def _text(value: Any) -> Any:
-    return (
-        f"{value.astimezone():%Y-%m-%d %H:%M:%S}"
-        if isinstance(value, datetime)
-        else ", ".join(value)
-        if isinstance(value, tuple)
-        else value
-    )
+    return f"{value.astimezone():%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else flat(value)
 
 
 def _spread_texts(groups: Sequence[Group], name: str) -> list[str]:

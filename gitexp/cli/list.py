@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -58,6 +58,10 @@ class Table:
         """Return the values of an attribute."""
         return self.of(query.attribute(name))
 
+    def any_of(self, name: str) -> bool:
+        """Whether any experiment has this attribute."""
+        return any(self.attribute(name))
+
     def values(self, family: str) -> list[Key]:
         """Return the ``params`` or ``metrics`` that there are, in the order of their first
         appearance."""
@@ -86,6 +90,10 @@ class Column(NamedTuple):
     cells: list[str]
     right: bool = False
 
+    def cut(self, most: int) -> Column:
+        """Return it with no cell wider than that."""
+        return self._replace(cells=[output.cut(cell, most) for cell in self.cells])
+
 
 @click.command("list")
 @selection
@@ -112,8 +120,8 @@ class Column(NamedTuple):
     help="One row for each group: n, and mean ± sample std of its metrics.",
 )
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
-@click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
-@click.option("--all-resumed", is_flag=True, help="Those that a later run resumed, too.")
+@click.option("--all-verdicts", is_flag=True, help="Include those that were discarded.")
+@click.option("--all-resumed", is_flag=True, help="Include those that a later run resumed.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -123,10 +131,8 @@ def list_command(
     all_columns: bool,
     only_varying: bool | None,
     group_by: str | None,
-    discarded: bool,
-    all_verdicts: bool,
-    all_resumed: bool,
     form: str | None,
+    **verdicts: bool,
 ) -> None:
     """List experiments, newest first.
 
@@ -161,14 +167,10 @@ def list_command(
     """
     repo, settings, index = opened()
     runs = _runs(repo)
-    condition, everybody, left = _condition(
-        index, settings, asked, discarded, all_verdicts, all_resumed
-    )
+    condition, everybody, left = _condition(index, settings, asked, verdicts)
     keys = query.sort(index, asked.sort, settings.metrics)
-    narrowed = bool(asked.refs) or asked.where is not None or discarded
-    chosen = (
-        [query.find_key(index, name) for name in query.split(names)] if names is not None else None
-    )
+    narrowed = bool(asked.refs) or asked.where is not None or verdicts["discarded"]
+    chosen = [query.find_key(index, name) for name in query.split(names)]
     if group_by is not None:
         from gitexp.cli import groups
 
@@ -183,7 +185,8 @@ def list_command(
         found = [*([] if narrowed else runs), *index.select(*what)][:limit]
         output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
         return
-    wanted = {*_USUAL, *(key.name for key in (*(chosen or ()), *(key for key, _ in keys)))}
+    pinned = [key for key, _ in keys]
+    wanted = {*_USUAL, *(key.name for key in (*chosen, *pinned))}
     facts = [name for name in columns.FACTS if all_columns or form == "csv" or name in wanted]
     table = Table([] if narrowed else runs, index.columns(facts, *what), limit)
     if form == "csv":
@@ -192,18 +195,18 @@ def list_command(
         output.say(_nothing(index, narrowed or left > 0, everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
-        pinned = [key for key, _ in keys]
-        shown, hidden = _columns(table, chosen, pinned, all_columns, varying)
+        hidden = None
+        if chosen:
+            shown = list(dict.fromkeys([query.attribute("name"), *chosen]))
+        else:
+            shown = list(dict.fromkeys([*_usual(table, all_columns), *pinned]))
+            if varying and not all_columns:
+                shown, hidden = _only_varying(table, shown, pinned)
         _print_table(table, shown, pinned, all_columns, form, hidden)
 
 
 def _condition(
-    index: Index,
-    settings: Settings,
-    asked: Selection,
-    discarded: bool,
-    all_verdicts: bool,
-    all_resumed: bool,
+    index: Index, settings: Settings, asked: Selection, verdicts: Mapping[str, bool]
 ) -> tuple[Sql, bool, int]:
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
@@ -219,35 +222,18 @@ def _condition(
         if others:
             said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
             output.say(said)
-    left = 0
-    if not refs and not all_verdicts:
-        condition, left = query.judged(index, condition, discarded, everybody)
-    if left:
-        output.say(f"{left} discarded {'is' if left == 1 else 'are'} left out (--all-verdicts)")
-    if not refs and not all_resumed:
+    judged = resumed = 0
+    if not refs and not verdicts["all_verdicts"]:
+        condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)
+    if not refs and not verdicts["all_resumed"]:
         condition, resumed = query.current(index, condition, everybody)
-        left += resumed
-        if resumed:
-            are = "is" if resumed == 1 else "are"
-            output.say(f"{resumed} that a later run resumed {are} left out (--all-resumed)")
-    return condition, everybody, left
-
-
-def _columns(
-    table: Table,
-    chosen: Sequence[Key] | None,
-    sorted_by: Sequence[Key],
-    everything: bool,
-    varying: bool,
-) -> tuple[list[Key], str | None]:
-    """Return the columns of the table, and what to say of those that are the same in all."""
-    if chosen:
-        return list(dict.fromkeys([query.attribute("name"), *chosen])), None
-    usual = _usual(table, everything)
-    shown = [*usual, *(key for key in sorted_by if key not in usual)]
-    if varying and not everything:
-        return _only_varying(table, shown, sorted_by)
-    return shown, None
+    for count, what, option in (
+        (judged, "discarded", "--all-verdicts"),
+        (resumed, "that a later run resumed", "--all-resumed"),
+    ):
+        if count:
+            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({option})")
+    return condition, everybody, judged + resumed
 
 
 def _runs(repo: Repo) -> list[Experiment]:
@@ -260,10 +246,8 @@ def _runs(repo: Repo) -> list[Experiment]:
 
     found = unrecorded.runs(repo)
     if count := sum(run.status == "dead" for run in found):
-        output.say(
-            f"{count} dead run{'s' if count > 1 else ''}; to record"
-            f" {'them' if count > 1 else 'it'}: gitexp recover"
-        )
+        them = "them" if count > 1 else "it"
+        output.say(f"{output.counted(count, 'dead run')}; to record {them}: gitexp recover")
     return found
 
 
@@ -309,30 +293,21 @@ def _usual(table: Table, everything: bool) -> list[Key]:
 
     Why they failed is a column where none of them finished.
     """
-    statuses = {*table.attribute("status")}
-    has = {
-        "status": statuses != {"finished"},
-        "started": True,
-        "subject": any(table.subjects()),
-        "failure": "finished" not in statuses and any(table.attribute("failure")),
-        **{
-            name: any(table.attribute(name))
-            for name in ("duration", "labels", "group", "verdict", "because")
-        },
-    }
-    names = (
-        [name for name in query.ATTRIBUTES if name not in ("failure", *_LAST)]
-        if everything
-        else ["status", "started", "duration", "labels", "group", "verdict"]
-    )
-    before = [query.attribute(name) for name in names if everything or has[name]]
-    last = [query.attribute(name) for name in ("failure", *_LAST) if everything or has[name]]
+    last = ["failure", *_LAST]
+    if everything:
+        first = [name for name in query.ATTRIBUTES if name not in last]
+    else:
+        statuses = {*table.attribute("status")}
+        first = ["name"] + ["status"] * (statuses != {"finished"}) + ["started"]
+        first += filter(table.any_of, ("duration", "labels", "group", "verdict"))
+        last = ["failure"] if "finished" not in statuses and table.any_of("failure") else []
+        last += ["because"] if table.any_of("because") else []
+        last += ["subject"] if any(table.subjects()) else []
     return [
-        *([] if everything else [query.attribute("name")]),
-        *before,
+        *map(query.attribute, first),
         *table.values("metrics"),
         *table.values("params"),
-        *last,
+        *map(query.attribute, last),
     ]
 
 
@@ -397,16 +372,12 @@ def print_columns(
     said = [hidden] if hidden else []
     room = output.terminal_width()
     if room is not None and not whole:
-        columns = [
-            column._replace(cells=[_clipped(cell) for cell in column.cells]) for column in columns
-        ]
+        columns = [column.cut(_WIDEST) for column in columns]
         columns, dropped = _fitting(columns, pinned, room)
         if dropped:
             said.append(f"no room for: {some(dropped, _NAMED)}")
-    rows = list(zip(*(column.cells for column in columns)))
-    lines = output.text_table(
-        [column.header for column in columns], rows, [column.right for column in columns]
-    )
+    headers, cells, right = zip(*columns)
+    lines = output.text_table(headers, [*zip(*cells)], right)
     click.echo(output.styled(lines[0], bold=True))
     for start in range(1, len(lines), 1000):  # in parts, which take less memory than the whole
         click.echo("\n".join(lines[start : start + 1000]))
@@ -421,10 +392,7 @@ def _fitting(
     if sum(sizes) > room + 2:
         numbers = max((at for at, column in enumerate(columns) if column.right), default=0)
         columns = [
-            column._replace(cells=[_clipped(cell, _NARROW) for cell in column.cells])
-            if 0 < at < numbers
-            else column
-            for at, column in enumerate(columns)
+            column.cut(_NARROW) if 0 < at < numbers else column for at, column in enumerate(columns)
         ]
         sizes = _sizes(columns)
     first = sorted(range(len(columns)), key=lambda at: (at > 0, columns[at].header not in pinned))
@@ -433,41 +401,31 @@ def _fitting(
         if at == 0 or columns[at].header in pinned or sizes[at] <= left:
             kept.add(at)
             left -= sizes[at]
-    return [columns[at] for at in sorted(kept)], [
-        column.header for at, column in enumerate(columns) if at not in kept
-    ]
+    dropped = [column.header for at, column in enumerate(columns) if at not in kept]
+    return [columns[at] for at in sorted(kept)], dropped
 
 
 def _sizes(columns: Sequence[Column]) -> list[int]:
     return [max(map(output.width, (column.header, *column.cells))) + 2 for column in columns]
 
 
-def _print_csv(table: Table, chosen: Sequence[Key] | None) -> None:
-    given = chosen or [
-        *map(query.attribute, query.ATTRIBUTES),
-        *table.values("params"),
-        *table.values("metrics"),
-    ]
-    headers = [key.full for key in given] if chosen is None else headers_of(given)
+def _print_csv(table: Table, chosen: Sequence[Key]) -> None:
+    values = [*table.values("params"), *table.values("metrics")]
+    given = chosen or [*map(query.attribute, query.ATTRIBUTES), *values]
+    headers = headers_of(given) if chosen else [key.full for key in given]
     rows = [*zip(*(map(flat, table.of(key)) for key in given))]
     output.print_records("csv", headers, rows)
 
 
 def _picked(experiment: Experiment, keys: Sequence[Key]) -> dict[str, Any]:
-    return {
-        "name": experiment.name,
-        **{header: plain(key.of(experiment)) for key, header in zip(keys, headers_of(keys))},
-    }
+    values = {header: plain(key.of(experiment)) for key, header in zip(keys, headers_of(keys))}
+    return {"name": experiment.name, **values}
 
 
 def plain(value: Any) -> Any:
-    return (
-        format_time(value)
-        if isinstance(value, datetime)
-        else list(value)
-        if isinstance(value, tuple)
-        else value
-    )
+    if isinstance(value, datetime):
+        return format_time(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def flat(value: Any) -> Any:
@@ -485,7 +443,3 @@ def _nothing(index: Index, asked: bool, everybody: bool) -> str:
         "no experiment yet; to record one: gitexp run -- COMMAND, or gitexp log --param lr=0.1"
         " --metric rmse=18.2"
     )
-
-
-def _clipped(text: str, most: int = _WIDEST) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -49,6 +49,14 @@ def with_block(text: str, name: str, content: str) -> str:
     return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"{block}\n"
 
 
+def varying(experiments: Sequence[Experiment]) -> list[str]:
+    """Return the params in which experiments differ."""
+    names = dict.fromkeys(name for item in experiments for name in item.params)
+    return [
+        name for name in names if len({repr(item.params.get(name)) for item in experiments}) > 1
+    ]
+
+
 def measured(item: Experiment, metric: str, base: Experiment | None, settings: Settings) -> str:
     """Return a metric's value, with its distance from the base's and a mark for better or worse
     where that is known."""

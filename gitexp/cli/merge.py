@@ -38,7 +38,7 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
     "given",
     multiple=True,
     metavar="K=V",
-    help="What a param is to be, where two of them changed it.",
+    help="The value of a param that two of them changed.",
 )
 @YES
 @shared.judge_options

@@ -79,6 +79,13 @@ def params_options(text: str) -> Callable[[Command], Command]:
     return lambda function: one(files(function))
 
 
+def unless(name: str, text: str) -> Callable[[Command], Command]:
+    """Give a command ``--no-NAME``; it gets ``NAME``, which holds without it."""
+    return click.option(
+        f"--no-{name}", name, is_flag=True, help=text, callback=lambda _, __, given: not given
+    )
+
+
 def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
     judge = "Let this give the score, with the files of --trusted and the experiment's outputs."

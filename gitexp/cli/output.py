@@ -85,14 +85,14 @@ def print_records(form: str | None, headers: Sequence[str], rows: Sequence[Seque
     """Print rows in a form for programs, with full precision: json, csv or md."""
     if form == "json":
         print_json([dict(zip(headers, row)) for row in rows])
-    elif form == "csv":
+        return
+    cells = [[exact(cell) for cell in row] for row in rows]
+    if form == "csv":
         import csv
 
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(headers)
-        writer.writerows([[exact(cell) for cell in row] for row in rows])
+        csv.writer(sys.stdout, lineterminator="\n").writerows([headers, *cells])
     else:
-        click.echo(markdown(headers, [[exact(cell) for cell in row] for row in rows]))
+        click.echo(markdown(headers, cells))
 
 
 def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -107,7 +107,7 @@ def text_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] | None = None
 ) -> list[str]:
     """Return the lines of a plain table: columns two spaces apart, those marked in ``right``
-    aligned to the right.
+    aligned to the right; without the headers where all are empty.
 
     Not through tabulate: `list` would take half as long again to start (its import reads package
     metadata).
@@ -123,7 +123,16 @@ def text_table(
             cells = tuple((f"{b}{a}" if at_right else f"{a}{b}") for a, b in zip(cells, room))
         columns.append(cells)
     line = "  ".join(form)
-    return [(line % row).rstrip() for row in zip(*columns)]
+    lines = [(line % row).rstrip() for row in zip(*columns)]
+    return lines if any(headers) else lines[1:]
+
+
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool] | None = None
+) -> None:
+    """Print a plain table, line by line."""
+    for line in text_table(headers, rows, right):
+        click.echo(line)
 
 
 def whole_option(function: Command) -> Command:
@@ -148,13 +157,10 @@ def fitted(
     if room is not None:
         sizes = [max(map(width, cells)) for cells in zip(headers, *rows)]
         room -= indent + 2 * (len(sizes) - 1)
-        fits = (cap for cap in range(room, _SHORTEST, -1) if _total(sizes, cap) <= room)
+        caps = range(room, _SHORTEST, -1)
+        fits = (cap for cap in caps if sum(min(size, cap) for size in sizes) <= room)
         most = next(fits, _SHORTEST)
     return [[cell if whole else cut(cell, most) for cell in row] for row in rows]
-
-
-def _total(sizes: Sequence[int], cap: int) -> int:
-    return sum(min(size, cap) for size in sizes)
 
 
 def cut(text: str, most: int) -> str:

@@ -2,8 +2,8 @@
 
 What a command prints is held until it is done, and then either printed or piped into the pager: so
 a table that fits never starts a program, and a command that fails half way shows what it had.
-click's own ``echo_via_pager`` knows neither git's settings nor whether the text fits, and Ctrl-C in
-it kills the pager that should have got it. The repository's ``core.pager`` is never read: whoever
+click's own ``echo_via_pager`` knows neither git's settings, nor pipes in a command, nor whether the
+text fits. The repository's ``core.pager`` is never read: whoever
 wrote the repository would have his program run.
 """
 
@@ -14,9 +14,9 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
-from typing import Any, ParamSpec, TextIO, TypeVar
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from typing import ParamSpec, TextIO, TypeVar
 
 import click
 
@@ -31,17 +31,7 @@ _FOR_A_SHELL = r"[|&;<>()$`\\\"'\t\n*?#~=%\[]"  # where git takes a shell for a 
 _NOT_STARTED = (126, 127)  # a shell's exit codes
 
 
-Said = list[tuple[TextIO, bytes]]  # what was printed, in order, and where to
-
-
-class _Noted(io.BytesIO):
-    def __init__(self, terminal: TextIO, said: Said) -> None:
-        super().__init__()
-        self.terminal, self.said = terminal, said
-
-    def write(self, data: Any, /) -> int:
-        self.said.append((self.terminal, bytes(data)))
-        return len(data)
+Said = list[tuple[TextIO, str]]  # what was printed, in order, and where to
 
 
 class _Held(io.TextIOWrapper):
@@ -49,13 +39,13 @@ class _Held(io.TextIOWrapper):
     may go to."""
 
     def __init__(self, terminal: TextIO, said: Said) -> None:
-        super().__init__(
-            _Noted(terminal, said),
-            encoding=terminal.encoding,
-            errors=terminal.errors,
-            newline="",
-            write_through=True,
-        )
+        super().__init__(io.BytesIO(), terminal.encoding, terminal.errors)
+        self.terminal, self.said = terminal, said
+
+    def write(self, text: str, /) -> int:
+        size = super().write(text)
+        self.said.append((self.terminal, text))
+        return size
 
     def isatty(self) -> bool:
         return True
@@ -67,39 +57,30 @@ def paged(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
     @functools.wraps(function)
     def command(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        if not sys.stdout.isatty() or click.get_current_context().find_root().params.get(
-            "no_pager"
-        ):
+        no_pager = click.get_current_context().find_root().params.get("no_pager")
+        if no_pager or not sys.stdout.isatty():
             return function(*args, **kwargs)
-        with _held():
-            return function(*args, **kwargs)
+        said: Said = []
+        out, talk = sys.stdout, sys.stderr
+        held = _Held(talk, said) if talk.isatty() else talk  # talk for people, too
+        try:
+            with redirect_stdout(_Held(out, said)), redirect_stderr(held):
+                result = function(*args, **kwargs)
+        except BaseException:
+            _print(said)
+            raise
+        _show(said, out)
+        return result
 
     return command
 
 
-@contextmanager
-def _held() -> Iterator[None]:
-    """Hold what is printed, talk for people too, and show it at the end."""
-    said: Said = []
-    out, talk = sys.stdout, sys.stderr
-    try:
-        with (
-            redirect_stdout(_Held(out, said)),
-            redirect_stderr(_Held(talk, said) if talk.isatty() else talk),
-        ):
-            yield
-    except BaseException:
-        _print(said)
-        raise
-    _show(said, out)
-
-
 def _show(said: Said, out: TextIO) -> None:
-    content = b"".join(data for stream, data in said if stream is out)
-    command = "" if _fits(content.decode(out.encoding, "replace")) else _chosen()
-    if command and _piped(command, content):
+    text = "".join(text for stream, text in said if stream is out)
+    command = "" if _fits(text) else _chosen()
+    if command and _piped(command, text.encode(out.encoding, out.errors or "strict")):
         # after the pager, which would hide it
-        _print([(stream, data) for stream, data in said if stream is not out])
+        _print([(stream, text) for stream, text in said if stream is not out])
         return
     _print(said)
     if command not in ("", _DEFAULT):  # somebody asked for it
@@ -127,62 +108,36 @@ def _chosen() -> str:
     repository's own setting; "" for none."""
     if os.environ.get("TERM") == "dumb":
         return ""
-    for name in ("GITEXP_PAGER", "GIT_PAGER"):
-        if name in os.environ:
-            return _wanted(os.environ[name])
-    with suppress(GitexpError):
+    command = os.environ.get("GITEXP_PAGER", os.environ.get("GIT_PAGER"))
+    if command is None:
         from gitexp.repo import Repo
 
-        if (configured := Repo.discover().users_config("core.pager")) is not None:
-            return _wanted(configured)
-    return _wanted(os.environ.get("PAGER", _DEFAULT))
-
-
-def _wanted(command: str) -> str:
-    return "" if command.strip() in ("", "cat") else command
+        with suppress(GitexpError):
+            command = Repo.discover().users_config("core.pager")
+    if command is None:
+        command = os.environ.get("PAGER", _DEFAULT)
+    return "" if command.strip() == "cat" else command.strip()
 
 
 def _piped(command: str, content: bytes) -> bool:
     """Run the pager with the content; whether it could be started. One that ends early has shown
     enough."""
+    import signal
     import subprocess
 
     arguments = ["sh", "-c", command] if re.search(_FOR_A_SHELL, command) else command.split()
-    environment = {
-        **os.environ,
-        "LESS": os.environ.get("LESS", _LESS),
-        "LV": os.environ.get("LV", "-c"),
-    }
-    with _interrupts_left_to_the_pager():
-        try:
-            process = subprocess.Popen(arguments, stdin=subprocess.PIPE, env=environment)
-        except OSError:
-            return False
-        assert process.stdin is not None
-        with suppress(OSError):  # the reader had enough
-            process.stdin.write(content)
-        with suppress(OSError):
-            process.stdin.close()
-        return process.wait() not in _NOT_STARTED
-
-
-@contextmanager
-def _interrupts_left_to_the_pager() -> Iterator[None]:
-    """Have Ctrl-C mean what the pager takes it for: a handler, not SIG_IGN, which the pager would
-    inherit."""
-    import signal
-    import threading
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    environment = {"LESS": _LESS, "LV": "-c", **os.environ}
+    # Ctrl-C is for the pager: a handler, not SIG_IGN, which it would inherit
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        yield
+        done = subprocess.run(arguments, input=content, env=environment)
+    except OSError:
+        return False
     finally:
         signal.signal(signal.SIGINT, before)
+    return done.returncode not in _NOT_STARTED
 
 
 def _print(said: Said) -> None:
-    for stream, data in said:
-        click.echo(data.decode(stream.encoding, stream.errors or "strict"), stream, nl=False)
+    for stream, text in said:
+        click.echo(text, stream, nl=False)

@@ -1,5 +1,5 @@
-"""A plot of curves in braille dots, two by four to a character: small enough to need no library,
-and it works over ssh."""
+"""Curves in a terminal: a plot in braille dots, two by four to a character, and a line of blocks;
+small enough to need no library, and they work over ssh."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from string import ascii_letters
 
 # Unicode, "Braille Patterns": bit by column and row
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
+_BARS = "▁▂▃▄▅▆▇█"
 Point = tuple[float, float]
 
 
@@ -81,6 +82,19 @@ def lines(
             "" if label is None else f"{label:.5g}",
             [letters.get((x, row)) or _drawn(cells.get((x, row))) for x in range(columns)],
         )
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """Return a small curve of the values in one line of block characters; nothing for fewer than
+    two."""
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < 2:
+        return ""
+    size = max(1, len(finite) / width)
+    kept = [finite[int(at * size)] for at in range(min(width, len(finite)))]
+    low, high = min(kept), max(kept)
+    span = (high - low) or 1.0
+    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in kept)
 
 
 def marks(names: Iterable[str]) -> list[str]:

@@ -154,8 +154,9 @@ def verify_command(
              [*one.problems], [*one.unchecked]] for one in checked
         ]  # fmt: skip
         output.print_records(form, headers, rows)
-    for item in checked if not form else ():
-        _show_checked(item, item in failed)
+    else:
+        for item in checked:
+            _show_checked(item, item in failed)
     return 1 if failed else 0
 
 
@@ -207,10 +208,8 @@ def bisect_command(
     if len(commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
         for commit in commits:
-            click.echo(
-                f"  {commit[:10]}"
-                f" {output.clean(store.full_message(repo, commit).partition(chr(10))[0])}"
-            )
+            title = store.full_message(repo, commit).partition("\n")[0]
+            click.echo(f"  {commit[:10]} {output.clean(title)}")
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")
     plain = ("--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes")
@@ -248,9 +247,8 @@ def why_command(
     """
     repo, known, index = opened()
     first, second = (reference.resolve(index, ref, known) for ref in (a, b))
-    shared = [
-        name for name in first.metrics if name in second.metrics and not name.startswith("system.")
-    ]
+    both = first.metrics.keys() & second.metrics.keys()
+    shared = [name for name in first.metrics if name in both and not name.startswith("system.")]
     if metric is None and len(shared) != 1:
         raise UsageError(
             f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
@@ -278,37 +276,29 @@ def why_command(
         [output.clean(str(row[0])), value, output.number(row[2]), output.clean(str(row[3]))]
         for row, value in zip(rows, values)
     ]
-    for line in output.text_table(
-        [output.clean(word) for word in headers], shown, [False, True, True, False]
-    ):
-        click.echo(line)
+    output.print_table([*map(output.clean, headers)], shown, [False, True, True, False])
 
 
 def _step(step: bisecting.Step, metric: str) -> str:
     if step.value is None:
         return f"{step.commit[:10]} skipped: {output.clean(step.why)}"
-    spread = (
-        f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})"
-        if len(step.values) > 1
-        else ""
-    )
-    origin = "recorded" if step.recorded else "run"
-    return (
-        f"{step.commit[:10]} {'good' if step.good else 'bad'}:"
-        f" {metric}={output.number(step.value)}{spread}, {origin}"
-    )
+    spread = ""
+    if len(step.values) > 1:
+        spread = f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})"
+    verdict, origin = "good" if step.good else "bad", "recorded" if step.recorded else "run"
+    value = f"{metric}={output.number(step.value)}{spread}"
+    return f"{step.commit[:10]} {verdict}: {value}, {origin}"
 
 
 def agreed(experiment: Experiment, todo: rerun.Task, yes: bool, question: str = "") -> None:
     """Show what would be run, and have the user agree; nothing from a repository is ever run by
     itself."""
-    origin = experiment.extra.get("source")
-    by = f"recorded by {output.clean(experiment.author)} <{output.clean(experiment.email)}>"
-    known = output.clean(
-        f"{origin.get('kind')} {origin.get('id')}" if isinstance(origin, dict) else str(origin)
-    )
-    where = f"{by}, imported from {known}" if origin else by
-    output.say(f"{experiment.name} ({where}) was made by this command:")
+    where = f"recorded by {experiment.author} <{experiment.email}>"
+    if origin := experiment.extra.get("source"):
+        if isinstance(origin, dict):
+            origin = f"{origin.get('kind')} {origin.get('id')}"
+        where += f", imported from {origin}"
+    output.say(f"{experiment.name} ({output.clean(where)}) was made by this command:")
     output.say(f"  {output.clean(todo.shown)}")
     if yes:
         return
@@ -325,7 +315,6 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         [item.name, item.recorded, item.now, "same" if item.same else "drifted"]
         for item in verdict.metrics
     ]
-    drifted = [item.name for item in verdict.metrics if not item.same]
     if form == "json":
         output.print_json(
             {
@@ -344,35 +333,30 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         output.print_records(form, headers, rows)
         return
     if rows:
-        for line in output.text_table(
-            headers, [[output.clean(output.exact(cell)) for cell in row] for row in rows]
-        ):
-            click.echo(line)
+        cells = [[output.clean(output.exact(cell)) for cell in row] for row in rows]
+        output.print_table(headers, cells)
     if verdict.same:
         how = "as it was recorded" if verdict.exact else "within the tolerance of what was recorded"
         metrics = output.counted(len(rows), "metric")
         click.echo(output.styled(f"same: {experiment.name} came out {how} ({metrics})", fg="green"))
     else:
-        click.echo(
-            output.styled(f"drifted: {', '.join(output.clean(name) for name in drifted)}", fg="red")
-        )
+        drifted = [output.clean(item.name) for item in verdict.metrics if not item.same]
+        click.echo(output.styled(f"drifted: {', '.join(drifted)}", fg="red"))
     for reason in verdict.reasons:
         click.echo(f"  {output.clean(reason)}")
     if verdict.experiment:
         output.say(f"recorded as {verdict.experiment.name}")
     if verdict.kept:
-        output.say(
-            f"the work tree was kept: {verdict.kept}; to remove it: {content.removal(verdict.kept)}"
-        )
+        removal = content.removal(verdict.kept)
+        output.say(f"the work tree was kept: {verdict.kept}; to remove it: {removal}")
 
 
 def _show_checked(item: Checked, failed: bool) -> None:
     mark = output.styled("FAILED", fg="red") if failed else output.styled("ok", fg="green")
-    signature = (
-        f"signature {item.signature}" + (f": {output.clean(item.signed)}" if item.signed else "")
-        if item.signature != UNSIGNED
-        else "unsigned"
-    )
+    signature = "unsigned"
+    if item.signature != UNSIGNED:
+        by = f": {output.clean(item.signed)}" if item.signed else ""
+        signature = f"signature {item.signature}{by}"
     click.echo(f"{item.experiment.name}  {mark}  {signature}")
     for problem in item.problems:
         click.echo(f"  {output.clean(problem)}")

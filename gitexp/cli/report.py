@@ -3,16 +3,15 @@ them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
 import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.files import write_file
-from gitexp.cli.markdown import escaped, measured, table
+from gitexp.cli.markdown import escaped, measured, table, varying
 from gitexp.cli.opened import Selection, chosen, fetch_option, metric_option, opened, selection
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
@@ -20,7 +19,6 @@ from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import query, reference
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _FORMS = (".png", ".svg", ".pdf", ".html")
 _ROWS = 20  # of a Markdown report
@@ -127,12 +125,7 @@ def report_command(
     help="The file to write; its ending sets the format: .png, .svg, .pdf or .html.",
 )
 def plot_command(
-    kind: str,
-    asked: Selection,
-    metric: str,
-    x: str | None,
-    log: bool,
-    target: Path,
+    kind: str, asked: Selection, metric: str, x: str | None, log: bool, target: Path
 ) -> None:
     """Write one chart of experiments: all, or those named.
 
@@ -170,9 +163,8 @@ def plot_command(
         start = urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""})
         write_page(repo, settings, found, target, "", start, forest=kind == "importance")
     else:
-        write_file(
-            target, chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)
-        )
+        drawn = chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)
+        write_file(target, drawn)
     output.say(f"wrote {target}")
 
 
@@ -205,30 +197,16 @@ def _markdown(
     are from the base's."""
     shown = experiments[:_ROWS]
     metrics = list(dict.fromkeys(name for item in shown for name in item.metrics))
-    params = [
-        name
-        for name in dict.fromkeys(name for item in shown for name in item.params)
-        if len({repr(item.params.get(name)) for item in shown}) > 1
-    ]
+    params = varying(shown)
     headers = ["experiment", "status", *metrics, *params, "duration"]
     rows = []
     for item in shown:
         values = [measured(item, name, base, settings) for name in metrics]
-        rows.append(
-            [
-                item.name,
-                item.status,
-                *values,
-                *(output.number(item.params.get(name)) for name in params),
-                output.duration(item.duration),
-            ]
-        )
+        values += [output.number(item.params.get(name)) for name in params]
+        rows.append([item.name, item.status, *values, output.duration(item.duration)])
     count = output.counted(len(experiments), "experiment")
-    lines = [
-        f"### {count}" + (f", against {escaped(base.name)}" if base else ""),
-        "",
-        table(headers, rows),
-    ]
+    title = f"### {count}" + (f", against {escaped(base.name)}" if base else "")
+    lines = [title, "", table(headers, rows)]
     if len(experiments) > len(shown):
         lines += ["", f"The first {len(shown)} of them; all are in `gitexp report`."]
     return "\n".join(lines)

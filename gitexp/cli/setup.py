@@ -105,7 +105,7 @@ def doctor_command(fix: bool, explain: bool) -> int:
                 finding.mend()
                 mended = True
             except (GitexpError, OSError) as error:
-                output.say(f"could not be mended: {output.clean(str(error))}")
+                output.say(f"could not be repaired: {output.clean(str(error))}")
         click.echo(f"{'mended' if mended else 'found'}: {output.clean(finding.what)}")
         if finding.advice:
             click.echo(f"  {output.clean(finding.advice)}")
@@ -113,5 +113,5 @@ def doctor_command(fix: bool, explain: bool) -> int:
     if not findings:
         click.echo("all is well")
     elif not fix and any(finding.mend for finding in findings):
-        output.say("to mend what can be mended: gitexp doctor --fix")
+        output.say("to repair what can be repaired: gitexp doctor --fix")
     return 1 if left else 0

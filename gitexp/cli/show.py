@@ -1,25 +1,23 @@
-"""``gitexp show``, ``best`` and ``curve``: one experiment whole, the best one, and how a metric
-went."""
+"""``gitexp show`` and ``best``: one experiment whole, and the best one."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager, plot
+from gitexp.cli import completion, output, pager
+from gitexp.cli.curve import Course, courses_of
 from gitexp.cli.list import record
-from gitexp.cli.opened import Selection, chosen, opened, where_option
-from gitexp.formats import environment, late_values, message, metrics, params, result_files
-from gitexp.formats.errors import NotFoundError, did_you_mean
-from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.cli.opened import opened, where_option
+from gitexp.formats import environment, message, metrics, params
+from gitexp.formats.errors import NotFoundError
+from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers
@@ -27,33 +25,11 @@ from gitexp.store import artifacts, conditions, notes, query, reference, result_
 from gitexp.store import record as store
 from gitexp.store.index import Index
 
-_COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
-_ROWS = 15
 _STEP = re.compile(r"(.*/)(-?\d+)(\.\w+)")
 _STEPS = 3  # files that differ in their step alone and are shown one by one
-
-
-@dataclass
-class Course:
-    """How one metric went: the number of its points, its last value and the best one with its
-    step."""
-
-    points: int = 0
-    last: float | None = None
-    last_step: int = 0
-    best: float | None = None
-    best_step: int | None = None
-
-    def add(self, point: MetricPoint, direction: str | None) -> None:
-        self.points += 1
-        if self.last is None or point.step >= self.last_step:
-            self.last, self.last_step = point.value, point.step
-        if (
-            direction
-            and point.value == point.value
-            and (self.best is None or metrics.is_better(direction, point.value, self.best))
-        ):
-            self.best, self.best_step = point.value, point.step
+# trailers that are shown by another name
+_SAID = {"Inputs", "Data", "Data-Stale", "Id", "Status", "Started", "Duration", "Command", "Group",
+         "Source", "Source-Store", "Code"}  # fmt: skip
 
 
 @click.command("show")
@@ -104,66 +80,6 @@ def best_command(
     _show(index, settings, found, whole, form)
 
 
-@click.command("curve")
-@click.argument(
-    "refs",
-    nargs=-1,
-    required=True,
-    metavar="[REF]... METRIC",
-    shell_complete=completion.refs_or_metrics,
-)
-@click.option(
-    "--rows",
-    type=click.IntRange(min=3, max=200),
-    default=_ROWS,
-    show_default=True,
-    help="Height of the plot in lines.",
-)
-@where_option
-@output.output_options
-@pager.paged
-def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str | None) -> None:
-    """Plot in the terminal how METRIC developed in the experiments REF (default: those of
-    --where, else the latest).
-
-    \b
-    Examples:
-      gitexp curve rmse
-      gitexp curve exp-3 exp-7 loss
-      gitexp curve exp-3..exp-7 loss --csv > loss.csv
-    """
-    repo, settings, index = opened()
-    *given, name = refs
-    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
-    metric = query.find_metric(index, name).name
-    if form:
-        points = (
-            (item.name, *point[1:])
-            for item in experiments
-            for point in _points(repo, item)
-            if point.name == metric
-        )
-        output.print_records(form, ("name", "value", "timestamp", "step"), list(points))
-        return
-    curves = {item.name: _curve(repo, item, metric) for item in experiments}
-    for item in experiments:
-        if not curves[item.name]:
-            hint = (
-                did_you_mean(metric, item.metrics)
-                or f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
-            )
-            output.say(f"{item.name} has no metric '{output.clean(metric)}'.{output.clean(hint)}")
-    if not any(curves.values()):
-        raise NotFoundError(
-            f"there is nothing to plot: no metric '{metric}' in"
-            f" {message.some([item.name for item in experiments])}"
-        )
-    _plot(metric, {name: points for name, points in curves.items() if points}, rows)
-
-
-# -- show ------------------------------------------------------------------------------------------
-
-
 def _show(
     index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
@@ -176,32 +92,22 @@ def _show(
         "note": message.body(text),
         "files": [item for item in _changed(repo, experiment) if item["path"] not in written],
         "outputs": [item._asdict() for item in outputs],
-        "artifacts": [
-            path for path in experiment.extra.get("artifacts", ()) if path not in written
-        ],
+        "artifacts": [one for one in experiment.extra.get("artifacts", ()) if one not in written],
         "environment": _environment(experiment),
         "inputs": conditions.texts(experiment.extra, "inputs"),
         "data": _data(repo, experiment),
         "trailers": message.trailers(text),
     }
-    courses = _courses(repo, experiment, settings)
+    courses = courses_of(repo, experiment, settings)
     if form == "json":
         facts["params"] = params.nested(facts["params"])  # as params.yml has them
-        output.print_json(
-            {**facts, "history": {name: vars(course) for name, course in courses.items()}}
-        )
+        history = {name: vars(course) for name, course in courses.items()}
+        output.print_json({**facts, "history": history})
     elif form:
-        flat = {name: value for name, value in facts.items() if name not in ("params", "metrics")}
-        values = {
-            f"{family}.{name}": value
-            for family in query.KINDS
-            for name, value in facts[family].items()
-        }
-        output.print_records(
-            form,
-            ("field", "value"),
-            [[name, output.exact(value)] for name, value in {**flat, **values}.items()],
-        )
+        rows = [[name, value] for name, value in facts.items() if name not in query.KINDS]
+        for family in query.KINDS:
+            rows += [[f"{family}.{name}", value] for name, value in facts[family].items()]
+        output.print_records(form, ("field", "value"), rows)
     else:
         if resumed := facts["trailers"].get("Resumes"):
             facts["trailers"]["Resumes"] = _named(index, resumed)
@@ -235,38 +141,32 @@ def _page(
 ) -> Iterator[str]:
     """Yield the lines of what ``show`` tells people."""
     yield from _head(experiment, facts)
-    yield from _values(experiment, courses, settings)
-    if rows := _input_rows(facts):
-        yield from _titled(
-            "inputs and data",
-            _table(["", "hash", "size", ""], rows, [False, False, True, False], whole),
-        )
-    if facts["outputs"]:
-        outputs = [
-            [output.clean(item["path"]), item["hash"][:10], readable(item["size"])]
-            for item in facts["outputs"]
-        ]
-        yield from _titled(
-            "outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)
-        )
+    values = {
+        name: "null" if value is None else output.number(value)
+        for name, value in experiment.params.items()
+    }
+    outputs = [
+        [output.clean(item["path"]), item["hash"][:10], readable(item["size"])]
+        for item in facts["outputs"]
+    ]
     changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
+    notes = [line for text in (facts["note"], *experiment.notes) for line in text.splitlines()]
+    inputs = _table(
+        ["", "hash", "size", ""], _input_rows(facts), [False, False, True, False], whole
+    )
     for title, lines in (
-        ("code changed since the parent", changed),
-        ("artifacts", [*map(output.clean, facts["artifacts"])]),
+        ("params", _pairs(values)),
+        ("metrics", _metric_lines(experiment, courses, settings)),
+        ("inputs and data", inputs),
+        ("outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)),
+        ("code changed since the parent", [*_by_step(changed)]),
+        ("artifacts", [*_by_step([*map(output.clean, facts["artifacts"])])]),
+        ("notes", [short for line in notes for short in _wrapped(output.clean(line), whole)]),
     ):
         if lines:
-            yield from _titled(title, [*_by_step(lines)])
-    texts = [text for text in (facts["note"], *experiment.notes) if text]
-    if texts:
-        yield from _titled(
-            "notes",
-            [
-                line
-                for text in texts
-                for long in text.splitlines()
-                for line in _wrapped(output.clean(long), whole)
-            ],
-        )
+            yield ""
+            yield output.styled(title, bold=True)
+            yield from (f"  {line}".rstrip() for line in lines)
 
 
 def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
@@ -278,13 +178,10 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
     )
     if title := message.own_subject(experiment):
         yield output.clean(title)
-    took = (
-        f", took {output.duration(experiment.duration)}" if experiment.duration is not None else ""
-    )
-    when = (
-        f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z}"
-        f" ({output.ago(experiment.started, datetime.now(timezone.utc))}){took}"
-    )
+    ago = output.ago(experiment.started, datetime.now(timezone.utc))
+    when = f"{experiment.started.astimezone():%Y-%m-%d %H:%M:%S %z} ({ago})"
+    if experiment.duration is not None:
+        when += f", took {output.duration(experiment.duration)}"
     shown = {
         "also called": experiment.alias,
         "started": when,
@@ -311,38 +208,17 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _pairs({name: value for name, value in shown.items() if value})
 
 
-def _values(
-    experiment: Experiment, courses: Mapping[str, Course], settings: Settings
-) -> Iterator[str]:
-    """Yield the params and the metrics."""
-    if experiment.params:
-        yield from _titled(
-            "params",
-            _pairs(
-                {
-                    key: "null" if value is None else output.number(value)
-                    for key, value in experiment.params.items()
-                }
-            ),
-        )
-    if courses or experiment.metrics:
-        yield from _titled("metrics", _metric_lines(experiment, courses, settings))
-
-
 def _score(experiment: Experiment) -> str | None:
     """Return what the last judge said of an experiment."""
     events = [one["score"] for one in experiment.extra.get("events", ()) if one.get("score")]
     if not events or not isinstance(events[-1], dict):
         return None
     said = events[-1]
-    faults = (
-        message.some([*map(str, said["faults"])]) if isinstance(said.get("faults"), list) else ""
-    )
-    verdict = f"does not count: {faults}" if faults else "judged.* count"
     command, commit = said.get("command"), str(said.get("by"))[:10]
-    if not (faults or command):
-        return f"protected files are as in {commit}"
-    return f"{verdict} (by {f'{command} of ' if command else ''}{commit})"
+    by = f"{command} of {commit}" if command else commit
+    if isinstance(said.get("faults"), list) and said["faults"]:
+        return f"does not count: {message.some([*map(str, said['faults'])])} (by {by})"
+    return f"judged.* count (by {by})" if command else f"protected files are as in {commit}"
 
 
 def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
@@ -363,38 +239,13 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
-    rows = [
-        [output.clean(path), output.clean(hashed), "", ""]
-        for path, hashed in facts["inputs"].items()
-    ]
+    rows = [[path, hashed, "", ""] for path, hashed in facts["inputs"].items()]
     for item in facts["data"]:
         size = "" if item["size"] is None else readable(item["size"])
         files = "" if item["files"] is None else f" in {item['files']:,} files"
-        rows.append(
-            [
-                output.clean(item["path"]),
-                item["hash"],
-                size + files,
-                "changed since, not committed in DVC" if item["stale"] else "",
-            ]
-        )
-    return rows
-
-
-_SAID = {
-    "Inputs",
-    "Data",
-    "Data-Stale",
-    "Id",
-    "Status",
-    "Started",
-    "Duration",
-    "Command",
-    "Group",
-    "Source",
-    "Source-Store",
-    "Code",
-}
+        stale = "changed since, not committed in DVC" if item["stale"] else ""
+        rows.append([item["path"], item["hash"], size + files, stale])
+    return [[*map(output.clean, row)] for row in rows]
 
 
 def _source(experiment: Experiment) -> str | None:
@@ -411,11 +262,9 @@ def _source(experiment: Experiment) -> str | None:
 def _tags(experiment: Experiment) -> str | None:
     """Return what another tool said of an imported experiment."""
     tags = experiment.extra.get("tags")
-    return (
-        ", ".join(f"{name}={value}" for name, value in tags.items())
-        if isinstance(tags, Mapping)
-        else None
-    )
+    if not isinstance(tags, Mapping):
+        return None
+    return ", ".join(f"{name}={value}" for name, value in tags.items())
 
 
 def _metric_lines(
@@ -425,25 +274,21 @@ def _metric_lines(
     for name in experiment.metrics or courses:
         course = courses.get(name, Course())
         last = experiment.metrics.get(name, course.last)
-        last_text, best_text = output.numbers([last, course.best])
-        way = metrics.direction(name, settings.metrics)
-        best = (
-            f"{best_text} ({way}, step {course.best_step})"
-            if course.best is not None and course.points > 1
-            else ""
-        )
-        rows.append(
-            [
-                output.clean(name),
-                last_text,
-                best,
-                str(course.points),
-            ]
-        )
+        last_text, best = output.numbers([last, course.best])
+        if course.best is None or course.points < 2:
+            best = ""
+        else:
+            best += f" ({metrics.direction(name, settings.metrics)}, step {course.best_step})"
+        rows.append([output.clean(name), last_text, best, str(course.points)])
+    if not rows:
+        return []
     return output.text_table(["", "last", "best", "points"], rows, [False, True, False, True])
 
 
 def _table(headers: list[str], rows: list[list[str]], right: list[bool], whole: bool) -> list[str]:
+    """Return the lines of a section's table; none where it has no rows."""
+    if not rows:
+        return []
     return output.text_table(headers, output.fitted(headers, rows, whole, indent=2), right)
 
 
@@ -457,12 +302,6 @@ def _wrapped(text: str, whole: bool) -> list[str]:
     return textwrap.wrap(text, max(room - 2, 1))
 
 
-def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:
-    yield ""
-    yield output.styled(title, bold=True)
-    yield from (f"  {line}".rstrip() for line in lines)
-
-
 def _by_step(lines: Sequence[str]) -> Iterator[str]:
     """Yield lines, files of many steps (``images/NAME/STEP.png``) as one."""
     for key, group in groupby(lines, lambda line: _STEP.sub(r"\1…\3", line)):
@@ -471,27 +310,15 @@ def _by_step(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _pairs(values: Mapping[str, Any]) -> list[str]:
-    names = [output.clean(name) for name in values]
-    size = max(map(output.width, names))
-    return [
-        f"{name}{' ' * (size - output.width(name))}  {output.clean(str(value))}"
-        for name, value in zip(names, values.values())
-    ]
+    rows = [[output.clean(name), output.clean(str(value))] for name, value in values.items()]
+    return output.text_table(["", ""], rows)
 
 
 def _changed(repo: Repo, experiment: Experiment) -> list[dict[str, str]]:
     """Return the files that differ from the commit that the run started from, and how: A, M, D or
     T."""
-    fields = repo.git(
-        "diff-tree",
-        "--root",
-        "-r",
-        "--no-commit-id",
-        "--no-renames",
-        "--name-status",
-        "-z",
-        experiment.id,
-    ).split(b"\0")
+    how = ("--root", "-r", "--no-commit-id", "--no-renames", "--name-status", "-z")
+    fields = repo.git("diff-tree", *how, experiment.id).split(b"\0")
     return [
         {"change": change.decode(), "path": os.fsdecode(path)}
         for change, path in zip(fields[0::2], fields[1::2])
@@ -516,80 +343,9 @@ def _reproduced(experiment: Experiment) -> str | None:
 def _environment(experiment: Experiment) -> str | None:
     """Return one line about what it ran on: the Python version, and the number of packages."""
     try:
-        versions = environment.parse_requirements(
-            experiment.read(environment.PATH).decode("utf-8", "replace")
-        )
+        text = experiment.read(environment.PATH).decode("utf-8", "replace")
     except NotFoundError:
         return None
+    versions = environment.parse_requirements(text)
     python = f"Python {versions.pop('python')}, " if "python" in versions else ""
-    return (
-        f"{python}{len(versions)} package{'' if len(versions) == 1 else 's'} ({environment.PATH})"
-    )
-
-
-def _courses(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str, Course]:
-    courses: dict[str, Course] = {}
-    ways: dict[str, str | None] = {}
-    for point in _points(repo, experiment):
-        course = courses.get(point.name)
-        if course is None:
-            course = courses[point.name] = Course()
-            ways[point.name] = metrics.direction(point.name, settings.metrics)
-        course.add(point, ways[point.name])
-    return courses
-
-
-# -- curve -----------------------------------------------------------------------------------------
-
-
-def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
-    """Yield all points of an experiment's metrics, as git hands them out: a file of any size needs
-    little memory."""
-    paths = result_files.paths(experiment.files)
-    warnings: list[str] = []
-    if paths in ([result_paths.METRICS], [f"{result_paths.FOLDER}/{result_paths.METRICS}"]):
-        asked = ("cat-file", "blob", f"{experiment.id}:{paths[0]}")
-        with repo.stream(*asked) as stream:
-            if not stream.peek(1):  # type: ignore[attr-defined]
-                repo.git(*asked)  # raises what is wrong, unless the file is empty
-            where = f"{paths[0]} of {experiment.name}"
-            yield from metrics.read(stream, where, warnings)  # type: ignore[arg-type]
-    else:
-        yield from result_files.of(experiment.files, experiment.read, warnings)
-    yield from late_values.points(experiment.extra.get("events", ()))
-    for warning in warnings:
-        output.say(output.clean(warning))
-
-
-def _curve(repo: Repo, experiment: Experiment, metric: str) -> list[plot.Point]:
-    """Return (step, value); where nobody counted steps, (row, value)."""
-    by_step = plot.thinned(
-        (point.step, point.value) for point in _points(repo, experiment) if point.name == metric
-    )
-    if by_step and by_step[0][0] < by_step[-1][0]:
-        return by_step
-    return plot.thinned(
-        enumerate(point.value for point in _points(repo, experiment) if point.name == metric)
-    )
-
-
-def _plot(metric: str, curves: Mapping[str, Sequence[plot.Point]], rows: int) -> None:
-    colours = dict(zip(curves, _COLOURS * len(curves)))
-    columns = (output.terminal_width() or 80) - 12
-    click.echo(output.styled(output.clean(metric), bold=True))
-    for label, cells in plot.lines(curves, max(columns, 10), rows):
-        runs = (
-            ("".join(char for char, _ in run), name)
-            for name, run in groupby(cells, key=itemgetter(1))
-        )
-        drawn = "".join(
-            text if name is None else output.styled(text, fg=colours[name]) for text, name in runs
-        )
-        click.echo(f"{label:>10} {drawn}".rstrip())
-    steps = [point[0] for points in curves.values() for point in points]
-    click.echo(
-        f"{'':>10} {min(steps):<{max(columns, 10) // 2}g}{max(steps):>{max(columns, 10) // 2}g}"
-    )
-    for (name, points), mark in zip(curves.items(), plot.marks(curves)):
-        course = f"{output.number(points[0][1])} → {output.number(points[-1][1])}"
-        click.echo(f"{output.styled(mark, fg=colours[name])}  {output.clean(name)}: {course}")
+    return f"{python}{output.counted(len(versions), 'package')} ({environment.PATH})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 import sys
 import time
@@ -14,7 +13,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import output
+from gitexp.cli import output, plot
 from gitexp.cli.opened import where_option
 from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -27,7 +26,6 @@ from gitexp.store.index import Index
 _NAMED = 5  # experiments that a line names
 _FIELDS = ("state", "id", "started", "command")
 _CURVE = 30  # columns of a small curve
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 @click.command("status")
@@ -45,11 +43,8 @@ def status_command(where: str | None, form: str | None) -> None:
         output.print_records(form, _FIELDS, _rows(live, dead, waiting))
         return
     if form:
-        described = {
-            name: [_described(folder) for folder in folders]
-            for name, folders in (("live", live), ("dead", dead))
-        }
-        output.print_json({**described, "remote": remote, "not_pushed": waiting})
+        facts = {"live": [*map(_described, live)], "dead": [*map(_described, dead)]}
+        output.print_json({**facts, "remote": remote, "not_pushed": waiting})
         return
     for line in (line for folder in live for line in _lines(folder, _terminal())):
         click.echo(line)
@@ -57,19 +52,13 @@ def status_command(where: str | None, form: str | None) -> None:
         click.echo("no run is active")
     for folder in dead:
         known = _described(folder)
-        click.echo(
-            f"dead: {known['id']}, started {known['started']},"
-            f" {output.clean(known['command'] or 'no command')}"
-        )
+        command = output.clean(known["command"] or "no command")
+        click.echo(f"dead: {known['id']}, started {known['started']}, {command}")
     if dead:
         click.echo("to record dead runs with what they had logged: gitexp recover")
     if remote and waiting:
-        some = message.some(waiting, _NAMED)
-        click.echo(
-            output.clean(
-                f"not on {remote}, as far as is known here: {some}; to send them: gitexp push"
-            )
-        )
+        text = f"not on {remote}, as far as is known here: {message.some(waiting, _NAMED)}"
+        click.echo(f"{output.clean(text)}; to send them: gitexp push")
 
 
 def _rows(live: Sequence[Path], dead: Sequence[Path], waiting: Sequence[str]) -> list[list[Any]]:
@@ -86,7 +75,6 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
     """Return the remote that a push would go to, and the names of the experiments that it lacks; no
     remote is asked."""
     from gitexp.store import query
-    from gitexp.store.index import Index
     from gitexp.store.remote import transport
 
     try:
@@ -108,7 +96,7 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
 )
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow the active runs until they end: their latest values and curves. RUN is the start of
-    an id; without, all of them, those that begin meanwhile, too."""
+    an id; without it, all of them, and those that begin meanwhile."""
     repo = Repo.discover()
     live = finish.live_runs(repo)
     if wanted and not any(folder.name.startswith(wanted) for folder in live):
@@ -162,21 +150,18 @@ def recover_command(wanted: Sequence[str]) -> int:
             continue
         for warning in recorded.warnings:
             output.say(f"warning: {warning}")
-        click.echo(
-            f"{recorded.experiment.name} {recorded.experiment.short} ({recorded.experiment.status})"
-        )
+        made = recorded.experiment
+        click.echo(f"{made.name} {made.short} ({made.status})")
     return failed
 
 
 def _chosen(folders: Sequence[Path], wanted: str | None) -> Path:
     found = [folder for folder in folders if folder.name.startswith(wanted or "")]
-    if not found:
-        raise NotFoundError(
-            f"there is no such run '{wanted}'; to see them: gitexp status"
-            if wanted
-            else "no run is active"
-        )
-    return found[-1]
+    if found:
+        return found[-1]
+    if not wanted:
+        raise NotFoundError("no run is active")
+    raise NotFoundError(f"there is no such run '{wanted}'; to see them: gitexp status")
 
 
 def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
@@ -185,34 +170,26 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
     columns, height = size or (10_000, 10_000)
     known = _described(folder)
     lasted = output.duration(known["seconds"])
-    command = _shortened(
-        output.clean(known["command"] or ""), columns - len(folder.name) - len(lasted) - 4
-    )
+    room = columns - len(folder.name) - len(lasted) - 4
+    command = _shortened(output.clean(known["command"] or ""), room)
     head = f"{output.styled(known['id'], bold=True)}  {lasted}  {command}".rstrip()
     latest = [*_latest(folder).items()]
     shown = latest if len(latest) <= height - 2 else latest[: max(1, height - 3)]
     cells = [
-        (output.number(values[-1]), str(step), curve(values, min(_CURVE, columns // 4)))
+        (output.number(values[-1]), str(step), plot.sparkline(values, min(_CURVE, columns // 4)))
         for _, (values, step) in shown
     ]
-    beside = (
-        sum(max((output.width(row[at]) for row in cells), default=0) for at in range(3)) + 2 + 3 * 2
-    )
+    beside = 2 + sum(2 + max(map(output.width, column)) for column in zip(*cells))
     rows = [
         [_shortened(output.clean(name), columns - beside), *row]
         for (name, _), row in zip(shown, cells)
     ]
-    lines = (
-        output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:]
-        if rows
-        else [_shortened(_last_words(folder), columns - 2)]
-    )
-    more = (
-        [f"and {output.counted(len(latest) - len(shown), 'metric')} more"]
-        if len(shown) < len(latest)
-        else []
-    )
-    return [head, *(f"  {line}" for line in (*lines, *more))]
+    lines = output.text_table(["", "", "", ""], rows, [False, True, True, False])
+    if not rows:
+        lines.append(_shortened(_last_words(folder), columns - 2))
+    if len(shown) < len(latest):
+        lines.append(f"and {output.counted(len(latest) - len(shown), 'metric')} more")
+    return [head, *(f"  {line}" for line in lines)]
 
 
 def _shortened(text: str, columns: int) -> str:
@@ -272,10 +249,8 @@ def _printed(folder: Path) -> list[MetricPoint]:
 
 def _last_words(folder: Path) -> str:
     said = _tail(folder / "output.log", 5_000).decode("utf-8", "replace").replace("\r", "\n")
-    lines = [line for line in said.splitlines() if line.strip()]
-    return (
-        f"no metric yet; it says: {output.clean(lines[-1].strip())}" if lines else "no metric yet"
-    )
+    lines = said.strip().splitlines()
+    return f"no metric yet; it says: {output.clean(lines[-1])}" if lines else "no metric yet"
 
 
 def _tail(path: Path, most: int) -> bytes:
@@ -297,15 +272,3 @@ def _points(path: Path, most: int) -> Iterator[MetricPoint]:
     first = data.find(b"\n") + 1  # the header, or a row that the window cuts
     last = data.rfind(b"\n") + 1
     yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))
-
-
-def curve(values: Sequence[float], width: int = _CURVE) -> str:
-    """Return a small curve of the values in one line of block characters."""
-    finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < 2:
-        return ""
-    size = max(1, len(finite) / width)
-    thinned = [finite[int(at * size)] for at in range(min(width, len(finite)))]
-    low, high = min(thinned), max(thinned)
-    span = (high - low) or 1.0
-    return "".join(_BARS[int((value - low) / span * (len(_BARS) - 1))] for value in thinned)

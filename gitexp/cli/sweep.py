@@ -11,9 +11,9 @@ import click
 from gitexp.cli import completion, output, sweep_progress
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
-from gitexp.formats.message import parse_seconds
+from gitexp.formats.message import parse_seconds, some
 from gitexp.repo import Repo
-from gitexp.sweeps import driver, driver_push, plan, search
+from gitexp.sweeps import driver, driver_push, search
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import space as spaces
 from gitexp.sweeps.engines import ENGINES
@@ -183,12 +183,14 @@ def sweep_command(
         # the option without a remote, and what stands after it
         if not command and _is_file((options[name] or "",)):
             command, options[name] = (options[name],), ""
-    told = (
-        _from_file(command[0], given)
-        if _is_file(command)
-        else {"command": command, "space": spaces.parse(given) if given else {}}
-    )
+    told: dict[str, Any] = {"command": command}
+    if _is_file(command):
+        told = plans.read_file(Path(command[0]))
+    # what the command line says wins
+    told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
+    if "timeout" in options:
+        options["timeout"] = parse_seconds(str(options["timeout"]))
     running = {name: options.pop(name) for name in ("jobs", "engine", "address") if name in options}
     push = driver_push.remote(repo, options.pop("push", None))
     if "workers_push" in options:
@@ -223,8 +225,6 @@ def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
     if not options["space"]:
         spaces.parse([])
     objective, direction = aim(options.pop("minimize", None), options.pop("maximize", None))
-    if "timeout" in options:
-        options["timeout"] = parse_seconds(str(options["timeout"]))
     return Plan(
         objective=objective,
         direction=direction,
@@ -247,34 +247,21 @@ def _check_search(plan: Plan) -> None:
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
-    allowed = {"command", "space", "trials", "timeout", "retries"}
     changed = {name: value for name, value in options.items() if value}
-    if odd := sorted({*changed} - allowed | {*changed} & {"command", "space"}):
-        names = ", ".join(
-            {"space": "--param", "command": "a command"}.get(name, f"--{name}") for name in odd
-        )
+    if odd := sorted({*changed} - {"trials", "timeout", "retries"}):
+        called = {"space": "--param", "command": "a command"}
+        names = ", ".join(called.get(name, f"--{name}") for name in odd)
         raise UsageError(
             f"--resume continues the plan of '{group}', which {names} would change; start a new"
             " sweep for that"
         )
     frozen = plans.load(repo, group)
-    changed = {
-        name: parse_seconds(str(value)) if name == "timeout" else value
-        for name, value in changed.items()
-    }
     return replace(frozen, plan=replace(frozen.plan, **changed))
 
 
 def _is_file(command: tuple[str, ...]) -> bool:
-    return (
-        len(command) == 1 and command[0].endswith((".yml", ".yaml")) and Path(command[0]).is_file()
-    )
-
-
-def _from_file(file: str, given: tuple[str, ...]) -> dict[str, Any]:
-    """Read a sweep file; what the command line says wins."""
-    said = plan.read_file(Path(file))
-    return {**said, "space": {**said["space"], **(spaces.parse(given) if given else {})}}
+    word = command[0] if len(command) == 1 else ""
+    return word.endswith((".yml", ".yaml")) and Path(word).is_file()
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:
@@ -307,12 +294,8 @@ def _say_snapshot(frozen: Frozen) -> None:
     if frozen.told:
         output.say(f"warning: {output.clean(frozen.told)}")
     if shot and shot.taken:
-        more = " ..." if len(shot.taken) > 8 else ""
-        output.say(f"untracked files taken: {', '.join(map(output.clean, shot.taken[:8]))}{more}")
+        output.say(f"untracked files taken: {output.clean(some(shot.taken, 8))}")
     if shot and shot.left_out:
-        paths = [output.clean(path) for path, _ in shot.left_out]
-        output.say(
-            f"left out: {', '.join(paths[:8])}{' ...' if len(paths) > 8 else ''}; ignored files are"
-            " not in the trials either: --link PATH"
-        )
+        paths = output.clean(some([path for path, _ in shot.left_out], 8))
+        output.say(f"left out: {paths}; ignored files are not in the trials either: --link PATH")
     output.say(f"sweep {frozen.group}; to continue it later: gitexp sweep --resume {frozen.group}")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from gitexp.cli import output
+from gitexp.cli import output, plot
 from gitexp.formats.errors import did_you_mean
 from gitexp.sweeps import summary
 from gitexp.sweeps.driver import Done
@@ -21,7 +21,7 @@ _STOPPING = (
     "stopping after the running trials; Ctrl-C again stops them",
     "stopping the running trials",
 )
-_BARS = "▁▂▃▄▅▆▇█"
+_CURVE = 12  # columns of a small curve
 
 
 class Line:
@@ -70,27 +70,14 @@ def _progress(plan: Plan, now: Progress) -> str:
     if now.failed:
         parts.append(f"{now.failed} failed")
     if now.best and plan.objective:
-        parts.append(
-            f"best {plan.objective}={output.number(now.best.metrics[plan.objective])}"
-            f" ({now.best.name}) {_curve(now.bests)}"
-        )
+        best = f"{plan.objective}={output.number(now.best.metrics[plan.objective])}"
+        curve = plot.sparkline(now.bests, _CURVE)
+        parts.append(f"best {best} ({now.best.name}) {curve}".rstrip())
     if now.stopping:
         parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
         parts.append(f"{output.duration(now.left)} left")
     return output.clean(" · ".join(parts))
-
-
-def _curve(values: tuple[float, ...], size: int = 12) -> str:
-    shown = (
-        [values[at * len(values) // size] for at in range(size)]
-        if len(values) > size
-        else list(values)
-    )
-    low, high = min(shown), max(shown)
-    return "".join(
-        _BARS[round((value - low) / (high - low) * 7) if high > low else 0] for value in shown
-    )
 
 
 def print_result(done: Done, form: str | None) -> int:
@@ -127,18 +114,13 @@ def print_result(done: Done, form: str | None) -> int:
             for row in rows[:_SHOWN]
         ]
         shown = ["experiment", *aimed[:1], *told, *names, "status"]
-        for line in output.text_table(shown, cells, [False, *[True] * (len(shown) - 2), False]):
-            click.echo(line)
+        output.print_table(shown, cells, [False, *[True] * (len(shown) - 2), False])
         if len(rows) > _SHOWN:
-            output.say(
-                f"{len(rows) - _SHOWN} more; all of them: gitexp list --where 'group ="
-                f" {done.frozen.group}'"
-            )
-        shares = summary.importance(plan, rows)
-        if shares:
-            click.echo(
-                "importance: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-            )
+            all_of_them = f"gitexp list --where 'group = {done.frozen.group}'"
+            output.say(f"{len(rows) - _SHOWN} more; all of them: {all_of_them}")
+        if shares := summary.importance(plan, rows):
+            told = [f"{name} {share:.0%}" for name, share in shares.items()]
+            click.echo(f"importance: {', '.join(told)}")
     return _say_problems(done, rows)
 
 

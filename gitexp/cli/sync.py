@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from gitexp.cli import completion, output
 from gitexp.cli.opened import opened
+from gitexp.cli.options import unless
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result", Pushed, Pulled)
 _SHOWN = 20  # names that are spelt out
+_NAMED = 5  # failures that are told one by one
 
 
 @click.command("push")
@@ -37,15 +38,15 @@ _SHOWN = 20  # names that are spelt out
     default=None,
     help="Push every tag, even beyond the setting push_tags_up_to.",
 )
-@click.option("--no-branch", is_flag=True, help="Do not push the branch.")
+@unless("branch", "Do not push the branch.")
 @output.renamed("-n", "--dry-run", "dry_run")
-@click.option("--no-verify", is_flag=True, help="Skip the pre-push hook.")
+@unless("verify", "Skip the pre-push hook.")
 @click.option(
     "--dry-run",
     is_flag=True,
     help="Ask the remote and print what would be sent; change nothing.",
 )
-@click.option("--no-data", is_flag=True, help="Do not push the data that DVC tracks.")
+@unless("data", "Do not push the data that DVC tracks.")
 @click.option(
     "--mlflow",
     is_flag=False,
@@ -63,19 +64,15 @@ _SHOWN = 20  # names that are spelt out
 def push_command(
     remote: str | None,
     refs: tuple[str, ...],
-    tags: bool | None,
-    no_branch: bool,
-    no_verify: bool,
-    dry_run: bool,
     mlflow: str | None,
     artifacts: bool,
-    no_data: bool,
+    **how: Any,
 ) -> int:
     """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to
     DVC's remote).
 
     Without REMOTE, the one that git push would take. With REFs, only these experiments, and no
-    branch. Names here never change, and nothing is forced: where REMOTE has another exp-7, mine is
+    branch. Names here never change, and nothing is forced: where REMOTE has another exp-7, yours is
     called OWNER/exp-7 there. The branch experiments/OWNER on REMOTE holds them all.
 
     \b
@@ -90,7 +87,7 @@ def push_command(
             raise UsageError(
                 "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
             )
-        return _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
+        return _push(remote, refs, how)
     if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
@@ -98,24 +95,17 @@ def push_command(
     to = target(repo, mlflow or None)
     chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
     if remote or repo.git("remote"):
-        _push(remote, refs, tags, no_branch, no_verify, dry_run, no_data)
+        _push(remote, refs, how)
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
-    if dry_run:
+    if how["dry_run"]:
         click.echo(f"would mirror {output.counted(len(chosen), 'experiment')} to {to.uri}")
         return 0
     return mirror(repo, chosen, to, artifacts)
 
 
-def _push(
-    remote: str | None,
-    refs: tuple[str, ...],
-    tags: bool | None,
-    no_branch: bool,
-    no_verify: bool,
-    dry_run: bool,
-    no_data: bool,
-) -> int:
+def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> int:
+    """Push to a git remote; ``how`` is what ``sync.push`` takes."""
     repo, chosen = Repo.discover(), []
     # an experiment, then: the remote may be left out
     if remote and not transport.exists(repo, remote):
@@ -128,22 +118,13 @@ def _push(
             raise (
                 error if remote else NotFoundError(f"'{refs[0]}' is not a remote, and {error}")
             ) from None
-    options: dict[str, Any] = {
-        "tags": tags,
-        "branch": not no_branch,
-        "dry_run": dry_run,
-        "verify": not no_verify,
-        "data": not no_data,
-    }
-    pushed = _followed(
-        lambda progress: sync.push(repo, remote, chosen, **options, progress=progress)
-    )
-    _print_pushed(pushed, "would push" if dry_run else "pushed")
+    pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **how, progress=progress))
+    _print_pushed(pushed, "would push" if how["dry_run"] else "pushed")
     if pushed.data:
         output.say(f"data: {pushed.data:,} files and folders are on DVC's remote")
     if pushed.data_missing:
         output.say(
-            f"{pushed.data_missing:,} files of them are not in DVC's cache here, and did not go"
+            f"{pushed.data_missing:,} of these files are not in DVC's cache here and were not sent"
         )
     if pushed.notes_problem:
         output.say(f"labels and notes did not go: {output.clean(pushed.notes_problem)}")
@@ -158,13 +139,13 @@ def _push(
 @click.command("pull")
 @click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
 @click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
-@click.option("--no-data", is_flag=True, help="Do not fetch the data that DVC tracks.")
+@unless("data", "Do not fetch the data that DVC tracks.")
 @click.option(
     "--all-files",
     is_flag=True,
     help="In a partial clone: bring all files of experiments, not only results.",
 )
-def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool) -> None:
+def pull_command(remote: str | None, **how: bool) -> None:
     """Fetch everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
     cache).
 
@@ -176,11 +157,7 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
       gitexp pull && gitexp list --all
     """
     repo = Repo.discover()
-    pulled = _followed(
-        lambda progress: sync.pull(
-            repo, remote, prune=prune, data=not no_data, all_files=all_files, progress=progress
-        )
-    )
+    pulled = _followed(lambda progress: sync.pull(repo, remote, **how, progress=progress))
     parts = [output.counted(pulled.experiments, "experiment")] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
     click.echo(
@@ -190,13 +167,13 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
     )
     if pulled.files:
         output.say(
-            f"{pulled.files:,} files and folders of experiments came into this partial clone"
+            f"{pulled.files:,} files and folders of experiments were added to this partial clone"
         )
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:
         output.say(
-            f"not all data came: {output.clean(pulled.data_problem)}; a checkout tries again"
+            f"not all data arrived: {output.clean(pulled.data_problem)}; a checkout tries again"
         )
     if pulled.notes_problem:
         output.say(f"labels and notes did not come: {output.clean(pulled.notes_problem)}")
@@ -207,21 +184,16 @@ def pull_command(remote: str | None, prune: bool, no_data: bool, all_files: bool
 def _print_pushed(pushed: Pushed, verb: str) -> None:
     parts = [output.counted(len(pushed.experiments), "experiment")] if pushed.experiments else []
     if not pushed.experiments and pushed.tags:
-        parts.append(f"{len(pushed.tags):,} tag{'s' if len(pushed.tags) > 1 else ''}")
+        parts.append(output.counted(len(pushed.tags), "tag"))
     parts += [f"the branch {pushed.branch}"] if pushed.branch else []
     parts += ["labels and notes"] if pushed.notes else []
     if not parts:
         click.echo(f"{pushed.remote} has all experiments of this clone")
         return
-    click.echo(
-        f"{verb} {', '.join(parts)} to {pushed.remote}"
-        + (f" as {pushed.owner}" if pushed.experiments else "")
-    )
-    renamed = [
-        (here, there)
-        for here, there in {**pushed.experiments, **pushed.tags}.items()
-        if here != there
-    ]
+    owner = f" as {pushed.owner}" if pushed.experiments else ""
+    click.echo(f"{verb} {', '.join(parts)} to {pushed.remote}{owner}")
+    names = {**pushed.experiments, **pushed.tags}
+    renamed = [(here, there) for here, there in names.items() if here != there]
     for here, there in renamed[:_SHOWN]:
         click.echo(output.clean(f"  {here} is {there} on {pushed.remote}"))
     if len(renamed) > _SHOWN:
@@ -244,9 +216,6 @@ def _followed(work: Callable[[Progress | None], Result]) -> Result:
     finally:
         if shown:
             click.echo("\r\x1b[K", nl=False, err=True)
-
-
-_NAMED = 5  # failures that are told one by one
 
 
 class Target(NamedTuple):
@@ -273,7 +242,16 @@ def mirror(
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
 
     try:
-        with Server(to.uri, to.who, to.advice) as server, _bar(len(experiments)) as bar:
+        with (
+            Server(to.uri, to.who, to.advice) as server,
+            click.progressbar(
+                length=len(experiments),
+                label="mirroring",
+                file=sys.stderr,
+                show_pos=True,
+                hidden=not sys.stderr.isatty(),
+            ) as bar,
+        ):
             done = mirrored(
                 repo,
                 server,
@@ -332,16 +310,3 @@ def target(repo: Repo, uri: str | None) -> Target:
             "the token may have expired: dagshub login",
         )
     return Target(address, who)
-
-
-@contextmanager
-def _bar(length: int) -> Iterator[click._termui_impl.ProgressBar[int]]:
-    """Yield a progress bar on stderr, which draws nothing where that is not a terminal."""
-    with click.progressbar(
-        length=length,
-        label="mirroring",
-        file=sys.stderr,
-        show_pos=True,
-        hidden=not sys.stderr.isatty(),
-    ) as bar:
-        yield bar

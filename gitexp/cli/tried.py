@@ -23,7 +23,7 @@ from gitexp.store import reference
     "--like",
     metavar="REF",
     shell_complete=completion.refs,
-    help="What is like this experiment, instead of the work tree as it is.",
+    help="Look for what is like this experiment, instead of the work tree as it is.",
 )
 @click.option(
     "-p",
@@ -32,7 +32,7 @@ from gitexp.store import reference
     multiple=True,
     metavar="K=V",
     shell_complete=completion.given_params,
-    help="A param of the run that is thought of.",
+    help="A param of the run that you have in mind.",
 )
 @click.option("--because", metavar="TEXT", help="Its reason.")
 @click.option(
@@ -70,10 +70,9 @@ def tried_command(
         output.say("nothing like it was tried")
     rows = [
         [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
-        for likeness, item in ((match.likeness, match.experiment) for match in found)
+        for item, likeness in found
     ]
-    for line in output.text_table(["", "", ""], rows, [True, False, False])[1:] if rows else ():
-        click.echo(line.rstrip())
+    output.print_table(["", "", ""], rows, [True, False, False])
 
 
 def _tried(match: Match) -> list[Any]:

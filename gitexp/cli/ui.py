@@ -22,15 +22,16 @@ from gitexp.repo import Repo
     "--pull",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="Bring what others push every so often, and show it.",
+    help="Fetch what others push, this often, and show it.",
 )
 @click.option("--mlflow", is_flag=True, help="Show MLflow's pages (needs the extra mlflow).")
 def ui_command(port: int | None, no_browser: bool, pull: int | None, mlflow: bool) -> None:
     """Show all experiments and the runs going on, on this machine only, until Ctrl-C.
 
     The page is the one of gitexp report, and follows what goes on. Labels, notes and verdicts
-    that are written in it become git notes, and it can delete tags and bring them back. Whoever
-    has the address can do so, so keep it. With --mlflow, MLflow's pages, with its telemetry off.
+    that are written in it become git notes, and it can delete tags and bring them back. Anyone
+    with the address can do the same, so keep it to yourself. --mlflow shows MLflow's pages instead,
+    with its telemetry off.
 
     \b
     Examples:

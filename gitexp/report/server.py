@@ -89,9 +89,10 @@ class Live:
     def points(self, offsets: dict[str, int]) -> Points:
         """Return the points that runs logged beyond the offsets, and move those."""
         found: Points = {}
+        runs = self.repo.state_dir / "runs"
         for name, offset in offsets.items():
             rows = b""
-            with suppress(OSError), open(self._runs / name / "metrics.csv", "rb") as file:
+            with suppress(OSError), open(runs / name / "metrics.csv", "rb") as file:
                 file.seek(offset)
                 rows = file.read()
             rows = rows[: rows.rfind(b"\n") + 1]
@@ -154,10 +155,6 @@ class Live:
         if isinstance(name, str) and len(found) == 1:
             return names.alias(self.repo, found[0], name)
         raise UsageError("an edit is a label to add or remove, a note, a second name or a verdict")
-
-    @property
-    def _runs(self) -> Any:
-        return self.repo.state_dir / "runs"
 
     def _state(self) -> Any:
         """Return what differs when an experiment, a label, a param or a run comes or goes."""

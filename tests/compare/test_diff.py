@@ -52,33 +52,33 @@ def test_all_that_differs_is_told_as_people_read_it(two: Project) -> None:
 exp-1 ({short[0]}) -> exp-2 ({short[1]})
 
 params
-            exp-1    exp-2
-  depth     3                 removed
-  lr        0.1      0.2
-  net.act   relu     tanh
-  net.bias           true     added
+            exp-1  exp-2
+  depth     3             removed
+  lr        0.1    0.2
+  net.act   relu   tanh
+  net.bias         true   added
 
 metrics
-          exp-1    exp-2    difference        %
-  acc       0.5     0.25         -0.25  -50.00%  worse
-  f1               0.125                         added
-  rmse        2      1.5          -0.5  -25.00%  better
+        exp-1  exp-2  difference        %
+  acc     0.5   0.25       -0.25  -50.00%  worse
+  f1           0.125                       added
+  rmse      2    1.5        -0.5  -25.00%  better
 
 code
-      file                          +    -
-  D   README.md                    +0   -1
-  M   model.bin (binary)
-  R   old/name.py -> new/name.py   +0   -0
-  M   train.py                     +1   -0
+     file                         +   -
+  D  README.md                   +0  -1
+  M  model.bin (binary)
+  R  old/name.py -> new/name.py  +0  -0
+  M  train.py                    +1  -0
 
 artifacts
-      file                         +    -
-  A   .gitexp/artifacts/roc.txt   +1   -0
+     file                        +   -
+  A  .gitexp/artifacts/roc.txt  +1  -0
 
 environment
-         exp-1    exp-2
-  numpy  1.26.4   2.1.0
-  scipy           1.14.0   added
+         exp-1   exp-2
+  numpy  1.26.4  2.1.0
+  scipy          1.14.0  added
 
 command
   exp-1  python train.py

@@ -167,7 +167,7 @@ def test_what_cannot_be_written_is_one_line_and_leaves_nothing(some: Project) ->
         "nowhere/a.json cannot be written: No such file"
     )
     assert some.error("export", "csv", "-o", ".", "--force") == ". is a folder; name a file"
-    assert some.error("export", "parquet").startswith("Parquet is nothing for a terminal")
+    assert some.error("export", "parquet").startswith("Parquet cannot be printed")
 
 
 def test_adopted_history_is_read_in_whichever_form_it_lies(project: Project) -> None:

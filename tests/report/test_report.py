@@ -266,7 +266,7 @@ def test_a_gate_lets_through_what_is_no_worse_than_allowed(project: Project) -> 
     record(project, {}, {"rmse": 1600})
     assert "by 1500 (1,500%)" in project.error("gate", "3", "-m", "rmse", "--against", "1", code=1)
     assert "it is above 100.5" in project.error("gate", "2", "-m", "rmse", "--max", "100.5", code=1)
-    assert "something to hold against" in project.error("gate", "-m", "rmse")
+    assert "something to compare with" in project.error("gate", "-m", "rmse")
     assert "is not an allowance" in project.error(
         "gate", "-m", "rmse", "--max", "1", "--max-regression", "lots"
     )

@@ -17,7 +17,7 @@ from mlflow.utils.autologging_utils import autologging_integration, get_autologg
 from mlflow.utils.autologging_utils.safety import _AutologgingSessionManager, safe_patch
 
 from gitexp.formats import mlflow_words as convert
-from gitexp.integrations.catboost import curves
+from gitexp.integrations.training import curves
 
 NAME = "catboost"
 

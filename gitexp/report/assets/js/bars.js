@@ -18,7 +18,7 @@ function barBox(one, list) {
   const sorted = [...list].sort((a, b) => way * (rank(a) - rank(b) || 0));
   return el("div", { class: "chart bars", "data-bars": one.title },
     el("h3", {}, one.title), el("div", { class: "share" }, sorted.slice(0, 60).map(bar)),
-    list.length > 60 && el("p", { class: "note" }, `and ${list.length - 60} more`));
+    list.length > 60 && hint(`and ${list.length - 60} more`));
 }
 
 function drawBars() {
@@ -26,11 +26,9 @@ function drawBars() {
   const metrics = columns.filter((one) => one.kind === "metrics"
     && (!state.metric || one.title === state.metric) && list.some((at) => one.of(at) !== null));
   return { nodes: [
-    el("div", { class: "controls" },
-      select("Metric", [["", "all"], ...Object.keys(data.metrics).map((name) => [name, name])],
-        state.metric, (metric) => go({ metric }))),
-    el("p", { class: "note" }, note, metrics.length
-      ? `The ${state.agg || "last"} value of each metric.`
+    el("div", { class: "controls" }, choice("Metric", "metric",
+      [["", "all"], ...Object.keys(data.metrics).map((name) => [name, name])])),
+    hint(note, metrics.length ? `The ${state.agg || "last"} value of each metric.`
       : "None of these experiments has a metric."),
     ...sections(metrics.map((one) => barBox(one, list))),
   ] };

@@ -22,7 +22,7 @@ function drawCompare() {
   });
   return { nodes: [
     el("div", { class: "controls" },
-      toggle("Show what is the same, too", same, (on) => go({ same: on ? "1" : "" })),
+      flag("Show what is the same, too", "same"),
       list.length === 2 && el("button", { onclick: () => go({ view: "diff", a: "", b: "" }) },
         "Code and files: Diff")),
     hint(note, "Differences are marked ≠, the best value of a metric ★. ",

@@ -133,19 +133,17 @@ async function drawCurves() {
     && varies().has(one.key) && !["name", "commit", "notes", "subject"].includes(one.key));
   return { nodes: [
     el("div", { class: "controls" },
-      select("Metric",
-        [["", "all"], ...boxes.map((box) => [box.dataset.metric, box.dataset.metric])],
-        state.metric, (metric) => go({ metric })),
+      choice("Metric", "metric",
+        [["", "all"], ...boxes.map((box) => [box.dataset.metric, box.dataset.metric])]),
       select("Axis", [["", "step"], ["time", "relative time"], ["wall", "wall time"],
           ...boxes.map((box) => [`m.${box.dataset.metric}`, box.dataset.metric])],
         state.axis, (axis) => go({ axis, zoom: "" })),
-      select("Colour by", [["", "experiment"],
-          ...options(columns.filter((one) => one.kind !== "info" && varies().has(one.key)))],
-        state.shade, (shade) => go({ shade })),
+      choice("Colour by", "shade", [["", "experiment"],
+        ...options(columns.filter((one) => one.kind !== "info" && varies().has(one.key)))]),
       select("Mean of", [["", "nothing"], ...options(few)], state.mean ? groupKeys()[0] ?? "" : "",
         (key) => go({ by: encodeURIComponent(key), mean: key ? "1" : "" })),
-      toggle("Log scale", state.log === "1", (on) => go({ log: on ? "1" : "" })),
-      toggle("Clip outliers", state.clip === "1", (on) => go({ clip: on ? "1" : "" })),
+      flag("Log scale", "log"),
+      flag("Clip outliers", "clip"),
       el("label", {}, "Smoothing", el("input", { type: "range", id: "smooth",
             min: 0, max: 0.98, step: 0.02, value: state.smooth || 0, onchange: (event) =>
             go({ smooth: event.target.value === "0" ? "" : event.target.value }) })),
@@ -163,9 +161,7 @@ async function drawCurves() {
 
 /** Say which colour is which group, or which value; nothing where colours are the experiments'. */
 function shadeLegend(list) {
-  const chip = (word, at) => el("span", { class: "chip" },
-    el("i", { class: "dot", style: `background:${COLOURS[at % COLOURS.length]}` }),
-    el("span", {}, word));
+  const chip = (word, at) => dotted(COLOURS[at % COLOURS.length], word);
   if (state.mean && state.by)
     return el("div", { class: "controls" }, bands(list.map((at) => ({ at, x: [], y: [] })))
     .slice(0, 30).map((one, at) => chip(one.name, at)),
@@ -178,6 +174,5 @@ function shadeLegend(list) {
 
 const legend = (list) =>
   (state.chosen.size || list.length < 2 ? "" : el("div", { class: "controls" },
-    list.slice(0, 12).map((at) => el("span", { class: "chip" }, el("i",
-          { class: "dot", style: `background:${colour(at, list)}` }), el("span", {}, E.name[at]))),
+    list.slice(0, 12).map((at) => dotted(colour(at, list), E.name[at])),
     list.length > 12 && el("span", { class: "soft" }, `and ${list.length - 12} more`)));

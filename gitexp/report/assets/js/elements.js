@@ -76,6 +76,13 @@ const select = (label, options, value, change) =>
   el("label", {}, label,
     el("select", { onchange: (event) => change(event.target.value) }, options.map(([key, title]) =>
         el("option", { value: key, ...(key === value && { selected: true }) }, title))));
+/** A choice, and a switch, of what a key of the state is. */
+const choice = (label, key, options, value = state[key]) =>
+  select(label, options, value, (wanted) => go({ [key]: wanted }));
+const flag = (label, key) =>
+  toggle(label, state[key] === "1", (on) => go({ [key]: on ? "1" : "" }));
+const dotted = (color, word) => el("span", { class: "chip" },
+  el("i", { class: "dot", style: `background:${color}` }), el("span", {}, word));
 const toggle = (label, value, change) => el("label", {}, el("input",
     { type: "checkbox", checked: value, onchange: (event) => change(event.target.checked) }),
   label);

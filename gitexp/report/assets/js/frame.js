@@ -1,8 +1,8 @@
 /* What is drawn around every view. */
 "use strict";
 
-let turn =
-  0; // a view that needs data asks for it, and must not draw over what was asked for meanwhile
+// a view that needs data asks for it, and must not draw over what was asked for meanwhile
+let turn = 0;
 async function draw(fresh) {
   const mine = ++turn;
   drawFrame();
@@ -21,7 +21,7 @@ async function draw(fresh) {
     await made.after?.();
   } catch (error) {
     if (mine === turn)
-      view.replaceChildren(el("p", { class: "note" }, typeof DecompressionStream === "undefined"
+      view.replaceChildren(hint(typeof DecompressionStream === "undefined"
         ? "This needs a browser of 2023 or newer." : `This could not be shown: ${error.message}`));
   }
 }

@@ -11,13 +11,13 @@ function drawImportance() {
   const forest = list.some((item) => item[2] !== null);
   const bar = (value) => el("div", { class: "bar" },
     el("i", { class: value < 0 ? "minus" : "", style: `left:0;width:${Math.abs(value) * 100}%` }));
-  const part = (title, text, at) => [el("h2", {}, title), el("p", { class: "note" }, text),
+  const part = (title, text, at) => [el("h2", {}, title), hint(text),
     el("div", { class: "share" }, [...list].sort((a, b) => Math.abs(b[at]) - Math.abs(a[at]))
       .map((item) => [el("span", { class: "name" }, item[0]),
           bar(item[at]), el("span", { class: "number" }, item[at].toFixed(2))]))];
   return { nodes: [
-    el("div", { class: "controls" }, select("Metric",
-        known.map((name) => [name, name]), metric, (wanted) => go({ metric: wanted }))),
+    el("div", { class: "controls" },
+      choice("Metric", "metric", known.map((name) => [name, name]), metric)),
     hint(`From all ${plural(count, "experiment")} of this report, whatever the filters say. `,
       "A hint, not a proof: it only knows the values that were tried."),
     ...(forest ? part("Share in a random forest", ["How much of the metric's variation a forest ",

@@ -8,12 +8,12 @@ const thinned = (list) => (list.length <= MOST_LINES ? list
   : list.filter((_, at) => Math.trunc(at * MOST_LINES / list.length)
     < Math.trunc((at + 1) * MOST_LINES / list.length)));
 
-/* Parallel coordinates: a line for each experiment on a canvas, an axis for each column. 
+/** Draw a line for each experiment on a canvas, an axis for each column.
  * Brushing an axis sets the column's filter, so the table follows. */
 function drawParallel() {
   const axes = parallelAxes();
-  if (axes.length < 2) return { nodes: [
-      el("p", { class: "note" }, "Parallel coordinates need two params or metrics that vary.")] };
+  if (axes.length < 2)
+    return { nodes: [hint("Parallel coordinates need two params or metrics that vary.")] };
   const faded = rows(new Set(axes.map((one) => one.key)));
   const shade = column.get(state.color) ?? mainMetric(axes) ?? axes.at(-1);
   const box = el("div", { class: "parallel", style: `width:${axes.length * 7.5}rem` },
@@ -24,7 +24,7 @@ function drawParallel() {
   new ResizeObserver(paint).observe(box);
   return { nodes: [
     el("div", { class: "controls" },
-      select("Colour", options(axes), shade.key, (color) => go({ color })), el("button",
+      choice("Colour", "color", options(axes), shade.key), el("button",
         { onclick: () => { axes.forEach((one) => state.filters.delete(one.key)); go(); } },
         "Clear brushes")),
     hint(`${rows().length.toLocaleString("en")} of ${plural(faded.length, "experiment")} pass. `,
@@ -137,31 +137,26 @@ function brushText(scale, low, high) {
 }
 
 function paintLines(box, scales, faded, shade) {
-  const canvas = box.firstChild, frame = box.getBoundingClientRect();
-  if (!frame.width) return;
-  const ratio = devicePixelRatio,
-    rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-  [canvas.width, canvas.height] = [frame.width * ratio, frame.height * ratio];
-  const pen = canvas.getContext("2d");
-  pen.scale(ratio, ratio);
-  const top = 1.9 * rem, tall = frame.height - 4.5 * rem;
+  const made = penOf(box.firstChild);
+  if (!made) return;
+  const { pen, wide } = made, rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+  const top = 1.9 * rem, tall = made.tall - 4.5 * rem;
   const passing = new Set(rows());
   const scale = scaleOf(shade, [...passing]);
-  const gaps =
-    new Set(); // experiments that an axis knows nothing of: their line leaps over it, in grey
+  // an axis knows nothing of these experiments: their line leaps over it, in grey
+  const gaps = new Set([...passing].filter((at) => scales.some(({ one }) => one.of(at) === null)));
   const trace = (at) => {
     pen.beginPath();
     let down = false;
     scales.forEach(({ one, place }, number) => {
       const value = one.of(at), part = value === null ? NaN : place(value);
       if (!Number.isFinite(part)) return;
-      const x = ((number + 0.5) / scales.length) * frame.width, y = top + (1 - part) * tall;
+      const x = ((number + 0.5) / scales.length) * wide, y = top + (1 - part) * tall;
       down ? pen.lineTo(x, y) : pen.moveTo(x, y);
       down = true;
     });
     pen.stroke();
   };
-  for (const at of passing) if (scales.some(({ one }) => one.of(at) === null)) gaps.add(at);
   pen.lineJoin = "round";
   pen.strokeStyle = css("--line");
   pen.lineWidth = 1;
@@ -183,7 +178,7 @@ function paintLines(box, scales, faded, shade) {
   pen.textAlign = "center";
   scales.forEach(({ one }, number) => {
     const missing = [...passing].filter((at) => one.of(at) === null).length;
-    const middle = ((number + 0.5) / scales.length) * frame.width;
+    const middle = ((number + 0.5) / scales.length) * wide;
     if (missing) pen.fillText(`${missing} missing`, middle, top + tall + 0.8 * rem);
   });
 }

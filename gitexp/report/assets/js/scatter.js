@@ -23,8 +23,7 @@ function drawScatter() {
     ?? all.find((one) => one.kind === kind) ?? all[0];
   const x = pick(state.x, "params"), y = pick(state.y, "metrics"),
     shade = column.get(state.color), weight = column.get(state.size);
-  if (!x || !y)
-    return { nodes: [el("p", { class: "note" }, "No param and no metric varies here.")] };
+  if (!x || !y) return { nodes: [hint("No param and no metric varies here.")] };
   const { list, note } = subject(5000);
   const log = (one, wish) => one.number
     && (wish ? wish === "log" : isWide(distinct(one, list).filter(Number.isFinite)));
@@ -49,28 +48,23 @@ function drawScatter() {
   const two = x.kind === "metrics" && y.kind === "metrics" && x.number && y.number && x !== y;
   const front = two && state.front ? frontOf(x, y, usable).map((at) => [x.of(at), y.of(at)]) : [];
   const box = el("div", { class: "plot tall", id: "scatter" });
-  const scale = (title, key) => select(title, [["", "auto"], ["linear", "linear"], ["log", "log"]],
-    state[key], (wish) => go({ [key]: wish }));
+  const scales = [["", "auto"], ["linear", "linear"], ["log", "log"]];
   return { nodes: [
-    el("div", { class: "controls" }, select("x", options(all), x.key, (key) => go({ x: key })),
-      x.number && scale("scale", "xs"), select("y", options(all), y.key, (key) => go({ y: key })),
-      y.number && scale("scale", "ys"),
-      select("Colour",
-        [["", "none"], ...options([column.get("status"), column.get("group"), ...all])],
-        state.color, (color) => go({ color })),
-      select("Size",
-        [["", "equal"], ...options([column.get("duration"), ...all.filter((one) => one.number)])],
-        state.size, (size) => go({ size })),
-      two && toggle("Pareto front", state.front === "1", (on) => go({ front: on ? "1" : "" }))),
-    el("p", { class: "note" },
-      note, `${plural(usable.length, "point")}. Click one to open the experiment.`,
+    el("div", { class: "controls" },
+      choice("x", "x", options(all), x.key), x.number && choice("scale", "xs", scales),
+      choice("y", "y", options(all), y.key), y.number && choice("scale", "ys", scales),
+      choice("Colour", "color",
+        [["", "none"], ...options([column.get("status"), column.get("group"), ...all])]),
+      choice("Size", "size",
+        [["", "equal"], ...options([column.get("duration"), ...all.filter((one) => one.number)])]),
+      two && flag("Pareto front", "front")),
+    hint(note, `${plural(usable.length, "point")}. Click one to open the experiment.`,
       lost ? ` ${plural(lost, "experiment")} with values that this scale cannot show.` : "",
       front.length && (!x.better || !y.better)
       ? " For the front, less counts as better where nobody said which way is." : ""),
     ramp ? rampLegend(shade, ramp) : words.length ? el("div", { class: "controls" },
-      words.slice(0, 20).map((word, at) => el("span", { class: "chip" },
-          el("i", { class: "dot", style: `background:${COLOURS[at % COLOURS.length]}` }),
-          el("span", {}, shown(word))))) : "",
+      words.slice(0, 20).map((word, at) => dotted(COLOURS[at % COLOURS.length], shown(word))))
+      : "",
     el("div", { class: "chart" }, el("h3", {}, y.title), box),
   ], after: () => chart(box, { x: across, y: up, points, front }) };
 }

@@ -4,8 +4,7 @@
 function drawTree() {
   const list = rows().sort((a, b) => E.started[a] - E.started[b]), inside = new Set(list);
   const metrics = columns.filter((one) => one.kind === "metrics" && one.number);
-  const metric = column.get(`m.${state.metric}`)
-    ?? metrics.find((one) => one.better) ?? metrics[0];
+  const metric = column.get(`m.${state.metric}`) ?? metrics.find((one) => one.better) ?? metrics[0];
   const below = new Map();
   for (const at of list) {
     const from = byName.get(E.origin[at]), above = inside.has(from) ? from : null;
@@ -19,8 +18,8 @@ function drawTree() {
     todo.push(...children.map((child) => [child, depth + (children.length > 1 ? 1 : 0)]).reverse());
   }
   return { nodes: [
-    el("div", { class: "controls" }, metric && select("Metric", metrics.map((one) =>
-      [one.title, one.title]), metric.title, (wanted) => go({ metric: wanted }))),
+    el("div", { class: "controls" }, metric
+      && choice("Metric", "metric", metrics.map((one) => [one.title, one.title]), metric.title)),
     hint("Each stands below the nearest experiment in the history that its run started from, ",
       "and says what changed since then.", lines.length < list.length && ` The first ${
         lines.length.toLocaleString("en")} of ${plural(list.length, "experiment")}.`),
