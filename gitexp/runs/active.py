@@ -20,6 +20,8 @@ from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
+from gitexp.runs import resume as resuming
+from gitexp.runs.details import Details
 from gitexp.runs.run import JOIN, ROOT, Run, join
 
 if TYPE_CHECKING:
@@ -80,11 +82,9 @@ def start_run(
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
         # wherever the command went
-        run = join(Path(inherited), Repo.discover(os.environ.get(ROOT, repo)))
+        here = Repo.discover(os.environ.get(ROOT, repo))
+        run = join(Path(inherited), here)
         if resume:
-            from gitexp.runs import resume as resuming
-
-            here = Repo.discover(os.environ.get(ROOT, repo))
             resuming.take_over(run, here, resuming.find(here, resume))
         run.describe(message, note, group)
         run.set_label(*labels)
@@ -92,14 +92,8 @@ def start_run(
         unsaved = notebook.unsaved()
         run = start.begin(
             Repo.discover(repo),
-            name=name,
-            title=message,
-            note=note,
-            labels=labels,
-            group=group,
-            advance=advance,
+            Details(name, message, note, None, labels, group, advance, sign=sign),
             command=notebook.command(),
-            sign=sign,
             resume=resume,
         )
         for text in filter(None, (unsaved, run.told)):

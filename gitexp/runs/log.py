@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +18,8 @@ from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
 from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
-from gitexp.runs import seeds
+from gitexp.runs.details import Details
 from gitexp.store import conditions, record, result_paths
-from gitexp.store.notes import check_label
 
 Folder = str | os.PathLike[str]
 _LARGE = 2**21  # bytes of metrics that pandas, import and all, reads sooner
@@ -71,19 +71,15 @@ def check(
     read = None if added else _at_once(metrics_files)
     each = (read_metrics(file, warnings) for file in metrics_files)
     written, last = read or metrics.gather(chain(chain.from_iterable(each), added))
-    same = set()
-    if (
-        len(params_files) == 1
-        and not given
-        and _is(params_files[0], repo.root / repo.project / result_paths.PARAMS)
-    ):
-        same.add(repo.project + result_paths.PARAMS)
-    if (
-        len(metrics_files) == 1
-        and not added
-        and _is(metrics_files[0], repo.root / repo.project / result_paths.METRICS)
-    ):
-        same.add(repo.project + result_paths.METRICS)
+    alone = (
+        (result_paths.PARAMS, [] if given else params_files),
+        (result_paths.METRICS, [] if added else metrics_files),
+    )
+    same = frozenset(
+        repo.project + name
+        for name, some in alone
+        if [*map(os.path.abspath, some)] == [os.path.abspath(repo.root / repo.project / name)]
+    )
     kept = {store_path(repo, path): path for path in artifacts}
     large = {
         path: file
@@ -91,15 +87,7 @@ def check(
         if dvc.takes(repo, path, file.stat().st_size, limit)
     }
     small = {path: file for path, file in kept.items() if path not in large}
-    return Entry(
-        params.merge(merged, given),
-        written,
-        last,
-        small,
-        frozenset(same),
-        tuple(warnings),
-        large,
-    )
+    return Entry(params.merge(merged, given), written, last, small, same, tuple(warnings), large)
 
 
 def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
@@ -183,18 +171,10 @@ def discard(shot: snapshot.Snapshot) -> None:
 def record_work_tree(
     repo: Repo,
     entry: Entry,
+    details: Details,
     *,
-    known: settings.Settings | None = None,
-    message: str | None = None,
-    note: str = "",
-    because: str | None = None,
-    labels: Iterable[str] = (),
-    name: str | None = None,
-    group: str | None = None,
+    known: settings.Settings,
     status: str = "finished",
-    advance: bool | None = None,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    sign: bool | None = None,
     talk: dvc_status.Talk | None = None,
 ) -> tuple[record.Recorded, snapshot.Snapshot]:
     """Record the work tree as it is now with what was measured.
@@ -206,69 +186,50 @@ def record_work_tree(
         UsageError: a name, label or status cannot be one.
         GitError: git cannot read or write; nothing was recorded.
     """
-    known = known or settings.load(repo.root, repo.project)
     if status not in STATUSES:
         raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
-    name = record.check_name(repo, name) if name else None
-    group = group and group.strip()
-    checked = tuple(check_label(label) for label in labels)
     started = datetime.now().astimezone()
-    settled = dvc_status.settle(repo, known, talk)
-    artifacts: dict[str, Path | bytes] = {
-        **entry.artifacts,
-        **(dvc.keep(repo, entry.large) if entry.large else {}),
-    }
-    extra = {
-        **conditions.here(),
-        "because": (because or "").strip(),
-        "inputs": conditions.hash_inputs(repo.root, inputs),
-        "seed": dict(seeds.last),
-        **settled.conditions,
-    }
-    for attempt in (1, 2):
-        shot, places = take(repo, known, entry)
-        draft = record.Draft(
-            params=entry.params,
-            metrics=entry.metrics,
-            last=entry.last,
-            started=started,
-            files=places,
-            status=status,
-            title=message,
-            note=note,
-            labels=checked,
-            group=group,
-            name=name,
-            requirements=environment.requirements(),
-            artifacts=artifacts,
-            trailers={
-                "Python": sys.version.split()[0],
-                "Host": environment.host(),
-                "Hardware": environment.hardware(),
-                **conditions.trailers(extra),
-            },
-            extra=extra,
-            sign=known.sign if sign is None else sign,
-            advance=known.advance if advance is None else advance,
-            beside="the setting advance is false"
-            if advance is None and not known.advance
-            else None,
-        )
-        try:
-            recorded = record.record(repo, shot, record.without_secrets(repo, draft))
-            told = [settled.told] if settled.told else []
-            warned = (*entry.warnings, *told, *recorded.warnings)
-            return recorded._replace(warnings=warned), shot
-        except GitError as error:
-            # `git gc --prune=now` beside us takes objects that nothing points to yet
-            if attempt == 2 or not any(
-                word in error.stderr
-                for word in ("missing", "invalid object", "not a valid", "does not point")
-            ):
-                raise
-        finally:
-            discard(shot)
-    raise AssertionError
+    said = details.settled(repo, known, talk)
+    stays = details.advance is None and not known.advance
+    draft = partial(
+        record.Draft,
+        params=entry.params,
+        metrics=entry.metrics,
+        last=entry.last,
+        started=started,
+        status=status,
+        requirements=environment.requirements(),
+        artifacts={**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})},
+        trailers={
+            "Python": sys.version.split()[0],
+            "Host": environment.host(),
+            "Hardware": environment.hardware(),
+            **conditions.trailers(said.values["extra"]),
+        },
+        beside="the setting advance is false" if stays else None,
+        **said.values,
+    )
+    try:
+        recorded, shot = _recorded(repo, known, entry, draft)
+    except GitError as error:
+        # `git gc --prune=now` beside us takes objects that nothing points to yet
+        lost = ("missing", "invalid object", "not a valid", "does not point")
+        if not any(word in error.stderr for word in lost):
+            raise
+        recorded, shot = _recorded(repo, known, entry, draft)
+    told = [said.told] if said.told else []
+    return recorded._replace(warnings=(*entry.warnings, *told, *recorded.warnings)), shot
+
+
+def _recorded(
+    repo: Repo, known: settings.Settings, entry: Entry, draft: partial[record.Draft]
+) -> tuple[record.Recorded, snapshot.Snapshot]:
+    shot, places = take(repo, known, entry)
+    try:
+        made = record.without_secrets(repo, draft(files=places))
+        return record.record(repo, shot, made), shot
+    finally:
+        discard(shot)
 
 
 def log(
@@ -320,16 +281,9 @@ def log(
     recorded, _ = record_work_tree(
         here,
         entry,
+        Details(name, message, note, None, labels, group, advance, inputs, sign),
         known=known,
-        message=message,
-        note=note,
-        labels=labels,
-        name=name,
-        group=group,
         status=status,
-        advance=advance,
-        inputs=inputs,
-        sign=sign,
     )
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
@@ -342,10 +296,6 @@ def _plain(given: Mapping[str, Any] | None) -> Any:
 
 def _points(given: Mapping[str, Any] | None) -> Iterable[MetricPoint]:
     return metrics.from_mapping(given or {}, int(time.time() * 1000))
-
-
-def _is(path: Path, other: Path) -> bool:
-    return os.path.abspath(path) == os.path.abspath(other)
 
 
 def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:

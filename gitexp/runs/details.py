@@ -1,0 +1,79 @@
+"""What somebody says of an experiment, beside what was measured: its name, labels and the like."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gitexp.formats.settings import Settings
+from gitexp.repo import Repo, dvc_status
+from gitexp.runs import seeds
+from gitexp.store import conditions, record
+from gitexp.store.notes import check_label
+
+
+class Settled(NamedTuple):
+    """Details that were checked.
+
+    Attributes:
+        values: as a ``Draft`` and the facts of a run hold them, with ``extra``, what the result
+            depends on.
+        told: what the user should know about the data.
+    """
+
+    values: dict[str, Any]
+    told: str | None
+
+
+@dataclass(frozen=True)
+class Details:
+    """What was said of an experiment; ``start_run`` says what each of it is.
+
+    Attributes:
+        because: why it is tried.
+    """
+
+    name: str | None = None
+    title: str | None = None
+    note: str = ""
+    because: str | None = None
+    labels: Iterable[str] = ()
+    group: str | None = None
+    advance: bool | None = None
+    inputs: Iterable[str | os.PathLike[str]] = ()
+    sign: bool | None = None
+
+    def settled(self, repo: Repo, known: Settings, talk: dvc_status.Talk | None = None) -> Settled:
+        """Check them, and fill in what the settings say and what is known of the data.
+
+        Args:
+            talk: with the user, about changed data in DVC.
+
+        Raises:
+            UsageError: a name or label cannot be one, or an input is missing.
+        """
+        named = {
+            "name": record.check_name(repo, self.name) if self.name else None,
+            "labels": sorted(map(check_label, self.labels)),
+        }
+        inputs = conditions.hash_inputs(repo.root, self.inputs)
+        data = dvc_status.settle(repo, known, talk)
+        extra = {
+            **conditions.here(),
+            "because": (self.because or "").strip(),
+            "inputs": inputs,
+            "seed": dict(seeds.last),
+            **data.conditions,
+        }
+        values = {
+            **named,
+            "title": self.title,
+            "note": self.note,
+            "group": self.group and self.group.strip(),
+            "advance": known.advance if self.advance is None else self.advance,
+            "sign": known.sign if self.sign is None else self.sign,
+            "extra": extra,
+        }
+        return Settled(values, data.told)
