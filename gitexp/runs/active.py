@@ -86,7 +86,7 @@ def start_run(
         run = join(Path(inherited), here)
         if resume:
             resuming.take_over(run, here, resuming.find(here, resume))
-        run.describe(message, note, group)
+        run.know(title=message, note=note, group=group)
         run.set_label(*labels)
     else:
         unsaved = notebook.unsaved()

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
-from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.formats.experiment import Experiment, MetricPoint, check_status
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
 from gitexp.runs.details import Details
 from gitexp.store import conditions, record, result_paths
@@ -186,8 +186,7 @@ def record_work_tree(
         UsageError: a name, label or status cannot be one.
         GitError: git cannot read or write; nothing was recorded.
     """
-    if status not in STATUSES:
-        raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
+    check_status(status)
     started = datetime.now().astimezone()
     said = details.settled(repo, known, talk)
     stays = details.advance is None and not known.advance
