@@ -22,7 +22,8 @@ from pathlib import Path
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
-from gitexp.repo.files import read_mapping
+from gitexp.repo.files import looks, read_mapping
+from gitexp.repo.files import stamp as file_stamp
 
 _TRIES = 5
 OUTPUTS = ".gitexp/outputs.json"  # in an experiment's tree: what its command wrote, with hashes
@@ -311,11 +312,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def index_stamp(repo: Repo) -> tuple[int, ...] | None:
     """Return what changes whenever the user's index is written; None where there is no index."""
-    try:
-        status = os.stat(repo.git_dir / "index")
-    except FileNotFoundError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    return file_stamp(repo.git_dir / "index")
 
 
 @contextmanager
@@ -445,7 +442,7 @@ def stamp(root: Path, path: str) -> list[int] | None:
         return None
     if is_behind_link(root, path):
         return None
-    return [status.st_mtime_ns, status.st_size, status.st_ino]
+    return [*looks(status)]
 
 
 def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:

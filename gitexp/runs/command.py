@@ -19,7 +19,7 @@ from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.runs import capture, outputs, parsed, process_group
+from gitexp.runs import capture, outputs, parsed, process_group, written
 from gitexp.runs.run import JOIN, ROOT, Run
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
@@ -106,7 +106,7 @@ def execute(
     if requirements:
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
-    begun = capture.mark(folder, repo)
+    begun = written.mark(folder, repo)
     before = _usage()
     log = outputs.Output(folder / "output.log")
     try:
@@ -142,7 +142,7 @@ def execute(
 
 
 def _captured(
-    run: Run, repo: Repo, begun: capture.Begun, known: Settings, keep: bool, failed: bool
+    run: Run, repo: Repo, begun: written.Begun, known: Settings, keep: bool, failed: bool
 ) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:

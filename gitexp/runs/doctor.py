@@ -19,7 +19,7 @@ from pathlib import Path
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo, lock_files
+from gitexp.repo import Repo, files, lock_files
 from gitexp.runs import checkpoints, journal, worktree
 from gitexp.runs.finish import PENDING, dead_runs
 from gitexp.store import (
@@ -313,10 +313,7 @@ def _collected(repo: Repo) -> Iterator[Finding]:
 
 def _noted(repo: Repo, name: str) -> str:
     """Return what a small file of ours says, "" where there is none."""
-    try:
-        return (repo.state_dir / name).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return (files.read_bytes(repo.state_dir / name) or b"").decode("utf-8", "replace")
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:
@@ -334,7 +331,4 @@ def _restore(repo: Repo, name: str, tag: str) -> None:
 
 def _age(path: Path) -> float:
     """Return the seconds since a file was written; one that is not there (a packed ref) is old."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return float("inf")
+    return time.time() - files.modified(path) / 1e9

@@ -1,15 +1,12 @@
 """Where a run's files go while its own folder takes none: the disk is full, or ``.git`` became
 read-only in mid-run.
 
-    ~/.cache/gitexp/spare/3f2a...-9c1d.../    else the same below the system's folder for temporary
-        files
+    ~/.cache/gitexp/spare/RUN-HASH/    else gitexp-spare-RUN-HASH among the temporary files
         metrics.csv    the rows that came after those in the run's own folder; no header
-        run.json, params.yml, joined-1234.json, artifacts/    newer than what the run's own folder
-        has of them
+        run.json, params.yml, artifacts/    newer than what the run's own folder has of them
 
-The name says which run's folder it stands in for, so whoever records the run finds it: its owner at
-the end, or ``gitexp recover``. The folder for temporary files is everybody's, so one that another
-user owns is never used.
+The name says which run's folder it stands in for, so whoever records the run finds it. A folder
+that another user owns is never used.
 """
 
 from __future__ import annotations
@@ -56,8 +53,8 @@ def take_back(folder: Path) -> None:
             name = file.relative_to(path)
             if str(name) == ROWS:
                 _append(file, folder / ROWS)
-            elif not (name.suffix == ".new" and len(name.parts) == 1) and not _is_newer(
-                folder / name, file
+            elif not (name.suffix == ".new" and len(name.parts) == 1) and (
+                files.modified(folder / name) <= files.modified(file)
             ):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 files.replace(folder, folder / name, file)
@@ -149,10 +146,3 @@ def _is_mine(path: Path) -> bool:
         and not path.is_symlink()
         and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
     )
-
-
-def _is_newer(one: Path, other: Path) -> bool:
-    try:
-        return one.stat().st_mtime_ns > other.stat().st_mtime_ns
-    except OSError:
-        return False

@@ -1,22 +1,16 @@
 """A run that is going on, as files: ``.git/gitexp/runs/<id>/``, written so that nothing logged is
 lost.
 
-    run.json      who, when, which command, which snapshot; written anew when something of it
-        changes
-    params.yml    the params so far; replaced atomically
-    inherited.yml the params of the experiment that it goes on from
-    metrics.csv   append-only, one write for each call: the row is in the kernel when the call
-                  returns, so it survives
-                  SIGKILL; a thread syncs it to the disk once a second, so a power cut takes one
-                  second at most
+    run.json      who, when, which command, which snapshot
+    params.yml    the params so far; inherited.yml those of the experiment that it goes on from
+    metrics.csv   append-only: a row is in the kernel when the call returns, on the disk in a second
     artifacts/    copies of what was logged, at the path that they will have in the tree
     index         the private git index that holds the snapshot
-    alive         locked by the owner as long as it lives; no process id to be mistaken for
-        another's
+    alive         locked by the owner as long as it lives
 
-Faults of the machine (disk full, folder gone) never stop a training. There is one warning, and what
-the folder does not take goes to a spare place (see spare.py); where there is none it waits in
-memory for better times, and the end says what was not kept.
+Faults of the machine (disk full, folder gone) never stop a training: there is one warning, what the
+folder does not take goes elsewhere (``fallback.py``) or waits in memory, and the end says what was
+not kept.
 """
 
 from __future__ import annotations
@@ -47,13 +41,7 @@ INHERITED = "inherited.yml"
 _ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
-_FLAGS = (
-    os.O_WRONLY
-    | os.O_APPEND
-    | os.O_CREAT
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _HERE = os.path.dirname(__file__)
 _NAMES = {"params.yml": "the newest params", "run.json": "how it ended"}
 _fdatasync = getattr(os, "fdatasync", os.fsync)
@@ -104,10 +92,7 @@ class Journal:
             return cls(folder, owner=True)
         except OSError as error:
             delete(folder)
-            raise RepositoryError(
-                f"no run can begin: {folder} cannot be written: {error.strerror}; check permissions"
-                " and disk space"
-            ) from None
+            raise RepositoryError(f"no run can begin: {refused(folder, error)}") from None
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -139,11 +124,11 @@ class Journal:
         if self._alive is None:
             self._hold_too()
         with self._params_locked():
-            if (found := stamp(self.folder / "params.yml")) != self._stamp:
+            if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
-            self._stamp = stamp(self.folder / "params.yml") or found
+            self._stamp = files.stamp(self.folder / "params.yml") or found
 
     @contextlib.contextmanager
     def _params_locked(self) -> Iterator[None]:
@@ -391,23 +376,18 @@ def own_points(folder: Path) -> Iterator[MetricPoint]:
 
 def last_sign(folder: Path) -> int:
     """Return when a dead run was last seen alive, in ns: its owner says so each second."""
-    times = [0]
-    for name in (_ALIVE, "metrics.csv", "output.log"):
-        with contextlib.suppress(OSError):
-            times.append((folder / name).stat().st_mtime_ns)
-    return max(times) + int(SYNC_SECONDS * 10**9)
+    signs = (_ALIVE, "metrics.csv", "output.log")
+    return max(files.modified(folder / name) for name in signs) + int(SYNC_SECONDS * 10**9)
 
 
 def trim(path: Path) -> bool:
     """Cut a torn last row off a journaled ``metrics.csv``, and return whether there was one."""
-    try:
+    with contextlib.suppress(OSError):
         keep = fallback.whole_rows(path)
-        if keep == path.stat().st_size:
-            return False
-        os.truncate(path, keep)
-    except OSError:
-        return False
-    return True
+        if keep != path.stat().st_size:
+            os.truncate(path, keep)
+            return True
+    return False
 
 
 def artifacts(folder: Path) -> dict[str, Path]:
@@ -440,7 +420,7 @@ def is_alive(folder: Path) -> bool:
     except OSError:
         held = []
     if not held:  # killed before it had one, or just being made
-        return time.time() - _created(folder) < 2
+        return time.time_ns() - files.modified(folder) < 2 * 10**9
     return any(_is_held(folder / name) for name in sorted(held))
 
 
@@ -452,13 +432,11 @@ def _is_held(path: Path) -> bool:
         return False
 
 
-def stamp(path: Path) -> tuple[int, ...] | None:
-    """Return what changes whenever a file is written; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def refused(folder: Path, error: OSError) -> RepositoryError:
+    """Return the error that a run's folder takes nothing."""
+    return RepositoryError(
+        f"{folder} cannot be written: {error.strerror}; check permissions and disk space"
+    )
 
 
 def holds_anything(folder: Path) -> bool:
@@ -495,13 +473,6 @@ def _say(text: str) -> None:
 
 def _why(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _created(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _sync_regularly(journal: weakref.ref[Journal], closed: threading.Event) -> None:

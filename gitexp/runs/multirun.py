@@ -19,7 +19,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.runs import arguments, capture, command, finish, journal, parsed
+from gitexp.runs import arguments, capture, command, finish, journal, parsed, written
 from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
@@ -55,7 +55,7 @@ def _folder(
     """Return the folder of a job's run, as if it had run alone."""
     place = Path(job["folder"])
     path = place.relative_to(repo.root).as_posix()
-    looks = {f"{path}/{name}": look for name, look in capture.written(place, 0).files.items()}
+    looks = {f"{path}/{name}": look for name, look in written.below(place, 0).files.items()}
     paths = [*looks]
     overrides = _overrides(place)
     ended = max([(repo.root / item).stat().st_mtime for item in paths], default=job["at"])
@@ -78,7 +78,8 @@ def _folder(
     owned.write_facts({**facts, **own})
     live = Run(None, owned.folder, {}, owned)
     live.log_params(job["values"])
-    found = capture.read(repo.root, looks, known, _printed(place))
+    found = capture.Findings(repo.root, known, looks)
+    capture.read(found, _printed(place))
     for points in found.points.values():
         live.log_points(points)
     for name, file in mine.items():
@@ -105,8 +106,8 @@ def _command(words: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """Return the command of one job: what was swept over in one call, as it was for this job."""
     own = arguments.start(words)
     kept = list(words[:own])
-    for name, _, written in arguments.options(["", *words[own:]], 1):
-        assigned = name is not None and not written[0].startswith("-")
-        swept = assigned or written[0] in ("-m", "--multirun", "")
-        kept += () if swept else written
+    for name, _, said in arguments.options(["", *words[own:]], 1):
+        assigned = name is not None and not said[0].startswith("-")
+        swept = assigned or said[0] in ("-m", "--multirun", "")
+        kept += () if swept else said
     return [*kept, *overrides]

@@ -340,8 +340,8 @@ class Run(LiveRun):
 
         if self.experiment or self._journal is None:
             return self.experiment._repr_html_() if self.experiment else escape(repr(self))
-        with suppress(OSError), open(self._journal.folder / "metrics.csv", "rb") as file:
-            logged = metrics.last_values(metrics.read(file))
+        with suppress(OSError):
+            logged = metrics.last_in(self._journal.folder / "metrics.csv")
             given = params.flatten(journal.read_params(self._journal.folder))
             return card.html(f"Run {self.id}", {"": "running"}, given, logged)
         return escape(repr(self))
