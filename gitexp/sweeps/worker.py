@@ -132,7 +132,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         outputs.pick_up(live, root, watched)
         _read_metrics(live, root, begun, known)
         outputs.keep_output(live)
-        ended = commands.Ended(code, None, None)
+        ended = commands.Ended(code)
         live.set_fact("Exit-Code", code or None)
         if why == PRUNED:
             live.set_label(PRUNED)
