@@ -8,12 +8,14 @@ finds the run that it belongs to.
 from __future__ import annotations
 
 import atexit
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
@@ -24,10 +26,8 @@ from gitexp.runs import resume as resuming
 from gitexp.runs.details import Details
 from gitexp.runs.run import JOIN, ROOT, Run, join
 
-if TYPE_CHECKING:
-    from gitexp.runs.checkpoints import Checkpoint
-
-Logging = TypeVar("Logging", bound=Callable[..., Any])
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 _active: Run | None = None
 
 
@@ -169,78 +169,36 @@ def end_run(status: str = "finished") -> Experiment | None:
     return run.end(status) if run is not None else None
 
 
-def _logs(function: Logging) -> Logging:
-    """Have a function say of its arguments what the method of ``Run`` that it calls says."""
-    own, whole = function.__doc__, getattr(Run, function.__name__).__doc__
-    if own and whole:  # not under python -OO
-        function.__doc__ = own + whole[whole.index("\n\n        Args:") :]
-    return function
+def _on_current(
+    method: Callable[Concatenate[Run, Arguments], Result],
+) -> Callable[Arguments, Result]:
+    """Return a function that calls a method of the current run, and is documented as it is."""
+
+    @functools.wraps(method)
+    def called(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return method(_current(), *args, **kwargs)
+
+    signature = inspect.signature(method)
+    shown: Any = called
+    shown.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
+    shown.__module__, shown.__qualname__ = __name__, method.__name__
+    if method.__doc__:  # not under python -OO
+        first, _, rest = method.__doc__.partition("\n\n")
+        which = "The run is the current one; where there is none, one begins."
+        shown.__doc__ = f"{first}\n\n        {which}\n\n{rest}"
+    return called
 
 
-@_logs
-def log_param(name: str, value: Any) -> None:
-    """Log one param to the current run."""
-    _current().log_param(name, value)
-
-
-@_logs
-def log_params(values: Mapping[str, Any]) -> None:
-    """Log params to the current run."""
-    _current().log_params(values)
-
-
-@_logs
-def log_metric(name: str, value: float, step: int | None = None) -> None:
-    """Log one value of a metric to the current run."""
-    _current().log_metric(name, value, step)
-
-
-@_logs
-def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
-    """Log several metrics to the current run."""
-    _current().log_metrics(values, step)
-
-
-@_logs
-def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file with the current run."""
-    _current().log_artifact(path)
-
-
-@_logs
-def log_image(image: Any, name: str, step: int | None = None) -> None:
-    """Keep an image with the current run, as ``Run.log_image`` does."""
-    _current().log_image(image, name, step)
-
-
-@_logs
-def log_table(table: Any, name: str, step: int | None = None) -> None:
-    """Keep a table with the current run, as ``Run.log_table`` does."""
-    _current().log_table(table, name, step)
-
-
-@_logs
-def log_confusion_matrix(
-    true: Any,
-    predicted: Any,
-    labels: Sequence[Any] | None = None,
-    name: str = "confusion_matrix",
-    step: int | None = None,
-) -> None:
-    """Keep the confusion matrix of predictions with the current run, as an image and as a table."""
-    _current().log_confusion_matrix(true, predicted, labels, name, step)
-
-
-@_logs
-def checkpoint(path: str | os.PathLike[str], step: int) -> None:
-    """Keep the training's own checkpoint with the current run, in this clone."""
-    _current().checkpoint(path, step)
-
-
-def last_checkpoint() -> Checkpoint | None:
-    """Return the newest checkpoint, with ``path`` and ``step``, of the current run or of the one
-    that it resumes; None where there is none: begin at the beginning."""
-    return _current().last_checkpoint()
+log_param = _on_current(Run.log_param)
+log_params = _on_current(Run.log_params)
+log_metric = _on_current(Run.log_metric)
+log_metrics = _on_current(Run.log_metrics)
+log_artifact = _on_current(Run.log_artifact)
+log_image = _on_current(Run.log_image)
+log_table = _on_current(Run.log_table)
+log_confusion_matrix = _on_current(Run.log_confusion_matrix)
+checkpoint = _on_current(Run.checkpoint)
+last_checkpoint = _on_current(Run.last_checkpoint)
 
 
 def seed_everything(seed: int) -> tuple[str, ...]:
