@@ -12,6 +12,9 @@ import functools
 import inspect
 import os
 import sys
+import threading
+import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -97,8 +100,6 @@ def start_run(
             resume=resume,
         )
         for text in filter(None, (unsaved, run.told)):
-            import warnings
-
             warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
         if unsaved:
             run.set_fact("Notebook", unsaved)
@@ -127,9 +128,6 @@ def show(every: float = 2.0) -> None:
     Raises:
         UsageError: there is no current run, or this is no notebook.
     """
-    import threading
-    import time
-
     run = active_run()
     if run is None:
         raise UsageError("there is no run to show; start one with gitexp.start_run()")
@@ -235,13 +233,10 @@ def _of_parent() -> Run | None:
     parent = module.parent_process() if module else None
     if parent is None or is_other_rank():
         return None
-    repo = Repo.discover()
+    repo, wanted = Repo.discover(), (parent.pid, environment.host())
     for folder in journal.folders(repo):
         facts = journal.facts(folder)
-        if (facts.get("pid"), facts.get("host")) == (
-            parent.pid,
-            environment.host(),
-        ) and journal.is_alive(folder):
+        if (facts.get("pid"), facts.get("host")) == wanted and journal.is_alive(folder):
             activate(join(folder, repo))
     return _going_on()
 

@@ -39,13 +39,10 @@ def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
             continue
         given = [*map(_value, values)] if values else [True]
         if name in found and not (found[name] is True and given == [True]):
-            given = [*_several(found[name]), *given]
+            before = found[name]
+            given = [*(before if isinstance(before, list) else [before]), *given]
         found[name] = given if len(given) > 1 else given[0]
     return nested(found)
-
-
-def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """What killed processes, other tools and faults of the disk leave behind, and how each of it is
 mended.
 
-``examine`` only looks. A finding that can be mended without a doubt carries the way; nothing that
-the user may still want is taken away: dead runs are for ``gitexp recover``, and what was removed on
-purpose stays removed.
+Nothing that the user may still want is taken away: dead runs are for ``gitexp recover``, and what
+was removed on purpose stays removed.
 """
 
 from __future__ import annotations

@@ -121,8 +121,7 @@ class Journal:
 
     def add_params(self, values: Mapping[str, Any]) -> None:
         """Lay params over those that are there by now, whichever process logged them."""
-        if self._alive is None:
-            self._hold_too()
+        self._hold_too()
         with self._params_locked():
             if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, logged_params(self.folder))
@@ -225,7 +224,7 @@ class Journal:
 
     def _hold_too(self) -> None:
         """Keep a run alive whose owner may die: what this process logs is to be recorded too."""
-        if self._owner or self._closed.is_set():
+        if self._alive or self._owner or self._closed.is_set():
             return
         with contextlib.suppress(OSError):
             self._alive = hold(self.folder, f"{_ALIVE}-{os.getpid()}-{os.urandom(4).hex()}")
@@ -259,18 +258,14 @@ class Journal:
         already."""
         if self._aside or self._closed.is_set():
             return False
-        try:
-            place = fallback.place(self.folder)
-            if place is None:
-                return False
-            fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
-        except (OSError, ImportError):
-            return False
-        os.dup2(fd, self._fd, inheritable=False)
-        os.close(fd)
-        self._begun = 0  # what the folder has of this row is torn, and will be cut off
-        self._aside = True
-        return True
+        with contextlib.suppress(OSError, ImportError):
+            if place := fallback.place(self.folder):
+                fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
+                os.dup2(fd, self._fd, inheritable=False)
+                os.close(fd)
+                self._begun = 0  # what the folder has of this row is torn, and will be cut off
+                self._aside = True
+        return self._aside
 
     def _write(self, name: str, make: Callable[[], bytes]) -> None:
         try:
@@ -400,10 +395,9 @@ def artifacts(folder: Path) -> dict[str, Path]:
 
 def folders(repo: Repo) -> list[Path]:
     """Return the folders of all runs, dead or alive, oldest first."""
-    try:
-        found = [entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir()]
-    except OSError:
-        return []
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        found += (entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir())
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
@@ -441,10 +435,10 @@ def refused(folder: Path, error: OSError) -> RepositoryError:
 
 def holds_anything(folder: Path) -> bool:
     """Whether a run's folder holds what cannot be made again: rows, params, artifacts or facts."""
-    with contextlib.suppress(OSError):
-        if (folder / "metrics.csv").stat().st_size > len(metrics.HEADER):
-            return True
-    return any((folder / name).exists() for name in ("run.json", "params.yml", "artifacts"))
+    rows = folder / "metrics.csv"
+    return (rows.exists() and rows.stat().st_size > len(metrics.HEADER)) or any(
+        (folder / name).exists() for name in ("run.json", "params.yml", "artifacts")
+    )
 
 
 def delete(folder: Path) -> None:

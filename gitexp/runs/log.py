@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
 from gitexp.formats.experiment import Experiment, MetricPoint, check_status
+from gitexp.formats.metrics import from_mapping
+from gitexp.formats.params import given as as_params
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
 from gitexp.runs.details import Details
 from gitexp.store import conditions, record, result_paths
@@ -95,13 +97,10 @@ def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
     row is odd."""
     from gitexp.formats import frames
 
+    tables = [file for file in files if file.suffix in ("", ".csv", ".txt")]
     with suppress(OSError):
-        if (
-            len(files) == 1
-            and files[0].suffix in ("", ".csv", ".txt")
-            and files[0].stat().st_size > _LARGE
-        ):
-            return frames.gathered(files[0].read_bytes())
+        if len(files) == len(tables) == 1 and tables[0].stat().st_size > _LARGE:
+            return frames.gathered(tables[0].read_bytes())
     return None
 
 
@@ -272,8 +271,8 @@ def log(
     known = settings.load(here.root, here.project)
     entry = check(
         here,
-        given=_plain(params),
-        points=_points(metrics),
+        given=as_params(params or {}),
+        points=from_mapping(metrics or {}, int(time.time() * 1000)),
         artifacts=[Path(file) for file in artifacts],
         limit=known.max_file_size,
     )
@@ -287,14 +286,6 @@ def log(
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment
-
-
-def _plain(given: Mapping[str, Any] | None) -> Any:
-    return params.given(given or {})
-
-
-def _points(given: Mapping[str, Any] | None) -> Iterable[MetricPoint]:
-    return metrics.from_mapping(given or {}, int(time.time() * 1000))
 
 
 def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:

@@ -63,22 +63,12 @@ class Output:
 def keep_output(run: Run, rest: bytes = b"") -> None:
     """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``,
     as an artifact."""
-    try:
-        with open(run.folder / "output.log", "rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(0)
-            if size <= MAX_OUTPUT:
-                data = log.read()
-            else:
-                head = log.read(MAX_OUTPUT // 2)
-                log.seek(size - MAX_OUTPUT // 2)
-                data = (
-                    head
-                    + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode()
-                    + log.read()
-                )
-    except OSError:
-        data = b""
+    data, half = b"", MAX_OUTPUT // 2
+    with suppress(OSError), open(run.folder / "output.log", "rb") as log:
+        data = log.read(MAX_OUTPUT)
+        if left := log.seek(0, os.SEEK_END) - len(data):
+            log.seek(-half, os.SEEK_END)
+            data = data[:half] + f"\n[... {left:,} bytes left out ...]\n".encode() + log.read()
     if data or rest:
         run.keep(result_paths.OUTPUT, data + rest)
 

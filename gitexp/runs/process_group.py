@@ -1,11 +1,8 @@
 """A command in a process group of its own, noted in a folder, so that whoever comes later can end
 what a killed owner left running.
 
-    group    the number of the process group
+    group    the number of the process group, which counts only while the lock is held
     command/ locked by the command and its children as long as one of them lives
-
-The number of a process group is given again, after a restart of the machine for certain; so it
-counts only while that lock is held, and a stranger is never killed.
 """
 
 from __future__ import annotations

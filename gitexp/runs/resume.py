@@ -44,10 +44,9 @@ def find(repo: Repo, ref: str) -> Origin:
     from gitexp.store.index import Index
 
     known = settings.load(repo.root, repo.project)
-    match = re.fullmatch(r"(.+)@(\d{1,15})", ref)
-    named, step = (match[1], int(match[2])) if match else (ref, None)
-    if match and Index(repo).named(ref):
-        named, step = ref, None
+    named, step = ref, None
+    if (match := re.fullmatch(r"(.+)@(\d{1,15})", ref)) and not Index(repo).named(ref):
+        named, step = match[1], int(match[2])
     name = _recorded(repo, named, Index(repo)) or named
     return Origin(reference.resolve(Index(repo), name, known), step)
 
@@ -57,11 +56,8 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
     experiment is meant."""
     from gitexp.runs import finish
 
-    latest = (
-        ""
-        if name != "@"
-        else max((message.format_time(item.started) for item in index.select(limit=1)), default="")
-    )
+    last = index.select(limit=1) if name == "@" else ()
+    latest = max((message.format_time(item.started) for item in last), default="")
     for folder in reversed(finish.dead_runs(repo)):
         newest = name == "@" and journal.facts(folder).get("started", "") > latest
         if newest or name == folder.name:

@@ -1,14 +1,11 @@
 """Temporary work trees: another commit's files in a folder of their own, so that the user's are
 never touched.
 
-    .git/gitexp/worktrees/NAME-1f2e3d4c/ PROJECT/    a linked, detached work tree, called like the
-        user's own folder alive       locked by the owner as long as it lives, as for a run: a
-        folder whose owner was killed is a leftover kept        the user asked to keep it, so it is
-        no leftover run-.../    one for each command that is run in it, see leftover.py
-
-Whatever else belongs to the work tree (an environment, a journal) goes beside it and is removed
-with it. Hooks stay off as in every git call of ours; what git itself needs to write files (LFS's
-filter) is on.
+    .git/gitexp/worktrees/NAME-1f2e3d4c/
+        PROJECT/    a linked, detached work tree, called like the user's own folder
+        alive       locked by the owner as long as it lives; without it, the folder is a leftover
+        kept        the user asked to keep it, so it is none
+        run-.../    one for each command that is run in it, see ``process_group.py``
 """
 
 from __future__ import annotations
