@@ -171,8 +171,7 @@ def report(recorded: store.Recorded, shot: Snapshot) -> None:
 
 
 def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
-    shot, places = log.take(repo, known, entry)
-    try:
+    with log.taken(repo, known, entry) as (shot, places):
         click.echo("would record:")
         for kind, paths in (
             ("changed", shot.changed),
@@ -192,8 +191,6 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
         for path, why in shot.left_out:
             click.echo(f"would leave out: {output.clean(path)} ({why})")
         click.echo("nothing was recorded (--dry-run)")
-    finally:
-        log.discard(shot)
 
 
 def _listed(paths: tuple[str, ...] | list[str]) -> str:

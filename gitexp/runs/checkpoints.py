@@ -44,11 +44,8 @@ class Checkpoint(NamedTuple):
 
 
 def keep(repo: Repo, run: str, source: Path, step: int) -> None:
-    """Keep a file or a folder as a run's newest checkpoint, whole or not at all.
-
-    Raises:
-        OSError: the disk does not take it.
-    """
+    """Keep a file or a folder as a run's newest checkpoint, whole or not at all; raises OSError
+    where the disk does not take it."""
     began = _now()
     top = repo.make_state_dir(FOLDER, run)
     number = max((one for one, _, _ in _kept(top)), default=-1) + 1
@@ -66,7 +63,11 @@ def keep(repo: Repo, run: str, source: Path, step: int) -> None:
     os.utime(place, ns=(began * 10**6, began * 10**6))
     while _now() <= began:  # what is logged next has another time
         time.sleep(1e-4)
-    _thin(top, number + 1, objects)
+    gone = [old for one, _, old in _kept(top) if not is_kept(one, number + 1)]
+    for old in gone:
+        shutil.rmtree(old, ignore_errors=True)
+    if gone:
+        _sweep(objects)
 
 
 def last(repo: Repo, run: str) -> Checkpoint | None:
@@ -140,14 +141,6 @@ def _link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _thin(top: Path, count: int, objects: Path) -> None:
-    gone = [folder for number, _, folder in _kept(top) if not is_kept(number, count)]
-    for folder in gone:
-        shutil.rmtree(folder, ignore_errors=True)
-    if gone:
-        _sweep(objects)
 
 
 def _sweep(objects: Path) -> None:

@@ -122,12 +122,8 @@ def execute(
 
 def _environ(run: Run, repo: Repo, program: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment in which a command finds its run."""
-    env = {
-        **environ,
-        JOIN: str(run.folder),
-        ROOT: str(repo.root),
-        "PYTHONUNBUFFERED": "1",
-    }
+    ours = {JOIN: str(run.folder), ROOT: str(repo.root), "PYTHONUNBUFFERED": "1"}
+    env = {**environ, **ours}
     if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(program, repo.root):
         # the same wherever the command goes
         env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"
@@ -176,14 +172,14 @@ def _supervised(
         handed.start(process)
         lock = threading.Lock()
         sampler = Sampler(run, process.pid) if system_metrics else None
-        sources: list[tuple[IO[bytes], Any, bool]] = [
-            (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)
+        sources: list[tuple[IO[bytes] | None, Any, bool]] = [
+            (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None),
+            (process.stderr, shown or sys.stderr, True),
         ]
-        if process.stderr:
-            sources.append((process.stderr, shown or sys.stderr, True))
         copiers = [
             threading.Thread(target=_copy, args=(*source, log, lock), daemon=True)
             for source in sources
+            if source[0]
         ]
         for copier in copiers:
             copier.start()
@@ -309,7 +305,5 @@ def _used(before: tuple[float, int] | None) -> dict[str, str | None]:
     after = _usage()
     if not (before and after):
         return {}
-    return {
-        "CPU-Time": f"{after[0] - before[0]:.2f} s",
-        "Peak-Memory": f"{after[1] / 1e6:.0f} MB",
-    }
+    seconds, megabytes = after[0] - before[0], after[1] / 1e6
+    return {"CPU-Time": f"{seconds:.2f} s", "Peak-Memory": f"{megabytes:.0f} MB"}

@@ -46,14 +46,8 @@ class Details:
     sign: bool | None = None
 
     def settled(self, repo: Repo, known: Settings, talk: dvc_status.Talk | None = None) -> Settled:
-        """Check them, and fill in what the settings say and what is known of the data.
-
-        Args:
-            talk: with the user, about changed data in DVC.
-
-        Raises:
-            UsageError: a name or label cannot be one, or an input is missing.
-        """
+        """Check them, and fill in what the settings say and what is known of the data; raise
+        UsageError where a name or label cannot be one, or an input is missing."""
         named = {
             "name": record.check_name(repo, self.name) if self.name else None,
             "labels": sorted(map(check_label, self.labels)),

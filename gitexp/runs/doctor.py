@@ -67,19 +67,15 @@ def examine(repo: Repo) -> list[Finding]:
         *_locks(repo),
         *_head(repo),
         *_notes(repo),
-        *_results(repo),
-        *_cache(repo),
-        *_runs(repo),
+        *_unfinished(repo),
         *_checkpoints(repo),
         *_pins(repo),
-        *_worktrees(repo),
-        *_files(repo),
+        *_leftovers(repo),
         *_lost_tags(repo),
         *_collected(repo),
         *_broken(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
-        *_dvc_names(repo),
-        *_decoration(repo),
+        *_names(repo),
     ]
 
 
@@ -149,24 +145,19 @@ def _broken(repo: Repo) -> Iterator[Finding]:
         )
 
 
-def _results(repo: Repo) -> Iterator[Finding]:
+def _unfinished(repo: Repo) -> Iterator[Finding]:
+    """Find what killed writers and runs had not come to."""
     if result_paths.owes(repo):
         yield Finding(
             "a writer was killed before it had written its results into the work tree; a file that"
             " you changed since will stay as it is",
             mend=lambda: record.settle(repo),
         )
-
-
-def _cache(repo: Repo) -> Iterator[Finding]:
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):
         yield Finding(
             "the cache of experiments is damaged", mend=lambda: path.unlink(missing_ok=True)
         )
-
-
-def _runs(repo: Repo) -> Iterator[Finding]:
     for folder in dead_runs(repo):
         yield Finding(
             f"run {folder.name} died and is not recorded",
@@ -204,16 +195,14 @@ def _pins(repo: Repo) -> Iterator[Finding]:
             )
 
 
-def _worktrees(repo: Repo) -> Iterator[Finding]:
+def _leftovers(repo: Repo) -> Iterator[Finding]:
+    """Find work trees and temporary files whose owner was killed."""
     for place in worktree.leftovers(repo):
         runs = ", and its command still runs" if worktree.is_running(place) else ""
         yield Finding(
             f"the work tree {place.name} of a killed command is left{runs}",
             mend=partial(worktree.remove, repo, place),
         )
-
-
-def _files(repo: Repo) -> Iterator[Finding]:
     for pattern in (*_TRANSIENT, *_FOLDERS):
         for item in sorted(repo.state_dir.glob(pattern)):
             if _age(item) > _OLD:
@@ -224,9 +213,8 @@ def _files(repo: Repo) -> Iterator[Finding]:
                 )
 
 
-def _dvc_names(repo: Repo) -> Iterator[Finding]:
-    """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the
-    tag's commit."""
+def _names(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of DVC that a tag of the same name hides, and tags too many for git log."""
     names = {ref.split("/", 4)[4] for ref in repo.refs("refs/exps") if ref.count("/") > 3}
     for name in sorted(names):
         if repo.refs(f"refs/tags/{name}"):
@@ -235,9 +223,6 @@ def _dvc_names(repo: Repo) -> Iterator[Finding]:
                 " take the tag's commit",
                 f"to give DVC's another name: dvc exp rename {name} NEW",
             )
-
-
-def _decoration(repo: Repo) -> Iterator[Finding]:
     if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config("log.excludeDecoration"):
         yield Finding(
             "git log looks at the tags of all experiments before it begins",

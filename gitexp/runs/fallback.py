@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -39,25 +40,20 @@ def place(folder: Path) -> Path | None:
 
 def take_back(folder: Path) -> None:
     """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it
-    again completes it.
-
-    Raises:
-        OSError: the folder still takes nothing; all stays where it is.
-    """
+    again completes it. Raises OSError where the folder still takes nothing; all stays then."""
     for path in _places(folder):
         if not _is_mine(path):
             continue
-        for file in sorted(
-            item for item in path.rglob("*") if item.is_file() and not item.is_symlink()
-        ):
+        for file in sorted(path.rglob("*")):
+            if file.is_symlink() or not file.is_file():
+                continue
             name = file.relative_to(path)
+            target, is_part = folder / name, name.suffix == ".new" and len(name.parts) == 1
             if str(name) == ROWS:
-                _append(file, folder / ROWS)
-            elif not (name.suffix == ".new" and len(name.parts) == 1) and (
-                files.modified(folder / name) <= files.modified(file)
-            ):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                files.replace(folder, folder / name, file)
+                _append(file, target)
+            elif not is_part and files.modified(target) <= files.modified(file):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.replace(folder, target, file)
             file.unlink()
         shutil.rmtree(path, ignore_errors=True)
 
@@ -107,10 +103,8 @@ def _write_all(fd: int, at: int, data: bytes) -> None:
 def _places(folder: Path) -> Iterator[Path]:
     import appdirs
 
-    whole = str(folder.absolute())
-    name = (
-        f"{folder.name}-{hashlib.sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-    )
+    digest = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()
+    name = f"{folder.name}-{digest[:16]}"
     yield Path(appdirs.user_cache_dir("gitexp"), "spare", name)
     with suppress(OSError):  # where it finds no folder that takes a file
         import tempfile
@@ -137,12 +131,9 @@ def _make(path: Path) -> None:
 
 
 def _is_mine(path: Path) -> bool:
-    try:
+    with suppress(OSError):
         status = path.lstat()
-    except OSError:
-        return False
-    return (
-        path.is_dir()
-        and not path.is_symlink()
-        and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
-    )
+        return stat.S_ISDIR(status.st_mode) and (
+            not hasattr(os, "getuid") or status.st_uid == os.getuid()
+        )
+    return False

@@ -28,12 +28,8 @@ _SAVED = (  # of a snapshot, in run.json
 
 
 def record(repo: Repo, folder: Path) -> store.Recorded:
-    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end,
-    ``recover`` for a dead one.
-
-    Raises:
-        GitexpError: it could not be recorded; the folder stays.
-    """
+    """Make an experiment of a run's folder, and remove the folder; where a GitexpError is raised,
+    it stays. The owner does it at the end, ``recover`` for a dead one."""
     with repo.introduced():
         facts, torn = _read(folder)
         shot = snapshot_of(folder, facts)
@@ -61,6 +57,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     directory = facts.get("directory", ".")
     requirements = _requirements(folder)
     extra = facts.get("extra", {})
+    outputs = sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
     made = store.Draft(
         id=facts["id"],
         params=values,
@@ -89,16 +86,12 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
             **conditions.trailers(extra),
             **facts.get("trailers", {}),
         },
-        extra={"error": error, "outputs": _outputs(facts), **extra},
+        extra={"error": error, "outputs": outputs, **extra},
         sign=facts.get("sign", False),
         advance=facts.get("advance", True),
         beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
     return store.without_secrets(repo, made)
-
-
-def _outputs(facts: Mapping[str, Any]) -> list[str]:
-    return sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
@@ -110,15 +103,10 @@ def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
     """Make experiments of the folders of runs that stand beside every branch, all or none, and
-    remove the folders.
-
-    One git process for all of them instead of one for each.
+    remove the folders; where a GitexpError is raised, they stay.
 
     Args:
         new: nothing of them can be recorded yet; else one that is has no place in what is returned.
-
-    Raises:
-        GitexpError: they could not be recorded; the folders stay.
     """
     from gitexp.store import batch
 
@@ -155,11 +143,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
 
 def recover(repo: Repo, folder: Path) -> store.Recorded | None:
     """Record a dead run with what it had logged; None where it was recorded already, or died before
-    it had started. Whoever else does it at the same time waits, and finds it done.
-
-    Raises:
-        GitexpError: it could not be recorded; the folder stays.
-    """
+    it had started. Where a GitexpError is raised, the folder stays. Whoever else does it at the
+    same time waits, and finds it done."""
     try:
         with locks.Held(folder / "recovering"):
             return _recover(repo, folder) if folder.exists() else None

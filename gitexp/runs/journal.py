@@ -75,11 +75,9 @@ class Journal:
         except OSError:  # whose traceback would keep the lock for whoever looks at it
             self.release()
             raise
+        told = (weakref.ref(self), self._closed)
         self._syncing = threading.Thread(
-            target=_sync_regularly,
-            args=(weakref.ref(self), self._closed),
-            daemon=True,
-            name="gitexp-sync",
+            target=_sync_regularly, args=told, daemon=True, name="gitexp-sync"
         )
         if owner:
             self._syncing.start()
@@ -122,21 +120,15 @@ class Journal:
     def add_params(self, values: Mapping[str, Any]) -> None:
         """Lay params over those that are there by now, whichever process logged them."""
         self._hold_too()
-        with self._params_locked():
+        with contextlib.ExitStack() as stack:
+            # no other process changes them meanwhile, where the folder takes a lock
+            with contextlib.suppress(OSError):
+                stack.callback(stack.enter_context(locks.Held(self.folder / "params.lock")).drop)
             if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
             self._stamp = files.stamp(self.folder / "params.yml") or found
-
-    @contextlib.contextmanager
-    def _params_locked(self) -> Iterator[None]:
-        """Have no other process change the params meanwhile, where the folder takes a lock."""
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):
-                file = stack.enter_context(locks.Held(self.folder / "params.lock"))
-                stack.callback(file.drop)
-            yield
 
     def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
@@ -168,8 +160,7 @@ class Journal:
             _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
 
     def say_unrecorded(self, error: BaseException) -> None:
-        """Say at the end that the run is only in its folder, and what could not even be kept
-        there."""
+        """Say at the end that the run is only in its folder, and what is not even there."""
         missing = f", all but {', '.join(unkept)}" if (unkept := self.unkept()) else ""
         _say(
             f"gitexp: the run could not be recorded: {_why(error)}; it waits on disk for `gitexp"
@@ -216,8 +207,7 @@ class Journal:
             self.release()
 
     def release(self) -> None:
-        """Stop holding the run: without another who does, it counts as dead from now on, unless its
-        folder is gone."""
+        """Stop holding the run: without another who does, it counts as dead from now on."""
         if self._alive is not None:
             self._alive.close()
             self._alive = None
@@ -230,8 +220,7 @@ class Journal:
             self._alive = hold(self.folder, f"{_ALIVE}-{os.getpid()}-{os.urandom(4).hex()}")
 
     def forget_ownership(self) -> None:
-        """In a forked child: let the parent alone hold the lock (closing a copy does not release
-        it)."""
+        """In a forked child: let the parent alone hold the lock."""
         self._lock = threading.Lock()
         self._waiting.clear()  # the parent's
         self._owner = False
@@ -254,8 +243,7 @@ class Journal:
                 os.utime(self.folder / _ALIVE)
 
     def _turn_aside(self) -> bool:
-        """Have rows go to the spare place from now on; False where there is none, or they do
-        already."""
+        """Have rows go to the spare place; False where there is none, or they do already."""
         if self._aside or self._closed.is_set():
             return False
         with contextlib.suppress(OSError, ImportError):
@@ -281,8 +269,7 @@ class Journal:
             self.warn(f"{name} could not be written", refused)
 
     def _put(self, name: str, content: bytes | Path) -> Exception | None:
-        """Write a file into the folder or, where that takes none, into the spare place; returns why
-        neither took it."""
+        """Write a file into the folder or the spare place; returns why neither took it."""
         try:
             files.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
@@ -328,11 +315,7 @@ def all_facts(folder: Path) -> dict[str, Any]:
 
 def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
     """Return the params of a run so far: those of the experiment that it goes on from, over them
-    those of its command, and over them what it has logged.
-
-    Raises:
-        OSError: with ``strict``, they are there and cannot be read.
-    """
+    those of its command, and over them what it has logged."""
     return params.merge(logged_params(folder, strict, INHERITED), own_params(folder, strict))
 
 
@@ -342,11 +325,8 @@ def own_params(folder: Path, strict: bool = False) -> dict[str, Any]:
 
 
 def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") -> dict[str, Any]:
-    """Return the params that a run has logged so far, or was given.
-
-    Raises:
-        OSError: with ``strict``, they are there and cannot be read.
-    """
+    """Return the params that a run has logged so far, or was given; with ``strict`` raise OSError
+    where they are there and cannot be read."""
     try:
         return params.load((folder / name).read_bytes())
     except (OSError, GitexpError) as error:
@@ -407,23 +387,14 @@ def hold(folder: Path, name: str = _ALIVE) -> locks.Held:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether a process that logs into a run still lives, its owner or one that joined: each holds
-    a lock that ends with it."""
+    """Whether a process that logs into a run still lives: each holds a lock that ends with it."""
     try:
         held = [name for name in os.listdir(folder) if name.startswith(_ALIVE)]
     except OSError:
         held = []
     if not held:  # killed before it had one, or just being made
         return time.time_ns() - files.modified(folder) < 2 * 10**9
-    return any(_is_held(folder / name) for name in sorted(held))
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return not locks.is_free(file)
-    except OSError:
-        return False
+    return any(locks.is_held(folder / name) for name in sorted(held))
 
 
 def refused(folder: Path, error: OSError) -> RepositoryError:
@@ -444,8 +415,7 @@ def holds_anything(folder: Path) -> bool:
 def delete(folder: Path) -> None:
     """Remove a run's folder: what it held is recorded.
 
-    Moved aside first, in one step, so that a killed process leaves no half folder among the runs.
-    What such a one left aside goes with the next.
+    Moved aside first, so that a killed process leaves no half folder among the runs.
     """
     aside = folder.parent.with_name(ASIDE)
     with contextlib.suppress(OSError):

@@ -127,11 +127,7 @@ class LiveRun:
 
     def keep(self, path: str, content: bytes | Path) -> None:
         """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's
-        cache.
-
-        Raises:
-            UsageError: it is over the limit, and the repository does not use DVC.
-        """
+        cache, or raise UsageError where the repository does not use DVC."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         limit = self._facts.get("max_file_size", settings.Settings.max_file_size)
         if size <= limit:

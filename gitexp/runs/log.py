@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -58,12 +58,7 @@ def check(
     limit: int,
 ) -> Entry:
     """Read the files and put all together: later params files win, and what is given wins over
-    files.
-
-    Raises:
-        FormatError: a file cannot be read.
-        UsageError: an artifact is missing, outside of the repository or too large.
-    """
+    files. Raises UsageError where one cannot be read, or an artifact cannot be kept."""
     merged: dict[str, Any] = {}
     params_files, metrics_files = list(params_files), list(metrics_files)
     for file in params_files:
@@ -106,11 +101,8 @@ def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
 
 def read_metrics(file: Path, warnings: list[str]) -> Iterator[MetricPoint]:
     """Yield the points of a metrics file: CSV in DagsHub's form, or JSON, YAML or TOML (``{"rmse":
-    18.2, "loss": [0.9, 0.5]}``); what of it is not a number is told in ``warnings``.
-
-    Raises:
-        FormatError: nothing of it can be read.
-    """
+    18.2, "loss": [0.9, 0.5]}``); what of it is not a number is told in ``warnings``, and where
+    nothing of it can be read, a FormatError raised."""
     now, some = int(time.time() * 1000), False
     told = len(warnings)
     try:
@@ -139,11 +131,12 @@ def store_path(repo: Repo, path: Path) -> str:
     return inside
 
 
-def take(
+@contextmanager
+def taken(
     repo: Repo, known: settings.Settings, entry: Entry
-) -> tuple[snapshot.Snapshot, result_paths.Places]:
-    """Snapshot the work tree into a private index and choose the places for the results;
-    ``discard`` it after use."""
+) -> Iterator[tuple[snapshot.Snapshot, result_paths.Places]]:
+    """Snapshot the work tree into a private index, which goes at the end, and yield it with the
+    places for the results."""
     if (repo.state_dir / "runs").exists():
         from gitexp.runs import outputs
 
@@ -152,19 +145,11 @@ def take(
     index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:
         shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
-    except BaseException:
+        same = entry.same & _in_tree(repo, shot, entry.same)
+        yield shot, result_paths.choose(free - entry.same, same, repo.project)
+    finally:
         with suppress(OSError):
             index.unlink(missing_ok=True)
-        raise
-    return shot, result_paths.choose(
-        free - entry.same, entry.same & _in_tree(repo, shot, entry.same), repo.project
-    )
-
-
-def discard(shot: snapshot.Snapshot) -> None:
-    """Remove a snapshot's private index."""
-    with suppress(OSError):
-        shot.index.unlink(missing_ok=True)
 
 
 def record_work_tree(
@@ -176,15 +161,8 @@ def record_work_tree(
     status: str = "finished",
     talk: dvc_status.Talk | None = None,
 ) -> tuple[record.Recorded, snapshot.Snapshot]:
-    """Record the work tree as it is now with what was measured.
-
-    Args:
-        talk: with the user, about changed data in DVC.
-
-    Raises:
-        UsageError: a name, label or status cannot be one.
-        GitError: git cannot read or write; nothing was recorded.
-    """
+    """Record the work tree as it is now with what was measured; where this raises, a UsageError or
+    a GitError, nothing was recorded."""
     check_status(status)
     started = datetime.now().astimezone()
     said = details.settled(repo, known, talk)
@@ -222,12 +200,9 @@ def record_work_tree(
 def _recorded(
     repo: Repo, known: settings.Settings, entry: Entry, draft: partial[record.Draft]
 ) -> tuple[record.Recorded, snapshot.Snapshot]:
-    shot, places = take(repo, known, entry)
-    try:
+    with taken(repo, known, entry) as (shot, places):
         made = record.without_secrets(repo, draft(files=places))
         return record.record(repo, shot, made), shot
-    finally:
-        discard(shot)
 
 
 def log(

@@ -27,15 +27,8 @@ from gitexp.store import result_paths
 def record(
     run: Run, repo: Repo, ended: command.Ended, known: Settings, given: Mapping[str, Any]
 ) -> list[Experiment]:
-    """Record each job of a command that is over as an experiment; none where it had no jobs, and
-    the run is left as it is.
-
-    Args:
-        given: params that all of them get.
-
-    Raises:
-        GitexpError: they could not be recorded.
-    """
+    """Record each job of a command that is over as an experiment, with params that are ``given`` to
+    all; none where it had no jobs, or a GitexpError is raised, and the run is left as it is."""
     facts = journal.facts(run.folder)
     notes = parsed.jobs(run.folder) if run.reads_arguments else []
     jobs = [note for note in notes if Path(note["folder"]).is_relative_to(repo.root)]

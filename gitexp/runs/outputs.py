@@ -132,12 +132,8 @@ def watch(*folders: Path) -> dict[Path, Any]:
 
 
 def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
-    """Log what a command wrote into params.yml and metrics.csv by itself, with whichever logger.
-
-    Args:
-        root: the top of the work tree that it ran in.
-        watched: from ``watch``, before it ran.
-    """
+    """Log what a command wrote by itself into the params.yml and metrics.csv that ``watch`` looked
+    at before it ran."""
     changed = (path for path, old in watched.items() if files.stamp(path) not in (old, None))
     for path in sorted(changed):
         said: list[str] = []

@@ -34,12 +34,8 @@ class Origin(NamedTuple):
 
 
 def find(repo: Repo, ref: str) -> Origin:
-    """Return what ``exp-3`` or ``exp-3@50`` names. A dead run, by its own name or as the latest,
-    ``@``, is recorded first.
-
-    Raises:
-        NotFoundError, UsageError: no experiment is called that.
-    """
+    """Return what ``exp-3`` or ``exp-3@50`` names; raise NotFoundError or UsageError where nothing
+    is. A dead run, by its own name or as the latest, ``@``, is recorded first."""
     from gitexp.store import reference
     from gitexp.store.index import Index
 
@@ -68,10 +64,7 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
 
 def take_over(run: Run, repo: Repo, origin: Origin) -> None:
     """Have a run that just began go on from there; a run that does so already stays as it is.
-
-    Raises:
-        NotFoundError: the other's files are not in this clone.
-    """
+    Raises NotFoundError where the other's files are not in this clone."""
     if run.silent or _ROWS in journal.all_facts(run.folder):
         return
     old, step = origin

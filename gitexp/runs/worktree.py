@@ -33,9 +33,6 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
     Args:
         name: says in the path what it is for; any number may have the same.
         keep: leave it to the user at the end.
-
-    Raises:
-        GitError: git cannot make it.
     """
     place = repo.make_state_dir(_FOLDER, f"{name}-{secrets.token_hex(4)}")
     owned = journal.hold(place)
@@ -54,11 +51,7 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
 
 def reset(repo: Repo, path: Path, commit: str) -> None:
     """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes,
-    ignored files too.
-
-    Raises:
-        GitError: git cannot do it.
-    """
+    ignored files too."""
     repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=path)
     repo.git("clean", "-ffdxq", cwd=path)
     content.fill(repo, path)
