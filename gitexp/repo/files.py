@@ -38,6 +38,21 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
         raise
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Make a file another name of one, or a copy of it where that cannot be; raise OSError where
+    there is none to copy."""
+    with suppress(FileNotFoundError):
+        os.unlink(target)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        import shutil
+
+        shutil.copy2(source, target)
+
+
 def stamp(path: Path) -> tuple[int, ...] | None:
     """Return what changes whenever a file is written; None where there is none."""
     try:

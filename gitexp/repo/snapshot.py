@@ -22,7 +22,7 @@ from pathlib import Path
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, dvc_pointers, secrets
-from gitexp.repo.files import looks, read_mapping
+from gitexp.repo.files import link_or_copy, looks, read_mapping
 from gitexp.repo.files import stamp as file_stamp
 
 _TRIES = 5
@@ -294,20 +294,6 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
             f"{source} cannot be copied: {error.strerror}; check permissions and disk space"
         ) from None
     return before
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give an index a second name; where the file system has no such names, copy it with its time.
-    Raises OSError."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        import shutil
-
-        shutil.copy2(source, target)
 
 
 def index_stamp(repo: Repo) -> tuple[int, ...] | None:

@@ -227,8 +227,7 @@ def _current() -> Run:
 
 
 def _of_parent() -> Run | None:
-    """Join the run of the process that spawned this one, as a data loader does; a forked one has it
-    already."""
+    """Join the run of the process that spawned this one, as a data loader does."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module else None
     if parent is None or is_other_rank():
@@ -255,11 +254,7 @@ _RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")
 
 def is_other_rank() -> bool:
     """Whether this is a process of a distributed training that logs nothing: its rank is not 0.
-
-    RANK alone decides where it is set, as torchrun does: it is the one that is unique over all
-    machines, while LOCAL_RANK is 0 once on each, and SLURM_PROCID is of the task in which several
-    launchers may run.
-    """
+    RANK alone decides where it is set, since it is unique over all machines and launchers."""
     ranks = [os.environ.get(name, "") for name in ("RANK", *_RANKS)]
     numbers = [int(rank) if rank.isdigit() else None for rank in ranks]
     return bool(numbers[0]) if numbers[0] is not None else any(numbers)

@@ -22,12 +22,11 @@ _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "fish"))
 
 
 def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
-    """Return the params in a command line: ``--key value``, ``--key=value``, ``-key value``,
-    ``key=value``, ``--flag`` as true and ``--no-flag`` as false.
+    """Return the params in a command line, ``--flag`` as true and ``--no-flag`` as false.
 
-    Dashes inside a key become underscores, as argparse does. Several values, or an option that
-    comes again, are a list. Words without a key and values of secret-looking keys are passed over;
-    so is everything up to the program, and the options of Python's own.
+    Dashes inside a key become underscores. Several values, or an option that comes again, are a
+    list. Words without a key and values of secret-looking keys are passed over; so is everything up
+    to the program, and the options of Python's own.
 
     Args:
         own: where the arguments of the script begin; what stands before them is passed over then.

@@ -92,8 +92,9 @@ def capture(
         if found.is_metrics(path) and not path.startswith(own)
     ]
     run.add_facts("warnings", found.unread)
-    # what DVC left as it was is a result, too
-    wrote.files = {**written.still(repo.root, found.named), **wrote.files}
+    for path in found.named:  # what DVC left as it was is a result, too
+        with suppress(OSError):
+            wrote.files.setdefault(path, files.looks((repo.root / path).lstat()))
     if keep and run.snapshot:
         seen = {*found.origins.values(), *found.seen, *found.named}
         outputs_kept.keep(run, repo, run.snapshot, wrote, known, seen, own)
@@ -321,12 +322,11 @@ def _line(found: Findings, content: bool) -> str:
     parts = []
     if sources:
         parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"]
-    elif found.seen and not content:
-        looked = f"looked into {message.some(found.seen)}"
-        parts = [f"no metric found; {looked}; point at a file with --metrics-file"]
     elif not content:
-        where = "point at the files that the command writes with --metrics-file GLOB"
-        parts = [f"no metric found; {where}"]
+        advice = "point at the files that the command writes with --metrics-file GLOB"
+        if found.seen:
+            advice = f"looked into {message.some(found.seen)}; point at a file with --metrics-file"
+        parts = [f"no metric found; {advice}"]
     if found.params:
         counts = [f"{source} {count}" for source, count in found.params.items()]
         parts.append(f"params: {sum(found.params.values())} ({message.some(counts, 5)})")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.repo import Repo
+from gitexp.repo.files import link_or_copy
 
 FOLDER = "checkpoints"
 OBJECTS = "objects"
@@ -85,7 +86,7 @@ def take_over(repo: Repo, old: str, new: str, step: int | None) -> bool:
     if kept:
         top = repo.make_state_dir(FOLDER, new)
         for _, _, folder in kept:
-            shutil.copytree(folder, top / folder.name, copy_function=_link)
+            shutil.copytree(folder, top / folder.name, copy_function=link_or_copy)
     return bool(kept)
 
 
@@ -134,13 +135,6 @@ def _copy(source: Path, place: Path, objects: Path) -> None:
             os.link(place, known)
     except OSError:  # no hard links here, or too many
         second.unlink(missing_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _sweep(objects: Path) -> None:

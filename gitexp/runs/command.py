@@ -33,10 +33,8 @@ class Ended(NamedTuple):
     word.
 
     Attributes:
-        exception: the line that ends a traceback, where that is the last thing that the command
-            printed.
-        told: the last signal by which we were told to end; what the command made of it is its own
-            affair.
+        exception: the line that ends a traceback, where the command printed one last.
+        told: the last signal by which we were told to end.
         found: a line that says which metrics and params were found in what it wrote.
     """
 
@@ -47,9 +45,8 @@ class Ended(NamedTuple):
 
     @property
     def status(self) -> str:
-        return (
-            "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
-        )
+        ends = {0: "finished", 130: "killed", 137: "killed", 143: "killed"}
+        return ends.get(self.code, "failed")
 
     @property
     def error(self) -> str | None:

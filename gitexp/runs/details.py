@@ -15,13 +15,8 @@ from gitexp.store.notes import check_label
 
 
 class Settled(NamedTuple):
-    """Details that were checked.
-
-    Attributes:
-        values: as a ``Draft`` and the facts of a run hold them, with ``extra``, what the result
-            depends on.
-        told: what the user should know about the data.
-    """
+    """Details that were checked, as a ``Draft`` and a run's facts hold them, with ``extra``: what
+    the result depends on. And what the user should be told about the data."""
 
     values: dict[str, Any]
     told: str | None
@@ -29,11 +24,7 @@ class Settled(NamedTuple):
 
 @dataclass(frozen=True)
 class Details:
-    """What was said of an experiment; ``start_run`` says what each of it is.
-
-    Attributes:
-        because: why it is tried.
-    """
+    """What was said of an experiment; ``start_run`` says what each of it is."""
 
     name: str | None = None
     title: str | None = None
@@ -48,26 +39,20 @@ class Details:
     def settled(self, repo: Repo, known: Settings, talk: dvc_status.Talk | None = None) -> Settled:
         """Check them, and fill in what the settings say and what is known of the data; raise
         UsageError where a name or label cannot be one, or an input is missing."""
-        named = {
-            "name": record.check_name(repo, self.name) if self.name else None,
-            "labels": sorted(map(check_label, self.labels)),
-        }
-        inputs = conditions.hash_inputs(repo.root, self.inputs)
-        data = dvc_status.settle(repo, known, talk)
         extra = {
             **conditions.here(),
             "because": (self.because or "").strip(),
-            "inputs": inputs,
+            "inputs": conditions.hash_inputs(repo.root, self.inputs),
             "seed": dict(seeds.last),
-            **data.conditions,
         }
         values = {
-            **named,
+            "name": record.check_name(repo, self.name) if self.name else None,
             "title": self.title,
             "note": self.note,
+            "labels": sorted(map(check_label, self.labels)),
             "group": self.group and self.group.strip(),
             "advance": known.advance if self.advance is None else self.advance,
             "sign": known.sign if self.sign is None else self.sign,
-            "extra": extra,
         }
-        return Settled(values, data.told)
+        data = dvc_status.settle(repo, known, talk)  # which may commit it
+        return Settled({**values, "extra": {**extra, **data.conditions}}, data.told)

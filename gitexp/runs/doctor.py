@@ -63,7 +63,6 @@ def examine(repo: Repo) -> list[Finding]:
     """Return all that is wrong with gitexp's own files and refs in a repository; changes
     nothing."""
     return [
-        *_index_lock(repo),
         *_locks(repo),
         *_head(repo),
         *_notes(repo),
@@ -79,15 +78,12 @@ def examine(repo: Repo) -> list[Finding]:
     ]
 
 
-def _index_lock(repo: Repo) -> Iterator[Finding]:
+def _locks(repo: Repo) -> Iterator[Finding]:
+    """Find locks that nobody holds any more, ours on the index and those of git itself."""
     if (repo.git_dir / git_index.OWNER).exists():
         yield Finding(
             "a writer was killed while it held the git index", mend=lambda: record.settle(repo)
         )
-
-
-def _locks(repo: Repo) -> Iterator[Finding]:
-    """Find lock files of git itself that nobody holds any more."""
     for lock in lock_files.leftovers(repo):
         hours = lock.age / 3600
         age = f"{hours:.0f} hours" if hours >= 2 else f"{lock.age / 60:.0f} minutes"

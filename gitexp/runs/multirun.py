@@ -49,11 +49,10 @@ def _folder(
     place = Path(job["folder"])
     path = place.relative_to(repo.root).as_posix()
     looks = {f"{path}/{name}": look for name, look in written.below(place, 0).files.items()}
-    paths = [*looks]
     overrides = _overrides(place)
-    ended = max([(repo.root / item).stat().st_mtime for item in paths], default=job["at"])
+    ended = max([(repo.root / item).stat().st_mtime for item in looks], default=job["at"])
     artifacts = journal.artifacts(run.folder)
-    mine = {name: file for name, file in artifacts.items() if name in {*paths, result_paths.OUTPUT}}
+    mine = {name: file for name, file in artifacts.items() if name in {*looks, result_paths.OUTPUT}}
     run_id = os.urandom(8).hex()
     owned = journal.Journal.create(repo, run_id)
     own = {
@@ -63,7 +62,7 @@ def _folder(
         "started": message.format_time(datetime.fromtimestamp(job["at"], timezone.utc)),
         "duration": max(0.0, ended - job["at"]),
         "command": _command(facts["command"], overrides),
-        "written": sorted({*mine} & {*paths}),
+        "written": sorted({*mine} & {*looks}),
         "arguments": None,
         "name": None,
         "beside": "it is a job of a multirun",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,13 +94,4 @@ def below(top: Path, since: int, until: int | None = None, all: bool = True) -> 
             else:
                 found.odd.append(path)
     found.files = dict(sorted(found.files.items()))
-    return found
-
-
-def still(top: Path, paths: Iterable[str]) -> dict[str, Look]:
-    """Return how these files look now, those that are there."""
-    found = {}
-    for path in paths:
-        with suppress(OSError):
-            found[path] = files.looks((top / path).lstat())
     return found
