@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gitexp.formats import environment, params, redaction
@@ -41,21 +41,7 @@ def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
             before = found[name]
             given = [*(before if isinstance(before, list) else [before]), *given]
         found[name] = given if len(given) > 1 else given[0]
-    return nested(found)
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params by their dotted names as mappings in each other. Below a name that has a value
-    (``--optimizer Adam --optimizer.lr 0.1``) the dotted one stays as it is."""
-    result: dict[str, Any] = {}
-    for name, value in flat.items():
-        parts = name.split(".")
-        above = (".".join(parts[:end]) for end in range(1, len(parts)))
-        if not all(parts) or any(not isinstance(flat.get(key, {}), dict) for key in above):
-            result[name] = value
-        else:
-            result = params.merge(result, params.nest([(name, value)]))
-    return result
+    return params.nested(found)
 
 
 def _value(text: str) -> Any:

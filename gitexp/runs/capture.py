@@ -18,8 +18,7 @@ from gitexp.formats import message, params, printed, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, snapshot
-from gitexp.runs import arguments, journal, outputs_kept, parsed, written
-from gitexp.runs.outputs_kept import matches as _matches
+from gitexp.runs import journal, outputs_kept, parsed, written
 from gitexp.runs.run import Run
 from gitexp.runs.written import Begun, Look, Written
 from gitexp.store import notes, result_paths
@@ -55,7 +54,7 @@ class Findings:
     seen: list[str] = field(default_factory=list)
 
     def is_metrics(self, path: str) -> bool:
-        return _matches(path, self.known.metrics_files) or readers.is_metrics(path)
+        return outputs_kept.matches(path, self.known.metrics_files) or readers.is_metrics(path)
 
 
 def capture(
@@ -260,7 +259,11 @@ def _take_params(run: Run, values: dict[str, Any], named: Sequence[str], found: 
     """Log the params in files, over those that trackers have."""
     said = journal.own_params(run.folder)
     for path in dict.fromkeys((*named, *found.paths)):
-        asked = path in named or readers.is_params(path) or _matches(path, found.known.params)
+        asked = (
+            path in named
+            or readers.is_params(path)
+            or outputs_kept.matches(path, found.known.params)
+        )
         if path == result_paths.PARAMS or not asked:
             continue
         try:
@@ -274,7 +277,7 @@ def _take_params(run: Run, values: dict[str, Any], named: Sequence[str], found: 
     known = {*params.flatten(said)}
     flat = params.flatten(values).items()
     if lacking := {name: value for name, value in flat if name not in known}:
-        run.log_params(arguments.nested(lacking))
+        run.log_params(params.nested(lacking))
 
 
 def _of_dvc(

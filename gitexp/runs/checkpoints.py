@@ -1,11 +1,9 @@
 """A training's own checkpoints, kept with its run in this clone, so that another can go on there.
 
     .git/gitexp/checkpoints/<run>/<number>-<step>/state.npz    as the training called it, read-only
-    .git/gitexp/checkpoints/objects/<SHA-256>                  the same file, by its content
+    .git/gitexp/checkpoints/objects/<SHA-256>                  another name of it, by its content
 
-Equal content lies on the disk once: both are names of one file, where the file system has hard
-links. The newest three stay, and of older ones ever fewer the older they are, so that a run of any
-length keeps some, the first one included.
+The newest three stay, and of older ones ever fewer the older they are, the first one included.
 """
 
 from __future__ import annotations

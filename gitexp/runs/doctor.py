@@ -111,12 +111,10 @@ def _notes(repo: Repo) -> Iterator[Finding]:
     if tip is None or notes.is_readable(repo, tip):
         return
     before = notes.last_readable(repo)
+    change = f"update {notes.REF} {before} {tip}" if before else f"delete {notes.REF} {tip}"
     yield Finding(
         f"{notes.REF}, which holds labels and notes, cannot be read",
-        mend=lambda: repo.update_refs(
-            [f"update {notes.REF} {before} {tip}" if before else f"delete {notes.REF} {tip}"],
-            "gitexp: doctor",
-        ),
+        mend=partial(repo.update_refs, [change], "gitexp: doctor"),
     )
 
 
@@ -185,9 +183,7 @@ def _pins(repo: Repo) -> Iterator[Finding]:
         if ref.removeprefix(PENDING) not in alive and _age(repo.common_dir / ref) > _OLD:
             yield Finding(
                 f"{ref} still holds the snapshot of a run that is over",
-                mend=lambda ref=ref, oid=oid: repo.update_refs(
-                    [f"delete {ref} {oid}"], "gitexp: doctor"
-                ),  # type: ignore[misc]
+                mend=partial(repo.update_refs, [f"delete {ref} {oid}"], "gitexp: doctor"),
             )
 
 
@@ -230,10 +226,8 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git
     fetch --prune-tags`` does.
 
-    Until git collects it, the tag object is still there, and this clone's gathering branches carry
-    those that were pushed. One whose experiment has a tag is what a writer left that lost the race
-    for a name, one whose run is dead waits for ``recover``, and what other clones gathered is
-    theirs.
+    One whose experiment has a tag is what a writer left that lost the race for a name, one whose
+    run is dead waits for ``recover``, and what other clones gathered is theirs.
     """
     # a shallow fetch brings tags without a ref
     recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
@@ -263,10 +257,8 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"to give it one: git update-ref refs/tags/NAME {tag}",
             )
         else:
-            yield Finding(
-                f"the tag {found.name} is gone",
-                mend=partial(_restore, repo, found.name, tag),
-            )
+            mend = partial(_restore, repo, found.name, tag)
+            yield Finding(f"the tag {found.name} is gone", mend=mend)
 
 
 def _collected(repo: Repo) -> Iterator[Finding]:

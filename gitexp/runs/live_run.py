@@ -90,13 +90,11 @@ class LiveRun:
 
     @property
     def going_on(self) -> bool:
-        """Whether it is to be logged into without being named: it has not ended, and is not about
-        to."""
+        """Whether it is to be logged into without being named: no end of it came, or waits."""
         return not (self.ended or self._closing)
 
     def know(self, **facts: Any) -> None:
-        """Replace what is known of the run, for these names; where the process that owns it says
-        it, that holds."""
+        """Replace what is known of the run; what the process that owns it says, holds."""
         self._facts.update(facts)
         if self._journal:
             self._journal.write_facts(self._facts, self.owned)
@@ -120,8 +118,7 @@ class LiveRun:
         self.know(steps=dict(steps))
 
     def hush(self) -> None:
-        """Have no more warnings of what the machine does not take, for a command that is over: the
-        end says it."""
+        """Have no more warnings of what the machine does not take: the end says it."""
         if self._journal:
             self._journal.hush()
 

@@ -31,9 +31,7 @@ class Entry(NamedTuple):
     """What somebody wants recorded, checked.
 
     Attributes:
-        metrics: the whole ``metrics.csv``, and ``last`` the last value of each metric.
-        same: files of the user's that say just what is recorded (``params.yml`` given as
-            ``--params-file``).
+        same: files of the user's that say just what is recorded (``--params-file params.yml``).
         warnings: what of the files could not be read.
         large: artifacts over the limit, which go into DVC's cache; their pointers enter.
     """

@@ -1,9 +1,8 @@
 """What this process runs: a script's command line, or a notebook and whether its file holds what
 was executed.
 
-No kernel knows its notebook's file. Jupyter's server and VS Code name it in a variable each;
-elsewhere (nbconvert, papermill) it is the one file beside the kernel that holds the cell that runs
-now. That the file lacks this cell is how an unsaved one is known.
+No kernel knows its notebook's file: Jupyter's server and VS Code name it in a variable each;
+elsewhere it is the one file beside the kernel that holds the cell that runs now.
 """
 
 from __future__ import annotations

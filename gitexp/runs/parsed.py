@@ -92,7 +92,7 @@ def _joined(
     }
     counts = {source: len(names) for source, names in sources.items() if names}
     unclear = arguments.unclear(words) if own is None else []
-    return Parsed(arguments.nested(flat), counts, unclear)
+    return Parsed(params.nested(flat), counts, unclear)
 
 
 def _values(note: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _values(note: Mapping[str, Any]) -> dict[str, Any]:
     flat = params.flatten(params.plain(note["values"]))
     if note["kind"] == "hydra":
         flat = {name: _resolved(value, flat) for name, value in flat.items()}
-    return arguments.nested({name: _without_secret(name, value) for name, value in flat.items()})
+    return params.nested({name: _without_secret(name, value) for name, value in flat.items()})
 
 
 def _without_secret(name: str, value: Any) -> Any:

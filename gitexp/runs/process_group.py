@@ -27,10 +27,8 @@ def held(folder: Path) -> Iterator[dict[str, Any]]:
     ``note`` it."""
     (folder / HELD).mkdir(exist_ok=True)
     with journal.hold(folder / HELD) as lock:
-        yield {
-            "start_new_session": True,
-            **({"pass_fds": [lock.fileno()]} if os.name == "posix" else {}),
-        }
+        more = {"pass_fds": [lock.fileno()]} if os.name == "posix" else {}
+        yield {"start_new_session": True, **more}
 
 
 def note(folder: Path, group: int) -> None:

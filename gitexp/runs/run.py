@@ -118,17 +118,11 @@ class Run(LiveRun):
             UsageError: there is no such file, or it is too large and there is no DVC.
         """
         source = Path(path)
-        if source.is_dir():
-            for file in sorted(
-                item
-                for item in source.rglob("*")
-                if item.is_file() and ".git" not in item.relative_to(source).parts
-            ):
-                self.keep(artifacts.place(self._repo, file), file)
-        elif source.is_file():
-            self.keep(artifacts.place(self._repo, source), source)
-        else:
+        if not (source.is_file() or source.is_dir()):
             raise UsageError(f"there is no file '{path}' to log")
+        for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+            if file.is_file() and ".git" not in file.relative_to(source).parts:
+                self.keep(artifacts.place(self._repo, file), file)
 
     def checkpoint(self, path: str | os.PathLike[str], step: int) -> None:
         """Keep the training's own checkpoint in this clone, for a run that goes on from it.

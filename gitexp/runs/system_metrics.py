@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from gitexp.runs.run import Run
 
 SECONDS = 5.0
-# until the first sample: the processor's use is that since the last look, and there has to be
-# something to see
-_FIRST = 0.5
+_FIRST = 0.5  # until the first sample: the processor's use is that since the last look
 
 
 class Sampler:

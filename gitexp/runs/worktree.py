@@ -70,8 +70,7 @@ def leftovers(repo: Repo) -> list[Path]:
 
 
 def place_of_run(path: Path) -> Path:
-    """Return the folder, not made yet, that belongs to one more command run in a work tree of
-    ours."""
+    """Return the folder, not made yet, for one more command in a work tree of ours."""
     return path.parent / f"run-{secrets.token_hex(4)}"
 
 
