@@ -259,11 +259,8 @@ def _take_params(run: Run, values: dict[str, Any], named: Sequence[str], found: 
     """Log the params in files, over those that trackers have."""
     said = journal.own_params(run.folder)
     for path in dict.fromkeys((*named, *found.paths)):
-        asked = (
-            path in named
-            or readers.is_params(path)
-            or outputs_kept.matches(path, found.known.params)
-        )
+        theirs = outputs_kept.matches(path, found.known.params)
+        asked = theirs or path in named or readers.is_params(path)
         if path == result_paths.PARAMS or not asked:
             continue
         try:

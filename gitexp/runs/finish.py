@@ -166,7 +166,7 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
         )
     began = "snapshot" in facts and (facts.get("inherited") or not facts.get("resuming"))
     if not began or _is_recorded(repo, facts["id"]):
-        unpin(repo, facts.get("id", folder.name))
+        repo.unpin(f"{PENDING}{facts.get('id', folder.name)}")
         journal.delete(folder)
         return None
     from gitexp.runs import outputs
@@ -201,11 +201,6 @@ def dead_runs(repo: Repo) -> list[Path]:
 def live_runs(repo: Repo) -> list[Path]:
     """Return the folders of runs that are going on."""
     return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
-
-
-def unpin(repo: Repo, run_id: str) -> None:
-    """Let go of a run's snapshot."""
-    repo.unpin(f"{PENDING}{run_id}")
 
 
 def saved(shot: snapshot.Snapshot) -> dict[str, Any]:

@@ -247,7 +247,7 @@ class LiveRun:
         if self._journal and self.owned and self._repo:
             self._journal.close()
             self._journal.release()
-            finish.unpin(self._repo, self.id)
+            self._repo.unpin(f"{finish.PENDING}{self.id}")
             if "snapshot" in self._facts:
                 journal.delete(self._journal.folder)
             else:  # it lies in a folder of the caller's, where nothing looks for runs
