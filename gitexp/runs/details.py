@@ -49,7 +49,7 @@ class Details:
             "name": record.check_name(repo, self.name) if self.name else None,
             "title": self.title,
             "note": self.note,
-            "labels": sorted(map(check_label, self.labels)),
+            "labels": tuple(sorted(map(check_label, self.labels))),
             "group": self.group and self.group.strip(),
             "advance": known.advance if self.advance is None else self.advance,
             "sign": known.sign if self.sign is None else self.sign,
