@@ -46,7 +46,7 @@ _CHAPTERS = {
 }  # fmt: skip
 # What the rest of gitexp calls on a run; people have no use for it.
 INTERNAL = {
-    "describe", "log_points", "add_facts", "hush", "ended", "going_on", "owned", "folder",
+    "know", "log_points", "add_facts", "hush", "going_on", "folder",
     "end_later", "go_on", "replace_conditions", "set_condition", "keep", "silent", "children",
     "source", "count_on",
 }  # fmt: skip
@@ -79,7 +79,8 @@ def _described(path: str, thing: Any) -> Iterator[str]:
     yield f"{_text(inspect.getdoc(thing) or '')}\n"
     if not isinstance(thing, type) or issubclass(thing, (BaseException, tuple)):
         return
-    for name, member in vars(thing).items():
+    members = {name: it for kind in thing.__mro__[:-1] for name, it in vars(kind).items()}
+    for name, member in members.items():
         if name.startswith("_") or name in INTERNAL or not _is_documented(member):
             continue
         called = f"{thing.__name__}.{name}"

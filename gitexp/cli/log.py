@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,8 +16,8 @@ from gitexp.formats.experiment import STATUSES, MetricPoint
 from gitexp.repo import Repo
 from gitexp.repo.snapshot import Snapshot
 from gitexp.runs import log
-from gitexp.store import names, result_paths
-from gitexp.store import record as store
+from gitexp.runs.details import Details
+from gitexp.store import names, record, result_paths
 
 _FILE = click.Path(path_type=Path)
 
@@ -44,6 +43,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "-m",
     "--message",
+    "title",
     metavar="TEXT",
     help="The subject (default: the name, metrics and params).",
 )
@@ -74,9 +74,9 @@ def log_command(
     measured: tuple[str, ...],
     metrics_file: tuple[Path, ...],
     artifacts: tuple[Path, ...],
-    advance: bool | None,
+    details: Details,
+    status: str,
     dry_run: bool,
-    **options: Any,
 ) -> None:
     """Record the work tree as it is now, with its params and metrics, as one commit and one tag.
 
@@ -88,9 +88,8 @@ def log_command(
     secret-looking.
     """
     repo = Repo.discover()
-    if not (given or params_file or measured or metrics_file or artifacts or dry_run) and not any(
-        options[key] for key in ("message", "note", "labels", "name")
-    ):
+    measures = given or params_file or measured or metrics_file or artifacts or dry_run
+    if not (measures or details.title or details.note or details.labels or details.name):
         raise UsageError(
             "nothing to record: give --metric, --param or -m; to see experiments: gitexp list"
         )
@@ -105,13 +104,13 @@ def log_command(
         artifacts=artifacts,
         limit=known.max_file_size,
     )
-    if options["name"]:
-        names.check_name(repo, options["name"])
+    if details.name:
+        names.check_name(repo, details.name)
     if dry_run:
         _show_plan(repo, known, entry)
         return
     recorded, shot = log.record_work_tree(
-        repo, entry, known=known, advance=advance, talk=shared.talk(), **options
+        repo, entry, details, known=known, status=status, talk=shared.talk()
     )
     report(recorded, shot)
     files = recorded.experiment.files.values()
@@ -144,7 +143,7 @@ def parse_metric(text: str) -> MetricPoint:
     )
 
 
-def report(recorded: store.Recorded, shot: Snapshot) -> None:
+def report(recorded: record.Recorded, shot: Snapshot) -> None:
     """Print the name and commit on stdout; on stderr what entered, what did not, and where the
     branch went."""
     if shot.taken:
@@ -171,8 +170,7 @@ def report(recorded: store.Recorded, shot: Snapshot) -> None:
 
 
 def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
-    shot, places = log.take(repo, known, entry)
-    try:
+    with log.taken(repo, known, entry) as (shot, places):
         click.echo("would record:")
         for kind, paths in (
             ("changed", shot.changed),
@@ -192,8 +190,6 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
         for path, why in shot.left_out:
             click.echo(f"would leave out: {output.clean(path)} ({why})")
         click.echo("nothing was recorded (--dry-run)")
-    finally:
-        log.discard(shot)
 
 
 def _listed(paths: tuple[str, ...] | list[str]) -> str:

@@ -3,10 +3,12 @@ data, and help in sections."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -55,11 +57,17 @@ _OPTIONS = (
 
 
 def recording_options(function: Command) -> Command:
-    """Give a command these options; it gets ``note``, ``because``, ``labels``, ``group``,
-    ``name``, ``inputs``, ``sign`` and ``advance``."""
+    """Give a command, beside ``--message``, these options; it gets all of it as ``details``."""
+    from gitexp.runs.details import Details
+
+    @functools.wraps(function)
+    def taking(**given: Any) -> Any:
+        said = {field.name: given.pop(field.name) for field in fields(Details)}
+        return function(details=Details(**said), **given)
+
     for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+        taking = option(taking)
+    return cast(Command, taking)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:

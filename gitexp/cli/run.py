@@ -19,6 +19,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import active, journal, parsed, start
 from gitexp.runs import command as commands
+from gitexp.runs.details import Details
 from gitexp.runs.run import Run
 
 _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
@@ -103,7 +104,8 @@ def run_command(
     judge: str | None,
     trusted: str | None,
     command: tuple[str, ...],
-    **options: Any,
+    details: Details,
+    resume: str | None,
 ) -> int:
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 
@@ -137,7 +139,7 @@ def run_command(
     if from_args:
         files.update(parsed.config_files(command))
     values = params.nest([params.parse_assignment(text) for text in given])
-    live = start.begin(repo, command=list(command), talk=shared.talk(), **options)
+    live = start.begin(repo, details, command=list(command), talk=shared.talk(), resume=resume)
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     live.read_arguments(files, from_args)
@@ -147,7 +149,7 @@ def run_command(
                 live.log_params(values)
             if live.snapshot:
                 known_params = journal.read_params(live.folder)
-                _mention_tried(repo, live.snapshot.tree, known_params, options.get("because"))
+                _mention_tried(repo, live.snapshot.tree, known_params, details.because)
             ended = commands.execute(live, repo, command, system_metrics, known=known)
         except UsageError:
             live.discard()

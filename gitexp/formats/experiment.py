@@ -16,16 +16,20 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from gitexp.formats.errors import NotFoundError
+from gitexp.formats.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     import git
     import pandas as pd
 
 STATUSES = ("finished", "failed", "killed")
-
-
 VERDICTS = ("kept", "discarded")
+
+
+def check_status(status: str) -> None:
+    """Raise UsageError where a run cannot have ended so."""
+    if status not in STATUSES:
+        raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
 
 
 def last_judged(events: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:

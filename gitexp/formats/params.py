@@ -121,12 +121,15 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted names as nested ones; as they are where ``a`` and ``a.b`` are both there, or a
-    name ends with a dot."""
-    try:
-        return nest(flatten(values).items())
-    except UsageError:
-        return flatten(values)
+    """Return dotted names as nested ones. One below a name that has a value itself (``--optimizer
+    Adam --optimizer.lr 0.1``), or with an empty part, stays as it is."""
+    flat, odd = flatten(values), {}
+    for name in [*flat]:
+        parts = name.split(".")
+        above = (".".join(parts[:end]) for end in range(1, len(parts)))
+        if not all(parts) or any(not isinstance(flat.get(key, {}), dict) for key in above):
+            odd[name] = flat[name]
+    return {**nest(item for item in flat.items() if item[0] not in odd), **odd}
 
 
 def plain(value: Any, depth: int = 0) -> Any:

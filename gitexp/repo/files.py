@@ -38,6 +38,42 @@ def replace(folder: Path, target: Path, content: bytes | Path) -> None:
         raise
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Make a file another name of one, or a copy of it where that cannot be; raise OSError where
+    there is none to copy."""
+    with suppress(FileNotFoundError):
+        os.unlink(target)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        import shutil
+
+        shutil.copy2(source, target)
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever a file is written; None where there is none."""
+    try:
+        return looks(path.stat())
+    except OSError:
+        return None
+
+
+def looks(status: os.stat_result) -> tuple[int, ...]:
+    """Return of a file's status what changes whenever it is written."""
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def modified(path: Path) -> int:
+    """Return when a file or folder was written last, in ns; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
 def read_bytes(path: Path) -> bytes | None:
     """Return what a file holds; None where it cannot be read."""
     try:

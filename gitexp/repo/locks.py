@@ -19,7 +19,8 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 from gitexp.formats.errors import RepositoryError
 
@@ -94,15 +95,20 @@ class Held(io.FileIO):
             os.unlink(part)
 
 
-def is_free(file: IO[Any]) -> bool:
-    """Whether nobody holds a lock on an open file; until that is closed, nobody can take one."""
+def is_held(path: Path) -> bool:
+    """Whether somebody holds a lock on a file; not on one that cannot be opened."""
     try:
-        if _lock(file, True, False):
-            return True
+        file = open(path, "rb")  # noqa: SIM115  closed below
     except OSError:
         return False
-    owner = _owner(f"{file.name}.held")
-    return owner is None or _lives(owner) is False
+    with file:
+        try:
+            if _lock(file, True, False):
+                return False
+        except OSError:
+            return True
+    owner = _owner(f"{path}.held")
+    return owner is not None and _lives(owner) is not False
 
 
 def _lock(file: Any, shared: bool, wait: bool) -> bool:

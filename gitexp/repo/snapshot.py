@@ -22,7 +22,8 @@ from typing import NamedTuple
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, untracked
-from gitexp.repo.files import read_mapping
+from gitexp.repo.files import link_or_copy, looks, read_mapping
+from gitexp.repo.files import stamp as file_stamp
 from gitexp.repo.process import joined
 from gitexp.repo.untracked import Refused
 
@@ -277,27 +278,9 @@ def copy_index(repo: Repo, target: Path) -> tuple[int, ...] | None:
     return before
 
 
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give an index a second name; where the file system has no such names, copy it with its time.
-    Raises OSError."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        import shutil
-
-        shutil.copy2(source, target)
-
-
 def index_stamp(repo: Repo) -> tuple[int, ...] | None:
     """Return what changes whenever the user's index is written; None where there is no index."""
-    try:
-        status = os.stat(repo.git_dir / "index")
-    except FileNotFoundError:
-        return None
-    return (status.st_mtime_ns, status.st_size, status.st_ino)
+    return file_stamp(repo.git_dir / "index")
 
 
 @contextmanager
@@ -423,7 +406,7 @@ def stamp(root: Path, path: str) -> list[int] | None:
         return None
     if is_behind_link(root, path):
         return None
-    return [status.st_mtime_ns, status.st_size, status.st_ino]
+    return [*looks(status)]
 
 
 def _inside_submodules(repo: Repo, env: dict[str, str]) -> list[str]:

@@ -8,24 +8,29 @@ finds the run that it belongs to.
 from __future__ import annotations
 
 import atexit
+import functools
+import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
+from gitexp.runs import resume as resuming
+from gitexp.runs.details import Details
 from gitexp.runs.run import JOIN, ROOT, Run, join
 
-if TYPE_CHECKING:
-    from gitexp.runs.checkpoints import Checkpoint
-
-Logging = TypeVar("Logging", bound=Callable[..., Any])
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 _active: Run | None = None
 
 
@@ -80,31 +85,21 @@ def start_run(
         run = Run(None, None, {})
     elif inherited and (Path(inherited) / "run.json").exists():
         # wherever the command went
-        run = join(Path(inherited), Repo.discover(os.environ.get(ROOT, repo)))
+        here = Repo.discover(os.environ.get(ROOT, repo))
+        run = join(Path(inherited), here)
         if resume:
-            from gitexp.runs import resume as resuming
-
-            here = Repo.discover(os.environ.get(ROOT, repo))
             resuming.take_over(run, here, resuming.find(here, resume))
-        run.describe(message, note, group)
+        run.know(title=message, note=note, group=group)
         run.set_label(*labels)
     else:
         unsaved = notebook.unsaved()
         run = start.begin(
             Repo.discover(repo),
-            name=name,
-            title=message,
-            note=note,
-            labels=labels,
-            group=group,
-            advance=advance,
+            Details(name, message, note, None, labels, group, advance, sign=sign),
             command=notebook.command(),
-            sign=sign,
             resume=resume,
         )
         for text in filter(None, (unsaved, run.told)):
-            import warnings
-
             warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
         if unsaved:
             run.set_fact("Notebook", unsaved)
@@ -133,9 +128,6 @@ def show(every: float = 2.0) -> None:
     Raises:
         UsageError: there is no current run, or this is no notebook.
     """
-    import threading
-    import time
-
     run = active_run()
     if run is None:
         raise UsageError("there is no run to show; start one with gitexp.start_run()")
@@ -175,78 +167,36 @@ def end_run(status: str = "finished") -> Experiment | None:
     return run.end(status) if run is not None else None
 
 
-def _logs(function: Logging) -> Logging:
-    """Have a function say of its arguments what the method of ``Run`` that it calls says."""
-    own, whole = function.__doc__, getattr(Run, function.__name__).__doc__
-    if own and whole:  # not under python -OO
-        function.__doc__ = own + whole[whole.index("\n\n        Args:") :]
-    return function
+def _on_current(
+    method: Callable[Concatenate[Run, Arguments], Result],
+) -> Callable[Arguments, Result]:
+    """Return a function that calls a method of the current run, and is documented as it is."""
+
+    @functools.wraps(method)
+    def called(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        return method(_current(), *args, **kwargs)
+
+    signature = inspect.signature(method)
+    shown: Any = called
+    shown.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])
+    shown.__module__, shown.__qualname__ = __name__, method.__name__
+    if method.__doc__:  # not under python -OO
+        first, _, rest = method.__doc__.partition("\n\n")
+        which = "The run is the current one; where there is none, one begins."
+        shown.__doc__ = f"{first}\n\n        {which}\n\n{rest}"
+    return called
 
 
-@_logs
-def log_param(name: str, value: Any) -> None:
-    """Log one param to the current run."""
-    _current().log_param(name, value)
-
-
-@_logs
-def log_params(values: Mapping[str, Any]) -> None:
-    """Log params to the current run."""
-    _current().log_params(values)
-
-
-@_logs
-def log_metric(name: str, value: float, step: int | None = None) -> None:
-    """Log one value of a metric to the current run."""
-    _current().log_metric(name, value, step)
-
-
-@_logs
-def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
-    """Log several metrics to the current run."""
-    _current().log_metrics(values, step)
-
-
-@_logs
-def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file with the current run."""
-    _current().log_artifact(path)
-
-
-@_logs
-def log_image(image: Any, name: str, step: int | None = None) -> None:
-    """Keep an image with the current run, as ``Run.log_image`` does."""
-    _current().log_image(image, name, step)
-
-
-@_logs
-def log_table(table: Any, name: str, step: int | None = None) -> None:
-    """Keep a table with the current run, as ``Run.log_table`` does."""
-    _current().log_table(table, name, step)
-
-
-@_logs
-def log_confusion_matrix(
-    true: Any,
-    predicted: Any,
-    labels: Sequence[Any] | None = None,
-    name: str = "confusion_matrix",
-    step: int | None = None,
-) -> None:
-    """Keep the confusion matrix of predictions with the current run, as an image and as a table."""
-    _current().log_confusion_matrix(true, predicted, labels, name, step)
-
-
-@_logs
-def checkpoint(path: str | os.PathLike[str], step: int) -> None:
-    """Keep the training's own checkpoint with the current run, in this clone."""
-    _current().checkpoint(path, step)
-
-
-def last_checkpoint() -> Checkpoint | None:
-    """Return the newest checkpoint, with ``path`` and ``step``, of the current run or of the one
-    that it resumes; None where there is none: begin at the beginning."""
-    return _current().last_checkpoint()
+log_param = _on_current(Run.log_param)
+log_params = _on_current(Run.log_params)
+log_metric = _on_current(Run.log_metric)
+log_metrics = _on_current(Run.log_metrics)
+log_artifact = _on_current(Run.log_artifact)
+log_image = _on_current(Run.log_image)
+log_table = _on_current(Run.log_table)
+log_confusion_matrix = _on_current(Run.log_confusion_matrix)
+checkpoint = _on_current(Run.checkpoint)
+last_checkpoint = _on_current(Run.last_checkpoint)
 
 
 def seed_everything(seed: int) -> tuple[str, ...]:
@@ -277,19 +227,15 @@ def _current() -> Run:
 
 
 def _of_parent() -> Run | None:
-    """Join the run of the process that spawned this one, as a data loader does; a forked one has it
-    already."""
+    """Join the run of the process that spawned this one, as a data loader does."""
     module = sys.modules.get("multiprocessing.process")
     parent = module.parent_process() if module else None
     if parent is None or is_other_rank():
         return None
-    repo = Repo.discover()
+    repo, wanted = Repo.discover(), (parent.pid, environment.host())
     for folder in journal.folders(repo):
         facts = journal.facts(folder)
-        if (facts.get("pid"), facts.get("host")) == (
-            parent.pid,
-            environment.host(),
-        ) and journal.is_alive(folder):
+        if (facts.get("pid"), facts.get("host")) == wanted and journal.is_alive(folder):
             activate(join(folder, repo))
     return _going_on()
 
@@ -308,11 +254,7 @@ _RANKS = ("SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "LOCAL_RANK", "NODE_RANK")
 
 def is_other_rank() -> bool:
     """Whether this is a process of a distributed training that logs nothing: its rank is not 0.
-
-    RANK alone decides where it is set, as torchrun does: it is the one that is unique over all
-    machines, while LOCAL_RANK is 0 once on each, and SLURM_PROCID is of the task in which several
-    launchers may run.
-    """
+    RANK alone decides where it is set, since it is unique over all machines and launchers."""
     ranks = [os.environ.get(name, "") for name in ("RANK", *_RANKS)]
     numbers = [int(rank) if rank.isdigit() else None for rank in ranks]
     return bool(numbers[0]) if numbers[0] is not None else any(numbers)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from gitexp.formats import environment, params, redaction
@@ -22,12 +22,11 @@ _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "fish"))
 
 
 def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
-    """Return the params in a command line: ``--key value``, ``--key=value``, ``-key value``,
-    ``key=value``, ``--flag`` as true and ``--no-flag`` as false.
+    """Return the params in a command line, ``--flag`` as true and ``--no-flag`` as false.
 
-    Dashes inside a key become underscores, as argparse does. Several values, or an option that
-    comes again, are a list. Words without a key and values of secret-looking keys are passed over;
-    so is everything up to the program, and the options of Python's own.
+    Dashes inside a key become underscores. Several values, or an option that comes again, are a
+    list. Words without a key and values of secret-looking keys are passed over; so is everything up
+    to the program, and the options of Python's own.
 
     Args:
         own: where the arguments of the script begin; what stands before them is passed over then.
@@ -39,27 +38,10 @@ def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
             continue
         given = [*map(_value, values)] if values else [True]
         if name in found and not (found[name] is True and given == [True]):
-            given = [*_several(found[name]), *given]
+            before = found[name]
+            given = [*(before if isinstance(before, list) else [before]), *given]
         found[name] = given if len(given) > 1 else given[0]
-    return nested(found)
-
-
-def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params by their dotted names as mappings in each other. Below a name that has a value
-    (``--optimizer Adam --optimizer.lr 0.1``) the dotted one stays as it is."""
-    result: dict[str, Any] = {}
-    for name, value in flat.items():
-        parts = name.split(".")
-        above = (".".join(parts[:end]) for end in range(1, len(parts)))
-        if not all(parts) or any(not isinstance(flat.get(key, {}), dict) for key in above):
-            result[name] = value
-        else:
-            result = params.merge(result, params.nest([(name, value)]))
-    return result
+    return params.nested(found)
 
 
 def _value(text: str) -> Any:

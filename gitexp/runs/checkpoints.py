@@ -1,11 +1,9 @@
 """A training's own checkpoints, kept with its run in this clone, so that another can go on there.
 
     .git/gitexp/checkpoints/<run>/<number>-<step>/state.npz    as the training called it, read-only
-    .git/gitexp/checkpoints/objects/<SHA-256>                  the same file, by its content
+    .git/gitexp/checkpoints/objects/<SHA-256>                  another name of it, by its content
 
-Equal content lies on the disk once: both are names of one file, where the file system has hard
-links. The newest three stay, and of older ones ever fewer the older they are, so that a run of any
-length keeps some, the first one included.
+The newest three stay, and of older ones ever fewer the older they are, the first one included.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.repo import Repo
+from gitexp.repo.files import link_or_copy
 
 FOLDER = "checkpoints"
 OBJECTS = "objects"
@@ -44,11 +43,8 @@ class Checkpoint(NamedTuple):
 
 
 def keep(repo: Repo, run: str, source: Path, step: int) -> None:
-    """Keep a file or a folder as a run's newest checkpoint, whole or not at all.
-
-    Raises:
-        OSError: the disk does not take it.
-    """
+    """Keep a file or a folder as a run's newest checkpoint, whole or not at all; raises OSError
+    where the disk does not take it."""
     began = _now()
     top = repo.make_state_dir(FOLDER, run)
     number = max((one for one, _, _ in _kept(top)), default=-1) + 1
@@ -66,7 +62,11 @@ def keep(repo: Repo, run: str, source: Path, step: int) -> None:
     os.utime(place, ns=(began * 10**6, began * 10**6))
     while _now() <= began:  # what is logged next has another time
         time.sleep(1e-4)
-    _thin(top, number + 1, objects)
+    gone = [old for one, _, old in _kept(top) if not is_kept(one, number + 1)]
+    for old in gone:
+        shutil.rmtree(old, ignore_errors=True)
+    if gone:
+        _sweep(objects)
 
 
 def last(repo: Repo, run: str) -> Checkpoint | None:
@@ -84,7 +84,7 @@ def take_over(repo: Repo, old: str, new: str, step: int | None) -> bool:
     if kept:
         top = repo.make_state_dir(FOLDER, new)
         for _, _, folder in kept:
-            shutil.copytree(folder, top / folder.name, copy_function=_link)
+            shutil.copytree(folder, top / folder.name, copy_function=link_or_copy)
     return bool(kept)
 
 
@@ -133,21 +133,6 @@ def _copy(source: Path, place: Path, objects: Path) -> None:
             os.link(place, known)
     except OSError:  # no hard links here, or too many
         second.unlink(missing_ok=True)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _thin(top: Path, count: int, objects: Path) -> None:
-    gone = [folder for number, _, folder in _kept(top) if not is_kept(number, count)]
-    for folder in gone:
-        shutil.rmtree(folder, ignore_errors=True)
-    if gone:
-        _sweep(objects)
 
 
 def _sweep(objects: Path) -> None:

@@ -19,8 +19,9 @@ from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.runs import capture, outputs, parsed, process_group
+from gitexp.runs import capture, outputs, parsed, process_group, written
 from gitexp.runs.run import JOIN, ROOT, Run
+from gitexp.runs.system_metrics import Sampler
 
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT")
 _TRACKING = "MLFLOW_TRACKING_URI"
@@ -28,29 +29,24 @@ _HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code as a shell gives it (128 + n for signal n), what it used,
-    and its last word.
+    """How a command ended: its exit code as a shell gives it (128 + n for signal n), and its last
+    word.
 
     Attributes:
-        exception: the line that ends a traceback, where that is the last thing that the command
-            printed.
-        told: the last signal by which we were told to end; what the command made of it is its own
-            affair.
+        exception: the line that ends a traceback, where the command printed one last.
+        told: the last signal by which we were told to end.
         found: a line that says which metrics and params were found in what it wrote.
     """
 
     code: int
-    cpu_seconds: float | None
-    peak_bytes: int | None
     exception: str | None = None
     told: int | None = None
     found: str = ""
 
     @property
     def status(self) -> str:
-        return (
-            "finished" if self.code == 0 else "killed" if self.code in (130, 137, 143) else "failed"
-        )
+        ends = {0: "finished", 130: "killed", 137: "killed", 143: "killed"}
+        return ends.get(self.code, "failed")
 
     @property
     def error(self) -> str | None:
@@ -89,24 +85,15 @@ def execute(
         UsageError: there is no such program, or it may not be executed.
     """
     folder = run.folder
-    watched = outputs.watch(repo.root, directory or Path.cwd())
-    env = {
-        **(os.environ if environ is None else environ),
-        JOIN: str(folder),
-        ROOT: str(repo.root),
-        "PYTHONUNBUFFERED": "1",
-    }
     known = known or settings.load(repo.root, repo.project)
+    watched = outputs.watch(repo.root, directory or Path.cwd())
+    env = _environ(run, repo, command[0], os.environ if environ is None else environ)
     if known.parser_params and run.reads_arguments:
         env = parsed.environ(env)
-    requirements = environment.of_interpreter(command[0])
-    if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(command[0], repo.root):
-        # the same wherever the command goes
-        env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"
-    if requirements:
+    if requirements := environment.of_interpreter(command[0]):
         with suppress(OSError):
             (folder / "requirements.txt").write_text(requirements)
-    begun = capture.mark(folder, repo)
+    begun = written.mark(folder, repo)
     before = _usage()
     log = outputs.Output(folder / "output.log")
     try:
@@ -117,32 +104,31 @@ def execute(
             f"'{command[0]}' could not be started: {error.strerror}; check the spelling and that it"
             " is executable"
         ) from None
-    after = _usage()
+    used = _used(before)
     run.hush()
     rest = log.close()
-    exception = outputs.exception(log.last_words) if code else None
-    ended = Ended(
-        code,
-        after[0] - before[0] if before and after else None,
-        after[1] if after else None,
-        exception,
-        told,
-    )
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
     found = _captured(run, repo, begun, known, keep or directory is None, bool(code))
     outputs.keep_output(run, rest)
-    run.set_fact("Exit-Code", code or None)
-    run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
-    run.set_fact(
-        "Peak-Memory", None if ended.peak_bytes is None else f"{ended.peak_bytes / 1e6:.0f} MB"
-    )
-    return ended._replace(found=found)
+    for name, value in {"Exit-Code": code or None, **used}.items():
+        run.set_fact(name, value)
+    return Ended(code, outputs.exception(log.last_words) if code else None, told, found)
+
+
+def _environ(run: Run, repo: Repo, program: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment in which a command finds its run."""
+    ours = {JOIN: str(run.folder), ROOT: str(repo.root), "PYTHONUNBUFFERED": "1"}
+    env = {**environ, **ours}
+    if env.get(_TRACKING, "") in _HERE and environment.understands_gitexp(program, repo.root):
+        # the same wherever the command goes
+        env[_TRACKING] = f"gitexp:{quote(repo.root.as_posix())}"
+    return env
 
 
 def _captured(
-    run: Run, repo: Repo, begun: capture.Begun, known: Settings, keep: bool, failed: bool
+    run: Run, repo: Repo, begun: written.Begun, known: Settings, keep: bool, failed: bool
 ) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
@@ -182,19 +168,15 @@ def _supervised(
             process_group.note(apart, process.pid)
         handed.start(process)
         lock = threading.Lock()
-        sampler = None
-        if system_metrics:
-            from gitexp.runs.system_metrics import Sampler
-
-            sampler = Sampler(run, process.pid)
-        sources: list[tuple[IO[bytes], Any, bool]] = [
-            (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None)
+        sampler = Sampler(run, process.pid) if system_metrics else None
+        sources: list[tuple[IO[bytes] | None, Any, bool]] = [
+            (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None),
+            (process.stderr, shown or sys.stderr, True),
         ]
-        if process.stderr:
-            sources.append((process.stderr, shown or sys.stderr, True))
         copiers = [
             threading.Thread(target=_copy, args=(*source, log, lock), daemon=True)
             for source in sources
+            if source[0]
         ]
         for copier in copiers:
             copier.start()
@@ -248,10 +230,8 @@ def _signals_handed_on(group: bool) -> Iterator[_Handed]:
     if threading.current_thread() is not threading.main_thread():
         yield handed
         return
-    names = [name for name in _FORWARDED if hasattr(signal, name)]
-    old = {
-        getattr(signal, name): signal.signal(getattr(signal, name), handed.take) for name in names
-    }
+    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
+    old = {number: signal.signal(number, handed.take) for number in numbers}
     shared = sys.platform == "win32" or (not group and _on_foreground())
     old[signal.SIGINT] = signal.signal(signal.SIGINT, handed.note if shared else handed.take)
     try:
@@ -308,9 +288,19 @@ def _copy(
 
 
 def _usage() -> tuple[float, int] | None:
+    """Return what commands used until now, seconds and bytes; None on Windows."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:
         return None
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _used(before: tuple[float, int] | None) -> dict[str, str | None]:
+    """Return what was used since, as trailers have it."""
+    after = _usage()
+    if not (before and after):
+        return {}
+    seconds, megabytes = after[0] - before[0], after[1] / 1e6
+    return {"CPU-Time": f"{seconds:.2f} s", "Peak-Memory": f"{megabytes:.0f} MB"}

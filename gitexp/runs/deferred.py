@@ -1,9 +1,8 @@
 """Runs that are recorded a little after they end: results may still come in when a logger has
 called the run finished.
 
-A run that waits is recorded before the next one begins (its parent should be this experiment), when
-nothing came for a while, and at the latest when Python exits. Its folder says how it ended, so one
-that waits when the process is killed is recorded by ``gitexp recover`` as what it was.
+A run that waits is recorded before the next one begins, when nothing came for a while, and at the
+latest when Python exits; where the process is killed, ``gitexp recover`` records it as it ended.
 """
 
 from __future__ import annotations
@@ -55,14 +54,12 @@ def cancel(key: str) -> bool:
 def settle(key: str | None = None) -> bool:
     """Call the ends that wait, in their order; with a key, only that one. Return whether there was
     one."""
-    was_any = False
     with _lock:
-        for name in [*_waiting] if key is None else [key]:
-            waiting = _waiting.pop(name, None)
-            if waiting is not None:
-                was_any = True
+        due = [name for name in [*_waiting] if key in (None, name)]
+        for name in due:
+            if waiting := _waiting.pop(name, None):
                 waiting.end()
-    return was_any
+    return bool(due)
 
 
 def _watch() -> None:

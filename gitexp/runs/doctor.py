@@ -1,9 +1,8 @@
 """What killed processes, other tools and faults of the disk leave behind, and how each of it is
 mended.
 
-``examine`` only looks. A finding that can be mended without a doubt carries the way; nothing that
-the user may still want is taken away: dead runs are for ``gitexp recover``, and what was removed on
-purpose stays removed.
+Nothing that the user may still want is taken away: dead runs are for ``gitexp recover``, and what
+was removed on purpose stays removed.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from pathlib import Path
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
-from gitexp.repo import Repo, lock_files
+from gitexp.repo import Repo, files, lock_files
 from gitexp.runs import checkpoints, journal, worktree
 from gitexp.runs.finish import PENDING, dead_runs
 from gitexp.store import (
@@ -64,35 +63,27 @@ def examine(repo: Repo) -> list[Finding]:
     """Return all that is wrong with gitexp's own files and refs in a repository; changes
     nothing."""
     return [
-        *_index_lock(repo),
         *_locks(repo),
         *_head(repo),
         *_notes(repo),
-        *_results(repo),
-        *_cache(repo),
-        *_runs(repo),
+        *_unfinished(repo),
         *_checkpoints(repo),
         *_pins(repo),
-        *_worktrees(repo),
-        *_files(repo),
+        *_leftovers(repo),
         *_lost_tags(repo),
         *_collected(repo),
         *_broken(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
-        *_dvc_names(repo),
-        *_decoration(repo),
+        *_names(repo),
     ]
 
 
-def _index_lock(repo: Repo) -> Iterator[Finding]:
+def _locks(repo: Repo) -> Iterator[Finding]:
+    """Find locks that nobody holds any more, ours on the index and those of git itself."""
     if (repo.git_dir / git_index.OWNER).exists():
         yield Finding(
             "a writer was killed while it held the git index", mend=lambda: record.settle(repo)
         )
-
-
-def _locks(repo: Repo) -> Iterator[Finding]:
-    """Find lock files of git itself that nobody holds any more."""
     for lock in lock_files.leftovers(repo):
         hours = lock.age / 3600
         age = f"{hours:.0f} hours" if hours >= 2 else f"{lock.age / 60:.0f} minutes"
@@ -120,12 +111,10 @@ def _notes(repo: Repo) -> Iterator[Finding]:
     if tip is None or notes.is_readable(repo, tip):
         return
     before = notes.last_readable(repo)
+    change = f"update {notes.REF} {before} {tip}" if before else f"delete {notes.REF} {tip}"
     yield Finding(
         f"{notes.REF}, which holds labels and notes, cannot be read",
-        mend=lambda: repo.update_refs(
-            [f"update {notes.REF} {before} {tip}" if before else f"delete {notes.REF} {tip}"],
-            "gitexp: doctor",
-        ),
+        mend=partial(repo.update_refs, [change], "gitexp: doctor"),
     )
 
 
@@ -150,24 +139,19 @@ def _broken(repo: Repo) -> Iterator[Finding]:
         )
 
 
-def _results(repo: Repo) -> Iterator[Finding]:
+def _unfinished(repo: Repo) -> Iterator[Finding]:
+    """Find what killed writers and runs had not come to."""
     if result_paths.owes(repo):
         yield Finding(
             "a writer was killed before it had written its results into the work tree; a file that"
             " you changed since will stay as it is",
             mend=lambda: record.settle(repo),
         )
-
-
-def _cache(repo: Repo) -> Iterator[Finding]:
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):
         yield Finding(
             "the cache of experiments is damaged", mend=lambda: path.unlink(missing_ok=True)
         )
-
-
-def _runs(repo: Repo) -> Iterator[Finding]:
     for folder in dead_runs(repo):
         yield Finding(
             f"run {folder.name} died and is not recorded",
@@ -199,22 +183,18 @@ def _pins(repo: Repo) -> Iterator[Finding]:
         if ref.removeprefix(PENDING) not in alive and _age(repo.common_dir / ref) > _OLD:
             yield Finding(
                 f"{ref} still holds the snapshot of a run that is over",
-                mend=lambda ref=ref, oid=oid: repo.update_refs(
-                    [f"delete {ref} {oid}"], "gitexp: doctor"
-                ),  # type: ignore[misc]
+                mend=partial(repo.update_refs, [f"delete {ref} {oid}"], "gitexp: doctor"),
             )
 
 
-def _worktrees(repo: Repo) -> Iterator[Finding]:
+def _leftovers(repo: Repo) -> Iterator[Finding]:
+    """Find work trees and temporary files whose owner was killed."""
     for place in worktree.leftovers(repo):
         runs = ", and its command still runs" if worktree.is_running(place) else ""
         yield Finding(
             f"the work tree {place.name} of a killed command is left{runs}",
             mend=partial(worktree.remove, repo, place),
         )
-
-
-def _files(repo: Repo) -> Iterator[Finding]:
     for pattern in (*_TRANSIENT, *_FOLDERS):
         for item in sorted(repo.state_dir.glob(pattern)):
             if _age(item) > _OLD:
@@ -225,9 +205,8 @@ def _files(repo: Repo) -> Iterator[Finding]:
                 )
 
 
-def _dvc_names(repo: Repo) -> Iterator[Finding]:
-    """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the
-    tag's commit."""
+def _names(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of DVC that a tag of the same name hides, and tags too many for git log."""
     names = {ref.split("/", 4)[4] for ref in repo.refs("refs/exps") if ref.count("/") > 3}
     for name in sorted(names):
         if repo.refs(f"refs/tags/{name}"):
@@ -236,9 +215,6 @@ def _dvc_names(repo: Repo) -> Iterator[Finding]:
                 " take the tag's commit",
                 f"to give DVC's another name: dvc exp rename {name} NEW",
             )
-
-
-def _decoration(repo: Repo) -> Iterator[Finding]:
     if len(repo.refs("refs/tags/exp-*")) > _MANY and not repo.config("log.excludeDecoration"):
         yield Finding(
             "git log looks at the tags of all experiments before it begins",
@@ -250,10 +226,8 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git
     fetch --prune-tags`` does.
 
-    Until git collects it, the tag object is still there, and this clone's gathering branches carry
-    those that were pushed. One whose experiment has a tag is what a writer left that lost the race
-    for a name, one whose run is dead waits for ``recover``, and what other clones gathered is
-    theirs.
+    One whose experiment has a tag is what a writer left that lost the race for a name, one whose
+    run is dead waits for ``recover``, and what other clones gathered is theirs.
     """
     # a shallow fetch brings tags without a ref
     recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
@@ -283,10 +257,8 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"to give it one: git update-ref refs/tags/NAME {tag}",
             )
         else:
-            yield Finding(
-                f"the tag {found.name} is gone",
-                mend=partial(_restore, repo, found.name, tag),
-            )
+            mend = partial(_restore, repo, found.name, tag)
+            yield Finding(f"the tag {found.name} is gone", mend=mend)
 
 
 def _collected(repo: Repo) -> Iterator[Finding]:
@@ -313,10 +285,7 @@ def _collected(repo: Repo) -> Iterator[Finding]:
 
 def _noted(repo: Repo, name: str) -> str:
     """Return what a small file of ours says, "" where there is none."""
-    try:
-        return (repo.state_dir / name).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return (files.read_bytes(repo.state_dir / name) or b"").decode("utf-8", "replace")
 
 
 def _unreachable_tags(repo: Repo) -> list[str]:
@@ -334,7 +303,4 @@ def _restore(repo: Repo, name: str, tag: str) -> None:
 
 def _age(path: Path) -> float:
     """Return the seconds since a file was written; one that is not there (a packed ref) is old."""
-    try:
-        return time.time() - path.stat().st_mtime
-    except OSError:
-        return float("inf")
+    return time.time() - files.modified(path) / 1e9

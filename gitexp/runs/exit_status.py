@@ -1,11 +1,9 @@
 """How a run ended: the status that an exception gives it, and the exception through which Python
 exits.
 
-An ``atexit`` function is not told why Python exits. So the hook for uncaught exceptions notes the
-last one, and hands on to the hook that was there before. It is not called for ``sys.exit``, which
-is therefore noted when it is called; whether somebody caught that is seen from the script's
-outermost frame, which came to its return where somebody did. (``raise SystemExit(1)`` passes
-unseen.) Both are hooked only while a run goes on.
+An ``atexit`` function is not told why Python exits, so while a run goes on uncaught exceptions and
+``sys.exit`` are noted by hooks. Whether somebody caught a ``sys.exit`` is seen from the script's
+outermost frame, which came to its return then.
 """
 
 from __future__ import annotations

@@ -1,15 +1,12 @@
 """Where a run's files go while its own folder takes none: the disk is full, or ``.git`` became
 read-only in mid-run.
 
-    ~/.cache/gitexp/spare/3f2a...-9c1d.../    else the same below the system's folder for temporary
-        files
+    ~/.cache/gitexp/spare/RUN-HASH/    else gitexp-spare-RUN-HASH among the temporary files
         metrics.csv    the rows that came after those in the run's own folder; no header
-        run.json, params.yml, joined-1234.json, artifacts/    newer than what the run's own folder
-        has of them
+        run.json, params.yml, artifacts/    newer than what the run's own folder has of them
 
-The name says which run's folder it stands in for, so whoever records the run finds it: its owner at
-the end, or ``gitexp recover``. The folder for temporary files is everybody's, so one that another
-user owns is never used.
+The name says which run's folder it stands in for, so whoever records the run finds it. A folder
+that another user owns is never used.
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -42,25 +40,20 @@ def place(folder: Path) -> Path | None:
 
 def take_back(folder: Path) -> None:
     """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it
-    again completes it.
-
-    Raises:
-        OSError: the folder still takes nothing; all stays where it is.
-    """
+    again completes it. Raises OSError where the folder still takes nothing; all stays then."""
     for path in _places(folder):
         if not _is_mine(path):
             continue
-        for file in sorted(
-            item for item in path.rglob("*") if item.is_file() and not item.is_symlink()
-        ):
+        for file in sorted(path.rglob("*")):
+            if file.is_symlink() or not file.is_file():
+                continue
             name = file.relative_to(path)
+            target, is_part = folder / name, name.suffix == ".new" and len(name.parts) == 1
             if str(name) == ROWS:
-                _append(file, folder / ROWS)
-            elif not (name.suffix == ".new" and len(name.parts) == 1) and not _is_newer(
-                folder / name, file
-            ):
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                files.replace(folder, folder / name, file)
+                _append(file, target)
+            elif not is_part and files.modified(target) <= files.modified(file):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.replace(folder, target, file)
             file.unlink()
         shutil.rmtree(path, ignore_errors=True)
 
@@ -110,10 +103,8 @@ def _write_all(fd: int, at: int, data: bytes) -> None:
 def _places(folder: Path) -> Iterator[Path]:
     import appdirs
 
-    whole = str(folder.absolute())
-    name = (
-        f"{folder.name}-{hashlib.sha256(whole.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
-    )
+    digest = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()
+    name = f"{folder.name}-{digest[:16]}"
     yield Path(appdirs.user_cache_dir("gitexp"), "spare", name)
     with suppress(OSError):  # where it finds no folder that takes a file
         import tempfile
@@ -140,19 +131,9 @@ def _make(path: Path) -> None:
 
 
 def _is_mine(path: Path) -> bool:
-    try:
+    with suppress(OSError):
         status = path.lstat()
-    except OSError:
-        return False
-    return (
-        path.is_dir()
-        and not path.is_symlink()
-        and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
-    )
-
-
-def _is_newer(one: Path, other: Path) -> bool:
-    try:
-        return one.stat().st_mtime_ns > other.stat().st_mtime_ns
-    except OSError:
-        return False
+        return stat.S_ISDIR(status.st_mode) and (
+            not hasattr(os, "getuid") or status.st_uid == os.getuid()
+        )
+    return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import environment, message, metrics
-from gitexp.formats.errors import GitexpError, RepositoryError, UsageError
+from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
 from gitexp.runs import fallback, journal
@@ -20,15 +20,14 @@ from gitexp.store.entry import Entry
 
 # with a run's id: the ref that holds its snapshot while it goes on
 PENDING = "refs/gitexp/pending/"
+_SAVED = (  # of a snapshot, in run.json
+    "taken", "left_out", "staged_apart", "index_stamp", "assumed", "previous", "outputs", "project"
+)  # fmt: skip
 
 
 def record(repo: Repo, folder: Path) -> store.Recorded:
-    """Make an experiment of a run's folder, and remove the folder. The owner does it at the end,
-    ``recover`` for a dead one.
-
-    Raises:
-        GitexpError: it could not be recorded; the folder stays.
-    """
+    """Make an experiment of a run's folder, and remove the folder; where a GitexpError is raised,
+    it stays. The owner does it at the end, ``recover`` for a dead one."""
     with repo.introduced():
         facts, torn = _read(folder)
         shot = snapshot_of(folder, facts)
@@ -36,11 +35,9 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
             repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"]
         )
     journal.delete(folder)
-    more = [
-        *facts.get("warnings", []),
-        *(["the last metric row was torn and left out"] if torn else []),
-    ]
-    return recorded._replace(warnings=(*recorded.warnings, *more))
+    cut = ["the last metric row was torn and left out"] if torn else []
+    warnings = (*recorded.warnings, *facts.get("warnings", ()), *cut)
+    return recorded._replace(warnings=warnings)
 
 
 def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
@@ -53,11 +50,12 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         metrics_file = resume.merged(folder, facts)
     is_there = metrics_file.exists()
     error = facts.get("error")
-    command = facts.get("command")
-    shown = " ".join(_quoted(word) for word in command) if command else None
+    words = facts.get("command") or ()
+    command = " ".join(word if word == "***" else shlex.quote(word) for word in words)
     directory = facts.get("directory", ".")
     requirements = _requirements(folder)
     extra = facts.get("extra", {})
+    outputs = sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
     made = store.Draft(
         id=facts["id"],
         params=values,
@@ -72,7 +70,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         labels=tuple(facts.get("labels", ())),
         group=facts.get("group"),
         name=facts.get("name"),
-        command=shown,
+        command=command or None,
         requirements=requirements,
         artifacts=(artifacts := journal.artifacts(folder)),
         outputs=tuple(path for path in facts.get("written", ()) if path in artifacts),
@@ -86,16 +84,12 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
             **conditions.trailers(extra),
             **facts.get("trailers", {}),
         },
-        extra={"error": error, "outputs": _outputs(facts), **extra},
+        extra={"error": error, "outputs": outputs, **extra},
         sign=facts.get("sign", False),
         advance=facts.get("advance", True),
         beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
     return store.without_secrets(repo, made)
-
-
-def _outputs(facts: Mapping[str, Any]) -> list[str]:
-    return sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
@@ -107,15 +101,10 @@ def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
     """Make experiments of the folders of runs that stand beside every branch, all or none, and
-    remove the folders.
-
-    One git process for all of them instead of one for each.
+    remove the folders; where a GitexpError is raised, they stay.
 
     Args:
         new: nothing of them can be recorded yet; else one that is has no place in what is returned.
-
-    Raises:
-        GitexpError: they could not be recorded; the folders stay.
     """
     from gitexp.store import batch
 
@@ -150,11 +139,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], bool]:
 
 def recover(repo: Repo, folder: Path) -> store.Recorded | None:
     """Record a dead run with what it had logged; None where it was recorded already, or died before
-    it had started. Whoever else does it at the same time waits, and finds it done.
-
-    Raises:
-        GitexpError: it could not be recorded; the folder stays.
-    """
+    it had started. Where a GitexpError is raised, the folder stays. Whoever else does it at the
+    same time waits, and finds it done."""
     try:
         with locks.Held(folder / "recovering"):
             return _recover(repo, folder) if folder.exists() else None
@@ -163,9 +149,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
             raise
         return None
     except OSError as error:
-        raise RepositoryError(
-            f"{folder} cannot be written: {error.strerror}; check permissions and disk space"
-        ) from None
+        raise journal.refused(folder, error) from None
 
 
 def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
@@ -176,16 +160,9 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
             f"its run.json cannot be read; what it logged stays in {folder}, for gitexp log"
             " --params-file and --metrics-file"
         )
-    if "snapshot" not in facts or (facts.get("resuming") and not facts.get("inherited")):
-        unpin(repo, folder.name)
-        journal.delete(folder)
-        return None
-    from gitexp.store.index import Index
-
-    with repo.lock():
-        """A git that the dead owner had started to record it has the lock, and is over now."""
-    if Index(repo).count("json_extract(tag.summary, '$.id') = ?", [facts["id"]]):
-        unpin(repo, facts["id"])
+    began = "snapshot" in facts and (facts.get("inherited") or not facts.get("resuming"))
+    if not began or _is_recorded(repo, facts["id"]):
+        repo.unpin(f"{PENDING}{facts.get('id', folder.name)}")
         journal.delete(folder)
         return None
     from gitexp.runs import outputs
@@ -195,15 +172,21 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
     return record(repo, folder)
 
 
+def _is_recorded(repo: Repo, run_id: str) -> bool:
+    from gitexp.store.index import Index
+
+    with repo.lock():
+        pass  # a git that the dead owner had started to record it has the lock, and is over now
+    return Index(repo).count("json_extract(tag.summary, '$.id') = ?", [run_id]) > 0
+
+
 def gather(folder: Path) -> None:
     """Have all that is known of a run in its own folder; raise RepositoryError where that takes
     nothing."""
     try:
         fallback.take_back(folder)
     except OSError as error:
-        raise RepositoryError(
-            f"{folder} cannot be written: {error.strerror}; check permissions and disk space"
-        ) from None
+        raise journal.refused(folder, error) from None
 
 
 def dead_runs(repo: Repo) -> list[Path]:
@@ -216,48 +199,24 @@ def live_runs(repo: Repo) -> list[Path]:
     return [folder for folder in journal.folders(repo) if journal.is_alive(folder)]
 
 
-def unpin(repo: Repo, run_id: str) -> None:
-    """Let go of a run's snapshot."""
-    repo.unpin(f"{PENDING}{run_id}")
-
-
 def saved(shot: snapshot.Snapshot) -> dict[str, Any]:
     """Return a snapshot as ``run.json`` holds it."""
-    return {
-        "tree": shot.tree,
-        "commit": shot.head.commit,
-        "branch": shot.head.branch,
-        "taken": shot.taken,
-        "left_out": shot.left_out,
-        "staged_apart": shot.staged_apart,
-        "index_stamp": shot.index_stamp,
-        "assumed": shot.assumed,
-        "previous": shot.previous,
-        "outputs": shot.outputs,
-        "project": shot.project,
-    }
+    head = {"tree": shot.tree, "commit": shot.head.commit, "branch": shot.head.branch}
+    return {**head, **{name: getattr(shot, name) for name in _SAVED}}
 
 
 def snapshot_of(folder: Path, facts: Mapping[str, Any]) -> snapshot.Snapshot:
     """Return the snapshot that a run's folder holds."""
-    saved = facts["snapshot"]
-    index = folder / "index"
-    stamp = saved["index_stamp"]
+    saved, index = facts["snapshot"], folder / "index"
+    rest = {name: _frozen(saved[name]) for name in _SAVED if name in saved}
     if not index.exists():
-        stamp = ()  # which is no index's
-    return snapshot.Snapshot(
-        saved["tree"],
-        Head(saved["commit"], saved["branch"]),
-        index,
-        taken=tuple(saved["taken"]),
-        left_out=tuple((path, why) for path, why in saved["left_out"]),
-        staged_apart=tuple(saved["staged_apart"]),
-        index_stamp=None if stamp is None else tuple(stamp),
-        assumed=saved["assumed"],
-        previous=tuple(saved["previous"]),
-        outputs=tuple(saved.get("outputs", ())),
-        project=saved.get("project", ""),
-    )
+        rest["index_stamp"] = ()  # which is no index's
+    return snapshot.Snapshot(saved["tree"], Head(saved["commit"], saved["branch"]), index, **rest)
+
+
+def _frozen(value: Any) -> Any:
+    """Return the lists of JSON as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
@@ -279,11 +238,8 @@ def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
     """Return the seconds from the start to the last write, the best that is known of a run that was
     killed."""
     with suppress(OSError, ValueError):
-        return max(
-            0.0,
-            (folder / "metrics.csv").stat().st_mtime
-            - message.parse_time(facts["started"]).timestamp(),
-        )
+        began = message.parse_time(facts["started"]).timestamp()
+        return max(0.0, (folder / "metrics.csv").stat().st_mtime - began)
     return None
 
 
@@ -291,7 +247,3 @@ def _requirements(folder: Path) -> str:
     with suppress(OSError):
         return (folder / "requirements.txt").read_text()
     return environment.requirements()
-
-
-def _quoted(word: str) -> str:
-    return shlex.quote(word) if word != "***" else word

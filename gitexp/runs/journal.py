@@ -1,22 +1,16 @@
 """A run that is going on, as files: ``.git/gitexp/runs/<id>/``, written so that nothing logged is
 lost.
 
-    run.json      who, when, which command, which snapshot; written anew when something of it
-        changes
-    params.yml    the params so far; replaced atomically
-    inherited.yml the params of the experiment that it goes on from
-    metrics.csv   append-only, one write for each call: the row is in the kernel when the call
-                  returns, so it survives
-                  SIGKILL; a thread syncs it to the disk once a second, so a power cut takes one
-                  second at most
+    run.json      who, when, which command, which snapshot
+    params.yml    the params so far; inherited.yml those of the experiment that it goes on from
+    metrics.csv   append-only: a row is in the kernel when the call returns, on the disk in a second
     artifacts/    copies of what was logged, at the path that they will have in the tree
     index         the private git index that holds the snapshot
-    alive         locked by the owner as long as it lives; no process id to be mistaken for
-        another's
+    alive         locked by the owner as long as it lives
 
-Faults of the machine (disk full, folder gone) never stop a training. There is one warning, and what
-the folder does not take goes to a spare place (see spare.py); where there is none it waits in
-memory for better times, and the end says what was not kept.
+Faults of the machine (disk full, folder gone) never stop a training: there is one warning, what the
+folder does not take goes elsewhere (``fallback.py``) or waits in memory, and the end says what was
+not kept.
 """
 
 from __future__ import annotations
@@ -47,13 +41,7 @@ INHERITED = "inherited.yml"
 _ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 _MAX_WAITING = 1_000_000  # rows kept in memory while the disk takes none
-_FLAGS = (
-    os.O_WRONLY
-    | os.O_APPEND
-    | os.O_CREAT
-    | getattr(os, "O_BINARY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-)
+_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _HERE = os.path.dirname(__file__)
 _NAMES = {"params.yml": "the newest params", "run.json": "how it ended"}
 _fdatasync = getattr(os, "fdatasync", os.fsync)
@@ -87,11 +75,9 @@ class Journal:
         except OSError:  # whose traceback would keep the lock for whoever looks at it
             self.release()
             raise
+        told = (weakref.ref(self), self._closed)
         self._syncing = threading.Thread(
-            target=_sync_regularly,
-            args=(weakref.ref(self), self._closed),
-            daemon=True,
-            name="gitexp-sync",
+            target=_sync_regularly, args=told, daemon=True, name="gitexp-sync"
         )
         if owner:
             self._syncing.start()
@@ -104,10 +90,7 @@ class Journal:
             return cls(folder, owner=True)
         except OSError as error:
             delete(folder)
-            raise RepositoryError(
-                f"no run can begin: {folder} cannot be written: {error.strerror}; check permissions"
-                " and disk space"
-            ) from None
+            raise RepositoryError(f"no run can begin: {refused(folder, error)}") from None
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -136,23 +119,16 @@ class Journal:
 
     def add_params(self, values: Mapping[str, Any]) -> None:
         """Lay params over those that are there by now, whichever process logged them."""
-        if self._alive is None:
-            self._hold_too()
-        with self._params_locked():
-            if (found := stamp(self.folder / "params.yml")) != self._stamp:
+        self._hold_too()
+        with contextlib.ExitStack() as stack:
+            # no other process changes them meanwhile, where the folder takes a lock
+            with contextlib.suppress(OSError):
+                stack.callback(stack.enter_context(locks.Held(self.folder / "params.lock")).drop)
+            if (found := files.stamp(self.folder / "params.yml")) != self._stamp:
                 self._params = params.merge(self._params, logged_params(self.folder))
             self._params = params.merge(self._params, values)
             self._write("params.yml", lambda: params.dump(self._params))
-            self._stamp = stamp(self.folder / "params.yml") or found
-
-    @contextlib.contextmanager
-    def _params_locked(self) -> Iterator[None]:
-        """Have no other process change the params meanwhile, where the folder takes a lock."""
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(OSError):
-                file = stack.enter_context(locks.Held(self.folder / "params.lock"))
-                stack.callback(file.drop)
-            yield
+            self._stamp = files.stamp(self.folder / "params.yml") or found
 
     def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
@@ -184,8 +160,7 @@ class Journal:
             _say(f"gitexp: this is missing, since the machine did not take it: {', '.join(unkept)}")
 
     def say_unrecorded(self, error: BaseException) -> None:
-        """Say at the end that the run is only in its folder, and what could not even be kept
-        there."""
+        """Say at the end that the run is only in its folder, and what is not even there."""
         missing = f", all but {', '.join(unkept)}" if (unkept := self.unkept()) else ""
         _say(
             f"gitexp: the run could not be recorded: {_why(error)}; it waits on disk for `gitexp"
@@ -232,22 +207,20 @@ class Journal:
             self.release()
 
     def release(self) -> None:
-        """Stop holding the run: without another who does, it counts as dead from now on, unless its
-        folder is gone."""
+        """Stop holding the run: without another who does, it counts as dead from now on."""
         if self._alive is not None:
             self._alive.close()
             self._alive = None
 
     def _hold_too(self) -> None:
         """Keep a run alive whose owner may die: what this process logs is to be recorded too."""
-        if self._owner or self._closed.is_set():
+        if self._alive or self._owner or self._closed.is_set():
             return
         with contextlib.suppress(OSError):
             self._alive = hold(self.folder, f"{_ALIVE}-{os.getpid()}-{os.urandom(4).hex()}")
 
     def forget_ownership(self) -> None:
-        """In a forked child: let the parent alone hold the lock (closing a copy does not release
-        it)."""
+        """In a forked child: let the parent alone hold the lock."""
         self._lock = threading.Lock()
         self._waiting.clear()  # the parent's
         self._owner = False
@@ -270,22 +243,17 @@ class Journal:
                 os.utime(self.folder / _ALIVE)
 
     def _turn_aside(self) -> bool:
-        """Have rows go to the spare place from now on; False where there is none, or they do
-        already."""
+        """Have rows go to the spare place; False where there is none, or they do already."""
         if self._aside or self._closed.is_set():
             return False
-        try:
-            place = fallback.place(self.folder)
-            if place is None:
-                return False
-            fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
-        except (OSError, ImportError):
-            return False
-        os.dup2(fd, self._fd, inheritable=False)
-        os.close(fd)
-        self._begun = 0  # what the folder has of this row is torn, and will be cut off
-        self._aside = True
-        return True
+        with contextlib.suppress(OSError, ImportError):
+            if place := fallback.place(self.folder):
+                fd = os.open(place / fallback.ROWS, _FLAGS, 0o600)
+                os.dup2(fd, self._fd, inheritable=False)
+                os.close(fd)
+                self._begun = 0  # what the folder has of this row is torn, and will be cut off
+                self._aside = True
+        return self._aside
 
     def _write(self, name: str, make: Callable[[], bytes]) -> None:
         try:
@@ -301,8 +269,7 @@ class Journal:
             self.warn(f"{name} could not be written", refused)
 
     def _put(self, name: str, content: bytes | Path) -> Exception | None:
-        """Write a file into the folder or, where that takes none, into the spare place; returns why
-        neither took it."""
+        """Write a file into the folder or the spare place; returns why neither took it."""
         try:
             files.replace(self.folder, self.folder / name, content)
         except (OSError, MemoryError) as error:
@@ -348,11 +315,7 @@ def all_facts(folder: Path) -> dict[str, Any]:
 
 def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
     """Return the params of a run so far: those of the experiment that it goes on from, over them
-    those of its command, and over them what it has logged.
-
-    Raises:
-        OSError: with ``strict``, they are there and cannot be read.
-    """
+    those of its command, and over them what it has logged."""
     return params.merge(logged_params(folder, strict, INHERITED), own_params(folder, strict))
 
 
@@ -362,11 +325,8 @@ def own_params(folder: Path, strict: bool = False) -> dict[str, Any]:
 
 
 def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") -> dict[str, Any]:
-    """Return the params that a run has logged so far, or was given.
-
-    Raises:
-        OSError: with ``strict``, they are there and cannot be read.
-    """
+    """Return the params that a run has logged so far, or was given; with ``strict`` raise OSError
+    where they are there and cannot be read."""
     try:
         return params.load((folder / name).read_bytes())
     except (OSError, GitexpError) as error:
@@ -391,23 +351,18 @@ def own_points(folder: Path) -> Iterator[MetricPoint]:
 
 def last_sign(folder: Path) -> int:
     """Return when a dead run was last seen alive, in ns: its owner says so each second."""
-    times = [0]
-    for name in (_ALIVE, "metrics.csv", "output.log"):
-        with contextlib.suppress(OSError):
-            times.append((folder / name).stat().st_mtime_ns)
-    return max(times) + int(SYNC_SECONDS * 10**9)
+    signs = (_ALIVE, "metrics.csv", "output.log")
+    return max(files.modified(folder / name) for name in signs) + int(SYNC_SECONDS * 10**9)
 
 
 def trim(path: Path) -> bool:
     """Cut a torn last row off a journaled ``metrics.csv``, and return whether there was one."""
-    try:
+    with contextlib.suppress(OSError):
         keep = fallback.whole_rows(path)
-        if keep == path.stat().st_size:
-            return False
-        os.truncate(path, keep)
-    except OSError:
-        return False
-    return True
+        if keep != path.stat().st_size:
+            os.truncate(path, keep)
+            return True
+    return False
 
 
 def artifacts(folder: Path) -> dict[str, Path]:
@@ -420,10 +375,9 @@ def artifacts(folder: Path) -> dict[str, Path]:
 
 def folders(repo: Repo) -> list[Path]:
     """Return the folders of all runs, dead or alive, oldest first."""
-    try:
-        found = [entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir()]
-    except OSError:
-        return []
+    found: list[Path] = []
+    with contextlib.suppress(OSError):
+        found += (entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir())
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 
@@ -433,47 +387,35 @@ def hold(folder: Path, name: str = _ALIVE) -> locks.Held:
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether a process that logs into a run still lives, its owner or one that joined: each holds
-    a lock that ends with it."""
+    """Whether a process that logs into a run still lives: each holds a lock that ends with it."""
     try:
         held = [name for name in os.listdir(folder) if name.startswith(_ALIVE)]
     except OSError:
         held = []
     if not held:  # killed before it had one, or just being made
-        return time.time() - _created(folder) < 2
-    return any(_is_held(folder / name) for name in sorted(held))
+        return time.time_ns() - files.modified(folder) < 2 * 10**9
+    return any(locks.is_held(folder / name) for name in sorted(held))
 
 
-def _is_held(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return not locks.is_free(file)
-    except OSError:
-        return False
-
-
-def stamp(path: Path) -> tuple[int, ...] | None:
-    """Return what changes whenever a file is written; None where there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def refused(folder: Path, error: OSError) -> RepositoryError:
+    """Return the error that a run's folder takes nothing."""
+    return RepositoryError(
+        f"{folder} cannot be written: {error.strerror}; check permissions and disk space"
+    )
 
 
 def holds_anything(folder: Path) -> bool:
     """Whether a run's folder holds what cannot be made again: rows, params, artifacts or facts."""
-    with contextlib.suppress(OSError):
-        if (folder / "metrics.csv").stat().st_size > len(metrics.HEADER):
-            return True
-    return any((folder / name).exists() for name in ("run.json", "params.yml", "artifacts"))
+    rows = folder / "metrics.csv"
+    return (rows.exists() and rows.stat().st_size > len(metrics.HEADER)) or any(
+        (folder / name).exists() for name in ("run.json", "params.yml", "artifacts")
+    )
 
 
 def delete(folder: Path) -> None:
     """Remove a run's folder: what it held is recorded.
 
-    Moved aside first, in one step, so that a killed process leaves no half folder among the runs.
-    What such a one left aside goes with the next.
+    Moved aside first, so that a killed process leaves no half folder among the runs.
     """
     aside = folder.parent.with_name(ASIDE)
     with contextlib.suppress(OSError):
@@ -495,13 +437,6 @@ def _say(text: str) -> None:
 
 def _why(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _created(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def _sync_regularly(journal: weakref.ref[Journal], closed: threading.Event) -> None:

@@ -7,19 +7,21 @@ import sys
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.formats import environment, metrics, params, result_files, settings
 from gitexp.formats.errors import FormatError, GitError, UsageError
-from gitexp.formats.experiment import STATUSES, Experiment, MetricPoint
+from gitexp.formats.experiment import Experiment, MetricPoint, check_status
+from gitexp.formats.metrics import from_mapping
+from gitexp.formats.params import given as as_params
 from gitexp.repo import Repo, dvc, dvc_status, snapshot
-from gitexp.runs import seeds
-from gitexp.store import conditions, names, record, result_paths
-from gitexp.store.notes import check_label
+from gitexp.runs.details import Details
+from gitexp.store import conditions, record, result_paths
 
 Folder = str | os.PathLike[str]
 _LARGE = 2**21  # bytes of metrics that pandas, import and all, reads sooner
@@ -29,9 +31,7 @@ class Entry(NamedTuple):
     """What somebody wants recorded, checked.
 
     Attributes:
-        metrics: the whole ``metrics.csv``, and ``last`` the last value of each metric.
-        same: files of the user's that say just what is recorded (``params.yml`` given as
-            ``--params-file``).
+        same: files of the user's that say just what is recorded (``--params-file params.yml``).
         warnings: what of the files could not be read.
         large: artifacts over the limit, which go into DVC's cache; their pointers enter.
     """
@@ -56,12 +56,7 @@ def check(
     limit: int,
 ) -> Entry:
     """Read the files and put all together: later params files win, and what is given wins over
-    files.
-
-    Raises:
-        FormatError: a file cannot be read.
-        UsageError: an artifact is missing, outside of the repository or too large.
-    """
+    files. Raises UsageError where one cannot be read, or an artifact cannot be kept."""
     merged: dict[str, Any] = {}
     params_files, metrics_files = list(params_files), list(metrics_files)
     for file in params_files:
@@ -71,19 +66,15 @@ def check(
     read = None if added else _at_once(metrics_files)
     each = (read_metrics(file, warnings) for file in metrics_files)
     written, last = read or metrics.gather(chain(chain.from_iterable(each), added))
-    same = set()
-    if (
-        len(params_files) == 1
-        and not given
-        and _is(params_files[0], repo.root / repo.project / result_paths.PARAMS)
-    ):
-        same.add(repo.project + result_paths.PARAMS)
-    if (
-        len(metrics_files) == 1
-        and not added
-        and _is(metrics_files[0], repo.root / repo.project / result_paths.METRICS)
-    ):
-        same.add(repo.project + result_paths.METRICS)
+    alone = (
+        (result_paths.PARAMS, [] if given else params_files),
+        (result_paths.METRICS, [] if added else metrics_files),
+    )
+    same = frozenset(
+        repo.project + name
+        for name, some in alone
+        if [*map(os.path.abspath, some)] == [os.path.abspath(repo.root / repo.project / name)]
+    )
     kept = {store_path(repo, path): path for path in artifacts}
     large = {
         path: file
@@ -91,15 +82,7 @@ def check(
         if dvc.takes(repo, path, file.stat().st_size, limit)
     }
     small = {path: file for path, file in kept.items() if path not in large}
-    return Entry(
-        params.merge(merged, given),
-        written,
-        last,
-        small,
-        frozenset(same),
-        tuple(warnings),
-        large,
-    )
+    return Entry(params.merge(merged, given), written, last, small, same, tuple(warnings), large)
 
 
 def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
@@ -107,23 +90,17 @@ def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
     row is odd."""
     from gitexp.formats import frames
 
+    tables = [file for file in files if file.suffix in ("", ".csv", ".txt")]
     with suppress(OSError):
-        if (
-            len(files) == 1
-            and files[0].suffix in ("", ".csv", ".txt")
-            and files[0].stat().st_size > _LARGE
-        ):
-            return frames.gathered(files[0].read_bytes())
+        if len(files) == len(tables) == 1 and tables[0].stat().st_size > _LARGE:
+            return frames.gathered(tables[0].read_bytes())
     return None
 
 
 def read_metrics(file: Path, warnings: list[str]) -> Iterator[MetricPoint]:
     """Yield the points of a metrics file: CSV in DagsHub's form, or JSON, YAML or TOML (``{"rmse":
-    18.2, "loss": [0.9, 0.5]}``); what of it is not a number is told in ``warnings``.
-
-    Raises:
-        FormatError: nothing of it can be read.
-    """
+    18.2, "loss": [0.9, 0.5]}``); what of it is not a number is told in ``warnings``, and where
+    nothing of it can be read, a FormatError raised."""
     now, some = int(time.time() * 1000), False
     told = len(warnings)
     try:
@@ -152,11 +129,12 @@ def store_path(repo: Repo, path: Path) -> str:
     return inside
 
 
-def take(
+@contextmanager
+def taken(
     repo: Repo, known: settings.Settings, entry: Entry
-) -> tuple[snapshot.Snapshot, result_paths.Places]:
-    """Snapshot the work tree into a private index and choose the places for the results;
-    ``discard`` it after use."""
+) -> Iterator[tuple[snapshot.Snapshot, result_paths.Places]]:
+    """Snapshot the work tree into a private index, which goes at the end, and yield it with the
+    places for the results."""
     if (repo.state_dir / "runs").exists():
         from gitexp.runs import outputs
 
@@ -165,110 +143,64 @@ def take(
     index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:
         shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
-    except BaseException:
+        same = entry.same & _in_tree(repo, shot, entry.same)
+        yield shot, result_paths.choose(free - entry.same, same, repo.project)
+    finally:
         with suppress(OSError):
             index.unlink(missing_ok=True)
-        raise
-    return shot, result_paths.choose(
-        free - entry.same, entry.same & _in_tree(repo, shot, entry.same), repo.project
-    )
-
-
-def discard(shot: snapshot.Snapshot) -> None:
-    """Remove a snapshot's private index."""
-    with suppress(OSError):
-        shot.index.unlink(missing_ok=True)
 
 
 def record_work_tree(
     repo: Repo,
     entry: Entry,
+    details: Details,
     *,
-    known: settings.Settings | None = None,
-    message: str | None = None,
-    note: str = "",
-    because: str | None = None,
-    labels: Iterable[str] = (),
-    name: str | None = None,
-    group: str | None = None,
+    known: settings.Settings,
     status: str = "finished",
-    advance: bool | None = None,
-    inputs: Iterable[str | os.PathLike[str]] = (),
-    sign: bool | None = None,
     talk: dvc_status.Talk | None = None,
 ) -> tuple[record.Recorded, snapshot.Snapshot]:
-    """Record the work tree as it is now with what was measured.
-
-    Args:
-        talk: with the user, about changed data in DVC.
-
-    Raises:
-        UsageError: a name, label or status cannot be one.
-        GitError: git cannot read or write; nothing was recorded.
-    """
-    known = known or settings.load(repo.root, repo.project)
-    if status not in STATUSES:
-        raise UsageError(f"'{status}' is not a status; use {', '.join(STATUSES)}")
-    name = names.check_name(repo, name) if name else None
-    group = group and group.strip()
-    checked = tuple(check_label(label) for label in labels)
+    """Record the work tree as it is now with what was measured; where this raises, a UsageError or
+    a GitError, nothing was recorded."""
+    check_status(status)
     started = datetime.now().astimezone()
-    settled = dvc_status.settle(repo, known, talk)
-    artifacts: dict[str, Path | bytes] = {
-        **entry.artifacts,
-        **(dvc.keep(repo, entry.large) if entry.large else {}),
-    }
-    extra = {
-        **conditions.here(),
-        "because": (because or "").strip(),
-        "inputs": conditions.hash_inputs(repo.root, inputs),
-        "seed": dict(seeds.last),
-        **settled.conditions,
-    }
-    for attempt in (1, 2):
-        shot, places = take(repo, known, entry)
-        draft = record.Draft(
-            params=entry.params,
-            metrics=entry.metrics,
-            last=entry.last,
-            started=started,
-            files=places,
-            status=status,
-            title=message,
-            note=note,
-            labels=checked,
-            group=group,
-            name=name,
-            requirements=environment.requirements(),
-            artifacts=artifacts,
-            trailers={
-                "Python": sys.version.split()[0],
-                "Host": environment.host(),
-                "Hardware": environment.hardware(),
-                **conditions.trailers(extra),
-            },
-            extra=extra,
-            sign=known.sign if sign is None else sign,
-            advance=known.advance if advance is None else advance,
-            beside="the setting advance is false"
-            if advance is None and not known.advance
-            else None,
-        )
-        try:
-            recorded = record.record(repo, shot, record.without_secrets(repo, draft))
-            told = [settled.told] if settled.told else []
-            warned = (*entry.warnings, *told, *recorded.warnings)
-            return recorded._replace(warnings=warned), shot
-        except GitError as error:
-            # `git gc --prune=now` beside us takes objects that nothing points to yet
-            if attempt == 2 or not any(
-                word in error.stderr
-                for word in ("missing", "invalid object", "not a valid", "does not point")
-            ):
-                raise
-        finally:
-            discard(shot)
-    raise AssertionError
+    said = details.settled(repo, known, talk)
+    stays = details.advance is None and not known.advance
+    draft = partial(
+        record.Draft,
+        params=entry.params,
+        metrics=entry.metrics,
+        last=entry.last,
+        started=started,
+        status=status,
+        requirements=environment.requirements(),
+        artifacts={**entry.artifacts, **(dvc.keep(repo, entry.large) if entry.large else {})},
+        trailers={
+            "Python": sys.version.split()[0],
+            "Host": environment.host(),
+            "Hardware": environment.hardware(),
+            **conditions.trailers(said.values["extra"]),
+        },
+        beside="the setting advance is false" if stays else None,
+        **said.values,
+    )
+    try:
+        recorded, shot = _recorded(repo, known, entry, draft)
+    except GitError as error:
+        # `git gc --prune=now` beside us takes objects that nothing points to yet
+        lost = ("missing", "invalid object", "not a valid", "does not point")
+        if not any(word in error.stderr for word in lost):
+            raise
+        recorded, shot = _recorded(repo, known, entry, draft)
+    told = [said.told] if said.told else []
+    return recorded._replace(warnings=(*entry.warnings, *told, *recorded.warnings)), shot
+
+
+def _recorded(
+    repo: Repo, known: settings.Settings, entry: Entry, draft: partial[record.Draft]
+) -> tuple[record.Recorded, snapshot.Snapshot]:
+    with taken(repo, known, entry) as (shot, places):
+        made = record.without_secrets(repo, draft(files=places))
+        return record.record(repo, shot, made), shot
 
 
 def log(
@@ -312,40 +244,21 @@ def log(
     known = settings.load(here.root, here.project)
     entry = check(
         here,
-        given=_plain(params),
-        points=_points(metrics),
+        given=as_params(params or {}),
+        points=from_mapping(metrics or {}, int(time.time() * 1000)),
         artifacts=[Path(file) for file in artifacts],
         limit=known.max_file_size,
     )
     recorded, _ = record_work_tree(
         here,
         entry,
+        Details(name, message, note, None, labels, group, advance, inputs, sign),
         known=known,
-        message=message,
-        note=note,
-        labels=labels,
-        name=name,
-        group=group,
         status=status,
-        advance=advance,
-        inputs=inputs,
-        sign=sign,
     )
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment
-
-
-def _plain(given: Mapping[str, Any] | None) -> Any:
-    return params.given(given or {})
-
-
-def _points(given: Mapping[str, Any] | None) -> Iterable[MetricPoint]:
-    return metrics.from_mapping(given or {}, int(time.time() * 1000))
-
-
-def _is(path: Path, other: Path) -> bool:
-    return os.path.abspath(path) == os.path.abspath(other)
 
 
 def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:

@@ -19,7 +19,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.runs import arguments, capture, command, finish, journal, parsed
+from gitexp.runs import arguments, capture, command, finish, journal, parsed, written
 from gitexp.runs.run import Run
 from gitexp.store import result_paths
 
@@ -27,15 +27,8 @@ from gitexp.store import result_paths
 def record(
     run: Run, repo: Repo, ended: command.Ended, known: Settings, given: Mapping[str, Any]
 ) -> list[Experiment]:
-    """Record each job of a command that is over as an experiment; none where it had no jobs, and
-    the run is left as it is.
-
-    Args:
-        given: params that all of them get.
-
-    Raises:
-        GitexpError: they could not be recorded.
-    """
+    """Record each job of a command that is over as an experiment, with params that are ``given`` to
+    all; none where it had no jobs, or a GitexpError is raised, and the run is left as it is."""
     facts = journal.facts(run.folder)
     notes = parsed.jobs(run.folder) if run.reads_arguments else []
     jobs = [note for note in notes if Path(note["folder"]).is_relative_to(repo.root)]
@@ -55,12 +48,11 @@ def _folder(
     """Return the folder of a job's run, as if it had run alone."""
     place = Path(job["folder"])
     path = place.relative_to(repo.root).as_posix()
-    looks = {f"{path}/{name}": look for name, look in capture.written(place, 0).files.items()}
-    paths = [*looks]
+    looks = {f"{path}/{name}": look for name, look in written.below(place, 0).files.items()}
     overrides = _overrides(place)
-    ended = max([(repo.root / item).stat().st_mtime for item in paths], default=job["at"])
+    ended = max([(repo.root / item).stat().st_mtime for item in looks], default=job["at"])
     artifacts = journal.artifacts(run.folder)
-    mine = {name: file for name, file in artifacts.items() if name in {*paths, result_paths.OUTPUT}}
+    mine = {name: file for name, file in artifacts.items() if name in {*looks, result_paths.OUTPUT}}
     run_id = os.urandom(8).hex()
     owned = journal.Journal.create(repo, run_id)
     own = {
@@ -70,7 +62,7 @@ def _folder(
         "started": message.format_time(datetime.fromtimestamp(job["at"], timezone.utc)),
         "duration": max(0.0, ended - job["at"]),
         "command": _command(facts["command"], overrides),
-        "written": sorted({*mine} & {*paths}),
+        "written": sorted({*mine} & {*looks}),
         "arguments": None,
         "name": None,
         "beside": "it is a job of a multirun",
@@ -78,7 +70,8 @@ def _folder(
     owned.write_facts({**facts, **own})
     live = Run(None, owned.folder, {}, owned)
     live.log_params(job["values"])
-    found = capture.read(repo.root, looks, known, _printed(place))
+    found = capture.Findings(repo.root, known, looks)
+    capture.read(found, _printed(place))
     for points in found.points.values():
         live.log_points(points)
     for name, file in mine.items():
@@ -105,8 +98,8 @@ def _command(words: Sequence[str], overrides: Sequence[str]) -> list[str]:
     """Return the command of one job: what was swept over in one call, as it was for this job."""
     own = arguments.start(words)
     kept = list(words[:own])
-    for name, _, written in arguments.options(["", *words[own:]], 1):
-        assigned = name is not None and not written[0].startswith("-")
-        swept = assigned or written[0] in ("-m", "--multirun", "")
-        kept += () if swept else written
+    for name, _, said in arguments.options(["", *words[own:]], 1):
+        assigned = name is not None and not said[0].startswith("-")
+        swept = assigned or said[0] in ("-m", "--multirun", "")
+        kept += () if swept else said
     return [*kept, *overrides]

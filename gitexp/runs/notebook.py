@@ -1,9 +1,8 @@
 """What this process runs: a script's command line, or a notebook and whether its file holds what
 was executed.
 
-No kernel knows its notebook's file. Jupyter's server and VS Code name it in a variable each;
-elsewhere (nbconvert, papermill) it is the one file beside the kernel that holds the cell that runs
-now. That the file lacks this cell is how an unsaved one is known.
+No kernel knows its notebook's file: Jupyter's server and VS Code name it in a variable each;
+elsewhere it is the one file beside the kernel that holds the cell that runs now.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +59,8 @@ def _shell() -> Any:
 
 def _file(shell: Any) -> Path | None:
     names = [shell.user_ns.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")]
-    return next(
-        (Path(name) for name in names if name and Path(name).is_file()), None
-    ) or _by_its_cells(shell)
+    named = [Path(name) for name in names if name and Path(name).is_file()]
+    return named[0] if named else _by_its_cells(shell)
 
 
 def _by_its_cells(shell: Any) -> Path | None:
@@ -76,11 +73,9 @@ def _by_its_cells(shell: Any) -> Path | None:
         held = _sources(file)
         if held and executed and executed[-1] in held:
             found[file] = held
-    if len(found) > 1:
-        found = {
-            file: held for file, held in found.items() if all(cell in held for cell in executed)
-        }
-    return next(iter(found)) if len(found) == 1 else None
+    whole = [file for file, held in found.items() if all(cell in held for cell in executed)]
+    files = [*found] if len(found) == 1 else whole
+    return files[0] if len(files) == 1 else None
 
 
 def _executed(shell: Any) -> list[str]:
@@ -95,12 +90,8 @@ def _sources(file: Path) -> frozenset[str] | str | None:
     try:
         if file.suffix != ".ipynb":
             return file.read_text(encoding="utf-8")
-        return frozenset(_code(json.loads(file.read_bytes())))
+        cells = json.loads(file.read_bytes())["cells"]
+        code = (cell["source"] for cell in cells if cell.get("cell_type") == "code")
+        return frozenset("".join(source).strip() for source in code)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-
-
-def _code(book: Any) -> Iterator[str]:
-    return (
-        "".join(cell["source"]).strip() for cell in book["cells"] if cell.get("cell_type") == "code"
-    )

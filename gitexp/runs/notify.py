@@ -1,12 +1,9 @@
 """Notifications that a run ended, or that something asked for happened in it: by a command, a
 webhook or the terminal.
 
-Where it goes is said by the user: ``--notify``, else the settings. The address of a webhook is the
-name of a variable of the environment, never the address itself, which is a secret and would be in
-git. A fault of it is told and is none of the run's.
-
-A process of its own looks after the run: it sees what is asked for while it goes on, and tells
-where gitexp itself was killed, which it knows by the end of a pipe.
+The address of a webhook is a secret, and given as the name of a variable of the environment. A
+process of its own looks after the run: it sees what is asked for while it goes on, and tells where
+gitexp itself was killed, which it knows by the end of a pipe.
 """
 
 from __future__ import annotations

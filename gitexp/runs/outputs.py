@@ -15,8 +15,8 @@ from typing import IO, Any
 
 from gitexp.formats import environment, message, metrics, params, settings
 from gitexp.formats.errors import FormatError, GitexpError
-from gitexp.repo import Repo, dvc_pointers, dvc_status, snapshot
-from gitexp.runs import capture, finish, journal
+from gitexp.repo import Repo, dvc_pointers, dvc_status, files, snapshot
+from gitexp.runs import capture, finish, journal, outputs_kept, written
 from gitexp.runs.run import Run, join
 from gitexp.store import result_paths
 
@@ -63,22 +63,12 @@ class Output:
 def keep_output(run: Run, rest: bytes = b"") -> None:
     """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``,
     as an artifact."""
-    try:
-        with open(run.folder / "output.log", "rb") as log:
-            size = log.seek(0, os.SEEK_END)
-            log.seek(0)
-            if size <= MAX_OUTPUT:
-                data = log.read()
-            else:
-                head = log.read(MAX_OUTPUT // 2)
-                log.seek(size - MAX_OUTPUT // 2)
-                data = (
-                    head
-                    + f"\n[... {size - MAX_OUTPUT:,} bytes left out ...]\n".encode()
-                    + log.read()
-                )
-    except OSError:
-        data = b""
+    data, half = b"", MAX_OUTPUT // 2
+    with suppress(OSError), open(run.folder / "output.log", "rb") as log:
+        data = log.read(MAX_OUTPUT)
+        if left := log.seek(0, os.SEEK_END) - len(data):
+            log.seek(-half, os.SEEK_END)
+            data = data[:half] + f"\n[... {left:,} bytes left out ...]\n".encode() + log.read()
     if data or rest:
         run.keep(result_paths.OUTPUT, data + rest)
 
@@ -91,7 +81,9 @@ def of_dead(repo: Repo, folder: Path) -> None:
     run.snapshot = finish.snapshot_of(folder, journal.facts(folder))
     try:
         known, said = settings.load(repo.root, repo.project), printed(folder)
-        capture.capture(run, repo, capture.unchanged(repo, time[0]), known, said, True, time[1])
+        # nobody knows which experiments DVC made since
+        begun = written.Begun(time[0], written.dvc_experiments(repo))
+        capture.capture(run, repo, begun, known, said, True, time[1])
         keep_output(run)
     finally:
         run.end()
@@ -104,7 +96,7 @@ def note_dead(repo: Repo) -> bool:
         if journal.is_alive(folder):
             alive = True
         elif not (folder / _NOTED).exists() and (time := _lifetime(repo, folder)):
-            found = capture.written(repo.root, *time)
+            found = written.below(repo.root, *time)
             snapshot.remember_outputs(repo, [*found.files, *found.odd])
             with suppress(OSError):
                 (folder / _NOTED).touch()
@@ -117,7 +109,7 @@ def _lifetime(repo: Repo, folder: Path) -> tuple[int, int] | None:
     if "snapshot" not in facts or facts.get("root") != str(repo.root):
         return None
     try:
-        return (folder / capture.BEGUN).stat().st_ctime_ns, journal.last_sign(folder)
+        return (folder / written.BEGUN).stat().st_ctime_ns, journal.last_sign(folder)
     except OSError:
         return None
 
@@ -133,22 +125,17 @@ def watch(*folders: Path) -> dict[Path, Any]:
     """Return what tells whether a command writes params.yml or metrics.csv in one of the
     folders."""
     return {
-        path: journal.stamp(path)
+        path: files.stamp(path)
         for folder in dict.fromkeys(folders)
         for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
     }
 
 
 def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
-    """Log what a command wrote into params.yml and metrics.csv by itself, with whichever logger.
-
-    Args:
-        root: the top of the work tree that it ran in.
-        watched: from ``watch``, before it ran.
-    """
-    for path in sorted(
-        path for path, stamp in watched.items() if journal.stamp(path) not in (stamp, None)
-    ):
+    """Log what a command wrote by itself into the params.yml and metrics.csv that ``watch`` looked
+    at before it ran."""
+    changed = (path for path, old in watched.items() if files.stamp(path) not in (old, None))
+    for path in sorted(changed):
         said: list[str] = []
         try:
             if path.name == result_paths.PARAMS:
@@ -158,7 +145,7 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
                     run.keep(path.name, data)  # in a form of the command's own, which stays
                     run.add_facts("aside", [path.name])
             else:
-                if not capture.is_long(path):  # the user's own form, which capture reads
+                if not outputs_kept.is_long(path):  # the user's own form, which capture reads
                     continue
                 with open(path, "rb") as file:
                     run.log_points(metrics.read(file, path.name, said))

@@ -36,12 +36,8 @@ _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 
 @dataclass
 class Parsed:
-    """The params of a command.
-
-    Attributes:
-        counts: how many of them come from where.
-        unclear: words that may be values of an option, or not.
-    """
+    """The params of a command, how many of them come from where, and words that may be values of an
+    option, or not."""
 
     params: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -56,11 +52,8 @@ def environ(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_run(folder: Path, facts: Mapping[str, Any]) -> Parsed:
-    """Return the params of a run's command, as far as they are known by now.
-
-    Args:
-        facts: what ``run.json`` says of the run: its ``command`` and how to read its ``arguments``.
-    """
+    """Return the params of a run's command, as far as they are known by now, by what ``run.json``
+    says of it: its ``command`` and how to read its ``arguments``."""
     how = facts.get("arguments")
     if not isinstance(how, dict):
         return Parsed()
@@ -91,16 +84,15 @@ def _joined(
     is_final = notes and notes[-1]["kind"] in _FINAL
     under, over = (of_files, of_parser) if is_final else (of_parser, of_files)
     flat = {**under, **over, **by_hand}
-    counts = {
-        " and ".join(dict.fromkeys(note["kind"] for note in notes)): len(
-            {*flat} - {*of_files, *by_hand}
-        ),
-        ", ".join(files): len({*of_files} - {*by_hand}),
-        "command line": len(by_hand),
+    sources = {
+        " and ".join(dict.fromkeys(note["kind"] for note in notes)): {*flat}
+        - {*of_files, *by_hand},
+        ", ".join(files): {*of_files} - {*by_hand},
+        "command line": {*by_hand},
     }
+    counts = {source: len(names) for source, names in sources.items() if names}
     unclear = arguments.unclear(words) if own is None else []
-    counts = {source: count for source, count in counts.items() if count}
-    return Parsed(arguments.nested(flat), counts, unclear)
+    return Parsed(params.nested(flat), counts, unclear)
 
 
 def _values(note: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +100,7 @@ def _values(note: Mapping[str, Any]) -> dict[str, Any]:
     flat = params.flatten(params.plain(note["values"]))
     if note["kind"] == "hydra":
         flat = {name: _resolved(value, flat) for name, value in flat.items()}
-    return arguments.nested({name: _without_secret(name, value) for name, value in flat.items()})
+    return params.nested({name: _without_secret(name, value) for name, value in flat.items()})
 
 
 def _without_secret(name: str, value: Any) -> Any:
@@ -191,11 +183,8 @@ def config_files(command: Sequence[str], folder: Path = Path()) -> dict[str, dic
 
 def _config(path: Path) -> dict[str, Any] | None:
     with suppress(OSError, GitexpError):
-        if (
-            not readers.is_metrics(path.name)
-            and path.is_file()
-            and path.stat().st_size <= _MOST_BYTES
-        ):
+        small = path.is_file() and path.stat().st_size <= _MOST_BYTES
+        if small and not readers.is_metrics(path.name):
             read = params.load_file(path)
             return read if len(params.flatten(read)) <= _MOST_VALUES else None
     return None

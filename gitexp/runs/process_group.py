@@ -1,11 +1,8 @@
 """A command in a process group of its own, noted in a folder, so that whoever comes later can end
 what a killed owner left running.
 
-    group    the number of the process group
+    group    the number of the process group, which counts only while the lock is held
     command/ locked by the command and its children as long as one of them lives
-
-The number of a process group is given again, after a restart of the machine for certain; so it
-counts only while that lock is held, and a stranger is never killed.
 """
 
 from __future__ import annotations
@@ -30,10 +27,8 @@ def held(folder: Path) -> Iterator[dict[str, Any]]:
     ``note`` it."""
     (folder / HELD).mkdir(exist_ok=True)
     with journal.hold(folder / HELD) as lock:
-        yield {
-            "start_new_session": True,
-            **({"pass_fds": [lock.fileno()]} if os.name == "posix" else {}),
-        }
+        more = {"pass_fds": [lock.fileno()]} if os.name == "posix" else {}
+        yield {"start_new_session": True, **more}
 
 
 def note(folder: Path, group: int) -> None:

@@ -34,20 +34,15 @@ class Origin(NamedTuple):
 
 
 def find(repo: Repo, ref: str) -> Origin:
-    """Return what ``exp-3`` or ``exp-3@50`` names. A dead run, by its own name or as the latest,
-    ``@``, is recorded first.
-
-    Raises:
-        NotFoundError, UsageError: no experiment is called that.
-    """
+    """Return what ``exp-3`` or ``exp-3@50`` names; raise NotFoundError or UsageError where nothing
+    is. A dead run, by its own name or as the latest, ``@``, is recorded first."""
     from gitexp.store import reference
     from gitexp.store.index import Index
 
     known = settings.load(repo.root, repo.project)
-    match = re.fullmatch(r"(.+)@(\d{1,15})", ref)
-    named, step = (match[1], int(match[2])) if match else (ref, None)
-    if match and Index(repo).named(ref):
-        named, step = ref, None
+    named, step = ref, None
+    if (match := re.fullmatch(r"(.+)@(\d{1,15})", ref)) and not Index(repo).named(ref):
+        named, step = match[1], int(match[2])
     name = _recorded(repo, named, Index(repo)) or named
     return Origin(reference.resolve(Index(repo), name, known), step)
 
@@ -57,11 +52,8 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
     experiment is meant."""
     from gitexp.runs import finish
 
-    latest = (
-        ""
-        if name != "@"
-        else max((message.format_time(item.started) for item in index.select(limit=1)), default="")
-    )
+    last = index.select(limit=1) if name == "@" else ()
+    latest = max((message.format_time(item.started) for item in last), default="")
     for folder in reversed(finish.dead_runs(repo)):
         newest = name == "@" and journal.facts(folder).get("started", "") > latest
         if newest or name == folder.name:
@@ -72,10 +64,7 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
 
 def take_over(run: Run, repo: Repo, origin: Origin) -> None:
     """Have a run that just began go on from there; a run that does so already stays as it is.
-
-    Raises:
-        NotFoundError: the other's files are not in this clone.
-    """
+    Raises NotFoundError where the other's files are not in this clone."""
     if run.silent or _ROWS in journal.all_facts(run.folder):
         return
     old, step = origin

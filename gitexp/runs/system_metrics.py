@@ -7,15 +7,13 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats.errors import MissingExtraError
+from gitexp.formats.extras import needed
 
 if TYPE_CHECKING:
     from gitexp.runs.run import Run
 
 SECONDS = 5.0
-# until the first sample: the processor's use is that since the last look, and there has to be
-# something to see
-_FIRST = 0.5
+_FIRST = 0.5  # until the first sample: the processor's use is that since the last look
 
 
 class Sampler:
@@ -23,19 +21,16 @@ class Sampler:
     stopped."""
 
     def __init__(self, run: Run, pid: int | None = None, seconds: float = SECONDS) -> None:
-        try:
-            import psutil
-        except ImportError:
-            raise MissingExtraError("sampling system metrics", "system") from None
+        self._psutil = needed("psutil", "sampling system metrics", "system")
         self._run = run
         self._seconds = seconds
-        self._own = psutil.Process()
-        self._process = self._own if pid is None else psutil.Process(pid)
+        self._own = self._psutil.Process()
+        self._process = self._own if pid is None else self._psutil.Process(pid)
         self._gpus = _gpus()
         self._stop = threading.Event()
         self._sampled = False
         self._thread = threading.Thread(target=self._loop, daemon=True, name="gitexp-system")
-        psutil.cpu_percent()
+        self._psutil.cpu_percent()
         self._thread.start()
 
     def stop(self) -> None:
@@ -47,36 +42,25 @@ class Sampler:
             self._sample()
 
     def _loop(self) -> None:
-        import psutil
-
-        psutil.cpu_percent()  # psutil remembers the last look of each thread
+        self._psutil.cpu_percent()  # it remembers the last look of each thread
         pause = min(_FIRST, self._seconds)
         while not self._stop.wait(pause):
             self._sample()
             pause = self._seconds
 
     def _sample(self) -> None:
-        import psutil
-
-        with suppress(psutil.Error, OSError):
-            family = [self._process, *self._process.children(recursive=True)]
-            memory = sum(_memory(process) for process in family)
+        memory = 0
+        with suppress(self._psutil.Error, OSError):
+            for process in (self._process, *self._process.children(recursive=True)):
+                with suppress(self._psutil.Error):
+                    memory += process.memory_info().rss
             values = {
-                "system.cpu_percent": psutil.cpu_percent(),
+                "system.cpu_percent": self._psutil.cpu_percent(),
                 "system.memory_mb": memory / 1e6,
-                "system.memory_percent": psutil.virtual_memory().percent,
+                "system.memory_percent": self._psutil.virtual_memory().percent,
             }
             self._run.log_metrics({**values, **_gpu_values(self._gpus)})
             self._sampled = True
-
-
-def _memory(process: Any) -> int:
-    import psutil
-
-    try:
-        return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0
 
 
 def _gpus() -> list[Any]:

@@ -96,11 +96,8 @@ def _said(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _said(item) for key, item in value.items()}
     kind: Any = type(value)
-    if (
-        kind.__repr__ is object.__repr__
-        and kind.__str__ is object.__str__
-        and not hasattr(value, "tolist")
-    ):
+    bare = kind.__repr__ is object.__repr__ and kind.__str__ is object.__str__
+    if bare and not hasattr(value, "tolist"):
         return kind.__qualname__  # not its address
     if inspect.isroutine(value) or inspect.isclass(value):
         return getattr(value, "__qualname__", str(value))

@@ -1,14 +1,11 @@
 """Temporary work trees: another commit's files in a folder of their own, so that the user's are
 never touched.
 
-    .git/gitexp/worktrees/NAME-1f2e3d4c/ PROJECT/    a linked, detached work tree, called like the
-        user's own folder alive       locked by the owner as long as it lives, as for a run: a
-        folder whose owner was killed is a leftover kept        the user asked to keep it, so it is
-        no leftover run-.../    one for each command that is run in it, see leftover.py
-
-Whatever else belongs to the work tree (an environment, a journal) goes beside it and is removed
-with it. Hooks stay off as in every git call of ours; what git itself needs to write files (LFS's
-filter) is on.
+    .git/gitexp/worktrees/NAME-1f2e3d4c/
+        PROJECT/    a linked, detached work tree, called like the user's own folder
+        alive       locked by the owner as long as it lives; without it, the folder is a leftover
+        kept        the user asked to keep it, so it is none
+        run-.../    one for each command that is run in it, see ``process_group.py``
 """
 
 from __future__ import annotations
@@ -36,9 +33,6 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
     Args:
         name: says in the path what it is for; any number may have the same.
         keep: leave it to the user at the end.
-
-    Raises:
-        GitError: git cannot make it.
     """
     place = repo.make_state_dir(_FOLDER, f"{name}-{secrets.token_hex(4)}")
     owned = journal.hold(place)
@@ -57,11 +51,7 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
 
 def reset(repo: Repo, path: Path, commit: str) -> None:
     """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes,
-    ignored files too.
-
-    Raises:
-        GitError: git cannot do it.
-    """
+    ignored files too."""
     repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=path)
     repo.git("clean", "-ffdxq", cwd=path)
     content.fill(repo, path)
@@ -80,8 +70,7 @@ def leftovers(repo: Repo) -> list[Path]:
 
 
 def place_of_run(path: Path) -> Path:
-    """Return the folder, not made yet, that belongs to one more command run in a work tree of
-    ours."""
+    """Return the folder, not made yet, for one more command in a work tree of ours."""
     return path.parent / f"run-{secrets.token_hex(4)}"
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError
 from gitexp.repo import Repo, collector, lock_files, trees
+from gitexp.repo.files import link_or_copy
 from gitexp.repo.process import joined
-from gitexp.repo.snapshot import Snapshot, index_stamp, link_or_copy
+from gitexp.repo.snapshot import Snapshot, index_stamp
 
 OWNER = "gitexp-index"  # notes which index.lock is ours
 

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import GitError
 from gitexp.repo import Repo
-from gitexp.runs import capture, journal, outputs, parsed, process_group
+from gitexp.runs import capture, journal, outputs, parsed, process_group, written
 from gitexp.runs import command as commands
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
@@ -124,7 +124,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             env = parsed.environ(env) if known.parser_params else env
         watched = outputs.watch(root, inside)
         time.sleep(_TICK)
-        begun = capture.mark(where)
+        begun = written.mark(where)
         try:
             code, why = _supervised(job, where, root, env)
         except OSError as error:
@@ -132,7 +132,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         outputs.pick_up(live, root, watched)
         _read_metrics(live, root, begun, known)
         outputs.keep_output(live)
-        ended = commands.Ended(code, None, None)
+        ended = commands.Ended(code)
         live.set_fact("Exit-Code", code or None)
         if why == PRUNED:
             live.set_label(PRUNED)
@@ -151,7 +151,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         owned.release()
 
 
-def _read_metrics(live: Run, root: Path, begun: capture.Begun, known: settings.Settings) -> None:
+def _read_metrics(live: Run, root: Path, begun: written.Begun, known: settings.Settings) -> None:
     """Read what gitexp run reads, too; a fault of that is no fault of the trial."""
     try:
         capture.capture_metrics(live, root, begun, known, outputs.printed(live.folder))

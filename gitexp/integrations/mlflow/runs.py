@@ -26,6 +26,7 @@ from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import run_file, uris
 from gitexp.repo import Repo
 from gitexp.runs import active, deferred, exit_status, notebook, run, start
+from gitexp.runs.details import Details
 
 CHILD = "it is a child of another run"
 _BORN = os.getpid()
@@ -129,8 +130,8 @@ class Runs:
         child = above is not None or parent is not None
         live = start.begin(
             self.repo,
+            Details(group=self._group(experiment, above, parent)),
             command=notebook.command(),
-            group=self._group(experiment, above, parent),
             beside=CHILD if child else None,
         )
         run_file.claim(live.folder)

@@ -84,15 +84,12 @@ def _note_filled(
     import atexit
 
     def filled() -> None:
-        try:
-            now = values()
-            late = {name: now[name] for name, value in parsed.items() if not value and now[name]}
-            if late:
-                _note(kind, late, left)
-        except Exception:
-            pass
+        now = values()
+        late = {name: now[name] for name, value in parsed.items() if not value and now[name]}
+        if late:
+            _note(kind, late, left)
 
-    atexit.register(filled)
+    atexit.register(_quietly, filled)
 
 
 def _literal(value: Any, depth: int = 0) -> str:
@@ -179,6 +176,14 @@ def _asks(frame: Any) -> bool:
 # -- parsers ---------------------------------------------------------------------------------------
 
 
+def _quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function of ours, whose faults are none of the program's."""
+    try:
+        return function(*args, **kwargs)
+    except Exception:
+        return None
+
+
 def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
     """Have a function call ``before`` first and, where that returns a function, hand it the result.
 
@@ -188,22 +193,14 @@ def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         global _depth
-        after = None
-        if _depth == 0:
-            try:
-                after = before(*args, **kwargs)
-            except Exception:
-                pass
+        after = _quietly(before, *args, **kwargs) if _depth == 0 else None
         _depth += 1
         try:
             result = original(*args, **kwargs)
         finally:
             _depth -= 1
         if after is not None:
-            try:
-                after(result)
-            except Exception:
-                pass
+            _quietly(after, result)
         return result
 
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
@@ -214,7 +211,7 @@ def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
 
 def _argparse(module: Any) -> None:
     def before(parser: Any, args: Any = None, namespace: Any = None) -> Any:
-        if not (_is_ours(args) and _asks(sys._getframe(2))):
+        if not (_is_ours(args) and _asks(sys._getframe(3))):
             return None
 
         def after(result: Any) -> None:
@@ -432,11 +429,8 @@ def watch_script() -> None:
         names.pop("exec", None)
         before = [name for name, value in names.items() if _is_plain(name, value)]
         exec(source, *(scopes or (frame.f_globals, frame.f_locals)), **named)
-        try:
-            if not scopes and frame.f_locals is names:
-                _note("script", {name: names[name] for name in before if name in names})
-        except Exception:
-            pass
+        if not scopes and frame.f_locals is names:
+            _quietly(_note, "script", {name: names[name] for name in before if name in names})
 
     names["exec"] = execute
 

@@ -1,0 +1,135 @@
+"""Which of the files that a command wrote are kept with its run, as outputs or as results."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from gitexp.formats import message, readers
+from gitexp.formats.errors import GitexpError
+from gitexp.formats.settings import Settings
+from gitexp.repo import Repo, dvc_pointers, files, snapshot, untracked
+from gitexp.runs import journal
+from gitexp.runs.run import Run
+from gitexp.runs.written import Written
+from gitexp.store import result_paths
+
+_Left = list[tuple[str, str]]  # a path, and why it was not kept
+
+
+def keep(
+    run: Run,
+    repo: Repo,
+    shot: snapshot.Snapshot,
+    wrote: Written,
+    known: Settings,
+    read: set[str],
+    tools: tuple[str, ...],
+) -> None:
+    """Keep the files that the command wrote, each at its own path; of those that the user tracks
+    only the results. What of trackers' own is not kept need not be said: its runs were read."""
+    if not (wrote.files or wrote.odd):
+        return
+    listed = repo.git("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard").split(b"\0")
+    marks = {os.fsdecode(item[2:]): item[:1] for item in listed if item}
+    own = {path for path in wrote.files if path in marks and not _is_picked_up(repo, path)}
+    asked = {path for path in wrote.files if path not in marks and matches(path, known.outputs)}
+    # where gitexp's own lay, not the user's
+    earlier = {*shot.outputs, *journal.facts(run.folder).get("free", ())}
+    tracked = {path for path in own - earlier if marks[path] != b"?"}
+    _keep_results(run, repo, wrote, known, _changed(repo, shot.tree, sorted(tracked)), read)
+    fresh = sorted((own | asked) - tracked)
+    taken, left_out = _permitted(repo, known, fresh, read)
+    kept = _kept(run, repo, taken, wrote, left_out)
+    run.add_facts("written", [path for path in kept if not dvc_pointers.is_pointer(path)])
+    left_out = [item for item in left_out if not item[0].startswith(tools)]
+    if left_out:
+        named = message.some([path for path, _ in left_out], 5)
+        run.add_facts("warnings", [f"outputs not kept: {named} ({left_out[0][1]})"])
+    links = [path for path in wrote.odd if path in marks]
+    # a pointer of DVC's says where data stand also for later runs
+    ours = [path for path in (*fresh, *links) if not dvc_pointers.is_pointer(path)]
+    snapshot.remember_outputs(repo, ours)
+
+
+def _is_picked_up(repo: Repo, path: str) -> bool:
+    """Whether a file is one of gitexp's own form, whose values the run has already."""
+    return path == result_paths.PARAMS or (
+        path == result_paths.METRICS and is_long(repo.root / path)
+    )
+
+
+def _keep_results(
+    run: Run, repo: Repo, wrote: Written, known: Settings, changed: list[str], read: set[str]
+) -> None:
+    """Keep those of the user's tracked files that are results, and say which others changed."""
+    results = [
+        path
+        for path in changed
+        if path in read or readers.is_metrics(path) or matches(path, known.outputs)
+    ]
+    run.add_facts("rewritten", _kept(run, repo, results, wrote, []))
+    rest = [path for path in changed if path not in results]
+    if other := [path for path in rest if not dvc_pointers.is_pointer(path)]:
+        named = message.some(other, 5)
+        run.add_facts("warnings", [f"changed by the command, recorded as at the start: {named}"])
+
+
+def _permitted(
+    repo: Repo, known: Settings, paths: list[str], read: set[str]
+) -> tuple[list[str], _Left]:
+    """Return which new files may enter, and which not and why: large ones may where DVC keeps
+    them, and results that DVC leaves to git."""
+    taken, left_out = untracked.permitted(repo, known, paths)
+    in_dvc = dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo)
+    more = {
+        path
+        for path, why in left_out
+        if (in_dvc and untracked.OVER in why) or (path in read and untracked.BY_DVC in why)
+    }
+    return [*taken, *sorted(more)], [item for item in left_out if item[0] not in more]
+
+
+def _kept(run: Run, repo: Repo, paths: list[str], wrote: Written, left_out: _Left) -> list[str]:
+    """Keep files as they are now; returns which, and adds to ``left_out`` which not and why."""
+    kept = []
+    for path in paths:
+        try:
+            if files.looks((repo.root / path).lstat()) != wrote.files[path]:
+                left_out.append((path, "it is still being written"))
+                continue
+            run.keep(path, repo.root / path)
+            kept.append(path)
+        except (GitexpError, OSError) as error:
+            left_out.append((path, str(error)))
+    return kept
+
+
+def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
+    """Return those of the files that are not as a tree has them."""
+    changed = []
+    for path, item in zip(paths, repo.objects(f"{tree}:{path}" for path in paths)):
+        data = files.read_bytes(repo.root / path)
+        if data is not None and not (item and result_paths.blob_hash(repo, data) == item.id):
+            changed.append(path)
+    return changed
+
+
+def is_long(path: Path) -> bool:
+    """Whether a table has DagsHub's form, a row for each value."""
+    return readers.is_long(path.name, first_line(path))
+
+
+def first_line(path: Path) -> bytes:
+    """Return the first line of a table, empty where it cannot be read."""
+    with suppress(OSError), open(path, "rb") as file:
+        return file.readline(10_000)
+    return b""
+
+
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Whether a path is one of what somebody named by patterns."""
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)

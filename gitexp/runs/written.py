@@ -1,0 +1,97 @@
+"""Which files a command wrote: those that changed below a folder while it ran."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from gitexp.repo import Repo, dvc_pointers, files, snapshot
+
+BEGUN = "begun"  # in a run's folder: its time is when the command began
+_MOST_FILES = 100_000  # that are looked at
+_MANY = 100  # files of a folder
+_PASSED = frozenset(("node_modules", ".git", ".gitexp", ".dvc", "site-packages", *snapshot.NEVER))
+_ENDINGS = (
+    *(".json", ".jsonl", ".ndjson", ".yaml", ".yml", ".toml", ".csv", ".tsv"),
+    *(".db", ".sqlite", ".wandb", ".zip", ".log", ".lock", ".dvc"),
+)
+_EXPERIMENTS = "refs/exps"  # of DVC
+Look = tuple[int, ...]
+
+
+class Begun(NamedTuple):
+    """How all was just before the command began: the file system's time, and DVC's experiments."""
+
+    since: int
+    experiments: frozenset[str] = frozenset()
+
+
+@dataclass
+class Written:
+    """What a command wrote: files with how each looked, and paths of links, FIFOs and the like."""
+
+    files: dict[str, Look] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
+
+
+def mark(folder: Path, repo: Repo | None = None) -> Begun:
+    """Return how all is just before the command starts."""
+    file = folder / BEGUN
+    file.write_bytes(b"")
+    return Begun(file.stat().st_ctime_ns, dvc_experiments(repo) if repo else frozenset())
+
+
+def dvc_experiments(repo: Repo) -> frozenset[str]:
+    """Return the commits of DVC's experiments."""
+    if not (dvc_pointers.in_use(repo.root) or (repo.common_dir / _EXPERIMENTS).exists()):
+        return frozenset()
+    refs = repo.refs(_EXPERIMENTS)
+    return frozenset(id for name, id in refs.items() if len(name.split("/")[2]) == 2)
+
+
+def below(top: Path, since: int, until: int | None = None, all: bool = True) -> Written:
+    """Return what was written below a folder in a time, but for environments and git's own.
+
+    Args:
+        all: look at each file; else, in a large folder to which nothing came, only at those that
+            may hold results by their ending.
+    """
+    found = Written()
+    seen, folders = 0, [""]
+    while folders and seen < _MOST_FILES:
+        folder = folders.pop()
+        entries: list[os.DirEntry[str]] = []
+        with suppress(OSError):
+            entries += os.scandir(top / folder)
+        if any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue
+        seen += len(entries)
+        if not all and len(entries) > _MANY and files.modified(top / folder) < since:
+            entries = [
+                entry
+                for entry in entries
+                if entry.name.endswith(_ENDINGS) or not entry.is_file(follow_symlinks=False)
+            ]
+        for entry in entries:  # of which there may be many, nearly all from before
+            path = f"{folder}{entry.name}"
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _PASSED and not os.path.lexists(top / path / ".git"):
+                        folders.append(f"{path}/")
+                    continue
+                status = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            late = until and max(status.st_mtime_ns, status.st_ctime_ns) > until
+            if status.st_ctime_ns < since or late or entry.name in snapshot.NEVER:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found.files[path] = files.looks(status)
+            else:
+                found.odd.append(path)
+    found.files = dict(sorted(found.files.items()))
+    return found
