@@ -1,5 +1,5 @@
-"""Repositories inside other tools of git: partial clones, Git LFS, git-annex, rewritten history.
-Nothing is simulated."""
+"""Repositories inside other tools of git: partial clones, Git LFS, git-annex, DataLad, submodules,
+rewritten history. Nothing is simulated."""
 
 from __future__ import annotations
 
@@ -273,6 +273,122 @@ def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
         "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs pull"
         in said
     )
+
+
+_INNER = """import os
+size = os.path.getsize('inner/data.bin') if os.path.exists('inner/data.bin') else -1
+open('metrics.csv', 'w').write(f'Name,Value,Timestamp,Step\\nsize,{size},1,1\\n')
+"""
+
+
+@pytest.fixture
+def nested(project: Project, tmp_path: Path) -> Project:
+    """A repository whose training reads a file of a submodule."""
+    library = Project(tmp_path / "library")
+    library.root.mkdir()
+    library.git("init", "-q")
+    library.commit("data", data_bin="1" * 100)
+    project.git("submodule", "--quiet", "add", library.root.as_uri(), "inner")
+    project.commit("use it", train_py=_INNER)
+    return project
+
+
+def test_work_trees_have_the_submodules_that_are_here(nested: Project, tmp_path: Path) -> None:
+    nested.gitexp("run", "--", sys.executable, "train.py")
+    nested.write("inner/data.bin", "1" * 200)
+    nested.git("commit", "-qam", "more", cwd=nested.root / "inner")
+    nested.gitexp("run", "--", sys.executable, "train.py")
+    nested.gitexp("sweep", "-p", "x=1,2", "--", sys.executable, "train.py")
+    found = [item.metrics["size"] for item in Index(Repo.discover(nested.root)).select()]
+    assert found == [200, 200, 200, 100]
+    assert "same: exp-1" in nested.gitexp("reproduce", "exp-1", "--yes")
+    there = tmp_path / "there"
+    done = nested.run("checkout", "exp-1", "--worktree", str(there))
+    assert (there / "inner/data.bin").stat().st_size == 100
+    typed(nested, done.stderr)
+    assert not there.exists()
+    assert nested.git("status", "--porcelain") == ""
+    assert nested.git("worktree", "list", cwd=nested.root / "inner").count("\n") == 1  # there's own
+    nested.git("submodule", "--quiet", "deinit", "--all", "--force")
+    said = nested.run("reproduce", "exp-1", "--yes").stderr
+    assert "'inner' has no content here, only a pointer" in said
+    typed(nested, said)
+    assert "same: exp-1" in nested.gitexp("reproduce", "exp-1", "--yes")
+
+
+@pytest.fixture
+def dataset(project: Project) -> Project:
+    """A DataLad dataset with a subdataset, both of which hold data that git-annex keeps."""
+    if not shutil.which("datalad"):
+        pytest.skip("datalad is not installed")
+    _datalad(project, "create", "--force", "-c", "text2git", ".")
+    _datalad(project, "create", "-d", ".", "inner")
+    project.write("inner/data.bin", b"\0" * 100)
+    project.write("open.bin", bytes(100_000))
+    project.write("train.py", _INNER)
+    _datalad(project, "save", "--recursive", "-m", "data")
+    assert (project.root / "inner/data.bin").is_symlink()
+    return project
+
+
+def _datalad(project: Project, *words: str) -> str:
+    done = subprocess.run(
+        ["datalad", *words], cwd=project.root, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_work_trees_of_a_dataset_have_the_content_of_its_subdatasets(
+    dataset: Project, tmp_path: Path
+) -> None:
+    dataset.gitexp("run", "--", sys.executable, "train.py")
+    dataset.gitexp("sweep", "-p", "x=1", "--", sys.executable, "train.py")
+    sizes = [item.metrics["size"] for item in Index(Repo.discover(dataset.root)).select()]
+    assert sizes == [100, 100]
+    assert dataset.git("ls-tree", "exp-1", "inner").startswith("160000 commit ")
+    assert "same: exp-1" in dataset.gitexp("reproduce", "exp-1", "--yes")
+    there = tmp_path / "there"
+    done = dataset.run("checkout", "exp-1", "--worktree", str(there))
+    assert (there / "inner/data.bin").stat().st_size == 100
+    assert (there / "open.bin").stat().st_size == 100_000
+    typed(dataset, done.stderr)
+    assert dataset.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_datalad_run_goes_around_and_inside_of_a_run(dataset: Project) -> None:
+    ours = shlex.join([sys.executable, "-m", "gitexp", "run", "--", sys.executable, "train.py"])
+    _datalad(dataset, "run", "-m", "around", f"{ours} --lr 1")
+    theirs = ["datalad", "run", "-m", "inside"]
+    train = [sys.executable, "train.py", "--lr"]
+    dataset.gitexp("run", "--", *theirs, shlex.join([*train, "2"]))
+    dataset.gitexp("run", "--", *theirs, "--explicit", *train, "3")
+    found = Index(Repo.discover(dataset.root)).select(order="tag.started")
+    assert [dict(item.params) for item in found] == [{"lr": 1}, {"lr": 2}, {"lr": 3}]
+    assert {item.metrics["size"] for item in found} == {100}
+    assert dataset.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_datalad_takes_experiments_along_as_the_docs_say(
+    dataset: Project, remote: Project, tmp_path: Path
+) -> None:
+    dataset.gitexp("log", "--metric", "loss=1", "--no-advance")
+    dataset.gitexp("note", "exp-1", "the first of all")
+    _datalad(dataset, "siblings", "add", "-s", "origin", "--url", str(remote.root))
+    docs = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    for line in re.findall(r"^    (git config --add remote.*?)(?: +#.*)?$", docs, re.MULTILINE):
+        dataset.git(*shlex.split(line)[1:])
+    _datalad(dataset, "push", "--to", "origin")
+    _datalad(dataset, "clone", str(remote.root), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.gitexp("pull")
+    assert "the first of all" in clone.gitexp("show", "exp-1")
+    clone.gitexp("checkout", "exp-1")
+    _datalad(clone, "get", "open.bin")
+    assert (clone.root / "open.bin").stat().st_size == 100_000
 
 
 def typed(project: Project, text: str) -> None:

@@ -21,7 +21,7 @@ from gitexp.formats.errors import CannotRunError, FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, content, dvc_pointers
-from gitexp.runs import arguments, worktree
+from gitexp.runs import arguments
 from gitexp.store import conditions, result_paths
 
 PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
@@ -133,7 +133,7 @@ class Graft:
         Raises:
             CannotRunError: it could not be run, or logs no such metric.
         """
-        worktree.reset(self.repo, tree, self.a.id)
+        content.reset(self.repo, tree, self.a.id)
         kinds = {factor.kind for factor in factors}
         names = [
             name
@@ -150,6 +150,7 @@ class Graft:
             [*(self.code if "code" in kinds else ()), *(self.pointers if "data" in kinds else ())],
         )
         content.fill(self.repo, tree)
+        content.populate(self.repo, tree)
         python = (
             self._python(tree, self.other if "packages" in kinds else self.todo, shown)
             if self.diff.environment

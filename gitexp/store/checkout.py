@@ -150,6 +150,7 @@ def add_worktree(
         if data and dvc_pointers.in_use(tree)
         else ()
     )
+    content.populate(repo, tree)
     notes = _fill(repo, tree)
     undo = content.removal(folder, force=bool(wanted))
     return Done(

@@ -15,8 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from gitexp.repo import Repo
-from gitexp.runs import journal, worktree
+from gitexp.repo import Repo, content
+from gitexp.runs import journal
 
 
 class Place:
@@ -38,7 +38,7 @@ class Place:
         index.with_name("index.lock").unlink(missing_ok=True)
         if self._pristine.exists():  # flags that a trial set in its index hide no change from git
             _copy(self._pristine, index)
-        worktree.reset(self._repo, self.root, commit)
+        content.reset(self._repo, self.root, commit)
         _copy(index, self._pristine)
 
 
