@@ -31,6 +31,7 @@ _LISTINGS = 20
 _OUTPUTS = "gitexp-outputs"  # in git_dir: what commands wrote, and how it looked then
 # never sources, whatever .gitignore says
 NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
+_OF_SLURM = re.compile(r"slurm-\d+(_\d+)?\.out")
 Listed = tuple[list[str], list[str], list[str], list[str]]
 _NO_LFS = "which is not set up here: git lfs install, with git-lfs on the PATH"
 _SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
@@ -370,6 +371,12 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
         yield finished
 
 
+def is_never(name: str) -> bool:
+    """Whether a file or folder of this name is neither a source nor an output: a cache, or what
+    SLURM writes of a job."""
+    return name in NEVER or _OF_SLURM.fullmatch(name) is not None
+
+
 def _sources(repo: Repo, untracked: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
     known = read_mapping(repo.git_dir / _OUTPUTS)
@@ -380,7 +387,7 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
     return [
         path
         for path in untracked
-        if NEVER.isdisjoint(path.split("/"))
+        if not any(map(is_never, path.split("/")))
         and not path.startswith(environments)
         and not (path in known and known[path] == stamp(repo.root, path))
     ]

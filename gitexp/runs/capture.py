@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gitexp.formats.trackers import found
 
 BEGUN = "begun"  # in a run's folder: its time is when the command began
+_SHARED = "shared"  # there: another command ran in this work tree meanwhile
 MOST_FILES = 100_000  # that are looked at
 MOST_BYTES = 50 * 10**6  # of a file that is read
 _PASSED = frozenset(("node_modules", ".git", ".gitexp", ".dvc", "site-packages", *snapshot.NEVER))
@@ -61,6 +62,7 @@ class Findings:
     unread: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    alone: bool = True  # whether gitexp's own files were picked up as they were written
 
 
 @dataclass
@@ -75,7 +77,44 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
     """Return how all is just before the command starts."""
     file = folder / BEGUN
     file.write_bytes(b"")
+    for other in journal.folders(repo) if repo else ():
+        if other != folder and (other / BEGUN).exists() and journal.is_alive(other):
+            if journal.facts(other).get("root") == str(repo.root):
+                (other / _SHARED).touch()
+                (folder / _SHARED).touch()
     return Begun(file.stat().st_ctime_ns, _experiments(repo) if repo else frozenset())
+
+
+def is_shared(run: Run) -> bool:
+    """Whether other commands ran in the work tree meanwhile: whose a file is that somebody wrote,
+    nobody knows then."""
+    return (run.folder / _SHARED).exists()
+
+
+def own_alone(run: Run, repo: Repo, wrote: Written, known: settings.Settings) -> list[str]:
+    """Leave only what is this run's for sure where others ran beside it: what its command names,
+    and the patterns for its results. Returns the rest, which counts as outputs of nobody."""
+    if not is_shared(run):
+        return []
+    facts = journal.facts(run.folder)
+    patterns = (*known.metrics_files, *known.outputs)
+    named = [
+        posixpath.normpath(posixpath.join(facts.get("directory") or ".", part))
+        for word in facts.get("command") or ()
+        for part in (word, word.partition("=")[2])
+        if part not in ("", ".")
+    ]
+    rest = [
+        path
+        for path in wrote.files
+        if not _matches(path, patterns)
+        and not any(path == name or path.startswith(f"{name}/") for name in named)
+    ]
+    for path in rest:
+        del wrote.files[path]
+    wrote.odd = []
+    snapshot.remember_outputs(repo, rest)
+    return rest
 
 
 def unchanged(repo: Repo, since: int) -> Begun:
@@ -124,7 +163,7 @@ def written(top: Path, since: int, until: int | None = None, all: bool = True) -
                 status = entry.stat(follow_symlinks=False)
             except OSError:
                 continue
-            if status.st_ctime_ns < since or name in snapshot.NEVER:
+            if status.st_ctime_ns < since or snapshot.is_never(name):
                 continue
             if until and max(status.st_mtime_ns, status.st_ctime_ns) > until:
                 continue
@@ -170,8 +209,9 @@ def capture(
     """
     asked = bool(known.outputs or known.metrics_files or known.params)
     wrote = written(repo.root, begun.since, until, asked)
+    others = own_alone(run, repo, wrote, known)
     given = parsed.of_run(run.folder, journal.facts(run.folder))
-    found = Findings(params=dict(given.counts), unclear=list(given.unclear))
+    found = Findings(params=dict(given.counts), unclear=list(given.unclear), alone=not is_shared(run))
     _look_at_dvc(run, repo, begun, wrote)
     own, values = _take_runs(run, repo.root, [*wrote.files], begun.since / 10**9, found)
     paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
@@ -183,6 +223,12 @@ def capture(
         for path in wrote.odd
         if _is_metrics(path, known) and not path.startswith(own)
     ]
+    if results := [path for path in others if _is_metrics(path, known)]:
+        found.unread.append(
+            "other commands ran in this folder meanwhile, and these files may be theirs:"
+            f" {message.some(results)}; to have them read: --metrics-file, or name them in the"
+            " command"
+        )
     run.add_facts("warnings", found.unread)
     for path in named["metrics"]:  # that DVC left as it was
         with suppress(OSError):
@@ -332,7 +378,7 @@ def _take_series(found: Findings, path: str, points: Iterable[MetricPoint]) -> N
 
 
 def _take_metrics(root: Path, path: str, look: Look | None, found: Findings) -> None:
-    if path in (result_paths.METRICS, result_paths.PARAMS) and is_long(root / path):
+    if found.alone and path in (result_paths.METRICS, result_paths.PARAMS) and is_long(root / path):
         return  # picked up already
     found.seen.append(path)
     try:

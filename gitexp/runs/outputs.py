@@ -146,6 +146,8 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
         root: the top of the work tree that it ran in.
         watched: from ``watch``, before it ran.
     """
+    if capture.is_shared(run):
+        return
     for path in sorted(
         path for path, stamp in watched.items() if journal.stamp(path) not in (stamp, None)
     ):

@@ -40,9 +40,11 @@ def begin(
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
-    if resume:
+    was_requeued = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    if resume or was_requeued:
         from gitexp.runs import resume as resuming
 
+        resume = resume or resuming.before_requeue(repo, environment.redact(command or ()))
     origin = resuming.find(repo, resume) if resume else None
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
@@ -56,6 +58,7 @@ def begin(
         **settled.conditions,
     }
     labels = [check_label(label) for label in labels]
+    array = conditions.slurm_array()
     name = record.check_name(repo, name) if name else None
     run_id = os.urandom(8).hex()
     others = outputs.note_dead(repo)
@@ -82,7 +85,7 @@ def begin(
         "title": title,
         "note": note,
         "labels": sorted(labels),
-        "group": group and group.strip(),
+        "group": group.strip() if group else array and f"array-{array}",
         "advance": known.advance if advance is None else advance,
         "beside": beside or ("other runs were going on" if others else None),
         "sign": known.sign if sign is None else sign,
