@@ -380,7 +380,8 @@ def test_datalad_takes_experiments_along_as_the_docs_say(
     docs = (Path(__file__).parents[1] / "docs/data.md").read_text()
     for line in re.findall(r"^    (git config --add remote.*?)(?: +#.*)?$", docs, re.MULTILINE):
         dataset.git(*shlex.split(line)[1:])
-    _datalad(dataset, "push", "--to", "origin")
+    for _ in range(2):  # the first makes an annex of it, and sends no data yet
+        _datalad(dataset, "push", "--to", "origin")
     _datalad(dataset, "clone", str(remote.root), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
     clone.gitexp("checkout", "exp-1")

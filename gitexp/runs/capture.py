@@ -78,10 +78,10 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
     file = folder / BEGUN
     file.write_bytes(b"")
     for other in journal.folders(repo) if repo else ():
-        if other != folder and (other / BEGUN).exists() and journal.is_alive(other):
-            if journal.facts(other).get("root") == str(repo.root):
-                (other / _SHARED).touch()
-                (folder / _SHARED).touch()
+        runs = other != folder and (other / BEGUN).exists() and journal.is_alive(other)
+        if runs and repo and journal.facts(other).get("root") == str(repo.root):
+            (other / _SHARED).touch()
+            (folder / _SHARED).touch()
     return Begun(file.stat().st_ctime_ns, _experiments(repo) if repo else frozenset())
 
 
@@ -211,7 +211,9 @@ def capture(
     wrote = written(repo.root, begun.since, until, asked)
     others = own_alone(run, repo, wrote, known)
     given = parsed.of_run(run.folder, journal.facts(run.folder))
-    found = Findings(params=dict(given.counts), unclear=list(given.unclear), alone=not is_shared(run))
+    found = Findings(
+        params=dict(given.counts), unclear=list(given.unclear), alone=not is_shared(run)
+    )
     _look_at_dvc(run, repo, begun, wrote)
     own, values = _take_runs(run, repo.root, [*wrote.files], begun.since / 10**9, found)
     paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}

@@ -116,6 +116,13 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
         )
 
 
+def again(run: Run) -> None:
+    """Note that a run which begins in a folder with rows of its own goes on from them."""
+    if (size := _size(run)) > len(metrics.HEADER):
+        run.add_facts(_ROWS, [len(metrics.HEADER), size])
+        run.set_fact("Requeued", "with its rows until then")
+
+
 def cut(run: Run, step: int) -> None:
     """Note that a run goes on after this step: what the other had logged beyond is left out."""
     if _ROWS in journal.all_facts(run.folder):

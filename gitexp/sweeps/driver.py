@@ -26,15 +26,16 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import journal, process_group
 from gitexp.store import batch
-from gitexp.sweeps import collect, engines, results, schedule, worker_push
+from gitexp.sweeps import collect, engines, results, schedule, slurm, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.driver_push import Pusher, Sent
-from gitexp.sweeps.engines import Engine, Result
+from gitexp.sweeps.engines import Engine
 from gitexp.sweeps.plan import Frozen
 from gitexp.sweeps.progress import Progress, Standing
 from gitexp.sweeps.results import Kept
 from gitexp.sweeps.schedule import Agenda, Trial
+from gitexp.sweeps.worker import Result
 
 _LOOK = 0.2  # seconds
 
@@ -186,7 +187,7 @@ class Driver:
 
         Jobs that a cluster has not begun are cancelled, and will be handed out again.
         """
-        if cancelled := engines.cancel_queued(self._folder):
+        if cancelled := slurm.cancel_queued(self._folder):
             self._warn(
                 "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
                 f" {', '.join(cancelled)}"

@@ -11,12 +11,13 @@ import atexit
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from gitexp.formats.errors import GitError, GitexpError
 from gitexp.repo import Repo, content
-from gitexp.runs import journal
+from gitexp.runs import journal, worktree
 
 
 class Place:
@@ -86,3 +87,46 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
+
+
+_free: list[Path] = []
+_linked = ExitStack()
+atexit.register(_linked.close)
+
+
+def take(commit: str, bundle: bytes, home: str = "") -> Path:
+    """Return a work tree that nobody uses just now (threads of one worker take several): of the
+    user's repository where it is seen and needed, else a clone with the snapshot in it."""
+    with suppress(IndexError):
+        return _free.pop()
+    with suppress(GitexpError):
+        seen = Repo.discover(home) if home else None
+        if seen and seen.resolve(commit):
+            return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
+    place = make_home()
+    form = "sha256" if len(commit) == 64 else "sha1"
+    Repo(place, place / ".git", place / ".git", form).git(
+        "init", "--quiet", f"--object-format={form}"
+    )
+    repo = Repo.discover(place)
+    if repo.resolve(commit) is None:
+        file = place.with_name("bundle")
+        file.write_bytes(bundle)
+        try:
+            repo.git(
+                "fetch",
+                "--quiet",
+                str(file),
+                "refs/gitexp/sweeping:refs/gitexp/sweeping",
+                "--force",
+            )
+        finally:
+            file.unlink()
+        if repo.resolve(commit) is None:
+            raise GitError(f"the bundle does not hold the snapshot {commit[:10]}")
+    return place
+
+
+def give_back(place: Path) -> None:
+    """Let the next trial of this worker have a work tree."""
+    _free.append(place)
