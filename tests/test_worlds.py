@@ -157,7 +157,12 @@ def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Projec
         assert "could not be recorded: git could not sign the tag" in done.stderr
 
 
-def test_doctor_mends_what_a_rewrite_of_history_leaves(project: Project, remote: Project) -> None:
+@pytest.mark.parametrize("bfg", [False, "project.bfg-report", "project/..bfg-report"])
+def test_doctor_mends_what_a_rewrite_of_history_leaves(
+    project: Project, remote: Project, bfg: str | bool
+) -> None:
+    """The BFG itself is a Java program that was never seen here; its map has the form that it
+    documents."""
     if not shutil.which("git-filter-repo"):
         pytest.skip("git-filter-repo is not installed")
     project.git("remote", "add", "origin", remote.root.as_uri())
@@ -169,6 +174,12 @@ def test_doctor_mends_what_a_rewrite_of_history_leaves(project: Project, remote:
     project.gitexp("note", "exp-1", "the first of all")
     project.gitexp("push")
     project.git("filter-repo", "--force", "--invert-paths", "--path", "secret.txt")
+    if bfg:
+        lines = (project.root / ".git/filter-repo/commit-map").read_text().splitlines(True)[1:]
+        shutil.rmtree(project.root / ".git/filter-repo")
+        place = project.root.parent / str(bfg) / "2026-11-29" / "12-00-00"
+        place.mkdir(parents=True)
+        (place / "object-id-map.old-new.txt").write_text("".join(lines))
     assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
     assert "rewritten" in project.gitexp("doctor", code=1)
     project.gitexp("doctor", "--fix")
