@@ -52,7 +52,7 @@ def kill(folder: Path) -> None:
     """Kill what is left of the command that is noted in a folder, and wait a moment for its end."""
     with suppress(OSError, ValueError, AttributeError):
         number, _, host = (folder / GROUP).read_text().partition(" ")
-        if runs(folder) and host == environment.host():
+        if runs(folder) and host in ("", environment.host()):
             os.killpg(int(number), signal.SIGKILL)
             deadline = time.monotonic() + _PATIENCE
             while runs(folder) and time.monotonic() < deadline:

@@ -178,7 +178,7 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         try:
             run(job, str(place), folder)
         finally:
-            worktrees.give_back(place)
+            worktrees.give_back(place, job.home)
         return {
             file.relative_to(folder).as_posix(): file.read_bytes()
             for file in Path(folder).rglob("*")

@@ -11,6 +11,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -89,7 +90,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-_free: list[Path] = []
+_free: defaultdict[str, list[Path]] = defaultdict(list)  # by the repository that they are of
 _linked = ExitStack()
 atexit.register(_linked.close)
 
@@ -97,17 +98,7 @@ atexit.register(_linked.close)
 def take(commit: str, bundle: bytes, home: str = "") -> Path:
     """Return a work tree that nobody uses just now (threads of one worker take several): of the
     user's repository where it is seen and needed, else a clone with the snapshot in it."""
-    with suppress(IndexError):
-        return _free.pop()
-    with suppress(GitexpError):
-        seen = Repo.discover(home) if home else None
-        if seen and seen.resolve(commit):
-            return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
-    place = make_home()
-    form = "sha256" if len(commit) == 64 else "sha1"
-    Repo(place, place / ".git", place / ".git", form).git(
-        "init", "--quiet", f"--object-format={form}"
-    )
+    place = _free[home].pop() if _free[home] else _linked_or_cloned(commit, home)
     repo = Repo.discover(place)
     if repo.resolve(commit) is None:
         file = place.with_name("bundle")
@@ -127,6 +118,19 @@ def take(commit: str, bundle: bytes, home: str = "") -> Path:
     return place
 
 
-def give_back(place: Path) -> None:
+def _linked_or_cloned(commit: str, home: str) -> Path:
+    with suppress(GitexpError):
+        seen = Repo.discover(home) if home else None
+        if seen and seen.resolve(commit):
+            return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
+    place = make_home()
+    form = "sha256" if len(commit) == 64 else "sha1"
+    Repo(place, place / ".git", place / ".git", form).git(
+        "init", "--quiet", f"--object-format={form}"
+    )
+    return place
+
+
+def give_back(place: Path, home: str) -> None:
     """Let the next trial of this worker have a work tree."""
-    _free.append(place)
+    _free[home].append(place)
