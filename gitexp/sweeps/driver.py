@@ -91,7 +91,6 @@ class Driver:
             UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this
                 is gone again.
         """
-        plan = frozen.plan
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
         self._folder = plans.folder(repo, frozen)
         try:
@@ -103,22 +102,7 @@ class Driver:
             ) from error
         self._engine: Engine | None = None
         try:
-            if not frozen.shot:
-                self._wait_for_orphans()
-            if plan.workers_push and not frozen.shot:
-                self._collect()
-            results.recover(repo, frozen, self._folder)
-            recorded = schedule.recorded(repo, frozen)
-            self._agenda = Agenda(plan, recorded, again, jobs)
-            self._engine = engines.start(
-                engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
-            )
-            if plan.prune and not self._engine.watches:
-                raise UsageError(
-                    f"--prune reads metrics while trials run, which engine {engine} does not allow;"
-                    " use loky"
-                )
-            self._outlet = collect.open_for(repo, frozen)
+            recorded = self._take_up(engine, address, jobs, again)
         except BaseException:
             self._alive.close()
             if self._engine:
@@ -132,12 +116,35 @@ class Driver:
         self._next_look = 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
-        self._standing = Standing(plan)
+        self._standing = Standing(frozen.plan)
         for item in sorted(self._agenda.closed.values(), key=lambda item: item.started):
             self._standing.note(item)
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)
+
+    def _take_up(
+        self, engine: str, address: str | None, jobs: int, again: bool
+    ) -> list[Experiment]:
+        """Find out where the sweep stands, and start the engine; returns what is recorded of it."""
+        repo, frozen, plan = self.repo, self.frozen, self.frozen.plan
+        if not frozen.shot:
+            self._wait_for_orphans()
+            if plan.workers_push:
+                self._collect()
+        results.recover(repo, frozen, self._folder)
+        recorded = schedule.recorded(repo, frozen)
+        self._agenda = Agenda(plan, recorded, again, jobs)
+        self._engine = engines.start(
+            engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
+        )
+        if plan.prune and not self._engine.watches:
+            raise UsageError(
+                f"--prune reads metrics while trials run, which engine {engine} does not allow;"
+                " use loky or slurm"
+            )
+        self._outlet = collect.open_for(repo, frozen)
+        return recorded
 
     @property
     def unused(self) -> int:
