@@ -3,11 +3,13 @@ rewritten history. Nothing is simulated."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from conftest import Project
 from gitexp.repo import Repo
 from gitexp.store.index import Index
+from gitexp.sweeps import clusters, schedule, space, worker
+from gitexp.sweeps import plan as plans
 from recording import record
 
 
@@ -237,6 +241,26 @@ def test_trials_and_reproductions_read_what_git_annex_keeps(annexed: Project) ->
     }
     assert annexed.git("worktree", "list").count("\n") == 0
     assert not list((annexed.root / ".git" / "gitexp" / "worktrees").glob("*"))
+
+
+def test_a_cluster_has_what_git_annex_keeps_or_names_what_it_lacks(
+    annexed: Project,
+) -> None:
+    pytest.importorskip("distributed")
+    sweep = ["sweep", "--engine", "dask", "-p", "x=1", "--", sys.executable, "train.py"]
+    annexed.gitexp(*sweep)
+    found = Index(Repo.discover(annexed.root)).select()[0]
+    assert found.metrics["size"] == 200_000
+    assert annexed.git("worktree", "list").count("\n") == 0
+    # a worker on another machine sees the bundle alone
+    annexed.git("update-ref", "-d", f"refs/tags/{found.name}")
+    repo = Repo.discover(annexed.root)
+    frozen = plans.freeze(repo, plans.Plan(("true",), space.parse(["x=1"])), "away")
+    first = schedule.Agenda(frozen.plan, [], False, 1).next()
+    assert first is not None
+    job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
+    facts = json.loads(worker.run_away(job, clusters.bundle(repo, frozen.commit))["run.json"])
+    assert "'locked.bin', 'open.bin' have no content here" in facts["warnings"][0]
 
 
 def test_a_checkout_brings_what_git_annex_keeps_and_its_lines_work(

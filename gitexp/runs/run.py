@@ -488,7 +488,8 @@ class Run:
         else:
             self._journal.say_unkept()
         finally:
-            self._journal.release()
+            if self._repo is not None:  # a trial's worker may have to push it before it lets go
+                self._journal.release()
         return self.experiment
 
     def end_later(

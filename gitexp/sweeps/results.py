@@ -123,7 +123,8 @@ def bury(item: Kept, error: BaseException | None) -> None:
         **item.job.facts,
         "started": message.format_time(datetime.now(timezone.utc)),
     }
-    live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
+    owned = journal.Journal(item.folder, owner=True)
+    live = run.Run(None, item.folder, facts, owned)
     if not (item.folder / "params.yml").exists():
         live.log_params(item.job.params)
     if (item.folder / "output.log").exists():
@@ -140,3 +141,4 @@ def bury(item: Kept, error: BaseException | None) -> None:
     if item.stopped:
         why = trials.INTERRUPTED[0]
     live.end("killed" if died else "failed", message.one_line(why)[:500])
+    owned.release()
