@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +133,7 @@ def main() -> None:
         git(root, "add", "--all")
         git(root, "commit", "--quiet", "--message=start")
         fast_import(root, stream(count, git(root, "rev-parse", "HEAD").strip()))
+        git(root, "pack-refs", "--all")  # as gitexp does when they pile up
         os.chdir(root)
         index = Index(Repo.discover(root))
         start = cpu()
@@ -142,14 +144,23 @@ def main() -> None:
         print(
             f"search: median {1000 * found[len(found) // 2]:.0f} ms, worst {1000 * found[-1]:.0f} ms"
         )
-        start = cpu()
-        subprocess.run([sys.executable, "-m", "gitexp", "tried"], check=True, capture_output=True)
-        print(f"gitexp tried, the whole command: {1000 * (cpu() - start):.0f} ms")
+        print("gitexp tried, the whole command:", whole())
 
 
 def cpu() -> float:
     """Return the seconds of processor time that this process and its children have taken."""
     return sum(os.times()[:4])
+
+
+def whole() -> str:
+    """Return the least that the whole command took in ten calls."""
+    used, passed = [], []
+    for _ in range(10):
+        start, begun = cpu(), time.perf_counter()
+        subprocess.run([sys.executable, "-m", "gitexp", "tried"], check=True, capture_output=True)
+        used.append(cpu() - start)
+        passed.append(time.perf_counter() - begun)
+    return f"{1000 * min(used):.0f} ms of processor time, {1000 * min(passed):.0f} ms by the clock"
 
 
 def measure(root: Path, index: Index, how: str, count: int) -> list[float]:

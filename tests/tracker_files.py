@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import struct
 import sys
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,132 @@ def catboost(place: Path) -> None:
     )
 
 
+def swanlab(place: Path) -> None:
+    """swanlab 0.10.3: a run that ended, and the header that a killed one leaves."""
+    at = field(1, 1795932262) + field(2, 5 * 10**8)
+    start = [field(1, "demo"), field(4, "first"), field(5, "why"), field(6, "base")]
+    start += [field(10, "m9d2"), field(12, at)]
+    said = [field(10, b"".join(start))]
+    columns = [("loss", 1), ("__swanlab__.cpu", 2)]
+    said += [field(12, field(1, kind) + field(2, 1) + field(3, name)) for name, kind in columns]
+    for step, (name, value) in enumerate([("loss", 1.0), ("loss", NAN), ("__swanlab__.cpu", 7.0)]):
+        scalar = field(1, name) + field(2, step) + field(3, 1) + field(4, at)
+        said.append(field(13, scalar + field(5, field(1, value))))
+    said.append(field(11, field(1, 1) + field(3, at)))
+    folder = place / "run-20261129_120506-m9d2"
+    write(folder / "files/swanlab-metadata.json", {"runtime": {"command": "python sw.py"}})
+    config = "lr:\n  desc: ''\n  sort: 0\n  value: 0.1\nmodel:\n  value:\n    depth: 3\n"
+    (folder / "files/config.yaml").write_text(config)
+    log = b":SWL\xd6\xe1\x02"
+    (folder / "run-m9d2.swanlab").write_bytes(log + b"".join(map(logged, said)))
+    (place / "dead.swanlab").write_bytes(log)
+
+
+def field(number: int, value: int | float | str | bytes) -> bytes:
+    """Return a field of a protobuf message."""
+    if isinstance(value, float):
+        return varint(number << 3 | 1) + struct.pack("<d", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    data = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def varint(value: int) -> bytes:
+    """Return a whole number as protobuf has it."""
+    head = value & 0x7F
+    return bytes([head]) if value < 0x80 else bytes([head | 0x80]) + varint(value >> 7)
+
+
+def logged(data: bytes) -> bytes:
+    """Return a record of a log in LevelDB's format."""
+    return struct.pack("<IHB", zlib.crc32(b"\x01" + data), len(data), 1) + data
+
+
+def guild(place: Path) -> None:
+    """guildai 0.9.0: a run with one file of its own; the events are tensorboardX's."""
+    from tensorboardX import SummaryWriter
+
+    root = place / "d5ed"
+    (root / ".guild/attrs").mkdir(parents=True)
+    attrs = {
+        "id": "d5ed",
+        "flags": "lr: 0.1\nmodel:\n  depth: 3",
+        "label": "first",
+        "tags": "- base",
+        "comments": "- body: why\n  time: 1",
+        "started": "1795932262500000",
+        "stopped": "1795932264500000",
+        "exit_status": "0",
+        "cmd": "- python\n- -um\n- train",
+    }
+    for name, text in attrs.items():
+        (root / f".guild/attrs/{name}").write_text(f"{text}\n")
+    (root / ".guild/opref").write_text("script:/home/x '' '' train.py")
+    (root / "model.txt").write_text("x")
+    (root / "train.py").write_text("")
+    (root / ".guild/manifest").write_text("s train.py 1763 train.py\n")
+    for folder, name in ((".guild", "loss"), ("logs", "acc")):
+        with SummaryWriter(str(root / folder)) as writer:
+            writer.add_scalar(name, 0.5, 1)
+
+
+def aim(place: Path) -> None:
+    """aim 3.29.1, by itself."""
+    from aim import Run
+
+    run = Run(repo=str(place), system_tracking_interval=None, log_system_params=False)
+    run["hparams"] = {"lr": 0.1, "model": {"depth": 3}}
+    run.name = "first"
+    run.track(0.5, name="loss", step=0, context={"subset": "train"})
+    run.close()
+
+
+def histories(place: Path, name: str, text: str, args: str = "") -> None:
+    """A history, and a file of params beside it."""
+    place.mkdir(parents=True)
+    (place / name).write_text(text)
+    if args:
+        (place / args).write_text("lr: 0.1\nmodel:\n  depth: 3\n")
+
+
+def fastai(place: Path) -> None:
+    """fastai 2.8.12."""
+    rows = "0,0.5,0.25,00:00\n1,0.4,nan,00:00\n"
+    histories(place, "history.csv", f"epoch,train_loss,valid_loss,time\n{rows}")
+
+
+def keras(place: Path) -> None:
+    """keras 3.15.1: resumed by BackupAndRestore with a further metric, whose header is not there."""
+    rows = "0,0.9,NA\n1,0.8,NA\n2,0.0056,0.0634,NA,NA\n"
+    histories(place, "training.csv", f"epoch,loss,val_loss\n{rows}")
+
+
+def lightning(place: Path) -> None:
+    """lightning 2.6.6."""
+    rows = "0,0.1,1,0.5,\n0,,1,,0.25\n"
+    histories(place, "metrics.csv", f"epoch,lr-SGD,step,loss,val_loss\n{rows}", "hparams.yaml")
+
+
+def skorch(place: Path) -> None:
+    """skorch 1.4.0."""
+    epoch = {"batches": [{"train_loss": 2.0}], "epoch": 1, "valid_loss": 0.5}
+    history = [{**epoch, "valid_loss_best": True}, {**epoch, "epoch": 2, "event_cp": True}]
+    histories(place, "history.json", json.dumps(history))
+
+
+def transformers(place: Path) -> None:
+    """transformers 5.24.0."""
+    rows = [{"epoch": 1.0, "step": 2, "loss": 0.5}, {"epoch": 1.0, "step": 2, "eval_loss": NAN}]
+    histories(place, "trainer_state.json", json.dumps({"log_history": rows, "max_steps": 2}))
+
+
+def ultralytics(place: Path) -> None:
+    """ultralytics 8: an older release, which pads names with blanks."""
+    rows = "                  1,            0.5\n"
+    histories(place, "results.csv", f"  epoch,   train/box_loss\n{rows}", "args.yaml")
+
+
 def write(path: Path, value: object) -> None:
     """Write JSON, with the bare NaN of Python's."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -272,6 +400,15 @@ WRITERS = {
     "neptune": neptune,
     "ray": ray,
     "catboost": catboost,
+    "swanlab": swanlab,
+    "guild": guild,
+    "aim": aim,
+    "fastai": fastai,
+    "keras": keras,
+    "lightning": lightning,
+    "skorch": skorch,
+    "transformers": transformers,
+    "ultralytics": ultralytics,
 }
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "rename": ("annotate", "Give an experiment a second name."),
     "keep": ("ledger", "Mark an experiment as kept, and say why."),
     "discard": ("ledger", "Mark an experiment as discarded, and say why."),
-    "tried": ("ledger", "Find earlier experiments that are similar."),
+    "tried": ("tried", "Find earlier experiments that are similar."),
     "merge": ("merge", "Merge what experiments changed, and run it."),
     "tree": ("ledger", "Show which experiment came from which."),
     "book": ("ledger", "Write the lab book, day by day."),

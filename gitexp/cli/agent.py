@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import COMMANDS
-from gitexp.cli.report import keep_block
+from gitexp.cli.markdown import keep_block
 from gitexp.repo import Repo
 
 _FOR_AGENTS = ("run", "tried", "list", "show", "diff", "gate", "keep", "discard", "merge", "tree",

@@ -12,8 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened, where_option
-from gitexp.cli.report import chosen
+from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import some
@@ -68,7 +67,7 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
     todo: dict[tuple[str, ...], list[str]] = {}
     lines = []
     try:
-        found = chosen(index, settings, refs, where, None, False)
+        found = chosen(index, settings, Selection(refs, where))
     except NotFoundError as error:
         if len(refs) > 1 and not add and not drop:  # a label, most likely
             raise NotFoundError(
@@ -192,10 +191,9 @@ def rename_command(ref: str, name: str) -> None:
     """
     repo, settings, index = opened()
     found = reference.resolve(index, ref, settings)
-    if name not in (found.name, found.alias):
-        record.check_name(repo, name)
-    notes.add(repo, [found.id], [{"alias": "" if name == found.name else name}])
-    also = f", also called {name}" if name != found.name else " has no second name any more"
+    event = record.alias(repo, found, name)
+    notes.add(repo, [found.id], [event])
+    also = f", also called {event['alias']}" if event["alias"] else " has no second name any more"
     click.echo(output.clean(f"{found.name}{also}"))
 
 
@@ -217,7 +215,7 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
     if not refs and not where:
         raise UsageError("which experiment? Write for example: gitexp rm exp-5")
     repo, settings, index = opened()
-    found = chosen(index, settings, refs, where, None, False)
+    found = chosen(index, settings, Selection(refs, where))
     mine = repo.refs(*(f"refs/tags/{item.name}" for item in found))
     for item in found:
         if f"refs/tags/{item.name}" not in mine:

@@ -34,6 +34,12 @@ from gitexp.store import checkout, reference
     is_flag=True,
     help="Restore its code without the results; HEAD stays where it is.",
 )
+@click.option(
+    "--recurse-submodules",
+    "recurse",
+    is_flag=True,
+    help="Take submodules along to the commits that it has of them.",
+)
 @click.option("--no-data", is_flag=True, help="Leave data that DVC tracks as it is.")
 def checkout_command(
     ref: str,
@@ -42,12 +48,14 @@ def checkout_command(
     worktree: Path | None,
     params_only: bool,
     code_only: bool,
+    recurse: bool,
     no_data: bool,
 ) -> None:
     """Go back to the experiment REF: its code, params and results, and the data that DVC tracks.
 
     Never loses work: it refuses where there are uncommitted changes, other than params and metrics
-    that are recorded in an experiment. Prints the command that undoes it.
+    that are recorded in an experiment. Prints the command that undoes it. Where REF is a branch on
+    an experiment, it goes onto the branch.
 
     \b
     Examples:
@@ -63,18 +71,23 @@ def checkout_command(
             "-b creates a branch at the whole experiment; leave it or --params-only and"
             " --code-only out"
         )
+    if recurse and params_only:
+        raise UsageError("--params-only takes one file; leave it or --recurse-submodules out")
     if stash and worktree:
         raise UsageError("--worktree leaves this work tree as it is; there is nothing to --stash")
     repo, settings, index = opened()
     target = reference.resolve(index, ref, settings)
     if worktree:
-        done = checkout.add_worktree(repo, target, worktree, branch, not no_data)
+        done = checkout.add_worktree(repo, target, worktree, branch, not no_data, recurse)
     elif params_only:
         done = checkout.take_params(repo, index, target, stash)
     elif code_only:
-        done = checkout.take_code(repo, index, target, stash)
+        done = checkout.take_code(repo, index, target, stash, recurse)
     else:
-        done = checkout.checkout(repo, index, target, branch, stash, Path.cwd(), not no_data)
+        on = None if branch or repo.tip(f"refs/heads/{ref}") != target.id else ref
+        done = checkout.checkout(
+            repo, index, target, branch, stash, Path.cwd(), not no_data, recurse, on
+        )
     click.echo(output.clean(done.text))
     for note in done.notes:
         output.say(output.clean(note))
@@ -109,5 +122,5 @@ def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None
     """
     repo, settings, index = opened()
     found = reference.resolve(index, ref, settings)
-    for path in repo.download(found.id, paths, to, force):
+    for path in repo.download(found.id, paths, to, force, found.name):
         click.echo(output.clean(str(path)))

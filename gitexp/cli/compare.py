@@ -13,8 +13,16 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
-from gitexp.cli.opened import everybody_option, fetch_option, opened, where_option
-from gitexp.cli.report import chosen, escaped, keep_block, table
+from gitexp.cli.markdown import escaped, keep_block, table
+from gitexp.cli.opened import (
+    Selection,
+    chosen,
+    everybody_option,
+    fetch_option,
+    metric_option,
+    opened,
+    where_option,
+)
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -51,7 +59,7 @@ def compare_command(
       gitexp compare --where 'group = sweep-1'
     """
     _, settings, index = opened()
-    found = chosen(index, settings, refs, where, None, False) if refs or where else []
+    found = chosen(index, settings, Selection(refs, where)) if refs or where else []
     if len(found) < 2:
         raise UsageError("to compare takes two experiments or more: gitexp compare exp-3 exp-7")
     keys = [query.attribute(name) for name in _ABOUT]
@@ -82,14 +90,7 @@ def compare_command(
 
 @click.command("leaderboard")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric to rank by.",
-)
+@metric_option("The metric to rank by.", required=True)
 @where_option
 @click.option(
     "-n",
@@ -127,7 +128,7 @@ def leaderboard_command(
         )
     having = [
         item
-        for item in chosen(index, settings, (), where, f"metrics.{name}", everybody)
+        for item in chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
         if item.metrics.get(name, float("nan")) == item.metrics.get(name)
     ]
     board = _board(having[:limit], name)
@@ -140,14 +141,7 @@ def leaderboard_command(
 
 @click.command("gate")
 @click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric that counts.",
-)
+@metric_option("The metric that counts.", required=True)
 @click.option(
     "--against",
     metavar="REF|BRANCH",

@@ -12,8 +12,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened, where_option
-from gitexp.cli.report import chosen
+from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError
@@ -136,7 +135,7 @@ def _matching(
     index: Index, settings: Settings, a: str | None, where: str
 ) -> tuple[Experiment, Experiment]:
     """Return the two experiments for which a condition holds, the older one first."""
-    found = chosen(index, settings, (), where, None, False)
+    found = chosen(index, settings, Selection((), where))
     if a is not None or len(found) != 2:
         raise UsageError(
             "name experiments, or use --where, not both"

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import secrets
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,9 +15,9 @@ from typing import Any, TextIO, TypeVar
 import click
 
 from gitexp.cli import output, sync
-from gitexp.cli.opened import opened
-from gitexp.cli.report import chosen, selection
-from gitexp.formats.errors import GitexpError, UsageError
+from gitexp.cli.files import written
+from gitexp.cli.opened import Selection, chosen, opened, selection
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 from gitexp.integrations import export, other_logs
@@ -72,10 +69,7 @@ def _file_options(function: Command) -> Command:
 @selection
 @_file_options
 def export_csv(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     points: bool,
     target: Path | None,
     force: bool,
@@ -90,7 +84,7 @@ def export_csv(
       gitexp export csv --where 'label = paper' -o paper.csv
       gitexp export csv --metrics best:rmse | head
     """
-    repo, found = _chosen(refs, where, sort, everybody)
+    repo, found = _chosen(asked)
     unread: histories.Unread = []
     with _opened(target, force) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -114,10 +108,7 @@ def export_csv(
 @selection
 @_file_options
 def export_json(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     points: bool,
     target: Path | None,
     force: bool,
@@ -132,7 +123,7 @@ def export_json(
     Example:
       gitexp export json exp-3..exp-7 --metrics -o some.json
     """
-    repo, found = _chosen(refs, where, sort, everybody)
+    repo, found = _chosen(asked)
     unread: histories.Unread = []
     with _opened(target, force) as file:
         before = "[\n"
@@ -147,10 +138,7 @@ def export_json(
 @selection
 @_file_options
 def export_parquet(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     points: bool,
     target: Path | None,
     force: bool,
@@ -171,9 +159,9 @@ def export_parquet(
             " experiments.parquet"
         )
     export.arrow()
-    repo, found = _chosen(refs, where, sort, everybody)
+    repo, found = _chosen(asked)
     unread: histories.Unread = []
-    with _written(target, force) as part:
+    with written(target, force) as part:
         if points:
             export.write_points(histories.points(repo, found, unread), part)
         else:
@@ -193,10 +181,7 @@ def export_parquet(
 )
 def export_mlflow(
     uri: str,
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     artifacts: bool,
     place: str | None,
 ) -> int:
@@ -214,7 +199,7 @@ def export_mlflow(
       gitexp export mlflow http://localhost:5000
       gitexp export mlflow https://mlflow.example.org exp-3..exp-7 --artifacts
     """
-    repo, found = _chosen(refs, where, sort, everybody)
+    repo, found = _chosen(asked)
     return sync.mirror(repo, found, sync.target(repo, uri), artifacts, place)
 
 
@@ -229,9 +214,7 @@ _project = click.option(
 @export_command.command("tensorboard", short_help="Write TensorBoard's event files.")
 @selection
 @_folder
-def export_tensorboard(
-    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool, target: Path
-) -> int:
+def export_tensorboard(asked: Selection, target: Path) -> int:
     """Write a log folder for TensorBoard: scalars and hparams, a folder for each experiment.
 
     Event files hold 32 bits of a number, and only numbers, truth values and text as params. Labels
@@ -241,7 +224,7 @@ def export_tensorboard(
     Example:
       gitexp export tensorboard -o runs && tensorboard --logdir runs
     """
-    return _exported(refs, where, sort, everybody, target, other_logs.write_tensorboard)
+    return _exported(asked, target, other_logs.write_tensorboard)
 
 
 @export_command.command("wandb", short_help="Write offline runs of Weights & Biases.")
@@ -249,10 +232,7 @@ def export_tensorboard(
 @_folder
 @_project
 def export_wandb(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     target: Path,
     project: str | None,
 ) -> int:
@@ -270,7 +250,7 @@ def export_wandb(
     def write(records: Iterator[other_logs.Record], folder: Path) -> None:
         other_logs.write_wandb(records, folder, project or _repository())
 
-    return _exported(refs, where, sort, everybody, target, write)
+    return _exported(asked, target, write)
 
 
 @export_command.command("trackio", short_help="Add experiments to a project of trackio.")
@@ -284,10 +264,7 @@ def export_wandb(
     help="The folder of trackio's databases (default: trackio's own).",
 )
 def export_trackio(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     target: Path | None,
     project: str | None,
 ) -> int:
@@ -299,7 +276,7 @@ def export_trackio(
     Example:
       gitexp export trackio --project mine && trackio show --project mine
     """
-    repo, found = _chosen(refs, where, sort, everybody)
+    repo, found = _chosen(asked)
     unread: histories.Unread = []
     records = export.records(repo, found, True, unread)
     there = other_logs.write_trackio(records, target, project or _repository())
@@ -327,24 +304,22 @@ def export_crate(ref: str, target: Path) -> int:
         for item, record in zip(found, records):
             other_logs.write_crate(repo, item, record, folder)
 
-    repo, found = _chosen((ref,), None, None, False)
+    asked = Selection((ref,))
+    repo, found = _chosen(asked)
     if len(found) != 1:
         raise UsageError(f"{ref} names {len(found):,} experiments; a crate is of one")
-    return _exported((ref,), None, None, False, target, write)
+    return _exported(asked, target, write)
 
 
 def _exported(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     target: Path,
     write: Callable[[Iterator[other_logs.Record], Path], None],
 ) -> int:
     """Write a folder that is there whole or not at all."""
-    repo, found = _chosen(refs, where, sort, everybody)
+    repo, found = _chosen(asked)
     unread: histories.Unread = []
-    with _written(target, False, folder=True) as part:
+    with written(target, False, folder=True) as part:
         part.mkdir(parents=True)
         write(export.records(repo, found, True, unread), part)
     return _said(found, target, unread)
@@ -354,11 +329,9 @@ def _repository() -> str:
     return Repo.discover().root.name
 
 
-def _chosen(
-    refs: tuple[str, ...], where: str | None, sort: str | None, everybody: bool
-) -> tuple[Repo, Sequence[Experiment]]:
+def _chosen(asked: Selection) -> tuple[Repo, Sequence[Experiment]]:
     repo, settings, index = opened()
-    return repo, chosen(index, settings, refs, where, sort, everybody)
+    return repo, chosen(index, settings, asked)
 
 
 def _said(experiments: Sequence[Experiment], target: Path | None, unread: histories.Unread) -> int:
@@ -382,40 +355,7 @@ def _opened(target: Path | None, force: bool) -> Iterator[TextIO]:
         yield sys.stdout
         return
     with (
-        _written(target, force) as part,
+        written(target, force) as part,
         open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file,
     ):
         yield file
-
-
-@contextmanager
-def _written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
-    """Yield a new file beside ``target``, which takes its place when all went well; a device is
-    written to as it is.
-
-    Raises:
-        UsageError: there is such a file already, and ``force`` was not said.
-    """
-    if not folder and target.exists() and not (target.is_file() or target.is_dir()):
-        yield target
-        return
-    if target.exists() and (not force or target.is_dir()):
-        raise UsageError(
-            f"{target} is there already; to write over it: --force"
-            if target.is_file()
-            else f"{target} is a folder already; name another"
-            if folder
-            else f"{target} is a folder; name a file"
-        )
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        yield part
-        os.replace(part, target)
-    except OSError as error:
-        raise GitexpError(
-            f"{target} cannot be written: {error.strerror}; check the folder and the disk"
-        ) from None
-    finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        part.unlink(missing_ok=True)

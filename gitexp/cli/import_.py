@@ -265,7 +265,7 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
 def _print_plan(found: Iterator[Commit | Run], bar: _Bar) -> int:
     rows = []
     for item in found:
-        values = item.last if isinstance(item, Commit) else metrics.last_values(item.points())
+        values = item.last if isinstance(item, Commit) else metrics.last_values(item.points)
         shown = ", ".join(
             f"{name}={output.number(value)}" for name, value in list(values.items())[:4]
         )

@@ -1,40 +1,34 @@
-"""``gitexp keep``, ``discard``, ``tree``, ``tried`` and ``book``: what was tried, why, and what
-came of it."""
+"""``gitexp keep``, ``discard``, ``tree`` and ``book``: what was tried, why, and what came of it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import everybody_option, opened, where_option
-from gitexp.cli.report import escaped, keep_block
-from gitexp.cli.show import judged
+from gitexp.cli.files import write_file
+from gitexp.cli.markdown import escaped, keep_block
+from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import one_line, own_subject
-from gitexp.store import notes, query, reference
+from gitexp.repo import Repo
+from gitexp.store import notes, query, reference, result_paths
 
-if TYPE_CHECKING:
-    from gitexp.compare.tried import Match
-
+_PICTURE = re.compile(r"(.*?)(?:/(\d+))?\.(?:png|jpe?g|gif|svg|webp)", re.IGNORECASE)
+_MOST = 4  # pictures of one experiment
 _REFS = click.argument(
     "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
 )
 _BECAUSE = click.option("--because", metavar="TEXT", help="The reason, in any words.")
-_METRIC = click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric to follow (default: what most of them have).",
-)
+_METRIC = metric_option("The metric to follow (default: what most of them have).")
 
 
 @click.command("keep")
@@ -69,11 +63,17 @@ def discard_command(refs: tuple[str, ...], because: str | None) -> None:
 def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
     repo, settings, index = opened()
     found = reference.resolve_many(index, refs, settings)
-    event = {"verdict": verdict}
-    if because and because.strip():
-        event["because"] = because.strip()
-    notes.add(repo, [item.id for item in found], [event])
-    click.echo("\n".join(f"{output.clean(item.name)}: {verdict}" for item in found))
+    given = (because or "").strip()
+    for item in found:
+        before = item.judged
+        # the same verdict once more, without a reason, leaves the one that it had
+        why = given or (before.get("because") if before.get("verdict") == verdict else None)
+        notes.add(repo, [item.id], [{"verdict": verdict, **({"because": why} if why else {})}])
+        name = output.clean(item.name)
+        click.echo(f"{name}: {verdict}")
+        if before.get("because") and before["because"] != why:
+            said = f"{name} was {before['verdict']}: {one_line(str(before['because']))}"
+            output.say(output.clean(said))
 
 
 @click.command("tree")
@@ -85,8 +85,8 @@ def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
 def tree_command(metric: str | None, where: str | None, everybody: bool, form: str | None) -> None:
     """Show which experiment came from which, what changed, and what that did to the metric.
 
-    An experiment stands below the nearest one in the history that its run started from. Discarded
-    ones are shown, with their reasons.
+    An experiment stands below the one that it resumes, else the nearest in the history that its run
+    started from. Discarded ones are shown, with their reasons.
 
     \b
     Example:
@@ -106,83 +106,6 @@ def tree_command(metric: str | None, where: str | None, everybody: bool, form: s
         click.echo(f"{bars}{branch}{output.clean('  '.join(_words(step, name)))}")
 
 
-@click.command("tried")
-@click.option(
-    "--like",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="What is like this experiment, instead of the work tree as it is.",
-)
-@click.option(
-    "-p",
-    "--param",
-    "given",
-    multiple=True,
-    metavar="K=V",
-    shell_complete=completion.given_params,
-    help="A param of the run that is thought of.",
-)
-@click.option("--because", metavar="TEXT", help="Its reason.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
-)
-@output.output_options
-@pager.paged
-def tried_command(
-    like: str | None, given: tuple[str, ...], because: str | None, limit: int, form: str | None
-) -> None:
-    """Show what was tried already: earlier experiments that are most like the work tree as it is.
-
-    They are compared by the lines and functions that they changed, their params and their reasons.
-    gitexp run asks the same, and says so where something almost equal was discarded.
-
-    \b
-    Examples:
-      gitexp tried -p lr=0.1
-      gitexp tried --like exp-7
-    """
-    from gitexp.compare import diff, tried
-    from gitexp.formats import params
-
-    if like and (given or because):
-        raise UsageError("--like takes the params and the reason of that experiment; leave one out")
-    repo, settings, index = opened()
-    if like:
-        found = tried.like(index, reference.resolve(index, like, settings), limit)
-    else:
-        values = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
-        tree = diff.tree_on_disk(repo, settings)
-        found = tried.like_tree(index, tree, values, because, limit)
-    if form:
-        headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
-        output.print_records(form, headers, [_tried(match) for match in found])
-        return
-    if not found:
-        output.say("nothing like it was tried")
-    rows = [
-        [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
-        for likeness, item in ((match.likeness, match.experiment) for match in found)
-    ]
-    for line in output.text_table(["", "", ""], rows, [True, False, False])[1:] if rows else ():
-        click.echo(line.rstrip())
-
-
-def _tried(match: Match) -> list[Any]:
-    item = match.experiment
-    why = item.judged.get("because")
-    return [round(match.likeness, 3), item.name, item.verdict, why, item.because, item.metrics]
-
-
-def _told(item: Experiment) -> str:
-    """Return what people said of an experiment, and its first metrics."""
-    said = [
-        ", ".join(f"{name}={output.number(value)}" for name, value in [*item.metrics.items()][:2]),
-        judged(item) or "",
-        f"“{item.because}”" if item.because else own_subject(item),
-    ]
-    return one_line(" · ".join(filter(None, said)))
-
-
 _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 
 
@@ -197,8 +120,9 @@ def book_command(file: Path | None, metric: str | None, everybody: bool, check: 
     """Keep the lab book up to date in FILE, or print it: Markdown, day by day.
 
     Each experiment has its reason, what changed since the one that it came from, what that did to
-    the metric, and the verdict on it. In FILE it stands between two comments, as a leaderboard
-    does; what else is there stays.
+    the metric, the verdict on it, and its pictures (images that it logged or wrote), of which
+    copies lie beside FILE in a folder BOOK.pictures. In FILE it stands between two comments, as a
+    leaderboard does; what else is there stays.
 
     \b
     Examples:
@@ -207,15 +131,46 @@ def book_command(file: Path | None, metric: str | None, everybody: bool, check: 
     """
     steps, name = _steps(metric, None, everybody)
     steps.sort(key=lambda step: (step.experiment.started, step.experiment.id))
-    text = "\n".join(["# Lab book", *_days(steps, name)])
+    text = "\n".join(["# Lab book", *_days(steps, name, file)])
     if file is None:
         click.echo(text)
     else:
+        if not check:
+            _copy_pictures([step.experiment for step in steps], file)
         call = f"gitexp book {file}" + (f" --metric {metric}" if metric else "")
         keep_block(file, "book", text, check, call + (" --all" if everybody else ""))
 
 
-def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
+def _pictures(item: Experiment) -> list[str]:
+    """Return the paths of an experiment's pictures, a few; of one with steps the last."""
+    lists = [item.extra.get(key) for key in ("artifacts", "outputs")]
+    last: dict[str, tuple[int, str]] = {}
+    for path in sorted({str(path) for one in lists if isinstance(one, list) for path in one}):
+        if match := _PICTURE.fullmatch(path):
+            last[match[1]] = max(last.get(match[1], (-1, "")), (int(match[2] or 0), path))
+    return [path for _, path in last.values()][:_MOST]
+
+
+def _place(item: Experiment, path: str, file: Path) -> Path:
+    flat = path.removeprefix(f"{result_paths.ARTIFACTS}/").replace("/", "-")
+    return file.with_suffix(result_paths.PICTURES) / f"{item.short}-{flat}"
+
+
+def _copy_pictures(experiments: Sequence[Experiment], file: Path) -> None:
+    """Write the pictures that do not lie beside the book yet: commits never change."""
+    places = {f"{item.id}:{path}": place for item in experiments for path in _pictures(item)
+              if not (place := _place(item, path, file)).exists()}  # fmt: skip
+    folder = file.with_suffix(result_paths.PICTURES)
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link; remove it, the book's pictures are written there")
+    if places:
+        folder.mkdir(exist_ok=True)
+        for place, found in zip(places.values(), Repo.discover().objects(places)):
+            if found and not found.data.startswith(b"version https://git-lfs"):
+                write_file(place, found.data)
+
+
+def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Iterator[str]:
     for day, group in groupby(steps, lambda one: one.experiment.started.astimezone().date()):
         rows = list(group)
         told = [
@@ -237,13 +192,19 @@ def _days(steps: Sequence[Step], metric: str | None) -> Iterator[str]:
                 metric or "": _measured(step, metric),
                 "status": None if item.status == "finished" else item.status,
                 "failure": item.failure,
-                "verdict": judged(item),
+                "verdict": output.verdict(item),
                 "notes": "; ".join(item.notes),
                 "run": f"{at} by {item.author}, {item.short}",
             }
+            pictures = _pictures(item)
+            if not file:
+                facts["pictures"] = ", ".join(pictures)
             for name, text in facts.items():
                 if text:
                     yield f"- {escaped(name)}: {escaped(one_line(text))}"
+            if file and pictures:
+                places = [_place(item, path, file).relative_to(file.parent) for path in pictures]
+                yield "\n" + "\n".join(f"![]({quote(place.as_posix())})" for place in places)
 
 
 def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list[Step], str | None]:
@@ -270,7 +231,7 @@ def _words(step: Step, metric: str | None) -> Iterator[str]:
         yield f"merges {merged}"
     if item.because:
         yield f"“{one_line(item.because)}”"
-    if verdict := judged(item):
+    if verdict := output.verdict(item):
         yield f"[{one_line(verdict)}]"
 
 

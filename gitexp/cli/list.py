@@ -6,20 +6,21 @@ goes everything.
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.opened import opened, where_option
+from gitexp.cli.opened import Selection, among, opened, selection
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import format_time, one_line, own_subject, some
+from gitexp.formats.message import format_time, one_line, some, written
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.store import notes, query
+from gitexp.store import columns, query
 from gitexp.store.index import Index
 from gitexp.store.query import Key, Sql
 
@@ -27,7 +28,55 @@ _WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
 _NARROW = 20  # of one cell before the last numbers, where not all columns have room
 _LAST = ("because", "subject")  # text, which may be long
+_USUAL = (
+    "status", "started", "duration", "labels", "group", "verdict", "failure", *_LAST, "alias",
+    "proof",
+)  # fmt: skip
 _NAMED = 12  # columns that a line on stderr names
+
+
+class Table:
+    """Experiments as columns: runs that are not recorded yet, and those of the index below."""
+
+    def __init__(
+        self, runs: Sequence[Experiment], columns: dict[str, list[Any]], limit: int | None
+    ) -> None:
+        self._runs = runs[:limit]
+        count = None if limit is None else limit - len(self._runs)
+        self._columns = {name: column[:count] for name, column in columns.items()}
+        started = [item / 1000 for item in self._columns["started"]]
+        utc = itertools.repeat(timezone.utc)
+        self._columns["started"] = [*map(datetime.fromtimestamp, started, utc)]
+        self.size = len(self._runs) + len(started)
+
+    def of(self, key: Key) -> list[Any]:
+        """Return the values of a key, None where there is none."""
+        column = self._columns.get(key.full) or [None] * (self.size - len(self._runs))
+        return [*map(key.of, self._runs), *column]
+
+    def attribute(self, name: str) -> list[Any]:
+        """Return the values of an attribute."""
+        return self.of(query.attribute(name))
+
+    def values(self, family: str) -> list[Key]:
+        """Return the ``params`` or ``metrics`` that there are, in the order of their first
+        appearance."""
+        ours = (name for run in self._runs for name in getattr(run, family))
+        theirs = (name for name in self._columns if name.startswith(f"{family}."))
+        names = [*ours, *(name.partition(".")[2] for name in theirs)]
+        return [query.value_key(family, name) for name in dict.fromkeys(names)]
+
+    def names(self) -> list[str]:
+        """Return the names, with the second one and what `gitexp reproduce` found."""
+        marks = [""] * len(self._runs) + [_MARKS.get(item, "") for item in self._columns["proof"]]
+        return [
+            output.clean(f"{name} ({alias})" if alias else name) + mark
+            for name, alias, mark in zip(self.attribute("name"), self.attribute("alias"), marks)
+        ]
+
+    def subjects(self) -> list[str]:
+        """Return the subjects that somebody wrote, empty where gitexp made them up."""
+        return [*map(written, self.attribute("name"), self.attribute("subject"))]
 
 
 class Column(NamedTuple):
@@ -39,19 +88,12 @@ class Column(NamedTuple):
 
 
 @click.command("list")
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@where_option
-@click.option(
-    "--sort",
-    "-s",
-    metavar="KEY[:asc|desc],...",
-    shell_complete=completion.keys,
-    help="Sort by these; a metric sorts best first.",
-)
+@selection
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
 @click.option(
     "--columns",
     "-c",
+    "names",
     metavar="KEY,...",
     shell_complete=completion.keys,
     help="Show the name and these columns.",
@@ -69,28 +111,18 @@ class Column(NamedTuple):
     shell_complete=completion.keys,
     help="One row for each group: n, and mean ± sample std of its metrics.",
 )
-@click.option(
-    "--all",
-    "-a",
-    "everybody",
-    is_flag=True,
-    help="Everybody's experiments, of all projects, including those on remotes.",
-)
 @click.option("--discarded", is_flag=True, help="Only those that were discarded.")
 @click.option("--all-verdicts", is_flag=True, help="Those that were discarded, too.")
 @click.option("--all-resumed", is_flag=True, help="Those that a later run resumed, too.")
 @output.output_options
 @pager.paged
 def list_command(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
+    asked: Selection,
     limit: int | None,
-    columns: str | None,
+    names: str | None,
     all_columns: bool,
     only_varying: bool | None,
     group_by: str | None,
-    everybody: bool,
     discarded: bool,
     all_verdicts: bool,
     all_resumed: bool,
@@ -129,14 +161,13 @@ def list_command(
     """
     repo, settings, index = opened()
     runs = _runs(repo)
-    condition, everybody, left = _asked(
-        index, settings, refs, where, everybody, discarded, all_verdicts, all_resumed
+    condition, everybody, left = _condition(
+        index, settings, asked, discarded, all_verdicts, all_resumed
     )
-    keys = query.sort(index, sort, settings.metrics)
+    keys = query.sort(index, asked.sort, settings.metrics)
+    narrowed = bool(asked.refs) or asked.where is not None or discarded
     chosen = (
-        [query.find_key(index, name) for name in query.split(columns)]
-        if columns is not None
-        else None
+        [query.find_key(index, name) for name in query.split(names)] if names is not None else None
     )
     if group_by is not None:
         from gitexp.cli import groups
@@ -146,46 +177,40 @@ def list_command(
         groups.show(found, by, keys, limit, chosen, all_columns, form)
         return
     order = query.order(keys)
-    found = index.select(
-        condition.text, [*condition.values, *order.values], order.text, limit, everybody
-    )
-    if not refs and where is None and not discarded:
-        found = [*runs, *found][:limit]
+    values = [*condition.values, *order.values]
+    what = condition.text, values, order.text, limit, everybody
     if form == "json":
+        found = [*([] if narrowed else runs), *index.select(*what)][:limit]
         output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
-    elif form == "csv":
-        _print_csv(found, chosen)
-    elif not found:
-        output.say(
-            _nothing(index, where is not None or bool(refs) or discarded or left > 0, everybody)
-        )
+        return
+    wanted = {*_USUAL, *(key.name for key in (*(chosen or ()), *(key for key, _ in keys)))}
+    facts = [name for name in columns.FACTS if all_columns or form == "csv" or name in wanted]
+    table = Table([] if narrowed else runs, index.columns(facts, *what), limit)
+    if form == "csv":
+        _print_csv(table, chosen)
+    elif not table.size:
+        output.say(_nothing(index, narrowed or left > 0, everybody))
     else:
         varying = sys.stdout.isatty() and form is None if only_varying is None else only_varying
         pinned = [key for key, _ in keys]
-        shown, hidden = _columns(found, chosen, pinned, all_columns, varying)
-        _print_table(found, shown, pinned, all_columns, form, hidden)
+        shown, hidden = _columns(table, chosen, pinned, all_columns, varying)
+        _print_table(table, shown, pinned, all_columns, form, hidden)
 
 
-def _asked(
+def _condition(
     index: Index,
     settings: Settings,
-    refs: Sequence[str],
-    where: str | None,
-    everybody: bool,
+    asked: Selection,
     discarded: bool,
     all_verdicts: bool,
     all_resumed: bool,
 ) -> tuple[Sql, bool, int]:
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
-    condition, project = query.where(index, where), index.repo.project
+    refs, project, everybody = asked.refs, index.repo.project, asked.everybody
+    condition = query.where(index, asked.where)
     if refs:
-        from gitexp.store import reference
-
-        names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within(
-            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
-        )
+        condition, _ = among(index, settings, condition, refs)
         everybody = True
     elif everybody:
         condition = condition.within(query.ONCE)
@@ -209,7 +234,7 @@ def _asked(
 
 
 def _columns(
-    found: Sequence[Experiment],
+    table: Table,
     chosen: Sequence[Key] | None,
     sorted_by: Sequence[Key],
     everything: bool,
@@ -218,10 +243,10 @@ def _columns(
     """Return the columns of the table, and what to say of those that are the same in all."""
     if chosen:
         return list(dict.fromkeys([query.attribute("name"), *chosen])), None
-    usual = _usual(found, everything)
+    usual = _usual(table, everything)
     shown = [*usual, *(key for key in sorted_by if key not in usual)]
     if varying and not everything:
-        return _only_varying(found, shown, sorted_by)
+        return _only_varying(table, shown, sorted_by)
     return shown, None
 
 
@@ -253,47 +278,45 @@ def record(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _texts(key: Key, experiments: Sequence[Experiment], now: datetime) -> list[str]:
+def _texts(table: Table, key: Key, now: datetime) -> list[str]:
     """Return the experiments' values as a table shows them to people."""
+    values = table.of(key)
     if key.family != "attribute":
-        return output.numbers([key.of(item) for item in experiments])
-    return [_attribute_text(key, item, now) for item in experiments]
-
-
-def _attribute_text(key: Key, experiment: Experiment, now: datetime) -> str:
-    value, attribute = key.of(experiment), key.name
-    if attribute == "name":
-        mark = _MARKS.get(notes.verdict(experiment.extra.get("events", ())) or "", "")
-        alias = f" ({experiment.alias})" if experiment.alias else ""
-        return output.clean(f"{value}{alias}") + mark
-    if attribute == "started":
-        return output.ago(value, now)
-    if attribute == "duration":
-        return output.duration(value)
-    if attribute == "id":
-        return experiment.short
-    if attribute == "because" and value:
-        return output.clean(one_line(str(value)))
-    if attribute == "subject":
-        return output.clean(own_subject(experiment))
-    return output.clean(", ".join(value)) if key.kind == "set" else output.number(value)
+        return output.numbers(values)
+    if key.name == "name":
+        return table.names()
+    if key.name == "subject":
+        return [*map(output.clean, table.subjects())]
+    if key.name == "started":
+        return [output.ago(value, now) for value in values]
+    if key.name == "duration":
+        return [*map(output.duration, values)]
+    if key.name == "id":
+        return [value[:10] for value in values]
+    if key.name == "because":
+        return [output.clean(one_line(value or "")) for value in values]
+    if key.kind == "set":
+        return [output.clean(", ".join(value)) for value in values]
+    return [*map(output.number, values)]
 
 
 # -- which columns ---------------------------------------------------------------------------------
 
 
-def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
+def _usual(table: Table, everything: bool) -> list[Key]:
     """Return the columns that have something to say: name and time, metrics, params, and the
     message if it is the user's own.
 
     Why they failed is a column where none of them finished.
     """
+    statuses = {*table.attribute("status")}
     has = {
-        "status": any(item.status != "finished" for item in experiments),
+        "status": statuses != {"finished"},
         "started": True,
-        "subject": any(own_subject(item) for item in experiments),
+        "subject": any(table.subjects()),
+        "failure": "finished" not in statuses and any(table.attribute("failure")),
         **{
-            name: any(map(query.attribute(name).of, experiments))
+            name: any(table.attribute(name))
             for name in ("duration", "labels", "group", "verdict", "because")
         },
     }
@@ -303,41 +326,31 @@ def _usual(experiments: Sequence[Experiment], everything: bool) -> list[Key]:
         else ["status", "started", "duration", "labels", "group", "verdict"]
     )
     before = [query.attribute(name) for name in names if everything or has[name]]
-    has["failure"] = any(item.failure for item in experiments) and all(
-        item.status != "finished" for item in experiments
-    )
     last = [query.attribute(name) for name in ("failure", *_LAST) if everything or has[name]]
     return [
         *([] if everything else [query.attribute("name")]),
         *before,
-        *_values(experiments, "metrics"),
-        *_values(experiments, "params"),
+        *table.values("metrics"),
+        *table.values("params"),
         *last,
     ]
 
 
-def _values(experiments: Iterable[Experiment], family: str) -> list[Key]:
-    """Return the params or metrics that the experiments have, in the order of their first
-    appearance."""
-    return [
-        query.value_key(family, name)
-        for name in dict.fromkeys(name for item in experiments for name in getattr(item, family))
-    ]
-
-
 def _only_varying(
-    experiments: Sequence[Experiment], keys: Sequence[Key], pinned: Sequence[Key]
+    table: Table, keys: Sequence[Key], pinned: Sequence[Key]
 ) -> tuple[list[Key], str | None]:
     """Leave out the metrics that are the same in all experiments, and the params that are the same
     wherever they are; return what is left, and what to say of the others."""
-    if len(experiments) < 2:
+    if table.size < 2:
         return list(keys), None
     same: dict[Key, str] = {}
     for key in keys:
-        values = [key.of(item) for item in experiments]
+        if key.family == "attribute" or key in pinned:
+            continue
+        values = table.of(key)
         given = [value for value in values if value is not None]
         compared = given if key.family == "params" and given else values
-        if key.family != "attribute" and key not in pinned and len({*map(repr, compared)}) == 1:
+        if all(repr(value) == repr(compared[0]) for value in compared):
             same[key] = f"{output.clean(key.name)}={output.number(compared[0])[:_WIDEST]}"
     hidden = f"the same wherever they are: {some([*same.values()], _NAMED)}" if same else None
     return [key for key in keys if key not in same], hidden
@@ -353,7 +366,7 @@ def headers_of(keys: Sequence[Key]) -> list[str]:
 
 
 def _print_table(
-    experiments: Sequence[Experiment],
+    table: Table,
     keys: Sequence[Key],
     pinned: Sequence[Key],
     whole: bool,
@@ -362,21 +375,15 @@ def _print_table(
 ) -> None:
     headers = headers_of(keys)
     if form == "md":
-        output.print_records(
-            form,
-            headers,
-            [
-                [output.clean(output.exact(flat(key.of(item)))) for key in keys]
-                for item in experiments
-            ],
-        )
+        cells = [[output.clean(output.exact(flat(item))) for item in table.of(key)] for key in keys]
+        output.print_records(form, headers, [*zip(*cells)])
         return
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):
-        kinds = {type(key.of(item)) for item in experiments} - {int, float, bool, type(None)}
+        kinds = {*map(type, table.of(key))} - {int, float, bool, type(None)}
         numeric = not kinds or key.full == "duration"
-        columns.append(Column(header, _texts(key, experiments, now), numeric))
+        columns.append(Column(header, _texts(table, key, now), numeric))
     print_columns(
         columns, [headers[keys.index(key)] for key in pinned if key in keys], whole, hidden
     )
@@ -400,7 +407,9 @@ def print_columns(
     lines = output.text_table(
         [column.header for column in columns], rows, [column.right for column in columns]
     )
-    click.echo("\n".join([output.styled(lines[0], bold=True), *lines[1:]]))
+    click.echo(output.styled(lines[0], bold=True))
+    for start in range(1, len(lines), 1000):  # in parts, which take less memory than the whole
+        click.echo("\n".join(lines[start : start + 1000]))
     if said:
         output.say(f"{'; '.join(said)} (--columns picks, --all-columns shows all)")
 
@@ -433,16 +442,15 @@ def _sizes(columns: Sequence[Column]) -> list[int]:
     return [max(map(output.width, (column.header, *column.cells))) + 2 for column in columns]
 
 
-def _print_csv(experiments: Sequence[Experiment], chosen: Sequence[Key] | None) -> None:
+def _print_csv(table: Table, chosen: Sequence[Key] | None) -> None:
     given = chosen or [
         *map(query.attribute, query.ATTRIBUTES),
-        *_values(experiments, "params"),
-        *_values(experiments, "metrics"),
+        *table.values("params"),
+        *table.values("metrics"),
     ]
     headers = [key.full for key in given] if chosen is None else headers_of(given)
-    output.print_records(
-        "csv", headers, [[flat(key.of(item)) for key in given] for item in experiments]
-    )
+    rows = [*zip(*(map(flat, table.of(key)) for key in given))]
+    output.print_records("csv", headers, rows)
 
 
 def _picked(experiment: Experiment, keys: Sequence[Key]) -> dict[str, Any]:

@@ -13,16 +13,16 @@ from gitexp.formats.extras import needed
 from gitexp.repo import Repo
 
 TOOLS = ("run", "tried", "list", "show", "diff", "compare", "tree", "curve", "gate", "status",
-         "keep", "discard")  # fmt: skip
-_WRITES = ("run", "keep", "discard", "gate")  # gate may run a judge
+         "keep", "discard", "merge")  # fmt: skip
+_WRITES = ("run", "keep", "discard", "merge", "gate")  # gate may run a judge
 
 
 @click.command("mcp")
 def mcp_command() -> None:
     """Serve this repository's experiments to an agent, as an MCP server over stdin and stdout.
 
-    Its tools are the commands that read, and run, keep and discard; nothing that deletes. Needs
-    gitexp[mcp].
+    Its tools are the commands that read, and run, keep, discard and merge; nothing that deletes.
+    Needs gitexp[mcp].
 
     \b
     Example:

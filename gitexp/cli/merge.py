@@ -10,8 +10,8 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.opened import opened
-from gitexp.cli.prove import agreed
+from gitexp.cli.opened import metric_option, opened
+from gitexp.cli.prove import YES, agreed
 from gitexp.compare import lineage, merge, rerun
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
@@ -31,13 +31,7 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
 @click.option(
     "--all-kept", is_flag=True, help="Find the best merge of what is kept, in two runs for each."
 )
-@click.option(
-    "-m",
-    "--metric",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric to look at (default: what most of them have).",
-)
+@metric_option("The metric to look at (default: what most of them have).")
 @click.option(
     "-p",
     "--param",
@@ -46,7 +40,7 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
     metavar="K=V",
     help="What a param is to be, where two of them changed it.",
 )
-@click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+@YES
 @shared.judge_options
 @output.output_options
 def merge_command(

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
-from gitexp.cli import completion
+from gitexp.cli import completion, output
 from gitexp.formats import settings
+from gitexp.formats.errors import NotFoundError
+from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
-from gitexp.store import query
+from gitexp.store import query, reference
 from gitexp.store.index import Index
-from gitexp.store.remote import transport
+from gitexp.store.query import Sql
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
@@ -53,13 +55,64 @@ def where_option(function: Command) -> Command:
     return cast(Command, option(only_with(joined)))
 
 
+def metric_option(text: str, required: bool = False) -> Callable[[Command], Command]:
+    """Return ``--metric`` with this help."""
+    return click.option(
+        "--metric",
+        "-m",
+        metavar="METRIC",
+        required=required,
+        shell_complete=completion.metrics,
+        help=text,
+    )
+
+
 everybody_option = click.option(
     "--all",
     "-a",
     "everybody",
     is_flag=True,
-    help="Everybody's experiments, including those on remotes.",
+    help="Everybody's experiments, of all projects, including those on remotes.",
 )
+
+
+class Selection(NamedTuple):
+    """The experiments that a command is about: those named, for which the condition holds."""
+
+    refs: Sequence[str] = ()
+    where: str | None = None
+    sort: str | None = None
+    everybody: bool = False
+
+
+def selection(function: Command) -> Command:
+    """Give a command REF..., ``--where``, ``--sort`` and ``--all``; it gets them as ``asked``."""
+
+    @functools.wraps(function)
+    def joined(
+        *args: Any,
+        refs: Sequence[str],
+        where: str | None,
+        sort: str | None,
+        everybody: bool,
+        **rest: Any,
+    ) -> Any:
+        return function(*args, asked=Selection(refs, where, sort, everybody), **rest)
+
+    for option in (
+        everybody_option,
+        click.option(
+            "--sort",
+            "-s",
+            metavar="KEY[:asc|desc],...",
+            shell_complete=completion.keys,
+            help="Sort by these; a metric sorts best first.",
+        ),
+        where_option,
+        click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
+    ):
+        joined = option(joined)
+    return cast(Command, joined)
 
 
 def _quoted(name: str) -> str:
@@ -71,8 +124,50 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
     tags and history."""
     repo = Repo.discover()
     if fetch:
+        from gitexp.store.remote import transport
+
         transport.complete(repo)
     return repo, settings.load(repo.root, repo.project), Index(repo, _progress)
+
+
+def among(
+    index: Index, settings: Settings, condition: Sql, refs: Sequence[str]
+) -> tuple[Sql, list[str]]:
+    """Return a condition that holds only for the experiments that are named, and their names."""
+    names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
+    named = "({}) AND ref.name IN (SELECT value FROM json_each(?))"
+    return condition.within(named, output.exact(names)), names
+
+
+def chosen(
+    index: Index, settings: Settings, asked: Selection, current: bool = False
+) -> list[Experiment]:
+    """Return the experiments that a command is about, newest first, or sorted.
+
+    Args:
+        current: leave out those that a later one resumed, unless they are named.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    refs, where, sort, everybody = asked
+    condition = query.where(index, where)
+    if refs:
+        condition, names = among(index, settings, condition, refs)
+    elif current:
+        condition, _ = query.current(index, condition, everybody)
+    order = query.order(query.sort(index, sort, settings.metrics))
+    found = index.select(
+        condition.text,
+        [*condition.values, *order.values],
+        order.text,
+        everybody=everybody or bool(refs),
+    )
+    if not found:
+        raise NotFoundError("no experiment fits; to see what there is: gitexp list")
+    if refs and not sort:
+        found.sort(key=lambda item: names.index(item.name))
+    return found
 
 
 def _progress(done: int, total: int) -> None:

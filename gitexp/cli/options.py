@@ -79,25 +79,12 @@ def params_options(text: str) -> Callable[[Command], Command]:
     return lambda function: one(files(function))
 
 
-_JUDGE = (
-    click.option(
-        "--judge",
-        metavar="COMMAND",
-        help="Let this give the score, with the files of --trusted and the experiment's outputs.",
-    ),
-    click.option(
-        "--trusted",
-        metavar="REF",
-        help="The commit whose judge, data and setting 'protect' count: a branch, tag or commit.",
-    ),
-)
-
-
 def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
-    for option in reversed(_JUDGE):
-        function = option(function)
-    return function
+    judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
+    by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
+    trusted = click.option("--trusted", metavar="REF", help=by)
+    return click.option("--judge", metavar="COMMAND", help=judge)(trusted(function))
 
 
 def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted | None:

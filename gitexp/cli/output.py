@@ -3,16 +3,18 @@ talk on stderr."""
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import click
 
+from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -110,15 +112,18 @@ def text_table(
     Not through tabulate: `list` would take half as long again to start (its import reads package
     metadata).
     """
-    columns = []
+    columns, form = [], []
     for cells, at_right in zip(zip(headers, *rows), right or [False] * len(headers)):
-        sizes = [*map(width, cells)]
-        widest = max(sizes)
-        room = [" " * (widest - size) for size in sizes]
-        columns.append(
-            [space + cell if at_right else cell + space for cell, space in zip(cells, room)]
-        )
-    return ["  ".join(row).rstrip() for row in zip(*columns)]
+        whole = "".join(cells)
+        if whole.isascii() and "\x1b" not in whole:
+            form.append(f"%{'' if at_right else '-'}{max(map(len, cells))}s")
+        else:  # as wide as a terminal shows them
+            widest, form = max(map(width, cells)), [*form, "%s"]
+            room = [" " * (widest - width(cell)) for cell in cells]
+            cells = tuple((f"{b}{a}" if at_right else f"{a}{b}") for a, b in zip(cells, room))
+        columns.append(cells)
+    line = "  ".join(form)
+    return [(line % row).rstrip() for row in zip(*columns)]
 
 
 def whole_option(function: Command) -> Command:
@@ -197,20 +202,19 @@ def number(value: Any, digits: int = _DIGITS) -> str:
 def numbers(values: Sequence[Any]) -> list[str]:
     """Return values for people that stand beside each other: floats that differ get as many digits
     as show it."""
-    texts = [number(value) for value in values]
-    for digits in range(_DIGITS + 1, 18):
-        floats: dict[str, set[float]] = {}
-        for value, text in zip(values, texts):
-            if isinstance(value, float):
-                floats.setdefault(text, set()).add(value)
-        alike = {text for text, found in floats.items() if len(found) > 1 and text != "nan"}
+    alike = [*{value + 0.0 for value in values if isinstance(value, float)}]  # -0 is 0
+    shown: dict[float, str] = {}
+    for digits in range(_DIGITS, 18):
+        texts = [f"{value:.{digits}g}" for value in alike]
+        shown.update(zip(alike, texts))
+        times = collections.Counter(texts)
+        alike = [value for value, text in zip(alike, texts) if times[text] > 1 and text != "nan"]
         if not alike:
             break
-        texts = [
-            number(value, digits) if isinstance(value, float) and text in alike else text
-            for value, text in zip(values, texts)
-        ]
-    return texts
+    return [
+        shown[value] if isinstance(value, float) and value == value else number(value)
+        for value in values
+    ]
 
 
 def exact(value: Any) -> str:
@@ -252,7 +256,16 @@ def ago(moment: datetime, now: datetime) -> str:
     some weeks."""
     seconds = (now - moment).total_seconds()
     if seconds >= 30 * 86_400 or seconds < -60:
-        return moment.astimezone().date().isoformat()
+        return date.fromtimestamp(moment.timestamp()).isoformat()
     units = ((86_400, "d"), (3600, "h"), (60, "m"), (1, "s"))
     size, unit = next((item for item in units if seconds >= item[0]), units[-1])
     return f"{max(seconds, 0) // size:.0f}{unit} ago"
+
+
+def verdict(experiment: Experiment) -> str | None:
+    """Return the verdict on an experiment, with who gave it and why."""
+    event = experiment.judged
+    if not event:
+        return None
+    by = f" by {event['by']}" if event.get("by") else ""
+    return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")

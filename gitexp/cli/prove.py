@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import opened, where_option
-from gitexp.cli.report import chosen
+from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -24,7 +23,7 @@ from gitexp.repo import content
 from gitexp.store import conditions, reference, result_paths
 from gitexp.store import record as store
 
-_YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
 
 
 @click.command("reproduce")
@@ -57,7 +56,7 @@ _YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command 
     help="Record the new run as an experiment that says what it reproduces.",
 )
 @click.option("--keep", is_flag=True, help="Keep the work tree of the run.")
-@_YES
+@YES
 @output.output_options
 def reproduce_command(
     ref: str,
@@ -86,16 +85,9 @@ def reproduce_command(
     brought = [*conditions.hash_inputs(repo.root, inputs)]
     agreed(experiment, rerun.task(repo, experiment), yes)
     verdict = reproducing.reproduce(
-        repo,
-        experiment,
-        parsed,
-        env=env,
-        record=record,
-        keep=keep,
-        brought=brought,
-        shown=sys.stderr,
-        told=output.say,
-    )
+        repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought,
+        shown=sys.stderr, told=output.say,
+    )  # fmt: skip
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
 
@@ -144,10 +136,10 @@ def verify_command(
     # by the user's own names, where there are
     named.update({item.tag: item for item in index.select()} if everything else {})
     experiments = (
-        [*named.values()][::-1] if everything else chosen(index, known, refs, where, None, False)
+        [*named.values()][::-1] if everything else chosen(index, known, Selection(refs, where))
     )
     if everything and where:
-        fitting = {item.id for item in chosen(index, known, (), where, None, True)}
+        fitting = {item.id for item in chosen(index, known, Selection((), where, everybody=True))}
         experiments = [item for item in experiments if item.id in fitting]
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     failed = [
@@ -156,22 +148,13 @@ def verify_command(
         if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)
     ]
     if form:
+        headers = ["name", "ok", "signature", "signed", "problems", "unchecked"]
         rows = [
-            [
-                item.experiment.name,
-                item not in failed,
-                item.signature,
-                item.signed,
-                list(item.problems),
-                list(item.unchecked),
-            ]
-            for item in checked
-        ]
-        output.print_records(
-            form, ["name", "ok", "signature", "signed", "problems", "unchecked"], rows
-        )
-        return 1 if failed else 0
-    for item in checked:
+            [one.experiment.name, one not in failed, one.signature, one.signed,
+             [*one.problems], [*one.unchecked]] for one in checked
+        ]  # fmt: skip
+        output.print_records(form, headers, rows)
+    for item in checked if not form else ():
         _show_checked(item, item in failed)
     return 1 if failed else 0
 
@@ -179,14 +162,7 @@ def verify_command(
 @click.command("bisect")
 @click.argument("good", shell_complete=completion.refs)
 @click.argument("bad", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    required=True,
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric that got worse.",
-)
+@metric_option("The metric that got worse.", required=True)
 @click.option("--max", "most", type=float, metavar="N", help="Values up to N are good.")
 @click.option("--min", "least", type=float, metavar="N", help="Values from N on are good.")
 @click.option(
@@ -196,7 +172,7 @@ def verify_command(
     show_default=True,
     help="How many values to get for each commit; the median counts.",
 )
-@_YES
+@YES
 def bisect_command(
     good: str,
     bad: str,
@@ -222,22 +198,12 @@ def bisect_command(
         )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
-    agreed(
-        last,
-        rerun.task(repo, last),
-        yes,
-        "Run it at the commits in between?",
-    )
+    agreed(last, rerun.task(repo, last), yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, most, least)
     found = bisecting.bisect(
-        index,
-        limit,
-        first,
-        last,
-        repeats=repeats,
-        shown=sys.stderr,
+        index, limit, first, last, repeats=repeats, shown=sys.stderr,
         told=lambda step: output.say(_step(step, metric)),
-    )
+    )  # fmt: skip
     if len(found.commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
         for commit in found.commits:
@@ -247,22 +213,10 @@ def bisect_command(
             )
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")
-    arguments = (
-        "show",
-        "--stat",
-        "--patch",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--no-notes",
-        found.commits[0],
-        "--",
-    )
-    for line in (
-        repo.git(*arguments, *result_paths.code_pathspec([environment.PATH]))
-        .decode("utf-8", "replace")
-        .splitlines()
-    ):
+    plain = ("--stat", "--patch", "--no-ext-diff", "--no-textconv", "--no-color", "--no-notes")
+    code = result_paths.code_pathspec([environment.PATH])
+    shown = repo.git("show", *plain, found.commits[0], "--", *code).decode("utf-8", "replace")
+    for line in shown.splitlines():
         click.echo(output.clean(line.replace("\t", "    ")))
     return 0
 
@@ -270,13 +224,7 @@ def bisect_command(
 @click.command("why")
 @click.argument("a", shell_complete=completion.refs)
 @click.argument("b", shell_complete=completion.refs)
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric; needed where A and B share more than one.",
-)
+@metric_option("The metric; needed where A and B share more than one.")
 @click.option(
     "--budget",
     type=click.IntRange(2),
@@ -284,7 +232,7 @@ def bisect_command(
     show_default=True,
     help="The most runs to start.",
 )
-@_YES
+@YES
 @output.output_options
 def why_command(
     a: str, b: str, metric: str | None, budget: int, yes: bool, form: str | None
@@ -313,25 +261,13 @@ def why_command(
     found = why.attribute(
         repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
     )
-    rows: list[list[Any]] = [
-        [
-            first.name,
-            found.base,
-            None,
-            "recorded" if found.base == found.before else f"recorded: {found.before}",
-        ]
-    ]
+    remark = "recorded" if found.base == found.before else f"recorded: {found.before}"
+    rows: list[list[Any]] = [[first.name, found.base, None, remark]]
     rows += [[part.text, part.value, part.change, part.why] for part in found.parts]
     if found.runs:
         untried = any(part.value is None for part in found.parts)
-        rows.append(
-            [
-                "not tried, together, and noise" if untried else "together, and noise",
-                None,
-                found.rest,
-                "",
-            ]
-        )
+        what = "not tried, together, and noise" if untried else "together, and noise"
+        rows.append([what, None, found.rest, ""])
     rows.append([second.name, found.after, found.after - found.base, "recorded"])
     headers = ["what", name, "change", "remark"]
     if form:

@@ -3,8 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,36 +11,19 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.opened import everybody_option, fetch_option, opened, where_option
-from gitexp.formats.errors import GateError, NotFoundError, UsageError
+from gitexp.cli.files import write_file
+from gitexp.cli.markdown import escaped, measured, table
+from gitexp.cli.opened import Selection, chosen, fetch_option, metric_option, opened, selection
+from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import query, reference
-from gitexp.store.index import Index
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _KINDS = ("curves", "scatter", "parallel", "importance", "bars")
 _FORMS = (".png", ".svg", ".pdf", ".html")
 _ROWS = 20  # of a Markdown report
-
-
-def selection(function: Command) -> Command:
-    """Give a command REF..., ``--where``, ``--sort`` and ``--all``."""
-    for option in (
-        everybody_option,
-        click.option(
-            "--sort",
-            "-s",
-            metavar="KEY,...",
-            shell_complete=completion.keys,
-            help="Sort by these; a metric sorts best first.",
-        ),
-        where_option,
-        click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
-    ):
-        function = option(function)
-    return function
 
 
 @click.command("report")
@@ -75,10 +56,7 @@ def selection(function: Command) -> Command:
 )
 @fetch_option
 def report_command(
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     target: Path | None,
     title: str,
     forest: bool,
@@ -105,7 +83,7 @@ def report_command(
 
         page.needs()
     repo, settings, index = opened(fetch)
-    found = chosen(index, settings, refs, where, sort, everybody, current=True)
+    found = chosen(index, settings, asked, current=True)
     if markdown:
         if target or show:
             raise UsageError(
@@ -118,7 +96,7 @@ def report_command(
     if against:
         raise UsageError("--against belongs to --md; the page compares whatever is selected in it")
     path = target or Path("report.html")
-    if not refs and not where:
+    if not asked.refs and not asked.where:
         from gitexp.runs import unrecorded
 
         found = [*unrecorded.runs(repo), *found]
@@ -131,14 +109,7 @@ def report_command(
 @click.command("plot")
 @click.argument("kind", type=click.Choice(_KINDS))
 @selection
-@click.option(
-    "--metric",
-    "-m",
-    metavar="METRIC",
-    required=True,
-    shell_complete=completion.metrics,
-    help="The metric to draw.",
-)
+@metric_option("The metric to draw.", required=True)
 @click.option(
     "-x",
     "x",
@@ -157,10 +128,7 @@ def report_command(
 )
 def plot_command(
     kind: str,
-    refs: tuple[str, ...],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
+    asked: Selection,
     metric: str,
     x: str | None,
     log: bool,
@@ -190,7 +158,7 @@ def plot_command(
     axis = query.find_key(index, x) if x else None
     if axis and axis.family == "attribute":
         raise UsageError(f"'{x}' is neither a param nor a metric; -x takes one of these")
-    found = chosen(index, settings, refs, where, sort, everybody, current=True)
+    found = chosen(index, settings, asked, current=True)
     if form == ".html":
         place = {
             "view": kind,
@@ -206,46 +174,6 @@ def plot_command(
             target, chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)
         )
     output.say(f"wrote {target}")
-
-
-def chosen(
-    index: Index,
-    settings: Settings,
-    refs: Sequence[str],
-    where: str | None,
-    sort: str | None,
-    everybody: bool,
-    current: bool = False,
-) -> list[Experiment]:
-    """Return the experiments that a command is about: those named, for which the condition holds;
-    newest first, or sorted.
-
-    Args:
-        current: leave out those that a later one resumed, unless they are named.
-
-    Raises:
-        NotFoundError: there is none.
-    """
-    condition = query.where(index, where)
-    if refs:
-        names = [experiment.name for experiment in reference.resolve_many(index, refs, settings)]
-        condition = condition.within(
-            "({}) AND ref.name IN (SELECT value FROM json_each(?))", output.exact(names)
-        )
-    if current and not refs:
-        condition, _ = query.current(index, condition, everybody)
-    order = query.order(query.sort(index, sort, settings.metrics))
-    found = index.select(
-        condition.text,
-        [*condition.values, *order.values],
-        order.text,
-        everybody=everybody or bool(refs),
-    )
-    if not found:
-        raise NotFoundError("no experiment fits; to see what there is: gitexp list")
-    if refs and not sort:
-        found.sort(key=lambda item: names.index(item.name))
-    return found
 
 
 def write_page(
@@ -268,67 +196,6 @@ def write_page(
 def pair_address(a: Experiment, b: Experiment) -> str:
     """Return what a report of two opens with: the difference between them."""
     return urlencode({"view": "diff", "sel": f"{quote(a.name, safe='')},{quote(b.name, safe='')}"})
-
-
-def write_file(path: Path, data: bytes) -> int:
-    """Write a file whole or not at all and return its size; raise UsageError where that is not
-    possible."""
-    real = Path(os.path.realpath(path))
-    if real.is_relative_to(
-        os.path.realpath(path.parent)
-    ):  # a link stays one, but leads nowhere else
-        path = real
-    part = path.with_name(f".{path.name}.part")
-    try:
-        if path.exists() and not path.is_file():  # a device, as /dev/null, is written to
-            path.write_bytes(data)
-            return len(data)
-        part.unlink(missing_ok=True)
-        with open(part, "xb") as file:  # which writes through no link
-            file.write(data)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UsageError(
-            f"{path} cannot be written: {error.strerror}; choose another place with -o"
-        ) from None
-    return len(data)
-
-
-def keep_block(file: Path, name: str, content: str, check: bool, call: str) -> None:
-    """Bring a block of ours in a text file up to date; the rest of the file stays.
-
-    Args:
-        name: what the comments around it call it, ``leaderboard rmse``.
-        check: write nothing, and raise GateError where it is not up to date.
-        call: the command that writes it.
-    """
-    try:
-        if file.exists() and not file.is_file():
-            raise UsageError(f"{file} is no plain file; name one that is")
-        text = file.read_bytes().decode() if file.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read as text: {error}") from None
-    new = with_block(text, name, content)
-    if check:
-        if new != text:
-            raise GateError(f"{file} is out of date; to bring it up to date: {call}")
-    elif new == text:
-        output.say(f"{file} is up to date")
-    else:
-        write_file(file, new.encode("utf-8", "replace"))
-        output.say(f"wrote {file}")
-
-
-def with_block(text: str, name: str, content: str) -> str:
-    """Return a file's text with a block of ours replaced; one that has none gets it at the end."""
-    name = re.sub(r"-{2,}|[<>]", "-", name)  # what would end the comment
-    start, end = f"<!-- gitexp:{name} -->", f"<!-- /gitexp:{name.partition(' ')[0]} -->"
-    block = f"{start}\n{content}\n{end}"
-    pattern = re.compile(f"{re.escape(start)}.*?{re.escape(end)}", re.DOTALL)
-    if pattern.search(text):
-        return pattern.sub(lambda _: block, text, count=1)
-    return f"{text.rstrip()}\n\n{block}\n" if text.strip() else f"{block}\n"
 
 
 def _markdown(
@@ -365,31 +232,3 @@ def _markdown(
     if len(experiments) > len(shown):
         lines += ["", f"The first {len(shown)} of them; all are in `gitexp report`."]
     return "\n".join(lines)
-
-
-def measured(item: Experiment, metric: str, base: Experiment | None, settings: Settings) -> str:
-    """Return a metric's value, with its distance from the base's and a mark for better or worse
-    where that is known."""
-    from gitexp.formats.metrics import direction, is_better
-
-    value = item.metrics.get(metric)
-    before = base.metrics.get(metric) if base and base.id != item.id else None
-    if value is None or before is None or value == before:
-        return output.number(value)
-    way = direction(metric, settings.metrics)
-    better = is_better(way, value, before) if way else None
-    mark = {True: " ✓", False: " ✗", None: ""}[better]
-    return f"{output.number(value)} ({value - before:+.3g}{mark})"
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose cells are text, whatever they hold."""
-    return output.markdown(
-        [escaped(cell) for cell in headers], [[escaped(cell) for cell in row] for row in rows]
-    )
-
-
-def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: no tag, link, picture or end of a comment in it."""
-    plain = output.clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{char}" if char in "\\`*[]" else char for char in plain)

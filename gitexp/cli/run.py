@@ -111,7 +111,7 @@ def run_command(
     gitexp run -- python train.py --lr 0.01
 
     Params come from --param, --params-file, the command's own arguments and config files, and, with
-    their defaults, from its parser (argparse, click, Typer, tyro, simple-parsing, absl, Hydra);
+    their defaults, from its parser (argparse, click, Typer, Fire, tyro, absl, Hydra);
     metrics from what the command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or
     prints. Its output is shown and kept, its exit code is passed on; 73 means that it succeeded and
     could not be recorded.
@@ -121,7 +121,10 @@ def run_command(
         _become(command)
     repo = Repo.discover()
     known = settings.load(repo.root, repo.project)
-    told = _to_notify(notify, known.notify, notify_when)
+    when = notify_when or known.notify_when
+    told = _to_notify(notify, known.notify, when)
+    if notify_when and not told:
+        raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
     by = shared.agreed_judge(repo, judge, trusted)
     known = replace(
         known,
@@ -138,7 +141,7 @@ def run_command(
     if live.told:
         output.say(f"warning: {output.clean(live.told)}")
     live.read_arguments(files, from_args)
-    with _looked_after(live, told, notify_when, command):
+    with _looked_after(live, told, when, command):
         try:
             if values:
                 live.log_params(values)
@@ -208,8 +211,6 @@ def _to_notify(
     targets = given or set_
     notify.check(targets)
     notify.check_when(when)
-    if when and not targets:
-        raise UsageError("who is to be told? --notify bell, webhook:VARIABLE or a command")
     return targets
 
 

@@ -16,8 +16,7 @@ import click
 
 from gitexp.cli import completion, output, pager, plot
 from gitexp.cli.list import record
-from gitexp.cli.opened import opened, where_option
-from gitexp.cli.report import chosen
+from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import environment, late_values, message, metrics, params, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
 from gitexp.formats.experiment import Experiment, MetricPoint
@@ -26,6 +25,7 @@ from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.snapshot import readable
 from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
 from gitexp.store import record as store
+from gitexp.store.index import Index
 
 _COLOURS = ("cyan", "yellow", "magenta", "green", "red", "blue")
 _ROWS = 15
@@ -69,8 +69,8 @@ def show_command(ref: str, whole: bool, form: str | None) -> None:
       gitexp show exp-5
       gitexp show best:rmse --json
     """
-    repo, settings, index = opened()
-    _show(repo, settings, reference.resolve(index, ref, settings), whole, form)
+    _, settings, index = opened()
+    _show(index, settings, reference.resolve(index, ref, settings), whole, form)
 
 
 @click.command("best")
@@ -93,7 +93,7 @@ def best_command(
     Example:
       gitexp best rmse --where 'group = sweep-1'
     """
-    repo, settings, index = opened()
+    _, settings, index = opened()
     key = query.find_metric(index, metric)
     found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
     if found is None:
@@ -101,7 +101,7 @@ def best_command(
             f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"
             " list"
         )
-    _show(repo, settings, found, whole, form)
+    _show(index, settings, found, whole, form)
 
 
 @click.command("curve")
@@ -134,7 +134,7 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
     """
     repo, settings, index = opened()
     *given, name = refs
-    experiments = chosen(index, settings, given or ([] if where else ["@"]), where, None, False)
+    experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     metric = query.find_metric(index, name).name
     if form:
         points = (
@@ -165,8 +165,9 @@ def curve_command(refs: tuple[str, ...], rows: int, where: str | None, form: str
 
 
 def _show(
-    repo: Repo, settings: Settings, experiment: Experiment, whole: bool, form: str | None
+    index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
+    repo = index.repo
     text = store.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
@@ -202,7 +203,27 @@ def _show(
             [[name, output.exact(value)] for name, value in {**flat, **values}.items()],
         )
     else:
+        if resumed := facts["trailers"].get("Resumes"):
+            facts["trailers"]["Resumes"] = _named(index, resumed)
+        origin = _at(index, experiment.parent or "")
+        own = {path for item in (experiment, *origin) for path in result_paths.of_experiment(item)}
+        facts["files"] = [
+            item
+            for item in facts["files"]
+            if item["path"] not in own and not result_paths.is_own(item["path"])
+        ]
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
+
+
+def _named(index: Index, text: str) -> str:
+    """Return ``COMMIT`` or ``COMMIT@STEP`` with the experiment's name, where it is known here."""
+    commit, at, step = text.partition("@")
+    found = _at(index, commit)
+    return f"{found[0].name if found else commit}{at}{step}"
+
+
+def _at(index: Index, commit: str) -> list[Experiment]:
+    return index.select('tag."commit" = ?', [commit], "ref.mine DESC", 1, everybody=True)
 
 
 def _page(
@@ -230,7 +251,7 @@ def _page(
         )
     changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
     for title, lines in (
-        ("files changed since the parent", changed),
+        ("code changed since the parent", changed),
         ("artifacts", [*map(output.clean, facts["artifacts"])]),
     ):
         if lines:
@@ -268,7 +289,7 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
         "also called": experiment.alias,
         "started": when,
         "because": experiment.because,
-        "verdict": judged(experiment),
+        "verdict": output.verdict(experiment),
         "score": _score(experiment),
         "author": (
             f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
@@ -306,15 +327,6 @@ def _values(
         )
     if courses or experiment.metrics:
         yield from _titled("metrics", _metric_lines(experiment, courses, settings))
-
-
-def judged(experiment: Experiment) -> str | None:
-    """Return the verdict on an experiment, with who gave it and why."""
-    event = experiment.judged
-    if not event:
-        return None
-    by = f" by {event['by']}" if event.get("by") else ""
-    return f"{event['verdict']}{by}" + (f": {event['because']}" if event.get("because") else "")
 
 
 def _score(experiment: Experiment) -> str | None:

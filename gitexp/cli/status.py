@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import click
 
 from gitexp.cli import output
 from gitexp.cli.opened import where_option
-from gitexp.formats import message
+from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal
-from gitexp.store import record
+from gitexp.store import record, reference
+from gitexp.store.index import Index
 
 _NAMED = 5  # experiments that a line names
 _FIELDS = ("state", "id", "started", "command")
@@ -109,6 +111,11 @@ def watch_command(wanted: str | None, every: float) -> None:
     an id; without, all of them, those that begin meanwhile, too."""
     repo = Repo.discover()
     live = finish.live_runs(repo)
+    if wanted and not any(folder.name.startswith(wanted) for folder in live):
+        with suppress(NotFoundError, UsageError):
+            over = reference.resolve(Index(repo), wanted, settings.load(repo.root)).name
+            click.echo(f"{over} has ended; gitexp show {over}")
+            return
     folders = [_chosen(live, wanted)] if wanted or not live else live
     seen, drawn = {*folders}, 0
     while folders := [one for one in folders if one.exists() and journal.is_alive(one)]:
@@ -198,7 +205,7 @@ def _lines(folder: Path, size: tuple[int, int] | None = None) -> list[str]:
     lines = (
         output.text_table(["", "", "", ""], rows, [False, True, True, False])[1:]
         if rows
-        else ["nothing logged yet"]
+        else [_shortened(_last_words(folder), columns - 2)]
     )
     more = (
         [f"and {output.counted(len(latest) - len(shown), 'metric')} more"]
@@ -249,25 +256,44 @@ def _started(text: str) -> datetime:
 def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:
     """Return the last values of each metric and its last step, from the end of the journal."""
     found: dict[str, tuple[list[float], int]] = {}
-    for point in _tail(folder / "metrics.csv", most):
+    for point in [*_points(folder / "metrics.csv", most)] or _printed(folder):
         values = found.get(point.name, ([], 0))[0]
         values.append(point.value)
         found[point.name] = (values, point.step)
     return found
 
 
-def _tail(path: Path, most: int) -> Iterator[MetricPoint]:
-    import io
+def _printed(folder: Path) -> list[MetricPoint]:
+    """Return the metrics in what a command printed last, which count where it logs none."""
+    from gitexp.formats import printed
 
-    from gitexp.formats import metrics
+    return printed.read_output(_tail(folder / "output.log", 50_000).decode("utf-8", "replace"))
 
+
+def _last_words(folder: Path) -> str:
+    said = _tail(folder / "output.log", 5_000).decode("utf-8", "replace").replace("\r", "\n")
+    lines = [line for line in said.splitlines() if line.strip()]
+    return (
+        f"no metric yet; it says: {output.clean(lines[-1].strip())}" if lines else "no metric yet"
+    )
+
+
+def _tail(path: Path, most: int) -> bytes:
     try:
         with open(path, "rb") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - most))
-            data = file.read()
+            return file.read()
     except OSError:
-        return
+        return b""
+
+
+def _points(path: Path, most: int) -> Iterator[MetricPoint]:
+    import io
+
+    from gitexp.formats import metrics
+
+    data = _tail(path, most)
     first = data.find(b"\n") + 1  # the header, or a row that the window cuts
     last = data.rfind(b"\n") + 1
     yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))

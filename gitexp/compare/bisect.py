@@ -85,17 +85,13 @@ def bisect(
 
     Raises:
         UsageError: the first is not good, or the last not bad.
+        NotFoundError: one of them has no such metric.
         CannotRunError: no command was recorded.
     """
     repo = index.repo
     todo = rerun.task(repo, bad)
     for experiment, wanted in ((good, True), (bad, False)):
-        value = experiment.metrics.get(limit.metric)
-        if value is None:
-            raise UsageError(
-                f"{experiment.name} has no metric '{limit.metric}'; it has"
-                f" {', '.join(experiment.metrics) or 'none'}"
-            )
+        value = experiment.metric(limit.metric)
         if limit.holds(value) != wanted:
             raise UsageError(
                 f"{experiment.name} has {limit.metric}={value}, which is"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -233,18 +232,8 @@ def _trees(
             record.check_present(repo, side.id)
     if b:
         return a.id, b.id, ()
-    taken = _on_disk_now(repo, settings)
+    taken = snapshot.on_disk(repo, settings)
     return a.id, taken.tree, taken.left_out
-
-
-def tree_on_disk(repo: Repo, settings: Settings) -> str:
-    """Return the tree that a run would begin from, were it started now."""
-    return _on_disk_now(repo, settings).tree
-
-
-def _on_disk_now(repo: Repo, settings: Settings) -> snapshot.Snapshot:
-    with tempfile.TemporaryDirectory(prefix="diff-", dir=repo.make_state_dir()) as folder:
-        return snapshot.take(repo.distrusting(), settings, Path(folder, "index"))
 
 
 def _code_of(

@@ -69,7 +69,7 @@ def check(
         NotFoundError: one of the experiments has no such metric.
         UsageError: nobody knows which way is better, or the baseline's value is no number.
     """
-    value = _value(candidate, metric)
+    value = candidate.metric(metric)
     failures = ["it is not a number"] if math.isnan(value) else []
     failures += [f"it is below {low:g}"] if low is not None and value < low else []
     failures += [f"it is above {high:g}"] if high is not None and value > high else []
@@ -80,7 +80,7 @@ def check(
                 f"is a higher or a lower '{metric}' better? Say --direction min or max, or set it:"
                 " [tool.gitexp.metrics]"
             )
-        before = _value(baseline, metric)
+        before = baseline.metric(metric)
         if not math.isfinite(before):
             raise UsageError(
                 f"{baseline.name} has {metric}={before}, which nothing can be measured against;"
@@ -164,15 +164,6 @@ def _newest(
         item for item in index.select(everybody=True) if metric is None or metric in item.metrics
     )
     return next(filter(fits, having), None)
-
-
-def _value(experiment: Experiment, metric: str) -> float:
-    if metric not in experiment.metrics:
-        raise NotFoundError(
-            f"{experiment.name} has no metric '{metric}'; it has:"
-            f" {', '.join(experiment.metrics) or 'none'}"
-        )
-    return float(experiment.metrics[metric])
 
 
 def _amount(worse_by: float, before: float) -> str:

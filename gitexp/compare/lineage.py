@@ -20,7 +20,8 @@ class Step:
     """An experiment, what it came from, and what differs between the two.
 
     Attributes:
-        origin: the nearest experiment in the history that its run started from.
+        origin: the experiment that it resumes, else the nearest in the history that its run started
+            from.
         code: the files of code that differ.
     """
 
@@ -51,7 +52,8 @@ def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> 
 
 
 def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:
-    """Return for the commit of each experiment the nearest experiment in its history."""
+    """Return for the commit of each experiment the one that it resumes, else the nearest in its
+    history."""
     known = {item.id: item for item in experiments}
     listed = repo.git(
         "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",
@@ -65,6 +67,10 @@ def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experime
         if commit in known:
             found[commit] = before
         nearest[commit] = known.get(commit, before)
+    for item in experiments:
+        resumed = known.get(str(item.extra.get("resumes") or item.extra.get("forks")))
+        if resumed and resumed.started < item.started:
+            found[item.id] = resumed
     return found
 
 

@@ -132,7 +132,7 @@ def reproduce(
 
     Raises:
         CannotRunError: it could not be run, so there is no verdict.
-        UsageError: a tolerance is for a metric that it has not.
+        NotFoundError: a tolerance is for a metric that it has not.
     """
     todo = replace(rerun.task(repo, experiment), brought=tuple(brought))
     if all(name.startswith("system.") for name in experiment.metrics):
@@ -140,20 +140,13 @@ def reproduce(
             f"{experiment.name} has no metric, so there is nothing to compare; by hand: gitexp"
             f" checkout {experiment.name}"
         )
-    unknown = [name for name in tolerances if name is not None and name not in experiment.metrics]
-    if unknown:
-        raise UsageError(
-            f"{experiment.name} has no metric '{unknown[0]}'; it has"
-            f" {', '.join(experiment.metrics) or 'none'}"
-        )
+    for name in filter(None, tolerances):
+        experiment.metric(name)
     with worktree.checkout(repo, experiment.id, "reproduce", keep) as tree:
+        python = None
         if env == "recorded":
             told("building the recorded environment")
-        python = (
-            venv.build(todo.requirements, tree.parent / "env", repo.root, tree, shown)
-            if env == "recorded"
-            else None
-        )
+            python = venv.build(todo.requirements, tree.parent / "env", repo.root, tree, shown)
         first = rerun.execute(
             repo, tree, todo, python=python, shown=shown, reproduces=experiment if record else None
         )

@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
-from gitexp.compare import lineage
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import own_subject
 from gitexp.repo import Repo
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import sqlite3
 
 ALMOST = 0.9  # from here on two are almost equal
-_VERSION = 1
+_VERSION = 2
 _BATCH = 200  # experiments whose patches are read at once
 _MOST = 3000  # features of one experiment
 _WEIGHTS = {"line": 1.0, "shape": 0.8, "word": 0.5, "function": 0.5, "path": 0.3, "param": 1.0,
@@ -39,6 +38,8 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
 _NUMBER = re.compile(r"\b\d[\w.]*(?:[-+]\d+)?")
 _SCHEMA = f"""
+    CREATE TABLE state(seen BLOB);
+    INSERT INTO state VALUES (x'');
     CREATE TABLE doc(number INTEGER PRIMARY KEY, "commit" TEXT UNIQUE, norm REAL, code TEXT);
     CREATE TABLE posting(feature INTEGER, doc INTEGER, PRIMARY KEY(feature, doc)) WITHOUT ROWID;
     CREATE TABLE frequency(feature INTEGER PRIMARY KEY, count INTEGER);
@@ -78,22 +79,37 @@ def like_tree(
         only: the commits of those that count.
     """
     with _opened(index) as cache:
-        history = index.repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
-        known = _known(cache)
-        base = next((commit for commit in history if commit in known), None)
-        origin = _by_commit(index, [base]).get(base) if base else None
-        start = base or (history[0] if history else None)
+        start, known = _base(index.repo, cache)
+        origin = _by_commit(index, [start]).get(start) if known else None
         code: Features = []
         if start:
-            own = [*(result_paths.of_experiment(origin) if origin else ()),
-                   *result_paths.texts(index.repo)]  # fmt: skip
-            patch = index.repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
-            code = _of_patch(patch.decode("utf-8", "replace"))
-        if not code and base:
-            row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [base]).fetchone()
+            own = result_paths.of_experiment(origin) if origin else ()
+            code = _of_patch(_patch(index.repo, start, tree, own))
+        if not code and known:
+            row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [start]).fetchone()
             code = json.loads(row[0])
         wanted = [*code, *_facts({**(origin.params if origin else {}), **params}, because or "")]
         return _ranked(index, cache, wanted, limit, only=only)
+
+
+def _base(repo: Repo, cache: sqlite3.Connection) -> tuple[str, bool]:
+    """Return the nearest commit in HEAD's history that is an experiment, else HEAD's, and whether
+    it is one."""
+    head = (repo.found_at or repo.head()).commit or ""
+    if not _known(cache, [head]):
+        history = repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
+        known = _known(cache, history)
+        head = next((commit for commit in history if commit in known), head)
+        return head, bool(known)
+    return head, True
+
+
+def _patch(repo: Repo, start: str, tree: str, own: Iterable[str]) -> str:
+    patch = repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
+    if b".md\n" in patch:  # else none is a text that is made from experiments
+        own = [*own, *result_paths.texts(repo)]
+        patch = repo.git("diff-tree", *_DIFF, start, tree, "--", *_paths(own))
+    return patch.decode("utf-8", "replace")
 
 
 def discarded_like(
@@ -141,8 +157,10 @@ class _opened:
         self._db.close()
 
 
-def _known(cache: sqlite3.Connection) -> set[str]:
-    return {row[0] for row in cache.execute('SELECT "commit" FROM doc')}
+def _known(cache: sqlite3.Connection, commits: Iterable[str]) -> set[str]:
+    """Return those of the commits that are in the cache."""
+    found = 'SELECT "commit" FROM doc WHERE "commit" IN (SELECT value FROM json_each(?))'
+    return {row[0] for row in cache.execute(found, [json.dumps([*commits])])}
 
 
 def _catch_up(cache: sqlite3.Connection, index: Index) -> None:
@@ -150,13 +168,22 @@ def _catch_up(cache: sqlite3.Connection, index: Index) -> None:
     cache.execute("PRAGMA synchronous = OFF")
     if cache.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
         cache.executescript(f"BEGIN EXCLUSIVE; {_SCHEMA} COMMIT;")
-    there = {row[0] for row in index.rows('tag."commit"', everybody=True)}
-    if not there - _known(cache):
+    # nothing was seen for certain while the refs are younger than the clock's tick
+    if index.seen and cache.execute("SELECT seen FROM state").fetchone()[0] == index.seen:
         return
+    there = {row[0] for row in index.rows('tag."commit"', everybody=True)}
+    if there - _known(cache, there):
+        _add_new(cache, index)
+    cache.execute("UPDATE state SET seen = ?", [index.seen])
+
+
+def _add_new(cache: sqlite3.Connection, index: Index) -> None:
+    from gitexp.compare import lineage
+
     cache.execute("BEGIN IMMEDIATE")
     everybody = list({item.id: item for item in index.select(everybody=True)}.values())
     origins = lineage.origins(index.repo, everybody)
-    known = _known(cache)
+    known = _known(cache, origins)
     # an experiment after the one that it came from
     fresh = sorted((item for item in everybody if item.id not in known), key=lambda x: x.started)
     added: dict[int, set[int]] = {}
@@ -167,7 +194,8 @@ def _catch_up(cache: sqlite3.Connection, index: Index) -> None:
         patches = _patches(index.repo, pairs, everybody)
         for item, base in pairs:
             added |= _add(cache, item, _of_patch(patches.get(item.id, "")), base)
-    _weigh(cache, added)
+    if added:
+        _weigh(cache, added)
     cache.execute("COMMIT")
 
 
@@ -270,20 +298,18 @@ def _ranked(
     mine = of_code or of_all
     if not total or not mine:
         return []
+    allowed = "" if only is None else 'AND "commit" IN (SELECT value FROM json_each(:only))'
     rows = cache.execute(
-        'SELECT "commit", norm, shared FROM doc JOIN (SELECT doc, sum(worth) AS shared FROM wanted'
-        " CROSS JOIN posting USING (feature) GROUP BY doc) ON doc = number"
-    )
-    scored = sorted(
-        (
-            (min(1.0, shared / math.sqrt(mine * (norm or mine))), commit)
-            for commit, norm, shared in rows
-            if commit != without and (only is None or commit in only)
-        ),
-        reverse=True,
-    )[: 2 * limit]  # of some the tag may be gone
-    found = _by_commit(index, [commit for _, commit in scored])
-    return [Match(found[commit], score) for score, commit in scored if commit in found][:limit]
+        'SELECT "commit", shared * shared / (:mine * ifnull(nullif(norm, 0), :mine)) AS likeness'
+        " FROM doc JOIN (SELECT doc, sum(worth) AS shared FROM wanted CROSS JOIN posting"
+        f' USING (feature) GROUP BY doc) ON doc = number WHERE "commit" IS NOT :without {allowed}'
+        ' ORDER BY min(likeness, 1) DESC, "commit" DESC LIMIT :most',
+        {"mine": mine, "without": without, "only": json.dumps([*(only or ())]),
+         "most": 2 * limit},  # of some the tag may be gone
+    ).fetchall()  # fmt: skip
+    found = _by_commit(index, [commit for commit, _ in rows])
+    return [Match(found[commit], min(1.0, math.sqrt(likeness)))
+            for commit, likeness in rows if commit in found][:limit]  # fmt: skip
 
 
 def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:

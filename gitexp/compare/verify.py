@@ -58,12 +58,9 @@ def verify(
     """
     trusted = trust_of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
-    gathering.restore(repo, {tag for tag, found in zip(tags, repo.objects(tags)) if found is None})
-    there = {
-        item.id
-        for item, found in zip(experiments, repo.objects(item.id for item in experiments))
-        if found
-    }
+    gathering.restore(repo, {tag for tag, kind in repo.kinds(tags).items() if kind == "missing"})
+    kinds = repo.kinds(item.id for item in experiments)
+    there = {commit for commit, kind in kinds.items() if kind != "missing"}
     holes = _incomplete(repo, sorted(there))
     contents = _contents(repo, [item for item in experiments if item.id in there - holes])
     with repo.offline() as beside:

@@ -16,7 +16,7 @@ from typing import TextIO
 
 from gitexp.compare.ablation import Factor, Graft
 from gitexp.formats import message
-from gitexp.formats.errors import CannotRunError, GateError, UsageError
+from gitexp.formats.errors import CannotRunError, GateError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, content
@@ -91,17 +91,11 @@ def attribute(
     """Try each difference alone, then pairs, in at most ``budget`` runs.
 
     Raises:
-        UsageError: one of them has no such metric.
+        NotFoundError: one of them has no such metric.
         GateError: nothing that could be tried differs.
         CannotRunError: the first experiment's command cannot be run.
     """
-    for experiment in (a, b):
-        if metric not in experiment.metrics:
-            raise UsageError(
-                f"{experiment.name} has no metric '{metric}'; it has"
-                f" {', '.join(experiment.metrics) or 'none'}"
-            )
-    before, after = a.metrics[metric], b.metrics[metric]
+    before, after = a.metric(metric), b.metric(metric)
     graft = Graft(repo, settings, a, b)
     inputs = graft.inputs()
     factors = _within(graft.factors(), budget)

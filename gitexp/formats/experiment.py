@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from gitexp.formats.errors import NotFoundError
 
 if TYPE_CHECKING:
     import git
@@ -43,8 +46,11 @@ class Source(Protocol):
     """Where an experiment's files can be read from."""
 
     def read_file(self, commit: str, path: str) -> bytes: ...
+    def open_file(self, commit: str, path: str) -> AbstractContextManager[IO[bytes]]: ...
     def gitpython_commit(self, commit: str) -> git.Commit: ...
-    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]: ...
+    def download(
+        self, commit: str, paths: Iterable[str], to: Path, force: bool, named: str = ""
+    ) -> list[Path]: ...
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,18 @@ class Experiment:
         """What people made of it: ``kept``, ``discarded``, or None."""
         return self.judged.get("verdict")
 
+    def metric(self, name: str) -> float:
+        """Return the last value of a metric.
+
+        Raises:
+            NotFoundError: there is none of this name; it says which there are.
+        """
+        if name not in self.metrics:
+            raise NotFoundError(
+                f"{self.name} has no metric '{name}'; it has {', '.join(self.metrics) or 'none'}"
+            )
+        return self.metrics[name]
+
     def inside(self, path: str) -> str:
         """Return where a file of gitexp's own (``params.yml``, ``.gitexp/requirements.txt``) lies
         in its tree: in the folder of its project.
@@ -169,7 +187,7 @@ class Experiment:
             NotFoundError: the experiment has no such file, or its content is not to be had.
             UsageError: something is there already.
         """
-        return self._source().download(self.id, [path], Path(to), force)
+        return self._source().download(self.id, [path], Path(to), force, self.name)
 
     def points(self) -> Iterator[MetricPoint]:
         """Yield every recorded value, and those that came after the recording.
@@ -191,9 +209,15 @@ class Experiment:
         from gitexp.formats import frames
 
         path = frames.path(self)
-        frame = frames.read(self.read(path)) if path else None
+        frame = None
+        if path:
+            with self._source().open_file(self.id, path) as file:
+                frame = frames.read(file)
         if frame is None:
             frame = pd.DataFrame(self.points(), columns=[*MetricPoint._fields])
+        else:
+            names = frame["name"].array
+            frame["name"] = names.categories.array.take(names.codes)
         frame["timestamp"] = pd.to_datetime(
             frame["timestamp"], unit="ms", utc=True, errors="coerce"
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
@@ -15,15 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read(data: bytes, names: str = "str") -> pd.DataFrame | None:
-    """Return the columns name, value, timestamp (ms) and step; None where a row is odd.
-
-    Args:
-        names: the type of the column ``name``, ``str`` or ``category``.
-    """
+def read(file: bytes | IO[bytes]) -> pd.DataFrame | None:
+    """Return the columns name (a category), value, timestamp (ms) and step; None where a row is
+    odd."""
     import pandas as pd
 
-    if not data.startswith(metrics.HEADER):
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
+    if file.readline() != metrics.HEADER:
         return None
     version = tuple(int(part) for part in pd.__version__.split(".")[:2])
     exact = {} if version >= (3, 1) else {"float_precision": "round_trip"}
@@ -31,16 +29,19 @@ def read(data: bytes, names: str = "str") -> pd.DataFrame | None:
         warnings.simplefilter("ignore")
         try:
             frame: pd.DataFrame = pd.read_csv(
-                io.BytesIO(data), names=[*metrics.COLUMNS], header=0, low_memory=False,
-                dtype={"name": names, "timestamp": "int64", "step": "int64"},
+                file, names=[*metrics.COLUMNS], header=None,
+                dtype={"name": "category"},
                 keep_default_na=False, na_values={"value": ["nan"]}, **exact,
             )  # type: ignore[call-overload]  # fmt: skip
         except (ValueError, OverflowError):
             return None
     whole = isinstance(frame.index, pd.RangeIndex)  # a fifth column would make the first the index
+    kinds = [frame[name].dtype.kind for name in ("value", "timestamp", "step")]
+    if not whole or kinds not in (["i", "i", "i"], ["f", "i", "i"]):
+        return None
     times = frame["timestamp"]
-    timely = (times.between(0, metrics.END_OF_TIME - 1) & ~times.between(10**8, 10**11 - 1)).all()
-    return frame if whole and timely and frame["value"].dtype.kind in "if" else None
+    timely = times.between(0, metrics.END_OF_TIME - 1) & ~times.between(10**8, 10**11 - 1)
+    return frame if timely.all() else None
 
 
 def path(experiment: Experiment) -> str | None:
@@ -53,28 +54,31 @@ def path(experiment: Experiment) -> str | None:
 
 def gathered(data: bytes) -> tuple[bytes, dict[str, float]] | None:
     """Return what ``metrics.gather`` would of a file's points; None where a row is odd."""
-    frame = read(data, "category")
-    rows = data[len(metrics.HEADER) :]
-    if frame is None or not rows.endswith(b"\n") or rows.count(b"\n") != len(frame):
+    import numpy as np
+
+    frame = read(data)
+    if frame is None:
         return None
-    if b'"' not in rows:
-        rows = re.sub(rb"(?m)^([^,\r\n]*),", rb'"\1",', rows)
-    if b"\r" not in rows:
-        rows = rows.replace(b"\n", b"\r\n")
-    # each row has one, but two quotes, and the first no line before it
-    marks = (b"\r\n", b'"', b'",', b'\n"')
-    if [rows.count(mark) for mark in marks] != [
-        len(frame),
-        2 * len(frame),
-        len(frame),
-        len(frame) - 1,
-    ] or rows[:1] != b'"':
+    if b'"' not in data:
+        data = metrics.HEADER + re.sub(
+            rb"(?m)^([^,\r\n]*),", rb'"\1",', data[len(metrics.HEADER) :]
+        )
+    if b"\r" not in data:
+        data = metrics.HEADER + data[len(metrics.HEADER) :].replace(b"\n", b"\r\n")
+    ends = np.flatnonzero(np.frombuffer(data, "u1") == ord("\n")) + 1
+    # each row has one, but two quotes; the header has the first end of a line
+    marks = (b'"', b'",', b'\n"')
+    count = len(frame)
+    if len(ends) != count + 1 or [*map(data.count, marks)] != [2 * count, count, count]:
         return None
-    if len(re.findall(rb",\d+,-?\d+\r\n", rows)) != len(frame):  # a step of 3.0 is written as 3
+    if not data.endswith(b"\r\n") or data.count(b"\r\n") != count:
+        return None
+    # whole numbers that are written in another way
+    odd = any(mark in data for mark in (b" ", b"\t", b"+"))
+    if odd and len(re.findall(rb",\d+,-?\d+\r\n", data)) != count:
         return None
     newest_first = frame.iloc[::-1].groupby("name", sort=False, observed=True)["step"]
     last = [int(at) for at in newest_first.idxmax().sort_values()]
-    lines = rows.split(b"\n")
-    chosen = io.BytesIO(metrics.HEADER + b"".join(lines[at] + b"\n" for at in last))
-    values = metrics.last_values(metrics.read(chosen))
-    return metrics.HEADER + rows, {name: values[name] for name in frame["name"].unique()}
+    rows = [data[ends[at] : ends[at + 1]] for at in last]
+    values = metrics.last_values(metrics.read(io.BytesIO(b"".join([metrics.HEADER, *rows]))))
+    return data, {name: values[name] for name in frame["name"].unique()}

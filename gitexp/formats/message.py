@@ -63,11 +63,14 @@ def subject(
 
 def own_subject(experiment: Experiment) -> str:
     """Return the subject that somebody wrote, empty where gitexp made it up."""
-    name = experiment.subject.partition(":")[0]
-    made_up = name == experiment.name.rpartition("/")[2] or (
-        name.startswith("exp-") and name[4:].isdigit()
-    )
-    return "" if made_up else experiment.subject
+    return written(experiment.name, experiment.subject)
+
+
+def written(name: str, subject: str) -> str:
+    """Return the subject of the experiment ``name`` if somebody wrote it, else an empty text."""
+    first = subject.partition(":")[0]
+    made_up = first == name.rpartition("/")[2] or (first[:4] == "exp-" and first[4:].isdigit())
+    return "" if made_up else subject
 
 
 def commit_message(title: str, note: str, trailers: Mapping[str, object]) -> str:

@@ -25,6 +25,7 @@ END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows
 # as ``format_row`` writes it, of a name without a quote
 _ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'
 _CHUNK = 2**20  # bytes
+_MOST_BITS, _MOST_DIGITS = 1_023, 300  # of a whole number; a larger one is a double
 _NUMBER = r"(?i)[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|[-+]?\.?(?:nan|inf|infinity)"
 
 
@@ -45,10 +46,10 @@ def number(name: str, value: Any) -> float:
         UsageError: None, text, an array or anything else that is not one real number.
     """
     kind = type(value)
-    if kind is float or kind is int:
+    if kind is float:
         return value  # type: ignore[no-any-return]
-    if isinstance(value, bool):
-        return int(value)
+    if isinstance(value, int):  # Python writes none of more than 4,300 digits
+        return int(value) if value.bit_length() <= _MOST_BITS else double(value)
     if hasattr(value, "item") and not isinstance(value, (str, bytes)):
         try:
             return number(name, value.item())
@@ -67,7 +68,7 @@ def parse_number(name: str, text: str) -> float:
     cleaned = text.strip()
     if not re.fullmatch(_NUMBER, cleaned):
         raise UsageError(f"metric '{name}' must be a number, not '{text}'")
-    if cleaned.lstrip("+-").isdigit():
+    if cleaned.lstrip("+-").isdigit() and len(cleaned) <= _MOST_DIGITS:
         return int(cleaned)
     return float(re.sub(r"\.(?=[nNiI])", "", cleaned))
 

@@ -33,6 +33,10 @@ MAX_DEPTH = 50
 MAX_NODES = 200_000
 _NONE = b"{}\n"
 _MOST_ELEMENTS = 1_000  # of an array that is still a param
+_MOST_LISTED = 20_000  # of a list
+_MOST_BITS = 10_000  # of a number; Python writes none of more than 4,300 digits
+_MOST_DIGITS = 3_000
+_LARGE = 100_000  # characters that PyYAML's own writer, a letter at a time, takes too long for
 
 _RESOLVERS = (  # tag, regular expression, first characters
     ("null", r"~|null|Null|NULL|", "~nN\0"),
@@ -138,16 +142,18 @@ def plain(value: Any, depth: int = 0) -> Any:
     if type(value) is str:  # the system's own text may be no UTF-8
         return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if value is None or type(value) in (int, float, bool):
-        return value
+        return hex(value) if type(value) is int and value.bit_length() > _MOST_BITS else value
     if isinstance(value, Mapping):
         return {plain(str(key)): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)) and len(value) > _MOST_LISTED:
+        return f"{type(value).__name__} of {len(value)} values"
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in value]
     if isinstance(value, (set, frozenset)):
         return [plain(item, depth + 1) for item in sorted(value, key=repr)]
     for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
         if isinstance(value, base):
-            return base(value) if base is not str else plain(str(value))
+            return plain(base(value))
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and (
         math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")
@@ -163,11 +169,21 @@ def given(values: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         UsageError: a name with a dot and a nested one are the same address, names differ by the
-            spaces around them alone, or it is nested too deep.
+            spaces around them alone, it is nested too deep, or too many to be read back.
     """
     result = _stripped(plain(values))
     _check_names(result)
+    if _count(result) > MAX_NODES // 2:
+        raise UsageError(
+            f"these are more than {MAX_NODES // 2:,} params; write them to a file, and add that"
+            " with log_artifact"
+        )
     return result
+
+
+def _count(value: Any) -> int:
+    parts = value.values() if isinstance(value, dict) else value if type(value) is list else ()
+    return 1 + sum(map(_count, parts))
 
 
 def _stripped(values: dict[str, Any]) -> dict[str, Any]:
@@ -196,7 +212,9 @@ def dump(params: Mapping[str, Any]) -> bytes:
         return _NONE
     import yaml
 
-    return yaml.dump(plain(params), Dumper=_dumper(), allow_unicode=False, sort_keys=True).encode()
+    values = plain(params)
+    writer = _dumper(len(str(values)) > _LARGE)
+    return yaml.dump(values, Dumper=writer, allow_unicode=False, sort_keys=True).encode()
 
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
@@ -399,13 +417,9 @@ def _loader() -> type[yaml.SafeLoader]:
 
         def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
             text = node.value
-            return (
-                int(text, 0)
-                if text[:2] in ("0o", "0x")
-                else int(text)
-                if len(text) < 4000
-                else text
-            )
+            if len(text) > _MOST_DIGITS:
+                return text
+            return int(text, 0 if text[:2] in ("0o", "0x") else 10)
 
         def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
             text = node.value.lower()
@@ -425,12 +439,12 @@ def _loader() -> type[yaml.SafeLoader]:
 
 
 @functools.cache
-def _dumper() -> type[yaml.SafeDumper]:
+def _dumper(large: bool) -> type[yaml.SafeDumper]:
     import yaml
 
-    class Dumper(yaml.SafeDumper):
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper) if large else yaml.SafeDumper):  # type: ignore[misc]
         """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something
-        else."""
+        else. libyaml's breaks some lines elsewhere."""
 
         yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012
 

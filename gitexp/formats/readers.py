@@ -15,7 +15,10 @@ from gitexp.formats import metrics, params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 
-STEPS = ("step", "epoch", "iter", "iteration", "global_step", "training_iteration")
+STEPS = (
+    "step", "epoch", "iter", "iteration", "global_step", "training_iteration", "round", "episode",
+    "generation",
+)  # fmt: skip
 PARAMS_FILES = ("hparams.yaml", "args.yaml", "args.json", ".hydra/config.yaml", "config.yaml")
 _PARAMS_NAME = r"(?i)params?\.(ya?ml|json|toml)"
 _METRICS_NAME = (
@@ -40,12 +43,14 @@ class Found:
         params: a nested mapping.
         text: names of values that are neither params nor numbers.
         form: what the file was read as, for people.
+        cut: what of it could not be read.
     """
 
     params: dict[str, Any] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     form: str = "a table with a column for each metric"
+    cut: str = ""
 
 
 def is_params(path: str) -> bool:
@@ -163,12 +168,11 @@ def _table(path: str, data: bytes) -> Found:
             " metric"
         )
     renamed = _course_name(path)
-    rows = csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)
-    found = _rows(
-        {name: cell.strip() for name, cell in zip(header, row)}
-        for row in rows
-        if len(row) == len(header)  # a torn one, or one of another header
-    )
+    rows = [*csv.reader(io.StringIO(text.partition("\n")[2], newline=""), delimiter=mark)]
+    whole = [row for row in rows if len(row) == len(header)]
+    found = _rows({name: cell.strip() for name, cell in zip(header, row)} for row in whole)
+    if lost := sum(map(bool, rows)) - len(whole):  # torn, or of another header
+        found.cut = f"{lost} of its rows are torn, or have other columns than the header"
     if len(header) == 1 and not found.points:
         raise FormatError(
             f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
@@ -260,8 +264,13 @@ def _document(value: Any) -> Found:
         rows = (row for row in value["log_history"] if isinstance(row, dict))
         return replace(_rows(rows), form="a Trainer's history")
     if isinstance(value, list) and any(isinstance(row, dict) for row in value):
+        of_skorch = any("batches" in row for row in value if isinstance(row, dict))
         epochs = (
-            {name: item for name, item in row.items() if name != "batches"}
+            {
+                name: item
+                for name, item in row.items()
+                if name != "batches" and not (of_skorch and isinstance(item, bool))
+            }
             for row in value
             if isinstance(row, dict)
         )
@@ -306,62 +315,6 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             found.text.append(name)
 
 
-_ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
-_FIELD = (
-    r"(?i)(?<![\w./-])([A-Za-z][\w/.@-]*(?: (?:loss|acc|accuracy))?)['\"]?\s*(?:[:=]\s*['\"]?|\s)"
-    r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)%?)(?![\w:./-])"
-)
-_COUNTERS = frozenset((*STEPS, "steps", "epochs", "batch"))
-_SHOWN = (
-    r"(?i)loss|acc|accuracy|auc|f1|mse|rmse|mae|r2|precision|recall|score|reward|return|perplexity"
-    r"|ppl|error|iou|map|bleu"
-)
-
-
 def is_counter(name: str) -> bool:
     """Whether a name is one of steps and times, which trackers log beside metrics."""
     return re.split(r"[/.]", name.lower())[-1] in _BOOKKEEPING
-
-
-def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
-    """Return the metrics that a command printed: names that are a metric's, a separator, a number.
-
-    A line that a progress bar redrew counts once, as it ended.
-
-    Args:
-        patterns: regular expressions to look for instead; a group is a metric of its name, and one
-            called ``step`` the step.
-    """
-    points: list[MetricPoint] = []
-    counts: dict[str, int] = {}
-    forms = [re.compile(pattern) for pattern in patterns]
-    for line in re.sub(_ESCAPE, "", text).split("\n"):
-        shown = line.rstrip("\r").rpartition("\r")[2]
-        if forms:
-            for match in (match for form in forms for match in form.finditer(shown)):
-                points += _of_groups(match.groupdict(), counts)
-            continue
-        fields = re.findall(_FIELD, shown)
-        named = {name.lower(): value for name, value in fields}
-        step = next((int(named[name]) for name in STEPS if named.get(name, "").isdigit()), None)
-        for name, value in fields:
-            words = re.split(r"[^a-z0-9]+", name.lower())
-            if (
-                name.lower() in _COUNTERS
-                or not any(re.fullmatch(_SHOWN, word) for word in words)
-                or value.endswith("%")
-            ):
-                continue
-            at = counts.get(name, 0) if step is None else step
-            counts[name] = at + 1
-            points.append(MetricPoint(name, metrics.parse_number(name, value), 0, at))
-    return points
-
-
-def _of_groups(groups: Mapping[str, str | None], counts: dict[str, int]) -> Iterator[MetricPoint]:
-    step = _number(groups.get("step"))
-    for name, text in groups.items():
-        if name != "step" and (value := _number(text)) is not None:
-            at = counts.get(name, 0) if step is None else int(step)
-            counts[name] = at + 1
-            yield MetricPoint(name, value, 0, at)

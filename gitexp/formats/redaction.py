@@ -36,29 +36,35 @@ _FORMS = {  # what services say of their tokens; none of these is ever something
     "Databricks token": r"dapi[0-9a-f]{32}(?:-\d)?",
     "Telegram token": r"\d{8,10}:AA[\w-]{32,}",
     "Discord token": r"[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,}",
-    "JSON web token": r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]*",
+    "JSON web token": r"eyJ[\w-]{10,4000}\.eyJ[\w-]{10,}\.[\w-]*",
     "Neptune token": r"eyJhcGlf[\w+/=-]{20,}",
     "LangSmith key": r"lsv2_(?:pt|sk)_\w{32,}",
     "Vault token": r"hv[sbr]\.[\w-]{24,}",
     "service token": (
         r"(?:dp\.(?:pt|st|sa|ct)\.|lin_api_|ntn_|secret_|PMAK-|shp(?:at|ss|ca|pa)_|gl(?:sa|c)_|"
         r"NRAK-|sntry[su]_|sq0(?:atp|csp)-|ATATT3x|ATCTT3x|figd_|pcsk_|tskey-[a-z]+-|sbp_|HRKU-|"
-        r"KGAT_|rnd_|AGE-SECRET-KEY-1)(?=[\w-]*\d)[\w=-]{24,}"
+        r"KGAT_|rnd_|AGE-SECRET-KEY-1)(?=[\w-]{0,200}\d)[\w=-]{24,}"
     ),
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----",
 }
 # text, which ``re`` compiles when a line is looked at that may hold a secret at all
 _FORM = r"(?<![A-Za-z0-9_])(?:" + "|".join(f"({form})" for form in _FORMS.values()) + ")"
 _KINDS = tuple(_FORMS)
+# None of these may look twice at one part of a text: it can be long, and anybody's. So a name is
+# looked for where its word begins, and what has to stand before and behind a value is asked of what
+# was found.
 _NAMED = r"(?P<name>[A-Za-z_][\w.-]*)"
-_END = r"(?=[\s\"',;&|<>})]|$)"
+_END = "\"',;&|<>})"
 _ASSIGNED = (  # NAME=value, name: "value", 'name': 'value', Authorization: Bearer value
-    _NAMED + r"[\"'\]]{0,3}\s*(?::=|=>|[:=])\s*(?i:(?:bearer|basic|token)\s+)?"
-    r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"',;&|<>{}()]+)" + _END + ")"
+    r"(?<![\w.-])(?:[^\WA-Za-z_]|[.-])*"
+    + _NAMED
+    + r"[\"'\]]{0,3}\s*(?::=|=>|[:=](?!=))\s*(?i:(?:bearer|basic|token)\s+)?"
+    r"(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)'|(?P<bare>[^\s\"',;&|<>{}()]+))"
 )
 _OPTION = r"(?<![\w-])--?" + _NAMED + r"\s+(?P<bare>[^\s\"',;&|<>-][^\s\"',;&|<>]*)"
 _HEADER = r"(?P<name>(?i:bearer|basic|token))\s+(?P<bare>[\w+/=.~-]{16,})"
-_NETRC = r"(?:^|\b(?:login|machine)\s+\S+\s.*?)\s*\b(?P<name>password)\s+(?P<bare>\S+)$"
+_NETRC = r"\b(?P<name>password)\s+(?P<bare>\S+)$"
+_LOGIN = r"\s*$|.*?\b(?:login|machine)\s+\S+\s"  # what stands before it
 _ADDRESS = r"(?<=://)[^/@\s:]*:(?P<bare>[^/@\s]+)(?=@)"
 _NAME = (
     r"(?i)(?:key|token|credential|bearer|authorization|cookie|session|signature|webhook"
@@ -71,7 +77,7 @@ NO_SECRET = (
 )
 _PASSWORD = r"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret)s?$"
 _WORD = (  # resnet50, IMAGENET1K, MyModel2, 20240101T1200, 128x128
-    r"[a-z]*\d{0,4}(?:[A-Z][a-z]+\d{0,3}|[A-Z]{2,}\d{0,3})*"
+    r"[a-z]*\d{0,4}(?:[A-Z][a-z]+\d{0,3}|[A-Z]{2,}(?=\d|$|[A-Z][a-z])\d{0,3})*"
     r"|[A-Z]?\d+|\d+[A-Za-z]\d*|v?\d+[a-z]{1,3}"
 )
 _REFERENCE = (  # a variable, a template, code, a placeholder, a path or an address
@@ -100,8 +106,16 @@ def find(text: str) -> Iterator[Found]:
     for pattern in (_ASSIGNED, _OPTION, _HEADER, _NETRC):
         for match in re.finditer(pattern, text):
             group = match.lastgroup or "bare"
-            if is_secret(match["name"], match[group]):
+            if _stands_alone(text, match, group) and is_secret(match["name"], match[group]):
                 yield Found(*match.span(group), f"the value of {match['name']}")
+
+
+def _stands_alone(text: str, match: re.Match[str], group: str) -> bool:
+    """Whether a value is no piece of code, and a password without a sign is one of a netrc file."""
+    if match.re.pattern == _NETRC:
+        return re.match(_LOGIN, text[: match.start()]) is not None
+    behind = text[match.end() : match.end() + 1]
+    return match.re.pattern != _ASSIGNED or group != "bare" or behind.isspace() or behind in _END
 
 
 def why(text: str) -> str | None:

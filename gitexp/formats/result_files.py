@@ -98,6 +98,7 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
         return
     found = readers.read_metrics(path, stream.read())
     yield from found.points
+    warnings += [f"{path}: {found.cut}"] if found.cut else []
     if found.text:
         what = f"{path}: {message.some(found.text)}: no number, left out"
         warnings.append(f"{what} (read as {found.form})")

@@ -60,6 +60,7 @@ class Settings:
         maintenance: have git pack objects now and then, unless its own settings say no.
         notify: who is told when it ends: ``bell``, ``webhook:VARIABLE``; a command only counts on
             the command line, since a repository may be anybody's.
+        notify_when: what they are told before, as ``--notify-when`` has it.
         protect: globs of what the judge of a score needs; those of the trusted commit count.
     """
 
@@ -83,6 +84,7 @@ class Settings:
     stdout: bool | tuple[str, ...] | None = None
     maintenance: bool = True
     notify: tuple[str, ...] = ()
+    notify_when: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
 
 

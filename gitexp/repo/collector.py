@@ -28,6 +28,7 @@ _LOST = (  # what git says of an object that is not there
     "does not point",
     "bad object",
     "bad tree object",
+    "not a tree object",
     "unable to read tree",
 )
 

@@ -26,7 +26,11 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _LARGEST = 1024  # bytes of a pointer; LFS's own limit
 _SHOWN = 3
 _SUBMODULE = "submodule"
-_HOW = {"annex": "annex get", "lfs": "lfs pull", _SUBMODULE: "submodule update --init"}
+_HOW = {
+    "annex": "git annex get",
+    "lfs": "git lfs pull",
+    _SUBMODULE: "git submodule update --init",
+}
 # the commit's files, all of them and no more
 _WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
 
@@ -66,17 +70,20 @@ def release(repo: Repo, tree: Path) -> None:
                 inner.git("worktree", "prune", cwd=inner.common_dir)
 
 
-def fill(repo: Repo, tree: Path) -> None:
+def fill(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     """Bring what is on this machine into a work tree of the repository's, which was just checked
-    out.
+    out, and return ``(path, what brings it)`` of the files that have no content.
 
     Raises:
         GitError: a filter's program fails.
     """
     if repo.filter_program("annex"):
         repo.git("annex", "smudge", "--update", cwd=tree)
-    if repo.filter_program("lfs") and any(name == "lfs" for _, name in _pointers(repo, tree)):
+    lacking = _pointers(repo, tree)
+    if repo.filter_program("lfs") and any(how == _HOW["lfs"] for _, how in lacking):
         repo.git("lfs", "checkout", cwd=tree)
+        return _pointers(repo, tree)
+    return lacking
 
 
 def populate(repo: Repo, tree: Path) -> None:
@@ -101,11 +108,7 @@ def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str
     Args:
         cloned: it is of a clone that was made for it, in which nothing is set up.
     """
-    known = cloned or any(map(repo.filter_program, ("annex", "lfs")))
-    found = [
-        (path, f"git {_HOW[name]}")
-        for path, name in (_pointers(repo, tree, cloned) if known else ())
-    ]
+    found = _pointers(repo, tree, cloned)
     for path, _ in _submodules(repo, tree):
         if (tree / path / ".git").exists():
             where = f"git -C {shlex.quote(path)} "
@@ -114,7 +117,7 @@ def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str
                 for name, how in missing(_inner(repo, tree / path), tree / path)
             ]
         elif cloned or tree != repo.root:
-            found.append((path, f"git {_HOW[_SUBMODULE]}"))
+            found.append((path, _HOW[_SUBMODULE]))
     return found
 
 
@@ -156,10 +159,13 @@ def _submodules(repo: Repo, tree: Path) -> Iterator[tuple[str, str]]:
 def _pointers(repo: Repo, tree: Path, every: bool = False) -> list[tuple[str, str]]:
     """Look at the files that LFS has by their attributes, and where git-annex is set up, whose
     files may be links, at all that are tracked."""
+    if not every and not any(map(repo.filter_program, ("annex", "lfs"))):
+        return []
     attributed = () if every or repo.filter_program("annex") else (":(top,attr:filter=lfs)",)
     listed = repo.git("ls-files", "-z", "--", *attributed, cwd=tree).split(b"\0")
     paths = sorted(map(os.fsdecode, filter(None, listed)))
-    return [(path, name) for path in paths if (name := _filter_of(os.path.join(tree, path)))]
+    named = ((path, _filter_of(os.path.join(tree, path))) for path in paths)
+    return [(path, _HOW[name]) for path, name in named if name]
 
 
 def _filter_of(path: str) -> str | None:

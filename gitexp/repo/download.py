@@ -25,7 +25,12 @@ _LFS_SIZE = re.compile(rb"version https://git-lfs[^\0]*\nsize (\d+)\n")
 
 
 def download(
-    repo: Repo, commit: str, paths: Iterable[str], to: Path, force: bool = False
+    repo: Repo,
+    commit: str,
+    paths: Iterable[str],
+    to: Path,
+    force: bool = False,
+    named: str = "",
 ) -> list[Path]:
     """Write files of a commit below ``to`` and return where they are.
 
@@ -40,7 +45,7 @@ def download(
     data = dvc_pointers.of_commit(repo, commit) if any(map(dvc_pointers.is_pointer, modes)) else {}
     chosen: dict[str, Path] = {}
     for path in paths:
-        for name, place in _chosen(path, [*modes, *data], data, commit).items():
+        for name, place in _chosen(path, [*modes, *data], data, commit, named).items():
             target = to / place
             if name not in chosen and target in chosen.values():
                 raise UsageError(f"two of these files would become {target}; bring them one by one")
@@ -74,7 +79,7 @@ def _files(repo: Repo, commit: str) -> dict[str, str]:
 
 
 def _chosen(
-    path: str, names: list[str], data: Mapping[str, Data], commit: str
+    path: str, names: list[str], data: Mapping[str, Data], commit: str, named: str
 ) -> dict[str, PurePosixPath]:
     """Return ``{path: where it goes}`` for what is named: a file, all of a folder, or what fits a
     pattern."""
@@ -97,8 +102,8 @@ def _chosen(
     near = [by_name[name] for name in get_close_matches(PurePosixPath(wanted).name, by_name)]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise NotFoundError(
-        f"there is no file '{path}' in {commit[:10]}.{hint} To list its files: git ls-tree -r"
-        f" --name-only {commit[:10]}"
+        f"there is no file '{path}' in {named or commit[:10]}.{hint} To list its files: git"
+        f" ls-tree -r --name-only {commit[:10]}"
     )
 
 

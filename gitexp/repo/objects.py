@@ -6,7 +6,7 @@ import io
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -58,6 +58,13 @@ class Objects(Git):
             with self.stream("cat-file", "--batch", "--buffer", stdin=request) as output:
                 yield from _parsed_batch(output, len(todo))
 
+    def kinds(self, oids: Iterable[str]) -> dict[str, str]:
+        """Return the kind of each object, ``missing`` for one that is not there."""
+        oids = [*dict.fromkeys(oids)]
+        asked = "".join(f"{oid}\n" for oid in oids).encode()
+        found = self.git("cat-file", "--batch-check=%(objecttype)", stdin=asked).decode()
+        return {oid: kind.rpartition(" ")[2] for oid, kind in zip(oids, found.splitlines())}
+
     def tree(self, oid: str) -> bytes:
         """Return a raw tree object: one that was written a moment ago lies in a file of its own,
         and takes no process.
@@ -93,10 +100,22 @@ class Objects(Git):
         try:
             return self.git("cat-file", "blob", f"{commit}:{path}")
         except GitError:
-            raise NotFoundError(
-                f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r"
-                f" --name-only {commit[:10]}"
-            ) from None
+            raise _no_file(commit, path) from None
+
+    @contextmanager
+    def open_file(self, commit: str, path: str) -> Iterator[IO[bytes]]:
+        """Yield a file of a commit, to be read while git unpacks it.
+
+        Raises:
+            NotFoundError: it has none at ``path``.
+        """
+        with self.conversation("cat-file", "blob", f"{commit}:{path}") as process:
+            assert process.stdout is not None
+            yield process.stdout
+            if process.stdout.read(1):  # it was not wanted whole
+                process.kill()
+            elif process.wait():
+                raise _no_file(commit, path)
 
     def write_object(self, kind: str, data: bytes) -> str:
         """Write an object and return its hash.
@@ -200,3 +219,10 @@ def _parsed_batch(output: IO[bytes], count: int) -> Iterator[Object | None]:
             continue
         oid, kind, size = header.split(b" ")
         yield Object(oid.decode(), kind.decode(), output.read(int(size) + 1)[:-1])
+
+
+def _no_file(commit: str, path: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no file '{path}' in {commit[:10]}; to list its files: git ls-tree -r"
+        f" --name-only {commit[:10]}"
+    )

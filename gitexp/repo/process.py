@@ -53,7 +53,10 @@ _OPTIONS = (
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
 _FETCHING = frozenset(
-    ("fetch", "push", "pull", "ls-remote", "clone", "checkout", "restore", "worktree", "stash")
+    (
+        *("fetch", "push", "pull", "ls-remote", "clone", "checkout"),
+        *("restore", "worktree", "stash", "submodule"),
+    )
 )
 # git before 2.39.4 knows the second only
 _NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}

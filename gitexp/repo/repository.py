@@ -212,11 +212,13 @@ class Repo(Objects, Refs):
                 (git_dir / "shallow").write_bytes((self.common_dir / "shallow").read_bytes())
             yield Repo(Path(folder), git_dir, git_dir, self.object_format)
 
-    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
+    def download(
+        self, commit: str, paths: Iterable[str], to: Path, force: bool, named: str = ""
+    ) -> list[Path]:
         """Write files of a commit below a folder, see ``download.py``."""
         from gitexp.repo import download
 
-        return download.download(self, commit, paths, to, force)
+        return download.download(self, commit, paths, to, force, named)
 
     def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""

@@ -24,7 +24,7 @@ from gitexp.formats import redaction
 from gitexp.repo import files
 
 MAX_SCANNED = 2**20  # bytes of a file that are looked at
-_RULES = 2  # a verdict by older ones is none
+_RULES = 3  # a verdict by older ones is none
 MAX_LINE = 2_000  # characters; longer lines are data (minified, images in notebooks), not source
 _NAMES = (
     ".env", ".env.*", "*.env", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx",

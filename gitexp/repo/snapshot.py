@@ -13,8 +13,9 @@ import json
 import os
 import re
 import stat
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,6 +152,18 @@ def take(
         _earlier_outputs(repo, env) if noted in previous and noted not in changed else (),
         repo.project,
     )
+
+
+def on_disk(repo: Repo, settings: Settings) -> Snapshot:
+    """Take what a run would begin from, were it started now; no filter of the repository's runs."""
+    folder = repo.make_state_dir(f"diff-{os.getpid()}-{time.time_ns()}")
+    try:
+        return take(repo.distrusting(), settings, folder / "index", head=repo.found_at)
+    finally:
+        with suppress(OSError):
+            for file in folder.iterdir():
+                file.unlink()
+            folder.rmdir()
 
 
 def _looked(
@@ -394,7 +407,8 @@ def _sources(repo: Repo, untracked: list[str]) -> list[str]:
 
 
 def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
-    """Return the paths in the private index that hold what an earlier command wrote there."""
+    """Return the paths that an earlier command wrote, where the private index holds that still, or
+    they were removed."""
     known = outputs_of(repo)
     if not known:
         return ()
@@ -403,7 +417,7 @@ def _earlier_outputs(repo: Repo, env: dict[str, str]) -> tuple[str, ...]:
     return tuple(
         path
         for path, oid in known.items()
-        if path in held and held[path].split(b" ")[1].decode() == oid
+        if path not in held or held[path].split(b" ")[1].decode() == oid
     )
 
 

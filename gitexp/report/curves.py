@@ -9,6 +9,7 @@ flatten. NaN and infinities count as gaps, of which the first stays wherever one
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +25,13 @@ METHOD = "LTTB (largest triangle three buckets)"
 # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
 BUDGET = 1_000_000
 _FEWEST, _MOST = 20, 2_000  # points of one curve
-_AT_ONCE = 4_000_000  # bytes of files that are parsed as one
+_AT_ONCE = 1_000_000  # bytes of files that are parsed as one
 # steps, milliseconds since the first point, values
 Series = tuple[list[int], list[int], list[float]]
+
+
+class Json(str):
+    """A value as JSON already: as Python's objects, points would take ten times the memory."""
 
 
 def collect(
@@ -36,7 +41,7 @@ def collect(
     known: dict[Any, Part] | None = None,
 ) -> dict[str, Any]:
     """Return the curves: for each experiment ``{metric: [steps, times, values]}``, steps and times
-    as differences.
+    as differences, as ``Json``.
 
     A curve of one point is left out: the table has it. ``stats`` has the least, greatest and mean
     value of all points, those that were left out included. ``all`` and ``kept`` count points, so
@@ -47,22 +52,25 @@ def collect(
     """
     many = max(1, sum(len(item.metrics) for item in experiments))
     limit = max(_FEWEST, min(_MOST, budget // many))
-    before = known or {}
+    seen = known or {}
     parts: dict[int, Part] = {}
     keys = {
         at: (item.id, limit, len(item.extra.get("events", ())))
         for at, item in enumerate(experiments)
     }
     for at, item in enumerate(experiments):
-        parts[at] = before[keys[at]] if item.id and keys[at] in before else Part()
-    todo = [at for at in parts if not experiments[at].id or keys[at] not in before]
+        parts[at] = seen[keys[at]] if item.id and keys[at] in seen else Part()
+    todo = [at for at in parts if not experiments[at].id or keys[at] not in seen]
     for at, name, course in _courses(repo, experiments, todo):
         thin = lttb(course, limit)
         part = parts[at]
         part.stats[name] = _stats(course[2])
         part.all, part.kept = part.all + len(course[0]), part.kept + len(thin[0])
-        values = [_short(value) for value in thin[2]]
-        part.curves[name] = [_differences(thin[0]), _differences(thin[1]), values]
+        kept = [*map(_differences, thin[:2]), [*map(_short, thin[2])]]
+        before = f"{part.curves[:-1]}," if part.curves != "{}" else "{"
+        part.curves = Json(
+            f"{before}{json.dumps(name)}:{json.dumps(kept, separators=(',', ':'))}}}"
+        )
     if known is not None:
         known.clear()
         known.update({keys[at]: part for at, part in parts.items() if experiments[at].id})
@@ -80,7 +88,7 @@ def collect(
 class Part:
     """What is known of one experiment: its curves, and how many points they had and have."""
 
-    curves: dict[str, Any] = field(default_factory=dict)
+    curves: Json = Json("{}")  # noqa: RUF009
     stats: dict[str, Any] = field(default_factory=dict)
     all: int = 0
     kept: int = 0
@@ -112,7 +120,7 @@ def _courses(
 def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
     """Yield the curves of some ``metrics.csv``."""
     rows = {at: data.removeprefix(metrics.HEADER) for at, data in files.items()}
-    frame = frames.read(metrics.HEADER + b"".join(rows.values()), "category") if rows else None
+    frame = frames.read(metrics.HEADER + b"".join(rows.values())) if rows else None
     counts = [data.count(b"\n") for data in rows.values()]
     if (
         frame is None
@@ -147,7 +155,9 @@ def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
 def lttb(series: Series, limit: int) -> Series:
     """Return a series thinned to about ``limit`` points."""
     steps, times, values = series
-    finite = [at for at, value in enumerate(values) if math.isfinite(value)]
+    finite: Sequence[int] = range(len(values))
+    if not math.isfinite(sum(values)):
+        finite = [at for at in finite if math.isfinite(values[at])]
     if len(values) <= limit or len(finite) < 3 or limit < 3:
         chosen: Sequence[int] = (
             range(len(values)) if len(values) <= limit else [*range(limit - 1), len(values) - 1]
@@ -156,9 +166,10 @@ def lttb(series: Series, limit: int) -> Series:
         chosen = _largest_triangles(
             [steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite))
         )
-        ends = [-1, *(finite[at] for at in chosen), len(values)]
-        gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
-        chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
+        if len(finite) < len(values):
+            ends = [-1, *(finite[at] for at in chosen), len(values)]
+            gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
+            chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
     return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
 
 
@@ -172,20 +183,17 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
     chosen, last = [0], 0
     for bucket in range(limit - 2):
         start, end = int(bucket * width) + 1, int((bucket + 1) * width) + 1
-        after = (
-            range(end, min(int((bucket + 2) * width) + 1, count))
-            if bucket < limit - 3
-            else range(count - 1, count)
-        )
-        mean_x, mean_y = (
-            sum(x[at] for at in after) / len(after),
-            sum(y[at] for at in after) / len(after),
-        )
+        after = slice(end, min(int((bucket + 2) * width) + 1, count))
+        if bucket == limit - 3:
+            after = slice(count - 1, count)
+        size = after.stop - after.start
         from_x, from_y = x[last], y[last]
-        across, up = from_x - mean_x, mean_y - from_y
-        last = max(
-            range(start, end), key=lambda at: abs(across * (y[at] - from_y) - (from_x - x[at]) * up)
-        )
+        across, up = from_x - sum(x[after]) / size, sum(y[after]) / size - from_y
+        areas = [
+            abs(across * (there - from_y) - (from_x - here) * up)
+            for here, there in zip(x[start:end], y[start:end])
+        ]
+        last = start + areas.index(max(areas))
         chosen.append(last)
     return [*chosen, count - 1]
 
@@ -218,7 +226,9 @@ def _ordered(series: Series) -> Series:
 
 
 def _stats(values: Sequence[float]) -> list[float] | None:
-    finite = [value for value in values if math.isfinite(value)]
+    finite = values
+    if not math.isfinite(sum(values)):
+        finite = [value for value in values if math.isfinite(value)]
     return [min(finite), max(finite), math.fsum(finite) / len(finite)] if finite else None
 
 

@@ -116,7 +116,8 @@ def _details(
     recorded: Sequence[Experiment],
     known: dict[Any, Any] | None,
 ) -> dict[str, Callable[[], Any]]:
-    """Return what makes each part; a run that has no commit yet has nothing in the place of it."""
+    """Return what makes each part; a run that has no commit yet has nothing in the place of it,
+    images apart."""
 
     def spread(values: Sequence[Any], empty: Any) -> list[Any]:
         each = iter(values)
@@ -124,7 +125,9 @@ def _details(
 
     def trees() -> dict[str, Any]:
         made = files.collect(repo, recorded)
-        return {**made, "trees": spread(made["trees"], {})}
+        running = iter(files.add_images(made, [item for item in experiments if not item.id]))
+        each = iter(made["trees"])
+        return {**made, "trees": [next(each if item.id else running) for item in experiments]}
 
     def packages() -> dict[str, Any]:
         made = files.environments(repo, recorded)
@@ -140,6 +143,7 @@ def _details(
 
 _ATTRIBUTES = (
     "name",
+    "alias",
     "id",
     "parent",
     "status",

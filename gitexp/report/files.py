@@ -17,6 +17,8 @@ from typing import Any
 from gitexp.formats import environment, message
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, blobs, snapshot
+from gitexp.repo.files import read_bytes
+from gitexp.runs import unrecorded
 from gitexp.store import result_paths
 
 LARGEST = 400_000  # bytes of one file
@@ -74,6 +76,23 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
         ),
         "left_out": len(base) - len(paths),
     }
+
+
+def add_images(made: dict[str, Any], runs: Iterable[Experiment]) -> list[dict[int, int]]:
+    """Add the images that runs which go on have logged to what ``collect`` returned, and return
+    their trees."""
+    trees = []
+    left = BUDGET
+    for run in runs:
+        trees.append(tree := dict[int, int]())
+        for path, file in unrecorded.images(run).items():
+            data = read_bytes(file) or b""
+            left -= len(data)
+            tree[len(made["paths"])] = len(made["blobs"])
+            made["paths"].append(path)
+            kept = data if len(data) <= LARGEST and left >= 0 else None
+            made["blobs"].append(_described(path, kept, len(data), 0))
+    return trees
 
 
 def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from importlib.resources import files
 from typing import Any
 
 from gitexp.formats.extras import needed
+from gitexp.report.curves import Json
 from gitexp.report.data import Report
 
 _ASSETS = files("gitexp.report") / "assets"
@@ -97,18 +98,19 @@ def _json(value: Any) -> str:
 def _packed(value: Any) -> str:
     """Return a value as JSON, compressed: piece by piece, since the whole text may be large."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
-    packed = [packer.compress(piece.encode("utf-8", "replace")) for piece in _pieces(value)]
+    packed = [packer.compress(piece.encode("utf-8", "replace")) for piece in pieces(value)]
     return base64.b64encode(b"".join([*packed, packer.flush()])).decode()
 
 
-def _pieces(value: Any, depth: int = 2) -> Iterator[str]:
+def pieces(value: Any, depth: int = 2) -> Iterator[str]:
+    """Yield a value as JSON, piece by piece."""
     if not depth or not value or not isinstance(value, (dict, list)):
-        yield _dumped(value)
+        yield value if isinstance(value, Json) else _dumped(value)
         return
     named = isinstance(value, dict)
     for at, item in enumerate(value):
         yield "," if at else "{" if named else "["
         if named:
             yield f"{_dumped(str(item))}:"
-        yield from _pieces(value[item] if named else item, depth - 1)
+        yield from pieces(value[item] if named else item, depth - 1)
     yield "}" if named else "]"

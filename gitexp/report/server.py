@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,7 +28,7 @@ from gitexp.formats.experiment import VERDICTS, Experiment
 from gitexp.repo import Repo
 from gitexp.report import data, page
 from gitexp.runs import journal, unrecorded
-from gitexp.store import notes, query, record
+from gitexp.store import notes, query, record, result_paths
 from gitexp.store.index import Index
 
 EVERY = 0.4  # seconds between two looks at what goes on
@@ -107,7 +108,7 @@ class Live:
         _, report, _ = self.now()
         with self._blocks_lock:  # two pages at once ask for the same
             if name in report.details and name not in self._blocks:
-                self._blocks[name] = json.dumps(report.details[name])
+                self._blocks[name] = "".join(page.pieces(report.details[name]))
             return self._blocks.get(name)
 
     def edit(self, wanted: Any) -> int:
@@ -135,9 +136,24 @@ class Live:
                 record.remove(self.repo, item)
             self._undo.append(partial(record.restore, self.repo, found))
         else:
-            lines = notes.add(self.repo, commits, [_event(wanted)])
+            lines = notes.add(self.repo, commits, [self._event(wanted, found)])
             self._undo.append(partial(notes.take_back, self.repo, commits, lines))
         return len(self._undo)
+
+    def _event(self, wanted: dict[str, Any], found: list[Experiment]) -> dict[str, str]:
+        """Return what the notes are to say."""
+        label, note, verdict = wanted.get("label"), wanted.get("note"), wanted.get("verdict")
+        name = wanted.get("name")
+        if isinstance(label, str) and label[:1] in ("+", "-"):
+            return {"label": label[0] + notes.check_label(label[1:])}
+        if isinstance(note, str) and note.strip():
+            return {"note": note.strip()}
+        if verdict in VERDICTS:
+            because = str(wanted.get("because") or "").strip()
+            return {"verdict": str(verdict)} | ({"because": because} if because else {})
+        if isinstance(name, str) and len(found) == 1:
+            return record.alias(self.repo, found[0], name)
+        raise UsageError("an edit is a label to add or remove, a note, a second name or a verdict")
 
     @property
     def _runs(self) -> Any:
@@ -148,7 +164,7 @@ class Live:
         runs = journal.folders(self.repo)
         return (
             self._refs(),
-            [(folder.name, _changed(folder / "params.yml")) for folder in runs],
+            [(folder.name, _changed(folder / "params.yml"), _pictures(folder)) for folder in runs],
             [journal.is_alive(folder) for folder in runs],
         )
 
@@ -171,17 +187,10 @@ class Live:
             time.sleep(0.02)
 
 
-def _event(wanted: dict[str, Any]) -> dict[str, str]:
-    """Return what the notes are to say."""
-    label, note, verdict = wanted.get("label"), wanted.get("note"), wanted.get("verdict")
-    if isinstance(label, str) and label[:1] in ("+", "-"):
-        return {"label": label[0] + notes.check_label(label[1:])}
-    if isinstance(note, str) and note.strip():
-        return {"note": note.strip()}
-    if verdict in VERDICTS:
-        because = str(wanted.get("because") or "").strip()
-        return {"verdict": str(verdict)} | ({"because": because} if because else {})
-    raise UsageError("an edit is a label to add or remove, a note, or a verdict")
+def _pictures(folder: Path) -> list[int]:
+    """Return when files of figures and images came to a run last, folder by folder."""
+    own = folder / "artifacts" / result_paths.ARTIFACTS
+    return [_changed(own), *map(_changed, (own / "images").glob("*"))]
 
 
 def _changed(file: Any) -> int:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitexp.formats import environment
 from gitexp.formats.errors import UsageError
@@ -25,6 +25,7 @@ from gitexp.runs.run import JOIN, ROOT, Run, join
 if TYPE_CHECKING:
     from gitexp.runs.checkpoints import Checkpoint
 
+Logging = TypeVar("Logging", bound=Callable[..., Any])
 _active: Run | None = None
 
 
@@ -174,77 +175,57 @@ def end_run(status: str = "finished") -> Experiment | None:
     return run.end(status) if run is not None else None
 
 
-def log_param(name: str, value: Any) -> None:
-    """Log one param to the current run.
+def _logs(function: Logging) -> Logging:
+    """Have a function say of its arguments what the method of ``Run`` that it calls says."""
+    own, whole = function.__doc__, getattr(Run, function.__name__).__doc__
+    if own and whole:  # not under python -OO
+        function.__doc__ = own + whole[whole.index("\n\n        Args:") :]
+    return function
 
-    Args:
-        name: a dotted name is an address (``model.depth``).
-        value: a number, text, truth value, None, list or mapping.
-    """
+
+@_logs
+def log_param(name: str, value: Any) -> None:
+    """Log one param to the current run."""
     _current().log_param(name, value)
 
 
+@_logs
 def log_params(values: Mapping[str, Any]) -> None:
-    """Log params to the current run.
-
-    Args:
-        values: a mapping, nested as you like.
-    """
+    """Log params to the current run."""
     _current().log_params(values)
 
 
+@_logs
 def log_metric(name: str, value: float, step: int | None = None) -> None:
-    """Log one value of a metric to the current run.
-
-    Args:
-        name: what the metric is called.
-        value: one real number; NaN and infinities count.
-        step: a whole number; by itself it counts up from 0.
-    """
+    """Log one value of a metric to the current run."""
     _current().log_metric(name, value, step)
 
 
+@_logs
 def log_metrics(values: Mapping[str, float], step: int | None = None) -> None:
-    """Log several metrics to the current run.
-
-    Args:
-        values: ``{name: number}``.
-        step: a whole number for all of them; by itself it counts up from 0 for each metric.
-    """
+    """Log several metrics to the current run."""
     _current().log_metrics(values, step)
 
 
+@_logs
 def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file with the current run.
-
-    Args:
-        path: a file or a folder.
-    """
+    """Keep a file with the current run."""
     _current().log_artifact(path)
 
 
+@_logs
 def log_image(image: Any, name: str, step: int | None = None) -> None:
-    """Keep an image with the current run, as ``Run.log_image`` does.
-
-    Args:
-        image: one of Pillow, a Matplotlib figure, or an array.
-        name: what it shows.
-        step: a whole number; by itself it counts up from 0.
-    """
+    """Keep an image with the current run, as ``Run.log_image`` does."""
     _current().log_image(image, name, step)
 
 
+@_logs
 def log_table(table: Any, name: str, step: int | None = None) -> None:
-    """Keep a table with the current run, as ``Run.log_table`` does.
-
-    Args:
-        table: a DataFrame, a mapping of columns, or a list of mappings.
-        name: what it holds.
-        step: a whole number; by itself it counts up from 0.
-    """
+    """Keep a table with the current run, as ``Run.log_table`` does."""
     _current().log_table(table, name, step)
 
 
+@_logs
 def log_confusion_matrix(
     true: Any,
     predicted: Any,
@@ -252,25 +233,13 @@ def log_confusion_matrix(
     name: str = "confusion_matrix",
     step: int | None = None,
 ) -> None:
-    """Keep the confusion matrix of predictions with the current run, as an image and as a table.
-
-    Args:
-        true: the true classes.
-        predicted: the predicted ones, in the same order.
-        labels: the classes in the order in which they are shown; by default all, sorted.
-        name: what the image and the table are called.
-        step: a whole number; by itself it counts up from 0.
-    """
+    """Keep the confusion matrix of predictions with the current run, as an image and as a table."""
     _current().log_confusion_matrix(true, predicted, labels, name, step)
 
 
+@_logs
 def checkpoint(path: str | os.PathLike[str], step: int) -> None:
-    """Keep the training's own checkpoint with the current run, in this clone.
-
-    Args:
-        path: the file, or folder, that the training wrote.
-        step: the step after which it was made.
-    """
+    """Keep the training's own checkpoint with the current run, in this clone."""
     _current().checkpoint(path, step)
 
 

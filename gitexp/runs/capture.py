@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats import message, params, readers, settings, trackers
+from gitexp.formats import message, params, printed, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, dvc_pointers, snapshot
@@ -200,12 +200,14 @@ def capture(
     output: str,
     keep: bool,
     until: int | None = None,
+    failed: bool = False,
 ) -> str:
     """Log what the command's files and output say, and return a line that says what was found.
 
     Args:
         keep: keep its files as outputs.
         until: when it ended, where that is not now.
+        failed: it came to no good end, so that a lack of metrics needs no word.
     """
     asked = bool(known.outputs or known.metrics_files or known.params)
     wrote = written(repo.root, begun.since, until, asked)
@@ -240,7 +242,7 @@ def capture(
         _keep(run, repo, wrote, known, seen, own)
         if run.snapshot.tree and any(named.values()):
             _stand_aside(run, named)
-    return _line(found, logged)
+    return _line(found, bool(logged) or failed)
 
 
 def capture_metrics(
@@ -295,8 +297,8 @@ def read(
     if known.stdout is not False and (known.stdout or not found.points):
         patterns = known.stdout if isinstance(known.stdout, tuple) else ()
         now = time.time_ns() // 10**6
-        printed = readers.read_output(output, patterns)
-        _take_series(found, "its output", (point._replace(timestamp=now) for point in printed))
+        points = printed.read_output(output, patterns)
+        _take_series(found, "its output", (point._replace(timestamp=now) for point in points))
     return found
 
 
@@ -349,7 +351,7 @@ def _take_runs(
             found.unread += [f"{x.what}: {x.why}" for x in parts if isinstance(x, runs.Unread)]
             if not isinstance(item, runs.Run):
                 continue
-            _take_series(found, left.place, item.points())
+            _take_series(found, left.place, item.points)
             given = params.nested(params.plain(item.params))
             values = params.merge(values, given)
             if given:
@@ -389,6 +391,7 @@ def _take_metrics(root: Path, path: str, look: Look | None, found: Findings) -> 
     except (GitexpError, OSError) as error:
         found.unread.append(f"{path} was not read as metrics: {error}")
         return
+    found.unread += [f"{path}: {read.cut}"] if read.cut else []
     _take_series(
         found,
         path,
@@ -601,12 +604,12 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def _line(found: Findings, logged: int) -> str:
-    """Return what was found, in one line."""
+def _line(found: Findings, content: bool) -> str:
+    """Return what was found, in one line; whoever is ``content`` misses no metric."""
     sources = [*dict.fromkeys(found.origins.values())]
     if sources:
         parts = [f"metrics: {len(found.origins)} from {message.some(sources)}"]
-    elif logged:
+    elif content:
         parts = []
     elif found.seen:
         parts = [

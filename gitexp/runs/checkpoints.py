@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,10 +35,12 @@ class Checkpoint(NamedTuple):
     Attributes:
         path: the file, or folder, under the name that the training gave it; read-only.
         step: the step after which it was made.
+        time: when, in milliseconds since 1970.
     """
 
     path: Path
     step: int
+    time: int
 
 
 def keep(repo: Repo, run: str, source: Path, step: int) -> None:
@@ -46,6 +49,7 @@ def keep(repo: Repo, run: str, source: Path, step: int) -> None:
     Raises:
         OSError: the disk does not take it.
     """
+    began = _now()
     top = repo.make_state_dir(FOLDER, run)
     number = max((one for one, _, _ in _kept(top)), default=-1) + 1
     part = top / "new"
@@ -57,7 +61,11 @@ def keep(repo: Repo, run: str, source: Path, step: int) -> None:
             place = part / source.name / (file.relative_to(source) if folder else "")
             place.parent.mkdir(parents=True, exist_ok=True)
             _copy(file, place, objects)
-    os.replace(part, top / f"{number:06d}-{step}")
+    place = top / f"{number:06d}-{step}"
+    os.replace(part, place)
+    os.utime(place, ns=(began * 10**6, began * 10**6))
+    while _now() <= began:  # what is logged next has another time
+        time.sleep(1e-4)
     _thin(top, number + 1, objects)
 
 
@@ -67,7 +75,7 @@ def last(repo: Repo, run: str) -> Checkpoint | None:
     if not kept:
         return None
     _, step, folder = max(kept)
-    return Checkpoint(next(folder.iterdir()), step)
+    return Checkpoint(next(folder.iterdir()), step, folder.stat().st_mtime_ns // 10**6)
 
 
 def take_over(repo: Repo, old: str, new: str, step: int | None) -> bool:
@@ -91,6 +99,10 @@ def is_kept(number: int, count: int) -> bool:
     every second, of those twice as old every fourth, and so on."""
     age = count - 1 - number
     return age < _NEWEST or number % (1 << (age // _NEWEST).bit_length()) == 0
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _kept(top: Path) -> Iterator[tuple[int, int, Path]]:

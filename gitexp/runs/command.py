@@ -131,7 +131,7 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, begun, known, keep or directory is None)
+    found = _captured(run, repo, begun, known, keep or directory is None, bool(code))
     outputs.keep_output(run, rest)
     run.set_fact("Exit-Code", code or None)
     run.set_fact("CPU-Time", None if ended.cpu_seconds is None else f"{ended.cpu_seconds:.2f} s")
@@ -141,10 +141,13 @@ def execute(
     return ended._replace(found=found)
 
 
-def _captured(run: Run, repo: Repo, begun: capture.Begun, known: Settings, keep: bool) -> str:
+def _captured(
+    run: Run, repo: Repo, begun: capture.Begun, known: Settings, keep: bool, failed: bool
+) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
-        return capture.capture(run, repo, begun, known, outputs.printed(run.folder), keep)
+        output = outputs.printed(run.folder)
+        return capture.capture(run, repo, begun, known, output, keep, failed=failed)
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 

@@ -8,10 +8,10 @@ purpose stays removed.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -38,8 +38,10 @@ _TRANSIENT = ("log-*.index", "*.pin", "result.new", "highest.new", "scanned.json
 # temporary ones; that of a killed transfer with DVC may hold a token
 _FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
+_FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
 _SHOWN = 20  # broken experiments that are named
 _MANY = 1_000  # tags of experiments
+_RECORDED = r"(?m)^([0-9a-f]{40}|[0-9a-f]{64}) ([0-9a-f]{40}|[0-9a-f]{64}) (\S+)$"
 QUICK_LOG = "git config log.excludeDecoration 'refs/tags/exp-*'"
 
 
@@ -74,6 +76,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_worktrees(repo),
         *_files(repo),
         *_lost_tags(repo),
+        *_collected(repo),
         *_broken(repo),
         *(Finding(*found) for found in rewritten_history.examine(repo)),
         *_dvc_names(repo),
@@ -129,7 +132,7 @@ def _notes(repo: Repo) -> Iterator[Finding]:
 def _broken(repo: Repo) -> Iterator[Finding]:
     """Find tags whose object is gone, and experiments that lack files."""
     tags = {ref.removeprefix("refs/tags/"): oid for ref, oid in repo.refs("refs/tags").items()}
-    kinds = _kinds(repo, tags.values())
+    kinds = repo.kinds(tags.values())
     for name, oid in tags.items():
         if kinds[oid] == "missing":
             yield Finding(
@@ -138,21 +141,13 @@ def _broken(repo: Repo) -> Iterator[Finding]:
             )
     rows = Index(repo).rows('tag."commit", ref.name', "ref.remote = ''", everybody=True)
     names = dict(rows)
-    kinds = _kinds(repo, names)
+    kinds = repo.kinds(names)
     there = [commit for commit in names if kinds[commit] == "commit"]
     for commit, lost in islice(connectivity.broken(repo, there), _SHOWN):
         yield Finding(
             f"{names[commit]} lacks {len(lost)} of its files or folders ({lost[0][:10]})",
             connectivity.advice(repo),
         )
-
-
-def _kinds(repo: Repo, oids: Iterable[str]) -> dict[str, str]:
-    """Return the kind of each object, ``missing`` for one that is not there."""
-    oids = [*dict.fromkeys(oids)]
-    asked = "".join(f"{oid}\n" for oid in oids).encode()
-    found = repo.git("cat-file", "--batch-check=%(objecttype)", stdin=asked).decode().splitlines()
-    return {oid: kind.rpartition(" ")[2] for oid, kind in zip(oids, found)}
 
 
 def _results(repo: Repo) -> Iterator[Finding]:
@@ -220,34 +215,22 @@ def _worktrees(repo: Repo) -> Iterator[Finding]:
 
 
 def _files(repo: Repo) -> Iterator[Finding]:
-    for pattern in _TRANSIENT:
-        for file in sorted(repo.state_dir.glob(pattern)):
-            if _age(file) > _OLD:
+    for pattern in (*_TRANSIENT, *_FOLDERS):
+        for item in sorted(repo.state_dir.glob(pattern)):
+            if _age(item) > _OLD:
+                remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
                 yield Finding(
-                    f"{file.name} in .git/gitexp belongs to nobody any more",
-                    mend=partial(file.unlink, missing_ok=True),
-                )
-    for pattern in _FOLDERS:
-        for folder in sorted(repo.state_dir.glob(pattern)):
-            if _age(folder) > _OLD:
-                yield Finding(
-                    f"{folder.name} in .git/gitexp belongs to nobody any more",
-                    mend=partial(shutil.rmtree, folder),
+                    f"{item.name} in .git/gitexp belongs to nobody any more",
+                    mend=partial(remove, item),
                 )
 
 
 def _dvc_names(repo: Repo) -> Iterator[Finding]:
     """Find experiments of DVC that a tag of the same name hides: ``dvc exp apply`` would take the
     tag's commit."""
-    refs = repo.refs("refs/exps", "refs/tags")
-    for name in sorted(
-        {
-            ref.split("/", 4)[4]
-            for ref in refs
-            if ref.startswith("refs/exps/") and ref.count("/") > 3
-        }
-    ):
-        if f"refs/tags/{name}" in refs:
+    names = {ref.split("/", 4)[4] for ref in repo.refs("refs/exps") if ref.count("/") > 3}
+    for name in sorted(names):
+        if repo.refs(f"refs/tags/{name}"):
             yield Finding(
                 f"the tag {name} hides DVC's experiment of that name, so dvc exp apply {name} would"
                 " take the tag's commit",
@@ -279,26 +262,15 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
     if not lost and known is None:
         return
     index = Index(repo)
-    has_tag = {
-        row[0]
-        for row in index.rows(
-            "json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True
-        )
-    }
+    ids = index.rows("json_extract(tag.summary, '$.id')", "ref.remote = ''", everybody=True)
+    has_tag = {row[0] for row in ids}
     has_tag |= {journal.facts(folder).get("id") for folder in journal.folders(repo)}
     theirs = index.gathered_by_others()
-    own = (
-        [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in known.owners.items()]
-        if known
-        else []
-    )
-    lost += (
-        [item.tag for tip in repo.refs(*own).values() for item in gathering.read(repo, tip)[1]]
-        if own
-        else []
-    )
-    with suppress(OSError):
-        theirs |= {*(repo.state_dir / record.REMOVED).read_text().split()}
+    owners = known.owners.items() if known else ()
+    if own := [f"{gathering.SEEN}{remote}/{owner}" for remote, (_, owner) in owners]:
+        tips = repo.refs(*own).values()
+        lost += [item.tag for tip in tips for item in gathering.read(repo, tip)[1]]
+    theirs |= {*_noted(repo, record.REMOVED).split()}
     lost = [tag for tag in dict.fromkeys(lost) if tag not in theirs]
     gathering.restore(repo, {tag for tag, item in zip(lost, repo.objects(lost)) if item is None})
     for tag, item in zip(lost, repo.objects(lost)):
@@ -317,13 +289,39 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
             )
 
 
+def _collected(repo: Repo) -> Iterator[Finding]:
+    """Find experiments of this clone whose tag something else than ``gitexp rm`` took away, and git
+    then collected."""
+    known = re.findall(_RECORDED, _noted(repo, record.RECORDED))
+    tags, removed = repo.refs("refs/tags"), {*_noted(repo, record.REMOVED).split()}
+    gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]
+    if gone:
+        there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
+        objects = repo.kinds(oid for item in gone for oid in item[:2])
+        gone = [item for item in gone if objects[item[0]] == "missing" and item[1] not in there]
+    if gone:
+        left = [item for item in gone if objects[item[1]] != "missing"]
+        kept = [f"{name}: git show {commit[:10]}" for _, commit, name in left]
+        whole = [f"the files are still here, {message.some(kept, 5)}"] if kept else []
+        forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
+        yield Finding(
+            f"gone without gitexp rm, and collected by git:"
+            f" {message.some([item[2] for item in gone], 5)}",
+            "; ".join([*whole, connectivity.advice(repo), forget]),
+        )
+
+
+def _noted(repo: Repo, name: str) -> str:
+    """Return what a small file of ours says, "" where there is none."""
+    try:
+        return (repo.state_dir / name).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def _unreachable_tags(repo: Repo) -> list[str]:
     try:
-        lines = (
-            repo.git("fsck", "--unreachable", "--no-reflogs", "--no-progress", ok=(0, 2, 4, 8))
-            .decode("utf-8", "replace")
-            .splitlines()
-        )
+        lines = repo.git(*_FSCK, ok=(0, 2, 4, 8)).decode("utf-8", "replace").splitlines()
     except GitError:
         return []
     return [line.split()[2] for line in lines if line.startswith("unreachable tag ")]

@@ -180,7 +180,8 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
             f"its run.json cannot be read; what it logged stays in {folder}, for gitexp log"
             " --params-file and --metrics-file"
         )
-    if "snapshot" not in facts:
+    if "snapshot" not in facts or (facts.get("resuming") and not facts.get("inherited")):
+        unpin(repo, folder.name)
         journal.delete(folder)
         return None
     from gitexp.store.index import Index

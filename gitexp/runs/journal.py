@@ -80,9 +80,13 @@ class Journal:
         self._stamp: tuple[int, ...] | None = None  # of params.yml as we know it
         self._alive = hold(folder) if owner else None
         self._unsynced = False  # whether run.json is only the kernel's yet
-        self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
-        if owner and os.fstat(self._fd).st_size == 0:
-            os.write(self._fd, metrics.HEADER)
+        try:
+            self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
+            if owner and os.fstat(self._fd).st_size == 0:
+                os.write(self._fd, metrics.HEADER)
+        except OSError:  # whose traceback would keep the lock for whoever looks at it
+            self.release()
+            raise
         self._syncing = threading.Thread(
             target=_sync_regularly,
             args=(weakref.ref(self), self._closed),

@@ -26,9 +26,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import message, metrics, readers
+from gitexp.formats import message, metrics
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.printed import read_output
 
 BELL = "bell"
 _PATIENCE = 10  # seconds
@@ -195,7 +196,7 @@ class _Watch:
     def look(self) -> list[str]:
         """Return what is to be told now."""
         printed = self._lines("output.log").decode("utf-8", "replace")
-        points = [*self._logged(), *readers.read_output(printed)]
+        points = [*self._logged(), *read_output(printed)]
         self.last.update({point.name: point.value for point in points})
         silent = time.monotonic() - self._moved
         met = [text for text in self._left if _is_met(text, points, silent)]

@@ -154,7 +154,11 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
         said: list[str] = []
         try:
             if path.name == result_paths.PARAMS:
-                run.log_params(params.load_file(path))
+                given = params.load_file(path)
+                run.log_params(given)
+                if path.parent == root and (data := path.read_bytes()) != params.dump(given):
+                    run.keep(path.name, data)  # in a form of the command's own, which stays
+                    run.add_facts("aside", [path.name])
             else:
                 if not capture.is_long(path):  # the user's own form, which capture reads
                     continue

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import environment, params, redaction
+from gitexp.formats import environment, params, readers, redaction
 from gitexp.formats.errors import GitexpError
 from gitexp.runs import arguments
 
@@ -172,9 +172,10 @@ def _own(argv: Sequence[str], words: Sequence[str]) -> int | None:
 # -- config files ----------------------------------------------------------------------------------
 
 
-def config_files(command: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return what the config files say that a command line names, by their names: words of their
-    own, and values of options like ``--config``. A file that holds anything else is none."""
+def config_files(command: Sequence[str], folder: Path = Path()) -> dict[str, dict[str, Any]]:
+    """Return what the config files say that a command line names which is to run in a folder, by
+    their names: words of their own, and values of options like ``--config``. A file that holds
+    anything else is none."""
     own = arguments.start(command)
     found: dict[str, dict[str, Any]] = {}
     at = 0
@@ -183,14 +184,18 @@ def config_files(command: Sequence[str]) -> dict[str, dict[str, Any]]:
         if at <= own or not (name is None or _CONFIG.fullmatch(name.rpartition(".")[2])):
             continue
         for word in words if name is None else values or ():
-            if word.lower().endswith(_ENDINGS) and (read := _config(Path(word))):
+            if word.lower().endswith(_ENDINGS) and (read := _config(folder / word)):
                 found[word] = read
     return found
 
 
 def _config(path: Path) -> dict[str, Any] | None:
     with suppress(OSError, GitexpError):
-        if path.is_file() and path.stat().st_size <= _MOST_BYTES:
+        if (
+            not readers.is_metrics(path.name)
+            and path.is_file()
+            and path.stat().st_size <= _MOST_BYTES
+        ):
             read = params.load_file(path)
             return read if len(params.flatten(read)) <= _MOST_VALUES else None
     return None

@@ -103,12 +103,12 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
     (run.folder / journal.INHERITED).write_bytes(params.dump(given))
     begin = _size(run)
     run.log_points(point for point in old.points() if step is None or point.step <= step)
-    run.add_facts(_ROWS, [begin, _size(run)])
     kind = "resumes" if step is None else "forks"
     run.replace_conditions({kind: old.id, "resumed_at": step})
     run.set_fact("Resumes", old.id if step is None else f"{old.id}@{step}")
-    run.count_on(_last_steps(run.folder))
     found = checkpoints.take_over(repo, str(old.extra.get("id")), run.id, step)
+    run.add_facts(_ROWS, [begin, _size(run)])  # last: without it nothing was taken over
+    run.count_on(_last_steps(run.folder))
     if not found and "checkpoint" in old.extra:
         run.told = (
             f"the checkpoints of {old.name} are not in this clone, only where it ran; what it"
@@ -123,10 +123,11 @@ def again(run: Run) -> None:
         run.set_fact("Requeued", "with its rows until then")
 
 
-def cut(run: Run, step: int) -> None:
-    """Note that a run goes on after this step: what the other had logged beyond is left out."""
+def cut(run: Run, last: checkpoints.Checkpoint) -> None:
+    """Note that a run goes on after this checkpoint: what the other had logged beyond its step, or
+    later, is left out."""
     if _ROWS in journal.all_facts(run.folder):
-        run.replace_conditions({"resumed_at": step})
+        run.replace_conditions({"resumed_at": last.step, "resumed_time": last.time})
         run.count_on(_last_steps(run.folder))
 
 
@@ -153,8 +154,9 @@ def _inherited(folder: Path, facts: Mapping[str, Any]) -> list[MetricPoint]:
     with open(folder / "metrics.csv", "rb") as file:
         file.seek(begin)
         points = _points(file.read(end - begin))
-    at = facts.get("extra", {}).get("resumed_at")
-    return [point for point in points if at is None or point.step <= at]
+    at, when = (facts.get("extra", {}).get(name) for name in ("resumed_at", "resumed_time"))
+    return [point for point in points if (at is None or point.step <= at)
+            and (when is None or point.timestamp <= when)]  # fmt: skip
 
 
 def _points(rows: bytes) -> list[MetricPoint]:

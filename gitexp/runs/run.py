@@ -208,7 +208,7 @@ class Run:
 
         found = checkpoints.last(self._repo, self.id)
         if found:
-            resume.cut(self, found.step)
+            resume.cut(self, found)
         return found
 
     def log_text(self, text: str, name: str) -> None:

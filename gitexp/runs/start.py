@@ -67,7 +67,7 @@ def begin(
         free = result_paths.ours(repo)
         with collector.guarded(repo) as guard:
             shot = snapshot.take(repo, known, owned.folder / "index", free, head)
-            repo.pin(f"{finish.PENDING}{run_id}", shot.tree)
+            repo.pin(f"{finish.PENDING}{run_id}", _held(repo, shot))
             guard.index, guard.tree = shot.index, shot.tree
     except BaseException:
         owned.close()
@@ -95,6 +95,7 @@ def begin(
         "free": sorted(free),
         "snapshot": finish.saved(shot),
         "root": str(repo.root),
+        "resuming": bool(origin),
     }
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
@@ -107,6 +108,15 @@ def begin(
             run.discard()
             raise
     return run
+
+
+def _held(repo: Repo, shot: snapshot.Snapshot) -> str:
+    """Return what holds a snapshot and the commit that it stands on, which a reset or a deleted
+    branch leaves to git's collector while the run goes on."""
+    who = "gitexp <gitexp> 0 +0000"
+    lines = (f"tree {shot.tree}", f"parent {shot.head.commit}", f"author {who}", f"committer {who}")
+    text = "\n".join([*lines, "", "a run that is not recorded yet", ""])
+    return repo.write_object("commit", text.encode()) if shot.head.commit else shot.tree
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:

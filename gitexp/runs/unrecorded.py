@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,27 +19,33 @@ if TYPE_CHECKING:
     import git
 
 _METRICS = "metrics.csv"
+_IMAGES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
 
 
 class _Folder:
     """Where the metrics of a run lie that has no commit yet, as they were when it was looked at."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self.size = fallback.whole_rows(file) if (file := folder / _METRICS).exists() else 0
 
     def read_file(self, commit: str, path: str) -> bytes:
         try:
-            with open(self._folder / path, "rb") as file:
+            with open(self.folder / path, "rb") as file:
                 return file.read(self.size)
         except OSError:
-            raise NotFoundError(f"{path} of {self._folder.name} is not here") from None
+            raise NotFoundError(f"{path} of {self.folder.name} is not here") from None
 
-    def download(self, commit: str, paths: Iterable[str], to: Path, force: bool) -> list[Path]:
-        raise NotFoundError(f"{self._folder.name} has no commit yet; it has one when the run ends")
+    def open_file(self, commit: str, path: str) -> io.BytesIO:
+        return io.BytesIO(self.read_file(commit, path))
+
+    def download(
+        self, commit: str, paths: Iterable[str], to: Path, force: bool, named: str = ""
+    ) -> list[Path]:
+        raise NotFoundError(f"{self.folder.name} has no commit yet; it has one when the run ends")
 
     def gitpython_commit(self, commit: str) -> git.Commit:
-        raise NotFoundError(f"{self._folder.name} has no commit yet; it has one when the run ends")
+        raise NotFoundError(f"{self.folder.name} has no commit yet; it has one when the run ends")
 
 
 def runs(repo: Repo) -> list[Experiment]:
@@ -50,6 +57,12 @@ def runs(repo: Repo) -> list[Experiment]:
 def size(run: Experiment) -> int:
     """Return how many bytes of its metrics a run has in ``runs``."""
     return run.source.size if isinstance(run.source, _Folder) else 0
+
+
+def images(run: Experiment) -> dict[str, Path]:
+    """Return ``{path in the tree: file}`` of the images that a run of ``runs`` has logged."""
+    found = journal.artifacts(run.source.folder) if isinstance(run.source, _Folder) else {}
+    return {path: file for path, file in found.items() if path.lower().endswith(_IMAGES)}
 
 
 def _described(folder: Path) -> Experiment:

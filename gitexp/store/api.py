@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from gitexp.formats import settings
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.store import query, reference
-from gitexp.store.columns import Coded
+from gitexp.store.columns import FACTS
 from gitexp.store.index import Index
 
 if TYPE_CHECKING:
@@ -17,20 +18,6 @@ if TYPE_CHECKING:
 
 
 Folder = str | os.PathLike[str]
-
-
-_FIRST = (
-    "name",
-    "id",
-    "status",
-    "started",
-    "duration",
-    "author",
-    "branch",
-    "group",
-    "labels",
-    "subject",
-)
 
 
 def experiments(
@@ -63,9 +50,10 @@ def experiments(
         query.order(query.sort(index, sort, chosen.metrics)),
     )
     condition = condition.within(query.ONCE) if everybody else condition
-    found = index.columns(condition.text, [*condition.values, *order.values], order.text, everybody)
-    found["started"] = pd.to_datetime(found["started"], unit="ms", utc=True)
-    return pd.DataFrame({name: _series(found[name]) for name in dict.fromkeys([*_FIRST, *found])})
+    found = index.columns(
+        FACTS[:9], condition.text, [*condition.values, *order.values], order.text, None, everybody
+    )
+    return pd.DataFrame({name: _series(name, column) for name, column in found.items()})
 
 
 def get(ref: str | int, repo: Folder | None = None) -> Experiment:
@@ -82,13 +70,25 @@ def get(ref: str | int, repo: Folder | None = None) -> Experiment:
     return reference.resolve(index, str(ref), chosen)
 
 
-def _series(column: Any) -> Any:
-    """Return a column as pandas takes it; it finds out the type from the values that differ."""
+def _series(name: str, column: list[Any]) -> pd.Series:
+    """Return a column as pandas has it."""
     import pandas as pd
 
-    return (
-        pd.Series(column.values).array.take(column.codes) if isinstance(column, Coded) else column
-    )
+    if name == "started":
+        return pd.to_datetime(pd.Series(column, dtype="int64"), unit="ms", utc=True)
+    if name != "duration" and not name.startswith("metrics."):
+        return pd.Series(column)
+    try:
+        return pd.Series(column, dtype=float)
+    except OverflowError:  # a whole number beyond all floats
+        return pd.Series([*map(_double, column)], dtype=float)
+
+
+def _double(value: float | None) -> float:
+    try:
+        return math.nan if value is None else float(value)
+    except OverflowError:
+        return math.inf if value and value > 0 else -math.inf
 
 
 def opened(folder: Folder | None) -> tuple[Index, settings.Settings]:

@@ -78,6 +78,7 @@ def record(
                     raise
                 number = store.highest(repo, scan=True) + 1
         store.remember_highest(repo, number + len(entries) - 1)
+        store.remember(repo, [(item.tag, item.id, item.name) for item in made])
         store.pack(repo, fd)
     return made
 

@@ -10,37 +10,46 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from gitexp.store.columns import Row, pack, unpack
+from gitexp.formats.experiment import Experiment
+from gitexp.store.columns import pack, unpack
 from gitexp.store.index_schema import SIZE
 
 _ROWS = (
-    'SELECT number, "commit", author, subject, labels, summary FROM tag WHERE number >= ? AND'
-    " number < ? AND started IS NOT NULL"
+    "SELECT number, '' AS name, id, \"commit\", author, email, subject, summary, labels, notes,"
+    " marks, alias FROM tag WHERE number >= ? AND number < ? AND started IS NOT NULL"
 )
+Make = Callable[[tuple[Any, ...]], Experiment]
 
 
-def read(db: sqlite3.Connection, query: str, values: Sequence[Any]) -> dict[str, Any]:
+def read(
+    db: sqlite3.Connection,
+    query: str,
+    values: Sequence[Any],
+    facts: Collection[str],
+    make: Make,
+) -> dict[str, list[Any]]:
     """Return the columns of the experiments whose ``number`` and ``name`` a query yields: names,
-    and those of ``columns.unpack``."""
+    and those of ``columns.unpack``; ``make`` makes an experiment of a row."""
     db.execute("BEGIN")  # rows and blocks as of one moment
     try:  # two texts are there sooner than many rows
-        found = db.execute(
+        texts = db.execute(
             f"SELECT json_group_array(number), json_group_array(name) FROM ({query})", values
         ).fetchone()
-        numbers, names = map(json.loads, found)
+        numbers, names = map(json.loads, texts)
         wanted = {number // SIZE for number in numbers}
-        kept = _kept(db, wanted)
-        made = {number: _made(db, number) for number in wanted - {*kept}}
+        found = _kept(db, wanted)
+        made = {number: _made(db, number, make) for number in wanted - {*found}}
         version = _version(db)
     finally:
         db.execute("ROLLBACK")
     if made:
         _keep(db, made, version)
-    return {"name": names, **unpack({**kept, **made}, numbers)}
+    found |= made
+    return {"name": names, **unpack(found, numbers, facts)}
 
 
 def _kept(db: sqlite3.Connection, wanted: Collection[int]) -> dict[int, bytes]:
@@ -52,9 +61,9 @@ def _kept(db: sqlite3.Connection, wanted: Collection[int]) -> dict[int, bytes]:
     )
 
 
-def _made(db: sqlite3.Connection, number: int) -> bytes:
+def _made(db: sqlite3.Connection, number: int, make: Make) -> bytes:
     rows = db.execute(f"{_ROWS} ORDER BY number", [number * SIZE, (number + 1) * SIZE])
-    return pack([*map(Row._make, rows)])
+    return pack([(row[0], make(row[1:])) for row in rows])
 
 
 def _keep(db: sqlite3.Connection, made: Mapping[int, bytes], version: int) -> None:

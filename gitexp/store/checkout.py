@@ -19,7 +19,17 @@ from pathlib import Path
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, content, dvc, dvc_pointers, dvc_status, lock_files, snapshot
+from gitexp.repo import (
+    Head,
+    Repo,
+    content,
+    dvc,
+    dvc_pointers,
+    dvc_status,
+    lock_files,
+    snapshot,
+    submodules,
+)
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.store import connectivity, record, result_paths
@@ -70,19 +80,24 @@ def checkout(
     stash: bool = False,
     cwd: Path | None = None,
     data: bool = True,
+    recurse: bool = False,
+    on: str | None = None,
 ) -> Done:
-    """Check an experiment's commit out: HEAD detached, or on a new ``branch``.
+    """Check an experiment's commit out: HEAD detached, on a new ``branch``, or ``on`` one that
+    stands there.
 
     Args:
         stash: put work that is in the way aside with ``git stash``.
         cwd: where the user stands; git does not remove this folder.
         data: bring the data that DVC tracks, too.
+        recurse: bring the submodules, too.
 
     Raises:
         UsageError: work would be lost, or the branch exists.
         RepositoryError: a merge, rebase or the like is under way.
     """
     _check_ready(repo, target, branch)
+    ways_back = _submodules_ready(repo) if recurse else {}
     arriving, notes = _data_arriving(repo, target) if data else ((), ())
     before = repo.head()
     back = (before.branch or "").removeprefix("refs/heads/") or (before.commit or "")[:10]
@@ -90,6 +105,8 @@ def checkout(
         with _index_told(repo, survey.free):
             if branch:
                 _switch(repo, cwd, "-b", branch, "--no-track", target.id)
+            elif on:
+                _switch(repo, cwd, on)
             elif before.commit != target.id:
                 _switch(repo, cwd, "--detach", target.id)
         present = [path for path, entry in survey.free.items() if entry != _GONE]
@@ -112,6 +129,8 @@ def checkout(
     where = (
         f"on the new branch {branch}"
         if branch
+        else f"on {on}"
+        if on
         else "HEAD is detached"
         if moved or not before.branch
         else f"still on {back}"
@@ -122,20 +141,27 @@ def checkout(
         *notes,
         *_bring_data(repo, repo.root, arriving),
     )
+    apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
     steps = {
-        f"git checkout {shlex.quote(back)}": moved and bool(back),
+        f"{_way(index, before)} {shlex.quote(back)}": moved and bool(back),
         "git stash pop": stashed,
         "dvc checkout": bool(arriving) and moved,
+        **dict.fromkeys(returns, True),
     }
     return Done(
         f"at {target.name} ({target.short}), {where}",
         " && ".join(step for step, todo in steps.items() if todo) or None,
-        notes,
+        (*notes, *apart),
     )
 
 
 def add_worktree(
-    repo: Repo, target: Experiment, folder: Path, branch: str | None = None, data: bool = True
+    repo: Repo,
+    target: Experiment,
+    folder: Path,
+    branch: str | None = None,
+    data: bool = True,
+    recurse: bool = False,
 ) -> Done:
     """Check an experiment out into a folder of its own, beside this work tree, which stays as it
     is."""
@@ -152,11 +178,11 @@ def add_worktree(
     )
     content.populate(repo, tree)
     notes = _fill(repo, tree)
-    undo = content.removal(folder, force=bool(wanted))
+    apart, _ = _bring_submodules(repo, tree, recurse, {})
     return Done(
         f"{target.name} ({target.short}) lies in {folder}",
-        undo,
-        (*notes, *_bring_data(repo, tree, wanted)),
+        content.removal(folder, force=bool(wanted) or recurse),
+        (*notes, *_bring_data(repo, tree, wanted), *apart),
     )
 
 
@@ -195,7 +221,9 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
     )
 
 
-def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False) -> Done:
+def take_code(
+    repo: Repo, index: Index, target: Experiment, stash: bool = False, recurse: bool = False
+) -> Done:
     """Bring the work tree and the index to an experiment's code; HEAD and the results stay as they
     are.
 
@@ -204,16 +232,17 @@ def take_code(repo: Repo, index: Index, target: Experiment, stash: bool = False)
         RepositoryError: a merge, rebase or the like is under way.
     """
     _check_ready(repo, target)
+    ways_back = _submodules_ready(repo) if recurse else {}
     without = [result_paths.PARAMS, result_paths.METRICS, *result_paths.of_experiment(target)]
     code = result_paths.code_pathspec(without)
     with _cleared(repo, lambda: _survey(repo, index, target, without), stash) as (survey, stashed):
         repo.git("restore", f"--source={target.id}", "--staged", "--worktree", "--", *code)
         notes = _fill(repo, repo.root)
-    undo = shlex.join(
-        ["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code]
-    ) + (" && git stash pop" if stashed else "")
+    apart, returns = _bring_submodules(repo, repo.root, recurse, ways_back)
+    back = shlex.join(["git", "restore", "--source=HEAD", "--staged", "--worktree", "--", *code])
+    undo = " && ".join([back, *(["git stash pop"] if stashed else []), *returns])
     text = f"the code is that of {target.name} ({target.short}), staged; HEAD stays where it was"
-    return Done(text, undo, (*_adopted(target, survey), *notes, *_data_apart(repo)))
+    return Done(text, undo, (*_adopted(target, survey), *notes, *_data_apart(repo), *apart))
 
 
 # -- may it be done? -------------------------------------------------------------------------------
@@ -449,9 +478,50 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
 
 def _fill(repo: Repo, tree: Path) -> tuple[str, ...]:
     """Have git-annex and LFS bring what they can, and return what is to be said of the rest."""
-    content.fill(repo, tree)
-    lacking = content.told(content.missing(repo, tree))
+    lacking = content.told(content.fill(repo, tree))
     return (lacking,) if lacking else ()
+
+
+def _submodules_ready(repo: Repo) -> dict[str, str]:
+    """Return the commands that bring the submodules back to where they are now.
+
+    Raises:
+        UsageError: one holds edits.
+    """
+    if edits := submodules.edited(repo):
+        raise UsageError(
+            f"edits in a submodule that are not committed would be lost: {_listed(edits)}; commit"
+            " them inside it, or leave it where it is: without --recurse-submodules"
+        )
+    return submodules.ways_back(repo)
+
+
+def _bring_submodules(
+    repo: Repo, tree: Path, recurse: bool, ways_back: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Take the submodules along where that is asked for, and return what has to be said, and what
+    brings those back that moved."""
+    why = ""
+    try:
+        if recurse and submodules.elsewhere(repo, tree):
+            submodules.follow(repo, tree)
+    except GitError as error:
+        why = f" ({error})"
+    left = submodules.elsewhere(repo, tree)
+    now = submodules.ways_back(repo) if ways_back else {}
+    returns = tuple(back for path, back in ways_back.items() if now.get(path, back) != back)
+    hint = (
+        f"to try again: git -C {shlex.quote(str(tree))} submodule update --init --recursive"
+        if recurse
+        else "to take them along: --recurse-submodules"
+    )
+    stay = [path for path in ways_back if path not in now and (tree / path).exists()]
+    told = {
+        "submodules that are not where the experiment has them:"
+        f" {_listed(left)}{why}; {hint}": left,
+        f"submodules that the experiment has not stay in their folders: {_listed(stay)}": stay,
+    }
+    return tuple(line for line, paths in told.items() if paths), returns
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:
@@ -508,16 +578,13 @@ def _cleared(
     _check_stashable(repo)
     before = repo.refs("refs/stash")
     limit = ["--", f":(top,literal){only}"] if only else []
-    repo.git(
-        "stash",
-        "push",
-        "--quiet",
-        "--include-untracked",
-        "-m",
-        "gitexp checkout",
-        *limit,
-        env=repo.identity,
-    )
+    push = ("stash", "push", "--quiet", "--include-untracked", "-m", "gitexp checkout", *limit)
+    try:
+        repo.git(*push, env=repo.identity)
+    except GitError as error:
+        raise UsageError(
+            f"the work here cannot be stashed: {error}; commit it, or use --worktree DIR"
+        ) from None
     stashed = repo.refs("refs/stash") != before
     try:
         survey = look()
@@ -546,15 +613,8 @@ def _check_stashable(repo: Repo) -> None:
             f"git stash fails beside assume-unchanged files: {_listed(assumed)}; commit, or use"
             " --worktree DIR"
         )
-    gone = repo.git(
-        "diff-index",
-        "--name-only",
-        "--no-renames",
-        "--ignore-submodules",
-        "--diff-filter=D",
-        "-z",
-        "HEAD",
-    )
+    asked = ("--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z")
+    gone = repo.git("diff-index", *asked, "HEAD") + repo.git("diff-files", *asked)
     if not gone:
         return
     paths = [os.fsdecode(path) for path in gone.split(b"\0") if path]
@@ -612,6 +672,13 @@ def _index_told(repo: Repo, free: Mapping[str, Entry]) -> Iterator[None]:
 
 def _is_link(repo: Repo, path: str) -> bool:
     return (repo.root / path).is_symlink() or snapshot.is_behind_link(repo.root, path)
+
+
+def _way(index: Index, head: Head) -> str:
+    """Return the command that goes back to what HEAD was. Where that is an experiment it is ours,
+    for which what a run wrote and an experiment holds is not in the way."""
+    ours = bool(head.branch) and index.count('tag."commit" = ?', [head.commit])
+    return "gitexp checkout" if ours else "git checkout"
 
 
 def _tell(repo: Repo, entries: Iterable[bytes]) -> None:

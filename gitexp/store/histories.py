@@ -95,7 +95,7 @@ def together(repo: Repo, experiments: Sequence[Experiment], unread: Unread) -> p
             slowly(at, files)
     counts = [rows.count(b"\n") for rows in plain.values()]
     text = b"".join([metrics.HEADER, *plain.values()])
-    frame = frames.read(text, "category")
+    frame = frames.read(text)
     if frame is None or sum(counts) != len(frame) or text.count(b"\r") != text.count(b"\r\n"):
         for at, rows in plain.items():
             slowly(at, {frames.path(experiments[at]) or "": metrics.HEADER + rows})

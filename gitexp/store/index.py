@@ -13,9 +13,10 @@ summary has everything; tables are made of blocks of columns (``blocks.py``), wh
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -117,16 +118,28 @@ class Index:
         return iter(self._rows(*_query(columns, where, values, order, limit, everybody)))
 
     def columns(
-        self, where: str, values: Sequence[Any], order: str = "", everybody: bool = False
-    ) -> dict[str, Any]:
+        self,
+        facts: Collection[str],
+        where: str = "1",
+        values: Sequence[Any] = (),
+        order: str = "",
+        limit: int | None = None,
+        everybody: bool = False,
+    ) -> dict[str, list[Any]]:
         """Return the experiments that match as columns of one length: ``name``, and those of
         ``columns.unpack``."""
         from gitexp.store import blocks
 
         wanted = _query(
-            "tag.number AS number, ref.name AS name", where, values, order, None, everybody
+            "tag.number AS number, ref.name AS name", where, values, order, limit, everybody
         )
-        return self._read(lambda db: blocks.read(db, *wanted))
+        make = functools.partial(_experiment, self.repo)
+        return self._read(lambda db: blocks.read(db, *wanted, facts, make))
+
+    @property
+    def seen(self) -> bytes:
+        """What the refs were when it was brought up to date, as ``ref_scan.look`` has it."""
+        return bytes(self._rows("SELECT seen FROM state")[0][0])
 
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``, by its first or second name."""

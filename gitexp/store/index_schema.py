@@ -6,8 +6,8 @@ import re
 import sqlite3
 from typing import Any
 
-VERSION = 7
-SIZE = 250  # experiments in a block: at most 256, see columns.py, which a list need not load
+VERSION = 8
+SIZE = 250  # experiments in a block: at most 255, see columns.py, which a list need not load
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);
     INSERT INTO state VALUES (x'');
@@ -21,7 +21,7 @@ _SCHEMA = f"""
                      email TEXT, subject TEXT, summary TEXT, started TEXT,
                      labels TEXT, resumes TEXT, notes TEXT, marks TEXT, verdict TEXT, alias TEXT);
     CREATE INDEX tag_started ON tag(started, id);
-    CREATE INDEX tag_discarded ON tag(number) WHERE verdict = 'discarded';
+    CREATE INDEX tag_verdict ON tag(verdict) WHERE verdict IS NOT NULL;
     CREATE INDEX tag_resumes ON tag(resumes) WHERE resumes IS NOT NULL;
     CREATE INDEX tag_alias ON tag(alias) WHERE alias IS NOT NULL;
     CREATE INDEX tag_commit ON tag("commit");
@@ -47,8 +47,6 @@ def prepare(db: sqlite3.Connection) -> None:
     # of a new file: a row lies on one page, and reading all takes a sixth less
     db.execute("PRAGMA page_size = 16384")
     db.execute("PRAGMA synchronous = OFF")  # a cache that a power cut spoils is built again
-    # at most 64 MB, where the keys of 100,000 experiments come in no order
-    db.execute("PRAGMA cache_size = -64000")
     db.create_function("regexp", 2, _matches)  # what SQL's REGEXP calls
     if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         db.execute("BEGIN EXCLUSIVE")

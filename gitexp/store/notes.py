@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
-from gitexp.formats import message
+from gitexp.formats import message, redaction
 from gitexp.formats.errors import GitError, UsageError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, collector, trees
 from gitexp.store import ref_scan
 
 REF = ref_scan.NOTES
+_Lines = dict[str, list[str]]  # of each commit
+_TRIES = 5
+_WHY = "gitexp: notes"
+_FLAT = 256  # notes that lie in one folder
 SEEN = "refs/gitexp/noted/"  # with a remote's name and gitexp: its notes as they were last seen
 
 
@@ -90,35 +95,106 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
     cannot be written."""
     who = repo.committer.partition(" <")[0]
     stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    lines = [json.dumps({"at": stamp, "by": who, **event}, ensure_ascii=False) for event in events]
-    _rewrite(repo, commits, lambda old: [*old, *lines])
+    lines = [
+        json.dumps({"at": stamp, "by": who, **_without_secrets(repo, event)}, ensure_ascii=False)
+        for event in events
+    ]
+    _rewrite(repo, commits, lambda old: {commit: [*old[commit], *lines] for commit in old})
     return lines
+
+
+def _without_secrets(repo: Repo, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event with ``***`` in the place of secrets in what somebody wrote, and say so."""
+    from gitexp.store import record
+
+    told = {key: event[key] for key in ("note", "because") if key in event}
+    hidden: list[str] = []
+    if told and record.settings_of(repo).scan_secrets:
+        told = redaction.without_secrets(told, hidden=hidden)
+    if hidden:
+        warnings.warn(
+            "the text may hold a secret, which reads ***; to record it, set scan_secrets = false",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return {**event, **told}
 
 
 def take_back(repo: Repo, commits: Iterable[str], lines: Iterable[str]) -> None:
     """Remove lines that ``add`` wrote; where they were pushed, the remote keeps them."""
     gone = {*lines}
-    _rewrite(repo, commits, lambda old: [line for line in old if line not in gone])
+    _rewrite(
+        repo,
+        commits,
+        lambda old: {at: [line for line in old[at] if line not in gone] for at in old},
+    )
 
 
-def _rewrite(repo: Repo, commits: Iterable[str], change: Callable[[list[str]], list[str]]) -> None:
-    with repo.lock() as fd:
-        for commit in commits:
-            old = _raw(repo, commit).decode("utf-8", "replace").splitlines()
-            merged = change([*filter(None, old)])
-            blob = repo.write_object("blob", ("\n".join(merged) + "\n").encode("utf-8", "replace"))
-            repo.git(
-                "notes",
-                "--ref",
-                REF,
-                "add",
-                "-f",
-                "-C",
-                blob,
-                commit,
-                env=repo.identity,
-                pass_fds=[fd],
+def _rewrite(repo: Repo, commits: Iterable[str], change: Callable[[_Lines], _Lines]) -> None:
+    """Change the lines of some commits, all in one commit of the notes; a commit without lines has
+    no note.
+
+    What ``git notes`` itself writes, a ``git gc --prune=now`` beside it could take away. The lock
+    is held until all is there for sure, since the next writer builds upon it.
+    """
+    commits = [*dict.fromkeys(commits)]
+    for left in reversed(range(_TRIES)):
+        with repo.lock() as fd:
+            tip = repo.tip(REF)
+            try:
+                with collector.guarded(repo):
+                    new = _committed(repo, tip, _changed(repo, tip, commits, change))
+                    repo.update_refs([f"update {REF} {new} {tip or repo.zero}"], _WHY, [fd])
+                return
+            except GitError as error:  # else git itself wrote notes meanwhile
+                if not left or (repo.tip(REF) == tip and not collector.has_taken(error)):
+                    raise
+
+
+def _changed(
+    repo: Repo, tip: str | None, commits: Sequence[str], change: Callable[[_Lines], _Lines]
+) -> dict[str, str | None]:
+    """Write the notes anew that change: ``{path: hash}``, None for one that goes."""
+    paths = _paths(repo, tip)
+    old: _Lines = {commit: [] for commit in commits}
+    held = [commit for commit in commits if commit in paths]
+    for commit, item in zip(held, repo.objects(paths[commit][1] for commit in held)):
+        if item is None:
+            raise GitError(
+                f"{REF} cannot be read; to mend it: gitexp doctor --fix", stderr="missing"
             )
+        old[commit] = [*filter(None, item.data.decode("utf-8", "replace").splitlines())]
+    files: dict[str, str | None] = {}
+    for commit, lines in change(old).items():
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
+        path = paths[commit][0] if commit in paths else _path(commit, len(paths))
+        files[path] = repo.write_object("blob", data) if data else None
+    return files
+
+
+def _committed(repo: Repo, tip: str | None, files: Mapping[str, str | None]) -> str:
+    """Write the commit of notes that comes after ``tip``, with other files, and return its hash."""
+    if tip:
+        tree = trees.edited(repo, f"{tip}^{{tree}}", files)
+    else:
+        tree = trees.write(repo, {path: blob for path, blob in files.items() if blob})
+    moment = datetime.now().astimezone()
+    now = f"{int(moment.timestamp())} {moment.strftime('%z')[:5]}"
+    above = f"parent {tip}\n" if tip else ""
+    header = f"tree {tree}\n{above}author {repo.author} {now}\ncommitter {repo.committer} {now}\n"
+    return repo.write_object("commit", f"{header}\nNotes added by gitexp\n".encode())
+
+
+def _paths(repo: Repo, tip: str | None) -> dict[str, tuple[str, str]]:
+    """Return ``{commit: path and hash of its note}``."""
+    listed = repo.git("ls-tree", "-r", "-z", tip).decode("utf-8", "replace") if tip else ""
+    entries = (entry.partition("\t") for entry in listed.split("\0") if entry)
+    return {path.replace("/", ""): (path, about.split(" ")[2]) for about, _, path in entries}
+
+
+def _path(commit: str, count: int) -> str:
+    """Return where a note of a commit goes among so many: git reads them at any depth."""
+    return commit if count < _FLAT else f"{commit[:2]}/{commit[2:]}"
 
 
 def of(repo: Repo, commit: str) -> Notes:
@@ -132,40 +208,12 @@ def _raw(repo: Repo, commit: str) -> bytes:
 
 def move(repo: Repo, commits: Mapping[str, str]) -> None:
     """Give the notes of some commits to others, ``{old: new}``; what those have already stays."""
-    found = read(repo)
-    with repo.lock() as fd:
-        for old, new in commits.items():
-            given = [
-                item.data
-                for item in repo.objects([found[old], *([found[new]] if new in found else [])])
-                if item
-            ]
-            lines = sorted({line for data in given for line in data.split(b"\n") if line})
-            blob = repo.write_object("blob", b"\n".join([*lines, b""]))
-            repo.git(
-                "notes",
-                "--ref",
-                REF,
-                "add",
-                "-f",
-                "-C",
-                blob,
-                new,
-                env=repo.identity,
-                pass_fds=[fd],
-            )
-        gone = "".join(f"{old}\n" for old in commits).encode()
-        repo.git(
-            "notes",
-            "--ref",
-            REF,
-            "remove",
-            "--stdin",
-            "--ignore-missing",
-            stdin=gone,
-            env=repo.identity,
-            pass_fds=[fd],
-        )
+
+    def moved(old: _Lines) -> _Lines:
+        given = {new: sorted({*old[before], *old[new]}) for before, new in commits.items()}
+        return {**{before: [] for before in commits}, **given}
+
+    _rewrite(repo, [*commits, *commits.values()], moved)
 
 
 def read(repo: Repo) -> dict[str, str]:

@@ -28,6 +28,7 @@ from gitexp.repo.snapshot import OUTPUTS, Snapshot, remember_outputs
 from gitexp.store import git_index, result_paths
 
 REMOVED = "removed"  # in state_dir: the hashes of tags that were taken away on purpose
+RECORDED = "recorded"  # there: tag, commit and name of each experiment that was recorded here
 _TRIES = 20
 _AGAIN = 4  # times that objects are made anew which a collector took away before a ref held them
 _LOOSE = 12  # tags
@@ -104,6 +105,19 @@ class Recorded(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
+def alias(repo: Repo, experiment: Experiment, name: str) -> dict[str, str]:
+    """Return the event that gives an experiment a second name; its first name, or none, takes that
+    away.
+
+    Raises:
+        UsageError: it cannot be a name, or is another's.
+    """
+    name = name.strip()
+    if name in ("", experiment.name):
+        return {"alias": ""}
+    return {"alias": name if name == experiment.alias else check_name(repo, name)}
+
+
 def check_name(repo: Repo, name: str) -> str:
     """Return a tag name of the user's own, without spaces around it, if it can be one and is free;
     else raise UsageError."""
@@ -133,7 +147,7 @@ def check_name(repo: Repo, name: str) -> str:
 def without_secrets(repo: Repo, draft: Draft) -> Draft:
     """Return a draft with ``***`` in the place of what may be a secret, in all that gitexp itself
     puts into words; artifacts that somebody named are theirs."""
-    if not _settings(repo).scan_secrets:
+    if not settings_of(repo).scan_secrets:
         return draft
     hidden: list[str] = []
     artifacts = dict(draft.artifacts)
@@ -153,7 +167,7 @@ def without_secrets(repo: Repo, draft: Draft) -> Draft:
     )
 
 
-def _settings(repo: Repo) -> settings.Settings:
+def settings_of(repo: Repo) -> settings.Settings:
     """Return the settings, the usual ones where they cannot be read: what is over is recorded."""
     try:
         return settings.load(repo.root, repo.project)
@@ -164,7 +178,7 @@ def _settings(repo: Repo) -> settings.Settings:
 def _unguarded(repo: Repo, snapshot: Snapshot, draft: Draft) -> list[str]:
     """Return what to say of secrets: params that were hidden, and what the repository's settings,
     which anybody may have written, let pass."""
-    known = _settings(repo)
+    known = settings_of(repo)
     said = []
     if draft.hidden:
         said.append(
@@ -263,6 +277,7 @@ def _record(repo: Repo, snapshot: Snapshot, draft: Draft, pending: str | None) -
         pack(repo, fd)
         if not draft.name:
             remember_highest(repo, number)
+        remember(repo, [(tag, commit, name)])
         if why is None:
             warnings += result_paths.write_back(repo, back, contents, snapshot)
         else:
@@ -629,6 +644,12 @@ def remember_highest(repo: Repo, number: int) -> None:
     repo.write_state("highest", str(number).encode())
 
 
+def remember(repo: Repo, made: Iterable[tuple[str, str, str]]) -> None:
+    """Note the tag, commit and name of what was recorded, for doctor to name what is gone."""
+    with suppress(OSError), open(repo.state_dir / RECORDED, "a", encoding="utf-8") as file:
+        file.write("".join(f"{tag} {commit} {name}\n" for tag, commit, name in made))
+
+
 def pack(repo: Repo, fd: int) -> None:
     """Pack the tags when they pile up, each a file that every reading of the refs has to open; and
     have git pack the objects, which goes on when we have ended."""
@@ -638,7 +659,7 @@ def pack(repo: Repo, fd: int) -> None:
         many = _LOOSE + (packed.stat().st_size // _PACKED if packed.exists() else 0)
         if len(os.listdir(tags)) > many:
             repo.git("pack-refs", pass_fds=[fd])
-            if _settings(repo).maintenance and _may_maintain(repo):
+            if settings_of(repo).maintenance and _may_maintain(repo):
                 packs = (repo.common_dir / "objects/pack").glob("*.pack")
                 large = [path.name for path in packs if path.stat().st_size > _LARGE]
                 # to write these again may take the machine minutes

@@ -142,6 +142,8 @@ def _by_commit(index: Index, ref: str) -> Experiment | None:
 def _nothing(index: Index, ref: str) -> Experiment:
     aliases = index.rows("tag.alias", "tag.alias IS NOT NULL", everybody=True)
     names = [*index.names(), *(row[0] for row in aliases)]
+    if ref in ("best", "worst"):
+        raise NotFoundError(f"the {ref} by which metric? {ref}:METRIC, for example {ref}:loss")
     shown = f"exp-{ref}" if ref.isdigit() else ref
     near = did_you_mean(shown, names) or " To see them: gitexp list"
     hint = near if names else " There is none yet; to record one: gitexp run -- COMMAND"

@@ -25,6 +25,7 @@ from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
 OUTPUT = f"{FOLDER}/output.log"  # what a command printed
 ARTIFACTS = f"{FOLDER}/artifacts"  # where those that have no place in the work tree go
+PICTURES = ".pictures"  # beside a lab book, with its name
 _OWED = "gitexp-results"  # in git_dir, since each work tree has its own
 
 
@@ -82,10 +83,12 @@ def code_pathspec(without: Iterable[str], paths: Iterable[str] = ()) -> list[str
 
 def texts(repo: Repo) -> list[str]:
     """Return the files of the work tree that hold a text made from experiments, or for agents (a
-    leaderboard, the lab book): they change with every experiment, and are no code."""
+    leaderboard, the lab book), and the folders of its pictures: they change with every experiment,
+    and are no code."""
     marked = ("grep", "-l", "-z", "-F", "--untracked", "-e", "<!-- gitexp:", "--", "*.md")
     found = repo.git(*marked, ok=(0, 1, 128)).decode("utf-8", "surrogateescape")
-    return [path for path in found.split("\0") if path]
+    paths = [path for path in found.split("\0") if path]
+    return [*paths, *(path.removesuffix(".md") + PICTURES for path in paths)]
 
 
 def choose(free: frozenset[str], same: frozenset[str] = frozenset(), project: str = "") -> Places:

@@ -115,16 +115,9 @@ def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
 
 
 def _without_commit(repo: Repo) -> list[str]:
-    rows = [
-        (name, commit)
-        for name, commit in Index(repo).rows('ref.name, tag."commit"')
-        if not name.startswith("refs/")
-    ]
-    return [
-        name
-        for (name, _), item in zip(rows, repo.objects(commit for _, commit in rows))
-        if item is None
-    ]
+    names = dict(Index(repo).rows('tag."commit", ref.name', "ref.name NOT LIKE 'refs/%'"))
+    kinds = repo.kinds(names)
+    return [name for commit, name in names.items() if kinds[commit] == "missing"]
 
 
 def _delete(repo: Repo, refs: dict[str, str]) -> None:

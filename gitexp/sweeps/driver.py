@@ -283,7 +283,11 @@ class Driver:
                 encoding="utf-8"
             )
         if not trials.is_over(item.folder):
-            results.bury(item, error)
+            try:
+                results.bury(item, error)
+            except OSError as fault:
+                self._problems.append(f"trial {item.index} could not be recorded: {fault.strerror}")
+                return
         # others are judged by all that it logged, also by what came after the last look
         if self.frozen.plan.prune:
             self._watch(item, ended=True)

@@ -20,7 +20,7 @@ from gitexp.sweeps import plan as plans
 from gitexp.sweeps import space as spaces
 from gitexp.sweeps.driver import Driver
 from gitexp.sweeps.plan import Plan
-from gitexp.sweeps.worker import PYTHON
+from gitexp.sweeps.worker import FUNCTION, PYTHON
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ def _command(
     return (
         PYTHON,
         "-m",
-        "gitexp.sweeps.call",
+        FUNCTION,
         start,
         name,
         plans.POINT,

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, content
-from gitexp.runs import capture, journal, outputs, process_group, resume
+from gitexp.runs import capture, journal, outputs, parsed, process_group, resume
 from gitexp.runs import command as commands
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
@@ -49,6 +49,7 @@ JOB = "job"  # in the driver's folder: the cluster, and the number that it gave 
 INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
 PRUNED = "pruned"  # the reason, and the label of such a trial
 PYTHON = "{python}"  # in a command: the Python that the worker runs on
+FUNCTION = "gitexp.sweeps.call"  # the module that calls a function, as a trial's command
 PARAMS, SEED, SLOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _TICK = 0.01  # seconds, of a file system's clock: what was checked out is older than the command
@@ -115,8 +116,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     }
     owned = Journal(where, owner=True)
     extra = {**conditions.here(), **job.facts["extra"]}
-    live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
     try:
+        live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
         resume.again(live)
         live.log_params(job.params)
         if lacking := _lacking(str(root), job.commit):
@@ -126,11 +127,16 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             _requirements(job.command[0].replace(PYTHON, sys.executable))
         )
         inside = root / job.directory
+        known = settings.load(root, job.directory)
+        env = _environment(job, where, root, slot)
+        if FUNCTION not in job.command:
+            live.read_arguments(parsed.config_files(job.command, inside))
+            env = parsed.environ(env) if known.parser_params else env
         watched = outputs.watch(root, inside)
         time.sleep(_TICK)
         begun = capture.mark(where)
         try:
-            code, why = _supervised(job, where, root, _environment(job, where, root, slot))
+            code, why = _supervised(job, where, root, env)
         except OSError as error:
             code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
         if code == _TERMINATED and not why and "SLURM_JOB_ID" in os.environ:
@@ -138,7 +144,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             # goes on
             time.sleep(_KILL_WAIT)
         outputs.pick_up(live, root, watched)
-        _read_metrics(job, live, root, begun)
+        _read_metrics(live, root, begun, known)
         outputs.keep_output(live)
         ended = commands.Ended(code, None, None)
         live.set_fact("Exit-Code", code or None)
@@ -159,10 +165,9 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         owned.release()
 
 
-def _read_metrics(job: Job, live: Run, root: Path, begun: capture.Begun) -> None:
+def _read_metrics(live: Run, root: Path, begun: capture.Begun, known: settings.Settings) -> None:
     """Read what gitexp run reads, too; a fault of that is no fault of the trial."""
     try:
-        known = settings.load(root, job.directory)
         capture.capture_metrics(live, root, begun, known, outputs.printed(live.folder))
     except Exception as error:
         why = f"what the command wrote was not looked through: {message.one_line(str(error))}"

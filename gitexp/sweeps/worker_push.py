@@ -151,7 +151,14 @@ def _repository(outlet: Outlet, place: Path) -> Repo:
         ("remote.origin.url", outlet.address),
     ):
         repo.git("config", key, value)
-    _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
+    for fault in range(_FAULTS + 1):
+        try:
+            _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
+            break
+        except GitError:  # else the driver would have to record the trial by a name of its own
+            if fault == _FAULTS:
+                raise
+            time.sleep(2.0 ** (fault + 1))
     if repo.resolve(outlet.snapshot) is None:
         raise GitError(f"{SNAPSHOTS}{outlet.group} on the remote is not this sweep's snapshot")
     return Repo.discover(place)

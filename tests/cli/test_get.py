@@ -66,7 +66,7 @@ def test_nothing_is_overwritten_without_force_and_all_or_nothing_arrives(project
 def test_a_path_that_is_not_there_names_similar_ones(project: Project) -> None:
     tracked(project)
     said = project.error("get", "exp-1", "model/a.pk", code=3)
-    assert "there is no file 'model/a.pk' in" in said
+    assert "there is no file 'model/a.pk' in exp-1." in said
     assert "'models/a.pkl'" in said
     with pytest.raises(gitexp.NotFoundError, match=r"'roc/1\.png'"):
         gitexp.get("exp-1", repo=project.root).download("1.pn")

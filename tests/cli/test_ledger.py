@@ -126,6 +126,25 @@ def test_a_param_that_one_of_them_lacks_is_none(project: Project) -> None:
     assert "depth: none → 2  lr: 0.1 → none" in project.gitexp("tree")
 
 
+def test_the_book_shows_pictures_and_copies_each_once(line: Project) -> None:
+    pictures = {"images/roc/2.png": b"old", "images/roc/10.png": b"new", "p (1).svg": b"<svg/>"}
+    made = record(line, {}, {"rmse": 1.0}, artifacts={**pictures, "model.bin": b"1"})
+    line.gitexp("book", "BOOK.md")
+    text = (line.root / "BOOK.md").read_text()
+    shown = [f"BOOK.pictures/{made.short}-{name}" for name in ("images-roc-10.png", "p (1).svg")]
+    for path in shown:
+        assert f"![]({path.replace(' ', '%20').replace('(', '%28').replace(')', '%29')})" in text
+    assert [(line.root / path).read_bytes() for path in shown] == [b"new", b"<svg/>"]
+    assert len([*(line.root / "BOOK.pictures").iterdir()]) == 2
+    (line.root / shown[0]).write_bytes(b"cropped")
+    line.gitexp("book", "BOOK.md")
+    assert (line.root / shown[0]).read_bytes() == b"cropped"
+    assert "- pictures: images/roc/10.png, p (1).svg" in line.gitexp("book")
+    line.commit("book")
+    record(line, {}, {"rmse": 2.0})
+    assert "BOOK" not in line.gitexp("tree", "--json")
+
+
 def test_the_book_in_a_link_leaves_the_link_and_a_device_is_refused(line: Project) -> None:
     line.write("docs/BOOK.md", "# Ours\n")
     (line.root / "BOOK.md").symlink_to("docs/BOOK.md")
@@ -139,3 +158,13 @@ def test_the_book_in_a_link_leaves_the_link_and_a_device_is_refused(line: Projec
 def test_an_empty_repository_has_an_empty_book_and_tree(empty: Project) -> None:
     assert empty.gitexp("tree") == ""
     assert empty.gitexp("book") == "# Lab book\n"
+
+
+def test_an_earlier_reason_is_kept_or_said(project: Project) -> None:
+    project.gitexp("log", "--metric", "loss=1")
+    project.gitexp("discard", "exp-1", "--because", "diverges")
+    project.gitexp("discard", "exp-1")
+    assert "diverges" in project.gitexp("show", "exp-1")
+    done = project.run("keep", "exp-1")
+    assert "exp-1 was discarded: diverges" in done.stderr
+    assert "diverges" not in project.gitexp("show", "exp-1")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.cli import output
 from gitexp.formats.errors import UsageError
 from recording import record
 
@@ -386,3 +388,13 @@ def test_a_group_with_a_nan_says_so(project: Project) -> None:
         record(project, {"lr": 1}, {"loss": value})
     shown = project.gitexp("list", "--group-by", "lr")
     assert "nan (not every one of 2 is a number)" in shown
+
+
+def test_numbers_of_a_column_get_the_digits_that_tell_them_apart() -> None:
+    shown = output.numbers([1.000001, 1.0, math.nan, -0.0, 3, True, None, "a"])
+    assert shown == ["1.000001", "1", "nan", "0", "3", "true", "", "a"]
+
+
+def test_a_table_aligns_wide_characters_as_a_terminal_shows_them() -> None:
+    lines = output.text_table(["name", "n"], [["日本", "1"], ["abc", "22"]], [False, True])
+    assert lines == ["name   n", "日本   1", "abc   22"]

@@ -6,13 +6,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.formats import message, settings
-from gitexp.formats.errors import FormatError
+from gitexp.formats import message, params, settings
+from gitexp.formats.errors import FormatError, UsageError
 
 
 @pytest.fixture
@@ -49,6 +50,35 @@ def test_a_param_nested_900_deep_is_too_large_to_show(forged: Project) -> None:
     for command in (["list", "--json"], ["diff", "exp-1", "exp-2"], ["show", "exp-2", "--json"]):
         forged.gitexp(*command)
     assert gitexp.get("exp-2").params == {"lr": message.TOO_LARGE}
+
+
+@pytest.mark.parametrize("unit", ["x y ", "1", "0123456789abcdef"])
+def test_a_text_of_5_mb_is_recorded_in_seconds(project: Project, unit: str) -> None:
+    value = unit * (5_000_000 // len(unit))
+    start = time.process_time()
+    with gitexp.start_run(params={"text": value}):
+        pass
+    assert time.process_time() - start < 15, "a letter at a time that was 20 s, and hours of hex"
+    assert params.load(gitexp.get("exp-1").read("params.yml")) == {"text": value}
+
+
+def test_numbers_that_python_does_not_write_are_recorded(project: Project) -> None:
+    number = 10**5_000
+    with gitexp.start_run(params={"n": number, "list": [-number]}) as run:
+        run.log_metric("m", number)
+    found = gitexp.get("exp-1")
+    recorded = params.load(found.read("params.yml"))
+    assert recorded == {"n": hex(number), "list": [hex(-number)]}
+    assert found.metrics == {"m": float("inf")}
+    project.gitexp("log", "-p", f"n={number // 10**1_000}", "-m", f"m=1{'0' * 5_000}")
+
+
+def test_what_is_data_is_named_and_too_many_params_are_refused(project: Project) -> None:
+    with gitexp.start_run(params={"rows": list(range(300_000))}):
+        pass
+    assert gitexp.get("exp-1").params == {"rows": "list of 300000 values"}
+    with pytest.raises(UsageError, match="more than 100,000 params"):
+        gitexp.start_run(params={f"p{at}": at for at in range(100_001)})
 
 
 def test_a_run_of_many_params_is_recorded_whole_and_verifies(project: Project) -> None:

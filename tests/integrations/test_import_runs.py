@@ -7,19 +7,17 @@ import json
 import os
 import shutil
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import gitexp
+import mlflow_server
 from conftest import Project
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers import tensorboard
@@ -32,18 +30,18 @@ from recording import record
 PYTHON = sys.executable
 
 
-def script(folder: Path, text: str, *args: str, env: dict[str, str] | None = None) -> None:
-    """Run a Python program in a folder, as its user would."""
+def script(folder: Path, *words: str, env: dict[str, str] | None = None, code: int = 0) -> None:
+    """Run a Python program in a folder, as its user would: its text, or ``-m`` and a module."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [PYTHON, "-c", text, *args],
+        [PYTHON, *(words if words[0] == "-m" else ("-c", *words))],
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
         env={**os.environ, **(env or {})},
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
 
 
 def everything(project: Project) -> tuple[object, ...]:
@@ -176,51 +174,13 @@ def test_runs_of_mlflow_in_a_folder(project: Project, tmp_path: Path) -> None:
     )
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Run a real MLflow server on the database ``mlflow.db`` of a folder, and yield its address."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [
-        "-m",
-        "mlflow",
-        "server",
-        "--backend-store-uri",
-        "sqlite:///mlflow.db",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    null = subprocess.DEVNULL
-    process = subprocess.Popen(
-        [PYTHON, *words], cwd=folder, env=env, start_new_session=True, stdout=null, stderr=null
-    )
-    try:
-        for _ in range(300):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="ends a server by its process group")
 def test_runs_of_an_mlflow_server_are_those_of_its_database(
     project: Project, tmp_path: Path
 ) -> None:
     pytest.importorskip("mlflow", reason="MLflow is not installed")
     script(tmp_path / "m", MLFLOW, "sqlite:///mlflow.db", project.git("rev-parse", "HEAD"))
-    with served(tmp_path / "m") as address, Server(address) as server:
+    with mlflow_server.served(tmp_path / "m") as address, Server(address) as server:
         run, artifacts = server.create_run(
             server.create_experiment("other"),
             "remote",
@@ -267,14 +227,7 @@ def test_a_store_that_is_not_there_is_one_line(project: Project, tmp_path: Path)
     assert "there is no run-ID.wandb below" in project.error("import", "wandb", ".")
     assert "there is no event file" in project.error("import", "tensorboard", ".")
     other = tmp_path / "x.db"
-    subprocess.run(
-        [
-            PYTHON,
-            "-c",
-            f"import sqlite3; sqlite3.connect({str(other)!r}).execute('create table t(x)')",
-        ],
-        check=True,
-    )
+    sqlite3.connect(other).execute("create table t(x)")
     assert "cannot be read as MLflow's database" in project.error("import", "mlflow", str(other))
 
 
@@ -476,15 +429,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 @pytest.mark.slow
 def test_a_killed_run_of_wandb_says_so_and_nested_names_stay_apart(project: Project) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed")
-    env = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
-    subprocess.run(
-        [PYTHON, "-c", DEAD],
-        cwd=project.root,
-        env=env,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
+    env = {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    script(project.root, DEAD, env=env, code=-signal.SIGKILL)
     (log,) = project.root.glob("wandb/offline-run-*/*.wandb")
     os.utime(log, (1, 1))  # a young one may go on
     said = project.run("import", "wandb", "wandb").stderr
@@ -592,14 +538,7 @@ def test_experiments_of_dvc_and_dvclive(project: Project, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", f"{Path(PYTHON).parent}{os.pathsep}{os.environ['PATH']}")
 
     def dvc(*args: str) -> None:
-        done = subprocess.run(
-            [PYTHON, "-m", "dvc", *args, "-q"],
-            cwd=project.root,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
+        script(project.root, "-m", "dvc", *args, "-q")
 
     dvc("init")
     project.write("train.py", TRAIN)

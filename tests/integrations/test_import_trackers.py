@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,26 @@ SEEN: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "neptune": (PARAMS, {"train/loss": 0.5, "best": 0.5}),
     "ray": (PARAMS, {"loss": NAN, "val.acc": 0.9}),
     "catboost": ({}, {"learn/RMSE": 1.0, "learn/MAE": 1.5, "test/RMSE": 2.0, "test/MAE": 2.5}),
+    "swanlab": (PARAMS, {"loss": NAN}),
+    "guild": (PARAMS, {"loss": 0.5, "logs/acc": 0.5}),
+    "aim": (PARAMS, {"train/loss": 0.5}),
+    "fastai": ({}, {"train_loss": 0.4, "valid_loss": NAN}),
+    "keras": ({}, {"loss": 0.8}),
+    "lightning": (PARAMS, {"loss": 0.5, "val_loss": 0.25, "lr-SGD": 0.1}),
+    "skorch": ({}, {"valid_loss": 0.5}),
+    "transformers": ({}, {"loss": 0.5, "eval_loss": NAN}),
+    "ultralytics": (PARAMS, {"train/box_loss": 0.5}),
 }
+
+
+NEEDED = {"aim": "aim", "guild": "tensorboardX"}
+
+
+def left(tool: str, place: Path) -> None:
+    """Write what a tool leaves; where its own package has to, it is there or the test is not."""
+    if tool in NEEDED:
+        pytest.importorskip(NEEDED[tool], reason=f"{NEEDED[tool]} is not installed")
+    WRITERS[tool](place)
 
 
 def files(place: Path) -> dict[str, int]:
@@ -42,8 +63,8 @@ def files(place: Path) -> dict[str, int]:
 def test_a_run_comes_with_params_and_metrics_and_only_once(
     project: Project, tmp_path: Path, tool: str
 ) -> None:
-    place = tmp_path / "left"
-    WRITERS[tool](place)
+    place = tmp_path / "there"
+    left(tool, place)
     before = files(place)
     names = imported(project, tool, str(place))
     assert names == (["exp-1", "exp-2"] if tool == "sacred" else ["exp-1"])
@@ -53,15 +74,27 @@ def test_a_run_comes_with_params_and_metrics_and_only_once(
     assert found.params == params
     assert found.metrics == pytest.approx(metrics, nan_ok=True)
     assert (found.status, found.started.year) == ("finished", 2026) or tool == "catboost"
+    if tool in ("swanlab", "guild"):
+        assert (found.subject, found.labels) == ("first", ("base",))
+        assert "why" in project.git("log", "-1", "--format=%B", "exp-1")
+    if tool == "guild":
+        assert found.read(".gitexp/artifacts/model.txt") == b"x"
+        assert found.extra["artifacts"] == [".gitexp/artifacts/model.txt"]
 
 
 @pytest.mark.parametrize("tool", sorted(TOOLS))
 def test_a_cut_or_foreign_file_is_named_and_stops_nothing(
     project: Project, tmp_path: Path, tool: str
 ) -> None:
-    place = tmp_path / "left"
-    WRITERS[tool](place)
-    file = next(path for path in sorted(place.rglob("*")) if is_read(path))
+    place = tmp_path / "there"
+    left(tool, place)
+    file = next(
+        path
+        for path in sorted(place.rglob("*"))
+        if path.name != "dead.zip"
+        and path.stat().st_size > 10
+        and any(path.match(one) for one in TOOLS[tool].files)
+    )
     whole = file.read_bytes()
     for name, data in {
         "a": whole[:40],
@@ -70,7 +103,7 @@ def test_a_cut_or_foreign_file_is_named_and_stops_nothing(
         "d": b'{"x": 1}',
         "e": b"\xff",
     }.items():
-        other = tmp_path / "left" / name / file.name
+        other = place / name / file.name
         other.parent.mkdir()
         other.write_bytes(data)
     done = project.run("import", tool, str(place))
@@ -79,19 +112,6 @@ def test_a_cut_or_foreign_file_is_named_and_stops_nothing(
     for name in "abcde":
         assert f"not read: {place}/{name}/{file.name}: " in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def is_read(path: Path) -> bool:
-    endings = (
-        ".db",
-        ".sqlite",
-        "run.json",
-        "task.json",
-        "data-1.log",
-        "result.json",
-        "training.json",
-    )
-    return path.is_file() and (path.name.endswith(endings) or path.name.startswith("58a60"))
 
 
 def test_a_killed_run_is_killed_and_says_what_is_missing(project: Project, tmp_path: Path) -> None:
@@ -107,3 +127,53 @@ def test_from_python_and_without_files(project: Project, tmp_path: Path) -> None
     assert json.loads(json.dumps(made.params)) == PARAMS
     with pytest.raises(UsageError, match=r"there is no run.json below .*; give the folder"):
         gitexp.import_runs("sacred", tmp_path / "left", repo=project.root)
+
+
+def test_what_neptunes_exporter_wrote(project: Project, tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    import pyarrow as pa
+
+    now = datetime(2026, 11, 29, 6, tzinfo=timezone.utc)
+    none = dict.fromkeys(
+        (
+            *("step", "timestamp", "int_value", "float_value", "string_value", "bool_value"),
+            *("datetime_value", "string_set_value"),
+        )
+    )
+
+    def row(path: str, kind: str, value: Any, step: int | None = None) -> dict[str, Any]:
+        place = "float_value" if kind == "float_series" else f"{kind}_value"
+        at = {"step": Decimal(step), "timestamp": now} if step is not None else {}
+        whole = {"project_id": "w/p", "run_id": "SAN-1", **none, **at}
+        return {**whole, "attribute_path": path, "attribute_type": kind, place: value}
+
+    parts = [
+        [
+            row("sys/creation_time", "datetime", now),
+            row("sys/tags", "string_set", ["base"]),
+            row("parameters/lr", "float", 0.1),
+            row("parameters/model/depth", "int", 3),
+            row("loss", "float_series", 1.0, 0),
+        ],
+        [row("loss", "float_series", NAN, 1), row("best", "float", 0.5)],
+    ]
+    place = tmp_path / "data/w_p"
+    place.mkdir(parents=True)
+    for at, rows in enumerate(parts):
+        parquet.write_table(pa.Table.from_pylist(rows), place / f"SAN-1_part_{at}.parquet")
+    (place / "SAN-2_part_0.parquet").write_bytes(b"PAR1")
+    assert imported(project, "neptune", str(tmp_path / "data")) == ["exp-1"]
+    found = gitexp.get("exp-1")
+    assert (found.params, found.labels, found.started) == (PARAMS, ("base",), now)
+    assert found.metrics == pytest.approx({"loss": NAN, "best": 0.5}, nan_ok=True)
+    assert (
+        "SAN-2_part_0.parquet: part 0 is missing, cut or no Parquet"
+        in project.run("import", "neptune", str(tmp_path / "data")).stderr
+    )
+
+
+def test_rows_under_the_wrong_header_are_named(project: Project) -> None:
+    WRITERS["keras"](project.root / "log")
+    wrong = "1 of its rows are torn, or have other columns than the header"
+    assert wrong in project.run("import", "keras", "log").stderr
+    assert wrong in project.run("log", "--metrics-file", "log/training.csv").stderr

@@ -45,7 +45,7 @@ def test_an_agent_lists_runs_and_discards_and_cannot_delete(project: Project) ->
     )
     assert done.returncode == 0, done.stderr
     tools = done.stdout.splitlines()[0].split()
-    assert {"run", "list", "keep", "discard", "tried"} <= {*tools}
+    assert {"run", "list", "keep", "discard", "tried", "merge"} <= {*tools}
     assert not {"rm", "checkout", "doctor", "import"} & {*tools}
     assert "exp-1: discarded" in done.stdout
     assert "exp-2 " in done.stdout

@@ -170,7 +170,7 @@ def test_with_the_setting_changed_data_is_committed_and_a_checkout_brings_the_ol
         "b.png",
         "c.png",
     ]
-    assert "to undo it: git checkout main && dvc checkout" in done.stderr
+    assert "to undo it: gitexp checkout main && dvc checkout" in done.stderr
     data.gitexp("checkout", "2", "--no-data")
     assert (data.root / "data/raw.csv").read_text() == "1\n2\n"
     data.gitexp("sweep", "-p", "lr=1,2", "--group", "rates", "--", "python", "train.py")

@@ -75,6 +75,24 @@ def test_writers_beside_a_collector_lose_nothing(
     project.fsck()
 
 
+@pytest.mark.slow
+def test_labels_beside_a_collector_are_kept(project: Project) -> None:
+    project.git("config", "gc.auto", "20")
+    project.gitexp("log", "-M", "a=1")
+    stop = threading.Event()
+    command = ["gc", "-q", "--prune=now"]
+    collector = threading.Thread(target=again_and_again, args=(command, project.root, stop))
+    collector.start()
+    try:
+        for at in range(30):
+            project.gitexp("label", "exp-1", f"+l{at}")
+    finally:
+        stop.set()
+        collector.join()
+    assert len(gitexp.get("exp-1").labels) == 30
+    project.fsck()
+
+
 @pytest.mark.parametrize("way", ["run", "log"])
 @pytest.mark.parametrize(
     "lost",

@@ -10,6 +10,7 @@ import random
 import string
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -137,6 +138,35 @@ def _files(count: int) -> Iterator[tuple[str, str]]:
         yield f"f{number}{rng.choice(['.yaml', '.txt', '.sh', '.toml', '.cfg'])}", "\n".join(lines)
 
 
+def test_a_comparison_or_a_version_is_no_credential(project: Project) -> None:
+    for line in ("detect-secrets==1.5.0", "if password == 'other7x!':", "assert token == made[1]"):
+        assert redaction.why(line) is None, line
+    project.write("requirements.txt", "numpy==2.4.6\ndetect-secrets==1.5.0\n")
+    project.gitexp("log", "-M", "a=1")
+    assert "requirements.txt" in project.git("ls-tree", "--name-only", "exp-1").split()
+
+
+LONG = (
+    "x", "_a", "0123456789abcdef", "a.b-", "sk-a", "-eyJabcdefghijk", "login a b ", "a=", "k='",
+    "secret_abc-", "--key ",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", LONG)
+def test_a_long_text_is_looked_at_once(unit: str) -> None:
+    text = unit * (200_000 // len(unit)) + "("
+    start = time.process_time()
+    redaction.redact_all(text)
+    redaction.without_secrets({"password": text})
+    assert time.process_time() - start < 10, "that was minutes when each letter was a start"
+
+
+def test_a_key_of_large_letters_is_judged_at_once() -> None:
+    start = time.process_time()
+    assert redaction.is_secret("password", "A" * 60 + "12345")
+    assert time.process_time() - start < 5, "that had no end when letters could be split anyhow"
+
+
 def test_at_most_one_in_a_hundred_ordinary_files_is_held_back(project: Project) -> None:
     files = dict(_files(300))
     for path, text in files.items():
@@ -165,6 +195,22 @@ def test_secrets_stay_out_of_params_output_and_failures(project: Project) -> Non
     assert token not in words
     assert gitexp.get("exp-1").params["nested.hf"] == "***"
     assert "using ***" in gitexp.get("exp-1").read(".gitexp/output.log").decode()
+
+
+def test_secrets_stay_out_of_notes_and_verdicts(project: Project) -> None:
+    token = made_up(17)["GITHUB_TOKEN"]
+    project.gitexp("log", "-M", "a=1")
+    for words in (
+        ["note", "exp-1", f"with {token}"],
+        ["keep", "exp-1", "--because", f"as {token}"],
+    ):
+        done = project.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert "the text may hold a secret" in done.stderr
+    noted = project.git("log", "-p", "refs/notes/gitexp")
+    assert token not in noted
+    assert "with ***" in noted
+    assert "as ***" in noted
 
 
 def test_a_user_may_record_what_looks_like_a_secret(project: Project) -> None:

@@ -93,6 +93,9 @@ def test_the_page_follows_a_run_and_writes_labels(project: Project) -> None:
         tab.fill("input[aria-label='Label']", "good")
         tab.keyboard.press("Enter")
         tab.wait_for_selector("text=Saved in git")
+        tab.fill("input[aria-label='Second name']", "wide")
+        tab.click("text=Rename")
+        tab.wait_for_selector("dd:has-text('wide')")
         tab.wait_for_selector(".editor .chip:has-text('good')")
         tab.fill("input[aria-label='Reason']", "worse")
         tab.click("text=Discard")
@@ -126,9 +129,41 @@ def test_what_the_page_writes_is_undone(project: Project) -> None:
     assert seen() == []
     live.edit({"undo": number})
     assert seen() == before
-    for wrong in ({"verdict": "no"}, {"undo": 9}, {"undo": -1}, {"delete": 1}, {"commits": [1]}):
+    number = live.edit({"commits": commits[:1], "name": "wide"})
+    assert [item.alias for item in Index(live.repo).select()] == [None, "wide"]
+    with pytest.raises(gitexp.UsageError, match="is a name of exp-1 already"):
+        live.edit({"commits": commits[1:], "name": "wide"})
+    live.edit({"undo": number})
+    assert seen() == before
+    for wrong in (
+        {"name": "both"},
+        {"verdict": "no"},
+        {"undo": 9},
+        {"undo": -1},
+        {"delete": 1},
+        {"commits": [1]},
+    ):
         with pytest.raises(gitexp.UsageError):
             live.edit({"commits": commits, **wrong})
+
+
+def test_images_of_a_run_that_goes_on_are_on_the_page(project: Project) -> None:
+    pytest.importorskip("PIL", reason="needs gitexp[media]")
+    record(project, {"lr": 1}, {"rmse": 1.0})
+    live = server.Live(Repo.discover(project.root))
+    with gitexp.start_run({"lr": 2}) as run:
+        states = {live.now()[0]}
+        for step in (1, 2):
+            run.log_image([[0, 255], [255, 0]], "sample", step=step)
+            states.add(live.now()[0])
+        made = json.loads(live.block("files") or "")
+    assert len(states) == 3  # the page is told of each
+    paths = [made["paths"][int(number)] for number in made["trees"][0]]
+    assert [Path(path).name for path in paths] == ["1.png", "2.png"]
+    assert all(
+        made["blobs"][at]["image"].startswith("data:image/png") for at in made["trees"][0].values()
+    )
+    assert made["trees"][1] == {}
 
 
 def test_what_others_push_is_on_the_page(project: Project, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.cli.report import with_block
+from gitexp.cli.markdown import with_block
 from gitexp.compare.gate import Allowance, parse_allowance
 from gitexp.compare.importance import importance
 from gitexp.formats import settings
@@ -82,7 +82,7 @@ def test_curves_fit_the_budget_and_say_so(project: Project) -> None:
     experiments = Index(Repo.discover(project.root)).select()
     made = curves.collect(Repo.discover(project.root), experiments, budget=50)
     assert (made["all"], made["kept"]) == (500, 50)
-    steps, _, values = made["experiments"][0]["loss"]
+    steps, _, values = json.loads(made["experiments"][0])["loss"]
     assert sum(steps) == 499
     assert values[0] == 1.0
 

@@ -4,7 +4,7 @@ own run."""
 from __future__ import annotations
 
 import json
-import random
+import re
 import sys
 import time
 
@@ -12,7 +12,7 @@ import pytest
 
 import gitexp
 from conftest import Project
-from gitexp.formats import readers
+from gitexp.formats import printed, readers
 from gitexp.formats.errors import FormatError
 
 
@@ -69,12 +69,79 @@ def test_what_is_no_form_is_refused() -> None:
         readers.read_metrics("metrics.json", b"{")
 
 
+_PRINTED = [  # as well-known scripts print them
+    (
+        "step 0: train loss 4.2, val loss 4.1\nstep 250: train loss 1.5, val loss 1.4\n",
+        {"train loss": [(0, 4.2), (250, 1.5)], "val loss": [(0, 4.1), (250, 1.4)]},
+    ),
+    (
+        ("Train Epoch: 1 [0/60000 (0%)]\tLoss: 2.3\nTrain Epoch: 1 [640/60000 (1%)]\tLoss: 1.3\n"
+        "\nTest set: Average loss: 0.2, Accuracy: 9000/10000 (90%)\n"),
+        {"Loss": [(0, 2.3), (1, 1.3)], "Average loss": [(1, 0.2)], "Accuracy": [(1, 90)]},
+    ),
+    (
+        ("Epoch 1/2\n\r1/4 [==>..] - loss: 9.0\r4/4 [===] - 1s - loss: 0.5 - val_acc: 0.8\n"
+        "Epoch 2/2\n\x1b[1m1/4\x1b[0m - loss: 9\x08\x08\x1b[1m4/4\x1b[0m - loss: 0.4 - val_acc: 0.9"),
+        {"loss": [(1, 0.5), (2, 0.4)], "val_acc": [(1, 0.8), (2, 0.9)]},
+    ),
+    (
+        "{'loss': 2.1, 'grad_norm': 1.2, 'epoch': 0.5}\n{'eval_loss': 1.5, 'eval_runtime': 1.2, 'epoch': 1}",
+        {"loss": [(0, 2.1)], "grad_norm": [(0, 1.2)], "eval_loss": [(1, 1.5)]},
+    ),
+    (
+        ("      Epoch    GPU_mem   box_loss  Instances\n"
+        "        1/3         0G      1.231         12        640: 100%|███| 4/4 [00:01]\n"),
+        {"box_loss": [(1, 1.231)]},
+    ),
+    ("┃ Epoch ┃ Loss ┃\n┡━━━╇━━━┩\n│ 1     │ 0.5  │\n│ 2     │ 0.4  │\n", {"Loss": [(1, 0.5), (2, 0.4)]}),
+    ("|    ep_rew_mean     | 22.3     |\n|    fps             | 12       |", {"ep_rew_mean": [(0, 22.3)]}),
+    (
+        "global_step=128, episodic_return=[12.]\nglobal_step=256, episodic_return=tensor(20.)\nSPS: 12",
+        {"episodic_return": [(128, 12), (256, 20)]},
+    ),
+    (
+        ("2024-05-01 12:00:00,123 - INFO - Epoch [1/3], Step [100/600], Loss: 0.2\n"
+        "2024-05-01 12:00:01,123 - INFO - Epoch [1/3], Step [200/600], Loss: 0.1\n"),
+        {"Loss": [(100, 0.2), (200, 0.1)]},
+    ),
+    ("Accuracy of the network on the 10000 test images: 55 %", {"Accuracy": [(0, 55)]}),
+    ("[1]\tvalid_0's l2: 0.23\n[2]\tvalid_0's l2: 0.21\n", {"valid_0's l2": [(1, 0.23), (2, 0.21)]}),
+    ("Mean squared error: 2.5\nR2 score = 0.8\n", {"Mean squared error": [(0, 2.5)], "R2 score": [(0, 0.8)]}),
+    ('{"epoch": 1, "train": {"loss": 0.5}, "time": 3}', {"train.loss": [(1, 0.5)]}),
+]  # fmt: skip
+_NO_METRICS = (
+    *(
+        "epochs: 10",
+        "lr=0.1",
+        "score threshold: 0.5",
+        "loss function: 3",
+        "max_score=10",
+        "return 0",
+    ),
+    *("error 404", "map: 3 workers", "loss weights: 1.0 0.5", "GET /score 200", "precision: 16"),
+    *("Namespace(lr=0.1, loss=0.5)", "Loading checkpoint with loss 0.5", "loss_scale: 128"),
+    *("loss every step: 3", "{'lr': 0.1, 'loss_weight': 0.5}", "Error: 2 files missing"),
+)
+
+
+@pytest.mark.parametrize(("text", "wanted"), _PRINTED)
+def test_output_is_read_as_well_known_scripts_print_it(
+    text: str, wanted: dict[str, list[tuple[int, float]]]
+) -> None:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for point in printed.read_output(text):
+        found.setdefault(point.name, []).append((point.step, point.value))
+    assert found == wanted
+
+
 def test_printed_metrics_are_read_and_nothing_else() -> None:
     text = "step 3 | loss 0.5 | acc 0.9\nfoo 12:30\nlr: 0.1\n10%| loss=9\rloss=1\nloaded 5 files\n"
-    found = [(point.name, point.step, point.value) for point in readers.read_output(text)]
+    found = [(point.name, point.step, point.value) for point in printed.read_output(text)]
     assert found == [("loss", 3, 0.5), ("acc", 3, 0.9), ("loss", 4, 1)]
+    for line in _NO_METRICS:
+        assert printed.read_output(line) == [], line
     text = "{'loss': 0.5, 'epoch': 1}\n{\"step\": 2, \"loss\": 0.25}\n{'loss': '0.125', 'epoch': '3'}\n"
-    found = [(point.name, point.step, point.value) for point in readers.read_output(text)]
+    found = [(point.name, point.step, point.value) for point in printed.read_output(text)]
     assert found == [("loss", 1, 0.5), ("loss", 2, 0.25), ("loss", 3, 0.125)]
 
 
@@ -98,65 +165,6 @@ def test_outputs_are_shown_with_size_and_hash_and_never_as_code(project: Project
     found = json.loads(project.gitexp("diff", "exp-1", "exp-2", "--json"))
     assert [item["path"] for item in found["outputs"]] == ["model.bin"]
     assert found["code"] == []
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_any_sequence_of_runs_edits_and_checkouts(project: Project, seed: int) -> None:
-    """An experiment has the code of its start and its own outputs, no other run's, and a checkout
-    of it leaves a clean tree."""
-    chance = random.Random(seed)
-    project.commit(
-        **{
-            "t.py": "import os, sys\nfor name in sys.argv[2:]:\n"
-            "    os.makedirs(os.path.dirname(name) or '.', exist_ok=True)\n"
-            "    open(name, 'w').write(sys.argv[1] + name)\n"
-        }
-    )
-    names = ("out.bin", "models/a.bin", "models/b.bin", "metrics.json", "metrics.csv", "log.txt")
-    wanted: dict[str, tuple[dict[str, str], str]] = {}
-    edits = 0
-    for step in range(14):
-        what = chance.choice(("run", "run", "edit", "checkout"))
-        if what == "edit":
-            edits += 1
-            project.write("code.py", f"x = {edits}\n")
-        elif what == "run":
-            written = chance.sample(names, chance.randrange(1, 4))
-            code = (project.root / "code.py").read_text() if _has(project, "code.py") else ""
-            project.run("run", "--", sys.executable, "t.py", f"{step}", *written)
-            wanted[f"exp-{len(wanted) + 1}"] = ({name: f"{step}{name}" for name in written}, code)
-        elif wanted:
-            if project.git("status", "--porcelain", "--", "code.py"):
-                project.git("add", "code.py")
-                project.git("commit", "-qm", "edit", "--", "code.py")
-            _check_out(project, chance.choice([*wanted]), wanted, names)
-    if project.git("status", "--porcelain", "--", "code.py"):
-        project.git("add", "code.py")
-        project.git("commit", "-qm", "edit", "--", "code.py")
-    for name in wanted:
-        _check_out(project, name, wanted, names)
-
-
-def _has(project: Project, name: str) -> bool:
-    return (project.root / name).exists()
-
-
-def _check_out(
-    project: Project,
-    name: str,
-    wanted: dict[str, tuple[dict[str, str], str]],
-    names: tuple[str, ...],
-) -> None:
-    done = project.run("checkout", name)
-    assert done.returncode == 0, done.stderr + project.git("status", "--porcelain")
-    outputs, code = wanted[name]
-    for path in names:
-        if path in outputs:
-            assert (project.root / path).read_text() == outputs[path], (name, path)
-        elif path != "metrics.csv":  # there gitexp's own may lie
-            assert not _has(project, path), (name, path)
-    assert ((project.root / "code.py").read_text() if _has(project, "code.py") else "") == code
-    assert project.git("status", "--porcelain") == ""
 
 
 def test_a_result_that_git_has_is_recorded_as_it_ended_and_code_as_it_began(
@@ -192,6 +200,18 @@ def test_caches_and_environments_are_no_sources(project: Project) -> None:
 def test_a_run_without_results_says_so(project: Project) -> None:
     done = project.run("run", "--", sys.executable, "-c", "print('done')")
     assert "no metric found" in done.stderr
+    done = project.run("run", "--", sys.executable, "-c", "raise SystemExit(3)")
+    assert (done.returncode, "no metric found" in done.stderr) == (3, False)
+
+
+def test_status_shows_what_a_run_prints(project: Project) -> None:
+    """The command asks itself, as somebody beside it would."""
+    ask = "subprocess.run([sys.executable, '-m', 'gitexp', 'status'])"
+    project.write(
+        "t.py", f"import subprocess, sys\nprint('loading x')\n{ask}\nprint('loss: 0.5')\n{ask}"
+    )
+    done = project.run("run", "--", sys.executable, "t.py")
+    assert re.search(r"no metric yet; it says: loading x[^$]*\n +loss +0.5 +0\n", done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -305,3 +325,15 @@ def test_a_large_old_folder_is_looked_at_for_results_alone(project: Project) -> 
     script = "for name in ('1.bin', 'metrics.json'): open('old/' + name, 'w').write('{\"a\": 1}')"
     project.run("run", "--", sys.executable, "-c", script)
     assert gitexp.get("exp-1").metrics == {"a": 1}
+
+
+def test_a_params_file_in_a_form_of_the_scripts_own_stays_as_it_is(project: Project) -> None:
+    text = "1e-5: a  # a comment\nlr: 1e-05\n"
+    project.write("fit.py", f"open('params.yml', 'w').write({text!r})\n")
+    for number in (1, 2):
+        project.run("run", "--", sys.executable, "fit.py", "--depth", str(number))
+        assert (project.root / "params.yml").read_text() == text
+        assert project.git("show", f"exp-{number}:params.yml") == text.rstrip()
+        assert gitexp.get(f"exp-{number}").params["depth"] == number
+        assert gitexp.get(f"exp-{number}").params["lr"] == 1e-05
+    assert "params.yml" not in project.git("status", "--porcelain")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -45,7 +46,8 @@ with mlflow.start_run(run_name="x"):
 def train(project: Project, *packages: str, script: str) -> str:
     """Run a script under gitexp; returns what it said."""
     for package in packages:
-        pytest.importorskip(package, reason=f"{package} is not installed")
+        if not find_spec(package):
+            pytest.skip(f"{package} is not installed")
     project.write("train.py", script)
     done = project.run("run", "--", sys.executable, "train.py")
     assert done.returncode == 0, done.stderr
@@ -184,15 +186,36 @@ trainer = Trainer(model, options, train_dataset=rows)
 trainer.train(); trainer.save_state()
 """
 
+KERAS = """
+import os; os.environ["KERAS_BACKEND"] = "torch"
+import keras, numpy
+model = keras.Sequential([keras.layers.Input((2,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse", metrics=["mae"])
+model.fit(numpy.ones((8, 2)), numpy.ones(8), epochs=3, verbose=2,
+          callbacks=[keras.callbacks.CSVLogger("training.log")])
+"""
+TRACKIO = """
+import trackio
+trackio.init(project="p", config={"lr": 0.1}, embed=False)
+for i in range(3):
+    trackio.log({"loss": 1 / (i + 1)})
+trackio.finish()
+"""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("package", "script", "metric", "params"),
-    [("lightning", LIGHTNING, "train_loss", {"lr": 0.1}), ("transformers", TRAINER, "loss", {})],
+    ("packages", "script", "metric", "params"),
+    [
+        ("lightning torch", LIGHTNING, "train_loss", {"lr": 0.1}),
+        ("transformers torch", TRAINER, "loss", {}),
+        ("keras torch", KERAS, "mae", {}),
+        ("trackio", TRACKIO, "loss", {"lr": 0.1}),
+    ],
 )
 def test_files_of_training_libraries(
-    project: Project, package: str, script: str, metric: str, params: dict[str, float]
+    project: Project, packages: str, script: str, metric: str, params: dict[str, float]
 ) -> None:
-    train(project, package, "torch", script=script)
+    train(project, *packages.split(), script=script)
     assert len(steps("exp-1", metric)) == 3
     assert gitexp.get("exp-1").params == params

@@ -45,6 +45,23 @@ def test_tags_that_a_prune_took_come_back_with_their_labels(
     assert project.gitexp("doctor") == "all is well\n"
 
 
+def test_what_git_collected_is_named_with_what_is_left_of_it(project: Project) -> None:
+    on_branch = record(project, {"lr": 1}, {"a": 1})
+    for at in (2, 3):
+        record(project, {"lr": at}, {"a": at}, advance=False)
+    project.gitexp("rm", "exp-3")
+    project.git("tag", "-d", "exp-1", "exp-2")
+    project.git("-c", "gc.reflogExpire=now", "gc", "-q", "--prune=now")
+    said = project.gitexp("doctor", code=1)
+    assert "found: gone without gitexp rm, and collected by git: exp-1, exp-2\n" in said
+    assert f"exp-1: git show {on_branch.id[:10]}" in said
+    assert "exp-2: git show" not in said
+    assert "exp-3" not in said, "that was removed on purpose"
+    assert project.gitexp("doctor", "--fix", code=1) == said
+    (project.root / ".git/gitexp/recorded").unlink()
+    assert project.gitexp("doctor") == "all is well\n"
+
+
 def test_what_was_removed_on_purpose_stays_removed(project: Project) -> None:
     record(project, {"lr": 1}, advance=False)
     project.gitexp("rm", "exp-1")

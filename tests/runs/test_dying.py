@@ -121,3 +121,15 @@ def test_a_clock_that_is_set_back_makes_no_negative_duration(
     assert found is not None
     assert found.duration is not None
     assert 0 <= found.duration < 60
+
+
+def test_a_dead_run_keeps_the_commit_that_it_stands_on(project: Project) -> None:
+    project.commit("start")
+    project.commit("by hand", train_py="x = 1\n")
+    python(project, DEAD).wait()
+    project.git("reset", "-q", "--hard", "HEAD~1")
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "-q", "--prune=now")
+    project.gitexp("recover")
+    assert project.git("log", "-2", "--format=%s", "exp-1").endswith("by hand")
+    project.fsck()

@@ -338,3 +338,11 @@ def recover(project: Project, through_command: bool) -> None:
         assert b"trained to the end" in found.read(".gitexp/output.log")
     assert journal.folders(Repo.discover()) == []
     project.fsck()
+
+
+def test_a_folder_that_takes_no_rows_is_not_held(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").mkdir()
+    with pytest.raises(OSError, match="directory") as kept:
+        journal.Journal(tmp_path, owner=True)
+    with journal.hold(tmp_path):
+        assert kept.value, "its traceback kept the lock, and a sweep's driver met it"

@@ -119,6 +119,18 @@ def test_a_threshold_nan_and_silence_are_told_while_it_goes_on(
     assert kept[0]["text"] == "python live.py a running: loss < 0.2 (loss=0.15)"
 
 
+def test_the_settings_say_what_is_told_before_the_end(
+    project: Project, heard: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, kept = heard
+    project.write(".gitexp.toml", 'notify = ["webhook:HOOK"]\nnotify_when = ["loss < 0.2"]\n')
+    project.write("live.py", LIVE)
+    project.gitexp("run", "--", "python", "live.py", env={"HOOK": address})
+    assert [one["error"] for one in kept] == ["loss < 0.2", None]
+    project.write(".gitexp.toml", 'notify_when = ["loss"]\n')
+    assert "is nothing to wait for" in project.error("run", "--", "true")
+
+
 def test_what_is_only_printed_counts_too(project: Project) -> None:
     script = "import time; print('epoch 1 loss: 0.1', flush=True); time.sleep(3)"
     when = ("--notify", "echo $GITEXP_TEXT >> told.txt", "--notify-when", "loss<0.2")

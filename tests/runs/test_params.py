@@ -72,6 +72,13 @@ class Args:
     track: bool = False
 print(tyro.cli(Args).opt.lr)
 """,
+    "fire": """
+import fire
+class Train:
+    def __init__(self, seed=1): self.seed = seed
+    def fit(self, data, lr=0.1, *, layers=(1, 2)): print(lr)
+fire.Fire(Train)
+""",
     "simple-parsing": """
 import dataclasses
 from simple_parsing import parse
@@ -150,6 +157,7 @@ FILES = {
         ("typer", "--lr 0.5", {"data": "d", "lr": 0.5, "opt": "adam", "out": "o"}),
         ("tyro", "--opt.lr 0.5 --track",
          {"opt.lr": 0.5, "seed": 1, "name": None, "track": True}),
+        ("fire", "fit d.csv --lr 0.5", {"seed": 1, "data": "d.csv", "lr": 0.5, "layers": [1, 2]}),
         ("simple-parsing", "--lr 0.5", {"lr": 0.5, "seed": 1, "layers": [1]}),
         ("jsonargparse", "--lr 0.5", {"lr": 0.5, "model.depth": 2}),
         ("absl", "--lr 0.5 --noamp --tag a --tag b", {"lr": 0.5, "amp": False, "tag": ["a", "b"]}),
@@ -168,6 +176,50 @@ def test_each_parser_tells_all_of_its_params_with_their_types(
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "0.5"), done.stderr
     assert dict(gitexp.get("exp-1").params) == found
     assert f"params: {len(found)} ({kind} " in done.stderr
+
+
+_FILLED = "; a.size = a.steps * 2; a.lr = 0.5; a.other = 3; a.late = None"
+
+
+@pytest.mark.parametrize(
+    ("package", "script"),
+    [
+        (
+            "argparse",
+            (
+                "import argparse; p = argparse.ArgumentParser(); p.add_argument('--steps', default=4)\n"
+                "[p.add_argument(f'--{n}', default=v) for n, v in dict(size=0, lr=1, late=0).items()]\n"
+                "a = p.parse_args()"
+            ),
+        ),
+        (
+            "tyro",
+            (
+                "import dataclasses, tyro\n@dataclasses.dataclass\nclass Args:\n"
+                "    steps: int = 4\n    size: int = 0\n    lr: float = 1\n    late: int = 0\n"
+                "a = tyro.cli(Args)"
+            ),
+        ),
+        (
+            "absl",
+            (
+                "from absl import flags; a = flags.FLAGS; flags.DEFINE_float('lr', 1, '')\n"
+                "[flags.DEFINE_integer(n, v, '') for n, v in dict(steps=4, size=0, late=0).items()]\n"
+                "import sys; a(sys.argv)"
+            ),
+        ),
+    ],
+)
+def test_what_was_empty_and_is_filled_by_the_script_has_that_value(
+    project: Project, package: str, script: str
+) -> None:
+    pytest.importorskip(package)
+    filled = _FILLED.replace("a.other = 3", "0") if package == "absl" else _FILLED
+    project.write("t.py", script + filled)
+    done = project.run("run", "--", sys.executable, "t.py")
+    assert done.returncode == 0, done.stderr
+    wanted = {"steps": 4, "size": 8, "lr": 1, "late": 0}
+    assert dict(gitexp.get("exp-1").params) == wanted
 
 
 def _parsing(**options: str) -> str:
@@ -350,6 +402,8 @@ def test_config_files_on_the_command_line_are_read(
 
 
 def test_data_files_on_the_command_line_are_not(project: Project) -> None:
+    project.write("metrics.json", '{"acc": 1}')
+    assert parsed.config_files(["python", "t.py", "metrics.json"]) == {}
     project.write("d.yaml", "names: [a, b]\n")
     assert parsed.config_files(["python", "d.yaml", "--data", "d.yaml", "--x=d.yaml"]) == {}
 

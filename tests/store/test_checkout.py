@@ -50,7 +50,7 @@ def test_the_code_and_results_of_an_experiment_are_there_again_and_its_line_undo
     done = two.run("checkout", "exp-1")
     commit = two.git("rev-parse", "--short=10", "exp-1^{}")
     assert done.stdout == f"at exp-1 ({commit}), HEAD is detached\n"
-    assert done.stderr == "to undo it: git checkout main\n"
+    assert done.stderr == "to undo it: gitexp checkout main\n"
     assert read(two, "train.py") == "print('training')\n"
     assert read(two, "params.yml") == "lr: 0.1\n"
     assert not (two.root / "more").exists()
@@ -147,7 +147,7 @@ def test_work_is_stashed_on_request_and_the_line_brings_it_back(two: Project) ->
     two.write("more/own.py", "mine\n")
     two.git("add", "train.py")
     undo = undo_of(two, "exp-1", "--stash")
-    assert undo == "git checkout main && git stash pop"
+    assert undo == "gitexp checkout main && git stash pop"
     assert read(two, "train.py") == "print('training')\n"
     do(two, undo)
     assert (read(two, "train.py"), read(two, "more/own.py")) == ("print('edited')\n", "mine\n")
@@ -159,6 +159,18 @@ def test_nothing_is_stashed_where_git_could_not_bring_it_back(two: Project) -> N
     two.write("train.py", "mine, and untracked now\n")
     assert "git stash could not bring 'train.py' back" in two.error("checkout", "exp-1", "--stash")
     assert read(two, "train.py") == "mine, and untracked now\n"
+    assert two.git("stash", "list") == ""
+
+
+def test_nothing_is_stashed_where_a_link_took_the_place_of_a_staged_folder(two: Project) -> None:
+    two.write("src/new.py", "staged\n")
+    two.git("add", "src")
+    (two.root / "src").rename(two.root.parent / "elsewhere")
+    (two.root / "src").symlink_to(two.root.parent / "elsewhere")
+    two.write("train.py", "mine\n")
+    before = two.git("status", "--porcelain")
+    assert "stash" in two.error("checkout", "exp-1", "--stash")
+    assert two.git("status", "--porcelain") == before
     assert two.git("stash", "list") == ""
 
 
@@ -300,3 +312,18 @@ def test_nothing_behind_a_link_is_removed_or_written(project: Project, tmp_path:
     for command in (["log", "-m", "a=1"], ["run", "--", "true"], ["checkout", "exp-1"]):
         project.run(*command)
     assert {path: path.read_bytes() for path in (*out.iterdir(), *ours.iterdir())} == before
+
+
+def test_the_way_back_that_is_printed_works_after_a_detached_run(project: Project) -> None:
+    script = "import sys\nfor name in ('metrics.json', 'model.bin'):\n    open(name, 'w').write(sys.argv[1])\n"
+    run = ("run", "--", "python", "-c", script)
+    for value in ("1", "2"):
+        project.gitexp(*run, value)
+    branch = project.git("branch", "--show-current")
+    said = project.run("checkout", "exp-1").stderr
+    assert f"to undo it: gitexp checkout {branch}\n" in said
+    project.gitexp(*run, "3")
+    assert project.gitexp("checkout", branch).endswith(f", on {branch}\n")
+    assert project.git("branch", "--show-current") == branch
+    assert project.git("status", "--porcelain") == ""
+    assert (project.root / "model.bin").read_text() == "2"

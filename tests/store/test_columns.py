@@ -13,9 +13,11 @@ import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.formats import message
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.store.api import _series
-from gitexp.store.columns import Row, pack, unpack
+from gitexp.store.columns import pack, unpack
 from gitexp.store.index import Index
 from recording import record
 
@@ -158,46 +160,39 @@ def test_the_table_is_its_owners_to_change(odd: Project) -> None:
     assert frame["metrics.rmse"][0] == 1.0
 
 
-def rows(count: int, **more: Any) -> list[Row]:
-    """Return the rows of experiments that have one param and one metric each."""
+def rows(count: int, **more: Any) -> list[tuple[int, Experiment]]:
+    """Return the numbers and values of experiments that have one param and one metric each."""
     summary = {"status": "finished", "started": "2026-11-25T10:00:00.000Z", **more}
-    given = [
-        json.dumps({**summary, "params": {"lr": at / 2}, "metrics": {"rmse": at}, **more})
-        for at in range(count)
-    ]
-    return [Row(at, f"{at:040x}", "Ada", "a try", "[]", text) for at, text in enumerate(given)]
+    found = []
+    for at in range(count):
+        said = {"gitexp": 1, **summary, "params": {"lr": at / 2}, "metrics": {"rmse": at}, **more}
+        tag = message.Tag(f"{at:040x}", "exp-1", "Ada", "", "a try", said, "")
+        found.append((at, message.experiment("exp-1", "", tag, (), (), None)))
+    return found
 
 
 def test_a_number_beyond_all_floats_is_infinite() -> None:
     found = unpack({0: pack(rows(1, metrics={"a": 10**400, "b": -(10**400)}))}, [0])
-    assert (found["metrics.a"][0], found["metrics.b"][0]) == (math.inf, -math.inf)
+    assert list(_series("metrics.a", found["metrics.a"])) == [math.inf]
+    assert list(_series("metrics.b", found["metrics.b"])) == [-math.inf]
 
 
 def test_it_does_not_matter_in_which_blocks_experiments_lie(odd: Project) -> None:
     index = Index(Repo.discover(odd.root))
-    columns = 'tag.number, tag."commit", tag.author, tag.subject, tag.labels, tag.summary'
-    given = sorted(Row(*row) for row in index.rows(columns))
-    wanted = [row.number for row in reversed(given)]
+    numbers = {row[0]: row[1] for row in index.rows('tag."commit", tag.number')}
+    given = sorted((numbers[item.id], item) for item in index.select())
+    wanted = [number for number, _ in reversed(given)]
     for size in (1, 2, 3, len(given)):
-        blocks = {at: pack(given[at : at + size]) for at in range(0, len(given), size)}
         # an experiment has as many rows as names
         for some in (wanted, wanted[2:4], [wanted[4], *wanted[:1] * len(wanted)]):
-            found = unpack(blocks, some)
-            assert list(found) == list(unpack({0: pack(given)}, some))
-            same(
-                pd.DataFrame({name: _series(column) for name, column in found.items()}),
-                plain(given, some),
-            )
-
-
-def plain(given: list[Row], wanted: list[int]) -> pd.DataFrame:
-    """Return the columns of experiments as pandas takes them from one value each."""
-    columns: dict[str, Any] = {**unpack({0: pack(given)}, wanted)}
-    values = {
-        name: [item.values[at] for at in item.codes] if hasattr(item, "codes") else item
-        for name, item in columns.items()
-    }
-    return pd.DataFrame(values)
+            blocks = {at: pack(given[at : at + size]) for at in range(0, len(given), size)}
+            found, whole = unpack(blocks, some), unpack({0: pack(given)}, some)
+            assert repr(found) == repr(whole)  # nan is nan
+            by_id = {item.id: item for _, item in given}
+            items = [by_id[commit] for commit in found["id"]]
+            assert [numbers[item.id] for item in items] == some
+            for name in ("subject", "labels", "status", "group", "duration", "author", "command"):
+                assert found[name] == [getattr(item, name) for item in items]
 
 
 @pytest.mark.parametrize("cut", [1, 8, 100, 500])

@@ -118,3 +118,16 @@ def test_one_spoilt_file_spoils_no_other(project: Project) -> None:
     project.git("add", "-f", "metrics.csv")
     project.gitexp("log", "--metrics-file", "metrics.csv")
     assert gitexp.histories()["value"].tolist() == [1.0, 2.0, 0.5, 0.25]
+
+
+def test_a_damaged_file_is_no_shorter_history(project: Project) -> None:
+    course = [at / 7 for at in range(50_000)]
+    made = gitexp.log(metrics={"loss": course})
+    assert gitexp.get("@").history()["value"].tolist() == course
+    oid = project.git("rev-parse", f"{made.id}:metrics.csv")
+    file = project.root / ".git/objects" / oid[:2] / oid[2:]
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(NotFoundError, match=r"metrics\.csv"):
+        gitexp.get("@").history()

@@ -192,3 +192,8 @@ def test_an_empty_repository_says_so(project: Project) -> None:
     for ref in ("@", "exp-1", "best:rmse"):
         with pytest.raises(NotFoundError):
             reference.resolve(index, ref, Settings())
+
+
+def test_best_without_a_metric_says_how_it_is_written(project: Project) -> None:
+    project.gitexp("log", "--metric", "loss=1")
+    assert "best:METRIC" in project.error("show", "best", code=3)

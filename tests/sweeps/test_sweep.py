@@ -305,6 +305,25 @@ def test_metrics_that_a_trial_writes_or_prints_are_read_as_those_of_a_run_are(
     assert [point.step for point in two.points()] == [3]
 
 
+def test_a_trial_has_the_params_that_a_run_has_defaults_and_config_files_included(
+    project: Project,
+) -> None:
+    project.write("c.yaml", "depth: 4\n")
+    project.commit(
+        train_py="import argparse; p = argparse.ArgumentParser(); p.add_argument('--lr', type=float)\n"
+        "p.add_argument('--seed', default=3); p.add_argument('--cfg'); print('loss:', p.parse_args().lr)"
+    )
+    command = ("--", sys.executable, "train.py", "--cfg", "c.yaml")
+    project.gitexp("sweep", "-p", "lr=1e-1,2", *command)
+    assert [dict(item.params) for item in found(project)] == [
+        {"lr": lr, "seed": 3, "cfg": "c.yaml", "depth": 4} for lr in (0.1, 2)
+    ]
+    project.write(".gitexp.toml", "parser_params = false\n")
+    project.gitexp("sweep", "-p", "lr=3", *command)
+    last = [dict(item.params) for item in found(project) if item.params["lr"] == 3]
+    assert last == [{"lr": 3, "cfg": "c.yaml", "depth": 4}]
+
+
 def test_it_runs_where_it_was_started_and_links_data_that_git_ignores(project: Project) -> None:
     project.write(".gitignore", "data\n")
     project.write("data/x.txt", "42")
@@ -424,8 +443,8 @@ def test_a_file_says_it_all_and_the_command_line_wins(project: Project) -> None:
     )
     project.gitexp("sweep", "-p", "wd=5", "sweep.yml")
     assert [dict(item.params) for item in found(project)] == [
-        {"lr": 0.1, "wd": 5},
-        {"lr": 0.3, "wd": 5},
+        {"lr": 0.1, "rate": 0.1, "wd": 5},
+        {"lr": 0.3, "rate": 0.3, "wd": 5},
     ]
     assert found(project)[0].command == "python train.py --rate 0.1 --wd 5"
     assert found(project)[0].group == "from-file"

@@ -13,6 +13,7 @@ def homes() -> list[tuple[str, Path]]:
         ("trackio", os.environ.get("TRACKIO_DIR") or f"{cache}/trackio"),
         ("goodseed", os.environ.get("GOODSEED_HOME") or "~/.goodseed"),
         ("clearml", "~/.clearml/cache/offline"),
+        ("guild", os.environ.get("GUILD_HOME") or "~/.guild"),
         ("ray", "~/ray_results"),
     )
     there = ((tool, Path(os.path.expanduser(place))) for tool, place in places)

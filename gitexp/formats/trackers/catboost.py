@@ -12,10 +12,11 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, mapping, number
+from gitexp.formats.trackers.forms import mapping, number
+from gitexp.formats.trackers.found import Run, Unread, moment, shown
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the training of a folder."""
     whole = mapping(path)
     rows, meta = whole.get("iterations"), whole.get("meta")
@@ -30,13 +31,18 @@ def read(path: Path) -> Iterator[Kept]:
         for point in _points(row, kind, meta, started)
     ]
     id = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    complete = len(rows) >= meta.get("iteration_count", 0)
-    cut = (
-        ""
-        if complete
-        else f"{len(rows)} of {meta['iteration_count']} iterations: stopped early, or killed"
+    count = meta.get("iteration_count", 0)
+    why = f"{len(rows)} of {count} iterations: stopped early, or killed"
+    yield Run(
+        "catboost",
+        id,
+        shown(path),
+        meta.get("name") or path.parent.name,
+        moment(started),
+        points,
+        duration=passed,
+        partly=(Unread(str(path), why),) if len(rows) < count else (),
     )
-    yield Kept(id, meta.get("name") or path.parent.name, started, points, duration=passed, cut=cut)
 
 
 def _points(

@@ -12,7 +12,8 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, lines, mapping, nested, number, span
+from gitexp.formats.trackers.forms import lines, mapping, nested, number, span
+from gitexp.formats.trackers.found import Run, moment, shown
 
 _SINGLE = -(2**31)
 _TYPES: dict[str, Callable[[str], Any]] = {
@@ -22,17 +23,13 @@ _TYPES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the task of a session."""
     task = mapping(path)
     if "offline_folder" not in task and not str(task.get("id", "")).startswith("offline-"):
         raise FormatError("it is not an offline session of ClearML")
     file = path.with_name("metrics.jsonl")
-    rows, cut = (
-        lines(file.read_text("utf-8", "replace"))
-        if file.exists()
-        else ([], "no metrics.jsonl is there")
-    )
+    rows, cut = lines(file, file.read_text("utf-8", "replace") if file.exists() else "")
     points = [point for row in rows for item in row for point in _point(item)]
     started = min((point.timestamp for point in points), default=path.stat().st_mtime * 1000) / 1000
     params = {
@@ -40,10 +37,12 @@ def read(path: Path) -> Iterator[Kept]:
         for section, items in task.get("hyperparams", {}).items()
         for name, item in items.items()
     }
-    yield Kept(
+    yield Run(
+        "clearml",
         task["id"],
+        shown(path),
         task.get("name") or task["id"],
-        started,
+        moment(started),
         points,
         nested(params, "/"),
         duration=span(points, started),
@@ -51,7 +50,7 @@ def read(path: Path) -> Iterator[Kept]:
         labels=tuple(task.get("tags") or ()),
         group=task.get("project_name"),
         commit=(task.get("script") or {}).get("version_num") or None,
-        cut=cut,
+        partly=cut,
     )
 
 

@@ -14,19 +14,20 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, lines, nested, number
+from gitexp.formats.trackers.forms import lines, nested, number
+from gitexp.formats.trackers.found import Run, moment, shown
 
 _LARGEST = 10**9  # bytes of messages
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the experiment of a zip."""
     try:
         with zipfile.ZipFile(path) as whole:
             if whole.getinfo("messages.json").file_size > _LARGEST:
                 raise FormatError("its messages have more than 1 GB")
             facts = json.loads(whole.read("experiment.json"))
-            messages, cut = lines(whole.read("messages.json").decode("utf-8", "replace"))
+            messages, cut = lines(path, whole.read("messages.json").decode("utf-8", "replace"))
     except (zipfile.BadZipFile, KeyError):
         raise FormatError(
             "it is empty, cut or no offline experiment of Comet's; a killed training leaves such"
@@ -41,15 +42,17 @@ def read(path: Path) -> Iterator[Kept]:
     others = {item["key"]: item["value"] for kind, item in said if kind == "log_other"}
     id, started = facts["offline_id"], facts["start_time"] / 1000
     stop = facts.get("stop_time")
-    yield Kept(
+    yield Run(
+        "comet",
         id,
+        shown(path),
         str(others.get("Name") or id[:10]),
-        started,
+        moment(started),
         [point for kind, item in said if kind == "metric_msg" for point in _points(item)],
         nested(params, "|"),
         duration=stop / 1000 - started if stop else None,
         labels=tuple(facts.get("tags") or ()),
-        cut=cut,
+        partly=cut,
     )
 
 

@@ -68,12 +68,12 @@ class Run:
     """A run as another tool kept it.
 
     Attributes:
-        kind: ``mlflow``, ``wandb``, ``tensorboard``.
-        id: what the tool calls it, and no other run of the kind.
+        kind: the tool.
+        id: what tells it from all other runs of the tool, wherever its files are moved.
         where: the store that it was read from, for people.
-        title: its name.
+        status: ``finished``, ``failed`` or ``killed``.
         params: nested or flat with dots.
-        points: yields its metrics; called once.
+        points: its metrics; gone through once.
         commit: the code that ran, as the tool noted it; it need not exist here.
         patch: what was changed since that commit, a diff.
         artifacts: ``{name: file on disk}``.
@@ -89,7 +89,7 @@ class Run:
     where: str
     title: str
     started: datetime
-    points: Callable[[], Iterable[MetricPoint]]
+    points: Iterable[MetricPoint]
     params: Mapping[str, Any] = field(default_factory=dict)
     status: str = "finished"
     duration: float | None = None

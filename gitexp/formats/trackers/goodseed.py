@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, database, nested, seconds, span
+from gitexp.formats.trackers.forms import database, nested, seconds, span
+from gitexp.formats.trackers.found import Run, moment, shown
 
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """
@@ -25,7 +26,7 @@ _TYPES: dict[str, Callable[[str], Any]] = {
 }
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the run of a database."""
     with database(path) as connection:
         meta = dict(connection.execute("SELECT key, value FROM run_meta"))
@@ -38,10 +39,12 @@ def read(path: Path) -> Iterator[Kept]:
     values = {name: _TYPES.get(tag, str)(text) for name, tag, text in rows if text is not None}
     started = seconds(meta["created_at"])
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
-    yield Kept(
+    yield Run(
+        "goodseed",
         f"{meta.get('project')}/{meta['run_id']}@{meta['created_at']}",
+        shown(path),
         str(values.get("sys/name") or meta["run_id"]),
-        started,
+        moment(started),
         points,
         nested(params, "/"),
         {"finished": "finished", "failed": "failed"}.get(meta.get("status", ""), "killed"),

@@ -164,7 +164,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         store.where,
         title=item.name if item.name != tags.get("gitexp.name") else "",
         started=moment(item.start / 1000),
-        points=lambda: store.points(item.id),
+        points=store.points(item.id),
         params={
             convert.name(key): convert.param_value(value) for key, value in item.params.items()
         },

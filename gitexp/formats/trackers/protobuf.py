@@ -1,13 +1,19 @@
 """Messages of protobuf (https://protobuf.dev/programming-guides/encoding), read by the numbers of
-their fields, without the packages that hold their descriptions."""
+their fields, without the packages that hold their descriptions; and logs of them."""
 
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
 
 from gitexp.formats.errors import FormatError
 
+_BLOCK = 32_768  # of a log
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _SIZES = {1: 8, 5: 4}  # of numbers of a fixed size, by their wire type
 
 
@@ -63,14 +69,25 @@ class Message:
     def whole(self, number: int) -> int:
         """Return a whole number with its sign."""
         value = self._fields.get(number, [0])[-1]
-        if isinstance(value, bytes):
-            value = _varint(value, 0)[0] if value else 0
-        return value - 2**64 if value >= 2**63 else value
+        return whole(value) if isinstance(value, bytes) else _signed(value)
 
     def double(self, number: int) -> float:
         """Return a number of 64 bits."""
         data = self.raw(number)
         return float(struct.unpack("<d", data)[0]) if len(data) == 8 else 0.0
+
+    def time(self) -> float:
+        """Return the seconds since 1970 that it stands for, a ``google.protobuf.Timestamp``."""
+        return self.whole(1) + self.whole(2) / 1e9
+
+
+def whole(data: bytes) -> int:
+    """Return the number of variable length that bytes begin with, with its sign."""
+    return _signed(_varint(data, 0)[0] if data else 0)
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -102,3 +119,40 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         if shift > 63:
             raise IndexError
     return (value | byte << shift) & 0xFFFFFFFFFFFFFFFF, at + 1
+
+
+def logged(path: Path, header: bytes) -> Iterator[Message]:
+    """Yield the messages of a log in LevelDB's format (github.com/google/leveldb,
+    doc/log_format.md) behind a header, up to its end or to where it is torn.
+
+    Raises:
+        FormatError: it begins otherwise.
+    """
+    with open(path, "rb") as file:
+        if file.read(len(header)) != header:
+            raise FormatError("it does not begin as a log of that tool's does")
+        for data in _records(file):
+            with suppress(FormatError):  # a message of a newer version
+                yield Message(data)
+
+
+def _records(file: BinaryIO) -> Iterator[bytes]:
+    """Yield the records of a log, up to its end or to where it is torn."""
+    place = file.tell()
+    parts: list[bytes] = []
+    while True:
+        left = _BLOCK - place % _BLOCK
+        if left < 7:
+            file.read(left)
+            place += left
+        head = file.read(7)
+        if len(head) < 7:
+            return
+        checksum, size, kind = struct.unpack("<IHB", head)
+        data = file.read(size)
+        if len(data) < size or zlib.crc32(head[6:] + data) != checksum:
+            return
+        place += 7 + size
+        parts = [*(parts if kind in (_MIDDLE, _LAST) else []), data]
+        if kind in (_FULL, _LAST):
+            yield b"".join(parts)

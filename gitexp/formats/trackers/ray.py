@@ -11,34 +11,20 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, lines, numbers
+from gitexp.formats.trackers.forms import lines, numbers
+from gitexp.formats.trackers.found import Run, moment, shown
 
 _OWN = {
-    *(
-        "config",
-        "checkpoint_dir_name",
-        "date",
-        "done",
-        "experiment_tag",
-        "hostname",
-        "iterations_since_restore",
-        "node_ip",
-    ),
-    *(
-        "pid",
-        "should_checkpoint",
-        "time_since_restore",
-        "time_this_iter_s",
-        "time_total_s",
-        "timestamp",
-    ),
-    *("training_iteration", "trial_id", "timesteps_total", "episodes_total"),
-}
+    "config", "checkpoint_dir_name", "date", "done", "experiment_tag", "hostname",
+    "iterations_since_restore", "node_ip", "pid", "should_checkpoint", "time_since_restore",
+    "time_this_iter_s", "time_total_s", "timestamp", "training_iteration", "trial_id",
+    "timesteps_total", "episodes_total",
+}  # fmt: skip
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the trial of a folder."""
-    rows, cut = lines(path.read_text("utf-8", "replace"))
+    rows, cut = lines(path, path.read_text("utf-8", "replace"))
     if not rows or not isinstance(rows[0], dict) or "trial_id" not in rows[0]:
         raise FormatError(
             "no report of a trial of Ray's is in it; a trial that failed at once leaves such"
@@ -46,16 +32,18 @@ def read(path: Path) -> Iterator[Kept]:
     first, last = rows[0], rows[-1]
     started = first["timestamp"] - first.get("time_total_s", 0)
     status = "failed" if (path.parent / "error.txt").exists() else "finished"
-    yield Kept(
+    yield Run(
+        "ray",
         f"{first['trial_id']}@{first['timestamp']}",
+        shown(path),
         path.parent.name,
-        started,
+        moment(started),
         [point for row in rows for point in _points(row)],
         first.get("config") or {},
         status,
         last["timestamp"] - started,
         group=path.parent.parent.name or None,
-        cut=cut,
+        partly=cut,
     )
 
 

@@ -11,31 +11,37 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, mapping, number, seconds
+from gitexp.formats.trackers.forms import mapping, number, seconds
+from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown
 
+_NO_METRICS = "no metrics.json is there; Sacred writes it after about 10 s"
 _STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the run of a folder."""
     run = mapping(path)
-    beside = {name: path.with_name(f"{name}.json") for name in ("config", "metrics")}
-    config, metrics = (mapping(file) if file.exists() else {} for file in beside.values())
+    beside = files_in(path.parent, "*")[0]
+    config, metrics = (
+        next((mapping(file) for file in beside if file.name == f"{name}.json"), None)
+        for name in ("config", "metrics")
+    )
     started = seconds(run["start_time"])
     end = run.get("stop_time") or run.get("heartbeat")
     name = run.get("experiment", {}).get("name") or path.parent.name
-    yield Kept(
+    yield Run(
+        "sacred",
         f"{name}@{run['start_time']}",
+        shown(path),
         f"{name} {path.parent.name}",
-        started,
-        list(_points(metrics, run, seconds(end) if end else started)),
-        {key: _value(value) for key, value in config.items() if key != "__annotations__"},
+        moment(started),
+        list(_points(metrics or {}, run, seconds(end) if end else started)),
+        {key: _value(value) for key, value in (config or {}).items() if key != "__annotations__"},
         _STATUSES.get(run.get("status", ""), "killed"),
         seconds(end) - started if end else None,
         note=run.get("meta", {}).get("options", {}).get("--comment") or "",
-        cut=""
-        if beside["metrics"].exists()
-        else "no metrics.json is there; Sacred writes it after about 10 s",
+        artifacts={file.name: file for file in beside if file.name in run.get("artifacts", ())},
+        partly=() if metrics is not None else (Unread(str(path), _NO_METRICS),),
     )
 
 

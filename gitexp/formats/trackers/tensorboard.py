@@ -15,6 +15,7 @@ file and the time alone, which once told it, are often the same for all that one
 from __future__ import annotations
 
 import functools
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,7 @@ from gitexp.formats.trackers.found import (
     moment,
     shown,
 )
-from gitexp.formats.trackers.protobuf import Message
+from gitexp.formats.trackers.protobuf import Message, whole
 
 _LATEST = 2.0**40  # seconds since 1970
 _STATUSES = {2: "failed", 3: "killed"}  # STATUS_FAILURE, STATUS_RUNNING of the hparams plugin
@@ -41,6 +42,12 @@ _CHECKED = 1_000  # bytes of a record up to which its checksum is looked at: sca
 # the types of a tensor's number, by TensorFlow's DataType, and the field that holds it
 _TENSORS = {1: ("<f", 5), 2: ("<d", 6), 3: ("<i", 7), 9: ("<q", 10), 10: ("<?", 11)}
 _NOTHING = Message()
+# an event with the time, a step and one value: a short tag and a number of 32 bits
+_PLAIN = re.compile(
+    rb"\x09(.{8})(?:\x10([\x80-\xff]*[\x00-\x7f]))?\x2a[\x00-\x7f]\x0a[\x00-\x7f]"
+    rb"\x0a([\x00-\x7f])(.{0,127})\x15(.{4})",
+    re.DOTALL,
+)
 
 
 class _Value(NamedTuple):
@@ -188,7 +195,7 @@ def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts)
         shown(folder),
         title=name,
         started=moment(first),
-        points=lambda: _points(facts),
+        points=_points(facts),
         params=facts.params,
         status=facts.status,
         duration=facts.last - first if facts.last > first else None,
@@ -246,38 +253,54 @@ def _whole(value: Any) -> Any:
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
     for path in facts.files:
-        for event in _events(path, []):
-            for value in event.values:
-                if value.number is not None:
-                    name = facts.curves.get(path, value.tag)
-                    yield MetricPoint(name, value.number, int(event.time * 1000), event.step)
+        for point in scalars(path, []):
+            yield point._replace(name=facts.curves.get(path, point.name))
 
 
-def _events(path: Path, partly: list[Unread]) -> Iterator[_Event]:
+def scalars(path: Path, partly: list[Unread]) -> Iterator[MetricPoint]:
+    """Yield the scalars of an event file; what cannot be read is added to ``partly``, but sums that
+    were checked before are not checked again."""
+    for event in _events(path, partly, check=False):
+        for value in event.values:
+            if value.number is not None:
+                yield MetricPoint(value.tag, value.number, int(event.time * 1000), event.step)
+
+
+def _events(path: Path, partly: list[Unread], check: bool = True) -> Iterator[_Event]:
     plugins: dict[str, str] = {}  # named by the first value of a tag alone
     try:
-        for data in _records(path):
-            event = Message(data)
-            values = tuple(_value(item, plugins) for item in event.message(5).messages(1))
-            at = event.double(1)
+        for data in _records(path, check):
+            values: tuple[_Value, ...]
+            plain = _PLAIN.fullmatch(data)
+            if plain and plain[3][0] == len(plain[4]):  # a number alone, as most are
+                (at,), step = struct.unpack("<d", plain[1]), whole(plain[2] or b"")
+                values = (_Value(str(plain[4], "utf-8", "replace"), _single(plain[5]), "", b""),)
+            else:
+                event = Message(data)
+                at, step = event.double(1), event.whole(2)
+                values = tuple(_value(item, plugins) for item in event.message(5).messages(1))
             # NaN, say, as a broken clock or disk leaves it
-            yield _Event(at if 0 <= at < _LATEST else 0.0, event.whole(2), values)
+            yield _Event(at if 0 <= at < _LATEST else 0.0, step, values)
     except (FormatError, OSError, struct.error) as error:
         why = f"read up to where it is damaged: {' '.join(str(error).split())[:120]}"
         partly.append(Unread(str(path), why))
 
 
-def _records(path: Path) -> Iterator[bytes]:
+def _records(path: Path, check: bool) -> Iterator[bytes]:
     """Yield the records of a file up to its end, where one may be torn."""
     with open(path, "rb") as file:
         while len(head := file.read(12)) == 12:
-            size, check = struct.unpack("<QI", head)
-            if _checksum(head[:8]) != check:
+            size, total = struct.unpack("<QI", head)
+            if check and _checksum(head[:8]) != total:
                 raise FormatError("the length of a record is wrong")
             data = file.read(size + 4)
             if len(data) < size + 4:
                 return
-            if size <= _CHECKED and _checksum(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+            if (
+                check
+                and size <= _CHECKED
+                and _checksum(data[:-4]) != int.from_bytes(data[-4:], "little")
+            ):
                 raise FormatError("the checksum of a record is wrong")
             yield data[:-4]
 

@@ -18,51 +18,74 @@ from gitexp.formats.trackers.found import (
     Run,
     Unread,
     files_in,
-    moment,
     shown,
 )
-from gitexp.formats.trackers.kept import Kept
+
+_HERE = "gitexp.formats.trackers"
 
 
 class Tool(NamedTuple):
-    """A tool: what its runs are called, the files that hold them, where they lie, and an
-    example."""
+    """A tool: what its runs are called, the files that hold them, where they lie, an example, and
+    the module that reads them where it is not of its name."""
 
     title: str
-    files: str
+    files: tuple[str, ...]
     where: str
     example: str
+    reader: str = ""
+
+
+def _history(tool: str, *files: str) -> Tool:
+    where = "its folder, as the script wrote it"
+    return Tool(f"Histories of {tool}", files, where, files[0], "histories")
 
 
 TOOLS = {
+    "aim": Tool(
+        "Runs of Aim (which has to be installed)",
+        ("run_metadata.sqlite",),
+        "the folder `.aim` beside a script",
+        ".aim",
+    ),
     "catboost": Tool(
         "Trainings of CatBoost",
-        "catboost_training.json",
+        ("catboost_training.json",),
         "the folder `catboost_info` beside a script",
         "catboost_info",
     ),
     "clearml": Tool(
         "Offline sessions of ClearML",
-        "task.json",
+        ("task.json",),
         "its folder of offline sessions",
         "~/.clearml/cache/offline",
     ),
     "comet": Tool(
-        "Offline experiments of Comet", "*.zip", "the folder of its zip files", ".cometml-runs"
+        "Offline experiments of Comet", ("*.zip",), "the folder of its zip files", ".cometml-runs"
     ),
-    "goodseed": Tool("Runs of goodseed", "*.sqlite", "its home folder", "~/.goodseed"),
+    "fastai": _history("fastai's CSVLogger", "history.csv"),
+    "goodseed": Tool("Runs of goodseed", ("*.sqlite",), "its home folder", "~/.goodseed"),
+    "guild": Tool("Runs of Guild AI", ("opref",), "its folder of runs", "~/.guild/runs"),
+    "keras": _history("Keras' CSVLogger", "*.csv"),
+    "lightning": _history("Lightning's CSVLogger", "metrics.csv"),
     "neptune": Tool(
-        "Offline runs of Neptune", "data-1.log", "the folder `.neptune` beside a script", ".neptune"
+        "Offline runs of Neptune, and those of its exporter",
+        ("data-1.log", "*_part_0.parquet"),
+        "the folder `.neptune` beside a script, or the one of the exporter's data",
+        ".neptune",
     ),
     "ray": Tool(
-        "Trials of Ray Tune", "result.json", "the folder of an experiment", "~/ray_results/train"
+        "Trials of Ray Tune", ("result.json",), "the folder of an experiment", "~/ray_results/train"
     ),
     "sacred": Tool(
-        "Runs of Sacred's FileStorageObserver", "run.json", "the folder of its runs", "runs"
+        "Runs of Sacred's FileStorageObserver", ("run.json",), "the folder of its runs", "runs"
     ),
+    "skorch": _history("skorch", "history.json"),
+    "swanlab": Tool("Runs of SwanLab", ("*.swanlab",), "its folder of logs", "swanlog"),
     "trackio": Tool(
-        "Runs of trackio", "*.db", "the folder of its databases", "~/.cache/huggingface/trackio"
+        "Runs of trackio", ("*.db",), "the folder of its databases", "~/.cache/huggingface/trackio"
     ),
+    "transformers": _history("Hugging Face's Trainer", "trainer_state.json"),
+    "ultralytics": _history("ultralytics", "results.csv"),
 }
 
 
@@ -73,11 +96,16 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
     Raises:
         UsageError: there is no such file.
     """
-    name = TOOLS[tool].files
-    files, outside = ([place], []) if place.is_file() else files_in(place, name)
-    yield from outside
+    names = TOOLS[tool].files
+    files = [place] if place.is_file() else []
+    for name in names if not files else ():
+        inside, outside = files_in(place, name)
+        files += inside
+        yield from outside
     if not files:
-        raise UsageError(f"there is no {name} below {place}; give {TOOLS[tool].where}")
+        raise UsageError(
+            f"there is no {' or '.join(names)} below {place}; give {TOOLS[tool].where}"
+        )
     for at, path in enumerate(files):
         progress(at, len(files))
         try:
@@ -134,13 +162,12 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
 def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
-        kept = list(import_module(f"gitexp.formats.trackers.{tool}").read(path))
+        return list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, FormatError):
             raise
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
-    return [_run(tool, path, item) for item in kept]
 
 
 def _likely(path: str) -> Iterator[str]:
@@ -149,7 +176,8 @@ def _likely(path: str) -> Iterator[str]:
     if name.endswith(".db"):
         yield "mlflow"
     for tool, known in TOOLS.items():
-        if fnmatch.fnmatchcase(name, known.files):
+        # histories are metrics files to a run, and are read as such
+        if not known.reader and any(fnmatch.fnmatchcase(name, one) for one in known.files):
             yield tool
 
 
@@ -179,7 +207,7 @@ def _is_begun(run: Run, since: float) -> bool:
 def _at_home(since: float) -> Iterator[Left]:
     """Yield what tools left in the folders of a person that they write to by themselves."""
     for tool, folder in homes():
-        for path in sorted(folder.rglob(TOOLS[tool].files)):
+        for path in sorted(folder.rglob(TOOLS[tool].files[0])):
             try:
                 if path.stat().st_mtime >= since - 1 and (runs := _begun(_runs(tool, path), since)):
                     yield Left(shown(path), runs, ())
@@ -195,23 +223,3 @@ def _own(path: str) -> str:
 
 def _common(folders: Sequence[str]) -> str:
     return posixpath.commonpath([folder.rstrip("/") for folder in folders])
-
-
-def _run(tool: str, path: Path, kept: Kept) -> Run:
-    return Run(
-        tool,
-        kept.id,
-        shown(path),
-        kept.title,
-        moment(kept.started),
-        lambda: kept.points,
-        kept.params,
-        kept.status,
-        kept.duration,
-        kept.note,
-        kept.labels,
-        kept.group,
-        command=kept.command,
-        commit=kept.commit,
-        partly=(Unread(str(path), kept.cut),) if kept.cut else (),
-    )

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.kept import Kept, database, numbers, seconds, span
+from gitexp.formats.trackers.forms import database, numbers, seconds, span
+from gitexp.formats.trackers.found import Run, moment, shown
 
 _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
 
 
-def read(path: Path) -> Iterator[Kept]:
+def read(path: Path) -> Iterator[Run]:
     """Yield the runs of a project."""
     with database(path) as connection:
         configs = {
@@ -28,15 +29,23 @@ def read(path: Path) -> Iterator[Kept]:
     names: dict[str, str] = {}
     for id, name, stamp, step, text in rows:
         names[id] = name
-        moment = int(seconds(stamp) * 1000)
+        at = int(seconds(stamp) * 1000)
         some = points.setdefault(id, [])
-        some += [MetricPoint(key, value, moment, step) for key, value in numbers(json.loads(text))]
+        some += [MetricPoint(key, value, at, step) for key, value in numbers(json.loads(text))]
     for id, name in names.items():
         config = configs.get(id, {})
         stamps = [seconds(stamp) for run, _, stamp, _, _ in rows if run == id]
         started = seconds(config["_Created"]) if config.get("_Created") else min(stamps)
         params = {key: value for key, value in config.items() if not key.startswith("_")}
         group = config.get("_Group")
-        yield Kept(
-            id, name, started, points[id], params, duration=span(points[id], started), group=group
+        yield Run(
+            "trackio",
+            id,
+            shown(path),
+            name,
+            moment(started),
+            points[id],
+            params,
+            duration=span(points[id], started),
+            group=group,
         )

@@ -10,14 +10,11 @@ end, as a killed run leaves it, ends the reading. A run that was resumed has sev
 from __future__ import annotations
 
 import json
-import struct
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
@@ -31,14 +28,13 @@ from gitexp.formats.trackers.found import (
     person,
     shown,
 )
-from gitexp.formats.trackers.protobuf import Message
+from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":W&B\xe1\xbe\x00"
-_BLOCK = 32_768
-_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _SIGN_OF_LIFE = 180.0  # seconds; a run writes what the machine does every 15
 _LARGEST_PATCH = 50 * 10**6  # bytes
 _Path = tuple[str, ...]
+_Row = tuple[int, int, list[tuple[_Path, float]]]  # time, step, values
 _HISTORY, _SUMMARY, _CONFIG, _RUN, _EXIT, _ENVIRONMENT = 2, 3, 5, 17, 18, 26  # kinds of a Record
 _UPDATE, _REMOVE = 1, 2  # of a config or a summary
 
@@ -55,7 +51,7 @@ class _Facts:
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     names: set[_Path] = field(default_factory=set)
-    rows: int = 0
+    rows: list[_Row] = field(default_factory=list)
     last_step: int = 0
     last_time: float = 0.0
 
@@ -90,20 +86,23 @@ def read(
     Args:
         over: whoever wrote them has ended.
     """
-    found: dict[str, _Facts] = {}
-    for at, path in enumerate(files):
-        progress(at, len(files))
-        facts = _Facts()
+    runs: dict[str, list[tuple[float, Path]]] = {}
+    for path in files:
         try:
-            _gather(path, facts)
+            records = logged(path, _HEADER)
+            run = next((item.message(_RUN) for item in records if _RUN in item), None)
         except (FormatError, OSError) as error:
             yield Unread(str(path), str(error))
             continue
-        if facts.run is None:
+        if run is None:
             yield Unread(str(path), "it ends before its run began")
-            continue
-        _joined(found.setdefault(_id(facts.run), facts), facts, path)
-    for id, facts in sorted(found.items(), key=lambda item: _started(item[1])):
+        else:
+            runs.setdefault(_id(run), []).append((run.message(17).time(), path))
+    for at, (id, parts) in enumerate(sorted(runs.items(), key=lambda item: item[1][0][0])):
+        progress(at, len(runs))
+        facts = _Facts()
+        for _, path in parts:
+            _gather(path, facts)
         alive = facts.exit_code is None and any(
             time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files
         )
@@ -114,22 +113,7 @@ def read(
             )
         else:
             yield _run(folder, id, facts)
-    progress(len(files), len(files))
-
-
-def _joined(whole: _Facts, part: _Facts, path: Path) -> None:
-    """Add what a further file of a run says."""
-    whole.files.append(path)
-    if whole is not part:
-        whole.config |= part.config
-        whole.summary |= part.summary
-        whole.names |= part.names
-        whole.rows += part.rows
-        whole.exit_code, whole.runtime = part.exit_code, None
-        whole.last_step, whole.last_time = (
-            max(whole.last_step, part.last_step),
-            max(whole.last_time, part.last_time),
-        )
+    progress(len(runs), len(runs))
 
 
 def _id(run: Message) -> str:
@@ -138,8 +122,7 @@ def _id(run: Message) -> str:
 
 
 def _started(facts: _Facts) -> float:
-    stamp = facts.run.message(17) if facts.run else Message()
-    return stamp.whole(1) + stamp.whole(2) / 1e9
+    return facts.run.message(17).time() if facts.run else 0.0
 
 
 def _title(facts: _Facts) -> str:
@@ -149,7 +132,9 @@ def _title(facts: _Facts) -> str:
 def _run(folder: Path, id: str, facts: _Facts) -> Run:
     run, environment = facts.run or Message(), facts.environment or Message()
     started = _started(facts)
-    duration = facts.runtime or (facts.last_time - started if facts.last_time > started else None)
+    duration = (facts.runtime if len(facts.files) == 1 else None) or (
+        facts.last_time - started if facts.last_time > started else None
+    )
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     return Run(
         "wandb",
@@ -157,7 +142,7 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
         shown(folder),
         title=_title(facts),
         started=moment(started),
-        points=lambda: _points(facts),
+        points=_points(facts),
         params={name: value for name, value in facts.config.items() if name != "_wandb"},
         status="killed" if facts.exit_code is None else "failed" if facts.exit_code else "finished",
         duration=duration,
@@ -178,9 +163,8 @@ def _killed(facts: _Facts) -> tuple[Unread, ...]:
     step begins."""
     if facts.exit_code is not None:
         return ()
-    why = (
-        f"it was killed; {facts.rows:,} rows were read, and W&B may never have written the last one"
-    )
+    count = len(facts.rows)
+    why = f"it was killed; {count:,} rows were read, and W&B may never have written the last one"
     return (Unread(f"wandb {_title(facts)}", why),)
 
 
@@ -206,8 +190,10 @@ def _patch(files: Sequence[Path]) -> bytes | None:
 
 
 def _gather(path: Path, facts: _Facts) -> None:
-    """Read all of a file but the values of its metrics."""
-    for record in _messages(path):
+    """Read a file, after those of the same run before it."""
+    facts.files.append(path)
+    facts.exit_code = facts.runtime = None
+    for record in logged(path, _HEADER):
         if _RUN in record:
             run = record.message(_RUN)
             facts.run = facts.run or run
@@ -225,25 +211,18 @@ def _gather(path: Path, facts: _Facts) -> None:
         elif _HISTORY in record:
             history = record.message(_HISTORY)
             values = _history(history)
-            facts.rows += 1
-            facts.names |= {name for name, _ in _numbers(values)}
-            facts.last_step = max(facts.last_step, _step(values, history))
-            facts.last_time = max(facts.last_time, _time(values))
+            numbers, step, at = list(_numbers(values)), _step(values, history), _time(values)
+            facts.rows.append((int(at * 1000), step, numbers))
+            facts.names.update(name for name, _ in numbers)
+            facts.last_step, facts.last_time = max(facts.last_step, step), max(facts.last_time, at)
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
     """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
     at the end."""
-    for path in facts.files:
-        for record in _messages(path):
-            if _HISTORY in record:
-                history = record.message(_HISTORY)
-                values = _history(history)
-                stamp, step = int(_time(values) * 1000), _step(values, history)
-                yield from (
-                    MetricPoint(_called(name, facts.names), value, stamp, step)
-                    for name, value in _numbers(values)
-                )
+    called = {name: _called(name, facts.names) for name in facts.names}
+    for stamp, step, numbers in facts.rows:
+        yield from (MetricPoint(called[name], value, stamp, step) for name, value in numbers)
     end = int((facts.last_time or _started(facts)) * 1000)
     for name, value in _numbers(facts.summary):
         if name not in facts.names:
@@ -316,34 +295,3 @@ def _numbers(values: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Pa
             yield (*above, name), int(value) if isinstance(value, bool) else value
         elif value in ("NaN", "Infinity", "-Infinity"):  # as W&B spells them in JSON
             yield (*above, name), float(value)
-
-
-def _messages(path: Path) -> Iterator[Message]:
-    with open(path, "rb") as file:
-        if file.read(len(_HEADER)) != _HEADER:
-            raise FormatError("it does not begin as a log of W&B's does")
-        for data in _records(file):
-            with suppress(FormatError):  # a message of a newer version
-                yield Message(data)
-
-
-def _records(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the records of a log, up to its end or to where it is torn."""
-    place = file.tell()
-    parts: list[bytes] = []
-    while True:
-        left = _BLOCK - place % _BLOCK
-        if left < 7:
-            file.read(left)
-            place += left
-        head = file.read(7)
-        if len(head) < 7:
-            return
-        checksum, size, kind = struct.unpack("<IHB", head)
-        data = file.read(size)
-        if len(data) < size or zlib.crc32(head[6:] + data) != checksum:
-            return
-        place += 7 + size
-        parts = [*(parts if kind in (_MIDDLE, _LAST) else []), data]
-        if kind in (_FULL, _LAST):
-            yield b"".join(parts)

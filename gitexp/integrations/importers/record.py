@@ -272,7 +272,7 @@ class _Desk:
         path = self.scratch / "metrics.csv"
         with open(path, "wb") as file:
             file.write(metrics.HEADER)
-            for point in run.points():
+            for point in run.points:
                 name = names.get(point.name)
                 if name is None:
                     name = names[point.name] = message.one_line(point.name) or "unnamed"

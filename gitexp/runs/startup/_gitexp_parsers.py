@@ -28,12 +28,14 @@ _LIBRARIES = frozenset((  # their callers are the ones who parse
 _TOOLS = (  # whose own options are no params of a training
     "hydra", "tyro", "torch.distributed", "accelerate", "deepspeed", "horovod", "ray", "pytest",
     "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert", "papermill",
-    "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask", "uvicorn",
+    "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
+    "uvicorn",
     "setuptools",
 )  # fmt: skip
 _written = 0
 _depth = 0
 _left: Any = None  # what the last parse left over, for the parser that goes on with it
+_fires = False  # whether Fire's call goes by the command line
 _root: Any = None  # click's outermost context, where it parses the command line
 
 
@@ -67,6 +69,31 @@ def _note(kind: str, values: Any, left: Sequence[str] = (), folder: str = "") ->
         os.close(file)
     _written += 1
     os.environ[_ABOVE] = "1"
+
+
+def _note_kept(kind: str, values: Callable[[], dict[str, Any]], left: Sequence[str] = ()) -> None:
+    """Note values that the program keeps in an object, and at its end those that were empty and
+    that it filled since, as ``args.batch_size = args.envs * args.steps``."""
+    parsed = values()
+    _note(kind, parsed, left)
+    _note_filled(kind, parsed, values, left)
+
+
+def _note_filled(
+    kind: str, parsed: dict[str, Any], values: Callable[[], dict[str, Any]], left: Sequence[str]
+) -> None:
+    import atexit
+
+    def filled() -> None:
+        try:
+            now = values()
+            late = {name: now[name] for name, value in parsed.items() if not value and now[name]}
+            if late:
+                _note(kind, late, left)
+        except Exception:
+            pass
+
+    atexit.register(filled)
 
 
 def _literal(value: Any, depth: int = 0) -> str:
@@ -194,7 +221,7 @@ def _argparse(module: Any) -> None:
         def after(result: Any) -> None:
             global _left
             found, _left = result
-            _note(_kind_of(parser), _named(parser, vars(found)), _left)
+            _note_kept(_kind_of(parser), lambda: _named(parser, vars(found)), _left)
 
         return after
 
@@ -254,14 +281,16 @@ def _click(module: Any) -> None:
 
 def _absl(module: Any) -> None:
     def before(flags: Any, argv: Any, *_: Any, **__: Any) -> Any:
-        def after(left: Any) -> None:
-            values = {
+        def values() -> dict[str, Any]:
+            return {
                 flag.name: flag.value
                 for name, some in flags.flags_by_module_dict().items()
                 for flag in some
                 if not _is_installed(name)
             }
-            _note("absl", values, left[1:])
+
+        def after(left: Any) -> None:
+            _note_kept("absl", values, left[1:])
 
         return after if list(argv) == sys.argv else None
 
@@ -291,7 +320,18 @@ def _tyro(module: Any) -> None:
             made = found.pop()
         try:
             if _is_ours(kwargs.get("args")):
-                _note("tyro", _tyro_values(made), result[1] if isinstance(result, tuple) else ())
+                get, *rest = result if isinstance(result, tuple) else (result,)
+                values, left = _tyro_values(made), rest[0] if rest else ()
+                _note("tyro", values, left)
+
+                def got() -> Any:
+                    value = get()
+                    if hasattr(type(value), "__dataclass_fields__"):
+                        _note_filled("tyro", values, lambda: dict(_said(value, type(value))), left)
+                    return value
+
+                if callable(get):
+                    return (got, *rest) if rest else got
         except Exception:
             pass
         return result
@@ -311,6 +351,34 @@ def _tyro_values(made: Any) -> dict[str, Any]:
     if inner is not None:
         values.update(inner if isinstance(inner, dict) else _said(inner, type(inner)))
     return values
+
+
+def _fire(module: Any) -> None:
+    make = module._MakeParseFn
+
+    def before(_component: Any = None, command: Any = None, *_: Any, **__: Any) -> None:
+        global _fires
+        _fires = _is_ours(command)
+
+    def made(function: Any, *args: Any) -> Any:
+        parse = make(function, *args)
+
+        def parsed(words: Any) -> Any:
+            result = parse(words)
+            try:
+                if _fires:
+                    values, named = result[0]
+                    form = module.inspectutils.GetFullArgSpec(function)
+                    given = {**dict(zip(form.args, values)), **named}
+                    _note("fire", {**form.kwonlydefaults, **given})
+            except Exception:
+                pass
+            return result
+
+        return parsed
+
+    module._MakeParseFn = made
+    _wrap(module, "Fire", before)
 
 
 def _hydra(module: Any) -> None:
@@ -345,6 +413,7 @@ _PATCHES = {
     "typer._click.core": _click,
     "absl.flags._flagvalues": _absl,
     "tyro._cli": _tyro,
+    "fire.core": _fire,
     "hydra.core.utils": _hydra,
 }
 

@@ -15,6 +15,7 @@ PARSERS = (
     "typer._click.core",
     "absl.flags._flagvalues",
     "tyro._cli",
+    "fire.core",
     "hydra.core.utils",
 )
 _HERE = os.path.dirname(__file__)

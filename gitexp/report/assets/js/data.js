@@ -10,7 +10,8 @@
  *   status: string[], started: number[], duration: (number|null)[], labels: string[][],
  *   notes: string[][], because: (string|null)[], origin: (string|null)[], group: (string|null)[],
  *   judged: {verdict?: string, by?: string, because?: string}[], author: string[],
- *   branch: (string|null)[], command: (string|null)[]}} Experiments
+ *   branch: (string|null)[], command: (string|null)[],
+ *   alias: (string|null)[]}} Experiments
  * @typedef {{title: string, version: string, start: string, live: number, page: string|null,
  *   better: Record<string, string|null>, experiments: Experiments, params: Record<string, any[]>,
  *   metrics: Record<string, any[]>, importance: Record<string, any[][]>

@@ -1,7 +1,8 @@
 /* What differs between two experiments. */
 "use strict";
 
-const blobAt = (all, at, path) => all.trees[at][path] ?? all.base[path] ?? -1;
+const blobAt = (all, at, path) =>
+  all.trees[at][path] ?? (E.id[at] ? all.base[path] : null) ?? -1; // a run has its images alone
 
 /** Return hash and size of a file, of what it points to where it is a pointer of DVC's. */
 function told(blob) {

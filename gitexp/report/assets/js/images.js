@@ -11,7 +11,7 @@ function imageOf(path) {
 /** Return what each image shows, as `{name: {experiment: [{step, blob, path}]}}`, by step. */
 function imagesOf(all, list) {
   const found = new Map();
-  for (const at of list.filter((one) => E.id[one])) {
+  for (const at of list) {
     all.paths.forEach((path, number) => {
       const blob = all.blobs[blobAt(all, at, number)], { name, step } = imageOf(path);
       if (!blob || !IMAGE.test(path)) return;

@@ -46,6 +46,7 @@ function editor(list) {
       el("button", { class: "plain", "aria-label": `Remove ${visible(label)}`,
         onclick: () => send({ label: `-${label}` }) }, "×"))),
     box("Label", ["Add label", (text) => text && { label: `+${text}` }]),
+    list.length === 1 && box("Second name", ["Rename", (text) => ({ name: text })]),
     box("Note, in Markdown", ["Add note", (text) => text && { note: text }]),
     box("Reason", ["Keep", verdict("kept")], ["Discard", verdict("discarded")]),
     el("button", { onclick: () => send({ label: hidden ? "-hidden" : "+hidden" }) },

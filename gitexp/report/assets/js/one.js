@@ -41,7 +41,7 @@ async function drawOne() {
     el("div", { class: "columns" },
       el("div", {}, facts([
         ["status", el("span", { class: `status ${E.status[at]}` }, E.status[at])],
-        ["verdict", judgedText(at)], ["because", E.because[at]],
+        ["also called", E.alias[at]], ["verdict", judgedText(at)], ["because", E.because[at]],
         ["commit", el("span", {}, commitLink(at), " ", el("button", { class: "link",
           title: "Copy the whole hash", onclick: () => copy(E.id[at], "the commit") }, "copy"))],
         ["parent", E.parent[at]?.slice(0, 10)], ["started", moment(E.started[at])],

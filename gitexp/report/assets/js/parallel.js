@@ -1,6 +1,13 @@
 /* Parallel coordinates. */
 "use strict";
 
+const MOST_LINES = 2000; // more take a browser seconds, and nobody tells them apart
+
+/** Return evenly chosen ones of a long list. */
+const thinned = (list) => (list.length <= MOST_LINES ? list
+  : list.filter((_, at) => Math.trunc(at * MOST_LINES / list.length)
+    < Math.trunc((at + 1) * MOST_LINES / list.length)));
+
 /* Parallel coordinates: a line for each experiment on a canvas, an axis for each column. 
  * Brushing an axis sets the column's filter, so the table follows. */
 function drawParallel() {
@@ -21,6 +28,7 @@ function drawParallel() {
         { onclick: () => { axes.forEach((one) => state.filters.delete(one.key)); go(); } },
         "Clear brushes")),
     hint(`${rows().length.toLocaleString("en")} of ${plural(faded.length, "experiment")} pass. `,
+      rows().length > MOST_LINES ? "2,000 of their lines are drawn. " : "",
       "Drag along an axis, or write below it (0.1..0.5, =adam|sgd): the table and the other views ",
       "follow. The axes are the params and metrics among the columns; drag a name to move one."),
     shade.number ? rampLegend(shade, scaleOf(shade, rows())) : "",
@@ -157,13 +165,15 @@ function paintLines(box, scales, faded, shade) {
   pen.lineJoin = "round";
   pen.strokeStyle = css("--line");
   pen.lineWidth = 1;
-  faded.filter((at) => !passing.has(at)).forEach(trace);
+  thinned(faded.filter((at) => !passing.has(at))).forEach(trace);
   pen.lineWidth = 1.4;
-  pen.globalAlpha = Math.max(0.12, Math.min(0.85, 60 / Math.max(1, passing.size)));
-  for (const at of faded) {
-    if (!passing.has(at) || state.chosen.has(at)) continue;
+  const drawn = Math.max(1, Math.min(MOST_LINES, passing.size));
+  pen.globalAlpha = Math.max(0.12, Math.min(0.85, 60 / drawn));
+  const soft = css("--soft");
+  for (const at of thinned([...passing])) {
+    if (state.chosen.has(at)) continue;
     pen.strokeStyle = gaps.has(at) || shade.of(at) === null
-      ? css("--soft") : rampAt(scale.place(shade.of(at)));
+      ? soft : rampAt(scale.place(shade.of(at)));
     trace(at);
   }
   pen.globalAlpha = 1;

@@ -28,7 +28,7 @@ function test(one, text) {
 }
 
 const haystack = once(() => everyone.map((at) =>
-  [E.name[at], E.id[at], E.subject[at], E.status[at],
+  [E.name[at], E.alias[at], E.id[at], E.subject[at], E.status[at],
     E.author[at], E.branch[at], E.group[at], E.command[at],
     E.because[at], E.judged[at].because, ...E.labels[at], ...E.notes[at],
     ...Object.entries(data.params).flatMap(([name, values]) =>

@@ -112,7 +112,8 @@ function cell(one, at) {
   const attributes = { class: one.number ? "number" : "", title: one.number ? "" : visible(value) };
   if (one.kind === "metrics") return metricCell(one, at, value);
   if (one.key === "name") return el("td", attributes, el("button", { class: "link", tabindex: -1,
-        title: visible(value), onclick: () => openOne(at) }, value));
+        title: visible(value), onclick: () => openOne(at) }, value,
+      E.alias[at] && ` (${E.alias[at]})`));
   if (one.key === "status") return el("td", {},
     el("span", { class: `status ${value}`, title: value }, el("span", {}, value)));
   if (one.key === "verdict") return el("td", { title: visible(judgedText(at)) },

@@ -1,49 +1,22 @@
-"""A run as a tool kept it on disk, and the few helpers that its readers share."""
+"""How trackers spell values: numbers, times, JSON Lines and SQLite, as their readers share it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.found import Unread
 
 if TYPE_CHECKING:
     import sqlite3
 
 _WORDS = {"nan", "infinity", "-infinity", "inf", "-inf"}
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a reader found.
-
-    Attributes:
-        id: what tells it from all other runs of the tool, wherever its files are moved.
-        started: seconds since 1970.
-        params: nested or flat.
-        status: ``finished``, ``failed`` or ``killed``.
-        cut: what of it could not be read; empty where all could.
-    """
-
-    id: str
-    title: str
-    started: float
-    points: Sequence[MetricPoint]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    status: str = "finished"
-    duration: float | None = None
-    note: str = ""
-    labels: tuple[str, ...] = ()
-    group: str | None = None
-    command: str | None = None
-    commit: str | None = None
-    cut: str = ""
 
 
 def number(value: object) -> float | None:
@@ -95,15 +68,15 @@ def mapping(path: Path) -> dict[str, Any]:
     return value
 
 
-def lines(text: str) -> tuple[list[Any], str]:
+def lines(path: Path, text: str) -> tuple[list[Any], tuple[Unread, ...]]:
     """Return the values of JSON Lines up to a torn one, and what is to be said of that."""
     values: list[Any] = []
     for at, line in enumerate(text.splitlines(), 1):
         try:
             values += [json.loads(line)] if line.strip() else []
         except (ValueError, RecursionError):
-            return values, f"read up to line {at}, which is cut or no JSON"
-    return values, ""
+            return values, (Unread(str(path), f"read up to line {at}, which is cut or no JSON"),)
+    return values, ()
 
 
 @contextmanager

@@ -1,0 +1,92 @@
+"""``gitexp tried``: earlier experiments that are like what is about to be run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitexp.cli import completion, output, pager
+from gitexp.cli.opened import opened
+from gitexp.compare import tried
+from gitexp.compare.tried import Match
+from gitexp.formats import params
+from gitexp.formats.errors import UsageError
+from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import one_line, own_subject
+from gitexp.repo import snapshot
+from gitexp.store import reference
+
+
+@click.command("tried")
+@click.option(
+    "--like",
+    metavar="REF",
+    shell_complete=completion.refs,
+    help="What is like this experiment, instead of the work tree as it is.",
+)
+@click.option(
+    "-p",
+    "--param",
+    "given",
+    multiple=True,
+    metavar="K=V",
+    shell_complete=completion.given_params,
+    help="A param of the run that is thought of.",
+)
+@click.option("--because", metavar="TEXT", help="Its reason.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
+)
+@output.output_options
+@pager.paged
+def tried_command(
+    like: str | None, given: tuple[str, ...], because: str | None, limit: int, form: str | None
+) -> None:
+    """Show what was tried already: earlier experiments that are most like the work tree as it is.
+
+    They are compared by the lines and functions that they changed, their params and their reasons.
+    gitexp run asks the same, and says so where something almost equal was discarded.
+
+    \b
+    Examples:
+      gitexp tried -p lr=0.1
+      gitexp tried --like exp-7
+    """
+    if like and (given or because):
+        raise UsageError("--like takes the params and the reason of that experiment; leave one out")
+    repo, settings, index = opened()
+    if like:
+        found = tried.like(index, reference.resolve(index, like, settings), limit)
+    else:
+        values = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
+        tree = snapshot.on_disk(repo, settings).tree
+        found = tried.like_tree(index, tree, values, because, limit)
+    if form:
+        headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
+        output.print_records(form, headers, [_tried(match) for match in found])
+        return
+    if not found:
+        output.say("nothing like it was tried")
+    rows = [
+        [f"{100 * likeness:.0f} %", item.name, output.clean(_told(item))]
+        for likeness, item in ((match.likeness, match.experiment) for match in found)
+    ]
+    for line in output.text_table(["", "", ""], rows, [True, False, False])[1:] if rows else ():
+        click.echo(line.rstrip())
+
+
+def _tried(match: Match) -> list[Any]:
+    item = match.experiment
+    why = item.judged.get("because")
+    return [round(match.likeness, 3), item.name, item.verdict, why, item.because, item.metrics]
+
+
+def _told(item: Experiment) -> str:
+    """Return what people said of an experiment, and its first metrics."""
+    said = [
+        ", ".join(f"{name}={output.number(value)}" for name, value in [*item.metrics.items()][:2]),
+        output.verdict(item) or "",
+        f"“{item.because}”" if item.because else own_subject(item),
+    ]
+    return one_line(" · ".join(filter(None, said)))

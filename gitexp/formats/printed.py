@@ -1,0 +1,281 @@
+"""Metrics in what a program printed: names that are a metric's, a separator, a number; tables, and
+dicts as Python or JSON write them.
+
+Prose and settings have such words, too, so a name counts by its words, and a number without a colon
+or equals sign only where nothing but such words stands before it.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from gitexp.formats import metrics, params
+from gitexp.formats.experiment import MetricPoint
+
+_ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
+_METRIC = (
+    r"loss(?:es)?|acc|accuracy|auc|auroc|f1|mse|rmse|mae|mape|r2|precision|recall|score|rew|reward"
+    r"|returns?|perplexity|ppl|error|err|m?iou|map|map\d+|bleu|rouge|wer|cer|psnr|ssim|fid|dice"
+    r"|ndcg|mrr|nll|elbo|logloss|rmsle|top1|top5|mcc"
+)
+_BESIDE = (  # words that say which one
+    r"train(?:ing)?|val|valid|validation|test|eval|dev|best|final|max|min|avg|average|mean|total"
+    r"|running|last|epoch|batch|mini|minibatch|squared|absolute|root|roc|pr|macro|micro|weighted"
+    r"|balanced|log|cross|entropy|reconstruction|d|g|kl|episode|episodic|smooth|ema|top|set|\d+"
+)
+_SETTING = (
+    r"weights?|scale|coeff?|threshold|dir|path|file|type|fn|func|function|name|every|interval|freq"
+    r"|patience|target|margin|smoothing|clip|factor|decay|size|num|k|metric|lr|penalty|max|min|thr"
+    r"|tol|eps|steps|epochs|iters|batches|ratio|mode|id|device|seed|index|alpha|beta|gamma|lambda"
+)
+_OF_SETTING = r"(?:max|min|target|num|n|use|no|with|save|log)_"  # before a metric's name
+_BITS = ("16", "32", "64")  # a precision that is none of a metric
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)(?![\w./:])"
+_WORD = r"[A-Za-z][\w/.@-]*(?:'s)?"
+_START = re.compile(rf"(?<![\w./'-]){_WORD}")
+_VALUE = re.compile(
+    r"(?i)['\"]?( (?:of|on|for) [^:=|]{1,60}?)?(?<!step)(?<!epoch)(?<!batch)(?<!iteration)"
+    r"(\s*[:=]\s*|(?(1)(?!)|\s{1,8}))['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?\[?\s?"
+    rf"(?:(\d+)/(\d+) ?\([\d.]+ ?%\)|({_NUMBER})(?: ?(%))?)"
+)
+_CELLS = r"\s*[|│┃]\s*"
+_KINDS = ("global_step", "step", "iter", "epoch", "episode", "line", "above")
+_STEP = re.compile(
+    r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|episode)(?:ation)?['\"]?\s*[:=#]?"
+    r"\s*['\"\[(]?\s*(\d+)(?![.\w])"
+    r"|^\s*\[?(\d+)(?:\]|:\s)"
+)
+_SETTINGS_LINE = (
+    r"(?i)\s*\w*(?:namespace|args|arguments|config|params|options)\w*\("
+    r"|.*\b(?:load(?:ed|ing)|resum|restor)"
+)
+_TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration)"
+_MARKS = frozenset(("step", "epoch", "iter", "iteration", "global_step"))
+
+
+class _Point(NamedTuple):
+    value: float
+    steps: Mapping[str, int]  # by what they are called
+
+
+def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
+    """Return the metrics that a command printed.
+
+    A line that a progress bar redrew counts once, as it ended. The step of a metric is what all its
+    lines name and grows, else they are counted.
+
+    Args:
+        patterns: regular expressions to look for instead; a group is a metric of its name, and one
+            called ``step`` the step.
+    """
+    found: list[tuple[str, _Point]] = []
+    forms = [re.compile(pattern) for pattern in patterns]
+    reader = _Reader()
+    for line in re.sub(_ESCAPE, "", text).split("\n"):
+        drawn = [part for part in re.split(r"[\r\x08]+", line) if part.strip()]
+        shown = drawn[-1] if drawn else ""
+        found += _of_forms(forms, shown) if forms else reader.read(shown)
+    series: dict[str, list[_Point]] = {}
+    for name, point in found:
+        series.setdefault(name, []).append(point)
+    steps = {name: iter(_steps(points)) for name, points in series.items()}
+    return [MetricPoint(name, point.value, 0, next(steps[name])) for name, point in found]
+
+
+def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str, _Point]]:
+    for groups in (match.groupdict() for form in forms for match in form.finditer(line)):
+        step = _number(groups.pop("step", None))
+        for name, text in groups.items():
+            if (value := _number(text)) is not None:
+                yield name, _Point(value, {} if step is None else {"step": int(step)})
+
+
+def _steps(points: Sequence[_Point]) -> list[int]:
+    """Return the steps of a metric's points: of the kind that grows; where one is missing it is the
+    one after the last."""
+    counts = {kind: sum(kind in point.steps for point in points) for kind in _KINDS}
+    for kind in sorted(filter(counts.get, _KINDS), key=lambda kind: -counts[kind]):
+        steps: list[int] = []
+        for point in points:
+            steps.append(point.steps.get(kind, steps[-1] + 1 if steps else 0))
+        if all(one < other for one, other in itertools.pairwise(steps)):
+            return steps
+    return [*range(len(points))]
+
+
+class _Reader:
+    """Reads lines one after the other: of a table, the header says what its rows are, and a line
+    that names an epoch alone is about those below."""
+
+    def __init__(self) -> None:
+        self.header: list[str] = []
+        self.above: dict[str, int] = {}
+
+    def read(self, line: str) -> Iterator[tuple[str, _Point]]:
+        if re.match(_SETTINGS_LINE, line):
+            return
+        lower = line.lower()
+        if any(mark in lower for mark in ("epoch", "step", "iter")):
+            cells = _cells(line)
+            if _is_header(cells):
+                self.header = cells
+                return
+        if not re.search(r"\d|nan|inf", lower):  # most lines of a long output
+            return
+        if self.header and (row := self._row(line)):
+            yield from row
+            return
+        own = _steps_of(line)
+        if "epoch" in own:
+            self.above = {"above": own["epoch"]}
+        if "'s " not in lower and not re.search(_METRIC, lower):
+            return
+        steps = {**self.above, **own}
+        for name, value in _mapping(line) or _fields(line, bool(own)):
+            yield name, _Point(value, steps)
+
+    def _row(self, line: str) -> list[tuple[str, _Point]]:
+        """Return what a table's row says, nothing where it is none: its first cell is a step."""
+        cells = _cells(line)
+        if len(cells) < len(self.header):
+            return []
+        row = dict(zip(self.header, cells))
+        step = next((row[name] for name in row if name.lower() in _MARKS), "").partition("/")[0]
+        if not step.isdigit():
+            return []
+        return [
+            (name, _Point(value, {"step": int(step)}))
+            for name, text in row.items()
+            if _is_metric(name) and (value := _number(text.rstrip("%"))) is not None
+        ]
+
+
+def _cells(line: str) -> list[str]:
+    if "%|" in line:  # a progress bar, maybe behind a table's row
+        line = line.partition("%|")[0]
+    if re.match(r"\s*[|│┃]", line):
+        return re.split(_CELLS, line.strip())[1:-1]
+    return re.split(r"\s{2,}|\t", line.strip())
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    names = [cell.lower() for cell in cells]
+    return (
+        len(cells) > 1
+        and not _MARKS.isdisjoint(names)
+        and any(map(_is_metric, cells))
+        and all(re.fullmatch(r"[^\d\W][^:=]*", name) for name in names)
+    )
+
+
+def _steps_of(line: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, number, first in _STEP.findall(line):
+        kind = "global_step" if name[:1] in "gG" and name else name.lower() or "line"
+        found.setdefault(kind, int(number or first))
+    return found
+
+
+def _mapping(line: str) -> list[tuple[str, float]]:
+    """Return the numbers of a dict that a line is; of one that names a step all but times."""
+    if not line.lstrip().startswith("{"):
+        return []
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            value: Any = read(line.strip())
+            flat = params.flatten(value) if isinstance(value, dict) else {}
+            last = {name: name.lower().rpartition(".")[2] for name in flat}
+            whole = not _MARKS.isdisjoint(last.values()) and any(map(_is_metric, last.values()))
+            return [
+                (name, number)
+                for name, one in flat.items()
+                if last[name] not in _MARKS
+                and (_is_metric(last[name]) or (whole and not re.fullmatch(_TIMES, last[name])))
+                and (number := _number(one)) is not None
+            ]
+    return []
+
+
+def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
+    if row := re.fullmatch(rf"\s*[|│┃]\s*({_WORD})\s*[|│┃]\s*({_NUMBER})\s*[|│┃]\s*", line):
+        line = f"{row[1]}: {row[2]}"
+    at = 0
+    for start in _START.finditer(line):
+        if start.start() < at or not _may_end(start[0], line[: start.start()]):
+            continue
+        match = _VALUE.match(line, start.end())
+        if not match:
+            continue
+        _, separator, part, whole, number, percent = match.groups()
+        at = match.end()
+        plain = not separator.strip()
+        before = re.search(
+            rf"(?:{_WORD} ){{0,3}}$", line[max(0, start.start() - 80) : start.start()]
+        )
+        name = _name((before[0] if before else "") + start[0], strict=plain)
+        if name is None:
+            continue
+        if part:
+            if int(whole):
+                yield name, 100 * int(part) / int(whole)
+            continue
+        counted = re.fullmatch(r"[-+]?\d+", number) and not percent
+        rest = line[at:]
+        word = re.match(rf" +({_WORD})", rest)
+        things = word and not _VALUE.match(rest, word.end())
+        if name == "precision" and number in _BITS:
+            continue
+        if counted and (things or (plain and not has_step)):  # "error 404", "map: 3 workers"
+            continue
+        yield name, metrics.parse_number(name, number)
+
+
+def _name(phrase: str, strict: bool) -> str | None:
+    """Return the words at the end of a phrase that make a metric's name, None where it has none.
+
+    Args:
+        strict: every word has to be one of a metric's name.
+    """
+    words = phrase.split(" ")
+    if any(word.endswith("'s") for word in words[:-1]):  # valid_0's l2
+        return " ".join(words[-2:])
+    first = len(words) - 1
+    while first and _is_of_name(words[first - 1]):
+        first -= 1
+    if first and strict:
+        return None
+    name = " ".join(words[first:])
+    return name if _is_metric(name) else None
+
+
+def _may_end(word: str, before: str) -> bool:
+    """Whether a word can be the last one of a metric's name."""
+    return _is_of_name(word) or before.endswith("'s ")
+
+
+@functools.lru_cache(1000)
+def _is_of_name(word: str) -> bool:
+    return _is_metric(word) or bool(re.fullmatch(rf"(?i){_BESIDE}|{_METRIC}", word))
+
+
+def _is_metric(name: str) -> bool:
+    """Whether a name is one of a metric, by its words: ``val_acc``, but not ``loss_weight``."""
+    parts = re.split(r"[^a-z0-9]+", name.lower())
+    setting = re.match(_OF_SETTING, name.lower()) or re.fullmatch(_SETTING, parts[-1])
+    return not setting and any(re.fullmatch(_METRIC, part) for part in parts)
+
+
+def _number(value: Any) -> float | None:
+    try:
+        if isinstance(value, str):
+            return metrics.parse_cell(value)
+        return metrics.within(value) if type(value) in (int, float) else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,63 @@
+"""Aim's runs (3.29.1), read by Aim itself from a copy of its repository: the values lie in RocksDB,
+and reading them in place would write there.
+
+Aim's own reader finds a run only when it is in an index, which ``aim up`` writes; the copy gets
+one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.extras import needed
+from gitexp.formats.trackers.forms import number
+from gitexp.formats.trackers.found import Run, moment, shown
+
+
+def read(path: Path) -> Iterator[Run]:
+    """Yield the runs of a repository, by the database in its folder ``.aim``."""
+    aim = needed("aim", "reading runs of Aim", "aim")
+    with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
+        shutil.copytree(path.parent, Path(folder, ".aim"))
+        with contextlib.redirect_stderr(io.StringIO()):  # a progress bar
+            repo = aim.Repo(folder)
+            repo._recreate_index()
+        for run in repo.iter_runs():
+            yield _run(path, run)
+        repo.close()
+
+
+def _run(path: Path, run: Any) -> Run:
+    given = dict(run.get(...))
+    status = "finished" if run.end_time else "killed"
+    return Run(
+        "aim",
+        run.hash,
+        shown(path.parent),
+        run.name if not run.name.startswith("Run: ") else run.hash[:10],
+        moment(run.creation_time),
+        list(_points(run)),
+        {**given.pop("hparams", {}), **{k: v for k, v in given.items() if k[:2] != "__"}},
+        status,
+        run.duration if run.end_time else None,
+        run.description or "",
+        tuple(run.tags),
+        run.experiment,
+    )
+
+
+def _points(run: Any) -> Iterator[MetricPoint]:
+    """Yield the values; a metric's context comes before its name."""
+    for metric in run.metrics():
+        context: Mapping[str, Any] = metric.context.to_dict()
+        name = "/".join([*map(str, context.values()), metric.name])
+        for step, (value, _, at) in metric.data.items():
+            if not name.startswith("__system__") and (found := number(value)) is not None:
+                yield MetricPoint(name, found, int(at * 1000), int(step))
