@@ -26,7 +26,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import journal, process_group
 from gitexp.store import batch
-from gitexp.sweeps import collect, engines, results, schedule, slurm, worker_push
+from gitexp.sweeps import collect, engines, results, schedule, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.driver_push import Pusher, Sent
@@ -129,7 +129,7 @@ class Driver:
         """Find out where the sweep stands, and start the engine; returns what is recorded of it."""
         repo, frozen, plan = self.repo, self.frozen, self.frozen.plan
         if not frozen.shot:
-            self._wait_for_orphans()
+            results.wait_for_orphans(frozen, self._folder, self._warn)
             if plan.workers_push:
                 self._collect()
         results.recover(repo, frozen, self._folder)
@@ -187,32 +187,6 @@ class Driver:
             collect.collect(self.repo, self.frozen)
         except GitexpError as error:
             self._warn(f"{error}; what workers pushed meanwhile is not known here")
-
-    def _wait_for_orphans(self) -> None:
-        """Wait for trials that outlived an earlier driver and end in its folders: they are under
-        way, and none should run twice.
-
-        Jobs that a cluster has not begun are cancelled, and will be handed out again.
-        """
-        if cancelled := slurm.cancel_queued(self._folder):
-            self._warn(
-                "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
-                f" {', '.join(cancelled)}"
-            )
-        # the others end without their driver
-        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)
-        told = False
-        while count := sum(
-            trials.runs(item) and any((item / sign).exists() for sign in signs)
-            for item in self._folder.iterdir()
-        ):
-            if not told:
-                self._warn(
-                    f"trials that an earlier driver started still run here ({count}); waiting for"
-                    " them"
-                )
-            told = True
-            time.sleep(_LOOK)
 
     def _unsent_by_workers(self) -> Sent | None:
         if not self._unsent:
