@@ -1,13 +1,15 @@
-"""Repositories inside other tools of git: partial clones, Git LFS, git-annex, rewritten history.
-Nothing is simulated."""
+"""Repositories inside other tools of git: partial clones, Git LFS, git-annex, DataLad, submodules,
+rewritten history. Nothing is simulated."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from conftest import Project
 from gitexp.repo import Repo
 from gitexp.store.index import Index
+from gitexp.sweeps import clusters, schedule, space, worker
+from gitexp.sweeps import plan as plans
 from recording import record
 
 
@@ -157,7 +161,12 @@ def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Projec
         assert "could not be recorded: git could not sign the tag" in done.stderr
 
 
-def test_doctor_mends_what_a_rewrite_of_history_leaves(project: Project, remote: Project) -> None:
+@pytest.mark.parametrize("bfg", [False, "project.bfg-report", "project/..bfg-report"])
+def test_doctor_mends_what_a_rewrite_of_history_leaves(
+    project: Project, remote: Project, bfg: str | bool
+) -> None:
+    """The BFG itself is a Java program that was never seen here; its map has the form that it
+    documents."""
     if not shutil.which("git-filter-repo"):
         pytest.skip("git-filter-repo is not installed")
     project.git("remote", "add", "origin", remote.root.as_uri())
@@ -169,6 +178,12 @@ def test_doctor_mends_what_a_rewrite_of_history_leaves(project: Project, remote:
     project.gitexp("note", "exp-1", "the first of all")
     project.gitexp("push")
     project.git("filter-repo", "--force", "--invert-paths", "--path", "secret.txt")
+    if bfg:
+        lines = (project.root / ".git/filter-repo/commit-map").read_text().splitlines(True)[1:]
+        shutil.rmtree(project.root / ".git/filter-repo")
+        place = project.root.parent / str(bfg) / "2026-11-29" / "12-00-00"
+        place.mkdir(parents=True)
+        (place / "object-id-map.old-new.txt").write_text("".join(lines))
     assert project.gitexp("list", "--all", "--json").count('"name": ') == 2
     assert "rewritten" in project.gitexp("doctor", code=1)
     project.gitexp("doctor", "--fix")
@@ -228,6 +243,26 @@ def test_trials_and_reproductions_read_what_git_annex_keeps(annexed: Project) ->
     assert not list((annexed.root / ".git" / "gitexp" / "worktrees").glob("*"))
 
 
+def test_a_cluster_has_what_git_annex_keeps_or_names_what_it_lacks(
+    annexed: Project,
+) -> None:
+    pytest.importorskip("distributed")
+    sweep = ["sweep", "--engine", "dask", "-p", "x=1", "--", sys.executable, "train.py"]
+    annexed.gitexp(*sweep)
+    found = Index(Repo.discover(annexed.root)).select()[0]
+    assert found.metrics["size"] == 200_000
+    assert annexed.git("worktree", "list").count("\n") == 0
+    # a worker on another machine sees the bundle alone
+    annexed.git("update-ref", "-d", f"refs/tags/{found.name}")
+    repo = Repo.discover(annexed.root)
+    frozen = plans.freeze(repo, plans.Plan(("true",), space.parse(["x=1"])), "away")
+    first = schedule.Agenda(frozen.plan, [], False, 1).next()
+    assert first is not None
+    job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
+    facts = json.loads(worker.run_away(job, clusters.bundle(repo, frozen.commit))["run.json"])
+    assert "'locked.bin', 'open.bin' have no content here" in facts["warnings"][0]
+
+
 def test_a_checkout_brings_what_git_annex_keeps_and_its_lines_work(
     annexed: Project, tmp_path: Path
 ) -> None:
@@ -273,6 +308,120 @@ def test_lfs_has_content_in_every_work_tree(project: Project) -> None:
         "'locked.bin', 'open.bin' have no content here, only a pointer; to bring it: git lfs pull"
         in said
     )
+
+
+_INNER = """import os
+size = os.path.getsize('inner/data.bin') if os.path.exists('inner/data.bin') else -1
+open('metrics.csv', 'w').write(f'Name,Value,Timestamp,Step\\nsize,{size},1,1\\n')
+"""
+
+
+@pytest.fixture
+def nested(project: Project, tmp_path: Path) -> Project:
+    """A repository whose training reads a file of a submodule."""
+    library = Project(tmp_path / "library")
+    library.root.mkdir()
+    library.git("init", "-q")
+    library.commit("data", data_bin="1" * 100)
+    project.git("submodule", "--quiet", "add", library.root.as_uri(), "inner")
+    project.commit("use it", train_py=_INNER)
+    return project
+
+
+def test_work_trees_have_the_submodules_that_are_here(nested: Project, tmp_path: Path) -> None:
+    nested.gitexp("run", "--", sys.executable, "train.py")
+    nested.write("inner/data.bin", "1" * 200)
+    nested.git("commit", "-qam", "more", cwd=nested.root / "inner")
+    nested.gitexp("run", "--", sys.executable, "train.py")
+    nested.gitexp("sweep", "-p", "x=1,2", "--", sys.executable, "train.py")
+    found = [item.metrics["size"] for item in Index(Repo.discover(nested.root)).select()]
+    assert found == [200, 200, 200, 100]
+    assert "same: exp-1" in nested.gitexp("reproduce", "exp-1", "--yes")
+    there = tmp_path / "there"
+    done = nested.run("checkout", "exp-1", "--worktree", str(there))
+    assert (there / "inner/data.bin").stat().st_size == 100
+    typed(nested, done.stderr)
+    assert not there.exists()
+    assert nested.git("status", "--porcelain") == ""
+    assert nested.git("worktree", "list", cwd=nested.root / "inner").count("\n") == 1  # there's own
+    nested.git("submodule", "--quiet", "deinit", "--all", "--force")
+    said = nested.run("reproduce", "exp-1", "--yes").stderr
+    assert "'inner' has no content here, only a pointer" in said
+    typed(nested, said)
+    assert "same: exp-1" in nested.gitexp("reproduce", "exp-1", "--yes")
+
+
+@pytest.fixture
+def dataset(project: Project) -> Project:
+    """A DataLad dataset with a subdataset, both of which hold data that git-annex keeps."""
+    if not shutil.which("datalad"):
+        pytest.skip("datalad is not installed")
+    _datalad(project, "create", "--force", "-c", "text2git", ".")
+    _datalad(project, "create", "-d", ".", "inner")
+    project.write("inner/data.bin", b"\0" * 100)
+    project.write("open.bin", bytes(100_000))
+    project.write("train.py", _INNER)
+    _datalad(project, "save", "--recursive", "-m", "data")
+    assert (project.root / "inner/data.bin").is_symlink()
+    return project
+
+
+def _datalad(project: Project, *words: str) -> str:
+    done = subprocess.run(
+        ["datalad", *words], cwd=project.root, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_work_trees_of_a_dataset_have_the_content_of_its_subdatasets(
+    dataset: Project, tmp_path: Path
+) -> None:
+    dataset.gitexp("run", "--", sys.executable, "train.py")
+    dataset.gitexp("sweep", "-p", "x=1", "--", sys.executable, "train.py")
+    sizes = [item.metrics["size"] for item in Index(Repo.discover(dataset.root)).select()]
+    assert sizes == [100, 100]
+    assert dataset.git("ls-tree", "exp-1", "inner").startswith("160000 commit ")
+    assert "same: exp-1" in dataset.gitexp("reproduce", "exp-1", "--yes")
+    there = tmp_path / "there"
+    done = dataset.run("checkout", "exp-1", "--worktree", str(there))
+    assert (there / "inner/data.bin").stat().st_size == 100
+    assert (there / "open.bin").stat().st_size == 100_000
+    typed(dataset, done.stderr)
+    assert dataset.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_datalad_run_goes_around_and_inside_of_a_run(dataset: Project) -> None:
+    ours = shlex.join([sys.executable, "-m", "gitexp", "run", "--", sys.executable, "train.py"])
+    _datalad(dataset, "run", "-m", "around", f"{ours} --lr 1")
+    theirs = ["datalad", "run", "-m", "inside"]
+    train = [sys.executable, "train.py", "--lr"]
+    dataset.gitexp("run", "--", *theirs, shlex.join([*train, "2"]))
+    dataset.gitexp("run", "--", *theirs, "--explicit", *train, "3")
+    found = Index(Repo.discover(dataset.root)).select(order="tag.started")
+    assert [dict(item.params) for item in found] == [{"lr": 1}, {"lr": 2}, {"lr": 3}]
+    assert {item.metrics["size"] for item in found} == {100}
+    assert dataset.git("status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_datalad_takes_experiments_along_as_the_docs_say(
+    dataset: Project, remote: Project, tmp_path: Path
+) -> None:
+    dataset.gitexp("log", "--metric", "loss=1", "--no-advance")
+    _datalad(dataset, "siblings", "add", "-s", "origin", "--url", str(remote.root))
+    docs = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    for line in re.findall(r"^    (git config --add remote.*?)(?: +#.*)?$", docs, re.MULTILINE):
+        dataset.git(*shlex.split(line)[1:])
+    for _ in range(2):  # the first makes an annex of it, and sends no data yet
+        _datalad(dataset, "push", "--to", "origin")
+    _datalad(dataset, "clone", str(remote.root), str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    clone.gitexp("checkout", "exp-1")
+    _datalad(clone, "get", "open.bin")
+    assert (clone.root / "open.bin").stat().st_size == 100_000
 
 
 def typed(project: Project, text: str) -> None:

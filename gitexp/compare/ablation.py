@@ -21,7 +21,7 @@ from gitexp.formats.errors import CannotRunError, FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, content, dvc_pointers
-from gitexp.runs import arguments, worktree
+from gitexp.runs import arguments
 from gitexp.store import conditions, result_paths
 
 PARAMS_FILE = re.compile(r"(.*/)?params?\.ya?ml")
@@ -117,7 +117,7 @@ class Graft:
         Raises:
             CannotRunError: it could not be run, or logs no such metric.
         """
-        worktree.reset(self.repo, tree, self.a.id)
+        content.reset(self.repo, tree, self.a.id)
         kinds = {factor.kind for factor in factors}
         changed = [factor.names for factor in factors if factor.kind in ("param", "params")]
         names = [name for some in changed for name in some]
@@ -129,6 +129,7 @@ class Graft:
             if kind in kinds:
                 self._take(tree, files)
         content.fill(self.repo, tree)
+        content.populate(self.repo, tree)
         python = None
         if self.diff.environment:
             python = self._python(tree, self.other if "packages" in kinds else self.todo, shown)

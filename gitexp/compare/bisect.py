@@ -18,7 +18,7 @@ from typing import TextIO
 from gitexp.compare import rerun
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.runs import worktree
 from gitexp.store import result_paths
 from gitexp.store.index import Index
@@ -124,7 +124,7 @@ def _measured(
     why = ""
     try:
         while len(values) < repeats:
-            worktree.reset(index.repo, tree, commit)
+            content.reset(index.repo, tree, commit)
             ran = rerun.execute(index.repo, tree, todo, shown=shown)
             values.append(ran.metric(limit.metric))
     except CannotRunError as error:

@@ -18,7 +18,7 @@ from gitexp.compare.gate import Allowance, parse_allowance
 from gitexp.formats import environment, message
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.runs import worktree
 from gitexp.store import conditions, notes
 from gitexp.store import record as store
@@ -132,7 +132,7 @@ def reproduce(
         reasons: tuple[str, ...] = ()
         if not same:
             told(f"{experiment.name} drifted; once more, to tell noise from change")
-            worktree.reset(repo, tree, experiment.id)
+            content.reset(repo, tree, experiment.id)
             again = rerun.execute(repo, tree, todo, python=python, shown=shown)
             noise = distances(first.metrics, again.metrics)
             reasons = tuple(

@@ -1,8 +1,9 @@
 """Files that git holds a pointer for: git-annex and Git LFS bring their content into a work tree,
-as far as it is here.
+and submodules are checked out there, as far as it is here.
 
 git-annex fills unlocked files in a post-checkout hook, and no hook of the repository's runs in our
-calls; LFS's filter may be set up to leave pointers. A training must not read those for its data.
+calls; LFS's filter may be set up to leave pointers; of a submodule git makes an empty folder. A
+training must not read those for its data.
 """
 
 from __future__ import annotations
@@ -10,38 +11,114 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from gitexp.formats import message
+from gitexp.formats.errors import GitError
 from gitexp.repo.repository import Repo
 
 _ANNEX = re.compile(rb"/annex/objects/[^/\n]+\n?$")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _LARGEST = 1024  # bytes of a pointer; LFS's own limit
 _SHOWN = 3
+_SUBMODULE = "submodule"
+_HOW = {
+    "annex": "git annex get",
+    "lfs": "git lfs pull",
+    _SUBMODULE: "git submodule update --init",
+}
+# the commit's files, all of them and no more
+_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
+
+
+def add(repo: Repo, tree: Path, commit: str) -> None:
+    """Make a detached work tree of a commit, with the content that is on this machine.
+
+    Raises:
+        GitError: git cannot make it.
+    """
+    repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(tree), commit)
+    fill(repo, tree)
+    populate(repo, tree)
+
+
+def reset(repo: Repo, tree: Path, commit: str) -> None:
+    """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes,
+    ignored files too.
+
+    Raises:
+        GitError: git cannot do it.
+    """
+    repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=tree)
+    repo.git("clean", "-ffdxq", cwd=tree)
+    fill(repo, tree)
+    populate(repo, tree)
+
+
+def release(repo: Repo, tree: Path) -> None:
+    """Take the submodules out of a work tree that is to be removed, with what git noted of them."""
+    with suppress(GitError):
+        for path, _ in _submodules(repo, tree):
+            if (tree / path / ".git").exists():
+                inner = Repo.discover(tree / path)
+                release(inner, tree / path)
+                shutil.rmtree(tree / path, ignore_errors=True)
+                inner.git("worktree", "prune", cwd=inner.common_dir)
 
 
 def fill(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     """Bring what is on this machine into a work tree of the repository's, which was just checked
-    out, and return ``missing``.
+    out, and return ``(path, what brings it)`` of the files that have no content.
 
     Raises:
         GitError: a filter's program fails.
     """
     if repo.filter_program("annex"):
         repo.git("annex", "smudge", "--update", cwd=tree)
-    lacking = missing(repo, tree)
-    if not repo.filter_program("lfs") or not any(name == "lfs" for _, name in lacking):
-        return lacking
-    repo.git("lfs", "checkout", cwd=tree)
-    return missing(repo, tree)
+    lacking = _pointers(repo, tree)
+    if repo.filter_program("lfs") and any(how == _HOW["lfs"] for _, how in lacking):
+        repo.git("lfs", "checkout", cwd=tree)
+        return _pointers(repo, tree)
+    return lacking
 
 
-def missing(repo: Repo, tree: Path) -> list[tuple[str, str]]:
-    """Return ``(path, filter)`` of the files in a work tree that are still pointers; empty where no
-    such filter is set up."""
-    return _pointers(repo, tree) if any(map(repo.filter_program, ("annex", "lfs"))) else []
+def populate(repo: Repo, tree: Path) -> None:
+    """Check the submodules out in a work tree of ours, as linked work trees of the user's."""
+    for path, commit in _submodules(repo, tree):
+        place = tree / path
+        # who works in a linked work tree may have none there
+        for top in (tree, repo.root, repo.common_dir.parent):
+            if (top / path / ".git").exists():
+                inner = _inner(repo, top / path)
+                if inner.resolve(commit):
+                    (reset if top == tree else add)(inner, place, commit)
+                    break
+                if top == tree:
+                    shutil.rmtree(place)
+
+
+def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str]]:
+    """Return ``(path, what brings it)`` of the files in a work tree that are still pointers, where
+    such a filter is set up, and of the submodules that are not in it.
+
+    Args:
+        cloned: it is of a clone that was made for it, in which nothing is set up.
+    """
+    found = _pointers(repo, tree, cloned)
+    for path, _ in _submodules(repo, tree):
+        if (tree / path / ".git").exists():
+            where = f"git -C {shlex.quote(path)} "
+            found += [
+                (f"{path}/{name}", how.replace("git ", where, 1))
+                for name, how in missing(_inner(repo, tree / path), tree / path)
+            ]
+        elif cloned or tree != repo.root:
+            found.append((path, _HOW[_SUBMODULE]))
+    return found
 
 
 def told(lacking: list[tuple[str, str]]) -> str | None:
@@ -51,17 +128,43 @@ def told(lacking: list[tuple[str, str]]) -> str | None:
         return None
     names = message.some([repr(path) for path, _ in lacking], _SHOWN)
     verb = "has" if len(lacking) == 1 else "have"
-    how = {"annex": "git annex get", "lfs": "git lfs pull"}
-    hints = " && ".join(dict.fromkeys(how[name] for _, name in lacking))
+    hints = " && ".join(dict.fromkeys(how for _, how in lacking))
     return f"{names} {verb} no content here, only a pointer; to bring it: {hints}"
 
 
-def _pointers(repo: Repo, tree: Path) -> list[tuple[str, str]]:
+def elsewhere(repo: Repo) -> bool:
+    """Whether the work tree holds content that git's objects alone do not give."""
+    return bool(
+        repo.filter_program("annex")
+        or repo.filter_program("lfs")
+        or (repo.root / ".gitmodules").exists()
+    )
+
+
+def _inner(repo: Repo, tree: Path) -> Repo:
+    """Return a submodule's repository, no more trusted than the one that it is in."""
+    inner = Repo.discover(tree)
+    return inner.distrusting() if repo.distrusted else inner
+
+
+def _submodules(repo: Repo, tree: Path) -> Iterator[tuple[str, str]]:
+    """Yield path and commit of each submodule, as the work tree's index has them."""
+    if (tree / ".gitmodules").exists():
+        for entry in repo.git("ls-files", "--stage", "-z", cwd=tree).split(b"\0"):
+            if entry.startswith(b"160000 "):
+                about, _, path = entry.partition(b"\t")
+                yield os.fsdecode(path), about.split()[1].decode()
+
+
+def _pointers(repo: Repo, tree: Path, every: bool = False) -> list[tuple[str, str]]:
     """Look at the files that LFS has by their attributes, and where git-annex is set up, whose
     files may be links, at all that are tracked."""
-    attributed = () if repo.filter_program("annex") else (":(top,attr:filter=lfs)",)
+    if not every and not any(map(repo.filter_program, ("annex", "lfs"))):
+        return []
+    attributed = () if every or repo.filter_program("annex") else (":(top,attr:filter=lfs)",)
     paths = sorted(repo.entries("ls-files", "-z", "--", *attributed, cwd=tree))
-    return [(path, name) for path in paths if (name := _filter_of(os.path.join(tree, path)))]
+    named = ((path, _filter_of(os.path.join(tree, path))) for path in paths)
+    return [(path, _HOW[name]) for path, name in named if name]
 
 
 def _filter_of(path: str) -> str | None:
@@ -87,4 +190,5 @@ def removal(path: Path, force: bool = True) -> str:
     quoted = shlex.quote(str(path))
     if (path / ".git").is_symlink():
         return f"rm -rf {quoted} && git worktree prune"
-    return f"git worktree remove {'--force ' if force else ''}{quoted}"
+    forced = force or (path / ".gitmodules").exists()  # git wants it for a submodule
+    return f"git worktree remove {'--force ' if forced else ''}{quoted}"

@@ -36,6 +36,7 @@ NEVER = frozenset(("__pycache__", ".ipynb_checkpoints", ".DS_Store"))
 _LOST = "git has lost its content; to see the damage: git fsck"
 _ADD = ("--add", "--remove", "--replace")
 _EDITED = "a submodule with edits of its own; commit them inside it"
+_OF_SLURM = re.compile(r"slurm-\d+(_\d+)?\.out")
 _SPECIAL = "a FIFO, a socket or a device is in its place; it is recorded as it was committed"
 _BEHIND = "beyond a symbolic link"  # git's words
 _PASSING = (
@@ -350,6 +351,12 @@ def _staged(repo: Repo, env: dict[str, str], head: Head) -> Iterator[Callable[[]
         yield finished
 
 
+def is_never(name: str) -> bool:
+    """Whether a file or folder of this name is neither a source nor an output: a cache, or what
+    SLURM writes of a job."""
+    return name in NEVER or _OF_SLURM.fullmatch(name) is not None
+
+
 def _sources(repo: Repo, paths: list[str]) -> list[str]:
     """Return untracked paths without caches, environments and what earlier commands wrote."""
     known = read_mapping(repo.git_dir / _OUTPUTS)
@@ -360,7 +367,7 @@ def _sources(repo: Repo, paths: list[str]) -> list[str]:
     return [
         path
         for path in paths
-        if NEVER.isdisjoint(path.split("/"))
+        if not any(map(is_never, path.split("/")))
         and not path.startswith(environments)
         and not (path in known and known[path] == stamp(repo.root, path))
     ]

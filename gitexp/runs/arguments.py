@@ -6,7 +6,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from gitexp.formats import environment, params, redaction
@@ -42,6 +44,19 @@ def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
             given = [*(before if isinstance(before, list) else [before]), *given]
         found[name] = given if len(given) > 1 else given[0]
     return params.nested(found)
+
+
+def inner(command: Sequence[str]) -> Sequence[str]:
+    """Return the command line that ``datalad run`` is given, in words or in one; every other as it
+    is."""
+    if not command or os.path.basename(command[0]) != "datalad":
+        return command
+    for at, word in enumerate(command):
+        with suppress(ValueError):
+            parts = shlex.split(word)
+            if parts and (environment.is_python(parts[0]) or _SCRIPT.fullmatch(parts[0])):
+                return parts if len(parts) > 1 else command[at:]
+    return []
 
 
 def _value(text: str) -> Any:

@@ -40,6 +40,7 @@ class Findings:
         named: those of metrics that the user's pipeline names.
         points: the series by their names, and ``origins`` the file that each came from.
         params: how many came from where.
+        alone: whether gitexp's own files were picked up as they were written.
     """
 
     root: Path
@@ -52,6 +53,7 @@ class Findings:
     unread: list[str] = field(default_factory=list)
     unclear: list[str] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
+    alone: bool = True
 
     def is_metrics(self, path: str) -> bool:
         return outputs_kept.matches(path, self.known.metrics_files) or readers.is_metrics(path)
@@ -77,8 +79,12 @@ def capture(
     asked = bool(known.outputs or known.metrics_files or known.params)
     wrote = written.below(repo.root, begun.since, until, asked)
     facts = journal.facts(run.folder)
+    alone = not written.is_shared(run.folder)
+    others = [] if alone else outputs_kept.leave_own(repo, facts, wrote, known)
     given = parsed.of_run(run.folder, facts)
-    found = Findings(repo.root, known, params=dict(given.counts), unclear=list(given.unclear))
+    found = Findings(
+        repo.root, known, params=dict(given.counts), unclear=list(given.unclear), alone=alone
+    )
     _look_at_dvc(run, repo, begun, wrote)
     own, values = _take_runs(run, [*wrote.files], begun.since / 10**9, found)
     found.paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
@@ -90,6 +96,12 @@ def capture(
         for path in wrote.odd
         if found.is_metrics(path) and not path.startswith(own)
     ]
+    if results := [path for path in others if found.is_metrics(path)]:
+        found.unread.append(
+            "other commands ran in this folder meanwhile, and these files may be theirs:"
+            f" {message.some(results)}; to have them read: --metrics-file, or name them in the"
+            " command"
+        )
     run.add_facts("warnings", found.unread)
     for path in found.named:  # what DVC left as it was is a result, too
         with suppress(OSError):
@@ -215,7 +227,8 @@ def _take_series(found: Findings, path: str, points: Iterable[MetricPoint]) -> N
 
 def _take_metrics(path: str, found: Findings) -> None:
     file = found.root / path
-    if path in (result_paths.METRICS, result_paths.PARAMS) and outputs_kept.is_long(file):
+    own = path in (result_paths.METRICS, result_paths.PARAMS)
+    if own and found.alone and outputs_kept.is_long(file):
         return  # picked up already
     found.seen.append(path)
     try:

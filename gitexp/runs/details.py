@@ -45,12 +45,13 @@ class Details:
             "inputs": conditions.hash_inputs(repo.root, self.inputs),
             "seed": dict(seeds.last),
         }
+        array = conditions.slurm_array()
         values = {
             "name": names.check_name(repo, self.name) if self.name else None,
             "title": self.title,
             "note": self.note,
             "labels": tuple(sorted(map(check_label, self.labels))),
-            "group": self.group and self.group.strip(),
+            "group": self.group.strip() if self.group else array and f"array-{array}",
             "advance": known.advance if self.advance is None else self.advance,
             "sign": known.sign if self.sign is None else self.sign,
         }

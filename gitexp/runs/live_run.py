@@ -208,7 +208,8 @@ class LiveRun:
         else:
             closed.say_unkept()
         finally:
-            closed.release()
+            if self._repo is not None:  # a trial's worker may have to push it before it lets go
+                closed.release()
 
     def end_later(self, status: str, error: str | None) -> None:
         """End the run, and record it at the next quiet moment (see ``deferred.py``); what is logged

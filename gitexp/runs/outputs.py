@@ -134,6 +134,8 @@ def watch(*folders: Path) -> dict[Path, Any]:
 def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
     """Log what a command wrote by itself into the params.yml and metrics.csv that ``watch`` looked
     at before it ran."""
+    if written.is_shared(run.folder):
+        return
     changed = (path for path, old in watched.items() if files.stamp(path) not in (old, None))
     for path in sorted(changed):
         said: list[str] = []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterable
+import posixpath
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from gitexp.formats import message, readers
 from gitexp.formats.errors import GitexpError
@@ -116,6 +118,29 @@ def _changed(repo: Repo, tree: str, paths: list[str]) -> list[str]:
         if data is not None and not (item and result_paths.blob_hash(repo, data) == item.id):
             changed.append(path)
     return changed
+
+
+def leave_own(repo: Repo, facts: Mapping[str, Any], wrote: Written, known: Settings) -> list[str]:
+    """Leave only what is a run's for sure where others ran beside it: what its command names, and
+    the patterns for its results. Returns the rest, which counts as outputs of nobody."""
+    patterns = (*known.metrics_files, *known.outputs)
+    named = [
+        posixpath.normpath(posixpath.join(facts.get("directory") or ".", part))
+        for word in facts.get("command") or ()
+        for part in (word, word.partition("=")[2])
+        if part not in ("", ".")
+    ]
+    rest = [
+        path
+        for path in wrote.files
+        if not matches(path, patterns)
+        and not any(path == name or path.startswith(f"{name}/") for name in named)
+    ]
+    for path in rest:
+        del wrote.files[path]
+    wrote.odd = []
+    snapshot.remember_outputs(repo, rest)
+    return rest
 
 
 def is_long(path: Path) -> bool:

@@ -57,7 +57,7 @@ def of_run(folder: Path, facts: Mapping[str, Any]) -> Parsed:
     how = facts.get("arguments")
     if not isinstance(how, dict):
         return Parsed()
-    words = (facts.get("command") or []) if how["read"] else []
+    words = arguments.inner(facts.get("command") or []) if how["read"] else []
     notes = _chosen([*_notes(folder)], words) if words else []
     return _joined(words, notes, how["files"])
 

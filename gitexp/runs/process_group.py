@@ -1,7 +1,7 @@
 """A command in a process group of its own, noted in a folder, so that whoever comes later can end
 what a killed owner left running.
 
-    group    the number of the process group, which counts only while the lock is held
+    group    the number of the process group, and its machine: nodes of a cluster share folders
     command/ locked by the command and its children as long as one of them lives
 """
 
@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from gitexp.formats import environment
 from gitexp.runs import journal
 
 GROUP, HELD = "group", "command"
@@ -34,7 +35,7 @@ def held(folder: Path) -> Iterator[dict[str, Any]]:
 def note(folder: Path, group: int) -> None:
     """Keep the number of the group; a full disk ends no command for the sake of that."""
     with suppress(OSError):
-        (folder / GROUP).write_text(str(group))
+        (folder / GROUP).write_text(f"{group} {environment.host()}")
 
 
 def runs(folder: Path) -> bool:
@@ -45,8 +46,9 @@ def runs(folder: Path) -> bool:
 def kill(folder: Path) -> None:
     """Kill what is left of the command that is noted in a folder, and wait a moment for its end."""
     with suppress(OSError, ValueError, AttributeError):
-        if runs(folder):
-            os.killpg(int((folder / GROUP).read_text()), signal.SIGKILL)
+        number, _, host = (folder / GROUP).read_text().partition(" ")
+        if runs(folder) and host in ("", environment.host()):
+            os.killpg(int(number), signal.SIGKILL)
             deadline = time.monotonic() + _PATIENCE
             while runs(folder) and time.monotonic() < deadline:
                 time.sleep(0.01)

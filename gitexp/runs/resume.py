@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import checkpoints, journal
+from gitexp.store import conditions
 
 if TYPE_CHECKING:
     from gitexp.runs.run import Run
@@ -62,6 +64,23 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
     return None
 
 
+def before_requeue(repo: Repo, command: Sequence[str]) -> str | None:
+    """Return the run of the same command in this SLURM job before it was requeued; None where
+    there is none, or it came to its end."""
+    from gitexp.runs import finish
+    from gitexp.store.index import Index
+
+    job = conditions.slurm_job()
+    for folder in reversed(finish.dead_runs(repo)):
+        facts = journal.facts(folder)
+        if facts.get("extra", {}).get("job") == job and facts.get("command") == [*command]:
+            return folder.name
+    asked = "json_extract(tag.summary, '$.job') = ?"
+    found = Index(repo).select(asked, [job], limit=20)
+    same = [item for item in found if item.command == shlex.join(command)]
+    return same[0].name if same and same[0].status == "killed" else None
+
+
 def take_over(run: Run, repo: Repo, origin: Origin) -> None:
     """Have a run that just began go on from there; a run that does so already stays as it is.
     Raises NotFoundError where the other's files are not in this clone."""
@@ -84,6 +103,13 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
             f"the checkpoints of {old.name} are not in this clone, only where it ran; what it"
             " logged is taken over"
         )
+
+
+def again(run: Run) -> None:
+    """Note that a run which begins in a folder with rows of its own goes on from them."""
+    if (size := _size(run)) > len(metrics.HEADER):
+        run.add_facts(_ROWS, [len(metrics.HEADER), size])
+        run.set_fact("Requeued", "with its rows until then")
 
 
 def cut(run: Run, last: checkpoints.Checkpoint) -> None:

@@ -127,7 +127,8 @@ class Run(LiveRun):
     def checkpoint(self, path: str | os.PathLike[str], step: int) -> None:
         """Keep the training's own checkpoint in this clone, for a run that goes on from it.
 
-        The newest three stay, and ever fewer of the older ones. A trial of a sweep keeps none.
+        The newest three stay, and ever fewer of the older ones. What a trial keeps on a machine
+        that has no clone goes with its worker.
 
         Args:
             path: the file, or folder, that the training wrote.

@@ -32,6 +32,8 @@ def begin(
 ) -> Run:
     """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
     share."""
+    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        resume = resume or resuming.before_requeue(repo, environment.redact(command or ()))
     origin = resuming.find(repo, resume) if resume else None
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at

@@ -22,8 +22,6 @@ from gitexp.runs import journal, process_group
 
 _FOLDER = "worktrees"
 _KEPT = "kept"
-# the commit's files, all of them and no more
-_WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false")
 
 
 @contextmanager
@@ -38,8 +36,7 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
     owned = journal.hold(place)
     path = place / repo.root.name
     try:
-        repo.git(*_WHOLE, "worktree", "add", "--detach", "--force", str(path), commit)
-        content.fill(repo, path)
+        content.add(repo, path, commit)
         yield path
     finally:
         owned.close()
@@ -47,14 +44,6 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
             (place / _KEPT).touch()
         if not (place / _KEPT).exists():
             remove(repo, place)
-
-
-def reset(repo: Repo, path: Path, commit: str) -> None:
-    """Bring a work tree of ours to a commit, as if it were new: what a run left behind goes,
-    ignored files too."""
-    repo.git(*_WHOLE, "checkout", "--detach", "--force", "--quiet", commit, cwd=path)
-    repo.git("clean", "-ffdxq", cwd=path)
-    content.fill(repo, path)
 
 
 def leftovers(repo: Repo) -> list[Path]:
@@ -84,6 +73,7 @@ def remove(repo: Repo, place: Path) -> None:
     that, and what still runs there."""
     for folder in place.glob("run-*"):
         process_group.kill(folder)
+    content.release(repo, place / repo.root.name)
     # a half-removed one is a stranger to git until its folder is gone; then its record goes
     for _ in range(2):
         with suppress(GitError):  # killed before git knew of it

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitexp.repo import Repo, dvc_pointers, files, snapshot
+from gitexp.runs import journal
 
 BEGUN = "begun"  # in a run's folder: its time is when the command began
+_SHARED = "shared"  # there: another command ran in this work tree meanwhile
 _MOST_FILES = 100_000  # that are looked at
 _MANY = 100  # files of a folder
 _PASSED = frozenset(("node_modules", ".git", ".gitexp", ".dvc", "site-packages", *snapshot.NEVER))
@@ -42,7 +44,18 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
     """Return how all is just before the command starts."""
     file = folder / BEGUN
     file.write_bytes(b"")
+    for other in journal.folders(repo) if repo else ():
+        runs = other != folder and (other / BEGUN).exists() and journal.is_alive(other)
+        if runs and repo and journal.facts(other).get("root") == str(repo.root):
+            (other / _SHARED).touch()
+            (folder / _SHARED).touch()
     return Begun(file.stat().st_ctime_ns, dvc_experiments(repo) if repo else frozenset())
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether other commands ran in the work tree of a run meanwhile: whose a file is that somebody
+    wrote, nobody knows then."""
+    return (folder / _SHARED).exists()
 
 
 def dvc_experiments(repo: Repo) -> frozenset[str]:
@@ -87,7 +100,7 @@ def below(top: Path, since: int, until: int | None = None, all: bool = True) -> 
             except OSError:
                 continue
             late = until and max(status.st_mtime_ns, status.st_ctime_ns) > until
-            if status.st_ctime_ns < since or late or entry.name in snapshot.NEVER:
+            if status.st_ctime_ns < since or late or snapshot.is_never(entry.name):
                 continue
             if stat.S_ISREG(status.st_mode):
                 found.files[path] = files.looks(status)

@@ -120,6 +120,7 @@ def add_worktree(
     wanted: tuple[Data, ...] = ()
     if data and dvc_pointers.in_use(tree):
         wanted = tuple(dvc_pointers.of_commit(repo, target.id).values())
+    content.populate(repo, tree)
     notes = (*_fill(repo, tree), *_bring_data(repo, tree, wanted))
     apart, _ = _bring_submodules(repo, tree, recurse, {})
     return Done(

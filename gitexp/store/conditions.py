@@ -40,8 +40,23 @@ def here() -> dict[str, Any]:
     found = {
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "gpu": _gpu(),
+        "job": slurm_job(),
     }
     return {key: value for key, value in found.items() if value}
+
+
+def slurm_job() -> str | None:
+    """Return the number of the SLURM job that this runs in, with that of its task in an array."""
+    array = slurm_array()
+    if array:
+        return f"slurm {array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}"
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"slurm {job}" if job else None
+
+
+def slurm_array() -> str | None:
+    """Return the number of the job array that this is a task of."""
+    return os.environ.get("SLURM_ARRAY_JOB_ID")
 
 
 def hash_inputs(root: Path, paths: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
@@ -101,6 +116,8 @@ def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
             texts[key.capitalize().replace("_s", "-S")] = said
     if conditions.get("gpu"):
         texts["GPU"] = str(conditions["gpu"])
+    if conditions.get("job"):
+        texts["Job"] = str(conditions["job"])
     return texts
 
 

@@ -1,9 +1,9 @@
 """What a rewritten history (git filter-repo, BFG, a rebase of published commits) leaves wrong, and
 how each of it is mended.
 
-filter-repo notes what became of each commit and ref in ``.git/filter-repo``. It makes tags of refs
-that are none, leaves notes on commits that are gone, and knows nothing of what was fetched and
-still has the old history.
+filter-repo notes what became of each commit and ref in ``.git/filter-repo``, the BFG what became of
+each object in a folder beside the repository. The first makes tags of refs that are none; both
+leave notes on commits that are gone, and what was fetched may still have the old history.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def examine(repo: Repo) -> Iterator[Found]:
     if false:
         what = f"{len(false)} tags are copies that a rewrite of history made of other refs"
         yield what, "", lambda: _delete(repo, false)
-    moved = _map(repo, "commit-map")
+    moved = {**_of_bfg(repo), **_map(repo, "commit-map")}
     if moved:
         yield from _notes(repo, moved)
         yield from _refs(repo, moved)
@@ -49,6 +49,18 @@ def _map(repo: Repo, name: str) -> dict[str, str]:
     return {old: new for old, new, *_ in map(str.split, lines) if old != new}
 
 
+def _of_bfg(repo: Repo) -> dict[str, str]:
+    """Return the BFG's maps of old to new hashes; it was called from the repository (``.``), or on
+    it."""
+    moved: dict[str, str] = {}
+    for top in (repo.root, repo.root.parent):
+        name = f"{repo.root.name if top == repo.root.parent else '.'}.bfg-report"
+        for file in sorted(top.glob(f"{name}/*/*/object-id-map.old-new.txt")):
+            pairs = (line.partition(" ") for line in file.read_text().splitlines())
+            moved.update({old: new for old, _, new in pairs if new and old != new})
+    return moved
+
+
 def _notes(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     noted = notes.read(repo) if repo.tip(notes.REF) else {}
     lost = {old: moved[old] for old in noted if moved.get(old, repo.zero) != repo.zero}
@@ -65,7 +77,7 @@ def _refs(repo: Repo, moved: dict[str, str]) -> Iterator[Found]:
     rewritten = {*_map(repo, "ref-map").values()}
     fetched = repo.refs(*_FETCHED)
     stale = {ref: oid for ref, oid in fetched.items() if oid in rewritten}
-    present = [item.id for item in repo.objects([*moved]) if item]
+    present = [oid for oid, kind in repo.kinds(moved).items() if kind == "commit"]
     holding = [f"--contains={oid}" for oid in present[:200]]
     asked = ("for-each-ref", "--format=%(refname)", *holding)
     held = repo.line(*asked).split() if holding else []

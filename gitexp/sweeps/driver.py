@@ -30,11 +30,12 @@ from gitexp.sweeps import collect, engines, results, schedule, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.driver_push import Pusher, Sent
-from gitexp.sweeps.engines import Engine, Result
+from gitexp.sweeps.engines import Engine
 from gitexp.sweeps.plan import Frozen
 from gitexp.sweeps.progress import Progress, Standing
 from gitexp.sweeps.results import Kept
 from gitexp.sweeps.schedule import Agenda, Trial
+from gitexp.sweeps.worker import Result
 
 _LOOK = 0.2  # seconds
 
@@ -90,7 +91,6 @@ class Driver:
             UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this
                 is gone again.
         """
-        plan = frozen.plan
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
         self._folder = plans.folder(repo, frozen)
         try:
@@ -102,22 +102,7 @@ class Driver:
             ) from error
         self._engine: Engine | None = None
         try:
-            if not frozen.shot:
-                self._wait_for_orphans()
-            if plan.workers_push and not frozen.shot:
-                self._collect()
-            results.recover(repo, frozen, self._folder)
-            recorded = schedule.recorded(repo, frozen)
-            self._agenda = Agenda(plan, recorded, again, jobs)
-            self._engine = engines.start(
-                engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
-            )
-            if plan.prune and not self._engine.watches:
-                raise UsageError(
-                    f"--prune reads metrics while trials run, which engine {engine} does not allow;"
-                    " use loky"
-                )
-            self._outlet = collect.open_for(repo, frozen)
+            recorded = self._take_up(engine, address, jobs, again)
         except BaseException:
             self._alive.close()
             if self._engine:
@@ -131,12 +116,35 @@ class Driver:
         self._next_look = 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
-        self._standing = Standing(plan)
+        self._standing = Standing(frozen.plan)
         for item in sorted(self._agenda.closed.values(), key=lambda item: item.started):
             self._standing.note(item)
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)
+
+    def _take_up(
+        self, engine: str, address: str | None, jobs: int, again: bool
+    ) -> list[Experiment]:
+        """Find out where the sweep stands, and start the engine; returns what is recorded of it."""
+        repo, frozen, plan = self.repo, self.frozen, self.frozen.plan
+        if not frozen.shot:
+            results.wait_for_orphans(frozen, self._folder, self._warn)
+            if plan.workers_push:
+                self._collect()
+        results.recover(repo, frozen, self._folder)
+        recorded = schedule.recorded(repo, frozen)
+        self._agenda = Agenda(plan, recorded, again, jobs)
+        self._engine = engines.start(
+            engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
+        )
+        if plan.prune and not self._engine.watches:
+            raise UsageError(
+                f"--prune reads metrics while trials run, which engine {engine} does not allow;"
+                " use loky or slurm"
+            )
+        self._outlet = collect.open_for(repo, frozen)
+        return recorded
 
     @property
     def unused(self) -> int:
@@ -179,32 +187,6 @@ class Driver:
             collect.collect(self.repo, self.frozen)
         except GitexpError as error:
             self._warn(f"{error}; what workers pushed meanwhile is not known here")
-
-    def _wait_for_orphans(self) -> None:
-        """Wait for trials that outlived an earlier driver and end in its folders: they are under
-        way, and none should run twice.
-
-        Jobs that a cluster has not begun are cancelled, and will be handed out again.
-        """
-        if cancelled := engines.cancel_queued(self._folder):
-            self._warn(
-                "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
-                f" {', '.join(cancelled)}"
-            )
-        # the others end without their driver
-        signs = (trials.JOB, "run.json") if self.frozen.plan.workers_push else (trials.JOB,)
-        told = False
-        while count := sum(
-            trials.runs(item) and any((item / sign).exists() for sign in signs)
-            for item in self._folder.iterdir()
-        ):
-            if not told:
-                self._warn(
-                    f"trials that an earlier driver started still run here ({count}); waiting for"
-                    " them"
-                )
-            told = True
-            time.sleep(_LOOK)
 
     def _unsent_by_workers(self) -> Sent | None:
         if not self._unsent:

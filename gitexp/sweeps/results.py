@@ -7,7 +7,8 @@ resumed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,7 +19,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal, outputs, process_group, run
-from gitexp.sweeps import collect, worker_push
+from gitexp.sweeps import collect, slurm, worker_push
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.plan import Frozen
 from gitexp.sweeps.worker import Job
@@ -42,6 +43,7 @@ class Kept:
     stopped: bool = False
 
 
+_LOOK = 0.2  # seconds between two looks at what still runs
 _Kept = TypeVar("_Kept", bound=Kept)
 
 
@@ -104,6 +106,32 @@ def _together(
         problems.append(f"trial {items[0].index} could not be recorded: {problem}")
 
 
+def wait_for_orphans(frozen: Frozen, top: Path, warn: Callable[[str], None]) -> None:
+    """Wait for trials that outlived an earlier driver and end in its folders: they are under
+    way, and none should run twice.
+
+    Jobs that a cluster has not begun are cancelled, and will be handed out again.
+    """
+    if cancelled := slurm.cancel_queued(top):
+        warn(
+            "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
+            f" {', '.join(cancelled)}"
+        )
+    # the others end without their driver
+    signs = (trials.JOB, "run.json") if frozen.plan.workers_push else (trials.JOB,)
+    told = False
+    while count := sum(
+        trials.runs(item) and any((item / sign).exists() for sign in signs)
+        for item in top.iterdir()
+    ):
+        if not told:
+            warn(
+                f"trials that an earlier driver started still run here ({count}); waiting for them"
+            )
+        told = True
+        time.sleep(_LOOK)
+
+
 def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
     """Record what ended when nobody was there to record it, and clear what was killed in the
     middle."""
@@ -123,7 +151,8 @@ def bury(item: Kept, error: BaseException | None) -> None:
         **item.job.facts,
         "started": message.format_time(datetime.now(timezone.utc)),
     }
-    live = run.Run(None, item.folder, facts, journal.Journal(item.folder, owner=True))
+    owned = journal.Journal(item.folder, owner=True)
+    live = run.Run(None, item.folder, facts, owned)
     if not (item.folder / "params.yml").exists():
         live.log_params(item.job.params)
     if (item.folder / "output.log").exists():
@@ -140,3 +169,4 @@ def bury(item: Kept, error: BaseException | None) -> None:
     if item.stopped:
         why = trials.INTERRUPTED[0]
     live.end("killed" if died else "failed", message.one_line(why)[:500])
+    owned.release()

@@ -86,31 +86,20 @@ def make(
             f"{'--prune' if prune else f'search {name}'} needs a metric to go by: --minimize rmse"
             " or --maximize accuracy"
         )
-    if name in OWN:
-        return Optuna(
-            space,
-            name,
-            points=points,
-            budget=len(points),
-            seed=seed,
-            direction=direction,
-            prune=prune,
-            history=[],
-        ), len(points)
-    assert trials is not None
-    left = max(0, trials - tried)
+    own = name in OWN
+    total = len(points) if own else trials or 0
     study = Optuna(
         space,
         name,
-        points=None,
-        budget=left,
-        seed=seed + tried,
+        points=points if own else None,
+        budget=total if own else max(0, total - tried),
+        seed=seed if own else seed + tried,
         direction=direction,
         prune=prune,
-        history=list(history),
+        history=[] if own else list(history),
         several=several,
     )
-    return study, trials
+    return study, total
 
 
 def _points(name: str, space: Space, trials: int | None, seed: int) -> list[Point]:

@@ -1,13 +1,38 @@
-"""What SLURM says of jobs, by ``squeue`` and ``scontrol``: they work without accounting, which
-``sacct`` needs."""
+"""SLURM through submitit: each trial a job, in a work tree of the repository that the nodes share.
+
+What becomes of jobs is asked of ``squeue`` and ``scontrol``: they work without accounting, which
+``sacct`` needs.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import math
 import os
 import re
+import secrets
+import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
-_PATIENCE = 60  # seconds for an answer of a busy controller
+from gitexp.formats.errors import UsageError
+from gitexp.formats.extras import needed
+from gitexp.repo import Repo
+from gitexp.runs import journal, resume, worktree
+from gitexp.sweeps import worker as trial
+from gitexp.sweeps.worker import Job, Result
+
+_LOOK = 0.5  # seconds between two looks for results on the disk
+_ASK = 5.0  # seconds between two questions to SLURM's queue, one for all jobs
+_DAY = 24 * 60  # minutes
+_KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
+_PATIENCE = 60.0  # seconds for a busy controller's answer, and for a cancelled job to end
 _FATES = {
     "CANCELLED": "its SLURM job was cancelled",
     "TIMEOUT": "it ran into SLURM's time limit",
@@ -17,6 +42,137 @@ _FATES = {
     "OUT_OF_MEMORY": "it ran out of the memory that its SLURM job has",
     "PREEMPTED": "its SLURM job was preempted",
 }
+
+
+class Slurm:
+    """SLURM through submitit: a job for each trial, with what sbatch's own variables
+    (SBATCH_PARTITION, ...) ask for.
+
+    The repository must lie on a disk that the nodes share, as usual there: trials run in work trees
+    of it, and in the driver's folders. The address ``local`` runs the jobs here, to try it.
+    """
+
+    watches = True
+    room: int | None = None
+
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
+    ) -> None:
+        submitit = needed("submitit", "engine slurm", "slurm")
+        _sweep_out(repo, commit)
+        self._repo = repo
+        self._folder = repo.make_state_dir("submitit", f"{commit[:12]}-{secrets.token_hex(4)}")
+        self._alive = journal.hold(self._folder)
+        self._tasks: dict[str, tuple[Any, Future[Result]]] = {}
+        self._told: dict[str, float] = {}  # when a job was asked to end
+        self._gone: set[str] = set()  # jobs that the queue had no more at the last look
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self.size = jobs
+        try:
+            self._submitit = submitit.AutoExecutor(folder=self._folder, cluster=address or "slurm")
+            self._watcher.start()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, RuntimeError):
+                raise UsageError(f"SLURM cannot be used here: {error}") from None
+            raise
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
+        self._submitit.update_parameters(timeout_min=minutes)
+        task = self._submitit.submit(run_as_job, job, str(self._repo.root), str(folder))
+        (folder / trial.JOB).write_text(f"{self._submitit.cluster} {task.job_id}")
+        done: Future[Result] = Future()
+        done.set_running_or_notify_cancel()
+        self._tasks[job.key] = task, done
+        return done
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        if trial.runs(folder):
+            trial.ask_to_stop(folder, why)
+        elif found := self._tasks.get(job.key):
+            self._told[job.key] = time.monotonic()
+            found[0].cancel(check=False)
+
+    def close(self) -> None:
+        for key, (task, _) in list(self._tasks.items()):
+            self._told[key] = time.monotonic()
+            task.cancel(check=False)
+        # until they ended, or the watcher gives them up
+        while self._tasks and self._watcher.is_alive():
+            time.sleep(_LOOK)
+        self._closing.set()
+        self._alive.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for place in worktree.leftovers(self._repo):  # of jobs that were killed
+            worktree.remove(self._repo, place)
+
+    def _watch(self) -> None:
+        """Take results as they appear on the disk, with one look at the folder for all jobs, and
+        ask the queue now and then."""
+        ask = 0.0
+        while not self._closing.wait(_LOOK):
+            try:
+                there = {*os.listdir(self._folder)}
+            except OSError:
+                continue
+            tasks = list(self._tasks.items())
+            for key, (task, _) in tasks:
+                if task.paths.result_pickle.name in there or (
+                    self._submitit.cluster == "local" and task.done()
+                ):
+                    self._end(key, task.result)
+            if tasks and time.monotonic() >= ask and self._submitit.cluster == "slurm":
+                self._look_at_queue({key: task.job_id for key, (task, _) in tasks})
+                ask = time.monotonic() + _ASK
+
+    def _look_at_queue(self, jobs: dict[str, str]) -> None:
+        """Give up the jobs that neither the queue has, at two looks, nor a result; one that is
+        requeued is in it still."""
+        waiting = queued()
+        for key, number in jobs.items():
+            overdue = time.monotonic() - self._told.get(key, math.inf) > _PATIENCE
+            gone = waiting is not None and number not in waiting
+            if overdue or (gone and key in self._gone):
+                self._end(key, functools.partial(_lost, fate(number)))
+            (self._gone.add if gone else self._gone.discard)(key)
+
+    def _end(self, key: str, result: Callable[[], Result]) -> None:
+        if found := self._tasks.pop(key, None):
+            trial.settle(result, found[1])
+
+
+def run_as_job(job: Job, root: str, folder: str) -> None:
+    """Run a trial on a machine that shares a disk with the driver, in a work tree of the
+    repository's and in the driver's folder.
+
+    So all is there for a later driver, where this one is gone by then, and for the job itself where
+    it is requeued. Who looks sees by the lock that the trial runs.
+    """
+    where = Path(folder)
+    if where.exists():  # else its sweep is over
+        _clear(where)
+        with worktree.checkout(Repo.discover(root), job.commit, "sweep") as place:
+            trial.run(job, str(place), folder)
+
+
+def _clear(where: Path) -> None:
+    """Leave of a job that was requeued the rows alone: it goes on from its checkpoint, or begins
+    again."""
+    rows, facts = where / "metrics.csv", journal.all_facts(where)
+    journal.trim(rows)
+    if facts.get("inherited"):
+        os.replace(resume.merged(where, facts), rows)
+    for path in where.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in (rows.name, trial.JOB, trial.STOP):
+            path.unlink()
+
+
+def _lost(why: str) -> Result:
+    raise trial.LostError(why)
 
 
 def queued() -> set[str] | None:
@@ -43,3 +199,34 @@ def _ask(*command: str) -> str | None:
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def cancel_queued(top: Path) -> list[str]:
+    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their
+    numbers; those that run are left alone.
+
+    Args:
+        top: where the sweep's trials are journaled.
+    """
+    cancelled = []
+    for note in top.glob(f"*/{trial.JOB}"):
+        cluster, _, number = note.read_text().partition(" ")
+        if (
+            cluster == "slurm"
+            and number.isdigit()
+            and not trial.is_over(note.parent)
+            and not trial.runs(note.parent)
+        ):
+            with contextlib.suppress(OSError):
+                subprocess.run(["scancel", number], check=False, capture_output=True)
+                cancelled.append(number)
+    return cancelled
+
+
+def _sweep_out(repo: Repo, commit: str) -> None:
+    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too
+    old to be anybody's."""
+    for folder in repo.make_state_dir("submitit").iterdir():
+        old = time.time() - folder.stat().st_mtime > _KEPT
+        if (old or folder.name.startswith(commit[:12])) and not journal.is_alive(folder):
+            shutil.rmtree(folder, ignore_errors=True)

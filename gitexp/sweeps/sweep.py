@@ -83,12 +83,7 @@ def sweep(
     Raises:
         UsageError: something cannot be done as asked; nothing was run.
     """
-    if os.environ.get(JOIN):
-        raise UsageError(
-            "a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ =="
-            " '__main__':`"
-        )
-    here = Repo.discover(repo)
+    here = _no_trial(repo)
     objective, direction = aim(minimize, maximize)
     plan = Plan(
         command=_command(train, here, objective, space),
@@ -106,11 +101,24 @@ def sweep(
         directory=below(here),
         workers_push=driver_push.remote(here, workers_push),
     )
-    to = driver_push.remote(here, push)
-    frozen = plans.freeze(here, plans.check(plan), group)
-    done = Driver(
-        here, frozen, jobs=n_jobs, engine=engine, address=address, push=to, warn=_warn
-    ).run()
+    return _driven(here, plan, group, push, jobs=n_jobs, engine=engine, address=address)
+
+
+def _no_trial(repo: str | os.PathLike[str]) -> Repo:
+    if os.environ.get(JOIN):
+        raise UsageError(
+            "a sweep inside of a trial: put the call of gitexp.sweep below `if __name__ =="
+            " '__main__':`"
+        )
+    return Repo.discover(repo)
+
+
+def _driven(
+    repo: Repo, plan: Plan, group: str | None, push: str | bool, **running: Any
+) -> pd.DataFrame:
+    to = driver_push.remote(repo, push)
+    frozen = plans.freeze(repo, plans.check(plan), group)
+    done = Driver(repo, frozen, push=to, warn=_warn, **running).run()
     if done.sent and done.sent.left:
         _warn(
             f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push:"
@@ -120,7 +128,7 @@ def sweep(
 
 
 def _warn(text: str) -> None:
-    warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=3)
+    warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=4)
 
 
 def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | None]:

@@ -22,7 +22,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,9 +31,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import environment, message, settings
-from gitexp.formats.errors import GitError
-from gitexp.repo import Repo
-from gitexp.runs import capture, journal, outputs, parsed, process_group, written
+from gitexp.repo import Repo, content
+from gitexp.runs import capture, journal, outputs, parsed, process_group, resume, written
 from gitexp.runs import command as commands
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
@@ -43,6 +43,7 @@ from gitexp.sweeps.worktrees import Place
 if TYPE_CHECKING:
     from gitexp.sweeps.worker_push import Outlet
 
+Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 STOP = "stop"
 JOB = "job"  # in the driver's folder: the cluster, and the number that it gave the job
 INTERRUPTED = ("interrupted", "the sweep was killed")  # trials that ended so count as not run
@@ -53,6 +54,9 @@ PARAMS, SEED, SLOT = "GITEXP_PARAMS", "GITEXP_SEED", "GITEXP_SLOT"
 GRACE = 5.0  # seconds from SIGTERM to SIGKILL
 _TICK = 0.01  # seconds, of a file system's clock: what was checked out is older than the command
 _LOOK = 0.1  # seconds between two looks at the clock and the stop file
+_AWAY = "gitexp-trial-"  # begins the names of folders that trials have on another machine
+_TERMINATED = 143
+_KILL_WAIT = 40  # seconds; SLURM's own is 30
 _running: dict[str, str] = {}  # the folder of each trial that this process runs
 
 
@@ -68,6 +72,8 @@ class Job:
         directory: where to run it, below the top of the work tree.
         facts: what the run's ``run.json`` says beside what only the worker knows.
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
+        home: the top of the repository, where its work trees need more than git's objects, for a
+            worker that sees it.
         name, outlet: what the trial is called, and where the worker pushes it; it outlives the
             driver then.
     """
@@ -82,6 +88,7 @@ class Job:
     directory: str = "."
     timeout: float | None = None
     links: tuple[tuple[str, str], ...] = ()
+    home: str = ""
     name: str = ""
     outlet: Outlet | None = None
 
@@ -111,7 +118,10 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     extra = {**conditions.here(), **job.facts["extra"]}
     try:
         live = Run(None, where, {**job.facts, **started, "extra": extra}, owned)
+        resume.again(live)
         live.log_params(job.params)
+        if lacking := _lacking(str(root), job.commit):
+            live.add_facts("warnings", [lacking])
         live.set_fact("Hardware", environment.hardware())
         (where / "requirements.txt").write_text(
             _requirements(job.command[0].replace(PYTHON, sys.executable))
@@ -129,6 +139,10 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             code, why = _supervised(job, where, root, env)
         except OSError as error:
             code, why = 127, f"'{job.command[0]}' could not be started: {error.strerror}"
+        if code == _TERMINATED and not why and "SLURM_JOB_ID" in os.environ:
+            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill, and
+            # goes on
+            time.sleep(_KILL_WAIT)
         outputs.pick_up(live, root, watched)
         _read_metrics(live, root, begun, known)
         outputs.keep_output(live)
@@ -165,11 +179,11 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
     folder."""
     _end_orphans()
     with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
-        place = _take_place(job.commit, bundle)
+        place = worktrees.take(job.commit, bundle, job.home)
         try:
             run(job, str(place), folder)
         finally:
-            _free_places.append(place)
+            worktrees.give_back(place, job.home)
         return {
             file.relative_to(folder).as_posix(): file.read_bytes()
             for file in Path(folder).rglob("*")
@@ -177,34 +191,29 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
         }
 
 
-_TERMINATED = "exit code 143"
-_KILL_WAIT = 40  # seconds; SLURM's own is 30
-
-
 class LostError(Exception):
     """A cluster's job is gone without a result; says why."""
 
 
-def run_from_file(job: Job, bundle: str, folder: str) -> dict[str, bytes]:
-    """Run a trial on a machine that shares a disk with the driver, where the bundle lies; the files
-    go into the driver's folder, too.
+@functools.cache
+def _end_orphans() -> None:
+    """Once in each worker: end the commands of one that died on this machine, which nobody else
+    can, and remove their folders."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
+        with suppress(OSError, AttributeError):
+            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            # its command was started under the lock
+            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):
+                process_group.kill(folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
-    So they are there for a later driver, where this one is gone by then. It sees by the lock that
-    the trial runs.
-    """
-    where = Path(folder)
-    with journal.hold(where):
-        files = run_away(job, Path(bundle).read_bytes())
-        if (
-            os.environ.get("SLURM_JOB_ID")
-            and json.loads(files["run.json"]).get("error") == _TERMINATED
-        ):
-            # SLURM ends or requeues the job, and has us killed; else it was somebody's kill, and
-            # goes on
-            time.sleep(_KILL_WAIT)
-        if where.exists():
-            unpack(files, where)
-    return files
+
+def settle(result: Callable[[], Result], target: Future[Result]) -> None:
+    """Give a future what a call returns, or raises."""
+    try:
+        target.set_result(result())
+    except BaseException as error:
+        target.set_exception(error)
 
 
 def stop(key: str, why: str) -> bool:
@@ -333,57 +342,15 @@ def _requirements(program: str) -> str:
 
 
 @functools.lru_cache
+def _lacking(root: str, commit: str) -> str | None:
+    """Return a sentence that names what has no content in a work tree just brought to a commit."""
+    repo = Repo.discover(root)
+    return content.told(content.missing(repo, Path(root), cloned=repo.git_dir == repo.common_dir))
+
+
+@functools.lru_cache
 def _place(root: str) -> Place:
     return Place(Path(root))
-
-
-# -- work trees on another machine -----------------------------------------------------------------
-
-_AWAY = "gitexp-trial-"
-_free_places: list[Path] = []
-
-
-@functools.cache
-def _end_orphans() -> None:
-    """Once in each worker: end the commands of one that died on this machine, which nobody else
-    can, and remove their folders."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
-        with suppress(OSError, AttributeError):
-            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
-            # its command was started under the lock
-            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):
-                process_group.kill(folder)
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take_place(commit: str, bundle: bytes) -> Path:
-    """Return a clone that nobody uses just now (threads of one worker take several), with the
-    snapshot in it."""
-    try:
-        place = _free_places.pop()
-    except IndexError:
-        place = worktrees.make_home()
-        form = "sha256" if len(commit) == 64 else "sha1"
-        Repo(place, place / ".git", place / ".git", form).git(
-            "init", "--quiet", f"--object-format={form}"
-        )
-    repo = Repo.discover(place)
-    if repo.resolve(commit) is None:
-        file = place.with_name("bundle")
-        file.write_bytes(bundle)
-        try:
-            repo.git(
-                "fetch",
-                "--quiet",
-                str(file),
-                "refs/gitexp/sweeping:refs/gitexp/sweeping",
-                "--force",
-            )
-        finally:
-            file.unlink()
-        if repo.resolve(commit) is None:
-            raise GitError(f"the bundle does not hold the snapshot {commit[:10]}")
-    return place
 
 
 def unpack(files: Mapping[str, bytes], folder: Path) -> None:

@@ -11,11 +11,13 @@ import atexit
 import os
 import shutil
 import tempfile
-from contextlib import suppress
+from collections import defaultdict
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from gitexp.repo import Repo
+from gitexp.formats.errors import GitError, GitexpError
+from gitexp.repo import Repo, content
 from gitexp.runs import journal, worktree
 
 
@@ -38,7 +40,7 @@ class Place:
         index.with_name("index.lock").unlink(missing_ok=True)
         if self._pristine.exists():  # flags that a trial set in its index hide no change from git
             _copy(self._pristine, index)
-        worktree.reset(self._repo, self.root, commit)
+        content.reset(self._repo, self.root, commit)
         _copy(index, self._pristine)
 
 
@@ -86,3 +88,49 @@ def _forget() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
+
+
+_free: defaultdict[str, list[Path]] = defaultdict(list)  # by the repository that they are of
+_linked = ExitStack()
+atexit.register(_linked.close)
+
+
+def take(commit: str, bundle: bytes, home: str = "") -> Path:
+    """Return a work tree that nobody uses just now (threads of one worker take several): of the
+    user's repository where it is seen and needed, else a clone with the snapshot in it."""
+    place = _free[home].pop() if _free[home] else _linked_or_cloned(commit, home)
+    repo = Repo.discover(place)
+    if repo.resolve(commit) is None:
+        file = place.with_name("bundle")
+        file.write_bytes(bundle)
+        try:
+            repo.git(
+                "fetch",
+                "--quiet",
+                str(file),
+                "refs/gitexp/sweeping:refs/gitexp/sweeping",
+                "--force",
+            )
+        finally:
+            file.unlink()
+        if repo.resolve(commit) is None:
+            raise GitError(f"the bundle does not hold the snapshot {commit[:10]}")
+    return place
+
+
+def _linked_or_cloned(commit: str, home: str) -> Path:
+    with suppress(GitexpError):
+        seen = Repo.discover(home) if home else None
+        if seen and seen.resolve(commit):
+            return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
+    place = make_home()
+    form = "sha256" if len(commit) == 64 else "sha1"
+    Repo(place, place / ".git", place / ".git", form).git(
+        "init", "--quiet", f"--object-format={form}"
+    )
+    return place
+
+
+def give_back(place: Path, home: str) -> None:
+    """Let the next trial of this worker have a work tree."""
+    _free[home].append(place)

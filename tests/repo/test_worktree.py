@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import Project
-from gitexp.repo import Repo
+from gitexp.repo import Repo, content
 from gitexp.runs import worktree
 
 
@@ -52,7 +52,7 @@ def test_reset_takes_away_what_a_run_left(project: Project) -> None:
         (path / "model.bin").write_text("left")
         (path / "cache").mkdir()
         (path / "cache" / "x").write_text("left")
-        worktree.reset(repo, path, first)
+        content.reset(repo, path, first)
         assert sorted(item.name for item in path.iterdir()) == [".git", "README.md", "train.py"]
         assert (path / "train.py").read_text() == "print('training')\n"
 

@@ -461,3 +461,40 @@ def test_a_repository_that_cannot_be_written_at_the_end_leaves_the_run_for_recov
     assert project.gitexp("recover").startswith("exp-1 ")
     assert gitexp.get("exp-1").status == "finished"
     assert dict(gitexp.get("exp-1").metrics) == {"a": 1}
+
+
+def test_commands_that_run_in_one_folder_take_none_of_each_others_files(project: Project) -> None:
+    """Nobody knows whose a file is that one of them wrote, but for those that a command names."""
+    project.write(
+        "train.py",
+        """import pathlib, sys, time
+name, value, own = sys.argv[1:]
+pathlib.Path(f'{name}.begun').touch()
+while len(list(pathlib.Path().glob('*.begun'))) < 2:
+    time.sleep(0.05)
+row = f'Name,Value,Timestamp,Step\\nloss,{value},1,1\\n'
+pathlib.Path('metrics.csv').write_text(row)
+pathlib.Path(f'shared-{name}-metrics.csv').write_text(row.replace('loss', name))
+pathlib.Path(own).write_text(row)
+""",
+    )
+    project.write(".gitignore", "*.begun\n")
+    project.commit()
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-m", "gitexp", "run", "--name"]
+    both = [
+        subprocess.Popen(
+            [*words, name, "--", sys.executable, "train.py", name, value, f"{name}-metrics.csv"],
+            cwd=project.root, env=env, stderr=subprocess.PIPE, text=True,
+        )
+        for name, value in (("one", "1"), ("two", "2"))
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[1] for process in both]
+    assert {name: dict(gitexp.get(name).metrics) for name in ("one", "two")} == {
+        "one": {"loss": 1},
+        "two": {"loss": 2},
+    }
+    assert all("other commands ran in this folder meanwhile" in text for text in said)
+    assert "shared-" not in project.git("ls-tree", "-r", "--name-only", "one")
+    project.gitexp("run", "--", sys.executable, "-c", "print('loss: 3')")  # alone again
+    assert "shared-" not in project.git("ls-tree", "-r", "--name-only", "exp-1")

@@ -3,6 +3,7 @@ in them is lost."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -82,9 +83,17 @@ def test_code_alone_and_a_folder_beside_take_them_along_too(
     assert (tmp_path / "two/li b/deep/a.py").read_text() == "1"
 
 
+def test_a_folder_beside_has_those_that_are_here(nested: Project, tmp_path: Path) -> None:
+    done = nested.run("checkout", "exp-3", "--worktree", str(tmp_path / "three"))
+    assert "submodules" not in done.stderr
+    assert (tmp_path / "three/li b/deep/a.py").read_text() == "2"
+
+
 def test_a_commit_that_is_nowhere_is_said_and_all_else_is_there(
     nested: Project, tmp_path: Path
 ) -> None:
+    nested.git("submodule", "--quiet", "deinit", "--all", "--force")
+    shutil.rmtree(nested.root / ".git/modules")
     done = nested.run(
         "checkout", "exp-3", "--worktree", str(tmp_path / "three"), "--recurse-submodules"
     )

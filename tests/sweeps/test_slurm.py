@@ -1,25 +1,26 @@
-"""A real SLURM of one node, without accounting, that the tests start and end: munged, slurmctld and
-slurmd."""
+"""What a real SLURM does with trials and runs: `slurm_cluster.py` starts and ends it."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from slurm_cluster import PATH, PROGRAMS, cluster
+from slurm_cluster import said as _said
+from slurm_cluster import until as _until
 
 from conftest import Project
+from gitexp.repo import Repo
+from gitexp.store.index import Index
 
-_PROGRAMS = ("munged", "slurmctld", "slurmd", "squeue", "sbatch", "srun")
-_PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
-_MISSING = [name for name in _PROGRAMS if not shutil.which(name, path=_PATH)]
+_MISSING = [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
+GITEXP = [sys.executable, "-m", "gitexp"]
 pytestmark = [
     pytest.mark.xdist_group("slurm"),
     pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}"),
@@ -27,87 +28,16 @@ pytestmark = [
         not hasattr(os, "geteuid") or os.geteuid() != 0, reason="slurmd has to be started by root"
     ),
 ]
-_CONF = """ClusterName=gitexp
-SlurmctldHost={host}(127.0.0.1)
-SlurmUser=root
-AuthType=auth/munge
-AuthInfo=socket={top}/munge.socket
-CredType=cred/munge
-SlurmctldPort={ports[0]}
-SlurmdPort={ports[1]}
-StateSaveLocation={top}/state
-SlurmdSpoolDir={top}/spool
-SlurmctldPidFile={top}/slurmctld.pid
-SlurmdPidFile={top}/slurmd.pid
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-ReturnToService=2
-MpiDefault=none
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
-"""
 
 
 @pytest.fixture
 def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A cluster of this machine."""
-    top = Path(tempfile.mkdtemp(prefix="sl"))
-    top.chmod(0o755)
-    key = top / "munge.key"
-    key.write_bytes(os.urandom(1024))
-    key.chmod(0o600)
-    for name in ("state", "spool"):
-        (top / name).mkdir()
-    host = socket.gethostname().partition(".")[0]
-    conf = top / "slurm.conf"
-    conf.write_text(_CONF.format(host=host, top=top, ports=_free_ports(), cpus=os.cpu_count()))
-    monkeypatch.setenv("SLURM_CONF", str(conf))
-    monkeypatch.setenv("PATH", _PATH)
-    munge = [
-        "munged",
-        "-F",
-        "--force",
-        f"--socket={top}/munge.socket",
-        f"--key-file={key}",
-        f"--pid-file={top}/munge.pid",
-    ]
-    munge += [f"--log-file={top}/munge.log", f"--seed-file={top}/munge.seed"]
-    daemons = [subprocess.Popen(munge, stderr=subprocess.DEVNULL)]
-    _until(lambda: (top / "munge.socket").exists())
-    for command in (["slurmctld", "-D"], ["slurmd", "-D", "-N", host]):
-        daemons.append(
-            subprocess.Popen(
-                [*command, "-f", str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-        )
-    try:
-        _until(lambda: "idle" in _said("sinfo", "--noheader", "--format=%T"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    with cluster(cpus=4) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         yield
-    finally:
-        for daemon in reversed(daemons):
-            daemon.terminate()
-            daemon.wait(30)
-        shutil.rmtree(top, ignore_errors=True)
-
-
-def _free_ports() -> list[int]:
-    with socket.socket() as one, socket.socket() as other:
-        for item in (one, other):
-            item.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1], other.getsockname()[1]]
-
-
-def _said(*command: str) -> str:
-    return subprocess.run(command, capture_output=True, text=True).stdout
-
-
-def _until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.2)
 
 
 def test_slurm_runs_trials_and_a_job_that_is_cancelled_in_the_queue_ends(
@@ -138,10 +68,7 @@ def test_slurm_runs_trials_and_a_job_that_is_cancelled_in_the_queue_ends(
         sys.executable,
         "train.py",
     ]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(
-        [sys.executable, "-m", "gitexp", *words], cwd=project.root, env=env
-    ) as driver:
+    with subprocess.Popen([*GITEXP, *words], cwd=project.root) as driver:
         _until(lambda: _said("squeue", "--noheader", "--states=PENDING"))
         _said("scancel", "--user=root")
         try:
@@ -171,8 +98,109 @@ def test_ranks_under_srun_are_one_experiment(slurm: None, project: Project) -> N
         capture_output=True,
         text=True,
         timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("ran") == 2
     assert project.tags() == ["exp-1"]
+
+
+def submitted(project: Project, *command: str, options: tuple[str, ...] = ()) -> str:
+    """Hand a command in as a batch job, and return its number."""
+    project.write("job.sh", f"#!/bin/sh\nexec {shlex.join(command)} $SLURM_ARRAY_TASK_ID\n")
+    project.commit("a job")
+    return _said("sbatch", "--parsable", *options, "job.sh").strip()
+
+
+def test_each_task_of_an_array_is_an_experiment_with_nothing_of_the_others(
+    slurm: None, project: Project
+) -> None:
+    project.write(
+        "train.py",
+        """import sys, time
+value = int(sys.argv[2])
+open('metrics.csv', 'w').write(f'Name,Value,Timestamp,Step\\nloss,{value},1,1\\n')
+time.sleep(2)
+print({'loss': value})
+""",
+    )
+    train = [sys.executable, "train.py", "--lr"]
+    number = submitted(project, *GITEXP, "run", "--", *train, options=("--array=1-4",))
+    _until(lambda: len(project.tags()) == 4 and not _said("squeue", "--noheader"))
+    found = Index(Repo.discover(project.root)).select()
+    assert sorted(item.params["lr"] for item in found) == [1, 2, 3, 4]
+    assert all(item.metrics["loss"] == item.params["lr"] for item in found)
+    assert {item.group for item in found} == {f"array-{number}"}
+    assert {item.extra["job"] for item in found} == {f"slurm {number}_{at}" for at in range(1, 5)}
+    assert "slurm-" not in "".join(project.git("ls-tree", "-r", item.name) for item in found)
+    project.fsck()
+
+
+_GOES_ON = """import time, gitexp
+last = gitexp.last_checkpoint()
+for step in range(int(open(last.path).read()) + 1 if last else 0, 6):
+    gitexp.log_metric('loss', 1 / (step + 1), step)
+    open('state.txt', 'w').write(str(step))
+    gitexp.checkpoint('state.txt', step)
+    time.sleep(1)
+print('began at', step if last is None else last.step + 1)
+"""
+
+
+def requeued(project: Project) -> None:
+    """Requeue the job that runs, once it has made some checkpoints, without SLURM's two minutes."""
+    _until(lambda: len([*project.root.glob(".git/gitexp/checkpoints/*/0*")]) > 2)
+    job = _said("squeue", "--noheader", "--format=%i").strip()
+    _said("scontrol", "requeue", job)
+    _until(lambda: _said("squeue", "--noheader", "--states=PENDING"))
+    _said("scontrol", "update", f"JobId={job}", "StartTime=now")
+
+
+@pytest.mark.slow
+def test_a_run_whose_job_is_requeued_goes_on_from_its_checkpoint(
+    slurm: None, project: Project
+) -> None:
+    project.write("train.py", _GOES_ON)
+    submitted(project, *GITEXP, "run", "--", sys.executable, "train.py", options=("--requeue",))
+    requeued(project)
+    _until(lambda: len(project.tags()) == 2)
+    after, before = Index(Repo.discover(project.root)).select()
+    assert (before.status, after.status) == ("killed", "finished")
+    assert [int(point.step) for point in after.points()] == [*range(6)]
+    assert after.extra["resumes"] == before.id
+
+
+@pytest.mark.slow
+def test_a_trial_whose_job_is_requeued_goes_on_from_its_checkpoint(
+    slurm: None, project: Project
+) -> None:
+    pytest.importorskip("submitit")
+    project.commit("train", train_py=_GOES_ON)
+    words = ["sweep", "--engine", "slurm", "-p", "lr=1", "--", sys.executable, "train.py"]
+    with subprocess.Popen([*GITEXP, *words], cwd=project.root) as driver:
+        try:
+            requeued(project)
+            assert driver.wait(120) == 0
+        finally:
+            driver.kill()
+    (found,) = Index(Repo.discover(project.root)).select()
+    assert (found.status, found.metrics["loss"]) == ("finished", 1 / 6)
+    assert [int(point.step) for point in found.points()] == [*range(6)]
+    assert project.git("worktree", "list").count("\n") == 0
+
+
+def test_a_trial_reads_what_git_annex_keeps(slurm: None, project: Project) -> None:
+    pytest.importorskip("submitit")
+    if not shutil.which("git-annex"):
+        pytest.skip("git-annex is not installed")
+    project.git("annex", "init", "-q")
+    project.write("open.bin", bytes(100_000))
+    project.git("annex", "add", "-q", "open.bin")
+    project.git("annex", "unlock", "-q", "open.bin")
+    project.commit(
+        "data",
+        train_py="import gitexp, os; gitexp.log_metric('size', os.path.getsize('open.bin'))\n",
+    )
+    words = ["-p", "x=1", "--", sys.executable, "train.py"]
+    project.gitexp("sweep", "--engine", "slurm", *words)
+    (found,) = Index(Repo.discover(project.root)).select()
+    assert found.metrics == {"size": 100_000}

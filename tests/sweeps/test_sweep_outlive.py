@@ -19,7 +19,7 @@ from git_server import helper
 from gitexp.repo import Repo
 from gitexp.runs import journal
 from gitexp.store.index import Index
-from gitexp.sweeps import collect, engines, schedule, space, worker, worker_push
+from gitexp.sweeps import clusters, collect, schedule, slurm, space, worker, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import results as keeping
 
@@ -244,7 +244,7 @@ def test_jobs_that_wait_in_the_queue_of_a_killed_driver_are_cancelled_and_no_oth
         (tmp_path / "g" / name / worker.JOB).write_text(note)
     (tmp_path / "g/over/run.json").write_text('{"status": "finished"}')
     with journal.hold(tmp_path / "g/running"):
-        assert engines.cancel_queued(tmp_path / "g") == ["11"]
+        assert slurm.cancel_queued(tmp_path / "g") == ["11"]
     assert (tmp_path / "cancelled").read_text() == "11\n"
 
 
@@ -264,8 +264,8 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(
     first = schedule.Agenda(asked, [], False, 1).next()
     assert first is not None
     job = schedule.job(frozen, first, collect.open_for(repo, frozen))
-    job = replace(job, commit=engines.remote_commit(repo, frozen.commit))
-    bundle = engines._bundle(repo, frozen.commit)
+    job = replace(job, commit=clusters.remote_commit(repo, frozen.commit))
+    bundle = clusters.bundle(repo, frozen.commit)
     results = [worker.run_away(job, bundle) for _ in range(2)]
     assert [worker_push.TAKEN in files for files in results] == [False, True]
     assert not any(worker_push.UNSENT in files for files in results)
@@ -298,8 +298,8 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(
     frozen = plans.load(repo, "g")
     first = schedule.Agenda(frozen.plan, [], False, 1).next()
     assert first is not None
-    job = replace(schedule.job(frozen, first), commit=engines.remote_commit(repo, frozen.commit))
-    files = worker.run_away(job, engines._bundle(repo, frozen.commit))
+    job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
+    files = worker.run_away(job, clusters.bundle(repo, frozen.commit))
     real = next(repo.objects([repo.refs("refs/tags/g/0")["refs/tags/g/0"]]))
     assert real is not None
     commit = next(repo.objects([ada.git("rev-parse", "g/0^{commit}")]))

@@ -28,7 +28,8 @@ _LIBRARIES = frozenset((  # their callers are the ones who parse
 _TOOLS = (  # whose own options are no params of a training
     "hydra", "tyro", "torch.distributed", "accelerate", "deepspeed", "horovod", "ray", "pytest",
     "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert", "papermill",
-    "fire", "dvc", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask", "uvicorn",
+    "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
+    "uvicorn",
     "setuptools",
 )  # fmt: skip
 _written = 0

@@ -1,0 +1,261 @@
+"""Dask and Ray: trials on machines that may share no disk with the driver."""
+
+from __future__ import annotations
+
+import socket
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from gitexp.formats.errors import UsageError
+from gitexp.formats.extras import needed
+from gitexp.repo import Repo, content
+from gitexp.sweeps import worker as trial
+from gitexp.sweeps.worker import Job, Result
+
+_ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
+_TIMES = 3  # that a trial is sent again, where what it needs was lost
+_IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is not None"
+
+
+class _Cluster:
+    """What both have in common: what travels, and what must be there.
+
+    Attributes:
+        room: how many the machines that were found could take; None where nobody knows.
+    """
+
+    watches = False
+    room: int | None = None
+
+    def __init__(self, repo: Repo, commit: str) -> None:
+        self._bytes = bundle(repo, commit)
+        self._commit = remote_commit(repo, commit)
+        self._home = str(repo.root) if content.elsewhere(repo) else ""
+
+    def _away(self, job: Job) -> Job:
+        """Return a trial as a machine gets it that has no clone of the repository."""
+        if job.links:
+            raise UsageError(
+                "--link is for engines loky and slurm; on other machines the path would mean"
+                " something else"
+            )
+        return replace(job, commit=self._commit, home=self._home)
+
+    def _require(self, missing: Iterable[str]) -> None:
+        """Say now that gitexp is missing somewhere, where a task that cannot be unpickled would
+        fail for each trial anew, or hang without a word."""
+        if where := ", ".join(sorted({*missing})):
+            raise UsageError(
+                f"gitexp is not installed on {where} of the {type(self).__name__} cluster; install"
+                " it there: pip install gitexp"
+            )
+
+
+class Dask(_Cluster):
+    """A Dask cluster. Trials go straight to it: through joblib's backend a task costs three times
+    as much."""
+
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool
+    ) -> None:
+        self._distributed = distributed = needed("distributed", "engine dask", "dask")
+        try:
+            if address:
+                _knock(address)
+            self._client = (
+                distributed.Client(address, timeout=_ANSWER)
+                if address
+                else distributed.Client(
+                    processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None
+                )
+            )
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(
+                f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler"
+            ) from None
+        try:
+            self._check()
+            threads = sum(self._client.nthreads().values())
+            if not threads:
+                raise UsageError(
+                    f"the Dask scheduler at {address} has no workers; start some: dask worker"
+                    f" {address}"
+                )
+            self.room = threads if address else None
+            self.size = jobs if outlive else min(jobs, threads)
+            self._tasks: dict[str, Any] = {}  # of those that outlive the driver
+            self._stopped: set[str] = set()
+            self._closing = False
+            super().__init__(repo, commit)
+            self._bundle = self._spread()
+        except BaseException:
+            self.close()
+            raise
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        done: Future[Result] = Future()
+        done.set_running_or_notify_cancel()
+        self._send(job, done, 0)
+        return done
+
+    def _send(self, job: Job, done: Future[Result], times: int) -> None:
+        if times or self._bundle.status != "finished":  # all workers that had it are gone
+            self._bundle = self._spread()
+        # the same again, for another driver, is one task where it runs still
+        what = zlib.crc32(repr((job.point, job.seed)).encode())
+        key = f"gitexp-{job.key}-{what:x}{f'-{times}' if times else ''}"
+        task = self._client.submit(
+            trial.run_away, self._away(job), self._bundle, key=key, pure=False, retries=0
+        )
+        if job.outlet:
+            # else the scheduler would drop it with its client
+            self._distributed.fire_and_forget(task)
+            self._tasks[job.key] = task
+        task.add_done_callback(lambda ended: self._take(ended, job, done, times))
+
+    def _take(self, ended: Any, job: Job, done: Future[Result], times: int) -> None:
+        """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder
+        (Dask keeps one copy), and is sent again."""
+        if (
+            ended.cancelled()
+            and job.key not in self._stopped
+            and times < _TIMES
+            and not self._closing
+        ):
+            try:
+                self._send(job, done, times + 1)
+            except Exception as error:  # there is no cluster any more
+                done.set_exception(error)
+        else:
+            trial.settle(ended.result, done)
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        self._stopped.add(job.key)
+        runs = any(self._client.run(trial.stop, job.key, why).values())
+        if not runs and (task := self._tasks.get(job.key)):
+            self._client.cancel([task], force=True)
+
+    def close(self) -> None:
+        self._closing = True
+        self._client.close()
+
+    def _spread(self) -> Any:
+        """Give the bundle to every worker, once."""
+        return self._client.scatter(self._bytes, broadcast=True, hash=False, timeout=_ANSWER)
+
+    def _check(self) -> None:
+        ask = f"({_IS_THERE})()"
+        answers = {
+            "the scheduler": self._client.run_on_scheduler(eval, ask),
+            **self._client.run(eval, ask),
+        }
+        self._require(where for where, there in answers.items() if not there)
+
+
+class Ray(_Cluster):
+    """A Ray cluster, with Ray's own futures (joblib's backend gives results only in order)."""
+
+    def __init__(
+        self, repo: Repo, commit: str, jobs: int, address: str | None, _outlive: bool
+    ) -> None:
+        self._ray = ray = needed("ray", "engine ray", "ray")
+        try:
+            here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level="error",
+                ignore_reinit_error=True,
+                **here,
+            )
+        except Exception as error:  # Ray has no one class for what can go wrong there
+            why = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise UsageError(
+                f"no Ray cluster answers at {address or 'this machine'}: {why}; start one: ray"
+                " start --head"
+            ) from None
+        try:
+            if address:
+                self._check(address)
+            self.room = int(ray.cluster_resources().get("CPU", 0)) if address else None
+            self.size = jobs if not self.room else min(jobs, self.room)
+            self._run = ray.remote(max_retries=0)(trial.run_away)
+            super().__init__(repo, commit)
+            self._bundle = ray.put(self._bytes)
+        except BaseException:
+            self.close()
+            raise
+        self._tasks: dict[str, Any] = {}
+
+    def submit(self, job: Job, folder: Path) -> Future[Result]:
+        task = self._tasks[job.key] = self._run.remote(self._away(job), self._bundle)
+        done: Future[Result] = task.future()
+        return done
+
+    def stop(self, job: Job, folder: Path, why: str) -> None:
+        self._ray.cancel(self._tasks[job.key])
+
+    def close(self) -> None:
+        self._ray.shutdown()
+
+    def _check(self, address: str) -> None:
+        strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
+        # of no module, so it travels by value
+        ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))
+        nodes = {
+            node["NodeID"]: node["NodeManagerAddress"]
+            for node in self._ray.nodes()
+            if node["Alive"]
+        }
+        there_only = {
+            name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes
+        }
+        tasks = {
+            name: ask.options(scheduling_strategy=there).remote()
+            for name, there in there_only.items()
+        }
+        try:
+            there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
+        except self._ray.exceptions.GetTimeoutError:
+            raise UsageError(
+                f"the workers of the Ray cluster at {address} do not answer within {_ANSWER} s;"
+                " see: ray status"
+            ) from None
+        self._require(where for name, where in nodes.items() if not there[name])
+
+
+def remote_commit(repo: Repo, commit: str) -> str:
+    """Return a commit of the same tree without history, so that its bundle holds the files of one
+    moment and no more."""
+    tree = repo.line("rev-parse", f"{commit}^{{tree}}")
+    who = "gitexp <gitexp> 0 +0000"
+    return repo.write_object(
+        "commit",
+        f"tree {tree}\nauthor {who}\ncommitter {who}\n\nthe snapshot of a sweep\n".encode(),
+    )
+
+
+def bundle(repo: Repo, commit: str) -> bytes:
+    """Return the files of a commit as a git bundle, without history."""
+    ref = "refs/gitexp/sweeping"
+    with repo.lock():
+        repo.update_refs(
+            [f"update {ref} {remote_commit(repo, commit)}"], "gitexp: bundle of a sweep"
+        )
+        try:
+            return repo.git("bundle", "create", "-", ref)
+        finally:
+            repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+
+
+def _knock(address: str) -> None:
+    """Raise OSError at once where nobody listens: Dask's client tries again and again until its
+    time is up."""
+    where = urlsplit(address)
+    if where.hostname and where.port:
+        socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()
