@@ -88,6 +88,7 @@ def begin(
         "sign": known.sign if sign is None else sign,
         "extra": extra,
         "max_file_size": known.max_file_size,
+        "max_untracked_size": known.max_untracked_size,
         "highest": record.highest_known(repo),
         "free": sorted(free),
         "snapshot": finish.saved(shot),
