@@ -76,7 +76,7 @@ def test_the_address_is_a_folder_for_plain_python_for_mlflow_for_threads_and_for
         "the artifact .gitexp/artifacts/large.txt (2.0 kB)",
         "the artifact .gitexp/artifacts/t/3.txt (900 bytes)",
     ]
-    assert training.project.git("status", "--porcelain") == "?? .gitexp.toml\n?? train.py"
+    assert training.project.git("status", "--porcelain") == ""
 
 
 def test_a_folder_comes_from_git_in_a_clone_where_it_is_gone_and_where_its_run_went_on_elsewhere(

@@ -25,7 +25,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import run_file, uris
 from gitexp.repo import Repo
-from gitexp.runs import active, deferred, exit_status, notebook, run, start
+from gitexp.runs import active, deferred, exit_status, multirun, notebook, run, start
 
 CHILD = "it is a child of another run"
 _BORN = os.getpid()
@@ -112,7 +112,7 @@ class Runs:
         """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the
         run that it is a child of."""
         outer = active.active_run()
-        if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
+        if multirun.claim() or (outer and outer.folder.parents[1] != self.repo.state_dir):
             outer = None
         if outer is not None and run_file.claim(outer.folder):
             return outer, False, None
