@@ -159,16 +159,16 @@ def run_command(
             _notify(told, live, None)
             raise
         jobs = _jobs(live, repo, ended, known, values)
-        if jobs:
+        if jobs is not None:
             live.discard()
         else:
             live.end(ended.status, ended.error)
         _notify(told, live, ended)
-    for job in jobs:
+    for job in jobs or ():
         click.echo(f"{job.name} {job.short}")
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
-    if ended.found and not jobs:
+    if ended.found and jobs is None:
         output.say(output.clean(ended.found))
     cheated = bool(
         by and live.experiment and shared.judged(repo, live.experiment, judge, by).faults
@@ -182,15 +182,18 @@ def _jobs(
     ended: commands.Ended,
     known: settings.Settings,
     given: dict[str, Any],
-) -> list[Experiment]:
-    """Record the jobs of a Hydra multirun; where that fails, they are one run."""
+) -> list[Experiment] | None:
+    """Record the jobs of a Hydra multirun; where that fails, they are one run, as is a command
+    without jobs (None)."""
     try:
         from gitexp.runs import multirun
 
         jobs = multirun.record(live, repo, ended, known, given)
     except (GitexpError, OSError) as error:
         output.say(f"warning: the jobs are recorded as one run: {output.clean(str(error))}")
-        return []
+        return None
+    if jobs == []:
+        output.say("the jobs of a multirun were recorded as MLflow's runs")
     if jobs:
         group = output.clean(str(jobs[0].group))
         output.say(f"{len(jobs)} jobs of a multirun, beside the branch; their group is {group}")

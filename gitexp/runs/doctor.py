@@ -67,7 +67,7 @@ def examine(repo: Repo) -> list[Finding]:
         *_head(repo),
         *_notes(repo),
         *_unfinished(repo),
-        *_checkpoints(repo),
+        *_of_no_run(repo),
         *_pins(repo),
         *_leftovers(repo),
         *_lost_tags(repo),
@@ -159,20 +159,28 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
         )
 
 
-def _checkpoints(repo: Repo) -> Iterator[Finding]:
-    """Find checkpoints of runs that neither go on nor became an experiment that is still here."""
-    top = repo.state_dir / checkpoints.FOLDER
-    names = {path.name for path in top.glob("*")} - {checkpoints.OBJECTS}
-    names -= {folder.name for folder in journal.folders(repo)}
-    if names:
-        rows = Index(repo).rows("json_extract(tag.summary, '$.id')", everybody=True)
-        names -= {row[0] for row in rows}
-    for name in sorted(names):
-        if _age(top / name) > _OLD:
-            yield Finding(
-                f"the checkpoints of run {name}, which is no experiment here, are left",
-                mend=partial(checkpoints.forget, repo, name),
-            )
+def _of_no_run(repo: Repo) -> Iterator[Finding]:
+    """Find checkpoints, and artifacts of MLflow's, of runs that neither go on nor became an
+    experiment that is still here."""
+    tops = [*(repo.state_dir / checkpoints.FOLDER).glob("*")]
+    logged = [path.parent for path in (repo.state_dir / "mlflow").glob("*/*/artifacts")]
+    old = [path for path in (*tops, *logged) if _age(path) > _OLD]
+    if not old:
+        return
+    columns = ", ".join(f"json_extract(tag.summary, '$.{word}')" for word in ("id", "mlflow.run"))
+    known = {checkpoints.OBJECTS}
+    for folder in journal.folders(repo):
+        known |= {folder.name, *(path.resolve().parent.name for path in journal.linked(folder))}
+    for commit, *ids in Index(repo).rows(f'tag."commit", {columns}', everybody=True):
+        known |= {commit[:32], *ids}
+    for path in sorted(path for path in old if path.name not in known):
+        what = "checkpoints" if path in tops else "MLflow artifacts"
+        yield Finding(
+            f"the {what} of run {path.name}, which is no experiment here, are left",
+            mend=partial(checkpoints.forget, repo, path.name)
+            if path in tops
+            else partial(shutil.rmtree, path, ignore_errors=True),
+        )
 
 
 def _pins(repo: Repo) -> Iterator[Finding]:

@@ -3,6 +3,7 @@ when the owner was killed."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Any
 from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
 from gitexp.runs import fallback, journal
 from gitexp.store import conditions, names, result_paths
@@ -56,6 +58,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     requirements = _requirements(folder)
     extra = facts.get("extra", {})
     outputs = sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
+    artifacts, large = _artifacts(folder, facts)
     made = store.Draft(
         id=facts["id"],
         params=values,
@@ -72,11 +75,11 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         name=facts.get("name"),
         command=command or None,
         requirements=requirements,
-        artifacts=(artifacts := journal.artifacts(folder)),
+        artifacts=artifacts,
         outputs=tuple(path for path in facts.get("written", ()) if path in artifacts),
         trailers={
             "Error": error,
-            "Not-Kept": ", ".join(facts.get("unkept", ())) or None,
+            "Not-Kept": ", ".join([*facts.get("unkept", ()), *large]) or None,
             "Directory": None if directory == "." else directory,
             "Python": environment.python_version(requirements),
             "Host": facts.get("host"),
@@ -90,6 +93,25 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         beside=facts.get("beside") or _overlap(repo, folder, facts),
     )
     return store.without_secrets(repo, made)
+
+
+def _artifacts(folder: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Path], list[str]]:
+    """Return the artifacts of a run, and words for those over the limits where its script wrote
+    them by itself: they stay where they are."""
+    most = facts.get("max_file_size", Settings.max_file_size)
+    left = facts.get("max_untracked_size", Settings.max_untracked_size)
+    found = journal.artifacts(folder)
+    tops = tuple(f"{path}{os.sep}" for path in journal.linked(folder))
+    large = []
+    for path, file in [*found.items()] if tops else ():
+        if str(file).startswith(tops):
+            size = file.stat().st_size
+            if size > min(most, left):
+                del found[path]
+                large.append(f"the artifact {path} ({message.readable(size)})")
+            else:
+                left -= size
+    return found, large
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:

@@ -366,11 +366,20 @@ def trim(path: Path) -> bool:
 
 
 def artifacts(folder: Path) -> dict[str, Path]:
-    """Return ``{path in the tree: file}`` for what a run has logged."""
+    """Return ``{path in the tree: file}`` for what a run has logged, also into folders that it
+    links to."""
     top = folder / "artifacts"
     return {
-        file.relative_to(top).as_posix(): file for file in sorted(top.rglob("*")) if file.is_file()
+        file.relative_to(top).as_posix(): file
+        for here in (top, *linked(folder))
+        for file in sorted(here.rglob("*"))
+        if file.is_file()
     }
+
+
+def linked(folder: Path) -> list[Path]:
+    """Return the folders elsewhere into which a run's script writes by itself, as links to them."""
+    return [path for path in sorted((folder / "artifacts").rglob("*")) if path.is_symlink()]
 
 
 def folders(repo: Repo) -> list[Path]:

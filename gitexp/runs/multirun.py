@@ -8,6 +8,7 @@ command, which runs it alone.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -18,28 +19,51 @@ from gitexp.formats import message, params
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.runs import arguments, capture, command, finish, journal, parsed, written
-from gitexp.runs.run import Run
+from gitexp.runs.run import JOIN, Run
 from gitexp.store import result_paths
+
+_CLAIMED = "claimed"  # the folders of jobs that record themselves, a line each
 
 
 def record(
     run: Run, repo: Repo, ended: command.Ended, known: Settings, given: Mapping[str, Any]
-) -> list[Experiment]:
+) -> list[Experiment] | None:
     """Record each job of a command that is over as an experiment, with params that are ``given`` to
-    all; none where it had no jobs, or a GitexpError is raised, and the run is left as it is."""
+    all, but for those that recorded themselves; None where it had no jobs, or a GitexpError is
+    raised, and the run is left as it is."""
     facts = journal.facts(run.folder)
     notes = parsed.jobs(run.folder) if run.reads_arguments else []
     jobs = [note for note in notes if Path(note["folder"]).is_relative_to(repo.root)]
+    if not jobs:
+        return None
+    claimed = (files.read_bytes(run.folder / _CLAIMED) or b"").decode().splitlines()
     folders = []
     for at, job in enumerate(jobs):
+        if job["folder"] in claimed:
+            continue
         failed = ended.code != 0 and at == len(jobs) - 1  # the one that stopped the others
         status = {"status": ended.status, "error": ended.error} if failed else {}
         values = params.merge(job["values"], given)
         shared = {**facts, "status": "finished", **status}
         folders.append(_folder(run, repo, shared, {**job, "values": values}, known))
     return finish.record_beside(repo, folders) if folders else []
+
+
+def claim() -> bool:
+    """Take over the job of a multirun that this process is at, if it is: what it logs is recorded
+    by itself."""
+    config: Any = getattr(sys.modules.get("hydra.core.hydra_config"), "HydraConfig", None)
+    run = Path(os.environ.get(JOIN, ""))
+    if config is None or not config.initialized() or not (run / "run.json").exists():
+        return False
+    job = str(config.get().runtime.output_dir)
+    if job not in [note["folder"] for note in parsed.jobs(run)]:
+        return False
+    with open(run / _CLAIMED, "a", encoding="utf-8") as file:
+        file.write(f"{job}\n")
+    return True
 
 
 def _folder(

@@ -63,6 +63,7 @@ def begin(
         "directory": os.path.relpath(os.getcwd(), repo.root) if directory is None else directory,
         "beside": beside or ("other runs were going on" if others else None),
         "max_file_size": known.max_file_size,
+        "max_untracked_size": known.max_untracked_size,
         "highest": names.highest_known(repo),
         "free": sorted(free),
         "snapshot": finish.saved(shot),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import gitexp
 from conftest import Project
 from gitexp.integrations.mlflow import plugin
 from mlflow_scripts import Training
@@ -211,3 +212,39 @@ def test_one_line_records_what_scikit_learn_trains_without_mlflows_own_store(
     assert shown["params"]["alpha"] == 0.5
     assert "training_r2_score" in shown["metrics"]
     assert "mlruns/0/meta.yaml" not in project.git("ls-tree", "-r", "--name-only", "exp-1").split()
+
+
+def test_each_job_of_a_multirun_is_the_mlflow_run_that_it_makes(project: Project) -> None:
+    pytest.importorskip("hydra")
+    project.commit(
+        train_py="""import hydra, mlflow
+from hydra.core.config_store import ConfigStore
+ConfigStore.instance().store("config", {"lr": 0, "batch": "auto"})
+
+@hydra.main(version_base=None, config_path=None, config_name="config")
+def main(config):
+    if config.lr == 3:
+        return
+    with mlflow.start_run():
+        mlflow.log_param("batch", 32)
+        mlflow.log_metric("loss", config.lr * 2)
+        mlflow.log_text(str(config.lr), "lr.txt")
+
+main()
+"""
+    )
+    environ = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    words = ("run", "--", sys.executable, "train.py", "--multirun", "lr=1,2,3")
+    project.gitexp(*words, env=environ)
+    found = {name: gitexp.get(name) for name in project.tags()}
+    assert sorted(
+        (item.metrics.get("loss", 0), *item.params.values()) for item in found.values()
+    ) == [
+        (0, "auto", 3),
+        (2, 32),
+        (4, 32),
+    ]
+    for name, item in found.items():
+        if "loss" in item.metrics:
+            assert project.git("show", f"{name}:.gitexp/artifacts/lr.txt") in ("1", "2")
+            assert "parent" not in item.extra["mlflow"]

@@ -21,7 +21,7 @@ from pathlib import Path
 from gitexp.integrations.mlflow import uris
 from gitexp.repo import Repo, locks
 
-VERSION = 2
+VERSION = 3
 # folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read; marks: what
 # notes said of it
 _TABLES = """

@@ -34,15 +34,6 @@ def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     return SqlAlchemyStore(f"sqlite:///{path}")
 
 
-def artifact_repository(
-    artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
-) -> Any:
-    """Return what reads and writes the artifacts of one run or model."""
-    from gitexp.integrations.mlflow.artifact_repo import GitArtifacts
-
-    return GitArtifacts(artifact_uri, tracking_uri, registry_uri)
-
-
 def _check_version() -> None:
     """Raise MlflowException where this MLflow is older than what ``gitexp:`` is made and tested
     for."""

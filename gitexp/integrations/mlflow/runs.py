@@ -25,7 +25,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import run_file, uris
 from gitexp.repo import Repo
-from gitexp.runs import active, deferred, exit_status, notebook, run, start
+from gitexp.runs import active, deferred, exit_status, multirun, notebook, run, start
 from gitexp.runs.details import Details
 
 CHILD = "it is a child of another run"
@@ -113,7 +113,7 @@ class Runs:
         """Begin a run, or join the one that goes on; returns it, whether its end is ours, and the
         run that it is a child of."""
         outer = active.active_run()
-        if outer is not None and outer.folder.parents[1] != self.repo.state_dir:
+        if multirun.claim() or (outer and outer.folder.parents[1] != self.repo.state_dir):
             outer = None
         if outer is not None and run_file.claim(outer.folder):
             return outer, False, None
@@ -195,8 +195,8 @@ def of(repo: Repo) -> Runs:
 
 
 def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Running:
-    """Begin a run that goes on where a recorded one ended: with its params, metrics and artifacts,
-    on the code of now.
+    """Begin a run that goes on where a recorded one ended: with its params and metrics, on the code
+    of now.
 
     Raises:
         GitexpError: the commit is not here, or no run can begin.
@@ -211,22 +211,10 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     live, ours, above = runs.begin(experiment, None)
     running = Running(id, live, ours, above)
     runs.add(running)
-    listed = runs.repo.git(
-        "ls-tree",
-        "-r",
-        "-z",
-        "--name-only",
-        commit,
-        "--",
-        f"{old.inside(uris.RUN_FILES)}/",
-        f"{old.inside(uris.MODEL_FILES)}/",
-    )
-    paths = [os.fsdecode(path) for path in listed.split(b"\0") if path and b"\n" not in path]
     wanted = [
         old.files.get("metrics", "metrics.csv"),
         old.files.get("params", "params.yml"),
         old.inside(uris.FACE),
-        *paths,
     ]
     found = [
         item.data if item else b""
@@ -236,9 +224,6 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
         live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
         live.log_params(params.load(found[1]))
     running.change(lambda known: known.update({**read_json(found[2]), "run": id, "end": None}))
-    for path, data in zip(paths, found[3:]):
-        with suppress(GitexpError):
-            live.keep(path.removeprefix(old.inside("")), data)
     live.set_condition("mlflow", {"run": id, "follows": name})
     return running
 

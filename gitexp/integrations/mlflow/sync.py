@@ -250,7 +250,6 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
         if isinstance(event.get("mlflow"), dict)
     ]
     given = value.extra.get("mlflow")
-    given = given if isinstance(given, dict) else {}
     body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
     tags = convert.tags(value, body=body)
     if known:  # what MLflow said of it, and what nobody could know before its end
@@ -261,24 +260,19 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
         )
     if known and value.notes:
         tags["mlflow.note.content"] = "\n\n".join(value.notes)
-    name = _text(known.get("name")) or value.name
-    stage = _stage(known)
+    name, stage = _text(known.get("name")) or value.name, _stage(known)
     for change in changes:
-        for key, text in (
-            change.get("tags", {}).items() if isinstance(change.get("tags"), dict) else ()
-        ):
-            tags.pop(key, None)
-            if isinstance(text, str):
-                tags[str(key)] = text
+        edited = change.get("tags")
+        tags |= edited if isinstance(edited, dict) else {}
         name = _text(change.get("name")) or name
         stage = change["stage"] if change.get("stage") in (ACTIVE, DELETED) else stage
-    tags["mlflow.runName"] = name
+    tags = _texts({**tags, "mlflow.runName": name})  # a tag that was removed is null
     start = int(value.started.timestamp() * 1000)
     end = _moment(known.get("end"), start + int((value.duration or 0) * 1000))
     start = _moment(known.get("start"), start)
     group = (
         _text(known.get("experiment"))
-        or _text(given.get("experiment"))
+        or _text(given.get("experiment") if isinstance(given, dict) else None)
         or value.group
         or convert.DEFAULT
     )

@@ -25,7 +25,15 @@ from mlflow.utils.validation import _validate_metric
 from gitexp.formats import params as flat
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import database, edits, run_file, runs, scratch_store, uris
+from gitexp.integrations.mlflow import (
+    artifacts,
+    database,
+    edits,
+    run_file,
+    runs,
+    scratch_store,
+    uris,
+)
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
 from gitexp.repo import Repo
@@ -166,6 +174,7 @@ class GitStore(SqlAlchemyStore):
         if given.get("mlflow.note.content"):
             live.set_note(given["mlflow.note.content"])
         self._runs.add(running)
+        self._link(running, {uris.RUN_FILES: made.info.artifact_uri})
         return made
 
     def update_run_info(
@@ -213,6 +222,7 @@ class GitStore(SqlAlchemyStore):
             # whoever looks at a finished run wants its commit; autologging looks before it scores
             deferred.settle(running.run.id)
             found = super().get_run(run_id)
+        self._fill(run_id, uris.RUN_FILES, found.info.artifact_uri)
         return found
 
     def delete_run(self, run_id: str) -> None:
@@ -325,6 +335,14 @@ class GitStore(SqlAlchemyStore):
     def create_logged_model(self, experiment_id: str, *args: Any, **kwargs: Any) -> Any:
         model = super().create_logged_model(experiment_id, *args, **kwargs)
         self._more(model.source_run_id)
+        if model.source_run_id and (running := self._running(model.source_run_id)):
+            self._link(running, {_files_of(model.model_id): model.artifact_location})
+        return model
+
+    def get_logged_model(self, model_id: str, *args: Any, **kwargs: Any) -> Any:
+        model = super().get_logged_model(model_id, *args, **kwargs)
+        if model.source_run_id:
+            self._fill(model.source_run_id, _files_of(model_id), model.artifact_location)
         return model
 
     def finalize_logged_model(self, model_id: str, status: Any) -> Any:
@@ -366,9 +384,26 @@ class GitStore(SqlAlchemyStore):
                 'SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?', [run_id]
             ).fetchone()
 
+    def _link(self, running: runs.Running, addresses: dict[str, str]) -> None:
+        """Have the run's files lie where MLflow's addresses say, where these are ours."""
+        for tree, address in addresses.items():
+            if address.startswith(f"{self.artifact_root_uri}/") and not running.run.silent:
+                artifacts.link(running.run.folder, tree, address)
+
+    def _fill(self, run_id: str, tree: str, address: str) -> None:
+        """See to it that an address of ours has the files of its run, or model."""
+        if self._runs.find(run_id) or not address.startswith(f"{self.artifact_root_uri}/"):
+            return
+        folder, commit = self._row(run_id) or (None, None)
+        with errors():
+            if folder:
+                artifacts.show(self.repo.state_dir / "runs" / folder, tree, address)
+            elif commit:
+                artifacts.fill(self.repo, commit, tree, address)
+
     def _take_up(self, run_id: str, commit: str) -> runs.Running:
         edits.settle(self.repo, commit)
-        found = super().get_run(run_id)
+        found = self.get_run(run_id)
         experiment = self.get_experiment(found.info.experiment_id).name
         running = runs.take_up(
             self._runs, run_id, commit, found.data.tags.get("gitexp.name", ""), experiment
@@ -384,6 +419,15 @@ class GitStore(SqlAlchemyStore):
                 {**facts, "tags": dict(found.data.tags), **self._linked(run_id)}
             )
         )
+        with database.reading(self._follower.path) as db:
+            rows = db.execute(
+                "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?",
+                [run_id],
+            ).fetchall()
+        models = {_files_of(model): address for model, address in rows}
+        for tree, address in models.items():
+            artifacts.fill(self.repo, commit, tree, address)
+        self._link(running, {uris.RUN_FILES: found.info.artifact_uri, **models})
         return running
 
     def _params_logged(self, run_id: str, params: Any) -> None:
@@ -430,6 +474,10 @@ class GitStore(SqlAlchemyStore):
         with database.reading(self._follower.path) as db:
             found = Tables(db, self.artifact_root_uri).linked(run_id)
         return {"tables": found} if found else {}
+
+
+def _files_of(model: str) -> str:
+    return f"{uris.MODEL_FILES}/{model}"
 
 
 def _validate(metrics: Any, path: Callable[[int], str]) -> None:

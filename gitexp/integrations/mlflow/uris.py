@@ -1,9 +1,8 @@
 """Where gitexp keeps what is MLflow's in a repository, and the addresses by which MLflow finds it.
 
 All of it is below ``.git/gitexp/mlflow/``, where no snapshot finds it: the database (disposable,
-git is the truth), the registry's database, and ``files/`` with the artifacts that are too large for
-git. Artifact addresses name that folder, so they are absolute; that does no harm, because every
-clone makes the database anew with addresses of its own.
+git is the truth), the registry's database, and the folders of artifacts. Their addresses are
+absolute; that does no harm, because every clone makes the database anew with addresses of its own.
 """
 
 from __future__ import annotations
@@ -11,41 +10,15 @@ from __future__ import annotations
 import os
 import re
 import sys
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import unquote
 
 from gitexp.formats.errors import RepositoryError
 from gitexp.repo import Repo
 
-SCHEME = "gitexp"
 RUN_FILES = ".gitexp/artifacts"  # in the tree
 MODEL_FILES = ".gitexp/models"
 FACE = ".gitexp/mlflow.json"
-_ADDRESS = re.compile(
-    r"(?P<folder>.*/gitexp/mlflow)/[^/]+/(?:(?P<kind>models|traces)/)?(?P<id>[\w-]+)"
-    r"(?P<top>/artifacts(?:/(?P<below>.*))?)?"
-)
-
-
-class Address(NamedTuple):
-    """What an artifact address means.
-
-    Attributes:
-        folder: ``.git/gitexp/mlflow`` of the repository.
-        kind: ``runs``, ``models`` or ``traces``.
-        id: MLflow's id of the run, model or trace.
-        below: the path below its artifacts, or an empty text.
-        above: the address is that of the folder above, where MLflow looks for ``artifacts`` when it
-            is asked for the root of a run.
-    """
-
-    folder: Path
-    kind: str
-    id: str
-    below: str
-    above: bool = False
 
 
 def repository(uri: str) -> Repo:
@@ -82,26 +55,7 @@ def database(repo: Repo) -> Path:
 
 
 def root_uri(repo: Repo) -> str:
-    """Return the address below which all artifact addresses of a repository lie."""
-    path = (repo.state_dir / "mlflow").as_posix()
-    return f"{SCHEME}://{quote(path if path.startswith('/') else f'/{path}')}"
-
-
-def parse(uri: str) -> Address | None:
-    """Return what an artifact address means, None where it is no such address."""
-    path = unquote(urlparse(uri).path)
-    found = _ADDRESS.fullmatch(path[1:] if re.match(r"/[A-Za-z]:", path) else path)
-    return found and Address(
-        Path(found["folder"]),
-        found["kind"] or "runs",
-        found["id"],
-        (found["below"] or "").strip("/"),
-        found["top"] is None,
-    )
-
-
-@lru_cache(maxsize=32)
-def reading(folder: Path) -> Repo:
-    """Return the repository that such a folder belongs to, for reading: it needs no work tree."""
-    common = folder.parents[1]
-    return Repo(common, common, common, "sha1")
+    """Return the folder below which all artifacts of a repository lie: its plain path, as MLflow
+    itself writes it, where that means the same to MLflow."""
+    path = repo.state_dir / "mlflow"
+    return path.as_uri() if os.name == "nt" or "%" in str(path) else str(path)
