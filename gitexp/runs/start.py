@@ -30,8 +30,7 @@ def begin(
     talk: dvc_status.Talk | None = None,
     resume: str | None = None,
 ) -> Run:
-    """Take the snapshot, pin it, and open a journal: what ``start_run`` and ``gitexp run``
-    share."""
+    """Take the snapshot, pin it, and open a journal."""
     if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         resume = resume or resuming.before_requeue(repo, environment.redact(command or ()))
     origin = resuming.find(repo, resume) if resume else None
