@@ -150,7 +150,7 @@ def test_git_lfs_works_the_same_through_git(project: Project, tmp_path: Path) ->
     assert (project.root / "data.bin").read_bytes() == b"one" * 1000
     assert project.git("status", "--porcelain") == ""
     assert "sha256:" in project.gitexp("show", "exp-1")
-    assert "M   data.bin" in project.gitexp("diff", "1", "2")
+    assert "M  data.bin" in project.gitexp("diff", "1", "2")
     project.gitexp("verify", "exp-1")
     project.gitexp("checkout", "exp-2", "--worktree", str(tmp_path / "beside"))
     assert (tmp_path / "beside/data.bin").read_bytes() == b"two" * 2000

@@ -37,6 +37,8 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with cluster(cpus=4) as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
+        programs = os.path.dirname(sys.executable)  # git-annex may be a package of Python's
+        monkeypatch.setenv("PATH", f"{os.environ['PATH']}{os.pathsep}{programs}")
         yield
 
 
