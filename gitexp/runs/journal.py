@@ -34,7 +34,7 @@ from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, locks
-from gitexp.runs import fallback, parsed
+from gitexp.runs import fallback
 
 SYNC_SECONDS = 1.0
 INHERITED = "inherited.yml"
@@ -321,7 +321,12 @@ def read_params(folder: Path, strict: bool = False) -> dict[str, Any]:
 
 def own_params(folder: Path, strict: bool = False) -> dict[str, Any]:
     """Return the params of a run so far, without those of the experiment that it goes on from."""
-    return params.merge(parsed.of_run(folder, facts(folder)).params, logged_params(folder, strict))
+    known = facts(folder)
+    if not known.get("arguments"):
+        return logged_params(folder, strict)
+    from gitexp.runs import parsed
+
+    return params.merge(parsed.of_run(folder, known).params, logged_params(folder, strict))
 
 
 def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import IO, Any
 from gitexp.formats import environment, message, metrics, params, settings
 from gitexp.formats.errors import FormatError, GitexpError
 from gitexp.repo import Repo, dvc_pointers, dvc_status, files, snapshot
-from gitexp.runs import capture, finish, journal, outputs_kept, written
+from gitexp.runs import finish, journal, written
 from gitexp.runs.run import Run, join
 from gitexp.store import result_paths
 
@@ -77,6 +77,8 @@ def of_dead(repo: Repo, folder: Path) -> None:
     """Take what a killed run's command left into its folder: files that are as it left them."""
     if (time := _lifetime(repo, folder)) is None:
         return
+    from gitexp.runs import capture  # which a run in a script's own process never needs
+
     run = join(folder, repo)
     run.snapshot = finish.snapshot_of(folder, journal.facts(folder))
     try:
@@ -134,6 +136,8 @@ def watch(*folders: Path) -> dict[Path, Any]:
 def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
     """Log what a command wrote by itself into the params.yml and metrics.csv that ``watch`` looked
     at before it ran."""
+    from gitexp.runs import outputs_kept
+
     if written.is_shared(run.folder):
         return
     changed = (path for path, old in watched.items() if files.stamp(path) not in (old, None))
