@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats import metrics, params
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.readers import STEPS
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
 _METRIC = (
@@ -47,10 +48,10 @@ _VALUE = re.compile(
     rf"(?:(\d+)/(\d+) ?\([\d.]+ ?%\)|({_NUMBER})(?: ?(%))?)"
 )
 _CELLS = r"\s*[|│┃]\s*"
-_KINDS = ("global_step", "step", "iter", "epoch", "episode", "line", "above")
+_KINDS = ("global_step", "step", "iter", "epoch", "round", "generation", "episode", "line", "above")
 _STEP = re.compile(
-    r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|episode)(?:ation)?['\"]?\s*[:=#]?"
-    r"\s*['\"\[(]?\s*(\d+)(?![.\w])"
+    r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode)(?:ation)?"
+    r"['\"]?\s*[:=#]?\s*['\"\[(]?\s*(\d+)(?![.\w])"
     r"|^\s*\[?(\d+)(?:\]|:\s)"
 )
 _SETTINGS_LINE = re.compile(
@@ -60,7 +61,7 @@ _SETTINGS_LINE = re.compile(
 _CELL_ROW = re.compile(rf"\s*[|│┃]\s*({_WORD})\s*[|│┃]\s*({_NUMBER})\s*[|│┃]\s*")
 _LAST_WORD = re.compile(rf"{_WORD}$")
 _TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration)"
-_MARKS = frozenset(("step", "epoch", "iter", "iteration", "global_step"))
+_MARKS = frozenset(STEPS)
 
 
 class _Point(NamedTuple):

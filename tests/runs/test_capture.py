@@ -29,6 +29,7 @@ from gitexp.formats.errors import FormatError
             "  epoch,  x/y(B)\n  1,  0.5\n  2,  0.7\n  3\n",
             {"x/y(B)": [(1, 0.5), (2, 0.7)]},
         ),
+        ("results.csv", "round,test_error\n1,0.5\n2,0.4\n", {"test_error": [(1, 0.5), (2, 0.4)]}),
         ("learn_error.tsv", "iter\tRMSE\n0\t2\n1\t1\n", {"RMSE": [(0, 2), (1, 1)]}),
         ("metrics.csv", 'Name,Value,Timestamp,Step\n"a",0.5,1,7\r\n', {"a": [(7, 0.5)]}),
         (
@@ -107,6 +108,10 @@ _PRINTED = [  # as well-known scripts print them
     ("Accuracy of the network on the 10000 test images: 55 %", {"Accuracy": [(0, 55)]}),
     ("[1]\tvalid_0's l2: 0.23\n[2]\tvalid_0's l2: 0.21\n", {"valid_0's l2": [(1, 0.23), (2, 0.21)]}),
     ("Mean squared error: 2.5\nR2 score = 0.8\n", {"Mean squared error": [(0, 2.5)], "R2 score": [(0, 0.8)]}),
+    (
+        "[Round 1] accuracy: 0.8\nRound 2 | accuracy 0.9\n{'round': 3, 'accuracy': 0.7}\n",
+        {"accuracy": [(1, 0.8), (2, 0.9), (3, 0.7)]},
+    ),
     ('{"epoch": 1, "train": {"loss": 0.5}, "time": 3}', {"train.loss": [(1, 0.5)]}),
 ]  # fmt: skip
 _NO_METRICS = (
