@@ -13,12 +13,12 @@ import re
 import shlex
 import shutil
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitError
+from gitexp.repo import submodules
 from gitexp.repo.repository import Repo
 
 _ANNEX = re.compile(rb"/annex/objects/[^/\n]+\n?$")
@@ -62,8 +62,8 @@ def reset(repo: Repo, tree: Path, commit: str) -> None:
 def release(repo: Repo, tree: Path) -> None:
     """Take the submodules out of a work tree that is to be removed, with what git noted of them."""
     with suppress(GitError):
-        for path, _ in _submodules(repo, tree):
-            if (tree / path / ".git").exists():
+        for path in submodules.listed(repo, tree):
+            if submodules.is_there(tree, path):
                 inner = Repo.discover(tree / path)
                 release(inner, tree / path)
                 shutil.rmtree(tree / path, ignore_errors=True)
@@ -88,11 +88,11 @@ def fill(repo: Repo, tree: Path) -> list[tuple[str, str]]:
 
 def populate(repo: Repo, tree: Path) -> None:
     """Check the submodules out in a work tree of ours, as linked work trees of the user's."""
-    for path, commit in _submodules(repo, tree):
+    for path, commit in submodules.listed(repo, tree).items():
         place = tree / path
         # who works in a linked work tree may have none there
         for top in (tree, repo.root, repo.common_dir.parent):
-            if (top / path / ".git").exists():
+            if submodules.is_there(top, path):
                 inner = _inner(repo, top / path)
                 if inner.resolve(commit):
                     (reset if top == tree else add)(inner, place, commit)
@@ -109,8 +109,8 @@ def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str
         cloned: it is of a clone that was made for it, in which nothing is set up.
     """
     found = _pointers(repo, tree, cloned)
-    for path, _ in _submodules(repo, tree):
-        if (tree / path / ".git").exists():
+    for path in submodules.listed(repo, tree):
+        if submodules.is_there(tree, path):
             where = f"git -C {shlex.quote(path)} "
             found += [
                 (f"{path}/{name}", how.replace("git ", where, 1))
@@ -145,15 +145,6 @@ def _inner(repo: Repo, tree: Path) -> Repo:
     """Return a submodule's repository, no more trusted than the one that it is in."""
     inner = Repo.discover(tree)
     return inner.distrusting() if repo.distrusted else inner
-
-
-def _submodules(repo: Repo, tree: Path) -> Iterator[tuple[str, str]]:
-    """Yield path and commit of each submodule, as the work tree's index has them."""
-    if (tree / ".gitmodules").exists():
-        for entry in repo.git("ls-files", "--stage", "-z", cwd=tree).split(b"\0"):
-            if entry.startswith(b"160000 "):
-                about, _, path = entry.partition(b"\t")
-                yield os.fsdecode(path), about.split()[1].decode()
 
 
 def _pointers(repo: Repo, tree: Path, every: bool = False) -> list[tuple[str, str]]:

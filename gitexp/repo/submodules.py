@@ -7,15 +7,23 @@ import os
 import shlex
 from pathlib import Path
 
-from gitexp.repo import Repo
+from gitexp.repo.repository import Repo
+
+
+def listed(repo: Repo, tree: Path) -> dict[str, str]:
+    """Return ``{path: commit}``, as a work tree's index has them."""
+    if not (tree / ".gitmodules").exists():
+        return {}
+    entries = repo.entries("ls-files", "--stage", "-z", cwd=tree)
+    links = (entry.partition("\t") for entry in entries if entry.startswith("160000 "))
+    return {path: about.split()[1] for about, _, path in links}
 
 
 def elsewhere(repo: Repo, tree: Path) -> list[str]:
     """Return those that are at another commit than the index has for them, or not there at all."""
-    if not (tree / ".gitmodules").exists():
-        return []
-    moved = {path for path, state in _states(repo, tree) if state[1] == "C"}
-    return [path for path in _listed(repo, tree) if path in moved or not _is_there(tree, path)]
+    known = listed(repo, tree)
+    moved = {path for path, state in _states(repo, tree) if state[1] == "C"} if known else set()
+    return [path for path in known if path in moved or not is_there(tree, path)]
 
 
 def edited(repo: Repo) -> list[str]:
@@ -27,12 +35,10 @@ def edited(repo: Repo) -> list[str]:
 
 def ways_back(repo: Repo) -> dict[str, str]:
     """Return ``{path: command}`` that bring each to the branch or commit that it is at."""
-    if not (repo.root / ".gitmodules").exists():
-        return {}
     return {
         path: f"git -C {shlex.quote(path)} checkout --recurse-submodules {_place(repo, path)}"
-        for path in _listed(repo, repo.root)
-        if _is_there(repo.root, path)
+        for path in listed(repo, repo.root)
+        if is_there(repo.root, path)
     }
 
 
@@ -55,12 +61,8 @@ def _states(repo: Repo, tree: Path) -> list[tuple[str, str]]:
     return [(path, state) for _, _, state, *_, path in fields if state[0] == "S"]
 
 
-def _listed(repo: Repo, tree: Path) -> list[str]:
-    entries = repo.entries("ls-files", "-s", "-z", cwd=tree)
-    return [entry.partition("\t")[2] for entry in entries if entry.startswith("160000 ")]
-
-
-def _is_there(tree: Path, path: str) -> bool:
+def is_there(tree: Path, path: str) -> bool:
+    """Whether a submodule is checked out in a work tree."""
     return (tree / path / ".git").exists()
 
 
