@@ -32,14 +32,7 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
     "--all-kept", is_flag=True, help="Find the best merge of what is kept, in two runs for each."
 )
 @metric_option("The metric to look at (default: what most of them have).")
-@click.option(
-    "-p",
-    "--param",
-    "given",
-    multiple=True,
-    metavar="K=V",
-    help="The value of a param that two of them changed.",
-)
+@shared.param_option("The value of a param that two of them changed.")
 @YES
 @shared.judge_options
 @output.output_options

@@ -70,10 +70,9 @@ def recording_options(function: Command) -> Command:
     return cast(Command, taking)
 
 
-def params_options(text: str) -> Callable[[Command], Command]:
-    """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
-    ``params_file``."""
-    one = click.option(
+def param_option(text: str) -> Callable[[Command], Command]:
+    """Give a command ``--param``, with this help; it gets ``given``."""
+    return click.option(
         "-p",
         "--param",
         "given",
@@ -82,9 +81,14 @@ def params_options(text: str) -> Callable[[Command], Command]:
         shell_complete=completion.given_params,
         help=text,
     )
+
+
+def params_options(text: str) -> Callable[[Command], Command]:
+    """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
+    ``params_file``."""
     whole = "Params from YAML, JSON or TOML; later ones win."
     files = click.option("--params-file", multiple=True, type=_PATH, metavar="FILE", help=whole)
-    return lambda function: one(files(function))
+    return lambda function: param_option(text)(files(function))
 
 
 def unless(name: str, text: str) -> Callable[[Command], Command]:

@@ -8,6 +8,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.opened import opened
+from gitexp.cli.options import param_option
 from gitexp.compare import tried
 from gitexp.compare.tried import Match
 from gitexp.formats import params
@@ -25,15 +26,7 @@ from gitexp.store import reference
     shell_complete=completion.refs,
     help="Look for what is like this experiment, instead of the work tree as it is.",
 )
-@click.option(
-    "-p",
-    "--param",
-    "given",
-    multiple=True,
-    metavar="K=V",
-    shell_complete=completion.given_params,
-    help="A param of the run that you have in mind.",
-)
+@param_option("A param of the run that you have in mind.")
 @click.option("--because", metavar="TEXT", help="Its reason.")
 @click.option(
     "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
