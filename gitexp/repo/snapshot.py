@@ -22,7 +22,7 @@ from typing import NamedTuple
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, untracked
-from gitexp.repo.files import link_or_copy, looks, read_mapping
+from gitexp.repo.files import link_or_copy, looks, read_mapping, replace
 from gitexp.repo.files import stamp as file_stamp
 from gitexp.repo.process import joined
 from gitexp.repo.untracked import Refused
@@ -398,10 +398,11 @@ def remember_outputs(repo: Repo, paths: Iterable[str]) -> None:
     sources."""
     if not (paths := [*paths]):
         return
-    known = read_mapping(repo.git_dir / _OUTPUTS)
-    known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
-    known.update({path: look for path in paths if (look := stamp(repo.root, path))})
-    (repo.git_dir / _OUTPUTS).write_text(json.dumps(known))
+    with repo.lock():  # commands that end beside each other both add to it
+        known = read_mapping(repo.git_dir / _OUTPUTS)
+        known = {path: look for path, look in known.items() if os.path.lexists(repo.root / path)}
+        known.update({path: look for path in paths if (look := stamp(repo.root, path))})
+        replace(repo.git_dir, repo.git_dir / _OUTPUTS, json.dumps(known).encode())
 
 
 def stamp(root: Path, path: str) -> list[int] | None:

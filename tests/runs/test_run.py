@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pytest
 import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, snapshot
 from gitexp.runs import journal
 from gitexp.runs.finish import dead_runs, live_runs
 from gitexp.runs.run import Run
@@ -498,3 +499,14 @@ pathlib.Path(own).write_text(row)
     assert "shared-" not in project.git("ls-tree", "-r", "--name-only", "one")
     project.gitexp("run", "--", sys.executable, "-c", "print('loss: 3')")  # alone again
     assert "shared-" not in project.git("ls-tree", "-r", "--name-only", "exp-1")
+
+
+def test_what_commands_wrote_that_end_at_once_is_known_of_each(project: Project) -> None:
+    names = [f"out-{at}.csv" for at in range(40)]
+    for name in names:
+        project.write(name, "x")
+    repo = Repo.discover(project.root)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda name: snapshot.remember_outputs(repo, [name]), names):
+            """Each has ended."""
+    assert sorted(snapshot.left_outputs(repo)) == sorted(names)

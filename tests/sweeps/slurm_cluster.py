@@ -101,8 +101,8 @@ def said(*command: str, env: dict[str, str] | None = None) -> str:
 
 
 def until(true: Callable[[], object]) -> None:
-    """Wait until it is true, a minute at most."""
-    end = time.monotonic() + 60
+    """Wait until it is true, two minutes at most; what SLURM knows of its jobs is said else."""
+    end = time.monotonic() + 120
     while not true():
-        assert time.monotonic() < end
+        assert time.monotonic() < end, said("squeue", "--long")
         time.sleep(0.2)

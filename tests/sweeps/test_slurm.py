@@ -153,8 +153,15 @@ def requeued(project: Project) -> None:
     _until(lambda: len([*project.root.glob(".git/gitexp/checkpoints/*/0*")]) > 2)
     job = _said("squeue", "--noheader", "--format=%i").strip()
     _said("scontrol", "requeue", job)
-    _until(lambda: _said("squeue", "--noheader", "--states=PENDING"))
-    _said("scontrol", "update", f"JobId={job}", "StartTime=now")
+    waits = ("squeue", "--noheader", "--states=PENDING")
+    _until(lambda: _said(*waits))
+
+    def goes_on() -> bool:
+        """Whether it is started again, which an update before the old one is gone does not do."""
+        _said("scontrol", "update", f"JobId={job}", "StartTime=now")
+        return not _said(*waits)
+
+    _until(goes_on)
 
 
 @pytest.mark.slow
