@@ -13,7 +13,7 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -23,12 +23,13 @@ from gitexp.formats.readers import STEPS
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
 _METRIC = (
-    r"loss(?:es)?|acc|accuracy|auc|auroc|f1|mse|rmse|mae|mape|r2|precision|recall|score|rew|reward"
-    r"|returns?|perplexity|ppl|error|err|m?iou|map|map\d+|bleu|rouge|wer|cer|psnr|ssim|fid|dice"
-    r"|ndcg|mrr|nll|elbo|logloss|rmsle|top1|top5|mcc"
+    r"loss(?:es)?|acc|accuracy|auc|aucpr|auprc|auroc|f1|mse|rmse|mae|mape|r2|precision|recall|score"
+    r"|rew|reward|returns?|perplexity|ppl|m?error|err|m?iou|map|map\d+|bleu|rouge|wer|cer|psnr|ssim"
+    r"|lpips|fid|dice|jaccard|kappa|sensitivity|specificity|ndcg|mrr|nll|n?loglik|likelihood|elbo"
+    r"|m?logloss|rmsle|top1|top5|mcc|bp[bcd]|cost|fitness|inertia|silhouette"
 )
 _BESIDE = (  # words that say which one
-    r"train(?:ing)?|val|valid|validation|test|eval|dev|best|final|max|min|avg|average|mean|total"
+    r"train(?:ing)?|val|valid|validation|test(?:ing)?|eval|dev|best|final|max|min|avg|average|mean|total"
     r"|running|last|epoch|batch|mini|minibatch|squared|absolute|root|roc|pr|macro|micro|weighted"
     r"|balanced|log|cross|entropy|reconstruction|d|g|kl|episode|episodic|smooth|ema|top|set|\d+"
 )
@@ -37,20 +38,35 @@ _SETTING = (
     r"|patience|target|margin|smoothing|clip|factor|decay|size|num|k|metric|lr|penalty|max|min|thr"
     r"|tol|eps|steps|epochs|iters|batches|ratio|mode|id|device|seed|index|alpha|beta|gamma|lambda"
 )
-_OF_SETTING = r"(?:max|min|target|num|n|use|no|with|save|log)_"  # before a metric's name
+_OF_SETTING = (  # before a metric's name
+    r"(?:max|min|target|num|n|use|no|with|save|log)_|(?:args|cfg|config|hparams|opts?)\."
+)
+_ALSO_COUNTS = frozenset(("error", "err", "map", "return", "returns"))  # or what a program says
 _BITS = ("16", "32", "64")  # a precision that is none of a metric
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)(?![\w./:])"
 _WORD = r"[A-Za-z][\w/.@-]*(?:'s)?"
 _START = re.compile(rf"(?<![\w./'-]){_WORD}")
 _VALUE = re.compile(
     r"(?i)['\"]?( (?:of|on|for) [^:=|]{1,60}?)?(?<!step)(?<!epoch)(?<!batch)(?<!iteration)"
-    r"(\s*[:=]\s*|(?(1)(?!)|\s{1,8}))['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?\[?\s?"
-    rf"(?:(\d+)/(\d+) ?\([\d.]+ ?%\)|({_NUMBER})(?: ?(%))?)"
+    r"(\s*(?:[:=]|[-=]>|→)\s*|\s(?:is|was)\s|(?(1)(?!)|\s{1,8}))"
+    r"['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?\[?\s?"
+    rf"(?:(\d+)/(\d+) ?\([\d.]+ ?%\)|({_NUMBER})(?!\s?%\|)(?: ?(%))?)"
 )
 _CELLS = r"\s*[|│┃]\s*"
-_KINDS = ("global_step", "step", "iter", "epoch", "round", "generation", "episode", "line", "above")
+_KINDS = (
+    "global_step",
+    "step",
+    "iter",
+    "epoch",
+    "round",
+    "generation",
+    "episode",
+    "trial",
+    "line",
+    "above",
+)
 _STEP = re.compile(
-    r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode)(?:ation)?"
+    r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode|trial)(?:ation)?"
     r"['\"]?\s*[:=#]?\s*['\"\[(]?\s*(\d+)(?![.\w])"
     r"|^\s*\[?(\d+)(?:\]|:\s)"
 )
@@ -58,15 +74,29 @@ _SETTINGS_LINE = re.compile(
     r"(?i)\s*\w*(?:namespace|args|arguments|config|params|options)\w*\("
     r"|.*\b(?:load(?:ed|ing)|resum|restor)"
 )
-_CELL_ROW = re.compile(rf"\s*[|│┃]\s*({_WORD})\s*[|│┃]\s*({_NUMBER})\s*[|│┃]\s*")
+_NAMED_ROW = re.compile(rf"\s*[|│┃]\s*([A-Za-z].*?)\s*[|│┃]\s*({_NUMBER}|)\s*[|│┃]\s*")
+_NAMED_CELL = re.compile(rf"\s*([^:]+?): ?({_NUMBER})(?: ?\+ ?{_NUMBER})?\s*")
+_OPTUNA = re.compile(rf".*\bTrial \d+ finished with value: ({_NUMBER})")
+_COCO = re.compile(  # of pycocotools; -1 is none
+    r"\s*Average \w+\s+\((A[PR])\) @\[ IoU=([\d.:]+)\s*\| area=\s*(\w+) \| maxDets=\s*(\d+) \]"
+    rf" = (?!-1)({_NUMBER})"
+)
+_REPORT = re.compile(  # of scikit-learn: precision, recall, F1, support
+    rf"\s*(accuracy|\w+ avg)\s+({_NUMBER})(?:\s+({_NUMBER})\s+({_NUMBER}))?\s+\d+\s*"
+)
+_HELD_OUT = re.compile(r"(?i)\W*(test|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
 _LAST_WORD = re.compile(rf"{_WORD}$")
-_TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration)"
-_MARKS = frozenset(STEPS)
+_TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration|fps)"
+_MARKS = frozenset((*STEPS, "#"))  # "#" of spaCy
+_STEPS_OF_ROWS = ("total_timesteps", "timesteps", "steps", *STEPS, "iterations")
 
 
 class _Point(NamedTuple):
+    """A value, steps by what they are called, and of which part of the data its line speaks."""
+
     value: float
-    steps: Mapping[str, int]  # by what they are called
+    steps: Mapping[str, int]
+    part: str = ""
 
 
 def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
@@ -82,11 +112,12 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
     found: list[tuple[str, _Point]] = []
     forms = [re.compile(pattern) for pattern in patterns]
     reader = _Reader()
-    for line in re.sub(_ESCAPE, "", text).split("\n"):
+    for line in (*re.sub(_ESCAPE, "", text).split("\n"), ""):  # which ends a table
         drawn = re.split(r"[\r\x08]+", line) if "\r" in line or "\x08" in line else [line]
         shown = next((part for part in reversed(drawn) if part.strip()), "")
         found += _of_forms(forms, shown) if forms else reader.read(shown)
     series: dict[str, list[_Point]] = {}
+    found = [*_parted(found)]
     for name, point in found:
         series.setdefault(name, []).append(point)
     steps = {name: iter(_steps(points)) for name, points in series.items()}
@@ -99,6 +130,24 @@ def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str
         for name, text in groups.items():
             if (value := _number(text)) is not None:
                 yield name, _Point(value, {} if step is None else {"step": int(step)})
+
+
+def _parted(found: Sequence[tuple[str, _Point]]) -> Iterator[tuple[str, _Point]]:
+    """Yield the points, those of held-out data by a name of its own where training has the same
+    name, and without what boosting says again of its best round."""
+    parts: dict[str, set[str]] = {}
+    for name, point in found:
+        parts.setdefault(name, set()).add(point.part)
+    seen = set()
+    for name, point in found:
+        if len(parts[name]) > 1 and point.part.lower() not in name.lower():
+            name = f"{point.part} {name}"
+        if [*point.steps] == ["line"]:
+            key = (name, point.value, point.steps["line"])
+            if key in seen:
+                continue
+            seen.add(key)
+        yield name, point
 
 
 def _steps(points: Sequence[_Point]) -> list[int]:
@@ -120,28 +169,51 @@ class _Reader:
 
     def __init__(self) -> None:
         self.header: list[str] = []
+        self.rows: dict[str, str] = {}
         self.above: dict[str, int] = {}
+        self.part = ""
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
+        if row := _NAMED_ROW.fullmatch(line):
+            self.rows[row[1]] = row[2]
+            return
+        if self.rows:
+            yield from self._of_rows()
         if _SETTINGS_LINE.match(line):
             return
         lower = line.lower()
-        if re.search("epoch|step|iter", lower) and _is_header(cells := _cells(line)):
+        if re.search("epoch|step|iter|#", lower) and _is_header(cells := _cells(line)):
             self.header = cells
             return
         if not re.search(r"\d|nan|inf", lower):  # most lines of a long output
             return
-        if self.header and (row := self._row(line)):
-            yield from row
+        if self.header and (found := self._row(line)):
+            yield from found
             return
         own = _steps_of(line)
         if "epoch" in own:
             self.above = {"above": own["epoch"]}
-        if "'s " not in lower and not re.search(_METRIC, lower):
-            return
+        if not line.lstrip().startswith("* "):  # what is summed up there is of the lines above
+            match = _HELD_OUT.match(line)
+            self.part = match[1] if match else ""
         steps = {**self.above, **own}
-        for name, value in _mapping(line) or _fields(line, bool(own)):
-            yield name, _Point(value, steps)
+        for name, value in _of_line(line, lower, bool(own)):
+            yield name, _Point(value, steps, self.part)
+
+    def _of_rows(self) -> Iterator[tuple[str, _Point]]:
+        """Yield what a table with a name in each row says, all but times where it names a step."""
+        numbers = {name: _number(text) for name, text in self.rows.items()}
+        rows = {name: value for name, value in numbers.items() if value is not None}
+        self.rows = {}
+        steps = {name.lower(): value for name, value in rows.items()}
+        step = next((steps[name] for name in _STEPS_OF_ROWS if name in steps), None)
+        whole = step is not None and any(map(_is_metric, rows))
+        of = {**self.above} if step is None else {"step": int(step)}
+        for name, value in rows.items():
+            if name.lower() not in _STEPS_OF_ROWS and (
+                _is_metric(name) or (whole and not re.fullmatch(_TIMES, name))
+            ):
+                yield name, _Point(value, of)
 
     def _row(self, line: str) -> list[tuple[str, _Point]]:
         """Return what a table's row says, nothing where it is none: its first cell is a step."""
@@ -159,6 +231,23 @@ class _Reader:
         ]
 
 
+def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float]]:
+    """Return the metrics of a line that is no table's."""
+    if re.match(r"(?:\[\d+\]|\d+:)\t", line):  # XGBoost, LightGBM, CatBoost
+        cells = filter(None, map(_NAMED_CELL.fullmatch, line.split("\t")[1:]))
+        return [(cell[1], metrics.parse_number(cell[1], cell[2])) for cell in cells]
+    if "Trial " in line and (found := _OPTUNA.match(line)):
+        return [("value", float(found[1]))]
+    if "@[" in line and (found := _COCO.match(line)):
+        return [(f"{found[1]}@{found[2]}/{found[3]}/{found[4]}", float(found[5]))]
+    if (" avg " in line or " accuracy " in line) and (found := _REPORT.fullmatch(line)):
+        kinds = (" precision", " recall", " f1") if found[3] else ("",)
+        return [(found[1] + kind, float(number)) for kind, number in zip(kinds, found.groups()[1:])]
+    if "'s " not in lower and not re.search(_METRIC, lower):
+        return ()
+    return _mapping(line) or _fields(line, has_step)
+
+
 def _cells(line: str) -> list[str]:
     if "%|" in line:  # a progress bar, maybe behind a table's row
         line = line.partition("%|")[0]
@@ -172,7 +261,7 @@ def _is_header(cells: Sequence[str]) -> bool:
         len(cells) > 1
         and not _MARKS.isdisjoint(map(str.lower, cells))
         and any(map(_is_metric, cells))
-        and all(re.fullmatch(r"[^\d\W][^:=]*", cell) for cell in cells)
+        and all(re.fullmatch(r"[^\d\W][^:=]*|#", cell) for cell in cells)
     )
 
 
@@ -186,6 +275,8 @@ def _steps_of(line: str) -> dict[str, int]:
 
 def _mapping(line: str) -> list[tuple[str, float]]:
     """Return the numbers of a dict that a line is; of one that names a step all but times."""
+    if "%|" in line:  # a progress bar before it
+        line = line[line.find("{") :]
     if not line.lstrip().startswith("{"):
         return []
     for read in (json.loads, ast.literal_eval):
@@ -205,8 +296,6 @@ def _mapping(line: str) -> list[tuple[str, float]]:
 
 
 def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
-    if row := _CELL_ROW.fullmatch(line):
-        line = f"{row[1]}: {row[2]}"
     at = 0
     for start in _START.finditer(line):
         may_end = _is_of_name(start[0]) or line.endswith("'s ", 0, start.start())
@@ -229,8 +318,8 @@ def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
         if name == "precision" and number in _BITS:
             continue
         counted = number.lstrip("+-").isdigit() and not percent
-        # "error 404", "map: 3 workers"
-        if counted and ((plain and not has_step) or _are_things(line[at:])):
+        alone = (plain or name.lower() in _ALSO_COUNTS) and not has_step
+        if counted and (alone or _are_things(line[at:])):  # "error 404", "map: 3 workers"
             continue
         yield name, metrics.parse_number(name, number)
 
@@ -279,7 +368,7 @@ def _is_of_name(word: str) -> bool:
 @functools.lru_cache(1000)
 def _is_metric(name: str) -> bool:
     """Whether a name is one of a metric, by its words: ``val_acc``, but not ``loss_weight``."""
-    parts = re.split(r"[^a-z0-9]+", name.lower())
+    parts = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
     setting = re.match(_OF_SETTING, name.lower()) or re.fullmatch(_SETTING, parts[-1])
     return not setting and any(re.fullmatch(_METRIC, part) for part in parts)
 

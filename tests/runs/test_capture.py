@@ -113,6 +113,53 @@ _PRINTED = [  # as well-known scripts print them
         {"accuracy": [(1, 0.8), (2, 0.9), (3, 0.7)]},
     ),
     ('{"epoch": 1, "train": {"loss": 0.5}, "time": 3}', {"train.loss": [(1, 0.5)]}),
+    (
+        ("Epoch: [0][1/5]\tTime  2.1 ( 2.1)\tLoss 6.9e+00 (6.9e+00)\tAcc@1   0.3 (  0.3)\n"
+        "Test: [1/1]\tTime  1.1 ( 1.1)\tLoss 6.7e+00 (6.7e+00)\tAcc@1   1.3 (  1.3)\n *   Acc@1 1.1\n"),
+        {"Loss": [(0, 6.9)], "Acc@1": [(0, 0.3)], "Test Loss": [(0, 6.7)],
+         "Test Acc@1": [(0, 1.3), (1, 1.1)]},
+    ),
+    (
+        "train epoch: 1, loss: 0.5\ntest epoch: 1, loss: 0.6\ntrain epoch: 2, loss: 0.4\n",
+        {"loss": [(1, 0.5), (2, 0.4)], "test loss": [(1, 0.6)]},
+    ),
+    (
+        ("[0]\ttrain-mlogloss:0.6\teval-own:2\n[1]\ttrain-mlogloss:0.5\teval-own:1\n"
+        "[1]\ttrain-mlogloss:0.5\teval-own:1\n0:\tlearn: 0.7\tbest: 0.7 (0)\ttotal: 50.1ms\tremaining: 4s"),
+        {"train-mlogloss": [(0, 0.6), (1, 0.5)], "eval-own": [(0, 2), (1, 1)], "learn": [(0, 0.7)]},
+    ),
+    (
+        ("| rollout/           |      |\n|    ep_len_mean     | 22.3 |\n|    ep_rew_mean     | 9    |\n"
+        "| time/              |      |\n|    fps             | 12   |\n|    total_timesteps | 2048 |\n"),
+        {"ep_len_mean": [(2048, 22.3)], "ep_rew_mean": [(2048, 9)]},
+    ),
+    (
+        ("---------\n|      Epoch |    3 |\n|      LossV |  150 |\n|    EpRet   | 20.5 |\n|   Time |  1.2 |\n"),
+        {"LossV": [(3, 150)], "EpRet": [(3, 20.5)]},
+    ),
+    (
+        ("              precision    recall  f1-score   support\n\n           0       0.9      0.8      0.7     88\n\n"
+        "    accuracy                           0.9        99\nweighted avg       0.9       0.8      0.7       99\n"),
+        {"accuracy": [(0, 0.9)], "weighted avg precision": [(0, 0.9)], "weighted avg recall": [(0, 0.8)],
+         "weighted avg f1": [(0, 0.7)]},
+    ),
+    (
+        ("[I 2024-01-01 12:00:00,000] Trial 1 finished with value: 0.8 and parameters: {'x': 1}."
+        " Best is trial 0 with value: 0.9."),
+        {"value": [(1, 0.8)]},
+    ),
+    (
+        (" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.377\n"
+        " Average Recall     (AR) @[ IoU=0.50:0.95 | area= small | maxDets=100 ] = -1.000\n"),
+        {"AP@0.50:0.95/all/100": [(0, 0.377)]},
+    ),
+    (
+        ("E    #       LOSS NER  ENTS_F  SCORE \n---  ------  --------  ------  ------\n"
+        "  0       0     45.00    0.00    0.00\n  0     200     16.00   60.10    0.60\n"),
+        {"LOSS NER": [(0, 45), (200, 16)], "SCORE": [(0, 0), (200, 0.6)]},
+    ),
+    (" 10%|#  | 10/100 [00:01<00:10,  9.0it/s]{'loss': 0.5, 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
+    ("Validation accuracy was 0.88\nthe loss is 0.5\n", {"Validation accuracy": [(0, 0.88)], "loss": [(0, 0.5)]}),
 ]  # fmt: skip
 _NO_METRICS = (
     *(
@@ -126,6 +173,8 @@ _NO_METRICS = (
     *("error 404", "map: 3 workers", "loss weights: 1.0 0.5", "GET /score 200", "precision: 16"),
     *("Namespace(lr=0.1, loss=0.5)", "Loading checkpoint with loss 0.5", "loss_scale: 128"),
     *("loss every step: 3", "{'lr': 0.1, 'loss_weight': 0.5}", "Error: 2 files missing"),
+    *("val_acc: 100%|####| 4/4", "mAP50-95: 100%|####| 4/4", "| lossFn | 3 |"),
+    *("CUDA error: 0", "args.loss = 0.5"),
 )
 
 
