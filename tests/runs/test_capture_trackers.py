@@ -161,7 +161,7 @@ LIGHTNING = """
 import logging, warnings, torch
 warnings.filterwarnings("ignore"); logging.getLogger("lightning").setLevel(logging.ERROR)
 import lightning as L
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 class Net(L.LightningModule):
     def __init__(self, lr=0.1):
         super().__init__(); self.save_hyperparameters(); self.layer = torch.nn.Linear(2, 1)
@@ -172,7 +172,7 @@ class Net(L.LightningModule):
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), self.hparams.lr)
 data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.rand(8, 2)), 4)
-L.Trainer(max_epochs=3, logger=CSVLogger("."), enable_checkpointing=False, accelerator="cpu",
+L.Trainer(max_epochs=3, logger=[CSVLogger("."), TensorBoardLogger("tb")], enable_checkpointing=False, accelerator="cpu",
           enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1).fit(Net(), data)
 """
 TRAINER = """
@@ -219,3 +219,4 @@ def test_files_of_training_libraries(
     train(project, *packages.split(), script=script)
     assert len(steps("exp-1", metric)) == 3
     assert gitexp.get("exp-1").params == params
+    assert "hp_metric" not in gitexp.get("exp-1").metrics  # a placeholder of Lightning's

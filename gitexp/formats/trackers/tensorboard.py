@@ -34,6 +34,7 @@ _CHECKED = 1_000  # bytes of a record up to which its checksum is looked at: sca
 # the types of a tensor's number, by TensorFlow's DataType, and the field that holds it
 _TENSORS = {1: ("<f", 5), 2: ("<d", 6), 3: ("<i", 7), 9: ("<q", 10), 10: ("<?", 11)}
 _NOTHING = Message()
+_PLACEHOLDER = ("hp_metric", -1)  # of Lightning's logger, where no metric was named
 # an event with the time, a step and one value: a short tag and a number of 32 bits
 _PLAIN = re.compile(
     rb"\x09(.{8})(?:\x10([\x80-\xff]*[\x00-\x7f]))?\x2a[\x00-\x7f]\x0a[\x00-\x7f]"
@@ -236,7 +237,7 @@ def scalars(path: Path, partly: list[Unread]) -> Iterator[MetricPoint]:
     were checked before are not checked again."""
     for event in _events(path, partly, check=False):
         for value in event.values:
-            if value.number is not None:
+            if value.number is not None and (value.tag, value.number) != _PLACEHOLDER:
                 yield MetricPoint(value.tag, value.number, int(event.time * 1000), event.step)
 
 
