@@ -1,20 +1,23 @@
-"""Scripts that would take seconds to import MLflow, run in forks of one process that has imported
-it already.
+"""Programs run in forks of one process that has their imports done already: scripts that would
+take seconds to import MLflow, and gitexp's own command line, thousands of times.
 
-Run as a program it is that process: it reads one JSON line for each script, forks, and the fork
-runs it as ``python FILE`` would, to the end of its interpreter: exit handlers, uncaught exceptions
-and exit codes are real. Nothing of gitexp is imported before the fork but what ``import mlflow``
-itself loads (the plugin). Where forking is not safe, each script has a process of its own.
+Run as a program it is that process: it reads one JSON line for each, forks, and the fork runs it as
+``python FILE`` or ``python -m gitexp`` would, to the end of its interpreter: exit handlers, uncaught
+exceptions and exit codes are real. Before scripts nothing of gitexp is imported but what ``import
+mlflow`` itself loads (the plugin). Where forking is not safe, each has a process of its own.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
+import select
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -51,11 +54,7 @@ class Script:
 
     def wait(self) -> Ended:
         """Wait for its end."""
-        code = (
-            self._process.wait(DEADLINE)
-            if self._process
-            else int(self._warm.ask({"wait": self.pid}))
-        )
+        code = self._process.wait(DEADLINE) if self._process else self._warm.wait(self.pid)
         return Ended(code, self._out.read_text(), self._err.read_text())
 
 
@@ -65,14 +64,16 @@ class Warm:
     def __init__(self, folder: Path, modules: Sequence[str]) -> None:
         self.folder = folder
         self._count = 0
+        self._lock = threading.Lock()
         self._parent: subprocess.Popen[str] | None = None
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "DO_NOT_TRACK": "true",
+        }
+        self._interpreter = _of_interpreter(environ)
         if _FORKS:
-            environ = {
-                **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[1]),
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-                "DO_NOT_TRACK": "true",
-            }
             command = [sys.executable, __file__, *modules]
             self._parent = subprocess.Popen(
                 command,
@@ -87,8 +88,7 @@ class Warm:
     def start(self, file: Path, *args: str, cwd: Path | None = None, **environ: str) -> Script:
         """Start a script with the environment of now and more variables, in its own folder unless
         another is said."""
-        self._count += 1
-        out, err = (self.folder / f"{self._count}.{kind}" for kind in ("out", "err"))
+        out, err = self._outputs()
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environ}
         if self._parent is None:
             command = [sys.executable, str(file), *args]
@@ -119,12 +119,48 @@ class Warm:
         assert ended.code == code, f"exit code {ended.code}\n{ended.out}\n{ended.err}"
         return ended
 
+    def module(
+        self, name: str, *args: str, cwd: Path, env: dict[str, str], timeout: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m name`` with this environment, as ``subprocess.run`` would."""
+        command = [sys.executable, "-m", name, *args]
+        if self._parent is None or _of_interpreter(env) != self._interpreter:
+            return subprocess.run(
+                command, cwd=cwd, env=env, timeout=timeout, stdin=subprocess.DEVNULL,
+                capture_output=True, text=True, errors="surrogateescape",
+            )  # fmt: skip
+        out, err = self._outputs()
+        task = {"module": name, "argv": command, "cwd": str(cwd), "env": env}
+        pid = int(self.ask({**task, "out": str(out), "err": str(err)}))
+        code = self.wait(pid, timeout)
+        texts = [path.read_text(errors="surrogateescape") for path in (out, err)]
+        for path in (out, err):
+            path.unlink()
+        return subprocess.CompletedProcess(command, code, *texts)
+
+    def wait(self, pid: int, timeout: float = DEADLINE) -> int:
+        """Wait until a fork has ended, and return its exit code."""
+        watched = os.pidfd_open(pid)
+        try:
+            if not select.select([watched], [], [], timeout)[0]:
+                os.kill(pid, 9)
+                raise subprocess.TimeoutExpired(str(pid), timeout)
+        finally:
+            os.close(watched)
+        return int(self.ask({"wait": pid}))
+
     def ask(self, what: dict[str, Any]) -> str:
         assert self._parent is not None
         assert self._parent.stdin is not None
-        self._parent.stdin.write(json.dumps(what) + "\n")
-        self._parent.stdin.flush()
-        return self._answer()
+        with self._lock:
+            self._parent.stdin.write(json.dumps(what) + "\n")
+            self._parent.stdin.flush()
+            return self._answer()
+
+    def _outputs(self) -> tuple[Path, Path]:
+        with self._lock:
+            self._count += 1
+            return self.folder / f"{self._count}.out", self.folder / f"{self._count}.err"
 
     def close(self) -> None:
         """End it."""
@@ -137,6 +173,12 @@ class Warm:
         return self._parent.stdout.readline().strip()
 
 
+def _of_interpreter(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that a Python reads as it starts, which no fork does again."""
+    own = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC")
+    return {name: value for name, value in env.items() if name.startswith(own)}
+
+
 @contextmanager
 def warmed(folder: Path, *modules: str) -> Iterator[Warm]:
     """Have a process that imported these modules, and end it."""
@@ -147,9 +189,8 @@ def warmed(folder: Path, *modules: str) -> Iterator[Warm]:
         made.close()
 
 
-def _serve() -> list[str]:
-    """Answer the tests until they close the pipe; returns only in a fork, with the words of its
-    command line."""
+def _serve() -> dict[str, Any]:
+    """Answer the tests until they close the pipe; returns only in a fork, with what it shall do."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
     print("ready", file=answers, flush=True)
@@ -166,7 +207,7 @@ def _serve() -> list[str]:
             continue
         answers.close()
         _become(task)
-        return list(task["argv"])
+        return dict(task)
     sys.stdout.flush()
     os._exit(0)
 
@@ -189,6 +230,13 @@ if __name__ == "__main__":
     for module in sys.argv[1:]:
         with suppress(ImportError):
             importlib.import_module(module)
-    sys.argv = _serve()
-    sys.path[0] = os.path.dirname(sys.argv[0])
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    gc.freeze()  # pages that the forks' collectors need not touch
+    task = _serve()
+    if "module" in task:
+        sys.orig_argv, sys.argv = task["argv"], task["argv"][2:]
+        sys.path[0] = task["cwd"]
+        runpy.run_module(task["module"], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = task["argv"]
+        sys.path[0] = os.path.dirname(sys.argv[0])
+        runpy.run_path(sys.argv[0], run_name="__main__")
