@@ -84,7 +84,7 @@ _COCO = re.compile(  # of pycocotools; -1 is none
 _REPORT = re.compile(  # of scikit-learn: precision, recall, F1, support
     rf"\s*(accuracy|\w+ avg)\s+({_NUMBER})(?:\s+({_NUMBER})\s+({_NUMBER}))?\s+\d+\s*"
 )
-_HELD_OUT = re.compile(r"(?i)\W*(test|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
+_HELD_OUT = re.compile(r"(?i)\W*(test(?:ing)?|val(?:id(?:ation)?)?|eval(?:uation)?|dev)\b")
 _LAST_WORD = re.compile(rf"{_WORD}$")
 _TIMES = r"(?i).*(?:time|runtime|per_second|elapsed|eta|timestamp|ts|duration|fps)"
 _MARKS = frozenset((*STEPS, "#"))  # "#" of spaCy
