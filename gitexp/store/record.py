@@ -297,7 +297,7 @@ def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, File
 
 def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
-    found = next(repo.objects([commit]))
+    found = repo.loose(commit) or next(repo.objects([commit]))
     if found is None:
         shallow = "this clone is shallow: git fetch --unshallow"
         hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
