@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -15,7 +14,7 @@ import click
 from gitexp.cli import completion, output
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
-from gitexp.repo.dvc import listed
+from gitexp.repo.dvc_pointers import listed
 from gitexp.repo.dvc_status import Stale, Talk
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def recording_options(function: Command) -> Command:
 
     @functools.wraps(function)
     def taking(**given: Any) -> Any:
-        said = {field.name: given.pop(field.name) for field in fields(Details)}
+        said = {name: given.pop(name) for name in Details._fields}
         return function(details=Details(**said), **given)
 
     for option in reversed(_OPTIONS):

@@ -205,6 +205,8 @@ def _to_notify(
 ) -> tuple[str, ...]:
     """Return who is to be told; a command in the settings is refused, since whoever wrote the
     repository would have it run."""
+    if not (given or set_ or when):
+        return ()
     from gitexp.runs import notify
 
     for target in set_:

@@ -79,6 +79,9 @@ class Git:
     def introduced(self) -> Iterator[None]:
         """Have git find out who works here, and how, while something else is done; who asks waits
         for it."""
+        if "told" in self.__dict__:
+            yield
+            return
         with self.beside("var", "-l") as self._introduction:
             try:
                 yield
@@ -282,10 +285,12 @@ class Git:
     def filter_program(self, name: str) -> str | None:
         """Return the program that stores content for a filter of .gitattributes; None where there
         is none, or it is not found."""
-        import shutil
-
         line = self.told.get(f"filter.{name}.process") or self.told.get(f"filter.{name}.clean")
-        return shutil.which(line.split()[0].strip("'\"")) if line else None
+        if not line:
+            return None
+        from shutil import which
+
+        return which(line.split()[0].strip("'\""))
 
 
 def joined(paths: Iterable[str]) -> bytes:

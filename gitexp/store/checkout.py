@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Head, Repo, content, dvc, dvc_pointers, dvc_status, snapshot, submodules
+from gitexp.repo import Head, Repo, content, dvc_pointers, dvc_status, snapshot, submodules
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.repo.process import joined
@@ -258,6 +258,8 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     nothing is raised."""
     if not data:
         return ()
+    from gitexp.repo import dvc
+
     try:
         missing = dvc.checkout(repo, tree, data)
     except GitexpError as error:
