@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gitexp.compare.judge import Score, Trusted
     from gitexp.formats.experiment import Experiment
     from gitexp.repo import Repo
+    from gitexp.repo.snapshot import Snapshot
+    from gitexp.store.record import Recorded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -141,6 +143,36 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
     )
     output.say(output.clean(why or said))
     return found
+
+
+def report(recorded: Recorded, shot: Snapshot) -> None:
+    """Print the name and commit on stdout; on stderr what entered, what did not, and where the
+    branch went."""
+    if shot.taken:
+        output.say(f"untracked files taken: {_shown(shot.taken)}")
+    left: dict[str, list[str]] = {}
+    for path, why in shot.left_out:
+        left.setdefault(why, []).append(path)
+    for why, paths in left.items():
+        output.say(f"left out: {_shown(paths)} ({why})")
+    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
+        output.say(
+            "to include such files anyway: git add them, or name them in the setting 'include'"
+            " ([tool.gitexp])"
+        )
+    for warning in recorded.warnings:
+        output.say(f"warning: {warning}")
+    if recorded.advanced:
+        output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
+    else:
+        output.say(
+            f"the branch did not move ({recorded.beside}); only the tag holds the experiment"
+        )
+    click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
+
+
+def _shown(paths: Sequence[str]) -> str:
+    return some([output.clean(path) for path in paths], 8)
 
 
 def talk() -> Talk:
