@@ -39,7 +39,7 @@ _MOST_DIGITS = 3_000
 _LARGE = 100_000  # characters that PyYAML's own writer, a letter at a time, takes too long for
 # a line that says the same to every reader of YAML: a name, and a number or a word
 _WORD = r"(?!(?i:null|true|false|yes|no|on|off)[:\n])[A-Za-z][\w./-]{0,60}"
-_LINE = rf"({_WORD}): (?:(-?(?:0|[1-9]\d{{0,14}})(?:\.\d+)?|true|false|null)|({_WORD}))\n"
+_LINE = rf"(?m)^({_WORD}): (?:(-?(?:0|[1-9]\d{{0,14}})(?:\.\d+)?|true|false|null)|({_WORD}))\n"
 _MOST_LINES = 1_000
 
 _RESOLVERS = (  # tag, regular expression, first characters
@@ -64,8 +64,8 @@ def parse_value(text: str) -> Any:
 
     What YAML cannot read as one value (``a: b``, ``@home``) is text.
     """
-    if plain_one := _of_line(f"value: {text}\n"):
-        return plain_one[1]
+    if (found := _of_lines(f"value: {text}\n".encode())) and len(found) == 1:
+        return found["value"]
     import yaml
 
     if text and re.fullmatch(r"[\w.+/-]+", text) is None and text[0] not in "'\"[{+.~":
@@ -283,15 +283,15 @@ def _as_lines(values: Mapping[str, Any]) -> bytes | None:
 
 def _of_lines(data: bytes) -> dict[str, Any] | None:
     """Return what such lines say; None for other text."""
-    lines = data.decode("utf-8", "replace").splitlines(keepends=True)
-    found = [*map(_of_line, lines)] if len(lines) <= _MOST_LINES else [None]
-    values = dict(filter(None, found))
-    return values if len(values) == len(lines) else None
-
-
-def _of_line(line: str) -> tuple[str, Any] | None:
-    match = re.fullmatch(_LINE, line, re.ASCII)
-    return (match[1], match[3] or json.loads(match[2])) if match else None
+    text = data.decode("utf-8", "replace")
+    found = re.findall(_LINE, text, re.ASCII)
+    if not 0 < len(found) == text.count("\n") <= _MOST_LINES or text[-1] != "\n":
+        return None
+    items = (
+        f'"{name}": {number}' if number else f'"{name}": "{word}"' for name, number, word in found
+    )
+    values: dict[str, Any] = json.loads(f"{{{','.join(items)}}}")
+    return values if len(values) == len(found) else None
 
 
 def load_file(path: Path) -> dict[str, Any]:
