@@ -58,9 +58,9 @@ def verify(
     """
     trusted = trust_of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
-    gathering.restore(repo, {tag for tag, kind in repo.kinds(tags).items() if kind == "missing"})
-    kinds = repo.kinds(item.id for item in experiments)
-    there = {commit for commit, kind in kinds.items() if kind != "missing"}
+    gathering.restore(repo, {*repo.absent(tags)})
+    commits = [item.id for item in experiments]
+    there = {*commits}.difference(repo.absent(commits))
     holes = _incomplete(repo, sorted(there))
     contents = _contents(repo, [item for item in experiments if item.id in there - holes])
     with repo.offline() as beside:

@@ -220,7 +220,9 @@ def dump(params: Mapping[str, Any]) -> bytes:
     if not params:
         return _NONE
     values = plain(params)
-    if (lines := _as_lines(values)) is not None:
+    said = {key: item if type(item) is str else json.dumps(item) for key, item in values.items()}
+    lines = "".join(f"{key}: {said[key]}\n" for key in sorted(said)).encode("utf-8", "replace")
+    if _of_lines(lines) == values:
         return lines
     import yaml
 
@@ -274,15 +276,8 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     return result
 
 
-def _as_lines(values: Mapping[str, Any]) -> bytes | None:
-    """Return params as lines of names and plain values; None where some of them need YAML."""
-    said = {key: item if type(item) is str else json.dumps(item) for key, item in values.items()}
-    data = "".join(f"{key}: {said[key]}\n" for key in sorted(said)).encode("utf-8", "replace")
-    return data if _of_lines(data) == values else None
-
-
 def _of_lines(data: bytes) -> dict[str, Any] | None:
-    """Return what such lines say; None for other text."""
+    """Return what a file says whose lines are names with plain values; None for other text."""
     text = data.decode("utf-8", "replace")
     found = re.findall(_LINE, text, re.ASCII)
     if not 0 < len(found) == text.count("\n") <= _MOST_LINES or text[-1] != "\n":
