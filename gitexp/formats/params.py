@@ -64,7 +64,8 @@ def parse_value(text: str) -> Any:
 
     What YAML cannot read as one value (``a: b``, ``@home``) is text.
     """
-    if (found := _of_lines(f"value: {text}\n".encode())) and len(found) == 1:
+    found = _of_lines(f"value: {text}\n".encode("utf-8", "replace"))
+    if found and len(found) == 1:
         return found["value"]
     import yaml
 
