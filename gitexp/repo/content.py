@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -63,11 +64,9 @@ def release(repo: Repo, tree: Path) -> None:
     with suppress(GitError):
         for path in submodules.listed(repo, tree):
             if submodules.is_there(tree, path):
-                from shutil import rmtree
-
                 inner = Repo.discover(tree / path)
                 release(inner, tree / path)
-                rmtree(tree / path, ignore_errors=True)
+                shutil.rmtree(tree / path, ignore_errors=True)
                 inner.git("worktree", "prune", cwd=inner.common_dir)
 
 
@@ -99,9 +98,7 @@ def populate(repo: Repo, tree: Path) -> None:
                     (reset if top == tree else add)(inner, place, commit)
                     break
                 if top == tree:
-                    from shutil import rmtree
-
-                    rmtree(place)
+                    shutil.rmtree(place)
 
 
 def missing(repo: Repo, tree: Path, cloned: bool = False) -> list[tuple[str, str]]:
