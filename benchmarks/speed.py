@@ -318,8 +318,9 @@ def git(*args: str) -> None:
 
 
 def ours(*args: str, ok: int = 0) -> None:
-    """Run gitexp in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "gitexp", *args], capture_output=True)
+    """Run gitexp as people do; ``python -m`` would list the folder that they are in."""
+    command = Path(sys.executable).with_name("gitexp")
+    done = subprocess.run([command, *args], capture_output=True)
     assert done.returncode in (0, ok), done.stderr
 
 

@@ -56,7 +56,12 @@ def record(
         }
         last = metric_files.last_values(points)
         whole = store.Draft(
-            nest((params or {}).items()), metric_files.dump(points), last, start, **fields
+            secrets.token_hex(8),
+            nest((params or {}).items()),
+            metric_files.dump(points),
+            last,
+            start,
+            **fields,
         )
         return store.record(repo, taken, whole).experiment
     finally:

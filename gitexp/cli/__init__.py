@@ -156,7 +156,6 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such
     experiment."""
     warnings.showwarning = _warned
-    gc.set_threshold(100_000)  # what a command makes lives until its end, which is soon
     if "_GITEXP_COMPLETE" in os.environ:
         from gitexp.cli import shells
 

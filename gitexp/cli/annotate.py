@@ -57,8 +57,8 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
       gitexp label --where 'status = failed' +broken
     """
     repo, settings, index = opened()
-    add = [notes.check_label(word[1:]) for word in words if word.startswith("+")]
-    drop = [notes.check_label(word) for word in remove]
+    add = [names.check_label(word[1:]) for word in words if word.startswith("+")]
+    drop = [names.check_label(word) for word in remove]
     if both := set(add) & set(drop):
         raise UsageError(f"'{min(both)}' cannot be added and removed at once")
     refs = [word for word in words if not word.startswith("+")]

@@ -111,7 +111,7 @@ def diff_command(
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":
-        facts = asdict(found).items()
+        facts = {**asdict(found), "data": [item._asdict() for item in found.data]}.items()
         output.print_json(
             {name: value for name, value in facts if everything or not name.startswith("same_")}
         )

@@ -9,15 +9,13 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.formats import message as formats
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, MetricPoint
 from gitexp.repo import Repo
-from gitexp.repo.snapshot import Snapshot
 from gitexp.runs import log
 from gitexp.runs.details import Details
-from gitexp.store import names, record, result_paths
+from gitexp.store import names, result_paths
 
 _FILE = click.Path(path_type=Path)
 
@@ -112,7 +110,7 @@ def log_command(
     recorded, shot = log.record_work_tree(
         repo, entry, details, known=known, status=status, talk=shared.talk()
     )
-    report(recorded, shot)
+    shared.report(recorded, shot)
     files = recorded.experiment.files.values()
     for path, option in (
         (repo.project + result_paths.PARAMS, "--params-file"),
@@ -143,32 +141,6 @@ def parse_metric(text: str) -> MetricPoint:
     )
 
 
-def report(recorded: record.Recorded, shot: Snapshot) -> None:
-    """Print the name and commit on stdout; on stderr what entered, what did not, and where the
-    branch went."""
-    if shot.taken:
-        output.say(f"untracked files taken: {_listed(shot.taken)}")
-    left: dict[str, list[str]] = {}
-    for path, why in shot.left_out:
-        left.setdefault(why, []).append(path)
-    for why, paths in left.items():
-        output.say(f"left out: {_listed(paths)} ({why})")
-    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
-        output.say(
-            "to include such files anyway: git add them, or name them in the setting 'include'"
-            " ([tool.gitexp])"
-        )
-    for warning in recorded.warnings:
-        output.say(f"warning: {warning}")
-    if recorded.advanced:
-        output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
-    else:
-        output.say(
-            f"the branch did not move ({recorded.beside}); only the tag holds the experiment"
-        )
-    click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
-
-
 def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
     with log.taken(repo, known, entry) as (shot, places):
         click.echo("would record:")
@@ -190,7 +162,3 @@ def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
         for path, why in shot.left_out:
             click.echo(f"would leave out: {output.clean(path)} ({why})")
         click.echo("nothing was recorded (--dry-run)")
-
-
-def _listed(paths: tuple[str, ...] | list[str]) -> str:
-    return formats.some([output.clean(path) for path in paths], 8)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -15,13 +14,15 @@ import click
 from gitexp.cli import completion, output
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
-from gitexp.repo.dvc import listed
+from gitexp.repo.dvc_pointers import listed
 from gitexp.repo.dvc_status import Stale, Talk
 
 if TYPE_CHECKING:
     from gitexp.compare.judge import Score, Trusted
     from gitexp.formats.experiment import Experiment
     from gitexp.repo import Repo
+    from gitexp.repo.snapshot import Snapshot
+    from gitexp.store.record import Recorded
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -62,7 +63,7 @@ def recording_options(function: Command) -> Command:
 
     @functools.wraps(function)
     def taking(**given: Any) -> Any:
-        said = {field.name: given.pop(field.name) for field in fields(Details)}
+        said = {name: given.pop(name) for name in Details._fields}
         return function(details=Details(**said), **given)
 
     for option in reversed(_OPTIONS):
@@ -142,6 +143,36 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
     )
     output.say(output.clean(why or said))
     return found
+
+
+def report(recorded: Recorded, shot: Snapshot) -> None:
+    """Print the name and commit on stdout; on stderr what entered, what did not, and where the
+    branch went."""
+    if shot.taken:
+        output.say(f"untracked files taken: {_shown(shot.taken)}")
+    left: dict[str, list[str]] = {}
+    for path, why in shot.left_out:
+        left.setdefault(why, []).append(path)
+    for why, paths in left.items():
+        output.say(f"left out: {_shown(paths)} ({why})")
+    if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
+        output.say(
+            "to include such files anyway: git add them, or name them in the setting 'include'"
+            " ([tool.gitexp])"
+        )
+    for warning in recorded.warnings:
+        output.say(f"warning: {warning}")
+    if recorded.advanced:
+        output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
+    else:
+        output.say(
+            f"the branch did not move ({recorded.beside}); only the tag holds the experiment"
+        )
+    click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
+
+
+def _shown(paths: Sequence[str]) -> str:
+    return some([output.clean(path) for path in paths], 8)
 
 
 def talk() -> Talk:

@@ -69,16 +69,15 @@ def styled(text: str, **style: Any) -> str:
     )
 
 
-_STEERING = re.compile(  # beyond those that JSON itself escapes
-    "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
-)
+# beyond those that JSON itself escapes
+_STEERING = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 
 
 def print_json(value: Any) -> None:
     """Print JSON that every reader takes: NaN and infinities as the strings "nan", "inf" and
     "-inf"; characters that would steer a terminal are escaped."""
     text = json.dumps(portable(value), indent=2, ensure_ascii=False)
-    click.echo(_STEERING.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    click.echo(re.sub(_STEERING, lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def print_records(form: str | None, headers: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -12,7 +12,6 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.log import report
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -167,7 +166,7 @@ def run_command(
     for job in jobs or ():
         click.echo(f"{job.name} {job.short}")
     if live.recorded and live.snapshot:
-        report(live.recorded, live.snapshot)
+        shared.report(live.recorded, live.snapshot)
     if ended.found and jobs is None:
         output.say(output.clean(ended.found))
     cheated = bool(
@@ -205,6 +204,8 @@ def _to_notify(
 ) -> tuple[str, ...]:
     """Return who is to be told; a command in the settings is refused, since whoever wrote the
     repository would have it run."""
+    if not (given or set_ or when):
+        return ()
     from gitexp.runs import notify
 
     for target in set_:

@@ -258,8 +258,8 @@ def _dvc_checkout(repo: Repo, tree: Path) -> None:
         raise CannotRunError(f"its data could not be brought: {error}") from None
     if missing:
         raise CannotRunError(
-            f"its data is neither in DVC's cache nor on a remote: {dvc.listed(missing)}; where you"
-            " have it: dvc push, then here dvc fetch"
+            f"its data is neither in DVC's cache nor on a remote: {dvc_pointers.listed(missing)};"
+            " where you have it: dvc push, then here dvc fetch"
         )
 
 

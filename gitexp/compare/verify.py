@@ -58,9 +58,9 @@ def verify(
     """
     trusted = trust_of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
-    gathering.restore(repo, {tag for tag, kind in repo.kinds(tags).items() if kind == "missing"})
-    kinds = repo.kinds(item.id for item in experiments)
-    there = {commit for commit, kind in kinds.items() if kind != "missing"}
+    gathering.restore(repo, {*repo.absent(tags)})
+    commits = [item.id for item in experiments]
+    there = {*commits}.difference(repo.absent(commits))
     holes = _incomplete(repo, sorted(there))
     contents = _contents(repo, [item for item in experiments if item.id in there - holes])
     with repo.offline() as beside:
@@ -193,7 +193,8 @@ _READ: dict[str, Callable[[Mapping[str, str], Callable[[str], bytes]], Mapping[s
 def _last(files: Mapping[str, str], read: Callable[[str], bytes]) -> Mapping[str, Any]:
     paths = result_files.paths(files, "metrics")
     data = read(paths[0]) if len(paths) == 1 else b""
-    if data and readers.is_long(paths[0], data.partition(b"\n")[0]):
+    head = data.partition(b"\n")[0]
+    if data.startswith(metrics.HEADER) or (data and readers.is_long(paths[0], head)):
         return metrics.last_of(io.BytesIO(data), paths[0])
     return metrics.last_values(result_files.of(files, read))
 
@@ -207,6 +208,8 @@ def _compared(kind: str, summary: Mapping[str, Any], file: Mapping[str, Any]) ->
 
 
 def _same(a: Any, b: Any) -> bool:
+    if a == b:
+        return True
     # the summary holds long values cut
     if isinstance(a, str) and a.endswith("...") and len(a) > 1000:
         return True
@@ -214,7 +217,7 @@ def _same(a: Any, b: Any) -> bool:
         return True
     if isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b):
         return True
-    return bool(a == b) or (isinstance(b, (list, dict, tuple)) and a == params.plain(b))
+    return isinstance(b, (list, dict, tuple)) and bool(a == params.plain(b))
 
 
 def _shown(value: Any) -> str:

@@ -37,6 +37,10 @@ _MOST_LISTED = 20_000  # of a list
 _MOST_BITS = 10_000  # of a number; Python writes none of more than 4,300 digits
 _MOST_DIGITS = 3_000
 _LARGE = 100_000  # characters that PyYAML's own writer, a letter at a time, takes too long for
+# a line that says the same to every reader of YAML: a name, and a number or a word
+_WORD = r"(?!(?i:null|true|false|yes|no|on|off)[:\n])[A-Za-z][\w./-]{0,60}"
+_LINE = rf"(?m)^({_WORD}): (?:(-?(?:0|[1-9]\d{{0,14}})(?:\.\d+)?|true|false|null)|({_WORD}))\n"
+_MOST_LINES = 1_000
 
 _RESOLVERS = (  # tag, regular expression, first characters
     ("null", r"~|null|Null|NULL|", "~nN\0"),
@@ -60,6 +64,9 @@ def parse_value(text: str) -> Any:
 
     What YAML cannot read as one value (``a: b``, ``@home``) is text.
     """
+    found = _of_lines(f"value: {text}\n".encode("utf-8", "replace"))
+    if found and len(found) == 1:
+        return found["value"]
     import yaml
 
     if text and re.fullmatch(r"[\w.+/-]+", text) is None and text[0] not in "'\"[{+.~":
@@ -213,9 +220,13 @@ def dump(params: Mapping[str, Any]) -> bytes:
     """Return a ``params.yml``: the bytes of ``yaml.safe_dump``, which DagsHub's client writes."""
     if not params:
         return _NONE
+    values = plain(params)
+    said = {key: item if type(item) is str else json.dumps(item) for key, item in values.items()}
+    lines = "".join(f"{key}: {said[key]}\n" for key in sorted(said)).encode("utf-8", "replace")
+    if _of_lines(lines) == values:
+        return lines
     import yaml
 
-    values = plain(params)
     writer = _dumper(len(str(values)) > _LARGE)
     return yaml.dump(values, Dumper=writer, allow_unicode=False, sort_keys=True).encode()
 
@@ -228,9 +239,11 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
         FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a
             params file.
     """
-    if data == _NONE:  # importing YAML takes as long as starting Python
+    if data == _NONE:
         return {}
-    import yaml
+    if where.endswith((".yml", ".yaml")) and (found := _of_lines(data)) is not None:
+        return found
+    import yaml  # which takes as long as starting Python
 
     if len(data) > MAX_BYTES:
         raise FormatError(
@@ -262,6 +275,19 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     result = plain(value)
     assert isinstance(result, dict)
     return result
+
+
+def _of_lines(data: bytes) -> dict[str, Any] | None:
+    """Return what a file says whose lines are names with plain values; None for other text."""
+    text = data.decode("utf-8", "replace")
+    found = re.findall(_LINE, text, re.ASCII)
+    if not 0 < len(found) == text.count("\n") <= _MOST_LINES or text[-1] != "\n":
+        return None
+    items = (
+        f'"{name}": {number}' if number else f'"{name}": "{word}"' for name, number, word in found
+    )
+    values: dict[str, Any] = json.loads(f"{{{','.join(items)}}}")
+    return values if len(values) == len(found) else None
 
 
 def load_file(path: Path) -> dict[str, Any]:

@@ -153,11 +153,12 @@ _MAY_HOLD = re.compile(r"[A-Za-z0-9+/_.-]{16}|(?i:pass|pwd|secret|token|key|auth
 def is_secret(name: str, value: str) -> bool:
     """Whether the value that goes by a name is a credential."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").replace(".", "_")
-    if len(value) < 6 or re.match(_REFERENCE, value) or " " in value or re.search(NO_SECRET, name):
+    password = re.search(_PASSWORD, name)
+    if len(value) < 6 or " " in value or not (password or re.search(_NAME, name)):
         return False
-    if re.search(_PASSWORD, name):
-        return not _is_words(value)
-    return re.search(_NAME, name) is not None and is_random(value)
+    if re.match(_REFERENCE, value) or re.search(NO_SECRET, name):
+        return False
+    return not _is_words(value) if password else is_random(value)
 
 
 def is_opaque(value: str) -> bool:

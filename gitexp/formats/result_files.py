@@ -113,6 +113,8 @@ def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     one.
     """
     flat = {path: params.flatten(values) for path, values in found.items()}
+    if len(flat) == 1:
+        return next(iter(flat.values()))
     differing = {
         path: [
             name

@@ -88,7 +88,7 @@ def mend(repo: Repo, env: Mapping[str, str]) -> list[str]:
         mode, oid, _ = about.split(" ")
         if mode != "160000":
             paths.setdefault(oid, []).append(path)
-    lost = [path for oid in _absent(repo, [*paths]) for path in paths[oid]]
+    lost = [path for oid in repo.absent([*paths]) for path in paths[oid]]
     stdin = joined(lost)
     if lost:
         repo.git("update-index", "-z", "--force-remove", "--stdin", stdin=stdin, env=env)
@@ -107,16 +107,9 @@ def _restore(repo: Repo, index: Path, tree: str) -> None:
 
 def _missing(repo: Repo, made: Mapping[str, object]) -> list[str]:
     objects = f"{repo.common_dir}/objects"
-    return _absent(
-        repo, [oid for oid in made if not os.path.exists(f"{objects}/{oid[:2]}/{oid[2:]}")]
+    return repo.absent(
+        [oid for oid in made if not os.path.exists(f"{objects}/{oid[:2]}/{oid[2:]}")]
     )
-
-
-def _absent(repo: Repo, oids: list[str]) -> list[str]:
-    if not oids:
-        return []
-    said = repo.git("cat-file", "--batch-check", stdin="".join(f"{oid}\n" for oid in oids).encode())
-    return [oid for oid, line in zip(oids, said.splitlines()) if line.endswith(b" missing")]
 
 
 def _at_work(repo: Repo) -> str:

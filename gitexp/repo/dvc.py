@@ -32,11 +32,6 @@ _MANY = 500  # words of one command line
 _OUR_HELPER = "dagshub-credential"  # in git's configuration, where gitexp itself answers for a host
 
 
-def listed(paths: Iterable[str]) -> str:
-    """Return paths for a sentence."""
-    return message.some([message.one_line(path) for path in paths], 5)
-
-
 def run(folder: Path, *args: str) -> str:
     """Run DVC in a folder and return what it prints.
 

@@ -13,11 +13,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from gitexp.formats import params
+from gitexp.formats import message, params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
@@ -36,8 +35,7 @@ _MOST = 100
 _LISTING_BYTES = 50 * 10**6
 
 
-@dataclass(frozen=True)
-class Data:
+class Data(NamedTuple):
     """A file or folder that DVC tracks.
 
     Attributes:
@@ -56,7 +54,7 @@ class Data:
     files: int | None
     pointer: str
     stage: str | None = None
-    entry: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    entry: Mapping[str, Any] = {}
 
     @property
     def is_folder(self) -> bool:
@@ -75,8 +73,7 @@ class Data:
         return self.hash.partition(":")[2]
 
 
-@dataclass(frozen=True)
-class DataChange:
+class DataChange(NamedTuple):
     """Data that differs between two sides.
 
     Attributes:
@@ -104,6 +101,11 @@ class DataChange:
 def in_use(root: Path) -> bool:
     """Whether the repository uses DVC: a file system call, so that others pay nothing."""
     return (root / FOLDER).is_dir() and not (root / FOLDER).is_symlink()
+
+
+def listed(paths: Iterable[str]) -> str:
+    """Return paths for a sentence."""
+    return message.some([message.one_line(path) for path in paths], 5)
 
 
 def is_pointer(path: str) -> bool:

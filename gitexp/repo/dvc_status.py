@@ -8,7 +8,6 @@ out, or was not wanted, is said and recorded.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -19,9 +18,8 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo, dvc, dvc_pointers, files
-from gitexp.repo.dvc import listed
-from gitexp.repo.dvc_pointers import Data
+from gitexp.repo import Repo, dvc_pointers, files
+from gitexp.repo.dvc_pointers import Data, listed
 
 _STATE = "data.json"
 _ANSWER = "dvc_commit"  # holds yes or no: what the user said when asked
@@ -167,6 +165,8 @@ def commit(repo: Repo, found: Iterable[Stale]) -> None:
     Raises:
         GitexpError: DVC failed.
     """
+    from gitexp.repo import dvc
+
     items = list(found)
     now = time.time()
     looks = {item.path: look for item in items if (look := _look(repo.root / item.path))}
@@ -204,6 +204,8 @@ def _is_same(path: Path, item: Data) -> bool:
             return False
         if not path.stat().st_size == item.size <= _QUICK:
             return False
+        import hashlib
+
         digest = hashlib.md5(usedforsecurity=False)
         with open(path, "rb") as file:
             while chunk := file.read(2**20):
@@ -223,6 +225,8 @@ def _answer(repo: Repo) -> bool | None:
 def _modified(repo: Repo, data: Mapping[str, Data]) -> Iterator[Stale]:
     """Yield what DVC calls modified. Not through ``dvc status``, which does not look at a file
     whose old content is in no cache."""
+    from gitexp.repo import dvc
+
     try:
         said = json.loads(dvc.run(repo.root, "data", "status", "--json") or "{}")
         modified = {
@@ -260,6 +264,8 @@ def _look(path: Path) -> tuple[str, float] | None:
                     newest = max(newest, status.st_mtime)
     except OSError:
         return None
+    import hashlib
+
     whole = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")
     return hashlib.sha256(whole).hexdigest(), newest
 

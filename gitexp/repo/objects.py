@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,11 @@ class Objects(Git):
         asked = "".join(f"{oid}\n" for oid in oids).encode()
         found = self.git("cat-file", "--batch-check=%(objecttype)", stdin=asked).decode()
         return {oid: kind.rpartition(" ")[2] for oid, kind in zip(oids, found.splitlines())}
+
+    def absent(self, oids: Sequence[str]) -> list[str]:
+        """Return those objects that are not there."""
+        kinds = self.kinds(oids) if oids else {}
+        return [oid for oid, kind in kinds.items() if kind == "missing"]
 
     def tree(self, oid: str) -> bytes:
         """Return a raw tree object: one that was written a moment ago lies in a file of its own,

@@ -79,6 +79,9 @@ class Git:
     def introduced(self) -> Iterator[None]:
         """Have git find out who works here, and how, while something else is done; who asks waits
         for it."""
+        if "told" in self.__dict__:
+            yield
+            return
         with self.beside("var", "-l") as self._introduction:
             try:
                 yield
@@ -92,7 +95,9 @@ class Git:
         listed = b""
         with suppress(GitError):
             listed = (
-                self._introduction() if self._introduction else run(["var", "-l"], self.root).stdout
+                self._introduction()
+                if self._introduction
+                else run([*self._options, "var", "-l"], self.root).stdout
             )
         return dict(line.partition("=")[::2] for line in os.fsdecode(listed).split("\n"))
 
@@ -277,21 +282,15 @@ class Git:
             name, _, value = entry.partition("\n")
             yield scope, name, value
 
-    @functools.cached_property
-    def _filters(self) -> dict[str, str]:
-        return {
-            name: value for _, name, value in self.scoped_config(r"^filter\..*\.(process|clean)$")
-        }
-
     def filter_program(self, name: str) -> str | None:
         """Return the program that stores content for a filter of .gitattributes; None where there
         is none, or it is not found."""
-        import shutil
+        line = self.told.get(f"filter.{name}.process") or self.told.get(f"filter.{name}.clean")
+        if not line:
+            return None
+        from shutil import which
 
-        line = self._filters.get(f"filter.{name}.process") or self._filters.get(
-            f"filter.{name}.clean"
-        )
-        return shutil.which(line.split()[0].strip("'\"")) if line else None
+        return which(line.split()[0].strip("'\""))
 
 
 def joined(paths: Iterable[str]) -> bytes:

@@ -23,7 +23,7 @@ _SETTINGS = {  # of git: what is in use, and how it is treated
 
 def explain(repo: Repo) -> Iterator[tuple[str, str]]:
     """Yield what is in use here, and what gitexp does about it."""
-    config = {name: value for _, name, value in repo.scoped_config(".")}
+    config = repo.told
     filters = [key for key in config if key.startswith("filter.")]
     for name in sorted({key.split(".", 1)[1].rpartition(".")[0] for key in filters}):
         found = "" if repo.filter_program(name) else ", but its program is not found"

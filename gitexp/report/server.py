@@ -146,7 +146,7 @@ class Live:
         label, note, verdict = wanted.get("label"), wanted.get("note"), wanted.get("verdict")
         name = wanted.get("name")
         if isinstance(label, str) and label[:1] in ("+", "-"):
-            return {"label": label[0] + notes.check_label(label[1:])}
+            return {"label": label[0] + names.check_label(label[1:])}
         if isinstance(note, str) and note.strip():
             return {"note": note.strip()}
         if verdict in VERDICTS:

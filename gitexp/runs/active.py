@@ -25,7 +25,6 @@ from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import deferred, exit_status, journal, notebook, seeds, start
-from gitexp.runs import resume as resuming
 from gitexp.runs.details import Details
 from gitexp.runs.run import JOIN, ROOT, Run, join
 
@@ -88,6 +87,8 @@ def start_run(
         here = Repo.discover(os.environ.get(ROOT, repo))
         run = join(Path(inherited), here)
         if resume:
+            from gitexp.runs import resume as resuming
+
             resuming.take_over(run, here, resuming.find(here, resume))
         run.know(title=message, note=note, group=group)
         run.set_label(*labels)

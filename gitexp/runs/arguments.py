@@ -14,12 +14,12 @@ from typing import Any
 from gitexp.formats import environment, params, redaction
 from gitexp.formats.errors import UsageError
 
-_OPTION = re.compile(r"(?:--(\w[\w.\[\]-]*)|-([A-Za-z][\w.\[\]-]*))(?:=(.*))?", re.DOTALL)
-_SHORT = re.compile(r"-([A-Za-z])(\d+)")  # -j8
-_ASSIGNMENT = re.compile(r"\+{0,2}([A-Za-z_][\w.@/\[\]-]*)=(.*)", re.DOTALL)  # as Hydra takes them
-_NUMBER = re.compile(r"[-+]?(?:\d|\.\d|(?:inf|nan)$).*", re.IGNORECASE)
-_SCRIPT = re.compile(r"[^-=][^=]*\.(?:py|sh|bash|R|jl|js|pl|rb)")
-_TIGHT = re.compile(r"([{,]\s*[\w.]+):(?=[^\s/:])")  # {a:1}, as Hydra writes a mapping
+_OPTION = r"(?s)(?:--(\w[\w.\[\]-]*)|-([A-Za-z][\w.\[\]-]*))(?:=(.*))?"
+_SHORT = r"-([A-Za-z])(\d+)"  # -j8
+_ASSIGNMENT = r"(?s)\+{0,2}([A-Za-z_][\w.@/\[\]-]*)=(.*)"  # as Hydra takes them
+_NUMBER = r"(?i)[-+]?(?:\d|\.\d|(?:inf|nan)$).*"
+_SCRIPT = r"[^-=][^=]*\.(?:py|sh|bash|R|jl|js|pl|rb)"
+_TIGHT = r"([{,]\s*[\w.]+):(?=[^\s/:])"  # {a:1}, as Hydra writes a mapping
 _SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "fish"))
 
 
@@ -54,7 +54,7 @@ def inner(command: Sequence[str]) -> Sequence[str]:
     for at, word in enumerate(command):
         with suppress(ValueError):
             parts = shlex.split(word)
-            if parts and (environment.is_python(parts[0]) or _SCRIPT.fullmatch(parts[0])):
+            if parts and (environment.is_python(parts[0]) or re.fullmatch(_SCRIPT, parts[0])):
                 return parts if len(parts) > 1 else command[at:]
     return []
 
@@ -63,7 +63,7 @@ def _value(text: str) -> Any:
     """Return what an option's text spells; text that begins like a list or quote and is none stays
     text."""
     if text[:1] in ("{", "["):
-        text = _TIGHT.sub(r"\1: ", text)
+        text = re.sub(_TIGHT, r"\1: ", text)
     try:
         return params.parse_value(text) if text else text
     except UsageError:
@@ -115,7 +115,7 @@ def start(command: Sequence[str]) -> int:
     for at, word in enumerate(command):
         if at and reads and word in ("-m", "-c"):
             return min(at + 2, len(command))
-        if at and _SCRIPT.fullmatch(word):
+        if at and re.fullmatch(_SCRIPT, word):
             return at + 1
         reads = reads or environment.is_python(word) or os.path.basename(word) in _SHELLS
     return len(command) if reads else 1
@@ -123,15 +123,15 @@ def start(command: Sequence[str]) -> int:
 
 def _split(word: str, short: bool = True) -> tuple[str | None, str | None]:
     """Return the name and the value that a word holds, None for what it lacks."""
-    if match := _ASSIGNMENT.fullmatch(word):
+    if match := re.fullmatch(_ASSIGNMENT, word):
         return match[1], match[2]
-    if _NUMBER.fullmatch(word) or not (match := _OPTION.fullmatch(word)):
+    if re.fullmatch(_NUMBER, word) or not (match := re.fullmatch(_OPTION, word)):
         return None, None
     if match[1]:
         return match[1].replace("-", "_"), match[3]
     if not short:
         return None, None
-    if joined := _SHORT.fullmatch(word):
+    if joined := re.fullmatch(_SHORT, word):
         return joined[1], joined[2]
     return match[2].replace("-", "_"), match[3]
 
@@ -142,6 +142,6 @@ def _values(command: Sequence[str], at: int) -> list[str]:
     here = [*itertools.takewhile(lambda word: _split(word)[0] is None, command[at:])]
     if "--" in here:
         here = here[: here.index("--")]
-    numbers = [_NUMBER.fullmatch(word) is not None for word in here]
+    numbers = [re.fullmatch(_NUMBER, word) is not None for word in here]
     alike = all(numbers) or (not any(numbers) and at + len(here) < len(command))
     return here if alike else here[:1]

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import message, params, printed, readers, settings, trackers
+from gitexp.formats import message, params, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, snapshot
 from gitexp.runs import journal, outputs_kept, parsed, written
 from gitexp.runs.run import Run
 from gitexp.runs.written import Begun, Look, Written
-from gitexp.store import notes, result_paths
+from gitexp.store import result_paths
 
 if TYPE_CHECKING:
     from gitexp.formats.trackers.found import Run as TheirRun
@@ -127,7 +127,7 @@ def capture_metrics(
 
 def _log_metrics(run: Run, output: str, found: Findings) -> int:
     """Log the metrics that the run has not logged itself, and return how many it has."""
-    logged = {point.name for point in journal.own_points(run.folder)}
+    logged = journal.own_metrics(run.folder)
     read(found, "" if logged and not found.known.stdout else output)
     steps = journal.all_facts(run.folder).get("steps", {})  # of what it goes on from
     for name, points in found.points.items():
@@ -150,7 +150,9 @@ def read(found: Findings, output: str) -> None:
         if path in found.named or found.is_metrics(path):
             _take_metrics(path, found)
     asked = found.known.stdout
-    if asked or (asked is not False and not found.points):
+    if output and (asked or (asked is not False and not found.points)):
+        from gitexp.formats import printed
+
         now = time.time_ns() // 10**6
         points = printed.read_output(output, asked if isinstance(asked, tuple) else ())
         _take_series(found, "its output", (point._replace(timestamp=now) for point in points))
@@ -211,6 +213,8 @@ def _describe(run: Run, item: TheirRun) -> None:
     if item.tags:
         run.set_condition("tags", {name: str(value) for name, value in item.tags.items()})
     if item.labels:
+        from gitexp.store import notes
+
         run.set_label(*notes.as_labels(item.labels))
     if item.note and not journal.facts(run.folder).get("note"):
         run.set_note(item.note)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_status
 from gitexp.runs import seeds
 from gitexp.store import conditions, names
-from gitexp.store.notes import check_label
 
 
 class Settled(NamedTuple):
@@ -22,8 +20,7 @@ class Settled(NamedTuple):
     told: str | None
 
 
-@dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
     """What was said of an experiment; ``start_run`` says what each of it is."""
 
     name: str | None = None
@@ -50,7 +47,7 @@ class Details:
             "name": names.check_name(repo, self.name) if self.name else None,
             "title": self.title,
             "note": self.note,
-            "labels": tuple(sorted(map(check_label, self.labels))),
+            "labels": tuple(sorted(map(names.check_label, self.labels))),
             "group": self.group.strip() if self.group else array and f"array-{array}",
             "advance": known.advance if self.advance is None else self.advance,
             "sign": known.sign if self.sign is None else self.sign,

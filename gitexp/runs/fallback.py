@@ -106,12 +106,9 @@ def _places(folder: Path) -> Iterator[Path]:
     digest = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()
     name = f"{folder.name}-{digest[:16]}"
     yield Path(appdirs.user_cache_dir("gitexp"), "spare", name)
-    with suppress(OSError):  # where it finds no folder that takes a file
-        import tempfile
-
-        temporary = tempfile.gettempdir()
-        if temporary != os.getcwd():  # what it names for want of a better one, and is the user's
-            yield Path(temporary, f"gitexp-spare-{name}")
+    # tempfile would write a file into each folder that it thinks of
+    temporary = os.environ.get("TMPDIR") or os.environ.get("TEMP") or "/tmp"
+    yield Path(temporary, f"gitexp-spare-{name}")
 
 
 def _make(path: Path) -> None:

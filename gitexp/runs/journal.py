@@ -346,12 +346,13 @@ def points(folder: Path) -> Iterator[MetricPoint]:
         yield from metrics.read(file)
 
 
-def own_points(folder: Path) -> Iterator[MetricPoint]:
-    """Yield those that are not of the experiment that it goes on from."""
+def own_metrics(folder: Path) -> set[str]:
+    """Return the names of those that are not of the experiment that it goes on from."""
     begin, end = all_facts(folder).get("inherited", (0, 0))[:2]
     with contextlib.suppress(FileNotFoundError):
         data = (folder / "metrics.csv").read_bytes()
-        yield from metrics.read(io.BytesIO(data[:begin] + data[end:]))
+        return {*metrics.last_of(io.BytesIO(data[:begin] + data[end:]))}
+    return set()
 
 
 def last_sign(folder: Path) -> int:

@@ -167,6 +167,7 @@ def record_work_tree(
     stays = details.advance is None and not known.advance
     draft = partial(
         record.Draft,
+        id=os.urandom(8).hex(),
         params=entry.params,
         metrics=entry.metrics,
         last=entry.last,

@@ -22,16 +22,15 @@ from gitexp.formats.errors import GitexpError
 from gitexp.runs import arguments
 
 _HOOK = Path(__file__).with_name("startup")
-_CONFIG = re.compile(
-    r"(?:.*_)?(?:config|cfg|conf|params|hparams|hyp|args|options|settings|recipe|experiment|opt)s?"
-    r"(?:_?(?:file|path|name|yaml|json|toml))?|[a-z]",
-    re.IGNORECASE,
+_CONFIG = (
+    r"(?i)(?:.*_)?(?:config|cfg|conf|params|hparams|hyp|args|options|settings|recipe|experiment|opt)"
+    r"s?(?:_?(?:file|path|name|yaml|json|toml))?|[a-z]"
 )
 _ENDINGS = (".yaml", ".yml", ".json", ".toml", ".py")
 _MOST_BYTES = 10**6
 _MOST_VALUES = 1_000  # of a file that is still one of settings
 _FINAL = frozenset(("script", "hydra", "jsonargparse"))  # have read the files themselves
-_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+_REFERENCE = r"\$\{([\w.]+)\}"
 
 
 @dataclass
@@ -113,10 +112,12 @@ def _resolved(value: Any, flat: Mapping[str, Any], depth: int = 0) -> Any:
     work out stays."""
     if not isinstance(value, str) or "${" not in value or depth > 10:
         return value
-    if (whole := _REFERENCE.fullmatch(value)) and whole[1] in flat:
+    if (whole := re.fullmatch(_REFERENCE, value)) and whole[1] in flat:
         return _resolved(flat[whole[1]], flat, depth + 1)
-    return _REFERENCE.sub(
-        lambda found: str(_resolved(flat.get(found[1], found[0]), flat, depth + 1)), value
+    return re.sub(
+        _REFERENCE,
+        lambda found: str(_resolved(flat.get(found[1], found[0]), flat, depth + 1)),
+        value,
     )
 
 
@@ -173,7 +174,7 @@ def config_files(command: Sequence[str], folder: Path = Path()) -> dict[str, dic
     at = 0
     for name, values, words in arguments.options(command):
         at += len(words)
-        if at <= own or not (name is None or _CONFIG.fullmatch(name.rpartition(".")[2])):
+        if at <= own or not (name is None or re.fullmatch(_CONFIG, name.rpartition(".")[2])):
             continue
         for word in words if name is None else values or ():
             if word.lower().endswith(_ENDINGS) and (read := _config(folder / word)):

@@ -22,7 +22,7 @@ from gitexp.runs import exit_status, journal
 from gitexp.runs.live_run import LiveRun, joined
 from gitexp.runs.system_metrics import Sampler
 from gitexp.store import artifacts, conditions, media
-from gitexp.store.notes import check_label
+from gitexp.store.names import check_label
 
 if TYPE_CHECKING:
     from gitexp.runs.checkpoints import Checkpoint

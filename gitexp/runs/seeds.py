@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import Any
 
@@ -19,12 +18,13 @@ def seed(value: int) -> tuple[str, ...]:
         UsageError: not a whole number that NumPy takes.
     """
     import random
+    from importlib.util import find_spec
 
     if type(value) is not int or not 0 <= value < 2**32:
         raise UsageError(f"a seed must be a whole number from 0 to 4294967295, not {value!r}")
     random.seed(value)
     seeded = ["random"]
-    if importlib.util.find_spec("numpy"):
+    if find_spec("numpy"):
         import numpy
 
         numpy.random.seed(value)

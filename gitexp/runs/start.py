@@ -13,7 +13,6 @@ from pathlib import Path
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, collector, dvc_status, snapshot
 from gitexp.runs import deferred, finish, journal, outputs
-from gitexp.runs import resume as resuming
 from gitexp.runs.details import Details
 from gitexp.runs.journal import Journal
 from gitexp.runs.run import Run
@@ -31,9 +30,12 @@ def begin(
     resume: str | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal."""
-    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+    origin = None
+    if resume or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        from gitexp.runs import resume as resuming
+
         resume = resume or resuming.before_requeue(repo, environment.redact(command or ()))
-    origin = resuming.find(repo, resume) if resume else None
+        origin = resuming.find(repo, resume) if resume else None
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root, repo.project)

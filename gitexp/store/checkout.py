@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gitexp.formats.errors import GitError, GitexpError, NotFoundError, RepositoryError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Head, Repo, content, dvc, dvc_pointers, dvc_status, snapshot, submodules
+from gitexp.repo import Head, Repo, content, dvc_pointers, dvc_status, snapshot, submodules
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.repo.process import joined
@@ -69,7 +69,7 @@ def checkout(
     _check_ready(repo, target, branch)
     ways_back = _submodules_ready(repo) if recurse else {}
     arriving, notes = _data_arriving(repo, target) if data else ((), ())
-    before = repo.head()
+    before = repo.found_at or repo.head()
     back = before.short or (before.commit or "")[:10]
     moved = bool(branch) or before.commit != target.id
     with survey.cleared(repo, lambda: survey.look(repo, index, target), stash) as (found, stashed):
@@ -112,7 +112,7 @@ def add_worktree(
     """Check an experiment out into a folder of its own, beside this work tree, which stays as it
     is."""
     record.check_present(repo, target.id)
-    connectivity.check(repo, target.id, target.name)
+    connectivity.check(repo, target)
     _check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
     tree = Path(os.path.abspath(folder))
@@ -195,7 +195,6 @@ def take_code(
 
 def _check_ready(repo: Repo, target: Experiment, branch: str | None = None) -> None:
     record.check_present(repo, target.id)
-    connectivity.check(repo, target.id, target.name)
     if under_way := repo.in_progress():
         raise RepositoryError(
             f"{under_way} is under way; finish or abort it first (git status says how), or use"
@@ -259,6 +258,8 @@ def _bring_data(repo: Repo, tree: Path, data: tuple[Data, ...]) -> tuple[str, ..
     nothing is raised."""
     if not data:
         return ()
+    from gitexp.repo import dvc
+
     try:
         missing = dvc.checkout(repo, tree, data)
     except GitexpError as error:

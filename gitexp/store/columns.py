@@ -89,11 +89,12 @@ def unpack(
     ]
     sizes = [len(known["", "number"].data) // 9 for known in cells]
     numbers = _column([known.pop(("", "number")) for known in cells], sizes)
-    place = {number: at for at, number in enumerate(numbers)}
-    if not place.keys() >= {*wanted}:
-        raise ValueError("the blocks of the index do not hold what they should")
     newest_first = [*wanted] == [*reversed(numbers)]  # as a whole table lies
-    choose = itemgetter(*(place[number] for number in wanted), 0)  # of one it would give no tuple
+    if not newest_first:
+        place = {number: at for at, number in enumerate(numbers)}
+        if not place.keys() >= {*wanted}:
+            raise ValueError("the blocks of the index do not hold what they should")
+        choose = itemgetter(*(place[number] for number in wanted), 0)  # of one it gives no tuple
     found: dict[str, Sequence[Any]] = {}
     order = {}
     for family, name in dict.fromkeys(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gitexp.formats.errors import NotFoundError
+from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 
 
@@ -31,11 +32,17 @@ def broken(repo: Repo, commits: Sequence[str]) -> Iterator[tuple[str, list[str]]
         yield from broken(repo, commits[middle:])
 
 
-def check(repo: Repo, commit: str, name: str) -> None:
-    """Raise NotFoundError where a file or folder of an experiment is gone."""
-    if lost := missing(repo, [commit]):
+def check(repo: Repo, item: Experiment, files: Sequence[str] | None = None) -> None:
+    """Raise NotFoundError where a file or folder of an experiment is gone; of ``files``, those
+    hashes alone are looked for."""
+    if files is None:
+        lost = missing(repo, [item.id])
+    else:
+        lost = [] if _is_partial(repo) else repo.absent(files)
+    if lost:
         raise NotFoundError(
-            f"{name} lacks {len(lost)} of its files or folders ({lost[0][:10]}); {advice(repo)}"
+            f"{item.name} lacks {len(lost)} of its files or folders ({lost[0][:10]});"
+            f" {advice(repo)}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Names of experiments: the numbers that gitexp gives, and names of the user's own."""
+"""Names of experiments: the numbers that gitexp gives, names of the user's own, and labels."""
 
 from __future__ import annotations
 
@@ -50,6 +50,19 @@ def check_name(repo: Repo, name: str) -> str:
     if known := Index(repo).named(name):
         raise UsageError(f"'{name}' is a name of {known.name} already; choose another name")
     return name
+
+
+def check_label(label: str) -> str:
+    """Return a label, without the spaces around it, if it can be one: a word without spaces, commas
+    or a leading sign; else raise UsageError."""
+    label = label.strip()
+    odd = not label.isprintable() or any(char in label for char in ' ,"')
+    if not label or odd or label[0] in "+-":
+        raise UsageError(
+            f"'{label}' cannot be a label; use a word without spaces and commas that does not start"
+            " with + or -"
+        )
+    return label
 
 
 def taken(name: str) -> UsageError:

@@ -16,9 +16,9 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from gitexp.formats import message, redaction
-from gitexp.formats.errors import GitError, UsageError
+from gitexp.formats.errors import GitError
 from gitexp.repo import Repo, collector, trees
-from gitexp.store import ref_scan
+from gitexp.store import names, ref_scan
 
 REF = ref_scan.NOTES
 _Lines = dict[str, list[str]]  # of each commit
@@ -69,20 +69,7 @@ def as_labels(words: Iterable[str]) -> Iterator[str]:
     for text in words:
         word = re.sub(r'[\s,"]+', "-", message.one_line(text)).strip("-+")
         if word:
-            yield check_label(word)
-
-
-def check_label(label: str) -> str:
-    """Return a label, without the spaces around it, if it can be one: a word without spaces, commas
-    or a leading sign; else raise UsageError."""
-    label = label.strip()
-    odd = not label.isprintable() or any(char in label for char in ' ,"')
-    if not label or odd or label[0] in "+-":
-        raise UsageError(
-            f"'{label}' cannot be a label; use a word without spaces and commas that does not start"
-            " with + or -"
-        )
-    return label
+            yield names.check_label(word)
 
 
 def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -13,7 +13,6 @@ import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,8 +42,7 @@ Files = dict[
 ]  # the hashes of blobs by their paths in the tree, None where one goes
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """All that is known of a run that is over, except what it will be called.
 
     Attributes:
@@ -64,6 +62,7 @@ class Draft:
         hidden: the params whose values may be secrets and read ``***``.
     """
 
+    id: str
     params: Mapping[str, Any]
     metrics: Path | bytes
     last: Mapping[str, float]
@@ -78,16 +77,15 @@ class Draft:
     name: str | None = None
     command: str | None = None
     requirements: str = ""
-    artifacts: Mapping[str, Path | bytes] = field(default_factory=dict)
+    artifacts: Mapping[str, Path | bytes] = {}
     outputs: tuple[str, ...] = ()
-    trailers: Mapping[str, object] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    trailers: Mapping[str, object] = {}
+    extra: Mapping[str, Any] = {}
     advance: bool = True
     beside: str | None = None
     sign: bool = False
     author: str | None = None
     recorded: datetime | None = None
-    id: str = field(default_factory=lambda: os.urandom(8).hex())
     hidden: tuple[str, ...] = ()
 
 
@@ -116,8 +114,7 @@ def without_secrets(repo: Repo, draft: Draft) -> Draft:
     if log := artifacts.get(result_paths.OUTPUT):
         data = log if isinstance(log, bytes) else log.read_bytes()
         artifacts[result_paths.OUTPUT] = redaction.redact_bytes(data)
-    return replace(
-        draft,
+    return draft._replace(
         params=redaction.without_secrets(draft.params, hidden=hidden),
         artifacts=artifacts,
         trailers=redaction.without_secrets(draft.trailers),
@@ -297,7 +294,7 @@ def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, File
 
 def check_present(repo: Repo, commit: str) -> bytes:
     """Return a commit's raw data; raise NotFoundError where this clone does not have it."""
-    found = next(repo.objects([commit]))
+    found = repo.loose(commit) or next(repo.objects([commit]))
     if found is None:
         shallow = "this clone is shallow: git fetch --unshallow"
         hint = shallow if repo.is_shallow else "to look for it: gitexp pull"
@@ -356,8 +353,7 @@ def _placed(draft: Draft, project: str) -> Draft:
         project + path if path.startswith(f"{result_paths.FOLDER}/") else path: content
         for path, content in draft.artifacts.items()
     }
-    return replace(
-        draft,
+    return draft._replace(
         artifacts=artifacts,
         extra={**draft.extra, "project": project},
         trailers={**draft.trailers, "Project": project},

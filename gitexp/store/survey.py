@@ -4,7 +4,7 @@ stash``."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ from gitexp.formats.errors import GitError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, lock_files, snapshot
 from gitexp.repo.files import read_bytes
-from gitexp.store import result_paths
+from gitexp.store import connectivity, result_paths
 from gitexp.store.index import Index
 
 _SHOWN = 3
 Entry = tuple[str, str]  # mode and hash, as the index has them
 GONE = ("000000", "")
+_NO_FILE = (GONE[0], "160000")  # the latter a submodule, whose commit is another repository's
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,16 @@ def look(repo: Repo, index: Index, target: Experiment, without: Iterable[str] = 
         without: files and folders that stay as they are.
     """
     differing = dict(_differing(repo, target))
+    files = {oid for (mode, oid), _ in differing.values() if mode not in _NO_FILE}
+    connectivity.check(repo, target, [*files])
     changed = dict(_changed(repo))
     arriving = _met(repo, [path for path, (_, in_index) in differing.items() if not in_index])
     skipped = tuple(without)
     paths = [path for path in dict.fromkeys((*changed, *arriving)) if not _below(path, skipped)]
     on_disk = _hashes(repo, paths)
     outputs = {*snapshot.left_outputs(repo), *snapshot.outputs_of(repo)} if paths else set()
+    results = [path for path in paths if path in outputs or _is_result(path, target)]
+    recorded = {*_recorded(repo, index, results)}
     lost: dict[str, None] = {}
     free: dict[str, Entry] = {}
     adopted: list[str] = []
@@ -63,10 +68,9 @@ def look(repo: Repo, index: Index, target: Experiment, without: Iterable[str] = 
         half_staged, entry = changed.get(path, (False, GONE))
         theirs = differing[path][0] if path in differing else entry
         equal = not half_staged and theirs != GONE and on_disk.get(path) == theirs[1]
-        result = _is_result(path, target) or path in outputs
-        if equal and not result:
+        if equal and path not in results:
             adopted.append(path)
-        if equal or (result and not half_staged and _is_recorded(repo, index, path)):
+        if equal or (path in recorded and not half_staged):
             free[path] = theirs
         else:
             lost[path] = None
@@ -78,7 +82,7 @@ def look_at_params(repo: Repo, index: Index, target: Experiment, path: str) -> S
     if link := result_paths.linked(repo.root, [path]):
         return Survey((link,), {}, ())
     data = read_bytes(repo.root / path)
-    equal = data is None or data == target.read(path) or _is_recorded(repo, index, path)
+    equal = data is None or data == target.read(path) or _recorded(repo, index, [path])
     return Survey(() if equal else (path,), {}, ())
 
 
@@ -87,7 +91,7 @@ def put_away(repo: Repo, index: Index) -> tuple[str, ...]:
     what to say of it."""
     known = snapshot.left_outputs(repo)
     tracked = {*repo.entries("ls-files", "-z")} if known else set()
-    gone = [path for path in known if path not in tracked and _is_recorded(repo, index, path)]
+    gone = _recorded(repo, index, [path for path in known if path not in tracked])
     for path in gone:
         (repo.root / path).unlink(missing_ok=True)
         for folder in Path(path).parents[:-1]:
@@ -191,18 +195,27 @@ def _is_result(path: str, target: Experiment) -> bool:
     return path in results or result_paths.is_own(path)
 
 
-def _is_recorded(repo: Repo, index: Index, path: str) -> bool:
-    """Whether git holds a result as it is on disk: gitexp wrote it, or some experiment has the
-    same."""
-    if result_paths.is_own(path) or path in result_paths.ours(repo):
-        return True
+def _recorded(repo: Repo, index: Index, paths: Sequence[str]) -> list[str]:
+    """Return the results that git holds as they are on disk: gitexp wrote them, or some experiment
+    has the same."""
+    ours = {*filter(result_paths.is_own, paths), *(result_paths.ours(repo) if paths else ())}
+    hashes = {path: _blob_hash(repo, path) for path in paths if path not in ours}
+    held = {b""}
+    if asked := [path for path, oid in hashes.items() if oid]:
+        commits = ["HEAD", *(row[0] for row in index.rows('tag."commit"', everybody=True))]
+        names = "".join(f"{commit}:{path}\n" for commit in commits for path in asked)
+        found = repo.git("cat-file", "--batch-check=%(objectname)", stdin=os.fsencode(names))
+        held.update(found.split())
+    return [path for path in paths if path in ours or hashes[path] in held]
+
+
+def _blob_hash(repo: Repo, path: str) -> bytes | None:
+    """Return a file's hash without filters; empty where nothing is there, None where it cannot be
+    read."""
     data = read_bytes(repo.root / path)
     if data is None:
-        return not os.path.lexists(repo.root / path)
-    commits = ["HEAD", *(row[0] for row in index.rows('tag."commit"', everybody=True))]
-    request = b"".join(os.fsencode(f"{commit}:{path}") + b"\n" for commit in commits)
-    found = repo.git("cat-file", "--batch-check=%(objectname)", stdin=request)
-    return result_paths.blob_hash(repo, data).encode() in found.split()
+        return None if os.path.lexists(repo.root / path) else b""
+    return result_paths.blob_hash(repo, data).encode()
 
 
 def _below(path: str, folders: Iterable[str]) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import io
 import math
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gitexp.formats import message, metrics, params
 from gitexp.formats.errors import FormatError, UsageError
@@ -97,6 +100,25 @@ def test_typed_values_survive_a_round_trip() -> None:
         "big": 1e22,
     }
     assert params.load(params.dump(values)) == values
+
+
+def test_simple_lines_are_written_and_read_as_yaml_does_but_without_it() -> None:
+    words = ["adam", "resnet-50", "a/b.csv", "y", "No", "on", "NULL", "nan", "a ", "x" * 90]
+    numbers: list[Any] = [0, -3, 10**16, 0.1, -0.0, 1e-5, 1e16, True, None, [1], {"a": 1}]
+    for name in words:
+        for value in [*words, *numbers]:
+            text = params.dump({name: value, "lr": 0.5})
+            assert text.decode() == yaml.safe_dump({name: value, "lr": 0.5})
+            assert params.load(text) == params.load(text + b"# and with a comment through YAML\n")
+    for text in ("caf\udce9", "1\nb: 2", "a: b", "x\n"):
+        assert params.parse_value(text) == text
+    code = (
+        "import sys; from gitexp.formats import params;"
+        "values = {'lr': 0.1, 'n': 3, 'opt': 'adam', 'amp': params.parse_value('true')};"
+        "print(params.load(params.dump(values)) == values, 'yaml' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True False\n"
 
 
 def test_plain_values_give_the_bytes_of_dagshubs_own_client(tmp_path: Path) -> None:

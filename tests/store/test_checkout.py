@@ -327,3 +327,13 @@ def test_the_way_back_that_is_printed_works_after_a_detached_run(project: Projec
     assert project.git("branch", "--show-current") == branch
     assert project.git("status", "--porcelain") == ""
     assert (project.root / "model.bin").read_text() == "2"
+
+
+def test_many_outputs_are_looked_up_with_one_process(project: Project, tmp_path: Path) -> None:
+    for text in ("a", "b"):
+        script = f"for i in 1 2 3 4 5 6 7 8; do echo {text}$i > out$i.txt; done"
+        project.gitexp("run", "--no-advance", "--", "sh", "-c", script)
+    trace = tmp_path / "trace"
+    project.gitexp("checkout", "exp-1", env={"GIT_TRACE2_EVENT": str(trace)})
+    assert (project.root / "out8.txt").read_text() == "a8\n"
+    assert trace.read_text().count('"name":"cat-file"') <= 3

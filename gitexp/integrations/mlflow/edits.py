@@ -16,7 +16,7 @@ from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import deferred
-from gitexp.store import notes
+from gitexp.store import names, notes
 from gitexp.store.index import Index
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
@@ -40,7 +40,7 @@ def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[
             convert.labels({convert.LABELS: said})
             or said.strip("[]").replace('"', " ").replace(",", " ").split()
         )
-        wanted = {notes.check_label(word) for word in given}
+        wanted = {names.check_label(word) for word in given}
         events += [{"label": f"+{word}"} for word in sorted(wanted - {*labels})]
         events += [{"label": f"-{word}"} for word in sorted({*labels} - wanted)]
     text = rest.get("mlflow.note.content")
