@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -43,7 +44,7 @@ class _Signed(click.Command):
     metavar="REF... [+LABEL]... [-LABEL]...",
     shell_complete=completion.refs,
 )
-@click.option("--remove", multiple=True, metavar="LABEL", help="The same as -LABEL.")
+@option("--remove LABEL", "The same as -LABEL.", multiple=True)
 @where_option
 def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | None) -> None:
     """Add labels (+LABEL) to experiments, or remove them (-LABEL).
@@ -95,20 +96,16 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 @click.command("note")
 @click.argument("ref", shell_complete=completion.refs)
 @click.argument("text", nargs=-1)
-@click.option(
-    "--file",
-    "-F",
+@option(
+    "-F, --file",
+    "Read the text from this file; - is standard input.",
     "file",
     type=click.File("rb"),
-    help="Read the text from this file; - is standard input.",
 )
-@click.option("--edit", is_flag=True, help="Replace the last note, without TEXT in your editor.")
-@click.option("--remove", is_flag=True, help="Remove the last note.")
-@click.option(
-    "--number",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="The note to edit or remove, counted from 1, instead of the last.",
+@option("--edit", "Replace the last note, without TEXT in your editor.")
+@option("--remove", "Remove the last note.")
+@option(
+    "--number N", "The note to edit or remove, counted from 1, instead of the last.", type=POSITIVE
 )
 def note_command(
     ref: str,
@@ -199,7 +196,7 @@ def rename_command(ref: str, name: str) -> None:
 @click.command("rm")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
 @where_option
-@click.option("--yes", "-y", is_flag=True, help="With --where: do not ask.")
+@option("-y, --yes", "With --where: do not ask.")
 def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
     """Remove the tags of experiments, so that they are no longer listed.
 

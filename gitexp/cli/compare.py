@@ -14,6 +14,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.markdown import escaped, keep_block, table, varying
 from gitexp.cli.opened import (
     Selection,
@@ -41,7 +42,7 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 @click.command("compare")
 @click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
 @where_option
-@click.option("--same", is_flag=True, help="Also show what is the same in all.")
+@option("--same", "Also show what is the same in all.")
 @output.whole_option
 @output.output_options
 @pager.paged
@@ -90,18 +91,9 @@ def compare_command(
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @metric_option("The metric to rank by.", required=True)
 @where_option
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="How many places there are.",
-)
+@option("-n, --limit", "How many places there are.", type=POSITIVE, default=10)
 @everybody_option
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
-)
+@option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 @pager.paged
 def leaderboard_command(
     file: Path | None, metric: str, where: str | None, limit: int, everybody: bool, check: bool
@@ -140,24 +132,19 @@ def leaderboard_command(
 @click.command("gate")
 @click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
 @metric_option("The metric that counts.", required=True)
-@click.option(
-    "--against",
-    metavar="REF|BRANCH",
-    help="What it is measured against: an experiment, or the newest in a branch's history.",
+@option(
+    "--against REF|BRANCH",
+    "What it is measured against: an experiment, or the newest in a branch's history.",
 )
-@click.option(
-    "--max-regression",
-    metavar="AMOUNT",
-    default="0",
-    show_default=True,
-    help="How much worse it may be: 1%, or an amount like 0.02.",
+@option(
+    "--max-regression AMOUNT", "How much worse it may be: 1%, or an amount like 0.02.", default="0"
 )
-@click.option("--min", "low", type=float, metavar="VALUE", help="Fail below this value.")
-@click.option("--max", "high", type=float, metavar="VALUE", help="Fail above this value.")
-@click.option(
+@option("--min VALUE", "Fail below this value.", "low", type=float)
+@option("--max VALUE", "Fail above this value.", "high", type=float)
+@option(
     "--direction",
+    "Which way is better, where neither the settings nor its name say so.",
     type=click.Choice(["min", "max"]),
-    help="Which way is better, where neither the settings nor its name say so.",
 )
 @shared.judge_options
 @fetch_option

@@ -11,6 +11,7 @@ from operator import itemgetter
 import click
 
 from gitexp.cli import completion, output, pager, plot
+from gitexp.cli.declare import option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import late_values, message, metrics, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
@@ -54,13 +55,12 @@ class Course:
     metavar="[REF]... METRIC",
     shell_complete=completion.refs_or_metrics,
 )
-@click.option(
+@option(
     "--rows",
+    "Height of the plot in lines.",
     "height",
     type=click.IntRange(min=3, max=200),
     default=_ROWS,
-    show_default=True,
-    help="Height of the plot in lines.",
 )
 @where_option
 @output.output_options

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli.declare import FILE, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
@@ -36,35 +37,22 @@ Row = tuple[str, ...]
 @click.command("diff")
 @click.argument("a", required=False, metavar="[A]", shell_complete=completion.refs)
 @click.argument("b", required=False, metavar="[B]", shell_complete=completion.refs)
-@click.option(
-    "--code", is_flag=True, help="Print the code's difference as a patch, and nothing else."
-)
-@click.option(
-    "--path",
+@option("--code", "Print the code's difference as a patch, and nothing else.")
+@option(
+    "--path PATH",
+    "Limit the code to this file or folder, from the top of the repository.",
     "paths",
     multiple=True,
-    metavar="PATH",
-    help="Limit the code to this file or folder, from the top of the repository.",
 )
 @where_option
 @output.renamed("--all", "--same", "everything")
-@click.option(
-    "--same", "everything", is_flag=True, help="Also show the params and metrics that are equal."
-)
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
-@click.option(
+@option("--same", "Also show the params and metrics that are equal.", "everything")
+@option("--exit-code", "Exit with 1 where anything differs.")
+@option(
     "--cells",
-    is_flag=True,
-    help=(
-        "Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size)."
-    ),
+    "Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size).",
 )
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write it as an HTML page (a report of the two).",
-)
+@option("--html FILE", "Write it as an HTML page (a report of the two).", type=FILE)
 @output.whole_option
 @output.output_options
 @pager.paged

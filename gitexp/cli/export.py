@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TextIO
 
 import click
 
 from gitexp.cli import output, sync
+from gitexp.cli.declare import PATH, Command, option
 from gitexp.cli.files import written
 from gitexp.cli.opened import Selection, chosen, opened, selection
 from gitexp.formats.errors import UsageError
@@ -23,8 +24,6 @@ from gitexp.formats.message import portable
 from gitexp.integrations import export, other_logs
 from gitexp.repo import Repo
 from gitexp.store import histories
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group("export")
@@ -44,24 +43,17 @@ def export_command() -> None:
 
 def _file_options(function: Command) -> Command:
     """Give a command ``--metrics``, ``--output`` and ``--force``."""
-    for option in (
-        click.option("--force", "-f", is_flag=True, help="Overwrite an existing file."),
-        click.option(
-            "--output",
-            "-o",
-            "target",
-            type=click.Path(path_type=Path),
-            help="The file to write (default: standard output).",
+    for each in (
+        option("-f, --force", "Overwrite an existing file."),
+        option(
+            "-o, --output", "The file to write (default: standard output).", "target", type=PATH
         ),
-        click.option(
-            "--metrics",
-            "points",
-            is_flag=True,
-            help="Every value that was logged, not only the last of each metric.",
+        option(
+            "--metrics", "Every value that was logged, not only the last of each metric.", "points"
         ),
         output.renamed("-m", "--metrics", "points"),
     ):
-        function = option(function)
+        function = each(function)
     return function
 
 
@@ -153,12 +145,11 @@ def export_parquet(asked: Selection, points: bool, target: Path | None, force: b
 @export_command.command("mlflow", short_help="Mirror experiments to an MLflow server.")
 @click.argument("uri")
 @selection
-@click.option("--artifacts", is_flag=True, help="Also store the artifacts that were logged.")
-@click.option(
-    "--experiment",
+@option("--artifacts", "Also store the artifacts that were logged.")
+@option(
+    "--experiment NAME",
+    "MLflow's experiment for those without a group (default: the repository).",
     "place",
-    metavar="NAME",
-    help="MLflow's experiment for those without a group (default: the repository).",
 )
 def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None) -> int:
     """Mirror experiments to the MLflow server at URI, as runs.
@@ -179,12 +170,8 @@ def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None
     return sync.mirror(repo, found, sync.target(repo, uri), artifacts, place)
 
 
-_folder = click.option(
-    "--output", "-o", "target", required=True, type=click.Path(path_type=Path), help="A new folder."
-)
-_project = click.option(
-    "--project", metavar="NAME", help="The project (default: the repository's name)."
-)
+_folder = option("-o, --output", "A new folder.", "target", required=True, type=PATH)
+_project = option("--project NAME", "The project (default: the repository's name).")
 
 
 @export_command.command("tensorboard", short_help="Write TensorBoard's event files.")
@@ -228,12 +215,11 @@ def export_wandb(asked: Selection, target: Path, project: str | None) -> int:
 @export_command.command("trackio", short_help="Add experiments to a project of trackio.")
 @selection
 @_project
-@click.option(
-    "--output",
-    "-o",
+@option(
+    "-o, --output",
+    "The folder of trackio's databases (default: trackio's own).",
     "target",
-    type=click.Path(path_type=Path),
-    help="The folder of trackio's databases (default: trackio's own).",
+    type=PATH,
 )
 def export_trackio(asked: Selection, target: Path | None, project: str | None) -> int:
     """Add a run for each experiment to a project of trackio; doing it twice adds nothing.

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import option
 from gitexp.formats import metrics, settings
 from gitexp.formats.trackers import tools
 from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread
@@ -32,29 +33,18 @@ def import_command() -> None:
     """
 
 
-_dry_run = click.option(
-    "--dry-run", is_flag=True, help="Print what would be imported, and record nothing."
-)
+_dry_run = option("--dry-run", "Print what would be imported, and record nothing.")
 
 
 @import_command.command("git", short_help="Commits that hold results.")
-@click.option(
-    "--path",
+@option(
+    "--path GLOB",
+    "Only files whose path fits, such as 'models/*' (repeatable).",
     "paths",
     multiple=True,
-    metavar="GLOB",
-    help="Only files whose path fits, such as 'models/*' (repeatable).",
 )
-@click.option(
-    "--since",
-    metavar="DATE",
-    help="Only commits after it, as git takes dates: 2025-01-31, '3 weeks ago'.",
-)
-@click.option(
-    "--remotes",
-    is_flag=True,
-    help="Also look at remote branches, not only local ones.",
-)
+@option("--since DATE", "Only commits after it, as git takes dates: 2025-01-31, '3 weeks ago'.")
+@option("--remotes", "Also look at remote branches, not only local ones.")
 @_dry_run
 def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_run: bool) -> None:
     """Give each commit that holds results a tag: history by DagsHub's logger, DVC or dvclive.
@@ -102,10 +92,8 @@ def dvc_command(dry_run: bool) -> None:
 
 @import_command.command("mlflow", short_help="Runs of an MLflow server, database or folder.")
 @click.argument("uri", required=False)
-@click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
-@click.option(
-    "--artifacts", is_flag=True, help="Also keep artifacts, up to the setting max_file_size each."
-)
+@option("--experiment NAME", "Only the runs of this MLflow experiment.")
+@option("--artifacts", "Also keep artifacts, up to the setting max_file_size each.")
 @_dry_run
 def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
     """Import the runs of MLflow at URI: a server, a database file or a folder of runs.

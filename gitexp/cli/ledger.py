@@ -11,6 +11,7 @@ from urllib.parse import quote
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli.declare import option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, keep_block
 from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
@@ -27,7 +28,7 @@ _MOST = 4  # pictures of one experiment
 _REFS = click.argument(
     "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
 )
-_BECAUSE = click.option("--because", metavar="TEXT", help="The reason, in any words.")
+_BECAUSE = option("--because TEXT", "The reason, in any words.")
 _METRIC = metric_option("The metric to follow (default: what most of them have).")
 
 
@@ -113,9 +114,7 @@ _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @_METRIC
 @everybody_option
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
-)
+@option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 def book_command(file: Path | None, metric: str | None, everybody: bool, check: bool) -> None:
     """Keep the lab book up to date in FILE, or print it: Markdown, day by day.
 

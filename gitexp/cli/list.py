@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import Selection, among, opened, selection
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import format_time, one_line, some, written
@@ -97,31 +98,19 @@ class Column(NamedTuple):
 
 @click.command("list")
 @selection
-@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
-@click.option(
-    "--columns",
-    "-c",
-    "names",
-    metavar="KEY,...",
-    shell_complete=completion.keys,
-    help="Show the name and these columns.",
-)
-@click.option("--all-columns", is_flag=True, help="Show every column, however wide.")
-@click.option(
+@option("-n, --limit N", "At most N of them.", type=POSITIVE)
+@option("-c, --columns KEY,...", "Show the name and these columns.", "names")
+@option("--all-columns", "Show every column, however wide.")
+@option(
     "--only-varying/--no-only-varying",
-    default=None,
-    help="Hide metrics that are the same in all, params wherever they are (on a terminal).",
+    "Hide metrics that are the same in all, params wherever they are (on a terminal).",
 )
-@click.option(
-    "--group-by",
-    "-g",
-    metavar="KEY,...",
-    shell_complete=completion.keys,
-    help="One row for each group: n, and mean ± sample std of its metrics.",
+@option(
+    "-g, --group-by KEY,...", "One row for each group: n, and mean ± sample std of its metrics."
 )
-@click.option("--discarded", is_flag=True, help="Only those that were discarded.")
-@click.option("--all-verdicts", is_flag=True, help="Include those that were discarded.")
-@click.option("--all-resumed", is_flag=True, help="Include those that a later run resumed.")
+@option("--discarded", "Only those that were discarded.")
+@option("--all-verdicts", "Include those that were discarded.")
+@option("--all-resumed", "Include those that a later run resumed.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -227,12 +216,12 @@ def _condition(
         condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)
     if not refs and not verdicts["all_resumed"]:
         condition, resumed = query.current(index, condition, everybody)
-    for count, what, option in (
+    for count, what, called in (
         (judged, "discarded", "--all-verdicts"),
         (resumed, "that a later run resumed", "--all-resumed"),
     ):
         if count:
-            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({option})")
+            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({called})")
     return condition, everybody, judged + resumed
 
 

@@ -9,6 +9,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.cli.declare import PATH, option
 from gitexp.formats import message as formats
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
@@ -19,55 +20,33 @@ from gitexp.runs import log
 from gitexp.runs.details import Details
 from gitexp.store import names, record, result_paths
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("log")
 @shared.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
-@click.option(
-    "-M",
-    "--metric",
+@option(
+    "-M, --metric K=V[@STEP]",
+    "A metric, nan and inf included.",
     "measured",
     multiple=True,
-    metavar="K=V[@STEP]",
-    shell_complete=completion.given_metrics,
-    help="A metric, nan and inf included.",
+    complete=completion.given_metrics,
 )
-@click.option(
-    "--metrics-file",
+@option(
+    "--metrics-file FILE",
+    "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.",
     multiple=True,
-    type=_FILE,
-    metavar="FILE",
-    help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.",
+    type=PATH,
 )
-@click.option(
-    "-m",
-    "--message",
-    "title",
-    metavar="TEXT",
-    help="The subject (default: the name, metrics and params).",
-)
+@option("-m, --message TEXT", "The subject (default: the name, metrics and params).", "title")
 @shared.recording_options
-@click.option(
-    "--artifact",
+@option(
+    "--artifact PATH",
+    "A file to keep, even if git ignores it.",
     "artifacts",
     multiple=True,
-    type=_FILE,
-    metavar="PATH",
-    help="A file to keep, even if git ignores it.",
+    type=PATH,
 )
-@click.option(
-    "--status",
-    type=click.Choice(STATUSES),
-    default="finished",
-    show_default=True,
-    help="How the run ended.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print what would be committed, and what would be left out and why.",
-)
+@option("--status", "How the run ended.", type=click.Choice(STATUSES), default="finished")
+@option("--dry-run", "Print what would be committed, and what would be left out and why.")
 def log_command(
     given: tuple[str, ...],
     params_file: tuple[Path, ...],
@@ -114,13 +93,13 @@ def log_command(
     )
     report(recorded, shot)
     files = recorded.experiment.files.values()
-    for path, option in (
+    for path, called in (
         (repo.project + result_paths.PARAMS, "--params-file"),
         (repo.project + result_paths.METRICS, "--metrics-file"),
     ):
         if path not in files:
             output.say(
-                f"{path} is yours and stays as it is; to record what it says: {option} {path}"
+                f"{path} is yours and stays as it is; to record what it says: {called} {path}"
             )
 
 

@@ -7,12 +7,12 @@ import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import PATH, Command, option
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
 from gitexp.repo.dvc import listed
@@ -23,35 +23,26 @@ if TYPE_CHECKING:
     from gitexp.formats.experiment import Experiment
     from gitexp.repo import Repo
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
+
 _OPTIONS = (
-    click.option(
-        "--note", default="", metavar="TEXT", help="More text, the body of the commit message."
-    ),
-    click.option(
-        "--because", metavar="TEXT", help="Why it is tried: list, show, tree and book tell it."
-    ),
-    click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label."),
-    click.option("--group", metavar="NAME", help="The group that it belongs to."),
-    click.option("--name", metavar="TAG", help="A tag name to use instead of exp-N."),
-    click.option(
-        "--input",
+    option("--note TEXT", "More text, the body of the commit message.", default=""),
+    option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
+    option("-l, --label WORD", "A label.", "labels", multiple=True),
+    option("--group NAME", "The group that it belongs to."),
+    option("--name TAG", "A tag name to use instead of exp-N."),
+    option(
+        "--input PATH",
+        "A file or folder that the run reads; its hash is recorded.",
         "inputs",
         multiple=True,
-        type=_PATH,
-        metavar="PATH",
-        help="A file or folder that the run reads; its hash is recorded.",
+        type=PATH,
     ),
-    click.option(
-        "--sign/--no-sign",
-        default=None,
-        help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').",
+    option(
+        "--sign/--no-sign", "Have git sign the tag, with GPG or SSH (default: the setting 'sign')."
     ),
-    click.option(
+    option(
         "--advance/--no-advance",
-        default=None,
-        help="Move the branch to the experiment where that is a fast-forward (default: yes).",
+        "Move the branch to the experiment where that is a fast-forward (default: yes).",
     ),
 )
 
@@ -65,29 +56,21 @@ def recording_options(function: Command) -> Command:
         said = {field.name: given.pop(field.name) for field in fields(Details)}
         return function(details=Details(**said), **given)
 
-    for option in reversed(_OPTIONS):
-        taking = option(taking)
+    for each in reversed(_OPTIONS):
+        taking = each(taking)
     return cast(Command, taking)
 
 
 def param_option(text: str) -> Callable[[Command], Command]:
     """Give a command ``--param``, with this help; it gets ``given``."""
-    return click.option(
-        "-p",
-        "--param",
-        "given",
-        multiple=True,
-        metavar="K=V",
-        shell_complete=completion.given_params,
-        help=text,
-    )
+    return option("-p, --param K=V", text, "given", multiple=True, complete=completion.given_params)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:
     """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
     ``params_file``."""
     whole = "Params from YAML, JSON or TOML; later ones win."
-    files = click.option("--params-file", multiple=True, type=_PATH, metavar="FILE", help=whole)
+    files = option("--params-file FILE", whole, multiple=True, type=PATH)
     return lambda function: param_option(text)(files(function))
 
 
@@ -102,8 +85,8 @@ def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
     judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
-    trusted = click.option("--trusted", metavar="REF", help=by)
-    return click.option("--judge", metavar="COMMAND", help=judge)(trusted(function))
+    trusted = option("--trusted REF", by)
+    return option("--judge COMMAND", judge)(trusted(function))
 
 
 def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted | None:

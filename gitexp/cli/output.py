@@ -10,14 +10,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from gitexp.cli.declare import Command, option
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _DIGITS = 5  # significant, of a number for people
 _LONGEST, _SHORTEST = 200, 8  # columns that a cell is cut to
 
@@ -137,9 +137,7 @@ def print_table(
 
 def whole_option(function: Command) -> Command:
     """Give a command ``--whole``."""
-    return click.option(
-        "--whole", is_flag=True, help="Show long lines and values whole, not cut with …."
-    )(function)
+    return option("--whole", "Show long lines and values whole, not cut with ….")(function)
 
 
 def print_lines(lines: Iterable[str], whole: bool) -> None:

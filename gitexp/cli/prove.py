@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
@@ -23,39 +24,31 @@ from gitexp.repo import content
 from gitexp.store import conditions, reference, result_paths
 from gitexp.store import record as store
 
-YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+YES = option("-y, --yes", "Run the recorded command without asking.")
 
 
 @click.command("reproduce")
 @click.argument("ref", shell_complete=completion.refs)
-@click.option(
-    "-t",
-    "--tolerance",
+@option(
+    "-t, --tolerance METRIC=AMOUNT",
+    "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
     "tolerances",
     multiple=True,
-    metavar="METRIC=AMOUNT",
-    help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
 )
-@click.option(
+@option(
     "--env",
+    "The environment to run in.",
     type=click.Choice(reproducing.ENVIRONMENTS),
     default="current",
-    show_default=True,
-    help="The environment to run in.",
 )
-@click.option(
-    "--input",
+@option(
+    "--input PATH",
+    "Copy in a file that the command reads and that was not declared.",
     "inputs",
     multiple=True,
-    metavar="PATH",
-    help="Copy in a file that the command reads and that was not declared.",
 )
-@click.option(
-    "--record",
-    is_flag=True,
-    help="Record the new run as an experiment that says what it reproduces.",
-)
-@click.option("--keep", is_flag=True, help="Keep the work tree of the run.")
+@option("--record", "Record the new run as an experiment that says what it reproduces.")
+@option("--keep", "Keep the work tree of the run.")
 @YES
 @output.output_options
 def reproduce_command(
@@ -94,21 +87,14 @@ def reproduce_command(
 
 @click.command("verify")
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option(
-    "--all", "everything", is_flag=True, help="Check all experiments, those of remotes too."
-)
+@option("--all", "Check all experiments, those of remotes too.", "everything")
 @where_option
-@click.option(
-    "--signed", is_flag=True, help="Count an experiment without a signature as a failure."
-)
-@click.option(
-    "--allowed-signers",
+@option("--signed", "Count an experiment without a signature as a failure.")
+@option(
+    "--allowed-signers FILE",
+    "Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git"
+    " configuration).",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help=(
-        "Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git"
-        " configuration)."
-    ),
 )
 @output.output_options
 def verify_command(
@@ -164,14 +150,13 @@ def verify_command(
 @click.argument("good", shell_complete=completion.refs)
 @click.argument("bad", shell_complete=completion.refs)
 @metric_option("The metric that got worse.", required=True)
-@click.option("--max", "most", type=float, metavar="N", help="Values up to N are good.")
-@click.option("--min", "least", type=float, metavar="N", help="Values from N on are good.")
-@click.option(
+@option("--max N", "Values up to N are good.", "most", type=float)
+@option("--min N", "Values from N on are good.", "least", type=float)
+@option(
     "--repeats",
-    type=click.IntRange(1),
+    "How many values to get for each commit; the median counts.",
+    type=POSITIVE,
     default=1,
-    show_default=True,
-    help="How many values to get for each commit; the median counts.",
 )
 @YES
 def bisect_command(
@@ -224,13 +209,7 @@ def bisect_command(
 @click.argument("a", shell_complete=completion.refs)
 @click.argument("b", shell_complete=completion.refs)
 @metric_option("The metric; needed where A and B share more than one.")
-@click.option(
-    "--budget",
-    type=click.IntRange(2),
-    default=10,
-    show_default=True,
-    help="The most runs to start.",
-)
+@option("--budget", "The most runs to start.", type=click.IntRange(2), default=10)
 @YES
 @output.output_options
 def why_command(

@@ -8,6 +8,7 @@ import sys
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import option
 from gitexp.repo import Repo
 
 
@@ -21,22 +22,13 @@ def remote_command() -> None:
 
 @remote_command.command("dagshub", short_help="Make a repository on DagsHub a remote.")
 @click.argument("where", metavar="OWNER/REPO")
-@click.option(
-    "--name",
-    metavar="NAME",
-    help="The git remote's name (default: origin where there is none yet, else dagshub).",
+@option(
+    "--name NAME", "The git remote's name (default: origin where there is none yet, else dagshub)."
 )
-@click.option(
-    "--dvc-name",
-    metavar="NAME",
-    default="dagshub",
-    show_default=True,
-    help="The DVC remote's name, where DVC is used.",
-)
-@click.option(
+@option("--dvc-name NAME", "The DVC remote's name, where DVC is used.", default="dagshub")
+@option(
     "--save-dvc-token",
-    is_flag=True,
-    help="Keep the token in .dvc/config.local, since DVC has no other way to know it.",
+    "Keep the token in .dvc/config.local, since DVC has no other way to know it.",
 )
 def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token: bool) -> None:
     """Make a repository on DagsHub the remote for git, for MLflow runs, and for DVC where it is

@@ -12,6 +12,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.cli.declare import option
 from gitexp.cli.log import report
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
@@ -29,63 +30,48 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
 )
 @shared.params_options("A param; wins over those from files and from the command.")
-@click.option(
+@option(
     "--args/--no-args",
+    "Take the options, assignments and config files of the command as params (default: yes).",
     "from_args",
     default=True,
-    help="Take the options, assignments and config files of the command as params (default: yes).",
 )
-@click.option(
+@option(
     "--parser-params/--no-parser-params",
-    default=None,
-    help="Take what the command's own parser arrives at, defaults included (default: yes).",
+    "Take what the command's own parser arrives at, defaults included (default: yes).",
 )
-@click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
+@option("-m, --message TEXT", "The subject.", "title")
 @shared.recording_options
-@click.option(
-    "--resume",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
+@option(
+    "--resume REF",
+    "Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
+    complete=completion.refs,
 )
-@click.option(
-    "--artifact",
+@option(
+    "--artifact GLOB",
+    "Files that the command writes, to keep even if git ignores them.",
     multiple=True,
-    metavar="GLOB",
-    help="Files that the command writes, to keep even if git ignores them.",
 )
-@click.option(
-    "--metrics-file",
-    multiple=True,
-    metavar="GLOB",
-    help="Files that the command writes, to read metrics from.",
+@option(
+    "--metrics-file GLOB", "Files that the command writes, to read metrics from.", multiple=True
 )
-@click.option(
+@option(
     "--stdout/--no-stdout",
-    default=None,
-    help="Read metrics from what the command prints (default: where no file gave any).",
+    "Read metrics from what the command prints (default: where no file gave any).",
 )
-@click.option(
-    "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
-)
-@click.option(
-    "--notify",
+@option("--system-metrics", "Sample processor, memory and GPU as system.* metrics.")
+@option(
+    "--notify WHAT",
+    "Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
     multiple=True,
-    metavar="WHAT",
-    help="Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
 )
-@click.option(
-    "--notify-when",
+@option(
+    "--notify-when CONDITION",
+    "Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
     multiple=True,
-    metavar="CONDITION",
-    help="Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
 )
 @shared.judge_options
-@click.option(
-    "--all-ranks",
-    is_flag=True,
-    help="Record each process that srun, mpirun or torchrun starts, not only rank 0.",
-)
+@option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
 @click.argument(
     "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
 )

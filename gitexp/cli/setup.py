@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import option
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import FILE_NAME
 from gitexp.repo import Repo, surroundings
@@ -76,11 +77,9 @@ def init_command() -> None:
 
 
 @click.command("doctor")
-@click.option("--fix", is_flag=True, help="Repair what can be repaired safely.")
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Print which of git's features this repository uses, and how gitexp treats them.",
+@option("--fix", "Repair what can be repaired safely.")
+@option(
+    "--explain", "Print which of git's features this repository uses, and how gitexp treats them."
 )
 def doctor_command(fix: bool, explain: bool) -> int:
     """Look for leftovers of killed processes, lost tags and damage, and repair them with --fix.

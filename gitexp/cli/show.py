@@ -13,6 +13,7 @@ import click
 
 from gitexp.cli import completion, output, pager
 from gitexp.cli.curve import Course, courses_of
+from gitexp.cli.declare import option
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened, where_option
 from gitexp.formats import environment, message, metrics, params
@@ -51,8 +52,8 @@ def show_command(ref: str, whole: bool, form: str | None) -> None:
 
 @click.command("best")
 @click.argument("metric", shell_complete=completion.metrics)
-@click.option("--max", "way", flag_value="max", help="Higher is better.")
-@click.option("--min", "way", flag_value="min", help="Lower is better.")
+@option("--max", "Higher is better.", "way", flag_value="max")
+@option("--min", "Lower is better.", "way", flag_value="min")
 @where_option
 @output.whole_option
 @output.output_options

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output, plot
+from gitexp.cli.declare import option
 from gitexp.cli.opened import where_option
 from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -91,9 +92,7 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
 
 @click.command("watch")
 @click.argument("wanted", metavar="[RUN]", required=False)
-@click.option(
-    "--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look."
-)
+@option("--every SECONDS", "How often to look.", default=1.0)
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow the active runs until they end: their latest values and curves. RUN is the start of
     an id; without it, all of them, and those that begin meanwhile."""

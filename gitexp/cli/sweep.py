@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, sweep_progress
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import parse_seconds, some
@@ -41,110 +42,51 @@ gitexp sweep --resume sweep-1124-7c3a
     examples=_EXAMPLES,
     context_settings={"allow_interspersed_args": False},
 )
-@click.option(
-    "-p",
-    "--param",
+@option(
+    "-p, --param K=VALUES",
+    "A param and its values, as above; once for each param.",
     "given",
     multiple=True,
-    metavar="K=VALUES",
-    shell_complete=completion.given_params,
-    help="A param and its values, as above; once for each param.",
+    complete=completion.given_params,
 )
-@click.option(
-    "-s",
-    "--search",
+@option(
+    "-s, --search",
+    "How points are chosen: every combination (grid, the default) or -n of them.",
     type=click.Choice(search.SEARCHES),
-    help="How points are chosen: every combination (grid, the default) or -n of them.",
 )
-@click.option(
-    "-n",
-    "--trials",
-    type=click.IntRange(1),
-    metavar="N",
-    help="How many points; for all searches but grid.",
+@option("-n, --trials N", "How many points; for all searches but grid.", type=POSITIVE)
+@option("--minimize METRIC", "The metric to go by; the table is sorted by it.")
+@option("--maximize METRIC", "The same, where more is better.")
+@option("--repeat N", "Run each point with so many seeds ({seed}, or GITEXP_SEED).", type=POSITIVE)
+@option("--seed N", "The first seed, also of the search (default: 0).", type=int)
+@option("--prune", "Stop a trial whose metric so far is worse than the median's.", default=None)
+@option("--timeout TIME", "Kill a trial after 90s, 10m or 2h.")
+@option(
+    "--retries N", "Run a failed trial again, so many times (default: 0).", type=click.IntRange(0)
 )
-@click.option(
-    "--minimize",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric to go by; the table is sorted by it.",
-)
-@click.option(
-    "--maximize",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The same, where more is better.",
-)
-@click.option(
-    "--repeat",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Run each point with so many seeds ({seed}, or GITEXP_SEED).",
-)
-@click.option(
-    "--seed", type=int, metavar="N", help="The first seed, also of the search (default: 0)."
-)
-@click.option(
-    "--prune",
-    is_flag=True,
-    default=None,
-    help="Stop a trial whose metric so far is worse than the median's.",
-)
-@click.option("--timeout", metavar="TIME", help="Kill a trial after 90s, 10m or 2h.")
-@click.option(
-    "--retries",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Run a failed trial again, so many times (default: 0).",
-)
-@click.option(
-    "--link",
+@option(
+    "--link PATH",
+    "Data that git does not hold: a path of the work tree to link into the trials'.",
     "links",
     multiple=True,
-    metavar="PATH",
-    help="Data that git does not hold: a path of the work tree to link into the trials'.",
 )
-@click.option(
-    "--append/--no-append",
-    default=None,
-    help="Add --key value for params without a placeholder (default: yes).",
+@option("--append/--no-append", "Add --key value for params without a placeholder (default: yes).")
+@option("-j, --jobs N", "How many trials run at once, on every engine (default: 1).", type=POSITIVE)
+@option(
+    "--engine", "Where trials run (default: loky, this machine).", type=click.Choice(list(ENGINES))
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="How many trials run at once, on every engine (default: 1).",
+@option("--address URL", "The Dask scheduler or Ray cluster.")
+@option("--group NAME", "The name of the sweep.")
+@option("--dry-run", "Print the commands of the trials that are known beforehand, and run nothing.")
+@option("--resume GROUP", "Continue a sweep: run what is missing, from its own snapshot.")
+@option("--again", "With --resume: run failed trials again.")
+@option(
+    "--push [REMOTE]",
+    "Send the trials to REMOTE (or git push's own), in batches, while they come in.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(list(ENGINES)),
-    help="Where trials run (default: loky, this machine).",
-)
-@click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
-@click.option("--group", metavar="NAME", help="The name of the sweep.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print the commands of the trials that are known beforehand, and run nothing.",
-)
-@click.option(
-    "--resume",
-    metavar="GROUP",
-    help="Continue a sweep: run what is missing, from its own snapshot.",
-)
-@click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
-@click.option(
-    "--push", is_flag=False, flag_value="", metavar="[REMOTE]", shell_complete=completion.remotes,
-    help="Send the trials to REMOTE (or git push's own), in batches, while they come in.",
-)  # fmt: skip
-@click.option(
-    "--workers-push",
-    is_flag=False,
-    flag_value="",
-    metavar="[REMOTE]",
-    shell_complete=completion.remotes,
-    help="Workers push their trials to REMOTE themselves, so that those outlive this process.",
+@option(
+    "--workers-push [REMOTE]",
+    "Workers push their trials to REMOTE themselves, so that those outlive this process.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
 @output.output_options

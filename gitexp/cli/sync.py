@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import unless
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -32,35 +33,17 @@ _NAMED = 5  # failures that are told one by one
     "remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes_or_refs
 )
 @click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option(
-    "--tags",
-    is_flag=True,
-    default=None,
-    help="Push every tag, even beyond the setting push_tags_up_to.",
-)
+@option("--tags", "Push every tag, even beyond the setting push_tags_up_to.", default=None)
 @unless("branch", "Do not push the branch.")
 @output.renamed("-n", "--dry-run", "dry_run")
 @unless("verify", "Skip the pre-push hook.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Ask the remote and print what would be sent; change nothing.",
-)
+@option("--dry-run", "Ask the remote and print what would be sent; change nothing.")
 @unless("data", "Do not push the data that DVC tracks.")
-@click.option(
-    "--mlflow",
-    is_flag=False,
-    flag_value="",
-    metavar="[URI]",
-    help=(
-        "Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub."
-    ),
+@option(
+    "--mlflow [URI]",
+    "Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub.",
 )
-@click.option(
-    "--artifacts",
-    is_flag=True,
-    help="With --mlflow: also store the logged artifacts there.",
-)
+@option("--artifacts", "With --mlflow: also store the logged artifacts there.")
 def push_command(
     remote: str | None,
     refs: tuple[str, ...],
@@ -138,13 +121,9 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
 
 @click.command("pull")
 @click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
-@click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
+@option("--prune", "Forget experiments that are gone on REMOTE.")
 @unless("data", "Do not fetch the data that DVC tracks.")
-@click.option(
-    "--all-files",
-    is_flag=True,
-    help="In a partial clone: bring all files of experiments, not only results.",
-)
+@option("--all-files", "In a partial clone: bring all files of experiments, not only results.")
 def pull_command(remote: str | None, **how: bool) -> None:
     """Fetch everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
     cache).

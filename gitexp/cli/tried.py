@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import param_option
 from gitexp.compare import tried
@@ -20,17 +21,14 @@ from gitexp.store import reference
 
 
 @click.command("tried")
-@click.option(
-    "--like",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="Look for what is like this experiment, instead of the work tree as it is.",
+@option(
+    "--like REF",
+    "Look for what is like this experiment, instead of the work tree as it is.",
+    complete=completion.refs,
 )
 @param_option("A param of the run that you have in mind.")
-@click.option("--because", metavar="TEXT", help="Its reason.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
-)
+@option("--because TEXT", "Its reason.")
+@option("-n, --limit", "How many.", type=POSITIVE, default=5)
 @output.output_options
 @pager.paged
 def tried_command(

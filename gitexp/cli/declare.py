@@ -1,0 +1,46 @@
+"""Options, declared as their help shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gitexp.cli import completion
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+POSITIVE = click.IntRange(1)
+FILE = click.Path(dir_okay=False, path_type=Path)
+_COMPLETED = {
+    "KEY": completion.keys,
+    "METRIC": completion.metrics,
+    "[REMOTE]": completion.remotes,
+}  # by the word for a value
+
+
+def option(
+    spelling: str, text: str, name: str | None = None, *, complete: Any = None, **how: Any
+) -> Callable[[Command], Command]:
+    """Declare an option: ``option("-n, --limit N", "At most N of them.")``. Without a word for its
+    value it is a flag, unless its type is said; ``[REMOTE]`` may be left out, and is "" then;
+    ``--sign/--no-sign`` is None where neither is said. A default is shown, but for true and false.
+
+    Args:
+        text: its help.
+        name: what the function's argument is called, where it is not called like the option.
+        complete: what completes its value, where the word for it does not say that.
+        how: all else that ``click.option`` takes.
+    """
+    words = [word.removesuffix(",") for word in spelling.split(" ")]
+    value = words.pop() if words[-1][0] != "-" else None
+    complete = complete or _COMPLETED.get((value or "").partition(",")[0])
+    default = how.get("default")
+    told = bool(default) and default is not True and isinstance(default, (str, int, float))
+    usual: dict[str, Any] = {"is_flag": not (value or "type" in how), "show_default": told}
+    usual |= {"default": None} if "/" in spelling else {}
+    usual |= {"is_flag": False, "flag_value": ""} if (value or "")[:1] == "[" else {}
+    words += [name] if name else []
+    return click.option(*words, metavar=value, help=text, shell_complete=complete, **usual | how)
