@@ -76,9 +76,9 @@ def checkout_command(
         done = checkout.checkout(repo, index, target, branch, stash, Path.cwd(), data, recurse, on)
     click.echo(output.clean(done.text))
     for note in done.notes:
-        output.say(output.clean(note))
+        output.say(note)
     if done.undo:
-        output.say(f"to undo it: {output.clean(done.undo)}")
+        output.say(f"to undo it: {done.undo}")
 
 
 @click.command("get")

@@ -90,7 +90,7 @@ def curve_command(refs: tuple[str, ...], height: int, where: str | None, form: s
         if not curves[item.name]:
             known = f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
             hint = did_you_mean(metric, item.metrics) or known
-            output.say(output.clean(f"{item.name} has no metric '{metric}'.{hint}"))
+            output.say(f"{item.name} has no metric '{metric}'.{hint}")
     if not any(curves.values()):
         raise NotFoundError(
             f"there is nothing to plot: no metric '{metric}' in"
@@ -128,7 +128,7 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
         yield from result_files.of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))
     for warning in warnings:
-        output.say(output.clean(warning))
+        output.say(warning)
 
 
 def _of(repo: Repo, experiment: Experiment, metric: str) -> Iterator[MetricPoint]:

@@ -113,7 +113,7 @@ def diff_command(
     if cells and other and not form:
         _print_cells(repo, one, other, found)
     for path, why in found.left_out:
-        output.say(f"not compared: {output.clean(path)} ({why})")
+        output.say(f"not compared: {path} ({why})")
     return int(exit_code and found.differs)
 
 

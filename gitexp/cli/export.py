@@ -292,7 +292,7 @@ def _said(experiments: Sequence[Experiment], target: Path | None, unread: histor
     if target:
         output.say(f"wrote {target}: {output.counted(len(experiments), 'experiment')}")
     for name, why in unread:
-        output.say(f"the values of {name} are missing: {output.clean(why)}")
+        output.say(f"the values of {name} are missing: {why}")
     return 1 if unread else 0
 
 

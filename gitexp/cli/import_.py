@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -214,21 +213,25 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
     limit = settings.load(repo.root, repo.project).max_file_size
     known = record.Known(Index(repo))
     outcome = record.Outcome()
-    bar = _Bar()
-    found = record.new(search(repo, known, bar.show), known, outcome)
+    line = output.Progress()
+
+    def show(done: int, total: int | None) -> None:
+        line.show(f"{done:,} of {total:,} looked at" if total else f"{done:,} read")
+
+    found = record.new(search(repo, known, show), known, outcome)
     count = 0
     try:
         if dry_run:
-            count = _print_plan(found, bar)
+            count = _print_plan(found, line)
         else:
             first = last = ""
-            for experiment in record.record(repo, found, outcome, limit, bar.count):
-                bar.clear()
+            for experiment in record.record(repo, found, outcome, limit, show):
+                line.clear()
                 words = experiment.name, experiment.short, output.clean(experiment.subject)
                 click.echo(" ".join(words).rstrip())
                 first, last, count = first or experiment.name, experiment.name, count + 1
     finally:
-        bar.clear()
+        line.clear()
     _say_unread(outcome.unread)
     if outcome.known:
         output.say(
@@ -250,64 +253,20 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
         )
 
 
-def _print_plan(found: Iterator[Commit | Run], bar: _Bar) -> int:
+def _print_plan(found: Iterator[Commit | Run], line: output.Progress) -> int:
     rows = []
     for item in found:
         values = item.last if isinstance(item, Commit) else metrics.last_values(item.points)
-        shown = ", ".join(
-            f"{name}={output.number(value)}" for name, value in list(values.items())[:4]
-        )
-        rows.append(
-            [
-                item.id[:10],
-                f"{item.started:%Y-%m-%d %H:%M}",
-                str(len(item.params)),
-                shown,
-                output.clean(item.title),
-            ]
-        )
-    bar.clear()
+        shown = [str(len(item.params)), output.values(values, 4), output.clean(item.title)]
+        rows.append([item.id[:10], f"{item.started:%Y-%m-%d %H:%M}", *shown])
+    line.clear()
     if rows:
-        click.echo(
-            "\n".join(output.text_table(["source", "started", "params", "metrics", "title"], rows))
-        )
+        output.print_table(["source", "started", "params", "metrics", "title"], rows)
     return len(rows)
 
 
 def _say_unread(unread: list[Unread]) -> None:
     for item in unread[:_SHOWN]:
-        output.say(output.clean(f"not read: {item.what}: {item.why}"))
+        output.say(f"not read: {item.what}: {item.why}")
     if len(unread) > _SHOWN:
         output.say(f"not read: {len(unread) - _SHOWN:,} more")
-
-
-class _Bar:
-    """A line that says how far it is, on a terminal."""
-
-    _SIZE = 30
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-        self._drawn = ""
-
-    def show(self, done: int, total: int | None) -> None:
-        """Draw ``done`` of ``total``."""
-        if total:
-            full = self._SIZE * done // total
-            self._draw(f"[{'#' * full}{'.' * (self._SIZE - full)}] {done:,} of {total:,}")
-
-    def count(self, done: int, total: int | None) -> None:
-        """Draw how many are done, where nobody knows of how many."""
-        if not self._drawn.startswith("["):
-            self._draw(f"{done:,} read")
-
-    def clear(self) -> None:
-        """Take it away, so that other text can follow."""
-        if self._drawn:
-            click.echo("\r\x1b[K", nl=False, err=True)
-            self._drawn = ""
-
-    def _draw(self, text: str) -> None:
-        if self._on and text != self._drawn:
-            click.echo(f"\r{text}\x1b[K", nl=False, err=True)
-            self._drawn = text

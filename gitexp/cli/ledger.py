@@ -74,7 +74,7 @@ def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
         click.echo(f"{name}: {verdict}")
         if before.get("because") and before["because"] != why:
             said = f"{name} was {before['verdict']}: {one_line(str(before['because']))}"
-            output.say(output.clean(said))
+            output.say(said)
 
 
 @click.command("tree")

@@ -138,7 +138,7 @@ def report(recorded: record.Recorded, shot: Snapshot) -> None:
             " ([tool.gitexp])"
         )
     for warning in recorded.warnings:
-        output.say(f"warning: {warning}")
+        output.warn(warning)
     if recorded.advanced:
         output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
     else:

@@ -112,11 +112,11 @@ class _Tried:
     def __call__(self, items: Sequence[Experiment]) -> Experiment:
         try:
             todo = merge.prepare(self.index, items, self.settled)
-            output.say(f"running {output.clean(todo.todo.name)}")
+            output.say(f"running {todo.todo.name}")
             done = merge.run(self.index.repo, todo, self.metric, sys.stderr, self._judged)
         except GitexpError as error:
             if self.goes_on:
-                output.say(f"left out: {output.clean(str(error))}")
+                output.say(f"left out: {error}")
             raise
         self._tell(done)
         return done.experiment
@@ -144,7 +144,7 @@ class _Tried:
                 f" ({done.base.name} has {output.number(before)}; its changes, each measured"
                 f" alone, add up to {output.number(done.expected)}: {than})"
             )
-        output.say(output.clean(text))
+        output.say(text)
         base = done.base.name if done.base else None
         made = done.experiment
         self.rows.append([made.name, made.id, names, self.metric, base, before, done.expected,

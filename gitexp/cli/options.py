@@ -103,7 +103,7 @@ def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted |
     if command is not None:
         judge.words_of(command)
     by = judge.trusted(repo, name)
-    output.say(f"judged by {output.clean(by.shown)}")
+    output.say(f"judged by {by.shown}")
     return by
 
 
@@ -115,7 +115,7 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
     found = judge.score(repo, item, command, by, sys.stderr)
     notes.add(repo, [item.id], [judge.event(found, command or "", by)])
     if found.left_out:
-        output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
+        output.say(f"not for the judge, since it is code: {some(found.left_out)}")
     why = judge.told(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
     said = (
@@ -123,7 +123,7 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
         if command
         else f"{item.name}: protected files are as in {by.shown}"
     )
-    output.say(output.clean(why or said))
+    output.say(why or said)
     return found
 
 
@@ -131,14 +131,12 @@ def talk() -> Talk:
     """Return how to talk with the user, who is asked only at a terminal."""
     return Talk(
         _ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
-        lambda text: output.say(output.clean(text)),
+        output.say,
     )
 
 
 def _ask(found: Sequence[Stale]) -> bool:
-    output.say(
-        f"changed since the last dvc commit: {output.clean(listed(item.path for item in found))}"
-    )
+    output.say(f"changed since the last dvc commit: {listed(item.path for item in found)}")
     said = click.confirm(
         "Run `dvc commit` for changed data before each recording? (asked once)",
         default=True,

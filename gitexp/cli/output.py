@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -56,8 +56,35 @@ def renamed(old: str, new: str, name: str) -> Callable[[Command], Command]:
 
 
 def say(text: str) -> None:
-    """Print talk for people, on stderr."""
-    click.echo(text, err=True)
+    """Print a line of talk for people, on stderr, without control characters."""
+    click.echo(clean(text), err=True)
+
+
+def warn(text: object) -> None:
+    """Say what went wrong, where the rest goes on."""
+    say(f"warning: {text}")
+
+
+class Progress:
+    """How far something is: a line on stderr that is written over, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self.on = sys.stderr.isatty()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        if self.on and text != self._shown:
+            import shutil
+
+            room = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\x1b[K{cut(clean(text), room)}", err=True, nl=False)
+            self._shown = text
+
+    def clear(self) -> None:
+        """Take it away, so that other text can follow."""
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._shown = ""
 
 
 def styled(text: str, **style: Any) -> str:
@@ -219,6 +246,11 @@ def numbers(values: Sequence[Any]) -> list[str]:
         shown[value] if isinstance(value, float) and value == value else number(value)
         for value in values
     ]
+
+
+def values(found: Mapping[str, Any], most: int | None = None) -> str:
+    """Return the first of some named values for people: ``lr=0.1, depth=3``."""
+    return ", ".join(f"{name}={number(found[name])}" for name in [*found][:most])
 
 
 def exact(value: Any) -> str:

@@ -277,8 +277,8 @@ def agreed(experiment: Experiment, todo: rerun.Task, yes: bool, question: str = 
         if isinstance(origin, dict):
             origin = f"{origin.get('kind')} {origin.get('id')}"
         where += f", imported from {origin}"
-    output.say(f"{experiment.name} ({output.clean(where)}) was made by this command:")
-    output.say(f"  {output.clean(todo.shown)}")
+    output.say(f"{experiment.name} ({where}) was made by this command:")
+    output.say(f"  {todo.shown}")
     if yes:
         return
     if not sys.stdin.isatty():

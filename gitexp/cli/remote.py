@@ -106,5 +106,5 @@ def _logged_in(host: str) -> str | None:
         return str(get_token(host=host))
     # its own errors, those of its HTTP library, and a port that is taken: all end the same way
     except Exception as error:
-        output.say(f"logging in did not work: {output.clean(str(error))[:200]}")
+        output.say(f"logging in did not work: {str(error)[:200]}")
         return None

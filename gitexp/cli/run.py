@@ -127,7 +127,7 @@ def run_command(
     values = params.nest([params.parse_assignment(text) for text in given])
     live = start.begin(repo, details, command=list(command), talk=shared.talk(), resume=resume)
     if live.told:
-        output.say(f"warning: {output.clean(live.told)}")
+        output.warn(live.told)
     live.read_arguments(files, from_args)
     with _looked_after(live, told, when, command):
         try:
@@ -155,7 +155,7 @@ def run_command(
     if live.recorded and live.snapshot:
         report(live.recorded, live.snapshot)
     if ended.found and jobs is None:
-        output.say(output.clean(ended.found))
+        output.say(ended.found)
     cheated = bool(
         by and live.experiment and shared.judged(repo, live.experiment, judge, by).faults
     )
@@ -176,7 +176,7 @@ def _jobs(
 
         jobs = multirun.record(live, repo, ended, known, given)
     except (GitexpError, OSError) as error:
-        output.say(f"warning: the jobs are recorded as one run: {output.clean(str(error))}")
+        output.warn(f"the jobs are recorded as one run: {error}")
         return None
     if jobs == []:
         output.say("the jobs of a multirun were recorded as MLflow's runs")
@@ -230,7 +230,7 @@ def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -
         "metrics": dict(item.metrics) if item else {},
     }
     for fault in notify.tell(targets, facts):
-        output.say(f"warning: {output.clean(fault)}")
+        output.warn(fault)
     if notify.BELL in targets:
         click.echo("\a", nl=False, err=True)
 
@@ -249,7 +249,7 @@ def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str |
             why = match.experiment.judged.get("because")
             output.say(
                 f"almost equal to {match.experiment.name}, which was discarded"
-                + (f": {output.clean(str(why))[:200]}" if why else "")
+                + (f": {str(why)[:200]}" if why else "")
             )
 
 

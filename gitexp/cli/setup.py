@@ -64,16 +64,15 @@ def init_command() -> None:
             f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions"
         ) from None
     output.say(
-        "with thousands of experiments, git log is faster without their names beside the"
-        f" commits:\n  {doctor.QUICK_LOG}"
+        "with thousands of experiments, git log is faster without their names beside the commits:"
     )
+    output.say(f"  {doctor.QUICK_LOG}")
     shell = Path(os.environ.get("SHELL", "")).name
     for name in [shell] if shell in _COMPLETION else _COMPLETION:
         file_name, line = _COMPLETION[name]
-        output.say(
-            f"to complete experiments, params and metrics on Tab in {name}, add to {file_name}:\n "
-            f" {line}"
-        )
+        what = f"to complete experiments, params and metrics on Tab in {name}"
+        output.say(f"{what}, add to {file_name}:")
+        output.say(f"  {line}")
 
 
 @click.command("doctor")
@@ -104,7 +103,7 @@ def doctor_command(fix: bool, explain: bool) -> int:
                 finding.mend()
                 mended = True
             except (GitexpError, OSError) as error:
-                output.say(f"could not be repaired: {output.clean(str(error))}")
+                output.say(f"could not be repaired: {error}")
         click.echo(f"{'mended' if mended else 'found'}: {output.clean(finding.what)}")
         if finding.advice:
             click.echo(f"  {output.clean(finding.advice)}")

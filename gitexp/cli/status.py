@@ -148,7 +148,7 @@ def recover_command(wanted: Sequence[str]) -> int:
             )
             continue
         for warning in recorded.warnings:
-            output.say(f"warning: {warning}")
+            output.warn(warning)
         made = recorded.experiment
         click.echo(f"{made.name} {made.short} ({made.status})")
     return failed

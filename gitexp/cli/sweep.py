@@ -234,9 +234,9 @@ def _print_commands(plan: Plan) -> int:
 def _say_snapshot(frozen: Frozen) -> None:
     shot = frozen.shot
     if frozen.told:
-        output.say(f"warning: {output.clean(frozen.told)}")
+        output.warn(frozen.told)
     if shot and shot.taken:
-        output.say(f"untracked files taken: {output.clean(some(shot.taken, 8))}")
+        output.say(f"untracked files taken: {some(shot.taken, 8)}")
     if shot and shot.left_out:
         paths = output.clean(some([path for path, _ in shot.left_out], 8))
         output.say(f"left out: {paths}; ignored files are not in the trials either: --link PATH")

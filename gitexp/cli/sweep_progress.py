@@ -3,8 +3,6 @@ to do next."""
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from gitexp.cli import output, plot
@@ -29,15 +27,13 @@ class Line:
 
     def __init__(self, frozen: Frozen) -> None:
         self._plan = frozen.plan
-        self._terminal = sys.stderr.isatty()
+        self._line = output.Progress()
         self._last: Progress | None = None
 
     def show(self, now: Progress) -> None:
         before, self._last = self._last, now
-        if self._terminal:
-            text = _progress(self._plan, now)
-            width = (output.terminal_width() or 80) - 1
-            click.echo(f"\r\x1b[K{text[:width]}", err=True, nl=False)
+        if self._line.on:
+            self._line.show(_progress(self._plan, now))
             return
         if now.stopping > (before.stopping if before else 0):
             output.say(_STOPPING[min(now.stopping, 2) - 1])
@@ -46,23 +42,22 @@ class Line:
 
     def warn(self, text: str) -> None:
         """Say what went wrong meanwhile, above the line."""
-        output.say(("\r\x1b[K" if self._terminal else "") + f"warning: {output.clean(text)}")
+        self._line.clear()
+        output.warn(text)
 
     def end(self) -> None:
-        if self._terminal and self._last:
+        if self._line.on and self._last:
             click.echo(err=True)
 
 
 def _described(plan: Plan, now: Progress) -> str:
     item = now.last
     assert item is not None
-    point = ", ".join(
-        f"{name}={output.number(value)}" for name, value in item.extra["sweep"]["point"].items()
-    )
     value = item.metrics.get(plan.objective) if plan.objective else None
     result = f"{plan.objective}={output.number(value)}" if value is not None else ""
     why = "" if item.status == "finished" else f"{item.status}: {item.extra.get('error', '')}"
-    return output.clean(" ".join(filter(None, [item.name, result, f"({point})", why])))
+    point = output.values(item.extra["sweep"]["point"])
+    return " ".join(filter(None, [item.name, result, f"({point})", why]))
 
 
 def _progress(plan: Plan, now: Progress) -> str:
@@ -77,7 +72,7 @@ def _progress(plan: Plan, now: Progress) -> str:
         parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
         parts.append(f"{output.duration(now.left)} left")
-    return output.clean(" · ".join(parts))
+    return " · ".join(parts)
 
 
 def print_result(done: Done, form: str | None) -> int:
@@ -127,7 +122,7 @@ def print_result(done: Done, form: str | None) -> int:
 def _say_problems(done: Done, rows: list[summary.Row]) -> int:
     plan, group = done.frozen.plan, done.frozen.group
     for problem in done.problems:
-        output.say(f"warning: {problem}; it waits on disk for gitexp sweep --resume {group}")
+        output.warn(f"{problem}; it waits on disk for gitexp sweep --resume {group}")
     silent = [
         item
         for item in done.experiments
@@ -138,10 +133,8 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
         hint = did_you_mean(plan.objective, known) or (
             f" It gave {', '.join(sorted(known)[:5])}" if known else " It gave none at all"
         )
-        output.say(
-            f"warning: {output.counted(len(silent), 'trial')} gave no metric"
-            f" '{plan.objective}'.{hint}"
-        )
+        trials = output.counted(len(silent), "trial")
+        output.warn(f"{trials} gave no metric '{plan.objective}'.{hint}")
     failed = [
         item
         for item in done.experiments
@@ -171,10 +164,10 @@ def _say_sent(sent: Sent) -> bool:
             f" as {sent.owner}"
         )
     if sent.left:
-        why = output.clean(sent.problem or "")
-        output.say(
-            f"warning: {output.counted(len(sent.left), 'experiment')} did not go to"
-            f" {sent.remote}: {why}; to push: gitexp push {sent.remote}"
+        left = output.counted(len(sent.left), "experiment")
+        output.warn(
+            f"{left} did not go to {sent.remote}: {sent.problem or ''}; to push: gitexp push"
+            f" {sent.remote}"
         )
     return bool(sent.left)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -18,12 +18,12 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo
 from gitexp.store import reference
 from gitexp.store.remote import sync, transport
-from gitexp.store.remote.sync import Pulled, Pushed
+from gitexp.store.remote.sync import Pushed
 
 if TYPE_CHECKING:
     from gitexp.integrations.mlflow.client import Login
 
-Result = TypeVar("Result", Pushed, Pulled)
+Result = TypeVar("Result")
 _SHOWN = 20  # names that are spelt out
 _NAMED = 5  # failures that are told one by one
 
@@ -110,7 +110,7 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
             f"{pushed.data_missing:,} of these files are not in DVC's cache here and were not sent"
         )
     if pushed.notes_problem:
-        output.say(f"labels and notes did not go: {output.clean(pushed.notes_problem)}")
+        output.say(f"labels and notes did not go: {pushed.notes_problem}")
     if pushed.kept_back:
         raise GitexpError(
             f"the branch did not go to {pushed.remote}, the experiments did:"
@@ -151,11 +151,9 @@ def pull_command(remote: str | None, **how: bool) -> None:
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:
-        output.say(
-            f"not all data arrived: {output.clean(pulled.data_problem)}; a checkout tries again"
-        )
+        output.say(f"not all data arrived: {pulled.data_problem}; a checkout tries again")
     if pulled.notes_problem:
-        output.say(f"labels and notes did not come: {output.clean(pulled.notes_problem)}")
+        output.say(f"labels and notes did not come: {pulled.notes_problem}")
     if pulled.experiments:
         output.say("to see them: gitexp list --all")
 
@@ -181,20 +179,15 @@ def _print_pushed(pushed: Pushed, verb: str) -> None:
 
 def _followed(work: Callable[[Progress | None], Result]) -> Result:
     """Do the work with a line of progress where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        return work(None)
-    shown = ""
+    line = output.Progress()
 
     def show(stage: str, done: int, total: int) -> None:
-        nonlocal shown
-        shown = f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}"
-        click.echo(f"\r\x1b[K{output.clean(shown)}", nl=False, err=True)
+        line.show(f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}")
 
     try:
-        return work(show)
+        return work(show if line.on else None)
     finally:
-        if shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+        line.clear()
 
 
 class Target(NamedTuple):
@@ -221,23 +214,16 @@ def mirror(
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
 
     try:
-        with (
-            Server(to.uri, to.who, to.advice) as server,
-            click.progressbar(
-                length=len(experiments),
-                label="mirroring",
-                file=sys.stderr,
-                show_pos=True,
-                hidden=not sys.stderr.isatty(),
-            ) as bar,
-        ):
-            done = mirrored(
-                repo,
-                server,
-                experiments,
-                artifacts=artifacts,
-                otherwise=place,
-                progress=lambda _, __: bar.update(1),
+        with Server(to.uri, to.who, to.advice) as server:
+            done = _followed(
+                lambda show: mirrored(
+                    repo,
+                    server,
+                    experiments,
+                    artifacts=artifacts,
+                    otherwise=place,
+                    progress=show and partial(show, "mirroring"),
+                )
             )
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")
@@ -251,7 +237,7 @@ def mirror(
     told = ", ".join(f"{len(names):,} {what}" for names, what in counts if names) or "nothing"
     output.say(f"mirrored to {to.uri}: {told}")
     for name, why in done.failed[:_NAMED]:
-        output.say(f"{name} was not mirrored: {output.clean(why)}")
+        output.say(f"{name} was not mirrored: {why}")
     if len(done.failed) > _NAMED:
         output.say(f"and {len(done.failed) - _NAMED:,} more were not mirrored")
     return 1 if done.failed else 0

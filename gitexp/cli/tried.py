@@ -75,7 +75,7 @@ def _tried(match: Match) -> list[Any]:
 def _told(item: Experiment) -> str:
     """Return what people said of an experiment, and its first metrics."""
     said = [
-        ", ".join(f"{name}={output.number(value)}" for name, value in [*item.metrics.items()][:2]),
+        output.values(item.metrics, 2),
         output.verdict(item) or "",
         f"“{item.because}”" if item.because else own_subject(item),
     ]

@@ -61,7 +61,7 @@ def _live(repo: Repo, port: int | None, opened: Callable[[str], None], pull: int
         while True:
             problem = _pulled(repo) if pull else ""
             if problem != said and problem:
-                output.say(f"nothing was pulled: {output.clean(problem)}; it is tried again")
+                output.say(f"nothing was pulled: {problem}; it is tried again")
             said = problem
             time.sleep(pull or 3600)
 
