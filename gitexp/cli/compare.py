@@ -25,6 +25,7 @@ from gitexp.cli.opened import (
     opened,
     where_option,
 )
+from gitexp.cli.table import texts
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -231,19 +232,12 @@ def _board(experiments: Sequence[Experiment], metric: str) -> str:
 
 def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> list[str]:
     values = [key.of(item) for item in experiments]
-    if key.full == "duration":
-        return [output.duration(value) for value in values]
-    if key.full == "started":
-        return [f"{value:%Y-%m-%d %H:%M}" for value in values]
-    if key.full == "id":
-        return [item.short for item in experiments]
-    if key.kind == "set":
-        return [", ".join(value) for value in values]
     way = metrics.direction(key.name, settings.metrics) if key.family == "metrics" else None
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
     marks = (" ★" if best is not None and value == best else "" for value in values)
-    return [f"{text}{mark}" for text, mark in zip(output.numbers(values), marks)]
+    spelt = texts(key, values, lambda moment: f"{moment:%Y-%m-%d %H:%M}")
+    return [f"{text}{mark}" for text, mark in zip(spelt, marks)]
 
 
 def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[list[str]]:

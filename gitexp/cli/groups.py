@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from gitexp.cli import output
-from gitexp.cli.list import Column, flat, headers_of, plain, print_columns
+from gitexp.cli.table import Column, flat, headers_of, print_columns
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
+from gitexp.formats.message import portable
 from gitexp.store import groups as grouping
 from gitexp.store.groups import Group, Spread
 from gitexp.store.query import Key, Sort
@@ -79,7 +80,11 @@ def _rank(value: Any) -> tuple[bool, Any]:
 
 def _group_record(group: Group, headers: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     metrics = {name: group.metrics[name]._asdict() for name in names if name in group.metrics}
-    return {"group": dict(zip(headers, map(plain, group.values))), "n": group.n, "metrics": metrics}
+    return {
+        "group": dict(zip(headers, map(portable, group.values))),
+        "n": group.n,
+        "metrics": metrics,
+    }
 
 
 def _numbers(metrics: Mapping[str, Spread], names: Sequence[str]) -> list[float | None]:
