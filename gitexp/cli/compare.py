@@ -111,12 +111,7 @@ def leaderboard_command(
     """
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
-    way = metrics.direction(name, settings.metrics)
-    if way is None:
-        raise UsageError(
-            f"is a higher or a lower '{name}' better? Set it: [tool.gitexp.metrics] in"
-            f' pyproject.toml, "{name}" = "min" or "max"'
-        )
+    shared.known_direction(name, settings.metrics)
     having = [
         item
         for item in chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))

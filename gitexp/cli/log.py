@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,7 +49,7 @@ from gitexp.store import names, record, result_paths
 @option("--status", "How the run ended.", type=click.Choice(STATUSES), default="finished")
 @option("--dry-run", "Print what would be committed, and what would be left out and why.")
 def log_command(
-    given: tuple[str, ...],
+    given: dict[str, Any],
     params_file: tuple[Path, ...],
     measured: tuple[str, ...],
     metrics_file: tuple[Path, ...],
@@ -76,7 +77,7 @@ def log_command(
     points = [parse_metric(text) for text in measured]
     entry = log.check(
         repo,
-        given=params.nest([params.parse_assignment(text) for text in given]),
+        given=given,
         params_files=params_file,
         points=points,
         metrics_files=metrics_file,

@@ -62,8 +62,15 @@ def recording_options(function: Command) -> Command:
 
 
 def param_option(text: str) -> Callable[[Command], Command]:
-    """Give a command ``--param``, with this help; it gets ``given``."""
-    return option("-p, --param K=V", text, "given", multiple=True, complete=completion.given_params)
+    """Give a command ``--param``, with this help; it gets ``given``, nested as the names say."""
+
+    def nested(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+        from gitexp.formats import params
+
+        return params.nest(map(params.parse_assignment, given))
+
+    how: Any = {"multiple": True, "callback": nested, "complete": completion.given_params}
+    return option("-p, --param K=V", text, "given", **how)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:
@@ -76,9 +83,7 @@ def params_options(text: str) -> Callable[[Command], Command]:
 
 def unless(name: str, text: str) -> Callable[[Command], Command]:
     """Give a command ``--no-NAME``; it gets ``NAME``, which holds without it."""
-    return click.option(
-        f"--no-{name}", name, is_flag=True, help=text, callback=lambda _, __, given: not given
-    )
+    return option(f"--no-{name}", text, name, callback=lambda _, __, given: not given)
 
 
 def judge_options(function: Command) -> Command:
@@ -87,6 +92,18 @@ def judge_options(function: Command) -> Command:
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
     trusted = option("--trusted REF", by)
     return option("--judge COMMAND", judge)(trusted(function))
+
+
+def known_direction(metric: str, settings: Mapping[str, str]) -> str:
+    """Return which way of a metric is better; raise UsageError where nobody said it."""
+    from gitexp.formats.metrics import direction
+
+    if way := direction(metric, settings):
+        return way
+    raise UsageError(
+        f"is a higher or a lower '{metric}' better? Set it: [tool.gitexp.metrics] in"
+        f' pyproject.toml, "{metric}" = "min" or "max"'
+    )
 
 
 def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted | None:

@@ -20,7 +20,7 @@ from gitexp.compare.verify import BAD, UNSIGNED, Checked
 from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import content
+from gitexp.repo import Repo, content
 from gitexp.store import conditions, reference, result_paths
 from gitexp.store import record as store
 
@@ -76,7 +76,7 @@ def reproduce_command(
     experiment = reference.resolve(index, ref, known)
     parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
     brought = [*conditions.hash_inputs(repo.root, inputs)]
-    agreed(experiment, rerun.task(repo, experiment), yes)
+    agreed(repo, experiment, yes)
     verdict = reproducing.reproduce(
         repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought,
         shown=sys.stderr, told=output.say,
@@ -184,7 +184,7 @@ def bisect_command(
         )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
-    agreed(last, rerun.task(repo, last), yes, "Run it at the commits in between?")
+    agreed(repo, last, yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, most, least)
     commits = bisecting.bisect(
         index, limit, first, last, repeats=repeats, shown=sys.stderr,
@@ -233,7 +233,7 @@ def why_command(
             f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
         )
     for experiment in (first, second):
-        agreed(experiment, rerun.task(repo, experiment), yes)
+        agreed(repo, experiment, yes)
     name = metric or shared[0]
     found = why.attribute(
         repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
@@ -269,9 +269,10 @@ def _step(step: bisecting.Step, metric: str) -> str:
     return f"{step.commit[:10]} {verdict}: {value}, {origin}"
 
 
-def agreed(experiment: Experiment, todo: rerun.Task, yes: bool, question: str = "") -> None:
+def agreed(repo: Repo, experiment: Experiment, yes: bool, question: str = "") -> None:
     """Show what would be run, and have the user agree; nothing from a repository is ever run by
     itself."""
+    todo = rerun.task(repo, experiment)
     where = f"recorded by {experiment.author} <{experiment.email}>"
     if origin := experiment.extra.get("source"):
         if isinstance(origin, dict):

@@ -76,7 +76,7 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
 )
 def run_command(
-    given: tuple[str, ...],
+    given: dict[str, Any],
     params_file: tuple[Path, ...],
     artifact: tuple[str, ...],
     metrics_file: tuple[str, ...],
@@ -124,15 +124,14 @@ def run_command(
     files = {str(file): params.load_file(file) for file in params_file}
     if from_args:
         files.update(parsed.config_files(command))
-    values = params.nest([params.parse_assignment(text) for text in given])
     live = start.begin(repo, details, command=list(command), talk=shared.talk(), resume=resume)
     if live.told:
         output.warn(live.told)
     live.read_arguments(files, from_args)
     with _looked_after(live, told, when, command):
         try:
-            if values:
-                live.log_params(values)
+            if given:
+                live.log_params(given)
             if live.snapshot:
                 known_params = journal.read_params(live.folder)
                 _mention_tried(repo, live.snapshot.tree, known_params, details.because)
@@ -144,7 +143,7 @@ def run_command(
             live.end("killed", "interrupted")
             _notify(told, live, None)
             raise
-        jobs = _jobs(live, repo, ended, known, values)
+        jobs = _jobs(live, repo, ended, known, given)
         if jobs is not None:
             live.discard()
         else:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, sweep_progress
+from gitexp.cli import completion, output, sweep_file, sweep_progress
 from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
@@ -127,7 +127,7 @@ def sweep_command(
             command, options[name] = (options[name],), ""
     told: dict[str, Any] = {"command": command}
     if _is_file(command):
-        told = plans.read_file(Path(command[0]))
+        told = sweep_file.read(Path(command[0]), click.get_current_context().command.params)
     # what the command line says wins
     told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}

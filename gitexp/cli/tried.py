@@ -32,7 +32,7 @@ from gitexp.store import reference
 @output.output_options
 @pager.paged
 def tried_command(
-    like: str | None, given: tuple[str, ...], because: str | None, limit: int, form: str | None
+    like: str | None, given: dict[str, Any], because: str | None, limit: int, form: str | None
 ) -> None:
     """Show what was tried already: earlier experiments that are most like the work tree as it is.
 
@@ -50,9 +50,8 @@ def tried_command(
     if like:
         found = tried.like(index, reference.resolve(index, like, settings), limit)
     else:
-        values = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
         tree = snapshot.on_disk(repo, settings).tree
-        found = tried.like_tree(index, tree, values, because, limit)
+        found = tried.like_tree(index, tree, params.flatten(given), because, limit)
     if form:
         headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
         output.print_records(form, headers, [_tried(match) for match in found])

@@ -23,7 +23,7 @@ from gitexp.formats import message, params, readers, result_files
 from gitexp.formats.errors import FormatError, GitError, RepositoryError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, moment, person
-from gitexp.repo import Repo
+from gitexp.repo import Repo, blobs
 
 PATTERNS = (
     ":(glob,icase)**/*metric*.*",
@@ -290,31 +290,22 @@ def contents(
     """Yield for each commit the files that could be read, and why the others could not; what was
     only guessed is passed over."""
     names = [change.oid for changes in asked for change in changes]
-    sizes = _sizes(repo, names)
+    sizes = [item[1] if item else None for item in blobs.sizes(repo, names)]
     readable = [name for name, size in zip(names, sizes) if size is not None and size <= LARGEST]
-    blobs = repo.objects(readable)
+    objects = repo.objects(readable)
     upcoming = iter(sizes)
     for changes in asked:
         good: list[Content] = []
         bad: list[Missing] = []
         for change in changes:
             size = next(upcoming)
-            item = next(blobs) if size is not None and size <= LARGEST else None
+            item = next(objects) if size is not None and size <= LARGEST else None
             if why := _refused(change, size, item.data if item else None):
                 if change.mode:
                     bad.append((change, why))
             elif item:
                 good.append((change, item.data))
         yield good, bad
-
-
-def _sizes(repo: Repo, names: Sequence[str]) -> list[int | None]:
-    if not names:
-        return []
-    request = b"".join(os.fsencode(name) + b"\n" for name in names)
-    answer = repo.git("cat-file", "--batch-check=%(objecttype) %(objectsize)", stdin=request)
-    found = (re.fullmatch(rb"blob (\d+)", line) for line in answer.split(b"\n")[: len(names)])
-    return [int(match[1]) if match else None for match in found]
 
 
 def _refused(change: Change, size: int | None, data: bytes | None) -> str | None:
