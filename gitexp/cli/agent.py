@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import COMMANDS
-from gitexp.cli.declare import option
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.markdown import keep_block
 from gitexp.repo import Repo
 
@@ -36,7 +36,7 @@ def agent_command() -> None:
 
 
 @agent_command.command("init")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@argument("[FILE]", type=FILE)
 @option("--check", "Write nothing; exit with 1 where the section is not up to date.")
 def init_command(file: Path | None, check: bool) -> None:
     """Write a section on gitexp into an agent's instructions file.

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import click
 
-from gitexp.cli import completion, output
-from gitexp.cli.declare import POSITIVE, option
+from gitexp.cli import output
+from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -37,13 +37,7 @@ class _Signed(click.Command):
 
 
 @click.command("label", cls=_Signed)
-@click.argument(
-    "words",
-    nargs=-1,
-    required=True,
-    metavar="REF... [+LABEL]... [-LABEL]...",
-    shell_complete=completion.refs,
-)
+@argument("REF... [+LABEL]... [-LABEL]...", "words")
 @option("--remove LABEL", "The same as -LABEL.", multiple=True)
 @where_option
 def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | None) -> None:
@@ -94,14 +88,9 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 
 
 @click.command("note")
-@click.argument("ref", shell_complete=completion.refs)
-@click.argument("text", nargs=-1)
-@option(
-    "-F, --file",
-    "Read the text from this file; - is standard input.",
-    "file",
-    type=click.File("rb"),
-)
+@argument("REF")
+@argument("[TEXT]...")
+@option("-F, --file", "Read the text from this file; - is standard input.", type=click.File("rb"))
 @option("--edit", "Replace the last note, without TEXT in your editor.")
 @option("--remove", "Remove the last note.")
 @option(
@@ -171,8 +160,8 @@ def _edited(text: str) -> str:
 
 
 @click.command("rename")
-@click.argument("ref", shell_complete=completion.refs)
-@click.argument("name")
+@argument("REF")
+@argument("NAME")
 def rename_command(ref: str, name: str) -> None:
     """Give the experiment REF a second name, which works wherever a REF does.
 
@@ -194,7 +183,7 @@ def rename_command(ref: str, name: str) -> None:
 
 
 @click.command("rm")
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
+@argument("[REF]...", "refs")
 @where_option
 @option("-y, --yes", "With --where: do not ask.")
 def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from gitexp.cli import completion, output
-from gitexp.cli.declare import PATH, option
+from gitexp.cli import output
+from gitexp.cli.declare import PATH, argument, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import unless
 from gitexp.formats.errors import UsageError
@@ -15,7 +15,7 @@ from gitexp.store import checkout, reference
 
 
 @click.command("checkout")
-@click.argument("ref", shell_complete=completion.refs)
+@argument("REF")
 @option("-b BRANCH", "Create a branch there; else HEAD is detached.", "branch")
 @option(
     "--stash", "Put work that is in the way aside with git stash, and print how to get it back."
@@ -82,8 +82,8 @@ def checkout_command(
 
 
 @click.command("get")
-@click.argument("ref", shell_complete=completion.refs)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@argument("REF")
+@argument("PATH...", "paths")
 @option(
     "-o, --output DIR",
     "The folder to write into (default: the one you are in).",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
-from gitexp.cli.declare import POSITIVE, option
+from gitexp.cli import output, pager
+from gitexp.cli.declare import FILE, POSITIVE, argument, option
 from gitexp.cli.markdown import escaped, keep_block, table, varying
 from gitexp.cli.opened import (
     Selection,
@@ -41,7 +41,7 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 
 
 @click.command("compare")
-@click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
+@argument("[REF REF...]", "refs")
 @where_option
 @option("--same", "Also show what is the same in all.")
 @output.whole_option
@@ -89,7 +89,7 @@ def compare_command(
 
 
 @click.command("leaderboard")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@argument("[FILE]", type=FILE)
 @metric_option("The metric to rank by.", required=True)
 @where_option
 @option("-n, --limit", "How many places there are.", type=POSITIVE, default=10)
@@ -126,7 +126,7 @@ def leaderboard_command(
 
 
 @click.command("gate")
-@click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
+@argument("[REF]")
 @metric_option("The metric that counts.", required=True)
 @option(
     "--against REF|BRANCH",

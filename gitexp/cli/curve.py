@@ -11,7 +11,7 @@ from operator import itemgetter
 import click
 
 from gitexp.cli import completion, output, pager, plot
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import late_values, message, metrics, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
@@ -48,13 +48,7 @@ class Course:
 
 
 @click.command("curve")
-@click.argument(
-    "refs",
-    nargs=-1,
-    required=True,
-    metavar="[REF]... METRIC",
-    shell_complete=completion.refs_or_metrics,
-)
+@argument("[REF]... METRIC", "refs", complete=completion.refs_or_metrics, required=True)
 @option(
     "--rows",
     "Height of the plot in lines.",

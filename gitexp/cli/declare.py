@@ -1,7 +1,8 @@
-"""Options, declared as their help shows them."""
+"""Options and arguments, declared as the help shows them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,11 +15,25 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 POSITIVE = click.IntRange(1)
 FILE = click.Path(dir_okay=False, path_type=Path)
-_COMPLETED = {
+_COMPLETED = {  # by the word for a value
     "KEY": completion.keys,
     "METRIC": completion.metrics,
     "[REMOTE]": completion.remotes,
-}  # by the word for a value
+}
+
+
+def argument(
+    spelling: str, name: str | None = None, *, complete: Any = None, **how: Any
+) -> Callable[[Command], Command]:
+    """Declare an argument: ``argument("[REF]...", "refs")``. In brackets it may be left out, with
+    dots there may be several; without a name it is called like its word."""
+    word = re.search("[A-Z]+", spelling)
+    assert word
+    usual = {"REF": completion.refs, "REMOTE": completion.remotes, **_COMPLETED}
+    how = {"required": spelling[0] != "[", "nargs": -1 if "..." in spelling else 1, **how}
+    how["shell_complete"] = complete or usual.get(word[0])
+    how["metavar"] = None if isinstance(how.get("type"), click.Choice) else spelling
+    return click.argument(name or word[0].lower(), **how)
 
 
 def option(

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
-from gitexp.cli.declare import FILE, option
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
@@ -35,8 +35,8 @@ Row = tuple[str, ...]
 
 
 @click.command("diff")
-@click.argument("a", required=False, metavar="[A]", shell_complete=completion.refs)
-@click.argument("b", required=False, metavar="[B]", shell_complete=completion.refs)
+@argument("[A]", complete=completion.refs)
+@argument("[B]", complete=completion.refs)
 @option("--code", "Print the code's difference as a patch, and nothing else.")
 @option(
     "--path PATH",

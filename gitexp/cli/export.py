@@ -15,7 +15,7 @@ from typing import TextIO
 import click
 
 from gitexp.cli import output, sync
-from gitexp.cli.declare import PATH, Command, option
+from gitexp.cli.declare import PATH, Command, argument, option
 from gitexp.cli.files import written
 from gitexp.cli.opened import Selection, chosen, opened, selection
 from gitexp.formats.errors import UsageError
@@ -143,7 +143,7 @@ def export_parquet(asked: Selection, points: bool, target: Path | None, force: b
 
 
 @export_command.command("mlflow", short_help="Mirror experiments to an MLflow server.")
-@click.argument("uri")
+@argument("URI")
 @selection
 @option("--artifacts", "Also store the artifacts that were logged.")
 @option(
@@ -240,7 +240,7 @@ def export_trackio(asked: Selection, target: Path | None, project: str | None) -
 
 
 @export_command.command("crate", short_help="Write an RO-Crate of one experiment.")
-@click.argument("ref")
+@argument("REF", complete=None)
 @_folder
 def export_crate(ref: str, target: Path) -> int:
     """Write an RO-Crate of one experiment, for a paper's archive.

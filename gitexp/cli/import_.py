@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import output
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.formats import metrics, settings
 from gitexp.formats.trackers import tools
 from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread
@@ -90,7 +90,7 @@ def dvc_command(dry_run: bool) -> None:
 
 
 @import_command.command("mlflow", short_help="Runs of an MLflow server, database or folder.")
-@click.argument("uri", required=False)
+@argument("[URI]")
 @option("--experiment NAME", "Only the runs of this MLflow experiment.")
 @option("--artifacts", "Also keep artifacts, up to the setting max_file_size each.")
 @_dry_run
@@ -141,7 +141,7 @@ _FOLDER = click.Path(exists=True, path_type=Path)
 
 
 @import_command.command("wandb", short_help="Runs in a folder of Weights & Biases.")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@argument("DIR", "folder", type=_FOLDER)
 @_dry_run
 def wandb_command(folder: Path, dry_run: bool) -> None:
     """Import the runs that Weights & Biases keeps in DIR, the folder `wandb` beside a script.
@@ -161,7 +161,7 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
 
 
 @import_command.command("tensorboard", short_help="Event files of TensorBoard.")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@argument("DIR", "folder", type=_FOLDER)
 @_dry_run
 def tensorboard_command(folder: Path, dry_run: bool) -> None:
     """Import the runs of TensorBoard's event files in DIR: scalars and hparams.

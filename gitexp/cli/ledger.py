@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import click
 
-from gitexp.cli import completion, output, pager
-from gitexp.cli.declare import option
+from gitexp.cli import output, pager
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, keep_block
 from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
@@ -25,9 +25,7 @@ from gitexp.store import notes, query, reference, result_paths
 
 _PICTURE = re.compile(r"(.*?)(?:/(\d+))?\.(?:png|jpe?g|gif|svg|webp)", re.IGNORECASE)
 _MOST = 4  # pictures of one experiment
-_REFS = click.argument(
-    "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
-)
+_REFS = argument("REF...", "refs")
 _BECAUSE = option("--because TEXT", "The reason, in any words.")
 _METRIC = metric_option("The metric to follow (default: what most of them have).")
 
@@ -111,7 +109,7 @@ _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 
 
 @click.command("book")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@argument("[FILE]", type=FILE)
 @_METRIC
 @everybody_option
 @option("--check", "Write nothing; exit with 1 where FILE is not up to date.")

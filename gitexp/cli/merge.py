@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.declare import option
+from gitexp.cli import output
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import metric_option, opened
 from gitexp.cli.prove import YES, agreed
 from gitexp.compare import lineage, merge
@@ -28,7 +28,7 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
 
 
 @click.command("merge")
-@click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
+@argument("[REF REF...]", "refs")
 @option("--all-kept", "Find the best merge of what is kept, in two runs for each.")
 @metric_option("The metric to look at (default: what most of them have).")
 @shared.param_option("The value of a param that two of them changed.")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import Command, option
+from gitexp.cli.declare import Command, argument, option
 from gitexp.formats import settings
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
@@ -92,7 +92,7 @@ def selection(function: Command) -> Command:
             complete=completion.keys,
         ),
         where_option,
-        click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
+        argument("[REF]...", "refs"),
     ):
         joined = each(joined)
     return cast(Command, joined)

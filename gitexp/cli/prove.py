@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import POSITIVE, option
+from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
@@ -28,7 +28,7 @@ YES = option("-y, --yes", "Run the recorded command without asking.")
 
 
 @click.command("reproduce")
-@click.argument("ref", shell_complete=completion.refs)
+@argument("REF")
 @option(
     "-t, --tolerance METRIC=AMOUNT",
     "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
@@ -86,7 +86,7 @@ def reproduce_command(
 
 
 @click.command("verify")
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
+@argument("[REF]...", "refs")
 @option("--all", "Check all experiments, those of remotes too.", "everything")
 @where_option
 @option("--signed", "Count an experiment without a signature as a failure.")
@@ -147,8 +147,8 @@ def verify_command(
 
 
 @click.command("bisect")
-@click.argument("good", shell_complete=completion.refs)
-@click.argument("bad", shell_complete=completion.refs)
+@argument("GOOD", complete=completion.refs)
+@argument("BAD", complete=completion.refs)
 @metric_option("The metric that got worse.", required=True)
 @option("--max N", "Values up to N are good.", "most", type=float)
 @option("--min N", "Values from N on are good.", "least", type=float)
@@ -206,8 +206,8 @@ def bisect_command(
 
 
 @click.command("why")
-@click.argument("a", shell_complete=completion.refs)
-@click.argument("b", shell_complete=completion.refs)
+@argument("A", complete=completion.refs)
+@argument("B", complete=completion.refs)
 @metric_option("The metric; needed where A and B share more than one.")
 @option("--budget", "The most runs to start.", type=click.IntRange(2), default=10)
 @YES

@@ -8,7 +8,7 @@ import sys
 import click
 
 from gitexp.cli import output
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.repo import Repo
 
 
@@ -21,7 +21,7 @@ def remote_command() -> None:
 
 
 @remote_command.command("dagshub", short_help="Make a repository on DagsHub a remote.")
-@click.argument("where", metavar="OWNER/REPO")
+@argument("OWNER/REPO", "where")
 @option(
     "--name NAME", "The git remote's name (default: origin where there is none yet, else dagshub)."
 )
@@ -83,8 +83,8 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
 
 
 @click.command("dagshub-credential", hidden=True)
-@click.argument("host")
-@click.argument("action")
+@argument("HOST")
+@argument("ACTION")
 def dagshub_credential_command(host: str, action: str) -> None:
     """Answer git, which asks for the credentials of HOST. What it wants to have stored or erased is
     nothing to us."""

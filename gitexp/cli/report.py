@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import FILE, option
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, measured, table, varying
 from gitexp.cli.opened import Selection, chosen, fetch_option, metric_option, opened, selection
@@ -92,7 +92,7 @@ def report_command(
 
 
 @click.command("plot")
-@click.argument("kind", type=click.Choice(_KINDS))
+@argument("KIND", type=click.Choice(_KINDS))
 @selection
 @metric_option("The metric to draw.", required=True)
 @option("-x KEY", "The param or metric on the x axis of a scatter.", "x", complete=completion.keys)

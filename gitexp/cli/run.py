@@ -12,7 +12,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.log import report
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
@@ -72,9 +72,7 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
 )
 @shared.judge_options
 @option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
-@click.argument(
-    "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
-)
+@argument("COMMAND...", complete=completion.files, type=click.UNPROCESSED)
 def run_command(
     given: dict[str, Any],
     params_file: tuple[Path, ...],

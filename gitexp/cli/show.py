@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
 from gitexp.cli.curve import Course, courses_of
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened, where_option
 from gitexp.formats import environment, message, metrics, params
@@ -34,7 +34,7 @@ _SAID = {"Inputs", "Data", "Data-Stale", "Id", "Status", "Started", "Duration", 
 
 
 @click.command("show")
-@click.argument("ref", default="@", shell_complete=completion.refs)
+@argument("[REF]", default="@")
 @output.whole_option
 @output.output_options
 @pager.paged
@@ -51,7 +51,7 @@ def show_command(ref: str, whole: bool, form: str | None) -> None:
 
 
 @click.command("best")
-@click.argument("metric", shell_complete=completion.metrics)
+@argument("METRIC")
 @option("--max", "Higher is better.", "way", flag_value="max")
 @option("--min", "Lower is better.", "way", flag_value="min")
 @where_option

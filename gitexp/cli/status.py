@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output, plot
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import where_option
 from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -91,7 +91,7 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
 
 
 @click.command("watch")
-@click.argument("wanted", metavar="[RUN]", required=False)
+@argument("[RUN]", "wanted")
 @option("--every SECONDS", "How often to look.", default=1.0)
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow the active runs until they end: their latest values and curves. RUN is the start of
@@ -123,7 +123,7 @@ def watch_command(wanted: str | None, every: float) -> None:
 
 
 @click.command("recover")
-@click.argument("wanted", metavar="[RUN]...", nargs=-1)
+@argument("[RUN]...", "wanted")
 def recover_command(wanted: Sequence[str]) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
     the start of an id."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, sweep_file, sweep_progress
-from gitexp.cli.declare import POSITIVE, option
+from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import parse_seconds, some
@@ -88,7 +88,7 @@ gitexp sweep --resume sweep-1124-7c3a
     "--workers-push [REMOTE]",
     "Workers push their trials to REMOTE themselves, so that those outlive this process.",
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
+@argument("[COMMAND]...", complete=completion.files, type=click.UNPROCESSED)
 @output.output_options
 def sweep_command(
     given: tuple[str, ...],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import unless
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -29,10 +29,8 @@ _NAMED = 5  # failures that are told one by one
 
 
 @click.command("push")
-@click.argument(
-    "remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes_or_refs
-)
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
+@argument("[REMOTE]", complete=completion.remotes_or_refs)
+@argument("[REF]...", "refs")
 @option("--tags", "Push every tag, even beyond the setting push_tags_up_to.", default=None)
 @unless("branch", "Do not push the branch.")
 @output.renamed("-n", "--dry-run", "dry_run")
@@ -120,7 +118,7 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
 
 
 @click.command("pull")
-@click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
+@argument("[REMOTE]")
 @option("--prune", "Forget experiments that are gone on REMOTE.")
 @unless("data", "Do not fetch the data that DVC tracks.")
 @option("--all-files", "In a partial clone: bring all files of experiments, not only results.")
