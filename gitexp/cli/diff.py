@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import readable
+from gitexp.formats.message import readable, some
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.repo.dvc_pointers import DataChange
@@ -196,15 +196,14 @@ def _text(
         yield "no difference" + (" but in files that were not compared" if found.left_out else "")
     for title, headers, rows in _sections(found, everything, whole):
         cells = [[*map(output.clean, row)] for row in rows]
-        if not whole:
-            cells = output.fitted(headers, [*map(_apart, cells)], whole, indent=2)
+        cells = cells if whole else [*map(_apart, cells)]
         right = [
             (title == "metrics" and 0 < at < 5) or header in ("+", "-")
             for at, header in enumerate(headers)
         ]
         yield ""
         yield output.styled(title, bold=True)
-        for line in output.text_table(headers, cells, right):
+        for line in output.fitted_table(headers, cells, right, whole):
             yield f"  {_judged(line) if title == 'metrics' else line}"
 
 
@@ -329,19 +328,11 @@ def _file_row(item: FileChange) -> Row:
 
 
 def _data_row(item: DataChange) -> Row:
-    named = [
-        f"{sign}{path}"
-        for sign, paths in (("+", item.added), ("-", item.removed), ("~", item.changed))
-        for path in paths or ()
-    ]
-    inside = ", ".join(named[:_MOST_FILES]) + (
-        f" and {len(named) - _MOST_FILES:,} more files" if len(named) > _MOST_FILES else ""
-    )
-    by = (
-        f"{(item.size_b or 0) - (item.size_a or 0):+,} bytes"
-        if item.a and item.b and item.size_a is not None and item.size_b is not None
-        else ""
-    )
+    marked = (("+", item.added), ("-", item.removed), ("~", item.changed))
+    inside = some([f"{sign}{path}" for sign, paths in marked for path in paths or ()], _MOST_FILES)
+    by = ""
+    if item.a and item.b and item.size_a is not None and item.size_b is not None:
+        by = f"{item.size_b - item.size_a:+,} bytes"
     old = _amount(item.a, item.size_a, item.files_a)
     new = _amount(item.b, item.size_b, item.files_b)
     return _SHORT.get(item.status, "M"), item.path, old, new, by, inside
@@ -359,15 +350,8 @@ def _print_patch(patch: bytes) -> None:
     """Print a patch: as it is for programs; for people in colour and without control characters."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(patch)
-    elif patch:
-        lines = patch.decode("utf-8", "replace").removesuffix("\n").split("\n")
-        click.echo("\n".join(_coloured(lines)))
-
-
-def _coloured(lines: Sequence[str]) -> Iterable[str]:
-    for line in lines:
-        text = output.clean(line.replace("\t", "    "))
-        if line.startswith(_HEADLINES):
-            yield output.styled(text, bold=True)
-        else:
-            yield output.styled(text, fg=_COLOURS.get(line[:1]))
+        return
+    for line in patch.decode("utf-8", "replace").split("\n")[:-1]:
+        headline = line.startswith(_HEADLINES)
+        style: dict[str, Any] = {"bold": True} if headline else {"fg": _COLOURS.get(line[:1])}
+        click.echo(output.styled(output.clean(line.replace("\t", "    ")), **style))

@@ -188,6 +188,13 @@ def fitted(
     return [[cell if whole else cut(cell, most) for cell in row] for row in rows]
 
 
+def fitted_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], whole: bool
+) -> list[str]:
+    """Return the lines of a table that fits below a title, indented by two; none without rows."""
+    return text_table(headers, fitted(headers, rows, whole, indent=2), right) if rows else []
+
+
 def cut(text: str, most: int) -> str:
     """Return text of at most so many columns, with … at its end where it had more."""
     if width(text) <= most:

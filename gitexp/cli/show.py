@@ -152,14 +152,17 @@ def _page(
     ]
     changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
     notes = [line for text in (facts["note"], *experiment.notes) for line in text.splitlines()]
-    inputs = _table(
+    inputs = output.fitted_table(
         ["", "hash", "size", ""], _input_rows(facts), [False, False, True, False], whole
     )
     for title, lines in (
         ("params", _pairs(values)),
         ("metrics", _metric_lines(experiment, courses, settings)),
         ("inputs and data", inputs),
-        ("outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)),
+        (
+            "outputs",
+            output.fitted_table(["", "hash", "size"], outputs, [False, False, True], whole),
+        ),
         ("code changed since the parent", [*_by_step(changed)]),
         ("artifacts", [*_by_step([*map(output.clean, facts["artifacts"])])]),
         ("notes", [short for line in notes for short in _wrapped(output.clean(line), whole)]),
@@ -281,16 +284,8 @@ def _metric_lines(
         else:
             best += f" ({metrics.direction(name, settings.metrics)}, step {course.best_step})"
         rows.append([output.clean(name), last_text, best, str(course.points)])
-    if not rows:
-        return []
-    return output.text_table(["", "last", "best", "points"], rows, [False, True, False, True])
-
-
-def _table(headers: list[str], rows: list[list[str]], right: list[bool], whole: bool) -> list[str]:
-    """Return the lines of a section's table; none where it has no rows."""
-    if not rows:
-        return []
-    return output.text_table(headers, output.fitted(headers, rows, whole, indent=2), right)
+    headers, right = ["", "last", "best", "points"], [False, True, False, True]
+    return output.fitted_table(headers, rows, right, whole=True)
 
 
 def _wrapped(text: str, whole: bool) -> list[str]:

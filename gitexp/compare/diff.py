@@ -230,10 +230,8 @@ def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]
     old, new = (
         {item.path: (item.hash, item.size) for item in outputs(repo, side)} for side in (a, b)
     )
-    for path in sorted({*old, *new}):
-        if old.get(path) != new.get(path):
-            status = "added" if path not in old else "changed" if path in new else "removed"
-            yield OutputChange(path, status, old.get(path), new.get(path))
+    for one in changes(old, new):
+        yield OutputChange(one.name, one.kind, one.a, one.b)
 
 
 def _is_own(path: str) -> bool:

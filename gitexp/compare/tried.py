@@ -14,7 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -58,9 +58,8 @@ class Match(NamedTuple):
 def like(index: Index, experiment: Experiment, limit: int = 10) -> list[Match]:
     """Return the experiments that are most like one, itself left out."""
     with _opened(index) as cache:
-        row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [experiment.id]).fetchone()
-        wanted = [*json.loads(row[0] if row else "[]"),
-                  *_facts(experiment.params, _reason(experiment))]  # fmt: skip
+        facts = _facts(experiment.params, _reason(experiment))
+        wanted = [*_code_of(cache, experiment.id), *facts]
         return _ranked(index, cache, wanted, limit, without=experiment.id)
 
 
@@ -85,9 +84,7 @@ def like_tree(
         if start:
             own = result_paths.of_experiment(origin) if origin else ()
             code = _of_patch(_patch(index.repo, start, tree, own))
-        if not code and known:
-            row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [start]).fetchone()
-            code = json.loads(row[0])
+        code = code or _code_of(cache, start)
         wanted = [*code, *_facts({**(origin.params if origin else {}), **params}, because or "")]
         return _ranked(index, cache, wanted, limit, only=only)
 
@@ -96,12 +93,11 @@ def _base(repo: Repo, cache: sqlite3.Connection) -> tuple[str, bool]:
     """Return the nearest commit in HEAD's history that is an experiment, else HEAD's, and whether
     it is one."""
     head = (repo.found_at or repo.head()).commit or ""
-    if not _known(cache, [head]):
-        history = repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
-        known = _known(cache, history)
-        head = next((commit for commit in history if commit in known), head)
-        return head, bool(known)
-    return head, True
+    if _known(cache, [head]):
+        return head, True
+    history = repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
+    known = _known(cache, history)
+    return next((commit for commit in history if commit in known), head), bool(known)
 
 
 def _patch(repo: Repo, start: str, tree: str, own: Iterable[str]) -> str:
@@ -131,30 +127,32 @@ def discarded_like(
 # -- the cache -------------------------------------------------------------------------------------
 
 
-class _opened:
-    """The cache, up to date with the index; one that is spoilt or cannot be written is made anew,
-    at worst in memory."""
+@contextmanager
+def _opened(index: Index) -> Iterator[sqlite3.Connection]:
+    """Yield the cache, up to date with the index; one that is spoilt or cannot be written is made
+    anew, at worst in memory."""
+    import sqlite3
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    path = index.repo.make_state_dir() / "tried.sqlite"
+    for place in (path, path, ":memory:"):
+        cache = sqlite3.connect(place, timeout=30, isolation_level=None)
+        try:
+            _catch_up(cache, index)
+            break
+        except sqlite3.Error:
+            cache.close()
+            with suppress(OSError):
+                path.unlink()
+    try:
+        yield cache
+    finally:
+        cache.close()
 
-    def __enter__(self) -> sqlite3.Connection:
-        import sqlite3
 
-        path = self._index.repo.make_state_dir() / "tried.sqlite"
-        for place in (path, path, ":memory:"):
-            self._db = sqlite3.connect(place, timeout=30, isolation_level=None)
-            try:
-                _catch_up(self._db, self._index)
-                return self._db
-            except sqlite3.Error:
-                self._db.close()
-                with suppress(OSError):
-                    path.unlink()
-        raise AssertionError("a database in memory can be written")
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+def _code_of(cache: sqlite3.Connection, commit: str | None) -> Features:
+    """Return what an experiment changed in the code, nothing where it is unknown."""
+    row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [commit]).fetchone()
+    return json.loads(row[0]) if row else []
 
 
 def _known(cache: sqlite3.Connection, commits: Iterable[str]) -> set[str]:
@@ -227,15 +225,10 @@ def _add(
 ) -> dict[int, set[int]]:
     """Add one experiment, and return its features by its number; where it changed no code, that of
     the one it came from counts."""
-    kept = json.dumps(code)
-    if not code and (
-        row := cache.execute('SELECT code FROM doc WHERE "commit" = ?', [base]).fetchone()
-    ):
-        kept = row[0]
-        code = json.loads(kept)
+    code = code or _code_of(cache, base)
     features = {*code, *_facts(item.params, _reason(item))}
     number = cache.execute(
-        'INSERT INTO doc("commit", norm, code) VALUES (?, 0, ?)', [item.id, kept]
+        'INSERT INTO doc("commit", norm, code) VALUES (?, 0, ?)', [item.id, json.dumps(code)]
     ).lastrowid
     cache.executemany("INSERT INTO posting VALUES (?, ?)", [(key, number) for key in features])
     cache.executemany(
