@@ -54,7 +54,9 @@ def option(
     complete = complete or _COMPLETED.get((value or "").partition(",")[0])
     default = how.get("default")
     told = bool(default) and default is not True and isinstance(default, (str, int, float))
-    usual: dict[str, Any] = {"is_flag": not (value or "type" in how), "show_default": told}
+    usual: dict[str, Any] = {"show_default": told}
+    # not False elsewhere, which would let click do without a value
+    usual |= {} if value or "type" in how else {"is_flag": True}
     usual |= {"default": None} if "/" in spelling else {}
     usual |= {"is_flag": False, "flag_value": ""} if (value or "")[:1] == "[" else {}
     words += [name] if name else []

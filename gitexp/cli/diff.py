@@ -83,14 +83,7 @@ def diff_command(
       gitexp diff exp-3 exp-7 --html why.html
     """
     repo, settings, index = opened()
-    one: Experiment
-    other: Experiment | None
-    if where is not None:
-        one, other = _matching(index, settings, a, where)
-    else:
-        first, second = _sides(index, a or "@", b)
-        one = reference.resolve(index, first, settings)
-        other = reference.resolve(index, second, settings) if second else None
+    one, other = _sides(index, settings, a, b, where)
     if code:
         patch = diff.patch(repo, settings, one, other, paths)
         _print_patch(patch)
@@ -117,10 +110,16 @@ def diff_command(
     return int(exit_code and found.differs)
 
 
-def _matching(
-    index: Index, settings: Settings, a: str | None, where: str
-) -> tuple[Experiment, Experiment]:
-    """Return the two experiments for which a condition holds, the older one first."""
+def _sides(
+    index: Index, settings: Settings, a: str | None, b: str | None, where: str | None
+) -> tuple[Experiment, Experiment | None]:
+    """Return the experiments that ``A B``, ``A..B``, ``A..`` (up to the work tree, None), ``..B``
+    (from the latest) or a condition names; for that the older one first."""
+    if where is None:
+        if a and b is None and ".." in a and not index.named(a):
+            a, _, b = a.partition("..")
+        second = reference.resolve(index, b, settings) if b else None
+        return reference.resolve(index, a or "@", settings), second
     found = chosen(index, settings, Selection((), where))
     if a is not None:
         raise UsageError("name experiments, or use --where, not both")
@@ -177,14 +176,6 @@ def _print_cells(repo: Repo, one: Experiment, other: Experiment, found: Diff) ->
         click.echo(f"\n{output.styled(output.clean(path), bold=True)}")
         for line in lines:
             click.echo(f"  {output.clean(line)}")
-
-
-def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
-    """Read ``A B``, ``A..B``, ``A..`` (up to the work tree) and ``..B`` (from the latest)."""
-    if b is not None or ".." not in a or index.named(a):
-        return a, b
-    first, _, second = a.partition("..")
-    return first or "@", second or None
 
 
 def _text(
