@@ -30,9 +30,7 @@ from gitexp.runs import command, journal, start, worktree
 from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
 
-_ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {
-    None
-}
+_ENDING = {getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")}
 
 
 @dataclass(frozen=True)
@@ -193,7 +191,7 @@ def execute(
 def _check(ended: command.Ended, todo: Task, why: str) -> None:
     """Raise CannotRunError, or KeyboardInterrupt, unless a command ended well."""
     # also where the command made a good end of it: half a training is no result
-    if ended.code == 130 or ended.told in _ENDING:
+    if ended.code == 130 or (ended.told in _ENDING):
         raise KeyboardInterrupt
     if ended.code:
         raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{why}")
