@@ -38,7 +38,7 @@ class _Signed(click.Command):
 
 @click.command("label", cls=_Signed)
 @argument("REF... [+LABEL]... [-LABEL]...", "words")
-@option("--remove LABEL", "The same as -LABEL.", multiple=True)
+@option("--remove LABEL...", "The same as -LABEL.")
 @where_option
 def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | None) -> None:
     """Add labels (+LABEL) to experiments, or remove them (-LABEL).

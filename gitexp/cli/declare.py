@@ -39,9 +39,11 @@ def argument(
 def option(
     spelling: str, text: str, name: str | None = None, *, complete: Any = None, **how: Any
 ) -> Callable[[Command], Command]:
-    """Declare an option: ``option("-n, --limit N", "At most N of them.")``. Without a word for its
-    value it is a flag, unless its type is said; ``[REMOTE]`` may be left out, and is "" then;
-    ``--sign/--no-sign`` is None where neither is said. A default is shown, but for true and false.
+    """Declare an option: ``option("-n, --limit N", "At most N of them.")``.
+
+    Without a word for its value it is a flag, unless its type is said. ``GLOB...`` may be given
+    several times; ``[REMOTE]`` may be left out, and is "" then; ``--sign/--no-sign`` is None where
+    neither is said. A default is shown, but for true and false.
 
     Args:
         text: its help.
@@ -51,6 +53,8 @@ def option(
     """
     words = [word.removesuffix(",") for word in spelling.split(" ")]
     value = words.pop() if words[-1][0] != "-" else None
+    if value and value.endswith("...") and value[-4] != ",":
+        value, how["multiple"] = value[:-3], True
     complete = complete or _COMPLETED.get((value or "").partition(",")[0])
     default = how.get("default")
     told = bool(default) and default is not True and isinstance(default, (str, int, float))

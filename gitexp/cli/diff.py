@@ -39,10 +39,9 @@ Row = tuple[str, ...]
 @argument("[B]", complete=completion.refs)
 @option("--code", "Print the code's difference as a patch, and nothing else.")
 @option(
-    "--path PATH",
+    "--path PATH...",
     "Limit the code to this file or folder, from the top of the repository.",
     "paths",
-    multiple=True,
 )
 @where_option
 @output.renamed("--all", "--same", "everything")

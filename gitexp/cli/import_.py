@@ -36,12 +36,7 @@ _dry_run = option("--dry-run", "Print what would be imported, and record nothing
 
 
 @import_command.command("git", short_help="Commits that hold results.")
-@option(
-    "--path GLOB",
-    "Only files whose path fits, such as 'models/*' (repeatable).",
-    "paths",
-    multiple=True,
-)
+@option("--path GLOB...", "Only files whose path fits, such as 'models/*' (repeatable).", "paths")
 @option("--since DATE", "Only commits after it, as git takes dates: 2025-01-31, '3 weeks ago'.")
 @option("--remotes", "Also look at remote branches, not only local ones.")
 @_dry_run
@@ -125,11 +120,9 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
             )
         else:
             store = mlflow.on_disk(uri)
-        place = (
-            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-")))
-            if artifacts and not dry_run
-            else None
-        )
+        place = None
+        if artifacts and not dry_run:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-")))
         _import(
             lambda repo, known, progress: mlflow.find(store, experiment, place, progress),
             dry_run,
@@ -192,15 +185,16 @@ def _tracker_command(name: str, tool: Tool) -> click.Command:
             f"{place} has no runs",
         )
 
-    text = f"{tool.title} become experiments; PATH is {tool.where}, or one file of it.\n\n"
-    text += (
-        f"The tool need not be installed.\n\n\b\nExample:\n  gitexp import {name} {tool.example}\n"
-    )
-    place = click.Argument(["place"], metavar="PATH", type=_FOLDER)
-    command = click.Command(
-        name, callback=read, params=[place], help=text, short_help=f"{tool.title}."
-    )
-    return _dry_run(command)
+    read.__doc__ = f"""{tool.title} become experiments; PATH is {tool.where}, or one file of it.
+
+    The tool need not be installed.
+
+    \b
+    Example:
+      gitexp import {name} {tool.example}
+    """
+    named = click.command(name, short_help=f"{tool.title}.")
+    return named(argument("PATH", "place", type=_FOLDER)(_dry_run(read)))
 
 
 for _name, _tool in tools.TOOLS.items():
@@ -234,23 +228,15 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
         line.clear()
     _say_unread(outcome.unread)
     if outcome.known:
-        output.say(
-            f"{output.counted(outcome.known, 'run')} recorded already"
-            + ("" if count else ", nothing new")
-        )
-    if not count:
-        if not outcome.known and not outcome.unread:
-            output.say(f"nothing to import: {nothing}")
-    elif dry_run:
-        output.say(
-            f"{output.counted(count, 'experiment')} would be imported; nothing was"
-            " recorded (--dry-run)"
-        )
-    else:
-        output.say(
-            f"{output.counted(count, 'experiment')} imported"
-            + (f", {first} to {last}" if count > 1 else "")
-        )
+        runs = output.counted(outcome.known, "run")
+        output.say(f"{runs} recorded already" + ("" if count else ", nothing new"))
+    made = output.counted(count, "experiment")
+    if not count and not outcome.known and not outcome.unread:
+        output.say(f"nothing to import: {nothing}")
+    elif count and dry_run:
+        output.say(f"{made} would be imported; nothing was recorded (--dry-run)")
+    elif count:
+        output.say(f"{made} imported" + (f", {first} to {last}" if count > 1 else ""))
 
 
 def _print_plan(found: Iterator[Commit | Run], line: output.Progress) -> int:

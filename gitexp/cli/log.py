@@ -25,27 +25,17 @@ from gitexp.store import names, record, result_paths
 @click.command("log")
 @shared.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
 @option(
-    "-M, --metric K=V[@STEP]",
+    "-M, --metric K=V[@STEP]...",
     "A metric, nan and inf included.",
     "measured",
-    multiple=True,
     complete=completion.given_metrics,
 )
 @option(
-    "--metrics-file FILE",
-    "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.",
-    multiple=True,
-    type=PATH,
+    "--metrics-file FILE...", "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.", type=PATH
 )
 @option("-m, --message TEXT", "The subject (default: the name, metrics and params).", "title")
 @shared.recording_options
-@option(
-    "--artifact PATH",
-    "A file to keep, even if git ignores it.",
-    "artifacts",
-    multiple=True,
-    type=PATH,
-)
+@option("--artifact PATH...", "A file to keep, even if git ignores it.", "artifacts", type=PATH)
 @option("--status", "How the run ended.", type=click.Choice(STATUSES), default="finished")
 @option("--dry-run", "Print what would be committed, and what would be left out and why.")
 def log_command(

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 _OPTIONS = (
     option("--note TEXT", "More text, the body of the commit message.", default=""),
     option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
-    option("-l, --label WORD", "A label.", "labels", multiple=True),
+    option("-l, --label WORD...", "A label.", "labels"),
     option("--group NAME", "The group that it belongs to."),
     option("--name TAG", "A tag name to use instead of exp-N."),
     option(
-        "--input PATH",
+        "--input PATH...",
         "A file or folder that the run reads; its hash is recorded.",
         "inputs",
-        multiple=True,
         type=PATH,
     ),
     option(
@@ -69,15 +68,15 @@ def param_option(text: str) -> Callable[[Command], Command]:
 
         return params.nest(map(params.parse_assignment, given))
 
-    how: Any = {"multiple": True, "callback": nested, "complete": completion.given_params}
-    return option("-p, --param K=V", text, "given", **how)
+    how: Any = {"callback": nested, "complete": completion.given_params}
+    return option("-p, --param K=V...", text, "given", **how)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:
     """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
     ``params_file``."""
     whole = "Params from YAML, JSON or TOML; later ones win."
-    files = option("--params-file FILE", whole, multiple=True, type=PATH)
+    files = option("--params-file FILE...", whole, type=PATH)
     return lambda function: param_option(text)(files(function))
 
 
@@ -146,10 +145,7 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
 
 def talk() -> Talk:
     """Return how to talk with the user, who is asked only at a terminal."""
-    return Talk(
-        _ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
-        output.say,
-    )
+    return Talk(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None, output.say)
 
 
 def _ask(found: Sequence[Stale]) -> bool:

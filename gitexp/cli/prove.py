@@ -30,10 +30,9 @@ YES = option("-y, --yes", "Run the recorded command without asking.")
 @click.command("reproduce")
 @argument("REF")
 @option(
-    "-t, --tolerance METRIC=AMOUNT",
+    "-t, --tolerance METRIC=AMOUNT...",
     "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
     "tolerances",
-    multiple=True,
 )
 @option(
     "--env",
@@ -42,10 +41,7 @@ YES = option("-y, --yes", "Run the recorded command without asking.")
     default="current",
 )
 @option(
-    "--input PATH",
-    "Copy in a file that the command reads and that was not declared.",
-    "inputs",
-    multiple=True,
+    "--input PATH...", "Copy in a file that the command reads and that was not declared.", "inputs"
 )
 @option("--record", "Record the new run as an experiment that says what it reproduces.")
 @option("--keep", "Keep the work tree of the run.")
@@ -128,11 +124,8 @@ def verify_command(
         fitting = {item.id for item in chosen(index, known, Selection((), where, everybody=True))}
         experiments = [item for item in experiments if item.id in fitting]
     checked = list(verifying.verify(repo, experiments, allowed_signers))
-    failed = [
-        item
-        for item in checked
-        if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)
-    ]
+    bad = (BAD, UNSIGNED) if signed else (BAD,)
+    failed = [item for item in checked if item.problems or item.signature in bad]
     if form:
         headers = ["name", "ok", "signature", "signed", "problems", "unchecked"]
         rows = [
@@ -250,10 +243,9 @@ def why_command(
     if form:
         output.print_records(form, headers, rows)
         return
-    values = output.numbers([row[1] for row in rows])
     shown = [
-        [output.clean(str(row[0])), value, output.number(row[2]), output.clean(str(row[3]))]
-        for row, value in zip(rows, values)
+        [output.clean(str(text)), value, output.number(change), output.clean(str(why))]
+        for (text, _, change, why), value in zip(rows, output.numbers([row[1] for row in rows]))
     ]
     output.print_table([*map(output.clean, headers)], shown, [False, True, True, False])
 
@@ -261,9 +253,8 @@ def why_command(
 def _step(step: bisecting.Step, metric: str) -> str:
     if step.value is None:
         return f"{step.commit[:10]} skipped: {output.clean(step.why)}"
-    spread = ""
-    if len(step.values) > 1:
-        spread = f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})"
+    low, high, many = min(step.values), max(step.values), len(step.values)
+    spread = f" ({low:.5g} to {high:.5g} in {many})" if many > 1 else ""
     verdict, origin = "good" if step.good else "bad", "recorded" if step.recorded else "run"
     value = f"{metric}={output.number(step.value)}{spread}"
     return f"{step.commit[:10]} {verdict}: {value}, {origin}"
@@ -296,18 +287,17 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         for item in verdict.metrics
     ]
     if form == "json":
-        output.print_json(
-            {
-                "experiment": experiment.name,
-                "commit": experiment.id,
-                "verdict": "same" if verdict.same else "drifted",
-                "metrics": [dict(zip(headers, row)) for row in rows],
-                "reasons": list(verdict.reasons),
-                "differences": [item._asdict() for item in verdict.differences],
-                "recorded_as": verdict.experiment.name if verdict.experiment else None,
-                "kept": str(verdict.kept) if verdict.kept else None,
-            }
-        )
+        facts = {
+            "experiment": experiment.name,
+            "commit": experiment.id,
+            "verdict": "same" if verdict.same else "drifted",
+            "metrics": [dict(zip(headers, row)) for row in rows],
+            "reasons": list(verdict.reasons),
+            "differences": [item._asdict() for item in verdict.differences],
+            "recorded_as": verdict.experiment.name if verdict.experiment else None,
+            "kept": str(verdict.kept) if verdict.kept else None,
+        }
+        output.print_json(facts)
         return
     if form:
         output.print_records(form, headers, rows)

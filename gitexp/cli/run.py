@@ -47,28 +47,20 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
     complete=completion.refs,
 )
-@option(
-    "--artifact GLOB",
-    "Files that the command writes, to keep even if git ignores them.",
-    multiple=True,
-)
-@option(
-    "--metrics-file GLOB", "Files that the command writes, to read metrics from.", multiple=True
-)
+@option("--artifact GLOB...", "Files that the command writes, to keep even if git ignores them.")
+@option("--metrics-file GLOB...", "Files that the command writes, to read metrics from.")
 @option(
     "--stdout/--no-stdout",
     "Read metrics from what the command prints (default: where no file gave any).",
 )
 @option("--system-metrics", "Sample processor, memory and GPU as system.* metrics.")
 @option(
-    "--notify WHAT",
+    "--notify WHAT...",
     "Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
-    multiple=True,
 )
 @option(
-    "--notify-when CONDITION",
+    "--notify-when CONDITION...",
     "Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
-    multiple=True,
 )
 @shared.judge_options
 @option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")

@@ -114,11 +114,8 @@ def _show(
             facts["trailers"]["Resumes"] = _named(index, resumed)
         origin = _at(index, experiment.parent or "")
         own = {path for item in (experiment, *origin) for path in result_paths.of_experiment(item)}
-        facts["files"] = [
-            item
-            for item in facts["files"]
-            if item["path"] not in own and not result_paths.is_own(item["path"])
-        ]
+        theirs = [one for one in facts["files"] if not result_paths.is_own(one["path"])]
+        facts["files"] = [one for one in theirs if one["path"] not in own]
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
 
 
@@ -176,10 +173,8 @@ def _page(
 def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield what an experiment is called, and what is known of it in a word or two."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
-    yield (
-        f"{output.styled(experiment.name, bold=True)}  {experiment.short} "
-        f" {output.styled(experiment.status, fg=colour)}"
-    )
+    status = output.styled(experiment.status, fg=colour)
+    yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {status}"
     if title := message.own_subject(experiment):
         yield output.clean(title)
     ago = output.ago(experiment.started, datetime.now(timezone.utc))
@@ -192,9 +187,7 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
         "because": experiment.because,
         "verdict": output.verdict(experiment),
         "score": _score(experiment),
-        "author": (
-            f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
-        ),
+        "author": experiment.author + (f" <{experiment.email}>" if experiment.email else ""),
         "commit": experiment.id,
         "parent": experiment.parent,
         "branch": experiment.branch,
@@ -229,15 +222,9 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
     """Return what DVC tracks there; ``stale`` where the run did not have what its pointer says."""
     stale = experiment.extra.get("data_stale")
     apart = set(map(str, stale)) if isinstance(stale, list) else set()
+    names = ("hash", "size", "files", "pointer")
     return [
-        {
-            "path": path,
-            "hash": item.hash,
-            "size": item.size,
-            "files": item.files,
-            "pointer": item.pointer,
-            "stale": path in apart,
-        }
+        {"path": path, **{name: getattr(item, name) for name in names}, "stale": path in apart}
         for path, item in dvc_pointers.of_experiment(repo, experiment).items()
     ]
 
@@ -330,10 +317,8 @@ def _reproduced(experiment: Experiment) -> str | None:
     tolerance = f" within {said['tolerance']}" if said.get("tolerance") else ""
     reasons = said.get("reasons")
     why = f": {reasons[0]}" if isinstance(reasons, list) and reasons else ""
-    return (
-        f"{said['verdict']}{tolerance}{why} ({event.get('at', '')} by {event.get('by', '')} on"
-        f" {said.get('host', 'unknown')})"
-    )
+    who = f"{event.get('at', '')} by {event.get('by', '')} on {said.get('host', 'unknown')}"
+    return f"{said['verdict']}{tolerance}{why} ({who})"
 
 
 def _environment(experiment: Experiment) -> str | None:

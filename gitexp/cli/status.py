@@ -142,10 +142,8 @@ def recover_command(wanted: Sequence[str]) -> int:
             failed = 2
             continue
         if recorded is None:
-            output.say(
-                f"{folder.name} needed nothing: it was recorded already, or died before it had"
-                " started"
-            )
+            why = "it was recorded already, or died before it had started"
+            output.say(f"{folder.name} needed nothing: {why}")
             continue
         for warning in recorded.warnings:
             output.warn(warning)

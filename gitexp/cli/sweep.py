@@ -43,10 +43,9 @@ gitexp sweep --resume sweep-1124-7c3a
     context_settings={"allow_interspersed_args": False},
 )
 @option(
-    "-p, --param K=VALUES",
+    "-p, --param K=VALUES...",
     "A param and its values, as above; once for each param.",
     "given",
-    multiple=True,
     complete=completion.given_params,
 )
 @option(
@@ -65,10 +64,9 @@ gitexp sweep --resume sweep-1124-7c3a
     "--retries N", "Run a failed trial again, so many times (default: 0).", type=click.IntRange(0)
 )
 @option(
-    "--link PATH",
+    "--link PATH...",
     "Data that git does not hold: a path of the work tree to link into the trials'.",
     "links",
-    multiple=True,
 )
 @option("--append/--no-append", "Add --key value for params without a placeholder (default: yes).")
 @option("-j, --jobs N", "How many trials run at once, on every engine (default: 1).", type=POSITIVE)

@@ -85,29 +85,22 @@ def print_result(done: Done, form: str | None) -> int:
     told = [] if aimed else [name for name in summary.metrics(rows) if name not in names]
     headers = ["experiment", *aimed, *told, *names, "status"]
     if form:
-        table = [
-            [
-                row.experiments[0].name,
+        table = []
+        for row in rows:
+            values = [
                 *[row.mean, row.spread][: len(aimed)],
                 *(summary.mean(row, name) for name in told),
-                *(row.point.get(name) for name in names),
-                _status(row),
             ]
-            for row in rows
-        ]
+            points = [row.point.get(name) for name in names]
+            table.append([row.experiments[0].name, *values, *points, _status(row)])
         output.print_records(form, headers, table)
     elif rows:
         told = told[:_MOST_TOLD]
-        cells = [
-            [
-                _named(row),
-                *([_mean(row)] if aimed else []),
-                *(output.number(summary.mean(row, name)) for name in told),
-                *(output.number(row.point.get(name)) for name in names),
-                _status(row),
-            ]
-            for row in rows[:_SHOWN]
-        ]
+        cells = []
+        for row in rows[:_SHOWN]:
+            values = [*(summary.mean(row, name) for name in told), *map(row.point.get, names)]
+            mean = [_mean(row)] if aimed else []
+            cells.append([_named(row), *mean, *map(output.number, values), _status(row)])
         shown = ["experiment", *aimed[:1], *told, *names, "status"]
         output.print_table(shown, cells, [False, *[True] * (len(shown) - 2), False])
         if len(rows) > _SHOWN:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -137,15 +136,11 @@ def pull_command(remote: str | None, **how: bool) -> None:
     pulled = _followed(lambda progress: sync.pull(repo, remote, **how, progress=progress))
     parts = [output.counted(pulled.experiments, "experiment")] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
-    click.echo(
-        f"pulled {' and '.join(parts)} from {pulled.remote}"
-        if parts
-        else f"nothing new on {pulled.remote}"
-    )
+    got = f"pulled {' and '.join(parts)} from" if parts else "nothing new on"
+    click.echo(f"{got} {pulled.remote}")
     if pulled.files:
-        output.say(
-            f"{pulled.files:,} files and folders of experiments were added to this partial clone"
-        )
+        what = f"{pulled.files:,} files and folders of experiments"
+        output.say(f"{what} were added to this partial clone")
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:
@@ -211,27 +206,22 @@ def mirror(
     from gitexp.integrations.mlflow.client import Server
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
 
+    line = output.Progress()
+
+    def show(done: int, total: int) -> None:
+        line.show(f"mirroring: {done:,} of {total:,}")
+
+    how: Any = {"artifacts": artifacts, "otherwise": place, "progress": show}
     try:
         with Server(to.uri, to.who, to.advice) as server:
-            done = _followed(
-                lambda show: mirrored(
-                    repo,
-                    server,
-                    experiments,
-                    artifacts=artifacts,
-                    otherwise=place,
-                    progress=show and partial(show, "mirroring"),
-                )
-            )
+            done = mirrored(repo, server, experiments, **how)
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")
         raise
-    counts = [
-        (done.created, "new"),
-        (done.completed, "completed"),
-        (done.updated, "updated"),
-        (done.unchanged, "there already"),
-    ]
+    finally:
+        line.clear()
+    words = ("new", "completed", "updated", "there already")
+    counts = zip((done.created, done.completed, done.updated, done.unchanged), words)
     told = ", ".join(f"{len(names):,} {what}" for names, what in counts if names) or "nothing"
     output.say(f"mirrored to {to.uri}: {told}")
     for name, why in done.failed[:_NAMED]:
@@ -263,13 +253,10 @@ def target(repo: Repo, uri: str | None) -> Target:
             " MLFLOW_TRACKING_URI, or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
         )
     address, who = server.address(named), server.login(named, os.environ)
-    if who is None and host and f"{address}/".startswith(f"{host}/"):
-        token = dagshub_remote.token(host, os.environ)
-        if token is None:
-            return Target(address, None, dagshub_remote.NO_TOKEN)
-        return Target(
-            address,
-            server.Login(dagshub_remote.username(token, os.environ), token),
-            "the token may have expired: dagshub login",
-        )
-    return Target(address, who)
+    if who or not host or not f"{address}/".startswith(f"{host}/"):
+        return Target(address, who)
+    token = dagshub_remote.token(host, os.environ)
+    if token is None:
+        return Target(address, None, dagshub_remote.NO_TOKEN)
+    who = server.Login(dagshub_remote.username(token, os.environ), token)
+    return Target(address, who, "the token may have expired: dagshub login")
