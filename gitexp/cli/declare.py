@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ POSITIVE = click.IntRange(1)
 FILE = click.Path(dir_okay=False, path_type=Path)
 _COMPLETED = {  # by the word for a value
     "KEY": completion.keys,
+    "KEY[:asc|desc]": completion.keys,
     "METRIC": completion.metrics,
     "[REMOTE]": completion.remotes,
 }
@@ -65,3 +67,8 @@ def option(
     usual |= {"is_flag": False, "flag_value": ""} if (value or "")[:1] == "[" else {}
     words += [name] if name else []
     return click.option(*words, metavar=value, help=text, shell_complete=complete, **usual | how)
+
+
+def together(*declared: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return several options as one decorator, in the order of the help."""
+    return lambda function: functools.reduce(lambda made, one: one(made), declared[::-1], function)

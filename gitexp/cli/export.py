@@ -15,7 +15,7 @@ from typing import TextIO
 import click
 
 from gitexp.cli import output, sync
-from gitexp.cli.declare import PATH, Command, argument, option
+from gitexp.cli.declare import PATH, argument, option, together
 from gitexp.cli.files import written
 from gitexp.cli.opened import Selection, chosen, opened, selection
 from gitexp.formats.errors import UsageError
@@ -41,20 +41,12 @@ def export_command() -> None:
     """
 
 
-def _file_options(function: Command) -> Command:
-    """Give a command ``--metrics``, ``--output`` and ``--force``."""
-    for each in (
-        option("-f, --force", "Overwrite an existing file."),
-        option(
-            "-o, --output", "The file to write (default: standard output).", "target", type=PATH
-        ),
-        option(
-            "--metrics", "Every value that was logged, not only the last of each metric.", "points"
-        ),
-        output.renamed("-m", "--metrics", "points"),
-    ):
-        function = each(function)
-    return function
+_file_options = together(
+    output.renamed("-m", "--metrics", "points"),
+    option("--metrics", "Every value that was logged, not only the last of each metric.", "points"),
+    option("-o, --output", "The file to write (default: standard output).", "target", type=PATH),
+    option("-f, --force", "Overwrite an existing file."),
+)
 
 
 @export_command.command("csv", short_help="Write CSV, a row for each experiment or logged value.")

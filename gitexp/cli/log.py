@@ -64,16 +64,10 @@ def log_command(
             "nothing to record: give --metric, --param or -m; to see experiments: gitexp list"
         )
     known = settings.load(repo.root, repo.project)
-    points = [parse_metric(text) for text in measured]
-    entry = log.check(
-        repo,
-        given=given,
-        params_files=params_file,
-        points=points,
-        metrics_files=metrics_file,
-        artifacts=artifacts,
-        limit=known.max_file_size,
-    )
+    files: Any = {"params_files": params_file, "metrics_files": metrics_file}
+    points = [*map(parse_metric, measured)]
+    limit = known.max_file_size
+    entry = log.check(repo, given=given, points=points, artifacts=artifacts, limit=limit, **files)
     if details.name:
         names.check_name(repo, details.name)
     if dry_run:
@@ -83,15 +77,14 @@ def log_command(
         repo, entry, details, known=known, status=status, talk=shared.talk()
     )
     report(recorded, shot)
-    files = recorded.experiment.files.values()
-    for path, called in (
-        (repo.project + result_paths.PARAMS, "--params-file"),
-        (repo.project + result_paths.METRICS, "--metrics-file"),
+    for name, called in (
+        (result_paths.PARAMS, "--params-file"),
+        (result_paths.METRICS, "--metrics-file"),
     ):
-        if path not in files:
-            output.say(
-                f"{path} is yours and stays as it is; to record what it says: {called} {path}"
-            )
+        path = repo.project + name
+        if path not in recorded.experiment.files.values():
+            what = "is yours and stays as it is; to record what it says"
+            output.say(f"{path} {what}: {called} {path}")
 
 
 def parse_metric(text: str) -> MetricPoint:
@@ -104,13 +97,9 @@ def parse_metric(text: str) -> MetricPoint:
     value, at, step = rest.partition("@")
     if at and not step.lstrip("-").isdigit():
         raise UsageError(f"the step of metric '{name}' must be a whole number, not '{step}'")
-    checked = metrics.check_name(name.strip())
-    return MetricPoint(
-        checked,
-        metrics.parse_number(checked, value),
-        int(time.time() * 1000),
-        int(step) if at else 0,
-    )
+    name = metrics.check_name(name.strip())
+    number, now = metrics.parse_number(name, value), int(time.time() * 1000)
+    return MetricPoint(name, number, now, int(step) if at else 0)
 
 
 def report(recorded: record.Recorded, shot: Snapshot) -> None:
@@ -133,9 +122,8 @@ def report(recorded: record.Recorded, shot: Snapshot) -> None:
     if recorded.advanced:
         output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
     else:
-        output.say(
-            f"the branch did not move ({recorded.beside}); only the tag holds the experiment"
-        )
+        why = f"the branch did not move ({recorded.beside})"
+        output.say(f"{why}; only the tag holds the experiment")
     click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import Command, argument, option
+from gitexp.cli.declare import Command, argument, option, together
 from gitexp.formats import settings
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
@@ -46,7 +46,7 @@ def where_option(function: Command) -> Command:
         "Only experiments that match; see gitexp list --help.",
         complete=completion.keys,
     )
-    return cast(Command, condition(only_with(joined)))
+    return together(condition, only_with)(cast(Command, joined))
 
 
 def metric_option(text: str, required: bool = False) -> Callable[[Command], Command]:
@@ -84,18 +84,9 @@ def selection(function: Command) -> Command:
     ) -> Any:
         return function(*args, asked=Selection(refs, where, sort, everybody), **rest)
 
-    for each in (
-        everybody_option,
-        option(
-            "-s, --sort KEY[:asc|desc],...",
-            "Sort by these; a metric sorts best first.",
-            complete=completion.keys,
-        ),
-        where_option,
-        argument("[REF]...", "refs"),
-    ):
-        joined = each(joined)
-    return cast(Command, joined)
+    by = option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first.")
+    declared = together(argument("[REF]...", "refs"), where_option, by, everybody_option)
+    return declared(cast(Command, joined))
 
 
 def _quoted(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import PATH, Command, option
+from gitexp.cli.declare import PATH, Command, option, together
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
 from gitexp.repo.dvc import listed
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gitexp.repo import Repo
 
 
-_OPTIONS = (
+_RECORDING = together(
     option("--note TEXT", "More text, the body of the commit message.", default=""),
     option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
     option("-l, --label WORD...", "A label.", "labels"),
@@ -55,9 +55,7 @@ def recording_options(function: Command) -> Command:
         said = {field.name: given.pop(field.name) for field in fields(Details)}
         return function(details=Details(**said), **given)
 
-    for each in reversed(_OPTIONS):
-        taking = each(taking)
-    return cast(Command, taking)
+    return _RECORDING(cast(Command, taking))
 
 
 def param_option(text: str) -> Callable[[Command], Command]:
@@ -76,8 +74,7 @@ def params_options(text: str) -> Callable[[Command], Command]:
     """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
     ``params_file``."""
     whole = "Params from YAML, JSON or TOML; later ones win."
-    files = option("--params-file FILE...", whole, type=PATH)
-    return lambda function: param_option(text)(files(function))
+    return together(param_option(text), option("--params-file FILE...", whole, type=PATH))
 
 
 def unless(name: str, text: str) -> Callable[[Command], Command]:
@@ -89,8 +86,7 @@ def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
     judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
-    trusted = option("--trusted REF", by)
-    return option("--judge COMMAND", judge)(trusted(function))
+    return together(option("--judge COMMAND", judge), option("--trusted REF", by))(function)
 
 
 def known_direction(metric: str, settings: Mapping[str, str]) -> str:

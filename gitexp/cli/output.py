@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli.declare import Command, option
+from gitexp.cli.declare import Command, option, together
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 
@@ -22,16 +22,13 @@ _DIGITS = 5  # significant, of a number for people
 _LONGEST, _SHORTEST = 200, 8  # columns that a cell is cut to
 
 
-def output_options(function: Command) -> Command:
-    """Give a reading command ``--json``, ``--csv`` and ``--md``; it gets ``form``: text, json, csv
-    or md."""
-    for form, text in (
-        ("md", "Print a Markdown table."),
-        ("csv", "Print CSV."),
-        ("json", "Print JSON."),
-    ):
-        function = click.option(f"--{form}", "form", flag_value=form, help=text)(function)
-    return function
+# a reading command gets as ``form`` which of them it is: None, json, csv or md
+output_options = together(
+    option("--json", "Print JSON.", "form", flag_value="json"),
+    option("--csv", "Print CSV.", "form", flag_value="csv"),
+    option("--md", "Print a Markdown table.", "form", flag_value="md"),
+)
+whole_option = option("--whole", "Show long lines and values whole, not cut with ….")
 
 
 def renamed(old: str, new: str, name: str) -> Callable[[Command], Command]:
@@ -43,16 +40,8 @@ def renamed(old: str, new: str, name: str) -> Callable[[Command], Command]:
             say(f"{old} is now called {new}; the next release knows only that")
             ctx.default_map = {**(ctx.default_map or {}), name: True}
 
-    return click.option(
-        old,
-        f"old_{name}",
-        is_flag=True,
-        hidden=True,
-        help=f"The old name of {new}.",
-        is_eager=True,
-        expose_value=False,
-        callback=set_by_old,
-    )
+    how: Any = {"hidden": True, "is_eager": True, "expose_value": False, "callback": set_by_old}
+    return option(old, f"The old name of {new}.", f"old_{name}", **how)
 
 
 def say(text: str) -> None:
@@ -160,11 +149,6 @@ def print_table(
     """Print a plain table, line by line."""
     for line in text_table(headers, rows, right):
         click.echo(line)
-
-
-def whole_option(function: Command) -> Command:
-    """Give a command ``--whole``."""
-    return option("--whole", "Show long lines and values whole, not cut with ….")(function)
 
 
 def print_lines(lines: Iterable[str], whole: bool) -> None:
