@@ -152,6 +152,13 @@ def cli(folder: str | None, no_pager: bool) -> None:
         os.chdir(folder)
 
 
+def named(name: str) -> click.Command:
+    """Return a command by its name."""
+    found = cli.get_command(click.Context(cli), name)
+    assert found
+    return found
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such
     experiment."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gitexp.cli import COMMANDS
+from gitexp.cli import COMMANDS, named
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.markdown import keep_block
 from gitexp.repo import Repo
@@ -62,10 +62,7 @@ def section() -> str:
 
 def usage(name: str) -> str:
     """Return how a command is called."""
-    from gitexp.cli import cli
-
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
+    command = named(name)
     words = command.collect_usage_pieces(click.Context(command, info_name=name))
     return " ".join(["gitexp", name, *words])
 

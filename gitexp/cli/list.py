@@ -158,7 +158,12 @@ def list_command(
     what = condition.text, values, order.text, limit, everybody
     if form == "json":
         found = [*([] if narrowed else runs), *index.select(*what)][:limit]
-        output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
+        named = [*zip(["name", *headers_of(chosen)], [query.attribute("name"), *chosen])]
+        output.print_json(
+            [{name: portable(key.of(item)) for name, key in named} for item in found]
+            if chosen
+            else [*map(record, found)]
+        )
         return
     pinned = [key for key, _ in keys]
     wanted = {*_USUAL, *(key.name for key in (*chosen, *pinned))}
@@ -325,11 +330,6 @@ def _print_csv(table: Table, chosen: Sequence[Key]) -> None:
     headers = headers_of(given) if chosen else [key.full for key in given]
     rows = [*zip(*(map(flat, table.of(key)) for key in given))]
     output.print_records("csv", headers, rows)
-
-
-def _picked(experiment: Experiment, keys: Sequence[Key]) -> dict[str, Any]:
-    values = {header: portable(key.of(experiment)) for key, header in zip(keys, headers_of(keys))}
-    return {"name": experiment.name, **values}
 
 
 def _nothing(index: Index, asked: bool, everybody: bool) -> str:
