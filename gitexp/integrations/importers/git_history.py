@@ -33,15 +33,11 @@ PATTERNS = (
 DECLARED = "declared"  # instead of a mode: somebody says that there is such a file
 LARGEST = 100 * 10**6  # bytes of a file; nobody logged that much
 MOST = 2_000  # names in one experiment; more are data
+_TEXT = re.IGNORECASE | re.DOTALL
+_METRICS = r".*metrics?\.(csv|json|ya?ml|toml)|(?s:.*/|)plots/metrics/.+\.tsv"
 _KINDS = (
-    (
-        "metrics",
-        re.compile(
-            r".*metrics?\.(csv|json|ya?ml|toml)|(?s:.*/|)plots/metrics/.+\.tsv",
-            re.IGNORECASE | re.DOTALL,
-        ),
-    ),
-    ("params", re.compile(r".*params?\.(ya?ml|json|toml)", re.IGNORECASE | re.DOTALL)),
+    ("metrics", re.compile(_METRICS, _TEXT)),
+    ("params", re.compile(r".*params?\.(ya?ml|json|toml)", _TEXT)),
 )
 _FIELDS = ("%H", "%P", "%an", "%ae", "%ad", "%B")
 _LOG = (
@@ -392,10 +388,8 @@ def examine(
             partly.append(Unread(what, "nothing is logged in it"))
     values = {path: some for path, some in values.items() if some}
     last_values = {point.name: point.value for point in result_files.merged(courses)}
-    files = {
-        **result_files.named("params", list(values)),
-        **result_files.named("metrics", list(courses)),
-    }
+    named = result_files.named
+    files = {**named("params", list(values)), **named("metrics", list(courses))}
     whole = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
     return Read(result_files.params_of(values), last_values, whole, files, tuple(partly))
 

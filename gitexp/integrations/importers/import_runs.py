@@ -6,17 +6,14 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gitexp.formats import settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.trackers import mlflow, tensorboard, tools, wandb
 from gitexp.formats.trackers.found import Found, Unread
-from gitexp.integrations.importers import (
-    dvc_experiments,
-    git_history,
-    record,
-)
+from gitexp.integrations.importers import dvc_experiments, git_history, record
 from gitexp.repo import Repo
 from gitexp.store.index import Index
 
@@ -72,15 +69,13 @@ def import_runs(
     here = Repo.discover(repo or ".")
     known, outcome = record.Known(Index(here)), record.Outcome()
     if kind == "git":
-        found: Iterable[Found] = git_history.find(
-            here, known.commits, paths=paths, since=since, remotes=remotes
-        )
+        how: Any = {"paths": paths, "since": since, "remotes": remotes}
+        found: Iterable[Found] = git_history.find(here, known.commits, **how)
     else:
         found = _runs(here, kind, Path(where or "."), known, experiment)
     new = record.new(found, known, outcome)
-    made = tuple(
-        record.record(here, new, outcome, settings.load(here.root, here.project).max_file_size)
-    )
+    limit = settings.load(here.root, here.project).max_file_size
+    made = tuple(record.record(here, new, outcome, limit))
     return Imported(made, outcome.known, tuple(outcome.unread))
 
 
