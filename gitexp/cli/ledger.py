@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -170,11 +171,8 @@ def _copy_pictures(experiments: Sequence[Experiment], file: Path) -> None:
 def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Iterator[str]:
     for day, group in groupby(steps, lambda one: one.experiment.started.astimezone().date()):
         rows = list(group)
-        told = [
-            f"{count} {what}"
-            for what in ("kept", "discarded")
-            if (count := sum(step.experiment.verdict == what for step in rows))
-        ]
+        count = Counter(step.experiment.verdict for step in rows)
+        told = [f"{count[what]} {what}" for what in ("kept", "discarded") if count[what]]
         yield f"\n## {day}\n\n{', '.join([f'Experiments: {len(rows)}', *told])}."
         for step in rows:
             item = step.experiment

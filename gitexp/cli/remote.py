@@ -59,19 +59,15 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
     click.echo(f"git: {'added' if is_new else 'there is already'} the remote {remote}, {home.git}")
     if dvc_config.in_use(repo.root):
         changed = dvc_config.add_remote(repo.root, dvc_name, home.dvc)
-        click.echo(
-            f"DVC: {'added' if changed else 'there is already'} the remote {dvc_name}, {home.dvc}"
-        )
+        added = "added" if changed else "there is already"
+        click.echo(f"DVC: {added} the remote {dvc_name}, {home.dvc}")
         if changed:
-            output.say(
-                f"{dvc_config.CONFIG} changed; commit it, so that others find the data: git add"
-                f" {dvc_config.CONFIG}"
-            )
+            path = dvc_config.CONFIG
+            output.say(f"{path} changed; commit it, so that others find the data: git add {path}")
         if save_dvc_token and token:
             dvc_config.keep_login(repo, dvc_name, dagshub_remote.username(token, os.environ), token)
-            output.say(
-                f"the token is kept in {dvc_config.LOCAL}, which git ignores and only you can read"
-            )
+            where = f"{dvc_config.LOCAL}, which git ignores and only you can read"
+            output.say(f"the token is kept in {where}")
         elif not save_dvc_token:
             output.say(
                 "gitexp push and pull log in to it; DVC alone cannot ask for the token, see"

@@ -133,14 +133,10 @@ def plot_command(
         raise UsageError(f"'{x}' is neither a param nor a metric; -x takes one of these")
     found = chosen(index, settings, asked, current=True)
     if form == ".html":
-        place = {
-            "view": kind,
-            "metric": name,
-            "y": f"m.{name}",
-            "color": f"m.{name}" if kind == "parallel" else "",
-            "log": "1" if log else "",
-        }
-        start = urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""})
+        place = {"view": kind, "metric": name, "y": f"m.{name}", "log": "1" if log else ""}
+        place["color"] = f"m.{name}" if kind == "parallel" else ""
+        place["x"] = f"{axis.family[0]}.{axis.name}" if axis else ""
+        start = urlencode(place)
         write_page(repo, settings, found, target, "", start, forest=kind == "importance")
     else:
         drawn = chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)

@@ -152,10 +152,8 @@ def sweep_command(
     )
     _say_snapshot(frozen)
     if ready.unused and "jobs" not in running:
-        output.say(
-            f"there is room for {ready.unused + 1} trials at once; one runs at a time without"
-            " --jobs"
-        )
+        room = f"there is room for {ready.unused + 1} trials at once"
+        output.say(f"{room}; one runs at a time without --jobs")
     done = ready.run()
     line.end()
     return sweep_progress.print_result(done, form)
@@ -165,25 +163,15 @@ def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
     if not options["space"]:
         spaces.parse([])
     objective, direction = aim(options.pop("minimize", None), options.pop("maximize", None))
-    return Plan(
-        objective=objective,
-        direction=direction,
-        directory=below(repo),
-        links=tuple(_link(repo, path) for path in links),
-        **options,
-    )
+    linked = tuple(_link(repo, path) for path in links)
+    where: Any = {"directory": below(repo), "links": linked}
+    return Plan(objective=objective, direction=direction, **where, **options)
 
 
 def _check_search(plan: Plan) -> None:
     """Say what is wrong with a search before anything is frozen."""
-    search.make(
-        plan.search,
-        plan.space,
-        trials=plan.trials,
-        seed=plan.seed,
-        direction=plan.direction,
-        prune=plan.prune,
-    )
+    names = ("trials", "seed", "direction", "prune")
+    search.make(plan.search, plan.space, **{name: getattr(plan, name) for name in names})
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:

@@ -116,11 +116,8 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
     plan, group = done.frozen.plan, done.frozen.group
     for problem in done.problems:
         output.warn(f"{problem}; it waits on disk for gitexp sweep --resume {group}")
-    silent = [
-        item
-        for item in done.experiments
-        if item.status == "finished" and plan.objective and plan.objective not in item.metrics
-    ]
+    finished = [item for item in done.experiments if item.status == "finished"]
+    silent = [item for item in finished if plan.objective not in item.metrics]
     if silent and plan.objective:
         known = {name for item in silent for name in item.metrics}
         hint = did_you_mean(plan.objective, known) or (
@@ -139,10 +136,8 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
             f" gitexp sweep --resume {group} --again"
         )
     if done.missing:
-        output.say(
-            f"not run: {output.counted(done.missing, 'trial')}; to go on: gitexp sweep"
-            f" --resume {group}"
-        )
+        missing = output.counted(done.missing, "trial")
+        output.say(f"not run: {missing}; to go on: gitexp sweep --resume {group}")
     unsent = _say_sent(done.sent) if done.sent else False
     if done.missing and not done.problems:
         return 130
@@ -152,10 +147,8 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
 def _say_sent(sent: Sent) -> bool:
     """Say what became of the pushes; whether something is left."""
     if sent.experiments:
-        output.say(
-            f"pushed {output.counted(sent.experiments, 'experiment')} to {sent.remote}"
-            f" as {sent.owner}"
-        )
+        count = output.counted(sent.experiments, "experiment")
+        output.say(f"pushed {count} to {sent.remote} as {sent.owner}")
     if sent.left:
         left = output.counted(len(sent.left), "experiment")
         output.warn(
@@ -178,6 +171,5 @@ def _mean(row: summary.Row) -> str:
 
 
 def _status(row: summary.Row) -> str:
-    return ", ".join(
-        sorted({"pruned" if "pruned" in item.labels else item.status for item in row.experiments})
-    )
+    ends = {"pruned" if "pruned" in item.labels else item.status for item in row.experiments}
+    return ", ".join(sorted(ends))
