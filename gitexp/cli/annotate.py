@@ -14,6 +14,7 @@ import click
 from gitexp.cli import output
 from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
+from gitexp.cli.options import confirmed
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import some
@@ -208,18 +209,13 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
                 f"{item.name} lies on a remote and has no tag of its own here; nothing was removed"
             )
     if where and not yes:
-        _ask([item.name for item in found])
+        names = some([output.clean(item.name) for item in found], 5)
+        what = f"{output.counted(len(found), 'experiment')} ({names})"
+        refusal = f"this removes {what}, and nobody is here to ask; to go ahead: --yes"
+        confirmed(f"Remove {what}?", refusal)
     folder = click.get_current_context().find_root().params.get("folder")
     there = f"git -C {shlex.quote(folder)} " if folder else "git "
     for item in found:
         undo = record.remove(repo, item).replace("git ", there, 1)
         output.say(f"removed {item.name}; to bring it back:")
         click.echo(undo)
-
-
-def _ask(asked: list[str]) -> None:
-    """Go on where the user says so; raise UsageError where nobody can be asked."""
-    what = f"{output.counted(len(asked), 'experiment')} ({some([*map(output.clean, asked)], 5)})"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"this removes {what}, and nobody is here to ask; to go ahead: --yes")
-    click.confirm(f"Remove {what}?", abort=True, err=True)

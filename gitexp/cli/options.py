@@ -139,6 +139,13 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
     return found
 
 
+def confirmed(question: str, refusal: str) -> None:
+    """Go on where the user says so; raise UsageError where nobody can be asked."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(refusal)
+    click.confirm(question, abort=True, err=True)
+
+
 def talk() -> Talk:
     """Return how to talk with the user, who is asked only at a terminal."""
     return Talk(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None, output.say)

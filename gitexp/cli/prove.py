@@ -12,6 +12,7 @@ import click
 from gitexp.cli import completion, output
 from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
+from gitexp.cli.options import confirmed
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -271,13 +272,10 @@ def agreed(repo: Repo, experiment: Experiment, yes: bool, question: str = "") ->
         where += f", imported from {origin}"
     output.say(f"{experiment.name} ({where}) was made by this command:")
     output.say(f"  {todo.shown}")
-    if yes:
-        return
-    if not sys.stdin.isatty():
+    if not yes:
         call = shlex.join(["gitexp", *sys.argv[1:]])  # with all its options
-        raise UsageError(f"nothing was run; to run this command: {call} --yes")
-    if not click.confirm(question or "Run it, with this experiment's code?", err=True):
-        raise click.Abort
+        refusal = f"nothing was run; to run this command: {call} --yes"
+        confirmed(question or "Run it, with this experiment's code?", refusal)
 
 
 def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: str | None) -> None:
