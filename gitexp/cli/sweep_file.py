@@ -90,6 +90,7 @@ _OWN: dict[str, Kind] = {  # what is no option, or may be more than the command 
         "a mapping of names to values, like lr: [0.1, 0.01]",
         lambda value: isinstance(value, dict),
     ),
+    "engine": ("text", _is_text),  # the driver says which there are, and which was meant
     "timeout": (
         "a time like 90s, 10m or 2h",
         lambda value: _is_text(value) or (type(value) in (int, float) and value > 0),
