@@ -64,10 +64,15 @@ def log_command(
             "nothing to record: give --metric, --param or -m; to see experiments: gitexp list"
         )
     known = settings.load(repo.root, repo.project)
-    files: Any = {"params_files": params_file, "metrics_files": metrics_file}
-    points = [*map(parse_metric, measured)]
-    limit = known.max_file_size
-    entry = log.check(repo, given=given, points=points, artifacts=artifacts, limit=limit, **files)
+    entry = log.check(
+        repo,
+        given=given,
+        params_files=params_file,
+        points=[*map(parse_metric, measured)],
+        metrics_files=metrics_file,
+        artifacts=artifacts,
+        limit=known.max_file_size,
+    )
     if details.name:
         names.check_name(repo, details.name)
     if dry_run:

@@ -163,15 +163,25 @@ def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
     if not options["space"]:
         spaces.parse([])
     objective, direction = aim(options.pop("minimize", None), options.pop("maximize", None))
-    linked = tuple(_link(repo, path) for path in links)
-    where: Any = {"directory": below(repo), "links": linked}
-    return Plan(objective=objective, direction=direction, **where, **options)
+    return Plan(
+        objective=objective,
+        direction=direction,
+        directory=below(repo),
+        links=tuple(_link(repo, path) for path in links),
+        **options,
+    )
 
 
 def _check_search(plan: Plan) -> None:
     """Say what is wrong with a search before anything is frozen."""
-    names = ("trials", "seed", "direction", "prune")
-    search.make(plan.search, plan.space, **{name: getattr(plan, name) for name in names})
+    search.make(
+        plan.search,
+        plan.space,
+        trials=plan.trials,
+        seed=plan.seed,
+        direction=plan.direction,
+        prune=plan.prune,
+    )
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:

@@ -3,6 +3,8 @@ to do next."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from gitexp.cli import output, plot
@@ -78,31 +80,29 @@ def _progress(plan: Plan, now: Progress) -> str:
 def print_result(done: Done, form: str | None) -> int:
     plan = done.frozen.plan
     rows = summary.ranked(plan, done.experiments)
-    names = [
-        name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1
-    ] or list(plan.space)
+    varying = [name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1]
+    names = varying or [*plan.space]
     aimed = [plan.objective, *(["std"] if plan.repeat > 1 else [])] if plan.objective else []
     told = [] if aimed else [name for name in summary.metrics(rows) if name not in names]
-    headers = ["experiment", *aimed, *told, *names, "status"]
+
+    def values(row: summary.Row, told: list[str]) -> list[Any]:
+        return [*(summary.mean(row, name) for name in told), *map(row.point.get, names)]
+
     if form:
+        headers = ["experiment", *aimed, *told, *names, "status"]
         table = []
         for row in rows:
-            values = [
-                *[row.mean, row.spread][: len(aimed)],
-                *(summary.mean(row, name) for name in told),
-            ]
-            points = [row.point.get(name) for name in names]
-            table.append([row.experiments[0].name, *values, *points, _status(row)])
+            mean = [row.mean, row.spread][: len(aimed)]
+            table.append([row.experiments[0].name, *mean, *values(row, told), _status(row)])
         output.print_records(form, headers, table)
     elif rows:
         told = told[:_MOST_TOLD]
         cells = []
         for row in rows[:_SHOWN]:
-            values = [*(summary.mean(row, name) for name in told), *map(row.point.get, names)]
-            mean = [_mean(row)] if aimed else []
-            cells.append([_named(row), *mean, *map(output.number, values), _status(row)])
-        shown = ["experiment", *aimed[:1], *told, *names, "status"]
-        output.print_table(shown, cells, [False, *[True] * (len(shown) - 2), False])
+            shown = [*([_mean(row)] if aimed else []), *map(output.number, values(row, told))]
+            cells.append([_named(row), *shown, _status(row)])
+        headers = ["experiment", *aimed[:1], *told, *names, "status"]
+        output.print_table(headers, cells, [False, *[True] * (len(headers) - 2), False])
         if len(rows) > _SHOWN:
             all_of_them = f"gitexp list --where 'group = {done.frozen.group}'"
             output.say(f"{len(rows) - _SHOWN} more; all of them: {all_of_them}")

@@ -211,10 +211,11 @@ def mirror(
     def show(done: int, total: int) -> None:
         line.show(f"mirroring: {done:,} of {total:,}")
 
-    how: Any = {"artifacts": artifacts, "otherwise": place, "progress": show}
     try:
         with Server(to.uri, to.who, to.advice) as server:
-            done = mirrored(repo, server, experiments, **how)
+            done = mirrored(
+                repo, server, experiments, artifacts=artifacts, otherwise=place, progress=show
+            )
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")
         raise

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gitexp.formats import settings
 from gitexp.formats.errors import UsageError
@@ -69,8 +68,9 @@ def import_runs(
     here = Repo.discover(repo or ".")
     known, outcome = record.Known(Index(here)), record.Outcome()
     if kind == "git":
-        how: Any = {"paths": paths, "since": since, "remotes": remotes}
-        found: Iterable[Found] = git_history.find(here, known.commits, **how)
+        found: Iterable[Found] = git_history.find(
+            here, known.commits, paths=paths, since=since, remotes=remotes
+        )
     else:
         found = _runs(here, kind, Path(where or "."), known, experiment)
     new = record.new(found, known, outcome)

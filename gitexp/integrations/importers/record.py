@@ -142,9 +142,19 @@ def _draft(
     **more: Any,
 ) -> store.Draft:
     """Return what is recorded of a commit or run, but for what it alone has."""
-    when: Any = {"started": item.started, "duration": item.duration, "recorded": _end(item)}
-    what: Any = {"title": item.title, "author": item.author or None, "id": item.key}
-    return store.Draft(params=values, metrics=b"", last=last, files=files, **when, **what, **more)
+    return store.Draft(
+        params=values,
+        metrics=b"",
+        last=last,
+        files=files,
+        started=item.started,
+        duration=item.duration,
+        recorded=_end(item),
+        title=item.title,
+        author=item.author or None,
+        id=item.key,
+        **more,
+    )
 
 
 def _end(item: Commit | Run) -> datetime:
