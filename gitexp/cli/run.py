@@ -152,11 +152,7 @@ def run_command(
 
 
 def _jobs(
-    live: Run,
-    repo: Repo,
-    ended: commands.Ended,
-    known: settings.Settings,
-    given: dict[str, Any],
+    live: Run, repo: Repo, ended: commands.Ended, known: settings.Settings, given: dict[str, Any]
 ) -> list[Experiment] | None:
     """Record the jobs of a Hydra multirun; where that fails, they are one run, as is a command
     without jobs (None)."""

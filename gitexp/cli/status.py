@@ -210,21 +210,17 @@ def _terminal(height: int = 10_000) -> tuple[int, int] | None:
 def _described(folder: Path) -> dict[str, Any]:
     facts = journal.all_facts(folder)
     started = facts.get("started", "")
+    now = begun = datetime.now(timezone.utc)
+    with suppress(ValueError):
+        begun = message.parse_time(started)
     return {
         "id": folder.name,
         "started": started,
-        "seconds": (datetime.now(timezone.utc) - _started(started)).total_seconds(),
+        "seconds": (now - begun).total_seconds(),
         "command": " ".join(facts.get("command") or []) or None,
         "params": journal.read_params(folder),
         "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
     }
-
-
-def _started(text: str) -> datetime:
-    try:
-        return message.parse_time(text)
-    except ValueError:
-        return datetime.now(timezone.utc)
 
 
 def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:

@@ -42,11 +42,7 @@ _NAMED = 5  # failures that are told one by one
 )
 @option("--artifacts", "With --mlflow: also store the logged artifacts there.")
 def push_command(
-    remote: str | None,
-    refs: tuple[str, ...],
-    mlflow: str | None,
-    artifacts: bool,
-    **how: Any,
+    remote: str | None, refs: tuple[str, ...], mlflow: str | None, artifacts: bool, **how: Any
 ) -> int:
     """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to
     DVC's remote).
