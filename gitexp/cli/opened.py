@@ -33,7 +33,8 @@ def where_option(function: Command) -> Command:
 
     @functools.wraps(function)
     def joined(*args: Any, where: str | None, only_with: str | None, **rest: Any) -> Any:
-        having = [f"not {_quoted(name)} is missing" for name in query.split(only_with)]
+        names = (name.replace("'", "''") for name in query.split(only_with))
+        having = [f"not '{name}' is missing" for name in names]
         conditions = [*having, f"({where})"] if where and where.strip() and having else having
         return function(*args, where=" and ".join(conditions) or where, **rest)
 
@@ -87,10 +88,6 @@ def selection(function: Command) -> Command:
     by = option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first.")
     declared = together(argument("[REF]...", "refs"), where_option, by, everybody_option)
     return declared(cast(Command, joined))
-
-
-def _quoted(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
 
 
 def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:

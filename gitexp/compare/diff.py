@@ -264,13 +264,10 @@ def _params(experiment: Experiment) -> Mapping[str, Any]:
     """Return an experiment's params: from its summary, or from the file where the summary shortens
     one or cannot tell NaN from null."""
     path, found = experiment.files.get("params"), experiment.params
-    if path and any(map(_is_shortened, found.values())):
+    cut = any(isinstance(value, str) and len(value) > 1000 for value in found.values())
+    if path and (cut or None in found.values()):
         return params.flatten(params.load(experiment.read(path), path))
     return found
-
-
-def _is_shortened(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and len(value) > 1000)
 
 
 def _params_on_disk(repo: Repo) -> Mapping[str, Any]:

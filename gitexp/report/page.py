@@ -54,7 +54,7 @@ def render(report: Report) -> str:
         table=report.table,
         style=_trusted(_asset("report.css")),
         script=_trusted(script),
-        hashes=[_hash(script)],
+        hashes=[f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"],
         data=jinja2.utils.htmlsafe_json_dumps(report.table, dumps=_dumped),
         blocks={
             name: _packed(report.details[name])
@@ -79,10 +79,6 @@ def _trusted(text: str) -> Any:
     from markupsafe import Markup
 
     return Markup(text)
-
-
-def _hash(script: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
 def _dumped(value: Any) -> str:
