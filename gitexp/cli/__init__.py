@@ -152,10 +152,17 @@ def cli(folder: str | None, no_pager: bool) -> None:
         os.chdir(folder)
 
 
+def named(name: str) -> click.Command:
+    """Return a command by its name."""
+    found = cli.get_command(click.Context(cli), name)
+    assert found
+    return found
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code: 0 fine, 1 differs, 2 usage, 3 no such
     experiment."""
-    warnings.showwarning = _warned
+    warnings.formatwarning = _warning  # type: ignore[assignment]
     if "_GITEXP_COMPLETE" in os.environ:
         from gitexp.cli import shells
 
@@ -192,22 +199,12 @@ def main(args: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _warned(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: Any = None,
-    line: str | None = None,
-) -> None:
-    """Show a warning of ours as a line, without the place in our code that it comes from."""
-    text = str(message)
-    shown = (
-        f"{text}\n"
-        if text.startswith("gitexp: ")
-        else warnings.formatwarning(message, category, filename, lineno, line)
-    )
-    (file or sys.stderr).write(shown)
+def _warning(message: Warning | str, *where: Any) -> str:
+    """Return a warning as text: one of ours as a line, without the place in our code."""
+    return f"{message}\n" if str(message).startswith("gitexp: ") else _plain(message, *where)
+
+
+_plain = warnings.formatwarning
 
 
 def _help_of(error: click.ClickException) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from gitexp.cli import COMMANDS
+from gitexp.cli import COMMANDS, named
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.markdown import keep_block
 from gitexp.repo import Repo
 
@@ -35,10 +36,8 @@ def agent_command() -> None:
 
 
 @agent_command.command("init")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit with 1 where the section is not up to date."
-)
+@argument("[FILE]", type=FILE)
+@option("--check", "Write nothing; exit with 1 where the section is not up to date.")
 def init_command(file: Path | None, check: bool) -> None:
     """Write a section on gitexp into an agent's instructions file.
 
@@ -63,10 +62,7 @@ def section() -> str:
 
 def usage(name: str) -> str:
     """Return how a command is called."""
-    from gitexp.cli import cli
-
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
+    command = named(name)
     words = command.collect_usage_pieces(click.Context(command, info_name=name))
     return " ".join(["gitexp", name, *words])
 

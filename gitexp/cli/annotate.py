@@ -11,8 +11,10 @@ from typing import Any, BinaryIO
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
+from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
+from gitexp.cli.options import confirmed
 from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import some
@@ -36,14 +38,8 @@ class _Signed(click.Command):
 
 
 @click.command("label", cls=_Signed)
-@click.argument(
-    "words",
-    nargs=-1,
-    required=True,
-    metavar="REF... [+LABEL]... [-LABEL]...",
-    shell_complete=completion.refs,
-)
-@click.option("--remove", multiple=True, metavar="LABEL", help="The same as -LABEL.")
+@argument("REF... [+LABEL]... [-LABEL]...", "words")
+@option("--remove LABEL...", "The same as -LABEL.")
 @where_option
 def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | None) -> None:
     """Add labels (+LABEL) to experiments, or remove them (-LABEL).
@@ -93,22 +89,13 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 
 
 @click.command("note")
-@click.argument("ref", shell_complete=completion.refs)
-@click.argument("text", nargs=-1)
-@click.option(
-    "--file",
-    "-F",
-    "file",
-    type=click.File("rb"),
-    help="Read the text from this file; - is standard input.",
-)
-@click.option("--edit", is_flag=True, help="Replace the last note, without TEXT in your editor.")
-@click.option("--remove", is_flag=True, help="Remove the last note.")
-@click.option(
-    "--number",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="The note to edit or remove, counted from 1, instead of the last.",
+@argument("REF")
+@argument("[TEXT]...")
+@option("-F, --file", "Read the text from this file; - is standard input.", type=click.File("rb"))
+@option("--edit", "Replace the last note, without TEXT in your editor.")
+@option("--remove", "Remove the last note.")
+@option(
+    "--number N", "The note to edit or remove, counted from 1, instead of the last.", type=POSITIVE
 )
 def note_command(
     ref: str,
@@ -174,8 +161,8 @@ def _edited(text: str) -> str:
 
 
 @click.command("rename")
-@click.argument("ref", shell_complete=completion.refs)
-@click.argument("name")
+@argument("REF")
+@argument("NAME")
 def rename_command(ref: str, name: str) -> None:
     """Give the experiment REF a second name, which works wherever a REF does.
 
@@ -197,9 +184,9 @@ def rename_command(ref: str, name: str) -> None:
 
 
 @click.command("rm")
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
+@argument("[REF]...", "refs")
 @where_option
-@click.option("--yes", "-y", is_flag=True, help="With --where: do not ask.")
+@option("-y, --yes", "With --where: do not ask.")
 def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
     """Remove the tags of experiments, so that they are no longer listed.
 
@@ -222,18 +209,13 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
                 f"{item.name} lies on a remote and has no tag of its own here; nothing was removed"
             )
     if where and not yes:
-        _ask([item.name for item in found])
+        names = some([output.clean(item.name) for item in found], 5)
+        what = f"{output.counted(len(found), 'experiment')} ({names})"
+        refusal = f"this removes {what}, and nobody is here to ask; to go ahead: --yes"
+        confirmed(f"Remove {what}?", refusal)
     folder = click.get_current_context().find_root().params.get("folder")
     there = f"git -C {shlex.quote(folder)} " if folder else "git "
     for item in found:
         undo = record.remove(repo, item).replace("git ", there, 1)
         output.say(f"removed {item.name}; to bring it back:")
         click.echo(undo)
-
-
-def _ask(asked: list[str]) -> None:
-    """Go on where the user says so; raise UsageError where nobody can be asked."""
-    what = f"{output.counted(len(asked), 'experiment')} ({some([*map(output.clean, asked)], 5)})"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError(f"this removes {what}, and nobody is here to ask; to go ahead: --yes")
-    click.confirm(f"Remove {what}?", abort=True, err=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
+from gitexp.cli.declare import PATH, argument, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import unless
 from gitexp.formats.errors import UsageError
@@ -14,32 +15,18 @@ from gitexp.store import checkout, reference
 
 
 @click.command("checkout")
-@click.argument("ref", shell_complete=completion.refs)
-@click.option(
-    "-b", "branch", metavar="BRANCH", help="Create a branch there; else HEAD is detached."
+@argument("REF")
+@option("-b BRANCH", "Create a branch there; else HEAD is detached.", "branch")
+@option(
+    "--stash", "Put work that is in the way aside with git stash, and print how to get it back."
 )
-@click.option(
-    "--stash",
-    is_flag=True,
-    help="Put work that is in the way aside with git stash, and print how to get it back.",
-)
-@click.option(
-    "--worktree",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="Check out into another folder; this one stays as it is.",
-)
-@click.option("--params-only", is_flag=True, help="Restore only its params file.")
-@click.option(
-    "--code-only",
-    is_flag=True,
-    help="Restore its code without the results; HEAD stays where it is.",
-)
-@click.option(
+@option("--worktree DIR", "Check out into another folder; this one stays as it is.", type=PATH)
+@option("--params-only", "Restore only its params file.")
+@option("--code-only", "Restore its code without the results; HEAD stays where it is.")
+@option(
     "--recurse-submodules",
+    "Also check out its submodules, each at the commit that it recorded.",
     "recurse",
-    is_flag=True,
-    help="Also check out its submodules, each at the commit that it recorded.",
 )
 @unless("data", "Leave data that DVC tracks as it is.")
 def checkout_command(
@@ -89,24 +76,22 @@ def checkout_command(
         done = checkout.checkout(repo, index, target, branch, stash, Path.cwd(), data, recurse, on)
     click.echo(output.clean(done.text))
     for note in done.notes:
-        output.say(output.clean(note))
+        output.say(note)
     if done.undo:
-        output.say(f"to undo it: {output.clean(done.undo)}")
+        output.say(f"to undo it: {done.undo}")
 
 
 @click.command("get")
-@click.argument("ref", shell_complete=completion.refs)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@click.option(
-    "-o",
-    "--output",
+@argument("REF")
+@argument("PATH...", "paths")
+@option(
+    "-o, --output DIR",
+    "The folder to write into (default: the one you are in).",
     "to",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path(),
-    metavar="DIR",
-    help="The folder to write into (default: the one you are in).",
 )
-@click.option("--force", "-f", is_flag=True, help="Overwrite files that are there.")
+@option("-f, --force", "Overwrite files that are there.")
 def get_command(ref: str, paths: tuple[str, ...], to: Path, force: bool) -> None:
     """Copy files of the experiment REF into a folder, without a checkout.
 

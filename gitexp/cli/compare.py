@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitexp.cli import completion, output, pager
 from gitexp.cli import options as shared
+from gitexp.cli import output, pager
+from gitexp.cli.declare import FILE, POSITIVE, argument, option
 from gitexp.cli.markdown import escaped, keep_block, table, varying
 from gitexp.cli.opened import (
     Selection,
@@ -24,6 +25,7 @@ from gitexp.cli.opened import (
     opened,
     where_option,
 )
+from gitexp.cli.table import texts
 from gitexp.formats import metrics
 from gitexp.formats.errors import GateError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -39,9 +41,9 @@ _ABOUT = ("status", "started", "duration", "author", "labels", "group", "branch"
 
 
 @click.command("compare")
-@click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
+@argument("[REF REF...]", "refs")
 @where_option
-@click.option("--same", is_flag=True, help="Also show what is the same in all.")
+@option("--same", "Also show what is the same in all.")
 @output.whole_option
 @output.output_options
 @pager.paged
@@ -87,21 +89,12 @@ def compare_command(
 
 
 @click.command("leaderboard")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@argument("[FILE]", type=FILE)
 @metric_option("The metric to rank by.", required=True)
 @where_option
-@click.option(
-    "-n",
-    "--limit",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="How many places there are.",
-)
+@option("-n, --limit", "How many places there are.", type=POSITIVE, default=10)
 @everybody_option
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
-)
+@option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 @pager.paged
 def leaderboard_command(
     file: Path | None, metric: str, where: str | None, limit: int, everybody: bool, check: bool
@@ -118,12 +111,7 @@ def leaderboard_command(
     """
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
-    way = metrics.direction(name, settings.metrics)
-    if way is None:
-        raise UsageError(
-            f"is a higher or a lower '{name}' better? Set it: [tool.gitexp.metrics] in"
-            f' pyproject.toml, "{name}" = "min" or "max"'
-        )
+    shared.known_direction(name, settings.metrics)
     having = [
         item
         for item in chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
@@ -138,26 +126,21 @@ def leaderboard_command(
 
 
 @click.command("gate")
-@click.argument("ref", required=False, metavar="[REF]", shell_complete=completion.refs)
+@argument("[REF]")
 @metric_option("The metric that counts.", required=True)
-@click.option(
-    "--against",
-    metavar="REF|BRANCH",
-    help="What it is measured against: an experiment, or the newest in a branch's history.",
+@option(
+    "--against REF|BRANCH",
+    "What it is measured against: an experiment, or the newest in a branch's history.",
 )
-@click.option(
-    "--max-regression",
-    metavar="AMOUNT",
-    default="0",
-    show_default=True,
-    help="How much worse it may be: 1%, or an amount like 0.02.",
+@option(
+    "--max-regression AMOUNT", "How much worse it may be: 1%, or an amount like 0.02.", default="0"
 )
-@click.option("--min", "low", type=float, metavar="VALUE", help="Fail below this value.")
-@click.option("--max", "high", type=float, metavar="VALUE", help="Fail above this value.")
-@click.option(
+@option("--min VALUE", "Fail below this value.", "low", type=float)
+@option("--max VALUE", "Fail above this value.", "high", type=float)
+@option(
     "--direction",
+    "Which way is better, where neither the settings nor its name say so.",
     type=click.Choice(["min", "max"]),
-    help="Which way is better, where neither the settings nor its name say so.",
 )
 @shared.judge_options
 @fetch_option
@@ -244,19 +227,12 @@ def _board(experiments: Sequence[Experiment], metric: str) -> str:
 
 def _shown(key: Key, experiments: Sequence[Experiment], settings: Settings) -> list[str]:
     values = [key.of(item) for item in experiments]
-    if key.full == "duration":
-        return [output.duration(value) for value in values]
-    if key.full == "started":
-        return [f"{value:%Y-%m-%d %H:%M}" for value in values]
-    if key.full == "id":
-        return [item.short for item in experiments]
-    if key.kind == "set":
-        return [", ".join(value) for value in values]
     way = metrics.direction(key.name, settings.metrics) if key.family == "metrics" else None
     numbers = [value for value in values if isinstance(value, (int, float)) and value == value]
     best = (min if way == "min" else max)(numbers) if way and len(set(numbers)) > 1 else None
     marks = (" ★" if best is not None and value == best else "" for value in values)
-    return [f"{text}{mark}" for text, mark in zip(output.numbers(values), marks)]
+    spelt = texts(key, values, lambda moment: f"{moment:%Y-%m-%d %H:%M}")
+    return [f"{text}{mark}" for text, mark in zip(spelt, marks)]
 
 
 def _with_titles(keys: Sequence[Key], rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -4,7 +4,7 @@ Errors offer nothing."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gitexp.formats.experiment import Experiment
     from gitexp.store.index import Index
 
+Complete = Callable[[click.Context, click.Parameter, str], "list[CompletionItem]"]
 _NEWEST = 200  # experiments that are offered; a shell shows no more usefully
 
 
@@ -50,33 +51,6 @@ def refs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
     ]
 
 
-def keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete the last name of a ``--where``, ``--sort`` or list of columns: attributes, metrics
-    and params."""
-    from gitexp.store import query
-
-    return _names(ctx, incomplete, "metrics", "params", first=query.ATTRIBUTES)
-
-
-def metrics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete a METRIC."""
-    return _names(ctx, incomplete, "metrics")
-
-
-def given_params(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Complete the name in K=V with the params of former experiments."""
-    return [_item(f"{item.value}=") for item in _names(ctx, incomplete, "params")]
-
-
-def given_metrics(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Complete the name in K=V with the metrics of former experiments."""
-    return [_item(f"{item.value}=") for item in metrics(ctx, param, incomplete)]
-
-
 def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the name of a git remote."""
     try:
@@ -86,36 +60,37 @@ def remotes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
     return [_item(name) for name in names if name.startswith(incomplete)]
 
 
-def remotes_or_refs(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Complete where the remote may be left out: [REMOTE] [REF]..."""
-    return remotes(ctx, param, incomplete) + refs(ctx, param, incomplete)
-
-
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Leave it to the shell: the words of a command are mostly files."""
     return [_item(incomplete, type="file")]
 
 
-def refs_or_metrics(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Complete where both can stand: REF... METRIC."""
-    return metrics(ctx, param, incomplete) + refs(ctx, param, incomplete)
+def _names(*families: str, end: str = "") -> Complete:
+    """Return what completes the last name of a condition, a list or a ``K=V``."""
+
+    def complete(
+        ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from gitexp.store import query
+
+        index = _index(ctx)
+        if index is None:
+            return []
+        start = re.match(r"(.*[\s,(])?", incomplete, re.DOTALL)
+        head = start[0] if start else ""
+        known: dict[str, None] = {}
+        for family in families:
+            ours = family == "attributes"
+            known |= dict.fromkeys(query.ATTRIBUTES if ours else index.keys(family))
+        word = incomplete[len(head) :]
+        return [_item(f"{head}{name}{end}") for name in known if name.startswith(word)]
+
+    return complete
 
 
-def _names(
-    ctx: click.Context, incomplete: str, *families: str, first: Iterable[str] = ()
-) -> list[CompletionItem]:
-    index = _index(ctx)
-    start = re.match(r"(.*[\s,(])?", incomplete, re.DOTALL)
-    head = start[0] if start else ""
-    names: dict[str, None] = {}
-    if index:
-        known = (name for family in families for name in index.keys(family))
-        names = dict.fromkeys([*first, *known])
-    return [_item(f"{head}{name}") for name in names if name.startswith(incomplete[len(head) :])]
+def _either(*each: Complete) -> Complete:
+    """Return what completes where several things can stand."""
+    return lambda *asked: [item for one in each for item in one(*asked)]
 
 
 def _index(ctx: click.Context) -> Index | None:
@@ -140,3 +115,11 @@ def _item(value: str, **more: Any) -> CompletionItem[Any]:
     from click.shell_completion import CompletionItem
 
     return CompletionItem(value, **more)
+
+
+keys = _names("attributes", "metrics", "params")  # of --where, --sort and lists of columns
+metrics = _names("metrics")
+given_params = _names("params", end="=")  # K=V, by the params of former experiments
+given_metrics = _names("metrics", end="=")
+remotes_or_refs = _either(remotes, refs)  # where the remote may be left out: [REMOTE] [REF]...
+refs_or_metrics = _either(metrics, refs)  # REF... METRIC

@@ -3,6 +3,8 @@ went, for ``show``."""
 
 from __future__ import annotations
 
+import functools
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +13,7 @@ from operator import itemgetter
 import click
 
 from gitexp.cli import completion, output, pager, plot
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.formats import late_values, message, metrics, result_files
 from gitexp.formats.errors import NotFoundError, did_you_mean
@@ -38,29 +41,20 @@ class Course:
         self.points += 1
         if self.last is None or point.step >= self.last_step:
             self.last, self.last_step = point.value, point.step
-        if (
-            direction
-            and point.value == point.value
-            and (self.best is None or metrics.is_better(direction, point.value, self.best))
-        ):
+        if direction is None or point.value != point.value:
+            return
+        if self.best is None or metrics.is_better(direction, point.value, self.best):
             self.best, self.best_step = point.value, point.step
 
 
 @click.command("curve")
-@click.argument(
-    "refs",
-    nargs=-1,
-    required=True,
-    metavar="[REF]... METRIC",
-    shell_complete=completion.refs_or_metrics,
-)
-@click.option(
+@argument("[REF]... METRIC", "refs", complete=completion.refs_or_metrics, required=True)
+@option(
     "--rows",
+    "Height of the plot in lines.",
     "height",
     type=click.IntRange(min=3, max=200),
     default=_ROWS,
-    show_default=True,
-    help="Height of the plot in lines.",
 )
 @where_option
 @output.output_options
@@ -80,9 +74,8 @@ def curve_command(refs: tuple[str, ...], height: int, where: str | None, form: s
     experiments = chosen(index, settings, Selection(given or ([] if where else ["@"]), where))
     metric = query.find_metric(index, name).name
     if form:
-        rows = [
-            (item.name, *point[1:]) for item in experiments for point in _of(repo, item, metric)
-        ]
+        each = ((item.name, point) for item in experiments for point in _of(repo, item, metric))
+        rows = [(name, *point[1:]) for name, point in each]
         output.print_records(form, ("name", "value", "timestamp", "step"), rows)
         return
     curves = {item.name: _curve(repo, item, metric) for item in experiments}
@@ -90,26 +83,20 @@ def curve_command(refs: tuple[str, ...], height: int, where: str | None, form: s
         if not curves[item.name]:
             known = f" It has: {', '.join(sorted(item.metrics)) or 'none'}"
             hint = did_you_mean(metric, item.metrics) or known
-            output.say(output.clean(f"{item.name} has no metric '{metric}'.{hint}"))
+            output.say(f"{item.name} has no metric '{metric}'.{hint}")
     if not any(curves.values()):
-        raise NotFoundError(
-            f"there is nothing to plot: no metric '{metric}' in"
-            f" {message.some([item.name for item in experiments])}"
-        )
+        those = message.some([item.name for item in experiments])
+        raise NotFoundError(f"there is nothing to plot: no metric '{metric}' in {those}")
     _plot(metric, {name: points for name, points in curves.items() if points}, height)
 
 
 def courses_of(repo: Repo, experiment: Experiment, settings: Settings) -> dict[str, Course]:
     """Return how each metric of an experiment went."""
-    courses: dict[str, Course] = {}
-    ways: dict[str, str | None] = {}
+    courses: dict[str, Course] = defaultdict(Course)
+    way = functools.cache(lambda name: metrics.direction(name, settings.metrics))
     for point in _points(repo, experiment):
-        course = courses.get(point.name)
-        if course is None:
-            course = courses[point.name] = Course()
-            ways[point.name] = metrics.direction(point.name, settings.metrics)
-        course.add(point, ways[point.name])
-    return courses
+        courses[point.name].add(point, way(point.name))
+    return dict(courses)
 
 
 def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
@@ -128,7 +115,7 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
         yield from result_files.of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))
     for warning in warnings:
-        output.say(output.clean(warning))
+        output.say(warning)
 
 
 def _of(repo: Repo, experiment: Experiment, metric: str) -> Iterator[MetricPoint]:

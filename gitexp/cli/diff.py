@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import diff
 from gitexp.compare.diff import Diff, FileChange, MetricChange
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import readable
+from gitexp.formats.message import readable, some
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.repo.dvc_pointers import DataChange
@@ -34,37 +35,23 @@ Row = tuple[str, ...]
 
 
 @click.command("diff")
-@click.argument("a", required=False, metavar="[A]", shell_complete=completion.refs)
-@click.argument("b", required=False, metavar="[B]", shell_complete=completion.refs)
-@click.option(
-    "--code", is_flag=True, help="Print the code's difference as a patch, and nothing else."
-)
-@click.option(
-    "--path",
+@argument("[A]", complete=completion.refs)
+@argument("[B]", complete=completion.refs)
+@option("--code", "Print the code's difference as a patch, and nothing else.")
+@option(
+    "--path PATH...",
+    "Limit the code to this file or folder, from the top of the repository.",
     "paths",
-    multiple=True,
-    metavar="PATH",
-    help="Limit the code to this file or folder, from the top of the repository.",
 )
 @where_option
 @output.renamed("--all", "--same", "everything")
-@click.option(
-    "--same", "everything", is_flag=True, help="Also show the params and metrics that are equal."
-)
-@click.option("--exit-code", is_flag=True, help="Exit with 1 where anything differs.")
-@click.option(
+@option("--same", "Also show the params and metrics that are equal.", "everything")
+@option("--exit-code", "Exit with 1 where anything differs.")
+@option(
     "--cells",
-    is_flag=True,
-    help=(
-        "Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size)."
-    ),
+    "Show what differs inside notebooks (by cell), CSV files (by row) and binary files (size).",
 )
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Write it as an HTML page (a report of the two).",
-)
+@option("--html FILE", "Write it as an HTML page (a report of the two).", type=FILE)
 @output.whole_option
 @output.output_options
 @pager.paged
@@ -95,14 +82,7 @@ def diff_command(
       gitexp diff exp-3 exp-7 --html why.html
     """
     repo, settings, index = opened()
-    one: Experiment
-    other: Experiment | None
-    if where is not None:
-        one, other = _matching(index, settings, a, where)
-    else:
-        first, second = _sides(index, a or "@", b)
-        one = reference.resolve(index, first, settings)
-        other = reference.resolve(index, second, settings) if second else None
+    one, other = _sides(index, settings, a, b, where)
     if code:
         patch = diff.patch(repo, settings, one, other, paths)
         _print_patch(patch)
@@ -125,14 +105,20 @@ def diff_command(
     if cells and other and not form:
         _print_cells(repo, one, other, found)
     for path, why in found.left_out:
-        output.say(f"not compared: {output.clean(path)} ({why})")
+        output.say(f"not compared: {path} ({why})")
     return int(exit_code and found.differs)
 
 
-def _matching(
-    index: Index, settings: Settings, a: str | None, where: str
-) -> tuple[Experiment, Experiment]:
-    """Return the two experiments for which a condition holds, the older one first."""
+def _sides(
+    index: Index, settings: Settings, a: str | None, b: str | None, where: str | None
+) -> tuple[Experiment, Experiment | None]:
+    """Return the experiments that ``A B``, ``A..B``, ``A..`` (up to the work tree, None), ``..B``
+    (from the latest) or a condition names; for that the older one first."""
+    if where is None:
+        if a and b is None and ".." in a and not index.named(a):
+            a, _, b = a.partition("..")
+        second = reference.resolve(index, b, settings) if b else None
+        return reference.resolve(index, a or "@", settings), second
     found = chosen(index, settings, Selection((), where))
     if a is not None:
         raise UsageError("name experiments, or use --where, not both")
@@ -191,14 +177,6 @@ def _print_cells(repo: Repo, one: Experiment, other: Experiment, found: Diff) ->
             click.echo(f"  {output.clean(line)}")
 
 
-def _sides(index: Index, a: str, b: str | None) -> tuple[str, str | None]:
-    """Read ``A B``, ``A..B``, ``A..`` (up to the work tree) and ``..B`` (from the latest)."""
-    if b is not None or ".." not in a or index.named(a):
-        return a, b
-    first, _, second = a.partition("..")
-    return first or "@", second or None
-
-
 def _text(
     found: Diff, one: Experiment, other: Experiment | None, everything: bool, whole: bool
 ) -> Iterator[str]:
@@ -208,15 +186,14 @@ def _text(
         yield "no difference" + (" but in files that were not compared" if found.left_out else "")
     for title, headers, rows in _sections(found, everything, whole):
         cells = [[*map(output.clean, row)] for row in rows]
-        if not whole:
-            cells = output.fitted(headers, [*map(_apart, cells)], whole, indent=2)
+        cells = cells if whole else [*map(_apart, cells)]
         right = [
             (title == "metrics" and 0 < at < 5) or header in ("+", "-")
             for at, header in enumerate(headers)
         ]
         yield ""
         yield output.styled(title, bold=True)
-        for line in output.text_table(headers, cells, right):
+        for line in output.fitted_table(headers, cells, right, whole):
             yield f"  {_judged(line) if title == 'metrics' else line}"
 
 
@@ -341,19 +318,11 @@ def _file_row(item: FileChange) -> Row:
 
 
 def _data_row(item: DataChange) -> Row:
-    named = [
-        f"{sign}{path}"
-        for sign, paths in (("+", item.added), ("-", item.removed), ("~", item.changed))
-        for path in paths or ()
-    ]
-    inside = ", ".join(named[:_MOST_FILES]) + (
-        f" and {len(named) - _MOST_FILES:,} more files" if len(named) > _MOST_FILES else ""
-    )
-    by = (
-        f"{(item.size_b or 0) - (item.size_a or 0):+,} bytes"
-        if item.a and item.b and item.size_a is not None and item.size_b is not None
-        else ""
-    )
+    marked = (("+", item.added), ("-", item.removed), ("~", item.changed))
+    inside = some([f"{sign}{path}" for sign, paths in marked for path in paths or ()], _MOST_FILES)
+    by = ""
+    if item.a and item.b and item.size_a is not None and item.size_b is not None:
+        by = f"{item.size_b - item.size_a:+,} bytes"
     old = _amount(item.a, item.size_a, item.files_a)
     new = _amount(item.b, item.size_b, item.files_b)
     return _SHORT.get(item.status, "M"), item.path, old, new, by, inside
@@ -371,15 +340,8 @@ def _print_patch(patch: bytes) -> None:
     """Print a patch: as it is for programs; for people in colour and without control characters."""
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(patch)
-    elif patch:
-        lines = patch.decode("utf-8", "replace").removesuffix("\n").split("\n")
-        click.echo("\n".join(_coloured(lines)))
-
-
-def _coloured(lines: Sequence[str]) -> Iterable[str]:
-    for line in lines:
-        text = output.clean(line.replace("\t", "    "))
-        if line.startswith(_HEADLINES):
-            yield output.styled(text, bold=True)
-        else:
-            yield output.styled(text, fg=_COLOURS.get(line[:1]))
+        return
+    for line in patch.decode("utf-8", "replace").split("\n")[:-1]:
+        headline = line.startswith(_HEADLINES)
+        style: dict[str, Any] = {"bold": True} if headline else {"fg": _COLOURS.get(line[:1])}
+        click.echo(output.styled(output.clean(line.replace("\t", "    ")), **style))

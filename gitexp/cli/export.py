@@ -6,15 +6,16 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import TextIO
 
 import click
 
 from gitexp.cli import output, sync
+from gitexp.cli.declare import PATH, argument, option, together
 from gitexp.cli.files import written
 from gitexp.cli.opened import Selection, chosen, opened, selection
 from gitexp.formats.errors import UsageError
@@ -23,8 +24,6 @@ from gitexp.formats.message import portable
 from gitexp.integrations import export, other_logs
 from gitexp.repo import Repo
 from gitexp.store import histories
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group("export")
@@ -42,33 +41,18 @@ def export_command() -> None:
     """
 
 
-def _file_options(function: Command) -> Command:
-    """Give a command ``--metrics``, ``--output`` and ``--force``."""
-    for option in (
-        click.option("--force", "-f", is_flag=True, help="Overwrite an existing file."),
-        click.option(
-            "--output",
-            "-o",
-            "target",
-            type=click.Path(path_type=Path),
-            help="The file to write (default: standard output).",
-        ),
-        click.option(
-            "--metrics",
-            "points",
-            is_flag=True,
-            help="Every value that was logged, not only the last of each metric.",
-        ),
-        output.renamed("-m", "--metrics", "points"),
-    ):
-        function = option(function)
-    return function
+_file_options = together(
+    output.renamed("-m", "--metrics", "points"),
+    option("--metrics", "Every value that was logged, not only the last of each metric.", "points"),
+    option("-o, --output", "The file to write (default: standard output).", "target", type=PATH),
+    option("-f, --force", "Overwrite an existing file."),
+)
 
 
 @export_command.command("csv", short_help="Write CSV, a row for each experiment or logged value.")
 @selection
 @_file_options
-def export_csv(asked: Selection, points: bool, target: Path | None, force: bool) -> int:
+def export_csv(asked: Selection, points: bool, target: Path | None, force: bool) -> None:
     """Write CSV: a row for each experiment, or with --metrics one for each logged value.
 
     The columns are those of gitexp.experiments(), or name, id, metric, value, timestamp and step.
@@ -79,27 +63,24 @@ def export_csv(asked: Selection, points: bool, target: Path | None, force: bool)
       gitexp export csv --where 'label = paper' -o paper.csv
       gitexp export csv --metrics best:rmse | head
     """
-    repo, found = _chosen(asked)
-    unread: histories.Unread = []
-    headers: Sequence[str] = export.POINT if points else export.columns(found)
-    rows = (
-        export.point_cells(repo, found, unread)
-        if points
-        else ([export.text(export.value(item, name)) for name in headers] for item in found)
-    )
-    with _opened(target, force) as file:
+    with _exporting(asked, target) as (repo, found, unread), _opened(target, force) as file:
+        headers: Sequence[str] = export.POINT if points else export.columns(found)
+        rows = (
+            export.point_cells(repo, found, unread)
+            if points
+            else ([export.text(export.value(item, name)) for name in headers] for item in found)
+        )
         lines = chain([headers], rows)
         while chunk := [*islice(lines, 10_000)]:  # Python may have been told not to buffer
             text = io.StringIO()
             csv.writer(text, lineterminator="\n").writerows(chunk)
             file.write(text.getvalue())
-    return _said(found, target, unread)
 
 
 @export_command.command("json", short_help="Write JSON with everything about each experiment.")
 @selection
 @_file_options
-def export_json(asked: Selection, points: bool, target: Path | None, force: bool) -> int:
+def export_json(asked: Selection, points: bool, target: Path | None, force: bool) -> None:
     """Write JSON: a list with everything about each experiment, one on each line.
 
     Params are nested as they were logged; labels, notes and files are there. With --metrics each
@@ -110,21 +91,18 @@ def export_json(asked: Selection, points: bool, target: Path | None, force: bool
     Example:
       gitexp export json exp-3..exp-7 --metrics -o some.json
     """
-    repo, found = _chosen(asked)
-    unread: histories.Unread = []
-    with _opened(target, force) as file:
+    with _exporting(asked, target) as (repo, found, unread), _opened(target, force) as file:
         before = "[\n"
         for item in export.records(repo, found, points, unread):
             file.write(before + json.dumps(portable(item), ensure_ascii=False))
             before = ",\n"
         file.write("\n]\n")
-    return _said(found, target, unread)
 
 
 @export_command.command("parquet", short_help="Write Parquet, for DuckDB, pandas and the like.")
 @selection
 @_file_options
-def export_parquet(asked: Selection, points: bool, target: Path | None, force: bool) -> int:
+def export_parquet(asked: Selection, points: bool, target: Path | None, force: bool) -> None:
     """Write Parquet, for DuckDB, pandas and the like: columns and rows as in CSV, with types.
 
     Numbers are numbers, times are times, labels are lists. A param that is a number here and a text
@@ -140,25 +118,21 @@ def export_parquet(asked: Selection, points: bool, target: Path | None, force: b
             "Parquet cannot be printed; name a file: gitexp export parquet -o experiments.parquet"
         )
     export.arrow()
-    repo, found = _chosen(asked)
-    unread: histories.Unread = []
-    with written(target, force) as part:
+    with _exporting(asked, target) as (repo, found, unread), written(target, force) as part:
         if points:
             export.write_points(histories.points(repo, found, unread), part)
         else:
             export.write_parquet(found, part)
-    return _said(found, target, unread)
 
 
 @export_command.command("mlflow", short_help="Mirror experiments to an MLflow server.")
-@click.argument("uri")
+@argument("URI")
 @selection
-@click.option("--artifacts", is_flag=True, help="Also store the artifacts that were logged.")
-@click.option(
-    "--experiment",
+@option("--artifacts", "Also store the artifacts that were logged.")
+@option(
+    "--experiment NAME",
+    "MLflow's experiment for those without a group (default: the repository).",
     "place",
-    metavar="NAME",
-    help="MLflow's experiment for those without a group (default: the repository).",
 )
 def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None) -> int:
     """Mirror experiments to the MLflow server at URI, as runs.
@@ -175,22 +149,19 @@ def export_mlflow(uri: str, asked: Selection, artifacts: bool, place: str | None
       gitexp export mlflow http://localhost:5000
       gitexp export mlflow https://mlflow.example.org exp-3..exp-7 --artifacts
     """
-    repo, found = _chosen(asked)
+    repo, settings, index = opened()
+    found = chosen(index, settings, asked)
     return sync.mirror(repo, found, sync.target(repo, uri), artifacts, place)
 
 
-_folder = click.option(
-    "--output", "-o", "target", required=True, type=click.Path(path_type=Path), help="A new folder."
-)
-_project = click.option(
-    "--project", metavar="NAME", help="The project (default: the repository's name)."
-)
+_folder = option("-o, --output", "A new folder.", "target", required=True, type=PATH)
+_project = option("--project NAME", "The project (default: the repository's name).")
 
 
 @export_command.command("tensorboard", short_help="Write TensorBoard's event files.")
 @selection
 @_folder
-def export_tensorboard(asked: Selection, target: Path) -> int:
+def export_tensorboard(asked: Selection, target: Path) -> None:
     """Write a log folder for TensorBoard: scalars and hparams, a folder for each experiment.
 
     Event files hold 32 bits of a number, and only numbers, truth values and text as params. Labels
@@ -200,14 +171,15 @@ def export_tensorboard(asked: Selection, target: Path) -> int:
     Example:
       gitexp export tensorboard -o runs && tensorboard --logdir runs
     """
-    return _exported(asked, target, other_logs.write_tensorboard)
+    with _folder_of(asked, target) as (_, _, records, part):
+        other_logs.write_tensorboard(records, part)
 
 
 @export_command.command("wandb", short_help="Write offline runs of Weights & Biases.")
 @selection
 @_folder
 @_project
-def export_wandb(asked: Selection, target: Path, project: str | None) -> int:
+def export_wandb(asked: Selection, target: Path, project: str | None) -> None:
     """Write an offline run of Weights & Biases for each experiment; `wandb sync` sends them.
 
     Params, every value of every metric, group, labels (as tags) and notes go there. A run's id is
@@ -218,24 +190,20 @@ def export_wandb(asked: Selection, target: Path, project: str | None) -> int:
     Example:
       gitexp export wandb -o logs && wandb sync logs/wandb/offline-run-*
     """
-
-    def write(records: Iterator[other_logs.Record], folder: Path) -> None:
-        other_logs.write_wandb(records, folder, project or _repository())
-
-    return _exported(asked, target, write)
+    with _folder_of(asked, target) as (repo, _, records, part):
+        other_logs.write_wandb(records, part, project or repo.root.name)
 
 
 @export_command.command("trackio", short_help="Add experiments to a project of trackio.")
 @selection
 @_project
-@click.option(
-    "--output",
-    "-o",
+@option(
+    "-o, --output",
+    "The folder of trackio's databases (default: trackio's own).",
     "target",
-    type=click.Path(path_type=Path),
-    help="The folder of trackio's databases (default: trackio's own).",
+    type=PATH,
 )
-def export_trackio(asked: Selection, target: Path | None, project: str | None) -> int:
+def export_trackio(asked: Selection, target: Path | None, project: str | None) -> None:
     """Add a run for each experiment to a project of trackio; doing it twice adds nothing.
 
     Params, groups and every value of every metric go there. Needs pip install 'gitexp[trackio]'.
@@ -244,19 +212,17 @@ def export_trackio(asked: Selection, target: Path | None, project: str | None) -
     Example:
       gitexp export trackio --project mine && trackio show --project mine
     """
-    repo, found = _chosen(asked)
-    unread: histories.Unread = []
-    records = export.records(repo, found, True, unread)
-    there = other_logs.write_trackio(records, target, project or _repository())
-    said = f"added {output.counted(len(found) - there, 'experiment')}"
-    output.say(f"{said}; {there:,} were there already" if there else said)
-    return _said(found, None, unread)
+    with _exporting(asked, None) as (repo, found, unread):
+        records = export.records(repo, found, True, unread)
+        there = other_logs.write_trackio(records, target, project or repo.root.name)
+        said = f"added {output.counted(len(found) - there, 'experiment')}"
+        output.say(f"{said}; {there:,} were there already" if there else said)
 
 
 @export_command.command("crate", short_help="Write an RO-Crate of one experiment.")
-@click.argument("ref")
+@argument("REF")
 @_folder
-def export_crate(ref: str, target: Path) -> int:
+def export_crate(ref: str, target: Path) -> None:
     """Write an RO-Crate of one experiment, for a paper's archive.
 
     The folder has the code as code.zip, the params, metrics and artifacts, and
@@ -267,47 +233,42 @@ def export_crate(ref: str, target: Path) -> int:
     Example:
       gitexp export crate best:rmse -o crate
     """
-
-    def write(records: Iterator[other_logs.Record], folder: Path) -> None:
-        for item, record in zip(found, records):
-            other_logs.write_crate(repo, item, record, folder)
-
-    asked = Selection((ref,))
-    repo, found = _chosen(asked)
-    if len(found) != 1:
-        raise UsageError(f"{ref} names {len(found):,} experiments; a crate is of one")
-    return _exported(asked, target, write)
+    with _folder_of(Selection((ref,)), target) as (repo, found, records, part):
+        if len(found) != 1:
+            raise UsageError(f"{ref} names {len(found):,} experiments; a crate is of one")
+        other_logs.write_crate(repo, found[0], next(records), part)
 
 
-def _exported(
-    asked: Selection, target: Path, write: Callable[[Iterator[other_logs.Record], Path], None]
-) -> int:
-    """Write a folder that is there whole or not at all."""
-    repo, found = _chosen(asked)
-    unread: histories.Unread = []
-    with written(target, False, folder=True) as part:
-        part.mkdir(parents=True)
-        write(export.records(repo, found, True, unread), part)
-    return _said(found, target, unread)
-
-
-def _repository() -> str:
-    return Repo.discover().root.name
-
-
-def _chosen(asked: Selection) -> tuple[Repo, Sequence[Experiment]]:
+@contextmanager
+def _exporting(
+    asked: Selection, target: Path | None
+) -> Iterator[tuple[Repo, Sequence[Experiment], histories.Unread]]:
+    """Yield the experiments that are asked for, and a list for those that cannot be read; then tell
+    what was written, and exit with 1 where something is missing."""
     repo, settings, index = opened()
-    return repo, chosen(index, settings, asked)
-
-
-def _said(experiments: Sequence[Experiment], target: Path | None, unread: histories.Unread) -> int:
-    """Tell what was written and what could not be read, and return the exit code: 1 where something
-    is missing."""
+    found = chosen(index, settings, asked)
+    unread: histories.Unread = []
+    yield repo, found, unread
     if target:
-        output.say(f"wrote {target}: {output.counted(len(experiments), 'experiment')}")
+        output.say(f"wrote {target}: {output.counted(len(found), 'experiment')}")
     for name, why in unread:
-        output.say(f"the values of {name} are missing: {output.clean(why)}")
-    return 1 if unread else 0
+        output.say(f"the values of {name} are missing: {why}")
+    if unread:
+        raise click.exceptions.Exit(1)
+
+
+@contextmanager
+def _folder_of(
+    asked: Selection, target: Path
+) -> Iterator[tuple[Repo, Sequence[Experiment], Iterator[other_logs.Record], Path]]:
+    """Yield records of experiments and the folder to write them to, which is there whole or not at
+    all."""
+    with (
+        _exporting(asked, target) as (repo, found, unread),
+        written(target, False, folder=True) as part,
+    ):
+        part.mkdir(parents=True)
+        yield repo, found, export.records(repo, found, True, unread), part
 
 
 @contextmanager

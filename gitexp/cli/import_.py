@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import argument, option
 from gitexp.formats import metrics, settings
 from gitexp.formats.trackers import tools
 from gitexp.formats.trackers.found import Commit, Found, Progress, Run, Unread
@@ -32,29 +32,13 @@ def import_command() -> None:
     """
 
 
-_dry_run = click.option(
-    "--dry-run", is_flag=True, help="Print what would be imported, and record nothing."
-)
+_dry_run = option("--dry-run", "Print what would be imported, and record nothing.")
 
 
 @import_command.command("git", short_help="Commits that hold results.")
-@click.option(
-    "--path",
-    "paths",
-    multiple=True,
-    metavar="GLOB",
-    help="Only files whose path fits, such as 'models/*' (repeatable).",
-)
-@click.option(
-    "--since",
-    metavar="DATE",
-    help="Only commits after it, as git takes dates: 2025-01-31, '3 weeks ago'.",
-)
-@click.option(
-    "--remotes",
-    is_flag=True,
-    help="Also look at remote branches, not only local ones.",
-)
+@option("--path GLOB...", "Only files whose path fits, such as 'models/*' (repeatable).", "paths")
+@option("--since DATE", "Only commits after it, as git takes dates: 2025-01-31, '3 weeks ago'.")
+@option("--remotes", "Also look at remote branches, not only local ones.")
 @_dry_run
 def git_command(paths: tuple[str, ...], since: str | None, remotes: bool, dry_run: bool) -> None:
     """Give each commit that holds results a tag: history by DagsHub's logger, DVC or dvclive.
@@ -101,11 +85,9 @@ def dvc_command(dry_run: bool) -> None:
 
 
 @import_command.command("mlflow", short_help="Runs of an MLflow server, database or folder.")
-@click.argument("uri", required=False)
-@click.option("--experiment", metavar="NAME", help="Only the runs of this MLflow experiment.")
-@click.option(
-    "--artifacts", is_flag=True, help="Also keep artifacts, up to the setting max_file_size each."
-)
+@argument("[URI]")
+@option("--experiment NAME", "Only the runs of this MLflow experiment.")
+@option("--artifacts", "Also keep artifacts, up to the setting max_file_size each.")
 @_dry_run
 def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry_run: bool) -> None:
     """Import the runs of MLflow at URI: a server, a database file or a folder of runs.
@@ -138,11 +120,9 @@ def mlflow_command(uri: str | None, experiment: str | None, artifacts: bool, dry
             )
         else:
             store = mlflow.on_disk(uri)
-        place = (
-            Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-")))
-            if artifacts and not dry_run
-            else None
-        )
+        place = None
+        if artifacts and not dry_run:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gitexp-")))
         _import(
             lambda repo, known, progress: mlflow.find(store, experiment, place, progress),
             dry_run,
@@ -154,7 +134,7 @@ _FOLDER = click.Path(exists=True, path_type=Path)
 
 
 @import_command.command("wandb", short_help="Runs in a folder of Weights & Biases.")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@argument("DIR", "folder", type=_FOLDER)
 @_dry_run
 def wandb_command(folder: Path, dry_run: bool) -> None:
     """Import the runs that Weights & Biases keeps in DIR, the folder `wandb` beside a script.
@@ -174,7 +154,7 @@ def wandb_command(folder: Path, dry_run: bool) -> None:
 
 
 @import_command.command("tensorboard", short_help="Event files of TensorBoard.")
-@click.argument("folder", metavar="DIR", type=_FOLDER)
+@argument("DIR", "folder", type=_FOLDER)
 @_dry_run
 def tensorboard_command(folder: Path, dry_run: bool) -> None:
     """Import the runs of TensorBoard's event files in DIR: scalars and hparams.
@@ -205,15 +185,16 @@ def _tracker_command(name: str, tool: Tool) -> click.Command:
             f"{place} has no runs",
         )
 
-    text = f"{tool.title} become experiments; PATH is {tool.where}, or one file of it.\n\n"
-    text += (
-        f"The tool need not be installed.\n\n\b\nExample:\n  gitexp import {name} {tool.example}\n"
-    )
-    place = click.Argument(["place"], metavar="PATH", type=_FOLDER)
-    command = click.Command(
-        name, callback=read, params=[place], help=text, short_help=f"{tool.title}."
-    )
-    return _dry_run(command)
+    read.__doc__ = f"""{tool.title} become experiments; PATH is {tool.where}, or one file of it.
+
+    The tool need not be installed.
+
+    \b
+    Example:
+      gitexp import {name} {tool.example}
+    """
+    named = click.command(name, short_help=f"{tool.title}.")
+    return named(argument("PATH", "place", type=_FOLDER)(_dry_run(read)))
 
 
 for _name, _tool in tools.TOOLS.items():
@@ -226,100 +207,52 @@ def _import(search: Search, dry_run: bool, nothing: str) -> None:
     limit = settings.load(repo.root, repo.project).max_file_size
     known = record.Known(Index(repo))
     outcome = record.Outcome()
-    bar = _Bar()
-    found = record.new(search(repo, known, bar.show), known, outcome)
+    line = output.Progress()
+
+    def show(done: int, total: int | None) -> None:
+        line.show(f"{done:,} of {total:,} looked at" if total else f"{done:,} read")
+
+    found = record.new(search(repo, known, show), known, outcome)
     count = 0
     try:
         if dry_run:
-            count = _print_plan(found, bar)
+            count = _print_plan(found, line)
         else:
             first = last = ""
-            for experiment in record.record(repo, found, outcome, limit, bar.count):
-                bar.clear()
+            for experiment in record.record(repo, found, outcome, limit, show):
+                line.clear()
                 words = experiment.name, experiment.short, output.clean(experiment.subject)
                 click.echo(" ".join(words).rstrip())
                 first, last, count = first or experiment.name, experiment.name, count + 1
     finally:
-        bar.clear()
+        line.clear()
     _say_unread(outcome.unread)
     if outcome.known:
-        output.say(
-            f"{output.counted(outcome.known, 'run')} recorded already"
-            + ("" if count else ", nothing new")
-        )
-    if not count:
-        if not outcome.known and not outcome.unread:
-            output.say(f"nothing to import: {nothing}")
-    elif dry_run:
-        output.say(
-            f"{output.counted(count, 'experiment')} would be imported; nothing was"
-            " recorded (--dry-run)"
-        )
-    else:
-        output.say(
-            f"{output.counted(count, 'experiment')} imported"
-            + (f", {first} to {last}" if count > 1 else "")
-        )
+        runs = output.counted(outcome.known, "run")
+        output.say(f"{runs} recorded already" + ("" if count else ", nothing new"))
+    made = output.counted(count, "experiment")
+    if not count and not outcome.known and not outcome.unread:
+        output.say(f"nothing to import: {nothing}")
+    elif count and dry_run:
+        output.say(f"{made} would be imported; nothing was recorded (--dry-run)")
+    elif count:
+        output.say(f"{made} imported" + (f", {first} to {last}" if count > 1 else ""))
 
 
-def _print_plan(found: Iterator[Commit | Run], bar: _Bar) -> int:
+def _print_plan(found: Iterator[Commit | Run], line: output.Progress) -> int:
     rows = []
     for item in found:
         values = item.last if isinstance(item, Commit) else metrics.last_values(item.points)
-        shown = ", ".join(
-            f"{name}={output.number(value)}" for name, value in list(values.items())[:4]
-        )
-        rows.append(
-            [
-                item.id[:10],
-                f"{item.started:%Y-%m-%d %H:%M}",
-                str(len(item.params)),
-                shown,
-                output.clean(item.title),
-            ]
-        )
-    bar.clear()
+        shown = [str(len(item.params)), output.values(values, 4), output.clean(item.title)]
+        rows.append([item.id[:10], f"{item.started:%Y-%m-%d %H:%M}", *shown])
+    line.clear()
     if rows:
-        click.echo(
-            "\n".join(output.text_table(["source", "started", "params", "metrics", "title"], rows))
-        )
+        output.print_table(["source", "started", "params", "metrics", "title"], rows)
     return len(rows)
 
 
 def _say_unread(unread: list[Unread]) -> None:
     for item in unread[:_SHOWN]:
-        output.say(output.clean(f"not read: {item.what}: {item.why}"))
+        output.say(f"not read: {item.what}: {item.why}")
     if len(unread) > _SHOWN:
         output.say(f"not read: {len(unread) - _SHOWN:,} more")
-
-
-class _Bar:
-    """A line that says how far it is, on a terminal."""
-
-    _SIZE = 30
-
-    def __init__(self) -> None:
-        self._on = sys.stderr.isatty()
-        self._drawn = ""
-
-    def show(self, done: int, total: int | None) -> None:
-        """Draw ``done`` of ``total``."""
-        if total:
-            full = self._SIZE * done // total
-            self._draw(f"[{'#' * full}{'.' * (self._SIZE - full)}] {done:,} of {total:,}")
-
-    def count(self, done: int, total: int | None) -> None:
-        """Draw how many are done, where nobody knows of how many."""
-        if not self._drawn.startswith("["):
-            self._draw(f"{done:,} read")
-
-    def clear(self) -> None:
-        """Take it away, so that other text can follow."""
-        if self._drawn:
-            click.echo("\r\x1b[K", nl=False, err=True)
-            self._drawn = ""
-
-    def _draw(self, text: str) -> None:
-        if self._on and text != self._drawn:
-            click.echo(f"\r{text}\x1b[K", nl=False, err=True)
-            self._drawn = text

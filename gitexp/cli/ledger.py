@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +11,8 @@ from urllib.parse import quote
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, keep_block
 from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
@@ -24,10 +26,8 @@ from gitexp.store import notes, query, reference, result_paths
 
 _PICTURE = re.compile(r"(.*?)(?:/(\d+))?\.(?:png|jpe?g|gif|svg|webp)", re.IGNORECASE)
 _MOST = 4  # pictures of one experiment
-_REFS = click.argument(
-    "refs", nargs=-1, required=True, metavar="REF...", shell_complete=completion.refs
-)
-_BECAUSE = click.option("--because", metavar="TEXT", help="The reason, in any words.")
+_REFS = argument("REF...", "refs")
+_BECAUSE = option("--because TEXT", "The reason, in any words.")
 _METRIC = metric_option("The metric to follow (default: what most of them have).")
 
 
@@ -73,7 +73,7 @@ def _judge(refs: Sequence[str], verdict: str, because: str | None) -> None:
         click.echo(f"{name}: {verdict}")
         if before.get("because") and before["because"] != why:
             said = f"{name} was {before['verdict']}: {one_line(str(before['because']))}"
-            output.say(output.clean(said))
+            output.say(said)
 
 
 @click.command("tree")
@@ -110,12 +110,10 @@ _FIELDS = ("name", "origin", "status", "verdict", "verdict_because", "because")
 
 
 @click.command("book")
-@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@argument("[FILE]", type=FILE)
 @_METRIC
 @everybody_option
-@click.option(
-    "--check", is_flag=True, help="Write nothing; exit with 1 where FILE is not up to date."
-)
+@option("--check", "Write nothing; exit with 1 where FILE is not up to date.")
 def book_command(file: Path | None, metric: str | None, everybody: bool, check: bool) -> None:
     """Keep the lab book up to date in FILE, or print it: Markdown, day by day.
 
@@ -173,11 +171,8 @@ def _copy_pictures(experiments: Sequence[Experiment], file: Path) -> None:
 def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Iterator[str]:
     for day, group in groupby(steps, lambda one: one.experiment.started.astimezone().date()):
         rows = list(group)
-        told = [
-            f"{count} {what}"
-            for what in ("kept", "discarded")
-            if (count := sum(step.experiment.verdict == what for step in rows))
-        ]
+        count = Counter(step.experiment.verdict for step in rows)
+        told = [f"{count[what]} {what}" for what in ("kept", "discarded") if count[what]]
         yield f"\n## {day}\n\n{', '.join([f'Experiments: {len(rows)}', *told])}."
         for step in rows:
             item = step.experiment

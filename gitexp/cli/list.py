@@ -10,29 +10,28 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import Selection, among, opened, selection
+from gitexp.cli.table import NAMED, WIDEST, Column, flat, headers_of, print_columns, texts
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import format_time, one_line, some, written
+from gitexp.formats.message import portable, some, written
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
 from gitexp.store import columns, query
 from gitexp.store.index import Index
 from gitexp.store.query import Key, Sql
 
-_WIDEST = 40  # columns of the terminal for one cell
 _MARKS = {"same": " (verified)", "drifted": " (drifted)"}  # what `gitexp reproduce` found
-_NARROW = 20  # of one cell before the last numbers, where not all columns have room
 _LAST = ("because", "subject")  # text, which may be long
 _USUAL = (
     "status", "started", "duration", "labels", "group", "verdict", "failure", *_LAST, "alias",
     "proof",
 )  # fmt: skip
-_NAMED = 12  # columns that a line on stderr names
 
 
 class Table:
@@ -83,45 +82,21 @@ class Table:
         return [*map(written, self.attribute("name"), self.attribute("subject"))]
 
 
-class Column(NamedTuple):
-    """One column of a table for people."""
-
-    header: str
-    cells: list[str]
-    right: bool = False
-
-    def cut(self, most: int) -> Column:
-        """Return it with no cell wider than that."""
-        return self._replace(cells=[output.cut(cell, most) for cell in self.cells])
-
-
 @click.command("list")
 @selection
-@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N of them.")
-@click.option(
-    "--columns",
-    "-c",
-    "names",
-    metavar="KEY,...",
-    shell_complete=completion.keys,
-    help="Show the name and these columns.",
-)
-@click.option("--all-columns", is_flag=True, help="Show every column, however wide.")
-@click.option(
+@option("-n, --limit N", "At most N of them.", type=POSITIVE)
+@option("-c, --columns KEY,...", "Show the name and these columns.", "names")
+@option("--all-columns", "Show every column, however wide.")
+@option(
     "--only-varying/--no-only-varying",
-    default=None,
-    help="Hide metrics that are the same in all, params wherever they are (on a terminal).",
+    "Hide metrics that are the same in all, params wherever they are (on a terminal).",
 )
-@click.option(
-    "--group-by",
-    "-g",
-    metavar="KEY,...",
-    shell_complete=completion.keys,
-    help="One row for each group: n, and mean ± sample std of its metrics.",
+@option(
+    "-g, --group-by KEY,...", "One row for each group: n, and mean ± sample std of its metrics."
 )
-@click.option("--discarded", is_flag=True, help="Only those that were discarded.")
-@click.option("--all-verdicts", is_flag=True, help="Include those that were discarded.")
-@click.option("--all-resumed", is_flag=True, help="Include those that a later run resumed.")
+@option("--discarded", "Only those that were discarded.")
+@option("--all-verdicts", "Include those that were discarded.")
+@option("--all-resumed", "Include those that a later run resumed.")
 @output.output_options
 @pager.paged
 def list_command(
@@ -183,7 +158,12 @@ def list_command(
     what = condition.text, values, order.text, limit, everybody
     if form == "json":
         found = [*([] if narrowed else runs), *index.select(*what)][:limit]
-        output.print_json([_picked(item, chosen) if chosen else record(item) for item in found])
+        named = [*zip(["name", *headers_of(chosen)], [query.attribute("name"), *chosen])]
+        output.print_json(
+            [{name: portable(key.of(item)) for name, key in named} for item in found]
+            if chosen
+            else [*map(record, found)]
+        )
         return
     pinned = [key for key, _ in keys]
     wanted = {*_USUAL, *(key.name for key in (*chosen, *pinned))}
@@ -227,12 +207,12 @@ def _condition(
         condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)
     if not refs and not verdicts["all_resumed"]:
         condition, resumed = query.current(index, condition, everybody)
-    for count, what, option in (
+    for count, what, called in (
         (judged, "discarded", "--all-verdicts"),
         (resumed, "that a later run resumed", "--all-resumed"),
     ):
         if count:
-            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({option})")
+            output.say(f"{count} {what} {'is' if count == 1 else 'are'} left out ({called})")
     return condition, everybody, judged + resumed
 
 
@@ -253,7 +233,7 @@ def _runs(repo: Repo) -> list[Experiment]:
 
 def record(experiment: Experiment) -> dict[str, Any]:
     """Return what programs get to know of an experiment."""
-    facts = {name: plain(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
+    facts = {name: portable(query.attribute(name).of(experiment)) for name in query.ATTRIBUTES}
     return {
         **facts,
         "parent": experiment.parent,
@@ -263,25 +243,11 @@ def record(experiment: Experiment) -> dict[str, Any]:
 
 
 def _texts(table: Table, key: Key, now: datetime) -> list[str]:
-    """Return the experiments' values as a table shows them to people."""
-    values = table.of(key)
-    if key.family != "attribute":
-        return output.numbers(values)
-    if key.name == "name":
+    if key.full == "name":
         return table.names()
-    if key.name == "subject":
+    if key.full == "subject":
         return [*map(output.clean, table.subjects())]
-    if key.name == "started":
-        return [output.ago(value, now) for value in values]
-    if key.name == "duration":
-        return [*map(output.duration, values)]
-    if key.name == "id":
-        return [value[:10] for value in values]
-    if key.name == "because":
-        return [output.clean(one_line(value or "")) for value in values]
-    if key.kind == "set":
-        return [output.clean(", ".join(value)) for value in values]
-    return [*map(output.number, values)]
+    return texts(key, table.of(key), lambda moment: output.ago(moment, now))
 
 
 # -- which columns ---------------------------------------------------------------------------------
@@ -326,15 +292,9 @@ def _only_varying(
         given = [value for value in values if value is not None]
         compared = given if key.family == "params" and given else values
         if all(repr(value) == repr(compared[0]) for value in compared):
-            same[key] = f"{output.clean(key.name)}={output.number(compared[0])[:_WIDEST]}"
-    hidden = f"the same wherever they are: {some([*same.values()], _NAMED)}" if same else None
+            same[key] = f"{output.clean(key.name)}={output.number(compared[0])[:WIDEST]}"
+    hidden = f"the same wherever they are: {some([*same.values()], NAMED)}" if same else None
     return [key for key in keys if key not in same], hidden
-
-
-def headers_of(keys: Sequence[Key]) -> list[str]:
-    """Return a header for each key: its bare name, unless a param and a metric share it."""
-    names = [key.name for key in keys]
-    return [output.clean(key.full if names.count(key.name) > 1 else key.name) for key in keys]
 
 
 # -- printing --------------------------------------------------------------------------------------
@@ -364,72 +324,12 @@ def _print_table(
     )
 
 
-def print_columns(
-    columns: list[Column], pinned: Sequence[str], whole: bool, hidden: str | None = None
-) -> None:
-    """Print the columns that fit, the first and the ``pinned`` in any case, and say in one line on
-    stderr what is ``hidden`` and what had no room."""
-    said = [hidden] if hidden else []
-    room = output.terminal_width()
-    if room is not None and not whole:
-        columns = [column.cut(_WIDEST) for column in columns]
-        columns, dropped = _fitting(columns, pinned, room)
-        if dropped:
-            said.append(f"no room for: {some(dropped, _NAMED)}")
-    headers, cells, right = zip(*columns)
-    lines = output.text_table(headers, [*zip(*cells)], right)
-    click.echo(output.styled(lines[0], bold=True))
-    for start in range(1, len(lines), 1000):  # in parts, which take less memory than the whole
-        click.echo("\n".join(lines[start : start + 1000]))
-    if said:
-        output.say(f"{'; '.join(said)} (--columns picks, --all-columns shows all)")
-
-
-def _fitting(
-    columns: list[Column], pinned: Sequence[str], room: int
-) -> tuple[list[Column], list[str]]:
-    sizes = _sizes(columns)
-    if sum(sizes) > room + 2:
-        numbers = max((at for at, column in enumerate(columns) if column.right), default=0)
-        columns = [
-            column.cut(_NARROW) if 0 < at < numbers else column for at, column in enumerate(columns)
-        ]
-        sizes = _sizes(columns)
-    first = sorted(range(len(columns)), key=lambda at: (at > 0, columns[at].header not in pinned))
-    kept, left = set(), room + 2
-    for at in first:
-        if at == 0 or columns[at].header in pinned or sizes[at] <= left:
-            kept.add(at)
-            left -= sizes[at]
-    dropped = [column.header for at, column in enumerate(columns) if at not in kept]
-    return [columns[at] for at in sorted(kept)], dropped
-
-
-def _sizes(columns: Sequence[Column]) -> list[int]:
-    return [max(map(output.width, (column.header, *column.cells))) + 2 for column in columns]
-
-
 def _print_csv(table: Table, chosen: Sequence[Key]) -> None:
     values = [*table.values("params"), *table.values("metrics")]
     given = chosen or [*map(query.attribute, query.ATTRIBUTES), *values]
     headers = headers_of(given) if chosen else [key.full for key in given]
     rows = [*zip(*(map(flat, table.of(key)) for key in given))]
     output.print_records("csv", headers, rows)
-
-
-def _picked(experiment: Experiment, keys: Sequence[Key]) -> dict[str, Any]:
-    values = {header: plain(key.of(experiment)) for key, header in zip(keys, headers_of(keys))}
-    return {"name": experiment.name, **values}
-
-
-def plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return format_time(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def flat(value: Any) -> Any:
-    return ", ".join(value) if isinstance(value, tuple) else plain(value)
 
 
 def _nothing(index: Index, asked: bool, everybody: bool) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.cli.declare import PATH, option
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, MetricPoint
@@ -17,57 +19,25 @@ from gitexp.runs import log
 from gitexp.runs.details import Details
 from gitexp.store import names, result_paths
 
-_FILE = click.Path(path_type=Path)
-
 
 @click.command("log")
 @shared.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
-@click.option(
-    "-M",
-    "--metric",
+@option(
+    "-M, --metric K=V[@STEP]...",
+    "A metric, nan and inf included.",
     "measured",
-    multiple=True,
-    metavar="K=V[@STEP]",
-    shell_complete=completion.given_metrics,
-    help="A metric, nan and inf included.",
+    complete=completion.given_metrics,
 )
-@click.option(
-    "--metrics-file",
-    multiple=True,
-    type=_FILE,
-    metavar="FILE",
-    help="Metrics from CSV (Name,Value,Timestamp,Step) or JSON.",
+@option(
+    "--metrics-file FILE...", "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.", type=PATH
 )
-@click.option(
-    "-m",
-    "--message",
-    "title",
-    metavar="TEXT",
-    help="The subject (default: the name, metrics and params).",
-)
+@option("-m, --message TEXT", "The subject (default: the name, metrics and params).", "title")
 @shared.recording_options
-@click.option(
-    "--artifact",
-    "artifacts",
-    multiple=True,
-    type=_FILE,
-    metavar="PATH",
-    help="A file to keep, even if git ignores it.",
-)
-@click.option(
-    "--status",
-    type=click.Choice(STATUSES),
-    default="finished",
-    show_default=True,
-    help="How the run ended.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print what would be committed, and what would be left out and why.",
-)
+@option("--artifact PATH...", "A file to keep, even if git ignores it.", "artifacts", type=PATH)
+@option("--status", "How the run ended.", type=click.Choice(STATUSES), default="finished")
+@option("--dry-run", "Print what would be committed, and what would be left out and why.")
 def log_command(
-    given: tuple[str, ...],
+    given: dict[str, Any],
     params_file: tuple[Path, ...],
     measured: tuple[str, ...],
     metrics_file: tuple[Path, ...],
@@ -92,12 +62,11 @@ def log_command(
             "nothing to record: give --metric, --param or -m; to see experiments: gitexp list"
         )
     known = settings.load(repo.root, repo.project)
-    points = [parse_metric(text) for text in measured]
     entry = log.check(
         repo,
-        given=params.nest([params.parse_assignment(text) for text in given]),
+        given=given,
         params_files=params_file,
-        points=points,
+        points=[*map(parse_metric, measured)],
         metrics_files=metrics_file,
         artifacts=artifacts,
         limit=known.max_file_size,
@@ -111,15 +80,14 @@ def log_command(
         repo, entry, details, known=known, status=status, talk=shared.talk()
     )
     shared.report(recorded, shot)
-    files = recorded.experiment.files.values()
-    for path, option in (
-        (repo.project + result_paths.PARAMS, "--params-file"),
-        (repo.project + result_paths.METRICS, "--metrics-file"),
+    for name, called in (
+        (result_paths.PARAMS, "--params-file"),
+        (result_paths.METRICS, "--metrics-file"),
     ):
-        if path not in files:
-            output.say(
-                f"{path} is yours and stays as it is; to record what it says: {option} {path}"
-            )
+        path = repo.project + name
+        if path not in recorded.experiment.files.values():
+            what = "is yours and stays as it is; to record what it says"
+            output.say(f"{path} {what}: {called} {path}")
 
 
 def parse_metric(text: str) -> MetricPoint:
@@ -132,13 +100,9 @@ def parse_metric(text: str) -> MetricPoint:
     value, at, step = rest.partition("@")
     if at and not step.lstrip("-").isdigit():
         raise UsageError(f"the step of metric '{name}' must be a whole number, not '{step}'")
-    checked = metrics.check_name(name.strip())
-    return MetricPoint(
-        checked,
-        metrics.parse_number(checked, value),
-        int(time.time() * 1000),
-        int(step) if at else 0,
-    )
+    name = metrics.check_name(name.strip())
+    number, now = metrics.parse_number(name, value), int(time.time() * 1000)
+    return MetricPoint(name, number, now, int(step) if at else 0)
 
 
 def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:

@@ -56,8 +56,7 @@ def _tool(repo: Repo, name: str) -> Callable[[list[str]], str]:
 
 
 def _help(name: str) -> str:
-    from gitexp.cli import cli
+    from gitexp.cli import named
 
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
+    command = named(name)
     return command.get_help(click.Context(command, info_name=f"gitexp {name}"))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.cli import output
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import metric_option, opened
 from gitexp.cli.prove import YES, agreed
-from gitexp.compare import lineage, merge, rerun
+from gitexp.compare import lineage, merge
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.settings import Settings
 from gitexp.store import query, reference
 from gitexp.store.index import Index
 
@@ -27,10 +28,8 @@ _HEADERS = ("name", "id", "merges", "metric", "base", "before", "expected", "val
 
 
 @click.command("merge")
-@click.argument("refs", nargs=-1, metavar="[REF REF...]", shell_complete=completion.refs)
-@click.option(
-    "--all-kept", is_flag=True, help="Find the best merge of what is kept, in two runs for each."
-)
+@argument("[REF REF...]", "refs")
+@option("--all-kept", "Find the best merge of what is kept, in two runs for each.")
 @metric_option("The metric to look at (default: what most of them have).")
 @shared.param_option("The value of a param that two of them changed.")
 @YES
@@ -40,7 +39,7 @@ def merge_command(
     refs: tuple[str, ...],
     all_kept: bool,
     metric: str | None,
-    given: tuple[str, ...],
+    given: dict[str, Any],
     yes: bool,
     judge: str | None,
     trusted: str | None,
@@ -72,52 +71,39 @@ def merge_command(
     if name is None or len(having) < 2 or (refs and len(having) < len(found)):
         raise UsageError("merging takes two experiments or more that have the same metric")
     for item in having:
-        agreed(item, rerun.task(index.repo, item), yes)
-    settled = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
+        agreed(index.repo, item, yes)
     by = shared.agreed_judge(index.repo, judge, trusted)
-    tried = _Tried(index, settings, name, settled, judge, by, goes_on=all_kept)
-    best = _best(tried, having) if all_kept else tried(having)
+    find = shared.known_direction if all_kept else metrics.direction
+    way = find(name, settings.metrics)
+    tried = _Tried(index, name, way, params.flatten(given), judge, by, goes_on=all_kept)
+    best = merge.best_of(having, name, way or "", tried) if all_kept else tried(having)
     if form:
         output.print_records(form, _HEADERS, tried.rows)
     else:
         click.echo(f"{best.name} {best.short}")
 
 
-def _best(tried: _Tried, kept: Sequence[Experiment]) -> Experiment:
-    if tried.way is None:
-        raise UsageError(
-            f"is a higher or a lower '{tried.metric}' better? Set it: [tool.gitexp.metrics] in"
-            f' pyproject.toml, "{tried.metric}" = "min" or "max"'
-        )
-    return merge.best_of(kept, tried.metric, tried.way, tried)
-
-
+@dataclass
 class _Tried:
     """Runs merges, and says of each how it went."""
 
-    def __init__(
-        self,
-        index: Index,
-        settings: Settings,
-        metric: str,
-        settled: dict[str, Any],
-        judge: str | None,
-        by: Trusted | None,
-        goes_on: bool,
-    ) -> None:
-        self.index, self.metric, self.settled, self.goes_on = index, metric, settled, goes_on
-        self.judge, self.by = judge, by
-        self.way = metrics.direction(metric, settings.metrics)
-        self.rows: list[list[Any]] = []
+    index: Index
+    metric: str
+    way: str | None
+    settled: dict[str, Any]
+    judge: str | None
+    by: Trusted | None
+    goes_on: bool
+    rows: list[list[Any]] = field(default_factory=list)
 
     def __call__(self, items: Sequence[Experiment]) -> Experiment:
         try:
             todo = merge.prepare(self.index, items, self.settled)
-            output.say(f"running {output.clean(todo.todo.name)}")
+            output.say(f"running {todo.todo.name}")
             done = merge.run(self.index.repo, todo, self.metric, sys.stderr, self._judged)
         except GitexpError as error:
             if self.goes_on:
-                output.say(f"left out: {output.clean(str(error))}")
+                output.say(f"left out: {error}")
             raise
         self._tell(done)
         return done.experiment
@@ -145,7 +131,7 @@ class _Tried:
                 f" ({done.base.name} has {output.number(before)}; its changes, each measured"
                 f" alone, add up to {output.number(done.expected)}: {than})"
             )
-        output.say(output.clean(text))
+        output.say(text)
         base = done.base.name if done.base else None
         made = done.experiment
         self.rows.append([made.name, made.id, names, self.metric, base, before, done.expected,

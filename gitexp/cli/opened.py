@@ -6,11 +6,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import Command, argument, option, together
 from gitexp.formats import settings
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
@@ -20,13 +21,10 @@ from gitexp.store import query, reference
 from gitexp.store.index import Index
 from gitexp.store.query import Sql
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _WORTH_TELLING = 2_000  # experiments that take some tenths of a second to index
 
 
-fetch_option = click.option(
-    "--fetch", is_flag=True, help="First fetch tags and history, which CI checkouts lack."
-)
+fetch_option = option("--fetch", "First fetch tags and history, which CI checkouts lack.")
 
 
 def where_option(function: Command) -> Command:
@@ -35,44 +33,32 @@ def where_option(function: Command) -> Command:
 
     @functools.wraps(function)
     def joined(*args: Any, where: str | None, only_with: str | None, **rest: Any) -> Any:
-        having = [f"not {_quoted(name)} is missing" for name in query.split(only_with)]
+        names = (name.replace("'", "''") for name in query.split(only_with))
+        having = [f"not '{name}' is missing" for name in names]
         conditions = [*having, f"({where})"] if where and where.strip() and having else having
         return function(*args, where=" and ".join(conditions) or where, **rest)
 
-    only_with = click.option(
-        "--only-with",
-        metavar="KEY,...",
-        shell_complete=completion.keys,
-        help="Only experiments that have these: metrics (any), params (any), rmse.",
+    only_with = option(
+        "--only-with KEY,...",
+        "Only experiments that have these: metrics (any), params (any), rmse.",
     )
-    option = click.option(
-        "--where",
-        "-w",
-        metavar="CONDITION",
-        shell_complete=completion.keys,
-        help="Only experiments that match; see gitexp list --help.",
+    condition = option(
+        "-w, --where CONDITION",
+        "Only experiments that match; see gitexp list --help.",
+        complete=completion.keys,
     )
-    return cast(Command, option(only_with(joined)))
+    return together(condition, only_with)(cast(Command, joined))
 
 
 def metric_option(text: str, required: bool = False) -> Callable[[Command], Command]:
     """Return ``--metric`` with this help."""
-    return click.option(
-        "--metric",
-        "-m",
-        metavar="METRIC",
-        required=required,
-        shell_complete=completion.metrics,
-        help=text,
-    )
+    return option("-m, --metric METRIC", text, required=required)
 
 
-everybody_option = click.option(
-    "--all",
-    "-a",
+everybody_option = option(
+    "-a, --all",
+    "Everybody's experiments, of all projects, including those on remotes.",
     "everybody",
-    is_flag=True,
-    help="Everybody's experiments, of all projects, including those on remotes.",
 )
 
 
@@ -99,24 +85,9 @@ def selection(function: Command) -> Command:
     ) -> Any:
         return function(*args, asked=Selection(refs, where, sort, everybody), **rest)
 
-    for option in (
-        everybody_option,
-        click.option(
-            "--sort",
-            "-s",
-            metavar="KEY[:asc|desc],...",
-            shell_complete=completion.keys,
-            help="Sort by these; a metric sorts best first.",
-        ),
-        where_option,
-        click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs),
-    ):
-        joined = option(joined)
-    return cast(Command, joined)
-
-
-def _quoted(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
+    by = option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first.")
+    declared = together(argument("[REF]...", "refs"), where_option, by, everybody_option)
+    return declared(cast(Command, joined))
 
 
 def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:

@@ -6,12 +6,12 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import PATH, Command, option, together
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
 from gitexp.repo.dvc_pointers import listed
@@ -24,35 +24,25 @@ if TYPE_CHECKING:
     from gitexp.repo.snapshot import Snapshot
     from gitexp.store.record import Recorded
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
-_OPTIONS = (
-    click.option(
-        "--note", default="", metavar="TEXT", help="More text, the body of the commit message."
-    ),
-    click.option(
-        "--because", metavar="TEXT", help="Why it is tried: list, show, tree and book tell it."
-    ),
-    click.option("-l", "--label", "labels", multiple=True, metavar="WORD", help="A label."),
-    click.option("--group", metavar="NAME", help="The group that it belongs to."),
-    click.option("--name", metavar="TAG", help="A tag name to use instead of exp-N."),
-    click.option(
-        "--input",
+
+_RECORDING = together(
+    option("--note TEXT", "More text, the body of the commit message.", default=""),
+    option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
+    option("-l, --label WORD...", "A label.", "labels"),
+    option("--group NAME", "The group that it belongs to."),
+    option("--name TAG", "A tag name to use instead of exp-N."),
+    option(
+        "--input PATH...",
+        "A file or folder that the run reads; its hash is recorded.",
         "inputs",
-        multiple=True,
-        type=_PATH,
-        metavar="PATH",
-        help="A file or folder that the run reads; its hash is recorded.",
+        type=PATH,
     ),
-    click.option(
-        "--sign/--no-sign",
-        default=None,
-        help="Have git sign the tag, with GPG or SSH (default: the setting 'sign').",
+    option(
+        "--sign/--no-sign", "Have git sign the tag, with GPG or SSH (default: the setting 'sign')."
     ),
-    click.option(
+    option(
         "--advance/--no-advance",
-        default=None,
-        help="Move the branch to the experiment where that is a fast-forward (default: yes).",
+        "Move the branch to the experiment where that is a fast-forward (default: yes).",
     ),
 )
 
@@ -66,45 +56,50 @@ def recording_options(function: Command) -> Command:
         said = {name: given.pop(name) for name in Details._fields}
         return function(details=Details(**said), **given)
 
-    for option in reversed(_OPTIONS):
-        taking = option(taking)
-    return cast(Command, taking)
+    return _RECORDING(cast(Command, taking))
 
 
 def param_option(text: str) -> Callable[[Command], Command]:
-    """Give a command ``--param``, with this help; it gets ``given``."""
-    return click.option(
-        "-p",
-        "--param",
-        "given",
-        multiple=True,
-        metavar="K=V",
-        shell_complete=completion.given_params,
-        help=text,
-    )
+    """Give a command ``--param``, with this help; it gets ``given``, nested as the names say."""
+
+    def nested(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, Any]:
+        from gitexp.formats import params
+
+        return params.nest(map(params.parse_assignment, given))
+
+    how: Any = {"callback": nested, "complete": completion.given_params}
+    return option("-p, --param K=V...", text, "given", **how)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:
     """Give a command ``--param``, with this help, and ``--params-file``; it gets ``given`` and
     ``params_file``."""
     whole = "Params from YAML, JSON or TOML; later ones win."
-    files = click.option("--params-file", multiple=True, type=_PATH, metavar="FILE", help=whole)
-    return lambda function: param_option(text)(files(function))
+    return together(param_option(text), option("--params-file FILE...", whole, type=PATH))
 
 
 def unless(name: str, text: str) -> Callable[[Command], Command]:
     """Give a command ``--no-NAME``; it gets ``NAME``, which holds without it."""
-    return click.option(
-        f"--no-{name}", name, is_flag=True, help=text, callback=lambda _, __, given: not given
-    )
+    return option(f"--no-{name}", text, name, callback=lambda _, __, given: not given)
 
 
 def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
     judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
-    trusted = click.option("--trusted", metavar="REF", help=by)
-    return click.option("--judge", metavar="COMMAND", help=judge)(trusted(function))
+    return together(option("--judge COMMAND", judge), option("--trusted REF", by))(function)
+
+
+def known_direction(metric: str, settings: Mapping[str, str]) -> str:
+    """Return which way of a metric is better; raise UsageError where nobody said it."""
+    from gitexp.formats.metrics import direction
+
+    if way := direction(metric, settings):
+        return way
+    raise UsageError(
+        f"is a higher or a lower '{metric}' better? Set it: [tool.gitexp.metrics] in"
+        f' pyproject.toml, "{metric}" = "min" or "max"'
+    )
 
 
 def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted | None:
@@ -121,7 +116,7 @@ def agreed_judge(repo: Repo, command: str | None, name: str | None) -> Trusted |
     if command is not None:
         judge.words_of(command)
     by = judge.trusted(repo, name)
-    output.say(f"judged by {output.clean(by.shown)}")
+    output.say(f"judged by {by.shown}")
     return by
 
 
@@ -133,7 +128,7 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
     found = judge.score(repo, item, command, by, sys.stderr)
     notes.add(repo, [item.id], [judge.event(found, command or "", by)])
     if found.left_out:
-        output.say(f"not for the judge, since it is code: {output.clean(some(found.left_out))}")
+        output.say(f"not for the judge, since it is code: {some(found.left_out)}")
     why = judge.told(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
     said = (
@@ -141,7 +136,7 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
         if command
         else f"{item.name}: protected files are as in {by.shown}"
     )
-    output.say(output.clean(why or said))
+    output.say(why or said)
     return found
 
 
@@ -149,44 +144,41 @@ def report(recorded: Recorded, shot: Snapshot) -> None:
     """Print the name and commit on stdout; on stderr what entered, what did not, and where the
     branch went."""
     if shot.taken:
-        output.say(f"untracked files taken: {_shown(shot.taken)}")
+        output.say(f"untracked files taken: {some(shot.taken, 8)}")
     left: dict[str, list[str]] = {}
     for path, why in shot.left_out:
         left.setdefault(why, []).append(path)
     for why, paths in left.items():
-        output.say(f"left out: {_shown(paths)} ({why})")
+        output.say(f"left out: {some(paths, 8)} ({why})")
     if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
         output.say(
             "to include such files anyway: git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"
         )
     for warning in recorded.warnings:
-        output.say(f"warning: {warning}")
+        output.warn(warning)
     if recorded.advanced:
         output.say(f"branch {recorded.advanced} moved to {recorded.experiment.name}")
     else:
-        output.say(
-            f"the branch did not move ({recorded.beside}); only the tag holds the experiment"
-        )
+        why = f"the branch did not move ({recorded.beside})"
+        output.say(f"{why}; only the tag holds the experiment")
     click.echo(f"{recorded.experiment.name} {recorded.experiment.short}")
 
 
-def _shown(paths: Sequence[str]) -> str:
-    return some([output.clean(path) for path in paths], 8)
+def confirmed(question: str, refusal: str) -> None:
+    """Go on where the user says so; raise UsageError where nobody can be asked."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(refusal)
+    click.confirm(question, abort=True, err=True)
 
 
 def talk() -> Talk:
     """Return how to talk with the user, who is asked only at a terminal."""
-    return Talk(
-        _ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
-        lambda text: output.say(output.clean(text)),
-    )
+    return Talk(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None, output.say)
 
 
 def _ask(found: Sequence[Stale]) -> bool:
-    output.say(
-        f"changed since the last dvc commit: {output.clean(listed(item.path for item in found))}"
-    )
+    output.say(f"changed since the last dvc commit: {listed(item.path for item in found)}")
     said = click.confirm(
         "Run `dvc commit` for changed data before each recording? (asked once)",
         default=True,

@@ -8,30 +8,27 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from gitexp.cli.declare import Command, option, together
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 _DIGITS = 5  # significant, of a number for people
 _LONGEST, _SHORTEST = 200, 8  # columns that a cell is cut to
 
 
-def output_options(function: Command) -> Command:
-    """Give a reading command ``--json``, ``--csv`` and ``--md``; it gets ``form``: text, json, csv
-    or md."""
-    for form, text in (
-        ("md", "Print a Markdown table."),
-        ("csv", "Print CSV."),
-        ("json", "Print JSON."),
-    ):
-        function = click.option(f"--{form}", "form", flag_value=form, help=text)(function)
-    return function
+# a reading command gets as ``form`` which of them it is: None, json, csv or md
+output_options = together(
+    option("--json", "Print JSON.", "form", flag_value="json"),
+    option("--csv", "Print CSV.", "form", flag_value="csv"),
+    option("--md", "Print a Markdown table.", "form", flag_value="md"),
+)
+whole_option = option("--whole", "Show long lines and values whole, not cut with ….")
 
 
 def renamed(old: str, new: str, name: str) -> Callable[[Command], Command]:
@@ -43,21 +40,40 @@ def renamed(old: str, new: str, name: str) -> Callable[[Command], Command]:
             say(f"{old} is now called {new}; the next release knows only that")
             ctx.default_map = {**(ctx.default_map or {}), name: True}
 
-    return click.option(
-        old,
-        f"old_{name}",
-        is_flag=True,
-        hidden=True,
-        help=f"The old name of {new}.",
-        is_eager=True,
-        expose_value=False,
-        callback=set_by_old,
-    )
+    how: Any = {"hidden": True, "is_eager": True, "expose_value": False, "callback": set_by_old}
+    return option(old, f"The old name of {new}.", f"old_{name}", **how)
 
 
 def say(text: str) -> None:
-    """Print talk for people, on stderr."""
-    click.echo(text, err=True)
+    """Print a line of talk for people, on stderr, without control characters."""
+    click.echo(clean(text), err=True)
+
+
+def warn(text: object) -> None:
+    """Say what went wrong, where the rest goes on."""
+    say(f"warning: {text}")
+
+
+class Progress:
+    """How far something is: a line on stderr that is written over, where that is a terminal."""
+
+    def __init__(self) -> None:
+        self.on = sys.stderr.isatty()
+        self._shown = ""
+
+    def show(self, text: str) -> None:
+        if self.on and text != self._shown:
+            import shutil
+
+            room = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\x1b[K{cut(clean(text), room)}", err=True, nl=False)
+            self._shown = text
+
+    def clear(self) -> None:
+        """Take it away, so that other text can follow."""
+        if self._shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._shown = ""
 
 
 def styled(text: str, **style: Any) -> str:
@@ -134,13 +150,6 @@ def print_table(
         click.echo(line)
 
 
-def whole_option(function: Command) -> Command:
-    """Give a command ``--whole``."""
-    return click.option(
-        "--whole", is_flag=True, help="Show long lines and values whole, not cut with …."
-    )(function)
-
-
 def print_lines(lines: Iterable[str], whole: bool) -> None:
     """Print lines for people, on a terminal cut where it ends, unless they are wanted ``whole``."""
     room = None if whole else terminal_width()
@@ -160,6 +169,13 @@ def fitted(
         fits = (cap for cap in caps if sum(min(size, cap) for size in sizes) <= room)
         most = next(fits, _SHORTEST)
     return [[cell if whole else cut(cell, most) for cell in row] for row in rows]
+
+
+def fitted_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool], whole: bool
+) -> list[str]:
+    """Return the lines of a table that fits below a title, indented by two; none without rows."""
+    return text_table(headers, fitted(headers, rows, whole, indent=2), right) if rows else []
 
 
 def cut(text: str, most: int) -> str:
@@ -220,6 +236,11 @@ def numbers(values: Sequence[Any]) -> list[str]:
         shown[value] if isinstance(value, float) and value == value else number(value)
         for value in values
     ]
+
+
+def values(found: Mapping[str, Any], most: int | None = None) -> str:
+    """Return the first of some named values for people: ``lr=0.1, depth=3``."""
+    return ", ".join(f"{name}={number(found[name])}" for name in [*found][:most])
 
 
 def exact(value: Any) -> str:

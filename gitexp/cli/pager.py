@@ -85,7 +85,7 @@ def _show(said: Said, out: TextIO) -> None:
     _print(said)
     if command not in ("", _DEFAULT):  # somebody asked for it
         output.say(
-            f"the pager '{output.clean(command)}' could not be started; to choose another, or none:"
+            f"the pager '{command}' could not be started; to choose another, or none:"
             " GITEXP_PAGER=cat"
         )
 

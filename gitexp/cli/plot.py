@@ -76,11 +76,15 @@ def lines(
             cells[at] = (cells.get(at, (0, ""))[0] | _DOTS[x % 2][3 - y % 4], name)
         if parts and len(curves) > 1:
             letters[at] = (mark, name)
+    drawn: dict[tuple[int, int], tuple[str, str | None]] = {
+        at: (chr(0x2800 + dots), name) for at, (dots, name) in cells.items()
+    }
+    drawn |= letters
     for row in range(rows):
         label = high if row == 0 else low if row == rows - 1 else None
         yield (
             "" if label is None else f"{label:.5g}",
-            [letters.get((x, row)) or _drawn(cells.get((x, row))) for x in range(columns)],
+            [drawn.get((x, row), (" ", None)) for x in range(columns)],
         )
 
 
@@ -101,10 +105,6 @@ def marks(names: Iterable[str]) -> list[str]:
     """Return the letter that stands at the end of each curve, so that colour is not all that tells
     them apart."""
     return [ascii_letters[at % len(ascii_letters)] for at, _ in enumerate(names)]
-
-
-def _drawn(cell: tuple[int, str] | None) -> tuple[str, str | None]:
-    return (" ", None) if cell is None else (chr(0x2800 + cell[0]), cell[1])
 
 
 def _extremes(points: Sequence[Point]) -> list[Point]:

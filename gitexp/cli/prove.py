@@ -10,7 +10,9 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
+from gitexp.cli.options import confirmed
 from gitexp.compare import bisect as bisecting
 from gitexp.compare import reproduce as reproducing
 from gitexp.compare import rerun, why
@@ -19,43 +21,31 @@ from gitexp.compare.verify import BAD, UNSIGNED, Checked
 from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import content
+from gitexp.repo import Repo, content
 from gitexp.store import conditions, reference, result_paths
 from gitexp.store import record as store
 
-YES = click.option("-y", "--yes", is_flag=True, help="Run the recorded command without asking.")
+YES = option("-y, --yes", "Run the recorded command without asking.")
 
 
 @click.command("reproduce")
-@click.argument("ref", shell_complete=completion.refs)
-@click.option(
-    "-t",
-    "--tolerance",
+@argument("REF")
+@option(
+    "-t, --tolerance METRIC=AMOUNT...",
+    "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
     "tolerances",
-    multiple=True,
-    metavar="METRIC=AMOUNT",
-    help="How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
 )
-@click.option(
+@option(
     "--env",
+    "The environment to run in.",
     type=click.Choice(reproducing.ENVIRONMENTS),
     default="current",
-    show_default=True,
-    help="The environment to run in.",
 )
-@click.option(
-    "--input",
-    "inputs",
-    multiple=True,
-    metavar="PATH",
-    help="Copy in a file that the command reads and that was not declared.",
+@option(
+    "--input PATH...", "Copy in a file that the command reads and that was not declared.", "inputs"
 )
-@click.option(
-    "--record",
-    is_flag=True,
-    help="Record the new run as an experiment that says what it reproduces.",
-)
-@click.option("--keep", is_flag=True, help="Keep the work tree of the run.")
+@option("--record", "Record the new run as an experiment that says what it reproduces.")
+@option("--keep", "Keep the work tree of the run.")
 @YES
 @output.output_options
 def reproduce_command(
@@ -83,7 +73,7 @@ def reproduce_command(
     experiment = reference.resolve(index, ref, known)
     parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
     brought = [*conditions.hash_inputs(repo.root, inputs)]
-    agreed(experiment, rerun.task(repo, experiment), yes)
+    agreed(repo, experiment, yes)
     verdict = reproducing.reproduce(
         repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought,
         shown=sys.stderr, told=output.say,
@@ -93,22 +83,15 @@ def reproduce_command(
 
 
 @click.command("verify")
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option(
-    "--all", "everything", is_flag=True, help="Check all experiments, those of remotes too."
-)
+@argument("[REF]...", "refs")
+@option("--all", "Check all experiments, those of remotes too.", "everything")
 @where_option
-@click.option(
-    "--signed", is_flag=True, help="Count an experiment without a signature as a failure."
-)
-@click.option(
-    "--allowed-signers",
+@option("--signed", "Count an experiment without a signature as a failure.")
+@option(
+    "--allowed-signers FILE",
+    "Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git"
+    " configuration).",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help=(
-        "Whose SSH signatures to trust (default: gpg.ssh.allowedSignersFile of your own git"
-        " configuration)."
-    ),
 )
 @output.output_options
 def verify_command(
@@ -142,11 +125,8 @@ def verify_command(
         fitting = {item.id for item in chosen(index, known, Selection((), where, everybody=True))}
         experiments = [item for item in experiments if item.id in fitting]
     checked = list(verifying.verify(repo, experiments, allowed_signers))
-    failed = [
-        item
-        for item in checked
-        if item.problems or item.signature == BAD or (signed and item.signature == UNSIGNED)
-    ]
+    bad = (BAD, UNSIGNED) if signed else (BAD,)
+    failed = [item for item in checked if item.problems or item.signature in bad]
     if form:
         headers = ["name", "ok", "signature", "signed", "problems", "unchecked"]
         rows = [
@@ -161,17 +141,16 @@ def verify_command(
 
 
 @click.command("bisect")
-@click.argument("good", shell_complete=completion.refs)
-@click.argument("bad", shell_complete=completion.refs)
+@argument("GOOD", complete=completion.refs)
+@argument("BAD", complete=completion.refs)
 @metric_option("The metric that got worse.", required=True)
-@click.option("--max", "most", type=float, metavar="N", help="Values up to N are good.")
-@click.option("--min", "least", type=float, metavar="N", help="Values from N on are good.")
-@click.option(
+@option("--max N", "Values up to N are good.", "most", type=float)
+@option("--min N", "Values from N on are good.", "least", type=float)
+@option(
     "--repeats",
-    type=click.IntRange(1),
+    "How many values to get for each commit; the median counts.",
+    type=POSITIVE,
     default=1,
-    show_default=True,
-    help="How many values to get for each commit; the median counts.",
 )
 @YES
 def bisect_command(
@@ -199,7 +178,7 @@ def bisect_command(
         )
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
-    agreed(last, rerun.task(repo, last), yes, "Run it at the commits in between?")
+    agreed(repo, last, yes, "Run it at the commits in between?")
     limit = bisecting.Limit(metric, most, least)
     commits = bisecting.bisect(
         index, limit, first, last, repeats=repeats, shown=sys.stderr,
@@ -221,16 +200,10 @@ def bisect_command(
 
 
 @click.command("why")
-@click.argument("a", shell_complete=completion.refs)
-@click.argument("b", shell_complete=completion.refs)
+@argument("A", complete=completion.refs)
+@argument("B", complete=completion.refs)
 @metric_option("The metric; needed where A and B share more than one.")
-@click.option(
-    "--budget",
-    type=click.IntRange(2),
-    default=10,
-    show_default=True,
-    help="The most runs to start.",
-)
+@option("--budget", "The most runs to start.", type=click.IntRange(2), default=10)
 @YES
 @output.output_options
 def why_command(
@@ -254,7 +227,7 @@ def why_command(
             f"which metric? --metric METRIC, one of: {', '.join(shared) or 'none is in both'}"
         )
     for experiment in (first, second):
-        agreed(experiment, rerun.task(repo, experiment), yes)
+        agreed(repo, experiment, yes)
     name = metric or shared[0]
     found = why.attribute(
         repo, known, first, second, name, budget=budget, shown=sys.stderr, told=output.say
@@ -271,10 +244,9 @@ def why_command(
     if form:
         output.print_records(form, headers, rows)
         return
-    values = output.numbers([row[1] for row in rows])
     shown = [
-        [output.clean(str(row[0])), value, output.number(row[2]), output.clean(str(row[3]))]
-        for row, value in zip(rows, values)
+        [output.clean(str(text)), value, output.number(change), output.clean(str(why))]
+        for (text, _, change, why), value in zip(rows, output.numbers([row[1] for row in rows]))
     ]
     output.print_table([*map(output.clean, headers)], shown, [False, True, True, False])
 
@@ -282,31 +254,28 @@ def why_command(
 def _step(step: bisecting.Step, metric: str) -> str:
     if step.value is None:
         return f"{step.commit[:10]} skipped: {output.clean(step.why)}"
-    spread = ""
-    if len(step.values) > 1:
-        spread = f" ({min(step.values):.5g} to {max(step.values):.5g} in {len(step.values)})"
+    low, high, many = min(step.values), max(step.values), len(step.values)
+    spread = f" ({low:.5g} to {high:.5g} in {many})" if many > 1 else ""
     verdict, origin = "good" if step.good else "bad", "recorded" if step.recorded else "run"
     value = f"{metric}={output.number(step.value)}{spread}"
     return f"{step.commit[:10]} {verdict}: {value}, {origin}"
 
 
-def agreed(experiment: Experiment, todo: rerun.Task, yes: bool, question: str = "") -> None:
+def agreed(repo: Repo, experiment: Experiment, yes: bool, question: str = "") -> None:
     """Show what would be run, and have the user agree; nothing from a repository is ever run by
     itself."""
+    todo = rerun.task(repo, experiment)
     where = f"recorded by {experiment.author} <{experiment.email}>"
     if origin := experiment.extra.get("source"):
         if isinstance(origin, dict):
             origin = f"{origin.get('kind')} {origin.get('id')}"
         where += f", imported from {origin}"
-    output.say(f"{experiment.name} ({output.clean(where)}) was made by this command:")
-    output.say(f"  {output.clean(todo.shown)}")
-    if yes:
-        return
-    if not sys.stdin.isatty():
+    output.say(f"{experiment.name} ({where}) was made by this command:")
+    output.say(f"  {todo.shown}")
+    if not yes:
         call = shlex.join(["gitexp", *sys.argv[1:]])  # with all its options
-        raise UsageError(f"nothing was run; to run this command: {call} --yes")
-    if not click.confirm(question or "Run it, with this experiment's code?", err=True):
-        raise click.Abort
+        refusal = f"nothing was run; to run this command: {call} --yes"
+        confirmed(question or "Run it, with this experiment's code?", refusal)
 
 
 def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: str | None) -> None:
@@ -316,18 +285,17 @@ def _show_verdict(experiment: Experiment, verdict: reproducing.Verdict, form: st
         for item in verdict.metrics
     ]
     if form == "json":
-        output.print_json(
-            {
-                "experiment": experiment.name,
-                "commit": experiment.id,
-                "verdict": "same" if verdict.same else "drifted",
-                "metrics": [dict(zip(headers, row)) for row in rows],
-                "reasons": list(verdict.reasons),
-                "differences": [item._asdict() for item in verdict.differences],
-                "recorded_as": verdict.experiment.name if verdict.experiment else None,
-                "kept": str(verdict.kept) if verdict.kept else None,
-            }
-        )
+        facts = {
+            "experiment": experiment.name,
+            "commit": experiment.id,
+            "verdict": "same" if verdict.same else "drifted",
+            "metrics": [dict(zip(headers, row)) for row in rows],
+            "reasons": list(verdict.reasons),
+            "differences": [item._asdict() for item in verdict.differences],
+            "recorded_as": verdict.experiment.name if verdict.experiment else None,
+            "kept": str(verdict.kept) if verdict.kept else None,
+        }
+        output.print_json(facts)
         return
     if form:
         output.print_records(form, headers, rows)

@@ -8,6 +8,7 @@ import sys
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import argument, option
 from gitexp.repo import Repo
 
 
@@ -20,23 +21,14 @@ def remote_command() -> None:
 
 
 @remote_command.command("dagshub", short_help="Make a repository on DagsHub a remote.")
-@click.argument("where", metavar="OWNER/REPO")
-@click.option(
-    "--name",
-    metavar="NAME",
-    help="The git remote's name (default: origin where there is none yet, else dagshub).",
+@argument("OWNER/REPO", "where")
+@option(
+    "--name NAME", "The git remote's name (default: origin where there is none yet, else dagshub)."
 )
-@click.option(
-    "--dvc-name",
-    metavar="NAME",
-    default="dagshub",
-    show_default=True,
-    help="The DVC remote's name, where DVC is used.",
-)
-@click.option(
+@option("--dvc-name NAME", "The DVC remote's name, where DVC is used.", default="dagshub")
+@option(
     "--save-dvc-token",
-    is_flag=True,
-    help="Keep the token in .dvc/config.local, since DVC has no other way to know it.",
+    "Keep the token in .dvc/config.local, since DVC has no other way to know it.",
 )
 def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token: bool) -> None:
     """Make a repository on DagsHub the remote for git, for MLflow runs, and for DVC where it is
@@ -67,19 +59,15 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
     click.echo(f"git: {'added' if is_new else 'there is already'} the remote {remote}, {home.git}")
     if dvc_config.in_use(repo.root):
         changed = dvc_config.add_remote(repo.root, dvc_name, home.dvc)
-        click.echo(
-            f"DVC: {'added' if changed else 'there is already'} the remote {dvc_name}, {home.dvc}"
-        )
+        added = "added" if changed else "there is already"
+        click.echo(f"DVC: {added} the remote {dvc_name}, {home.dvc}")
         if changed:
-            output.say(
-                f"{dvc_config.CONFIG} changed; commit it, so that others find the data: git add"
-                f" {dvc_config.CONFIG}"
-            )
+            path = dvc_config.CONFIG
+            output.say(f"{path} changed; commit it, so that others find the data: git add {path}")
         if save_dvc_token and token:
             dvc_config.keep_login(repo, dvc_name, dagshub_remote.username(token, os.environ), token)
-            output.say(
-                f"the token is kept in {dvc_config.LOCAL}, which git ignores and only you can read"
-            )
+            where = f"{dvc_config.LOCAL}, which git ignores and only you can read"
+            output.say(f"the token is kept in {where}")
         elif not save_dvc_token:
             output.say(
                 "gitexp push and pull log in to it; DVC alone cannot ask for the token, see"
@@ -91,8 +79,8 @@ def dagshub_command(where: str, name: str | None, dvc_name: str, save_dvc_token:
 
 
 @click.command("dagshub-credential", hidden=True)
-@click.argument("host")
-@click.argument("action")
+@argument("HOST")
+@argument("ACTION")
 def dagshub_credential_command(host: str, action: str) -> None:
     """Answer git, which asks for the credentials of HOST. What it wants to have stored or erased is
     nothing to us."""
@@ -114,5 +102,5 @@ def _logged_in(host: str) -> str | None:
         return str(get_token(host=host))
     # its own errors, those of its HTTP library, and a port that is taken: all end the same way
     except Exception as error:
-        output.say(f"logging in did not work: {output.clean(str(error))[:200]}")
+        output.say(f"logging in did not work: {str(error)[:200]}")
         return None

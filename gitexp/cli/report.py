@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, measured, table, varying
 from gitexp.cli.opened import Selection, chosen, fetch_option, metric_option, opened, selection
@@ -26,31 +27,17 @@ _ROWS = 20  # of a Markdown report
 
 @click.command("report")
 @selection
-@click.option(
-    "--output",
-    "-o",
-    "target",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=None,
-    help="The file to write (default: report.html).",
+@option("-o, --output", "The file to write (default: report.html).", "target", type=FILE)
+@option(
+    "--title TEXT", "The page's title (default: the name of the repository's folder).", default=""
 )
-@click.option(
-    "--title", default="", help="The page's title (default: the name of the repository's folder)."
-)
-@click.option(
-    "--forest",
-    is_flag=True,
-    help="Also rank the params with a random forest (slow; needs scikit-learn).",
-)
-@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
-@click.option(
-    "--md", "markdown", is_flag=True, help="Print a Markdown table instead, for a pull request."
-)
-@click.option(
-    "--against",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="With --md: how far each metric is from this experiment's.",
+@option("--forest", "Also rank the params with a random forest (slow; needs scikit-learn).")
+@option("--open", "Open it in the browser.", "show")
+@option("--md", "Print a Markdown table instead, for a pull request.", "markdown")
+@option(
+    "--against REF",
+    "With --md: how far each metric is from this experiment's.",
+    complete=completion.refs,
 )
 @fetch_option
 def report_command(
@@ -105,24 +92,17 @@ def report_command(
 
 
 @click.command("plot")
-@click.argument("kind", type=click.Choice(_KINDS))
+@argument("KIND", type=click.Choice(_KINDS))
 @selection
 @metric_option("The metric to draw.", required=True)
-@click.option(
-    "-x",
-    "x",
-    metavar="KEY",
-    shell_complete=completion.keys,
-    help="The param or metric on the x axis of a scatter.",
-)
-@click.option("--log", is_flag=True, help="Draw the metric on a logarithmic axis.")
-@click.option(
-    "--output",
-    "-o",
+@option("-x KEY", "The param or metric on the x axis of a scatter.", "x", complete=completion.keys)
+@option("--log", "Draw the metric on a logarithmic axis.")
+@option(
+    "-o, --output",
+    "The file to write; its ending sets the format: .png, .svg, .pdf or .html.",
     "target",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     required=True,
-    help="The file to write; its ending sets the format: .png, .svg, .pdf or .html.",
 )
 def plot_command(
     kind: str, asked: Selection, metric: str, x: str | None, log: bool, target: Path
@@ -153,14 +133,10 @@ def plot_command(
         raise UsageError(f"'{x}' is neither a param nor a metric; -x takes one of these")
     found = chosen(index, settings, asked, current=True)
     if form == ".html":
-        place = {
-            "view": kind,
-            "metric": name,
-            "y": f"m.{name}",
-            "color": f"m.{name}" if kind == "parallel" else "",
-            "log": "1" if log else "",
-        }
-        start = urlencode({**place, "x": f"{axis.family[0]}.{axis.name}" if axis else ""})
+        place = {"view": kind, "metric": name, "y": f"m.{name}", "log": "1" if log else ""}
+        place["color"] = f"m.{name}" if kind == "parallel" else ""
+        place["x"] = f"{axis.family[0]}.{axis.name}" if axis else ""
+        start = urlencode(place)
         write_page(repo, settings, found, target, "", start, forest=kind == "importance")
     else:
         drawn = chart.draw(kind, found, name, axis.name if axis else None, form[1:], log)

@@ -12,6 +12,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.cli.declare import argument, option
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -28,68 +29,43 @@ _UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is no
     "run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False}
 )
 @shared.params_options("A param; wins over those from files and from the command.")
-@click.option(
+@option(
     "--args/--no-args",
+    "Take the options, assignments and config files of the command as params (default: yes).",
     "from_args",
     default=True,
-    help="Take the options, assignments and config files of the command as params (default: yes).",
 )
-@click.option(
+@option(
     "--parser-params/--no-parser-params",
-    default=None,
-    help="Take what the command's own parser arrives at, defaults included (default: yes).",
+    "Take what the command's own parser arrives at, defaults included (default: yes).",
 )
-@click.option("-m", "--message", "title", metavar="TEXT", help="The subject.")
+@option("-m, --message TEXT", "The subject.", "title")
 @shared.recording_options
-@click.option(
-    "--resume",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
+@option(
+    "--resume REF",
+    "Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",
+    complete=completion.refs,
 )
-@click.option(
-    "--artifact",
-    multiple=True,
-    metavar="GLOB",
-    help="Files that the command writes, to keep even if git ignores them.",
-)
-@click.option(
-    "--metrics-file",
-    multiple=True,
-    metavar="GLOB",
-    help="Files that the command writes, to read metrics from.",
-)
-@click.option(
+@option("--artifact GLOB...", "Files that the command writes, to keep even if git ignores them.")
+@option("--metrics-file GLOB...", "Files that the command writes, to read metrics from.")
+@option(
     "--stdout/--no-stdout",
-    default=None,
-    help="Read metrics from what the command prints (default: where no file gave any).",
+    "Read metrics from what the command prints (default: where no file gave any).",
 )
-@click.option(
-    "--system-metrics", is_flag=True, help="Sample processor, memory and GPU as system.* metrics."
+@option("--system-metrics", "Sample processor, memory and GPU as system.* metrics.")
+@option(
+    "--notify WHAT...",
+    "Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
 )
-@click.option(
-    "--notify",
-    multiple=True,
-    metavar="WHAT",
-    help="Tell this when it ends: bell, webhook:VARIABLE (its address), or a command.",
-)
-@click.option(
-    "--notify-when",
-    multiple=True,
-    metavar="CONDITION",
-    help="Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
+@option(
+    "--notify-when CONDITION...",
+    "Tell it before, too: 'loss < 0.2', nan, or 'silent 10m' (no row and no output).",
 )
 @shared.judge_options
-@click.option(
-    "--all-ranks",
-    is_flag=True,
-    help="Record each process that srun, mpirun or torchrun starts, not only rank 0.",
-)
-@click.argument(
-    "command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=completion.files
-)
+@option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
+@argument("COMMAND...", complete=completion.files, type=click.UNPROCESSED)
 def run_command(
-    given: tuple[str, ...],
+    given: dict[str, Any],
     params_file: tuple[Path, ...],
     artifact: tuple[str, ...],
     metrics_file: tuple[str, ...],
@@ -137,15 +113,14 @@ def run_command(
     files = {str(file): params.load_file(file) for file in params_file}
     if from_args:
         files.update(parsed.config_files(command))
-    values = params.nest([params.parse_assignment(text) for text in given])
     live = start.begin(repo, details, command=list(command), talk=shared.talk(), resume=resume)
     if live.told:
-        output.say(f"warning: {output.clean(live.told)}")
+        output.warn(live.told)
     live.read_arguments(files, from_args)
     with _looked_after(live, told, when, command):
         try:
-            if values:
-                live.log_params(values)
+            if given:
+                live.log_params(given)
             if live.snapshot:
                 known_params = journal.read_params(live.folder)
                 _mention_tried(repo, live.snapshot.tree, known_params, details.because)
@@ -157,7 +132,7 @@ def run_command(
             live.end("killed", "interrupted")
             _notify(told, live, None)
             raise
-        jobs = _jobs(live, repo, ended, known, values)
+        jobs = _jobs(live, repo, ended, known, given)
         if jobs is not None:
             live.discard()
         else:
@@ -168,7 +143,7 @@ def run_command(
     if live.recorded and live.snapshot:
         shared.report(live.recorded, live.snapshot)
     if ended.found and jobs is None:
-        output.say(output.clean(ended.found))
+        output.say(ended.found)
     cheated = bool(
         by and live.experiment and shared.judged(repo, live.experiment, judge, by).faults
     )
@@ -176,11 +151,7 @@ def run_command(
 
 
 def _jobs(
-    live: Run,
-    repo: Repo,
-    ended: commands.Ended,
-    known: settings.Settings,
-    given: dict[str, Any],
+    live: Run, repo: Repo, ended: commands.Ended, known: settings.Settings, given: dict[str, Any]
 ) -> list[Experiment] | None:
     """Record the jobs of a Hydra multirun; where that fails, they are one run, as is a command
     without jobs (None)."""
@@ -189,7 +160,7 @@ def _jobs(
 
         jobs = multirun.record(live, repo, ended, known, given)
     except (GitexpError, OSError) as error:
-        output.say(f"warning: the jobs are recorded as one run: {output.clean(str(error))}")
+        output.warn(f"the jobs are recorded as one run: {error}")
         return None
     if jobs == []:
         output.say("the jobs of a multirun were recorded as MLflow's runs")
@@ -245,7 +216,7 @@ def _notify(targets: tuple[str, ...], live: Run, ended: commands.Ended | None) -
         "metrics": dict(item.metrics) if item else {},
     }
     for fault in notify.tell(targets, facts):
-        output.say(f"warning: {output.clean(fault)}")
+        output.warn(fault)
     if notify.BELL in targets:
         click.echo("\a", nl=False, err=True)
 
@@ -264,7 +235,7 @@ def _mention_tried(repo: Repo, tree: str, values: dict[str, Any], because: str |
             why = match.experiment.judged.get("because")
             output.say(
                 f"almost equal to {match.experiment.name}, which was discarded"
-                + (f": {output.clean(str(why))[:200]}" if why else "")
+                + (f": {str(why)[:200]}" if why else "")
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import option
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.settings import FILE_NAME
 from gitexp.repo import Repo, surroundings
@@ -63,24 +64,21 @@ def init_command() -> None:
             f"{FILE_NAME} cannot be written: {error.strerror}; check the permissions"
         ) from None
     output.say(
-        "with thousands of experiments, git log is faster without their names beside the"
-        f" commits:\n  {doctor.QUICK_LOG}"
+        "with thousands of experiments, git log is faster without their names beside the commits:"
     )
+    output.say(f"  {doctor.QUICK_LOG}")
     shell = Path(os.environ.get("SHELL", "")).name
     for name in [shell] if shell in _COMPLETION else _COMPLETION:
         file_name, line = _COMPLETION[name]
-        output.say(
-            f"to complete experiments, params and metrics on Tab in {name}, add to {file_name}:\n "
-            f" {line}"
-        )
+        what = f"to complete experiments, params and metrics on Tab in {name}"
+        output.say(f"{what}, add to {file_name}:")
+        output.say(f"  {line}")
 
 
 @click.command("doctor")
-@click.option("--fix", is_flag=True, help="Repair what can be repaired safely.")
-@click.option(
-    "--explain",
-    is_flag=True,
-    help="Print which of git's features this repository uses, and how gitexp treats them.",
+@option("--fix", "Repair what can be repaired safely.")
+@option(
+    "--explain", "Print which of git's features this repository uses, and how gitexp treats them."
 )
 def doctor_command(fix: bool, explain: bool) -> int:
     """Look for leftovers of killed processes, lost tags and damage, and repair them with --fix.
@@ -105,7 +103,7 @@ def doctor_command(fix: bool, explain: bool) -> int:
                 finding.mend()
                 mended = True
             except (GitexpError, OSError) as error:
-                output.say(f"could not be repaired: {output.clean(str(error))}")
+                output.say(f"could not be repaired: {error}")
         click.echo(f"{'mended' if mended else 'found'}: {output.clean(finding.what)}")
         if finding.advice:
             click.echo(f"  {output.clean(finding.advice)}")

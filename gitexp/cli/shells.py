@@ -106,18 +106,14 @@ class _Shell(ShellComplete):
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         option, equals, _ = incomplete.partition("=")
-        head = f"{option}=" if equals and option.startswith("-") else ""
-        found = super().get_completions(args, incomplete)
-        return [
-            self.offer(item, head if item.type == "plain" else "")
-            for item in found
-            if str(item.value).isprintable()
-        ]
-
-    def offer(self, item: CompletionItem[Any], head: str) -> CompletionItem[Any]:
-        """Return an offer for the whole word at the cursor; ``head`` is its option with the equals
-        sign."""
-        return CompletionItem(f"{head}{str(item.value).removeprefix(head)}", item.type, item.help)
+        whole = f"{option}=" if equals and option.startswith("-") else ""  # the word at the cursor
+        offers = []
+        for item in super().get_completions(args, incomplete):
+            head = whole if item.type == "plain" else ""
+            if (value := str(item.value)).isprintable():
+                offer = f"{head}{value.removeprefix(head)}"
+                offers.append(CompletionItem(offer, item.type, item.help))
+        return offers
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         return f"{item.type}\t{item.value}\t{' '.join((item.help or '').split())}"
@@ -132,11 +128,8 @@ class Bash(_Shell):
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         word = os.environ.get("COMP_WORD", incomplete)  # what bash takes for the word at the cursor
         quoted = word.startswith(("'", '"'))
-        cut = (
-            0
-            if quoted or word == incomplete
-            else max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
-        )
+        whole = quoted or word == incomplete
+        cut = 0 if whole else max(incomplete.rfind(":"), incomplete.rfind("=")) + 1
         found = []
         for item in super().get_completions(args, incomplete):
             value = str(item.value)

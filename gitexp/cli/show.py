@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
 from gitexp.cli.curve import Course, courses_of
+from gitexp.cli.declare import argument, option
 from gitexp.cli.list import record
 from gitexp.cli.opened import opened, where_option
 from gitexp.formats import environment, message, metrics, params
@@ -33,7 +34,7 @@ _SAID = {"Inputs", "Data", "Data-Stale", "Id", "Status", "Started", "Duration", 
 
 
 @click.command("show")
-@click.argument("ref", default="@", shell_complete=completion.refs)
+@argument("[REF]", default="@")
 @output.whole_option
 @output.output_options
 @pager.paged
@@ -50,9 +51,9 @@ def show_command(ref: str, whole: bool, form: str | None) -> None:
 
 
 @click.command("best")
-@click.argument("metric", shell_complete=completion.metrics)
-@click.option("--max", "way", flag_value="max", help="Higher is better.")
-@click.option("--min", "way", flag_value="min", help="Lower is better.")
+@argument("METRIC")
+@option("--max", "Higher is better.", "way", flag_value="max")
+@option("--min", "Lower is better.", "way", flag_value="min")
 @where_option
 @output.whole_option
 @output.output_options
@@ -113,11 +114,8 @@ def _show(
             facts["trailers"]["Resumes"] = _named(index, resumed)
         origin = _at(index, experiment.parent or "")
         own = {path for item in (experiment, *origin) for path in result_paths.of_experiment(item)}
-        facts["files"] = [
-            item
-            for item in facts["files"]
-            if item["path"] not in own and not result_paths.is_own(item["path"])
-        ]
+        theirs = [one for one in facts["files"] if not result_paths.is_own(one["path"])]
+        facts["files"] = [one for one in theirs if one["path"] not in own]
         output.print_lines(_page(experiment, facts, courses, settings, whole), whole)
 
 
@@ -151,14 +149,17 @@ def _page(
     ]
     changed = [f"{item['change']} {output.clean(item['path'])}" for item in facts["files"]]
     notes = [line for text in (facts["note"], *experiment.notes) for line in text.splitlines()]
-    inputs = _table(
+    inputs = output.fitted_table(
         ["", "hash", "size", ""], _input_rows(facts), [False, False, True, False], whole
     )
     for title, lines in (
         ("params", _pairs(values)),
         ("metrics", _metric_lines(experiment, courses, settings)),
         ("inputs and data", inputs),
-        ("outputs", _table(["", "hash", "size"], outputs, [False, False, True], whole)),
+        (
+            "outputs",
+            output.fitted_table(["", "hash", "size"], outputs, [False, False, True], whole),
+        ),
         ("code changed since the parent", [*_by_step(changed)]),
         ("artifacts", [*_by_step([*map(output.clean, facts["artifacts"])])]),
         ("notes", [short for line in notes for short in _wrapped(output.clean(line), whole)]),
@@ -172,10 +173,8 @@ def _page(
 def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield what an experiment is called, and what is known of it in a word or two."""
     colour = {"finished": "green", "failed": "red", "killed": "yellow"}[experiment.status]
-    yield (
-        f"{output.styled(experiment.name, bold=True)}  {experiment.short} "
-        f" {output.styled(experiment.status, fg=colour)}"
-    )
+    status = output.styled(experiment.status, fg=colour)
+    yield f"{output.styled(experiment.name, bold=True)}  {experiment.short}  {status}"
     if title := message.own_subject(experiment):
         yield output.clean(title)
     ago = output.ago(experiment.started, datetime.now(timezone.utc))
@@ -188,9 +187,7 @@ def _head(experiment: Experiment, facts: Mapping[str, Any]) -> Iterator[str]:
         "because": experiment.because,
         "verdict": output.verdict(experiment),
         "score": _score(experiment),
-        "author": (
-            f"{experiment.author} <{experiment.email}>" if experiment.email else experiment.author
-        ),
+        "author": experiment.author + (f" <{experiment.email}>" if experiment.email else ""),
         "commit": experiment.id,
         "parent": experiment.parent,
         "branch": experiment.branch,
@@ -225,15 +222,9 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
     """Return what DVC tracks there; ``stale`` where the run did not have what its pointer says."""
     stale = experiment.extra.get("data_stale")
     apart = set(map(str, stale)) if isinstance(stale, list) else set()
+    names = ("hash", "size", "files", "pointer")
     return [
-        {
-            "path": path,
-            "hash": item.hash,
-            "size": item.size,
-            "files": item.files,
-            "pointer": item.pointer,
-            "stale": path in apart,
-        }
+        {"path": path, **{name: getattr(item, name) for name in names}, "stale": path in apart}
         for path, item in dvc_pointers.of_experiment(repo, experiment).items()
     ]
 
@@ -280,16 +271,8 @@ def _metric_lines(
         else:
             best += f" ({metrics.direction(name, settings.metrics)}, step {course.best_step})"
         rows.append([output.clean(name), last_text, best, str(course.points)])
-    if not rows:
-        return []
-    return output.text_table(["", "last", "best", "points"], rows, [False, True, False, True])
-
-
-def _table(headers: list[str], rows: list[list[str]], right: list[bool], whole: bool) -> list[str]:
-    """Return the lines of a section's table; none where it has no rows."""
-    if not rows:
-        return []
-    return output.text_table(headers, output.fitted(headers, rows, whole, indent=2), right)
+    headers, right = ["", "last", "best", "points"], [False, True, False, True]
+    return output.fitted_table(headers, rows, right, whole=True)
 
 
 def _wrapped(text: str, whole: bool) -> list[str]:
@@ -334,10 +317,8 @@ def _reproduced(experiment: Experiment) -> str | None:
     tolerance = f" within {said['tolerance']}" if said.get("tolerance") else ""
     reasons = said.get("reasons")
     why = f": {reasons[0]}" if isinstance(reasons, list) and reasons else ""
-    return (
-        f"{said['verdict']}{tolerance}{why} ({event.get('at', '')} by {event.get('by', '')} on"
-        f" {said.get('host', 'unknown')})"
-    )
+    who = f"{event.get('at', '')} by {event.get('by', '')} on {said.get('host', 'unknown')}"
+    return f"{said['verdict']}{tolerance}{why} ({who})"
 
 
 def _environment(experiment: Experiment) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from gitexp.cli import output, plot
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import where_option
 from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -90,10 +91,8 @@ def _unpushed(repo: Repo, where: str | None) -> tuple[str | None, list[str]]:
 
 
 @click.command("watch")
-@click.argument("wanted", metavar="[RUN]", required=False)
-@click.option(
-    "--every", default=1.0, show_default=True, metavar="SECONDS", help="How often to look."
-)
+@argument("[RUN]", "wanted")
+@option("--every SECONDS", "How often to look.", default=1.0)
 def watch_command(wanted: str | None, every: float) -> None:
     """Follow the active runs until they end: their latest values and curves. RUN is the start of
     an id; without it, all of them, and those that begin meanwhile."""
@@ -124,7 +123,7 @@ def watch_command(wanted: str | None, every: float) -> None:
 
 
 @click.command("recover")
-@click.argument("wanted", metavar="[RUN]...", nargs=-1)
+@argument("[RUN]...", "wanted")
 def recover_command(wanted: Sequence[str]) -> int:
     """Turn dead runs into experiments, with all that they had logged and the status killed. RUN is
     the start of an id."""
@@ -143,13 +142,11 @@ def recover_command(wanted: Sequence[str]) -> int:
             failed = 2
             continue
         if recorded is None:
-            output.say(
-                f"{folder.name} needed nothing: it was recorded already, or died before it had"
-                " started"
-            )
+            why = "it was recorded already, or died before it had started"
+            output.say(f"{folder.name} needed nothing: {why}")
             continue
         for warning in recorded.warnings:
-            output.say(f"warning: {warning}")
+            output.warn(warning)
         made = recorded.experiment
         click.echo(f"{made.name} {made.short} ({made.status})")
     return failed
@@ -213,21 +210,17 @@ def _terminal(height: int = 10_000) -> tuple[int, int] | None:
 def _described(folder: Path) -> dict[str, Any]:
     facts = journal.all_facts(folder)
     started = facts.get("started", "")
+    now = begun = datetime.now(timezone.utc)
+    with suppress(ValueError):
+        begun = message.parse_time(started)
     return {
         "id": folder.name,
         "started": started,
-        "seconds": (datetime.now(timezone.utc) - _started(started)).total_seconds(),
+        "seconds": (now - begun).total_seconds(),
         "command": " ".join(facts.get("command") or []) or None,
         "params": journal.read_params(folder),
         "metrics": {name: values[-1] for name, (values, _) in _latest(folder).items()},
     }
-
-
-def _started(text: str) -> datetime:
-    try:
-        return message.parse_time(text)
-    except ValueError:
-        return datetime.now(timezone.utc)
 
 
 def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:

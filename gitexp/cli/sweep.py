@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, sweep_progress
+from gitexp.cli import completion, output, sweep_file, sweep_progress
+from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.options import Sectioned
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import parse_seconds, some
@@ -41,112 +42,51 @@ gitexp sweep --resume sweep-1124-7c3a
     examples=_EXAMPLES,
     context_settings={"allow_interspersed_args": False},
 )
-@click.option(
-    "-p",
-    "--param",
+@option(
+    "-p, --param K=VALUES...",
+    "A param and its values, as above; once for each param.",
     "given",
-    multiple=True,
-    metavar="K=VALUES",
-    shell_complete=completion.given_params,
-    help="A param and its values, as above; once for each param.",
+    complete=completion.given_params,
 )
-@click.option(
-    "-s",
-    "--search",
+@option(
+    "-s, --search",
+    "How points are chosen: every combination (grid, the default) or -n of them.",
     type=click.Choice(search.SEARCHES),
-    help="How points are chosen: every combination (grid, the default) or -n of them.",
 )
-@click.option(
-    "-n",
-    "--trials",
-    type=click.IntRange(1),
-    metavar="N",
-    help="How many points; for all searches but grid.",
+@option("-n, --trials N", "How many points; for all searches but grid.", type=POSITIVE)
+@option("--minimize METRIC", "The metric to go by; the table is sorted by it.")
+@option("--maximize METRIC", "The same, where more is better.")
+@option("--repeat N", "Run each point with so many seeds ({seed}, or GITEXP_SEED).", type=POSITIVE)
+@option("--seed N", "The first seed, also of the search (default: 0).", type=int)
+@option("--prune", "Stop a trial whose metric so far is worse than the median's.", default=None)
+@option("--timeout TIME", "Kill a trial after 90s, 10m or 2h.")
+@option(
+    "--retries N", "Run a failed trial again, so many times (default: 0).", type=click.IntRange(0)
 )
-@click.option(
-    "--minimize",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The metric to go by; the table is sorted by it.",
-)
-@click.option(
-    "--maximize",
-    metavar="METRIC",
-    shell_complete=completion.metrics,
-    help="The same, where more is better.",
-)
-@click.option(
-    "--repeat",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Run each point with so many seeds ({seed}, or GITEXP_SEED).",
-)
-@click.option(
-    "--seed", type=int, metavar="N", help="The first seed, also of the search (default: 0)."
-)
-@click.option(
-    "--prune",
-    is_flag=True,
-    default=None,
-    help="Stop a trial whose metric so far is worse than the median's.",
-)
-@click.option("--timeout", metavar="TIME", help="Kill a trial after 90s, 10m or 2h.")
-@click.option(
-    "--retries",
-    type=click.IntRange(0),
-    metavar="N",
-    help="Run a failed trial again, so many times (default: 0).",
-)
-@click.option(
-    "--link",
+@option(
+    "--link PATH...",
+    "Data that git does not hold: a path of the work tree to link into the trials'.",
     "links",
-    multiple=True,
-    metavar="PATH",
-    help="Data that git does not hold: a path of the work tree to link into the trials'.",
 )
-@click.option(
-    "--append/--no-append",
-    default=None,
-    help="Add --key value for params without a placeholder (default: yes).",
+@option("--append/--no-append", "Add --key value for params without a placeholder (default: yes).")
+@option("-j, --jobs N", "How many trials run at once, on every engine (default: 1).", type=POSITIVE)
+@option(
+    "--engine", "Where trials run (default: loky, this machine).", type=click.Choice(list(ENGINES))
 )
-@click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1),
-    metavar="N",
-    help="How many trials run at once, on every engine (default: 1).",
+@option("--address URL", "The Dask scheduler or Ray cluster.")
+@option("--group NAME", "The name of the sweep.")
+@option("--dry-run", "Print the commands of the trials that are known beforehand, and run nothing.")
+@option("--resume GROUP", "Continue a sweep: run what is missing, from its own snapshot.")
+@option("--again", "With --resume: run failed trials again.")
+@option(
+    "--push [REMOTE]",
+    "Send the trials to REMOTE (or git push's own), in batches, while they come in.",
 )
-@click.option(
-    "--engine",
-    type=click.Choice(list(ENGINES)),
-    help="Where trials run (default: loky, this machine).",
+@option(
+    "--workers-push [REMOTE]",
+    "Workers push their trials to REMOTE themselves, so that those outlive this process.",
 )
-@click.option("--address", metavar="URL", help="The Dask scheduler or Ray cluster.")
-@click.option("--group", metavar="NAME", help="The name of the sweep.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Print the commands of the trials that are known beforehand, and run nothing.",
-)
-@click.option(
-    "--resume",
-    metavar="GROUP",
-    help="Continue a sweep: run what is missing, from its own snapshot.",
-)
-@click.option("--again", is_flag=True, help="With --resume: run failed trials again.")
-@click.option(
-    "--push", is_flag=False, flag_value="", metavar="[REMOTE]", shell_complete=completion.remotes,
-    help="Send the trials to REMOTE (or git push's own), in batches, while they come in.",
-)  # fmt: skip
-@click.option(
-    "--workers-push",
-    is_flag=False,
-    flag_value="",
-    metavar="[REMOTE]",
-    shell_complete=completion.remotes,
-    help="Workers push their trials to REMOTE themselves, so that those outlive this process.",
-)
-@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion.files)
+@argument("[COMMAND]...", complete=completion.files, type=click.UNPROCESSED)
 @output.output_options
 def sweep_command(
     given: tuple[str, ...],
@@ -185,7 +125,7 @@ def sweep_command(
             command, options[name] = (options[name],), ""
     told: dict[str, Any] = {"command": command}
     if _is_file(command):
-        told = plans.read_file(Path(command[0]))
+        told = sweep_file.read(Path(command[0]), click.get_current_context().command.params)
     # what the command line says wins
     told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
@@ -212,10 +152,8 @@ def sweep_command(
     )
     _say_snapshot(frozen)
     if ready.unused and "jobs" not in running:
-        output.say(
-            f"there is room for {ready.unused + 1} trials at once; one runs at a time without"
-            " --jobs"
-        )
+        room = f"there is room for {ready.unused + 1} trials at once"
+        output.say(f"{room}; one runs at a time without --jobs")
     done = ready.run()
     line.end()
     return sweep_progress.print_result(done, form)
@@ -292,9 +230,9 @@ def _print_commands(plan: Plan) -> int:
 def _say_snapshot(frozen: Frozen) -> None:
     shot = frozen.shot
     if frozen.told:
-        output.say(f"warning: {output.clean(frozen.told)}")
+        output.warn(frozen.told)
     if shot and shot.taken:
-        output.say(f"untracked files taken: {output.clean(some(shot.taken, 8))}")
+        output.say(f"untracked files taken: {some(shot.taken, 8)}")
     if shot and shot.left_out:
         paths = output.clean(some([path for path, _ in shot.left_out], 8))
         output.say(f"left out: {paths}; ignored files are not in the trials either: --link PATH")

@@ -3,7 +3,7 @@ to do next."""
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
 import click
 
@@ -29,15 +29,13 @@ class Line:
 
     def __init__(self, frozen: Frozen) -> None:
         self._plan = frozen.plan
-        self._terminal = sys.stderr.isatty()
+        self._line = output.Progress()
         self._last: Progress | None = None
 
     def show(self, now: Progress) -> None:
         before, self._last = self._last, now
-        if self._terminal:
-            text = _progress(self._plan, now)
-            width = (output.terminal_width() or 80) - 1
-            click.echo(f"\r\x1b[K{text[:width]}", err=True, nl=False)
+        if self._line.on:
+            self._line.show(_progress(self._plan, now))
             return
         if now.stopping > (before.stopping if before else 0):
             output.say(_STOPPING[min(now.stopping, 2) - 1])
@@ -46,23 +44,22 @@ class Line:
 
     def warn(self, text: str) -> None:
         """Say what went wrong meanwhile, above the line."""
-        output.say(("\r\x1b[K" if self._terminal else "") + f"warning: {output.clean(text)}")
+        self._line.clear()
+        output.warn(text)
 
     def end(self) -> None:
-        if self._terminal and self._last:
+        if self._line.on and self._last:
             click.echo(err=True)
 
 
 def _described(plan: Plan, now: Progress) -> str:
     item = now.last
     assert item is not None
-    point = ", ".join(
-        f"{name}={output.number(value)}" for name, value in item.extra["sweep"]["point"].items()
-    )
     value = item.metrics.get(plan.objective) if plan.objective else None
     result = f"{plan.objective}={output.number(value)}" if value is not None else ""
     why = "" if item.status == "finished" else f"{item.status}: {item.extra.get('error', '')}"
-    return output.clean(" ".join(filter(None, [item.name, result, f"({point})", why])))
+    point = output.values(item.extra["sweep"]["point"])
+    return " ".join(filter(None, [item.name, result, f"({point})", why]))
 
 
 def _progress(plan: Plan, now: Progress) -> str:
@@ -77,44 +74,35 @@ def _progress(plan: Plan, now: Progress) -> str:
         parts.append(_STOPPING[min(now.stopping, 2) - 1])
     elif now.left is not None and now.done < now.total:
         parts.append(f"{output.duration(now.left)} left")
-    return output.clean(" · ".join(parts))
+    return " · ".join(parts)
 
 
 def print_result(done: Done, form: str | None) -> int:
     plan = done.frozen.plan
     rows = summary.ranked(plan, done.experiments)
-    names = [
-        name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1
-    ] or list(plan.space)
+    varying = [name for name in plan.space if len({repr(row.point.get(name)) for row in rows}) > 1]
+    names = varying or [*plan.space]
     aimed = [plan.objective, *(["std"] if plan.repeat > 1 else [])] if plan.objective else []
     told = [] if aimed else [name for name in summary.metrics(rows) if name not in names]
-    headers = ["experiment", *aimed, *told, *names, "status"]
+
+    def values(row: summary.Row, told: list[str]) -> list[Any]:
+        return [*(summary.mean(row, name) for name in told), *map(row.point.get, names)]
+
     if form:
-        table = [
-            [
-                row.experiments[0].name,
-                *[row.mean, row.spread][: len(aimed)],
-                *(summary.mean(row, name) for name in told),
-                *(row.point.get(name) for name in names),
-                _status(row),
-            ]
-            for row in rows
-        ]
+        headers = ["experiment", *aimed, *told, *names, "status"]
+        table = []
+        for row in rows:
+            mean = [row.mean, row.spread][: len(aimed)]
+            table.append([row.experiments[0].name, *mean, *values(row, told), _status(row)])
         output.print_records(form, headers, table)
     elif rows:
         told = told[:_MOST_TOLD]
-        cells = [
-            [
-                _named(row),
-                *([_mean(row)] if aimed else []),
-                *(output.number(summary.mean(row, name)) for name in told),
-                *(output.number(row.point.get(name)) for name in names),
-                _status(row),
-            ]
-            for row in rows[:_SHOWN]
-        ]
-        shown = ["experiment", *aimed[:1], *told, *names, "status"]
-        output.print_table(shown, cells, [False, *[True] * (len(shown) - 2), False])
+        cells = []
+        for row in rows[:_SHOWN]:
+            shown = [*([_mean(row)] if aimed else []), *map(output.number, values(row, told))]
+            cells.append([_named(row), *shown, _status(row)])
+        headers = ["experiment", *aimed[:1], *told, *names, "status"]
+        output.print_table(headers, cells, [False, *[True] * (len(headers) - 2), False])
         if len(rows) > _SHOWN:
             all_of_them = f"gitexp list --where 'group = {done.frozen.group}'"
             output.say(f"{len(rows) - _SHOWN} more; all of them: {all_of_them}")
@@ -127,21 +115,16 @@ def print_result(done: Done, form: str | None) -> int:
 def _say_problems(done: Done, rows: list[summary.Row]) -> int:
     plan, group = done.frozen.plan, done.frozen.group
     for problem in done.problems:
-        output.say(f"warning: {problem}; it waits on disk for gitexp sweep --resume {group}")
-    silent = [
-        item
-        for item in done.experiments
-        if item.status == "finished" and plan.objective and plan.objective not in item.metrics
-    ]
+        output.warn(f"{problem}; it waits on disk for gitexp sweep --resume {group}")
+    finished = [item for item in done.experiments if item.status == "finished"]
+    silent = [item for item in finished if plan.objective not in item.metrics]
     if silent and plan.objective:
         known = {name for item in silent for name in item.metrics}
         hint = did_you_mean(plan.objective, known) or (
             f" It gave {', '.join(sorted(known)[:5])}" if known else " It gave none at all"
         )
-        output.say(
-            f"warning: {output.counted(len(silent), 'trial')} gave no metric"
-            f" '{plan.objective}'.{hint}"
-        )
+        trials = output.counted(len(silent), "trial")
+        output.warn(f"{trials} gave no metric '{plan.objective}'.{hint}")
     failed = [
         item
         for item in done.experiments
@@ -153,10 +136,8 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
             f" gitexp sweep --resume {group} --again"
         )
     if done.missing:
-        output.say(
-            f"not run: {output.counted(done.missing, 'trial')}; to go on: gitexp sweep"
-            f" --resume {group}"
-        )
+        missing = output.counted(done.missing, "trial")
+        output.say(f"not run: {missing}; to go on: gitexp sweep --resume {group}")
     unsent = _say_sent(done.sent) if done.sent else False
     if done.missing and not done.problems:
         return 130
@@ -166,15 +147,13 @@ def _say_problems(done: Done, rows: list[summary.Row]) -> int:
 def _say_sent(sent: Sent) -> bool:
     """Say what became of the pushes; whether something is left."""
     if sent.experiments:
-        output.say(
-            f"pushed {output.counted(sent.experiments, 'experiment')} to {sent.remote}"
-            f" as {sent.owner}"
-        )
+        count = output.counted(sent.experiments, "experiment")
+        output.say(f"pushed {count} to {sent.remote} as {sent.owner}")
     if sent.left:
-        why = output.clean(sent.problem or "")
-        output.say(
-            f"warning: {output.counted(len(sent.left), 'experiment')} did not go to"
-            f" {sent.remote}: {why}; to push: gitexp push {sent.remote}"
+        left = output.counted(len(sent.left), "experiment")
+        output.warn(
+            f"{left} did not go to {sent.remote}: {sent.problem or ''}; to push: gitexp push"
+            f" {sent.remote}"
         )
     return bool(sent.left)
 
@@ -192,6 +171,5 @@ def _mean(row: summary.Row) -> str:
 
 
 def _status(row: summary.Row) -> str:
-    return ", ".join(
-        sorted({"pruned" if "pruned" in item.labels else item.status for item in row.experiments})
-    )
+    ends = {"pruned" if "pruned" in item.labels else item.status for item in row.experiments}
+    return ", ".join(sorted(ends))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from gitexp.cli import completion, output
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import unless
 from gitexp.formats.errors import GitexpError, NotFoundError, UsageError
@@ -17,56 +17,32 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo
 from gitexp.store import reference
 from gitexp.store.remote import sync, transport
-from gitexp.store.remote.sync import Pulled, Pushed
+from gitexp.store.remote.sync import Pushed
 
 if TYPE_CHECKING:
     from gitexp.integrations.mlflow.client import Login
 
-Result = TypeVar("Result", Pushed, Pulled)
+Result = TypeVar("Result")
 _SHOWN = 20  # names that are spelt out
 _NAMED = 5  # failures that are told one by one
 
 
 @click.command("push")
-@click.argument(
-    "remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes_or_refs
-)
-@click.argument("refs", nargs=-1, metavar="[REF]...", shell_complete=completion.refs)
-@click.option(
-    "--tags",
-    is_flag=True,
-    default=None,
-    help="Push every tag, even beyond the setting push_tags_up_to.",
-)
+@argument("[REMOTE]", complete=completion.remotes_or_refs)
+@argument("[REF]...", "refs")
+@option("--tags", "Push every tag, even beyond the setting push_tags_up_to.", default=None)
 @unless("branch", "Do not push the branch.")
 @output.renamed("-n", "--dry-run", "dry_run")
 @unless("verify", "Skip the pre-push hook.")
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Ask the remote and print what would be sent; change nothing.",
-)
+@option("--dry-run", "Ask the remote and print what would be sent; change nothing.")
 @unless("data", "Do not push the data that DVC tracks.")
-@click.option(
-    "--mlflow",
-    is_flag=False,
-    flag_value="",
-    metavar="[URI]",
-    help=(
-        "Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub."
-    ),
+@option(
+    "--mlflow [URI]",
+    "Then mirror to this MLflow server; without URI, that of MLFLOW_TRACKING_URI or of DagsHub.",
 )
-@click.option(
-    "--artifacts",
-    is_flag=True,
-    help="With --mlflow: also store the logged artifacts there.",
-)
+@option("--artifacts", "With --mlflow: also store the logged artifacts there.")
 def push_command(
-    remote: str | None,
-    refs: tuple[str, ...],
-    mlflow: str | None,
-    artifacts: bool,
-    **how: Any,
+    remote: str | None, refs: tuple[str, ...], mlflow: str | None, artifacts: bool, **how: Any
 ) -> int:
     """Send experiments that REMOTE does not have yet, with their branch, labels, notes and data (to
     DVC's remote).
@@ -127,7 +103,7 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
             f"{pushed.data_missing:,} of these files are not in DVC's cache here and were not sent"
         )
     if pushed.notes_problem:
-        output.say(f"labels and notes did not go: {output.clean(pushed.notes_problem)}")
+        output.say(f"labels and notes did not go: {pushed.notes_problem}")
     if pushed.kept_back:
         raise GitexpError(
             f"the branch did not go to {pushed.remote}, the experiments did:"
@@ -137,14 +113,10 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
 
 
 @click.command("pull")
-@click.argument("remote", required=False, metavar="[REMOTE]", shell_complete=completion.remotes)
-@click.option("--prune", is_flag=True, help="Forget experiments that are gone on REMOTE.")
+@argument("[REMOTE]")
+@option("--prune", "Forget experiments that are gone on REMOTE.")
 @unless("data", "Do not fetch the data that DVC tracks.")
-@click.option(
-    "--all-files",
-    is_flag=True,
-    help="In a partial clone: bring all files of experiments, not only results.",
-)
+@option("--all-files", "In a partial clone: bring all files of experiments, not only results.")
 def pull_command(remote: str | None, **how: bool) -> None:
     """Fetch everybody's experiments, labels and notes from REMOTE, and their data (into DVC's
     cache).
@@ -160,23 +132,17 @@ def pull_command(remote: str | None, **how: bool) -> None:
     pulled = _followed(lambda progress: sync.pull(repo, remote, **how, progress=progress))
     parts = [output.counted(pulled.experiments, "experiment")] if pulled.experiments else []
     parts += ["labels and notes"] if pulled.notes else []
-    click.echo(
-        f"pulled {' and '.join(parts)} from {pulled.remote}"
-        if parts
-        else f"nothing new on {pulled.remote}"
-    )
+    got = f"pulled {' and '.join(parts)} from" if parts else "nothing new on"
+    click.echo(f"{got} {pulled.remote}")
     if pulled.files:
-        output.say(
-            f"{pulled.files:,} files and folders of experiments were added to this partial clone"
-        )
+        what = f"{pulled.files:,} files and folders of experiments"
+        output.say(f"{what} were added to this partial clone")
     if pulled.data:
         output.say(f"data: {pulled.data:,} files and folders are in DVC's cache")
     if pulled.data_problem:
-        output.say(
-            f"not all data arrived: {output.clean(pulled.data_problem)}; a checkout tries again"
-        )
+        output.say(f"not all data arrived: {pulled.data_problem}; a checkout tries again")
     if pulled.notes_problem:
-        output.say(f"labels and notes did not come: {output.clean(pulled.notes_problem)}")
+        output.say(f"labels and notes did not come: {pulled.notes_problem}")
     if pulled.experiments:
         output.say("to see them: gitexp list --all")
 
@@ -202,20 +168,15 @@ def _print_pushed(pushed: Pushed, verb: str) -> None:
 
 def _followed(work: Callable[[Progress | None], Result]) -> Result:
     """Do the work with a line of progress where stderr is a terminal."""
-    if not sys.stderr.isatty():
-        return work(None)
-    shown = ""
+    line = output.Progress()
 
     def show(stage: str, done: int, total: int) -> None:
-        nonlocal shown
-        shown = f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}"
-        click.echo(f"\r\x1b[K{output.clean(shown)}", nl=False, err=True)
+        line.show(f"{stage}: {done:,} of {total:,}" if total else f"{stage}: {done:,}")
 
     try:
-        return work(show)
+        return work(show if line.on else None)
     finally:
-        if shown:
-            click.echo("\r\x1b[K", nl=False, err=True)
+        line.clear()
 
 
 class Target(NamedTuple):
@@ -241,38 +202,27 @@ def mirror(
     from gitexp.integrations.mlflow.client import Server
     from gitexp.integrations.mlflow.mirror import mirror as mirrored
 
+    line = output.Progress()
+
+    def show(done: int, total: int) -> None:
+        line.show(f"mirroring: {done:,} of {total:,}")
+
     try:
-        with (
-            Server(to.uri, to.who, to.advice) as server,
-            click.progressbar(
-                length=len(experiments),
-                label="mirroring",
-                file=sys.stderr,
-                show_pos=True,
-                hidden=not sys.stderr.isatty(),
-            ) as bar,
-        ):
+        with Server(to.uri, to.who, to.advice) as server:
             done = mirrored(
-                repo,
-                server,
-                experiments,
-                artifacts=artifacts,
-                otherwise=place,
-                progress=lambda _, __: bar.update(1),
+                repo, server, experiments, artifacts=artifacts, otherwise=place, progress=show
             )
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")
         raise
-    counts = [
-        (done.created, "new"),
-        (done.completed, "completed"),
-        (done.updated, "updated"),
-        (done.unchanged, "there already"),
-    ]
+    finally:
+        line.clear()
+    words = ("new", "completed", "updated", "there already")
+    counts = zip((done.created, done.completed, done.updated, done.unchanged), words)
     told = ", ".join(f"{len(names):,} {what}" for names, what in counts if names) or "nothing"
     output.say(f"mirrored to {to.uri}: {told}")
     for name, why in done.failed[:_NAMED]:
-        output.say(f"{name} was not mirrored: {output.clean(why)}")
+        output.say(f"{name} was not mirrored: {why}")
     if len(done.failed) > _NAMED:
         output.say(f"and {len(done.failed) - _NAMED:,} more were not mirrored")
     return 1 if done.failed else 0
@@ -300,13 +250,10 @@ def target(repo: Repo, uri: str | None) -> Target:
             " MLFLOW_TRACKING_URI, or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
         )
     address, who = server.address(named), server.login(named, os.environ)
-    if who is None and host and f"{address}/".startswith(f"{host}/"):
-        token = dagshub_remote.token(host, os.environ)
-        if token is None:
-            return Target(address, None, dagshub_remote.NO_TOKEN)
-        return Target(
-            address,
-            server.Login(dagshub_remote.username(token, os.environ), token),
-            "the token may have expired: dagshub login",
-        )
-    return Target(address, who)
+    if who or not host or not f"{address}/".startswith(f"{host}/"):
+        return Target(address, who)
+    token = dagshub_remote.token(host, os.environ)
+    if token is None:
+        return Target(address, None, dagshub_remote.NO_TOKEN)
+    who = server.Login(dagshub_remote.username(token, os.environ), token)
+    return Target(address, who, "the token may have expired: dagshub login")

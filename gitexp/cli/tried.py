@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output, pager
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import param_option
 from gitexp.compare import tried
@@ -20,21 +21,18 @@ from gitexp.store import reference
 
 
 @click.command("tried")
-@click.option(
-    "--like",
-    metavar="REF",
-    shell_complete=completion.refs,
-    help="Look for what is like this experiment, instead of the work tree as it is.",
+@option(
+    "--like REF",
+    "Look for what is like this experiment, instead of the work tree as it is.",
+    complete=completion.refs,
 )
 @param_option("A param of the run that you have in mind.")
-@click.option("--because", metavar="TEXT", help="Its reason.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=5, show_default=True, help="How many."
-)
+@option("--because TEXT", "Its reason.")
+@option("-n, --limit", "How many.", type=POSITIVE, default=5)
 @output.output_options
 @pager.paged
 def tried_command(
-    like: str | None, given: tuple[str, ...], because: str | None, limit: int, form: str | None
+    like: str | None, given: dict[str, Any], because: str | None, limit: int, form: str | None
 ) -> None:
     """Show what was tried already: earlier experiments that are most like the work tree as it is.
 
@@ -52,9 +50,8 @@ def tried_command(
     if like:
         found = tried.like(index, reference.resolve(index, like, settings), limit)
     else:
-        values = params.flatten(params.nest([params.parse_assignment(text) for text in given]))
         tree = snapshot.on_disk(repo, settings).tree
-        found = tried.like_tree(index, tree, values, because, limit)
+        found = tried.like_tree(index, tree, params.flatten(given), because, limit)
     if form:
         headers = ("likeness", "name", "verdict", "verdict_because", "because", "metrics")
         output.print_records(form, headers, [_tried(match) for match in found])
@@ -77,7 +74,7 @@ def _tried(match: Match) -> list[Any]:
 def _told(item: Experiment) -> str:
     """Return what people said of an experiment, and its first metrics."""
     said = [
-        ", ".join(f"{name}={output.number(value)}" for name, value in [*item.metrics.items()][:2]),
+        output.values(item.metrics, 2),
         output.verdict(item) or "",
         f"“{item.because}”" if item.because else own_subject(item),
     ]

@@ -9,22 +9,16 @@ from collections.abc import Callable
 import click
 
 from gitexp.cli import output
+from gitexp.cli.declare import POSITIVE, option
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.repo import Repo
 
 
 @click.command("ui")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), help="The port to listen on (default: a free one)."
-)
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option(
-    "--pull",
-    type=click.IntRange(min=1),
-    metavar="SECONDS",
-    help="Fetch what others push, this often, and show it.",
-)
-@click.option("--mlflow", is_flag=True, help="Show MLflow's pages (needs the extra mlflow).")
+@option("--port", "The port to listen on (default: a free one).", type=click.IntRange(1, 65535))
+@option("--no-browser", "Only print the address.")
+@option("--pull SECONDS", "Fetch what others push, this often, and show it.", type=POSITIVE)
+@option("--mlflow", "Show MLflow's pages (needs the extra mlflow).")
 def ui_command(port: int | None, no_browser: bool, pull: int | None, mlflow: bool) -> None:
     """Show all experiments and the runs going on, on this machine only, until Ctrl-C.
 
@@ -67,7 +61,7 @@ def _live(repo: Repo, port: int | None, opened: Callable[[str], None], pull: int
         while True:
             problem = _pulled(repo) if pull else ""
             if problem != said and problem:
-                output.say(f"nothing was pulled: {output.clean(problem)}; it is tried again")
+                output.say(f"nothing was pulled: {problem}; it is tried again")
             said = problem
             time.sleep(pull or 3600)
 

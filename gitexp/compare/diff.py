@@ -230,10 +230,8 @@ def _outputs(repo: Repo, a: Experiment, b: Experiment) -> Iterator[OutputChange]
     old, new = (
         {item.path: (item.hash, item.size) for item in outputs(repo, side)} for side in (a, b)
     )
-    for path in sorted({*old, *new}):
-        if old.get(path) != new.get(path):
-            status = "added" if path not in old else "changed" if path in new else "removed"
-            yield OutputChange(path, status, old.get(path), new.get(path))
+    for one in changes(old, new):
+        yield OutputChange(one.name, one.kind, one.a, one.b)
 
 
 def _is_own(path: str) -> bool:
@@ -266,13 +264,10 @@ def _params(experiment: Experiment) -> Mapping[str, Any]:
     """Return an experiment's params: from its summary, or from the file where the summary shortens
     one or cannot tell NaN from null."""
     path, found = experiment.files.get("params"), experiment.params
-    if path and any(map(_is_shortened, found.values())):
+    cut = any(isinstance(value, str) and len(value) > 1000 for value in found.values())
+    if path and (cut or None in found.values()):
         return params.flatten(params.load(experiment.read(path), path))
     return found
-
-
-def _is_shortened(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and len(value) > 1000)
 
 
 def _params_on_disk(repo: Repo) -> Mapping[str, Any]:

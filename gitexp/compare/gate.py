@@ -49,8 +49,7 @@ class Verdict(NamedTuple):
 
 def parse_allowance(text: str) -> Allowance:
     """Read ``1%``, ``0.02`` or ``1e-6``; raise UsageError for anything else."""
-    number = r"(?i)\s*((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%?)\s*"
-    match = re.fullmatch(number, text)
+    match = re.fullmatch(r"(?i)\s*((?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(%?)\s*", text)
     if not match:
         raise UsageError(
             f"'{text}' is not an allowance; write a share like 1%, or an amount like 0.02"
@@ -95,22 +94,14 @@ def check(
                 " choose another with --against"
             )
         worse_by = value - before if way == "min" else before - value
-        if worse_by > allowance.of(before) + 1e-12 * abs(
-            before
-        ):  # 1% of 100 is 1, whatever the last bit says
+        # 1% of 100 is 1, whatever the last bit says
+        if worse_by > allowance.of(before) + 1e-12 * abs(before):
             failures.append(
                 f"it is worse than {baseline.name} ({before:.6g}) by {_amount(worse_by, before)},"
                 f" and {allowance} is allowed"
             )
-    return Verdict(
-        metric,
-        candidate.name,
-        value,
-        baseline.name if baseline else None,
-        before,
-        worse_by,
-        tuple(failures),
-    )
+    against = baseline.name if baseline else None
+    return Verdict(metric, candidate.name, value, against, before, worse_by, tuple(failures))
 
 
 def candidate_of(index: Index, metric: str | None, against: str | None) -> Experiment:
@@ -141,11 +132,8 @@ def baseline_of(
     Raises:
         NotFoundError: there is no such thing, or no experiment in its history.
     """
-    commit = (
-        index.repo.resolve(ref)
-        if index.named(ref) is None and not re.match(r"@|(best|worst):", ref)
-        else None
-    )
+    is_name = index.named(ref) is not None or re.match(r"@|(best|worst):", ref)
+    commit = None if is_name else index.repo.resolve(ref)
     if commit is None:
         return reference.resolve(index, ref, settings)
     commits = _history(index, commit)
@@ -169,10 +157,8 @@ def _history(index: Index, *revisions: str) -> frozenset[str]:
 def _newest(
     index: Index, metric: str | None, fits: Callable[[Experiment], bool]
 ) -> Experiment | None:
-    having = (
-        item for item in index.select(everybody=True) if metric is None or metric in item.metrics
-    )
-    return next(filter(fits, having), None)
+    found = filter(fits, index.select(everybody=True))
+    return next((item for item in found if metric is None or metric in item.metrics), None)
 
 
 def _amount(worse_by: float, before: float) -> str:

@@ -38,9 +38,8 @@ def importance(
     Args:
         forest: with their shares in a random forest, whose import alone takes seconds.
     """
-    usable = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))][
-        :_MOST
-    ]
+    having = [item for item in experiments if math.isfinite(item.metrics.get(metric, math.nan))]
+    usable = having[:_MOST]
     if len(usable) < _FEWEST:
         return []
     import pandas as pd
@@ -56,9 +55,8 @@ def importance(
         Importance(name, _correlation(values, target), shares.get(name))
         for name, values in varying.items()
     ]
-    return sorted(
-        found, key=lambda item: -(item.forest if item.forest is not None else abs(item.correlation))
-    )
+    found.sort(key=lambda one: -(abs(one.correlation) if one.forest is None else one.forest))
+    return found
 
 
 def _plain(value: Any) -> float | str | None:
@@ -83,11 +81,8 @@ def _correlation(values: Sequence[float | str | None], target: Any) -> float:
     groups = target.groupby(pd.Series([str(value) for value in values]))
     spread = float(((target - target.mean()) ** 2).sum())
     between = float((groups.size() * (groups.mean() - target.mean()) ** 2).sum())
-    return (
-        _finite(math.sqrt(max(0.0, between / spread)))
-        if spread and len(groups) < len(values)
-        else 0.0
-    )
+    telling = spread and len(groups) < len(values)
+    return _finite(math.sqrt(max(0.0, between / spread))) if telling else 0.0
 
 
 def _finite(value: float) -> float:
@@ -95,33 +90,24 @@ def _finite(value: float) -> float:
 
 
 def _forest(columns: Mapping[str, Sequence[float | str | None]], target: Any) -> dict[str, float]:
-    if (
-        len(target) < _FOR_A_FOREST
-        or target.nunique() < 2
-        or not columns
-        or importlib.util.find_spec("sklearn") is None
-    ):
+    few = len(target) < _FOR_A_FOREST or target.nunique() < 2 or not columns
+    if few or importlib.util.find_spec("sklearn") is None:
         return {}
     import numpy as np
     from sklearn.ensemble import RandomForestRegressor
 
     matrix = np.column_stack([_numbers(values) for values in columns.values()])
-    forest = RandomForestRegressor(n_estimators=50, max_depth=8, random_state=0).fit(
-        matrix, target.to_numpy()
-    )
-    return {
-        name: round(float(share), 4) for name, share in zip(columns, forest.feature_importances_)
-    }
+    forest = RandomForestRegressor(n_estimators=50, max_depth=8, random_state=0)
+    shares = forest.fit(matrix, target.to_numpy()).feature_importances_
+    return {name: round(float(share), 4) for name, share in zip(columns, shares)}
 
 
 def _numbers(values: Sequence[float | str | None]) -> list[float]:
     """Return values as numbers that a tree can split at: words by their order, what is missing
     below all."""
-    known = sorted({str(value) for value in values})
-    numbers = (
-        [float(known.index(str(value))) if isinstance(value, str) else value for value in values]
-        if not _numeric(values)
-        else list(values)
-    )
-    lowest = min((number for number in numbers if isinstance(number, float)), default=0.0)
-    return [number if isinstance(number, float) else lowest - 1 for number in numbers]
+    if not _numeric(values):
+        known = sorted({str(value) for value in values})
+        values = [float(known.index(one)) if isinstance(one, str) else one for one in values]
+    numbers = [one for one in values if isinstance(one, float)]
+    lowest = min(numbers, default=0.0)
+    return [one if isinstance(one, float) else lowest - 1 for one in values]

@@ -35,20 +35,15 @@ class Step:
 def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> list[Step]:
     """Return a step for each experiment, in their order."""
     found = origins(repo, experiments)
-    pairs = [(item, found[item.id]) for item in experiments]
-    code = changed_code(repo, [(item, origin) for item, origin in pairs if origin])
-    return [
-        Step(
-            item,
-            origin,
-            tuple(changes(origin.params, item.params)),
-            {one.name: one for one in metric_changes(origin.metrics, item.metrics, settings)},
-            code[item.id],
-        )
-        if origin
-        else Step(item)
-        for item, origin in pairs
-    ]
+    pairs = [(item, origin) for item in experiments if (origin := found[item.id])]
+    code = changed_code(repo, pairs)
+    made = {item.id: Step(item) for item in experiments}
+    for item, origin in pairs:
+        params = tuple(changes(origin.params, item.params))
+        metrics = metric_changes(origin.metrics, item.metrics, settings)
+        by_name = {one.name: one for one in metrics}
+        made[item.id] = Step(item, origin, params, by_name, code[item.id])
+    return [made[item.id] for item in experiments]
 
 
 def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:

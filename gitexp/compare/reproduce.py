@@ -226,20 +226,13 @@ def explained(
         "python": "another Python",
         "package": "other package versions",
         "gpu": "another GPU or driver",
+        "hardware": "other hardware",
     }
     for kind, text in groups.items():
-        found = [item for item in differences if item.kind == kind]
-        if found:
-            shown = message.some([_shown(item) for item in found], 5)
-            hint = (
-                "; to run with those recorded: --env recorded"
-                if kind == "package" and env == "current"
-                else ""
-            )
-            yield f"{text}: {shown}{hint}"
-    rest = [item for item in differences if item.kind == "hardware"]
-    if rest:
-        yield f"other hardware: {_shown(rest[0])}"
+        if found := [_shown(item) for item in differences if item.kind == kind]:
+            hint = "; to run with those recorded: --env recorded"
+            hinted = kind == "package" and env == "current"
+            yield f"{text}: {message.some(found, 5)}{hint if hinted else ''}"
     if brought:
         yield f"whether {', '.join(brought)} is what it was is not known: it was not declared then"
     elif not differences:
@@ -265,16 +258,12 @@ def _shown(item: Difference) -> str:
 def _event(
     verdict: Verdict, env: str, tolerances: Mapping[str | None, Allowance]
 ) -> dict[str, Any]:
-    drifted = {
-        item.name: [_finite(item.recorded), _finite(item.now)]
-        for item in verdict.metrics
-        if not item.same
-    }
+    drifted = [item for item in verdict.metrics if not item.same]
     facts = {
-        "verdict": "same" if verdict.same else "drifted",
+        "verdict": "drifted" if drifted else "same",
         "env": env,
         "host": environment.host(),
-        "drifted": drifted,
+        "drifted": {one.name: [_finite(one.recorded), _finite(one.now)] for one in drifted},
         "reasons": list(verdict.reasons),
     }
     if verdict.same and not verdict.exact:

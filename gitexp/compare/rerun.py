@@ -25,13 +25,12 @@ from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import CannotRunError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
+from gitexp.repo.files import read_bytes
 from gitexp.runs import command, journal, start, worktree
 from gitexp.runs.run import Run
 from gitexp.store import conditions, record, result_paths
 
-_ENDING = {getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")} - {
-    None
-}
+_ENDING = {getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")}
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def execute(
         )
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder))
-        requirements = _read(live.folder / "requirements.txt") or environment.requirements()
+        requirements = _text(live.folder / "requirements.txt") or environment.requirements()
         return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
@@ -192,7 +191,7 @@ def execute(
 def _check(ended: command.Ended, todo: Task, why: str) -> None:
     """Raise CannotRunError, or KeyboardInterrupt, unless a command ended well."""
     # also where the command made a good end of it: half a training is no result
-    if ended.code == 130 or ended.told in _ENDING:
+    if ended.code == 130 or (ended.told in _ENDING):
         raise KeyboardInterrupt
     if ended.code:
         raise CannotRunError(f"the command of {todo.name} failed with exit code {ended.code}{why}")
@@ -315,7 +314,7 @@ def _inside(path: str) -> bool:
 
 
 def _last_line(folder: Path) -> str:
-    lines = [line for line in _read(folder / "output.log").splitlines() if line.strip()]
+    lines = [line for line in _text(folder / "output.log").splitlines() if line.strip()]
     if not lines:
         return ""
     last, hint = message.one_line(lines[-1]), ""
@@ -325,8 +324,5 @@ def _last_line(folder: Path) -> str:
     return f": {last[:200]}{hint}"
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""
+def _text(path: Path) -> str:
+    return (read_bytes(path) or b"").decode("utf-8", "replace")

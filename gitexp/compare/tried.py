@@ -1,10 +1,9 @@
 """Whether something was tried before: earlier experiments whose changes to the code, params or
 reasons are alike.
 
-An experiment is a set of features: lines that it added and removed, their shapes (names and numbers
-left out), the words and functions in them, its params, the words of its reason. What few have
-counts for more, as in any text search. The features lie in a cache beside the index, a few hundred
-small numbers for each experiment, and are worked out once.
+An experiment is a set of features (features.py); what few have counts for more, as in any text
+search. They lie in a cache beside the index, a few hundred small numbers for each experiment, and
+are worked out once.
 """
 
 from __future__ import annotations
@@ -12,14 +11,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zlib import crc32
 
+from gitexp.compare import features
+from gitexp.compare.features import Features
 from gitexp.formats.experiment import Experiment
-from gitexp.formats.message import own_subject
 from gitexp.repo import Repo
 from gitexp.store import result_paths
 from gitexp.store.index import Index
@@ -30,13 +28,7 @@ if TYPE_CHECKING:
 ALMOST = 0.9  # from here on two are almost equal
 _VERSION = 2
 _BATCH = 200  # experiments whose patches are read at once
-_MOST = 3000  # features of one experiment
-_WEIGHTS = {"line": 1.0, "shape": 0.8, "word": 0.5, "function": 0.5, "path": 0.3, "param": 1.0,
-            "near": 0.7, "reason": 0.7}  # fmt: skip
 _DIFF = ("-p", "-U0", "-r", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
-_NUMBER = re.compile(r"\b\d[\w.]*(?:[-+]\d+)?")
 _SCHEMA = f"""
     CREATE TABLE state(seen BLOB);
     INSERT INTO state VALUES (x'');
@@ -45,7 +37,6 @@ _SCHEMA = f"""
     CREATE TABLE frequency(feature INTEGER PRIMARY KEY, count INTEGER);
     PRAGMA user_version = {_VERSION};
 """
-Features = list[int]
 
 
 class Match(NamedTuple):
@@ -58,9 +49,8 @@ class Match(NamedTuple):
 def like(index: Index, experiment: Experiment, limit: int = 10) -> list[Match]:
     """Return the experiments that are most like one, itself left out."""
     with _opened(index) as cache:
-        row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [experiment.id]).fetchone()
-        wanted = [*json.loads(row[0] if row else "[]"),
-                  *_facts(experiment.params, _reason(experiment))]  # fmt: skip
+        facts = features.of_experiment(experiment)
+        wanted = [*_code_of(cache, experiment.id), *facts]
         return _ranked(index, cache, wanted, limit, without=experiment.id)
 
 
@@ -84,11 +74,10 @@ def like_tree(
         code: Features = []
         if start:
             own = result_paths.of_experiment(origin) if origin else ()
-            code = _of_patch(_patch(index.repo, start, tree, own))
-        if not code and known:
-            row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [start]).fetchone()
-            code = json.loads(row[0])
-        wanted = [*code, *_facts({**(origin.params if origin else {}), **params}, because or "")]
+            code = features.of_patch(_patch(index.repo, start, tree, own))
+        code = code or _code_of(cache, start)
+        given = {**(origin.params if origin else {}), **params}
+        wanted = [*code, *features.facts(given, because or "")]
         return _ranked(index, cache, wanted, limit, only=only)
 
 
@@ -96,12 +85,11 @@ def _base(repo: Repo, cache: sqlite3.Connection) -> tuple[str, bool]:
     """Return the nearest commit in HEAD's history that is an experiment, else HEAD's, and whether
     it is one."""
     head = (repo.found_at or repo.head()).commit or ""
-    if not _known(cache, [head]):
-        history = repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
-        known = _known(cache, history)
-        head = next((commit for commit in history if commit in known), head)
-        return head, bool(known)
-    return head, True
+    if _known(cache, [head]):
+        return head, True
+    history = repo.git("rev-list", "-n", "1000", "HEAD", ok=(0, 128)).decode().split()
+    known = _known(cache, history)
+    return next((commit for commit in history if commit in known), head), bool(known)
 
 
 def _patch(repo: Repo, start: str, tree: str, own: Iterable[str]) -> str:
@@ -131,30 +119,32 @@ def discarded_like(
 # -- the cache -------------------------------------------------------------------------------------
 
 
-class _opened:
-    """The cache, up to date with the index; one that is spoilt or cannot be written is made anew,
-    at worst in memory."""
+@contextmanager
+def _opened(index: Index) -> Iterator[sqlite3.Connection]:
+    """Yield the cache, up to date with the index; one that is spoilt or cannot be written is made
+    anew, at worst in memory."""
+    import sqlite3
 
-    def __init__(self, index: Index) -> None:
-        self._index = index
+    path = index.repo.make_state_dir() / "tried.sqlite"
+    for place in (path, path, ":memory:"):
+        cache = sqlite3.connect(place, timeout=30, isolation_level=None)
+        try:
+            _catch_up(cache, index)
+            break
+        except sqlite3.Error:
+            cache.close()
+            with suppress(OSError):
+                path.unlink()
+    try:
+        yield cache
+    finally:
+        cache.close()
 
-    def __enter__(self) -> sqlite3.Connection:
-        import sqlite3
 
-        path = self._index.repo.make_state_dir() / "tried.sqlite"
-        for place in (path, path, ":memory:"):
-            self._db = sqlite3.connect(place, timeout=30, isolation_level=None)
-            try:
-                _catch_up(self._db, self._index)
-                return self._db
-            except sqlite3.Error:
-                self._db.close()
-                with suppress(OSError):
-                    path.unlink()
-        raise AssertionError("a database in memory can be written")
-
-    def __exit__(self, *_: object) -> None:
-        self._db.close()
+def _code_of(cache: sqlite3.Connection, commit: str | None) -> Features:
+    """Return what an experiment changed in the code, nothing where it is unknown."""
+    row = cache.execute('SELECT code FROM doc WHERE "commit" = ?', [commit]).fetchone()
+    return json.loads(row[0]) if row else []
 
 
 def _known(cache: sqlite3.Connection, commits: Iterable[str]) -> set[str]:
@@ -193,7 +183,7 @@ def _add_new(cache: sqlite3.Connection, index: Index) -> None:
                  for item in batch]  # fmt: skip
         patches = _patches(index.repo, pairs, everybody)
         for item, base in pairs:
-            added |= _add(cache, item, _of_patch(patches.get(item.id, "")), base)
+            added |= _add(cache, item, features.of_patch(patches.get(item.id, "")), base)
     if added:
         _weigh(cache, added)
     cache.execute("COMMIT")
@@ -227,23 +217,18 @@ def _add(
 ) -> dict[int, set[int]]:
     """Add one experiment, and return its features by its number; where it changed no code, that of
     the one it came from counts."""
-    kept = json.dumps(code)
-    if not code and (
-        row := cache.execute('SELECT code FROM doc WHERE "commit" = ?', [base]).fetchone()
-    ):
-        kept = row[0]
-        code = json.loads(kept)
-    features = {*code, *_facts(item.params, _reason(item))}
+    code = code or _code_of(cache, base)
+    found = {*code, *features.of_experiment(item)}
     number = cache.execute(
-        'INSERT INTO doc("commit", norm, code) VALUES (?, 0, ?)', [item.id, kept]
+        'INSERT INTO doc("commit", norm, code) VALUES (?, 0, ?)', [item.id, json.dumps(code)]
     ).lastrowid
-    cache.executemany("INSERT INTO posting VALUES (?, ?)", [(key, number) for key in features])
+    cache.executemany("INSERT INTO posting VALUES (?, ?)", [(key, number) for key in found])
     cache.executemany(
         "INSERT INTO frequency VALUES (?, 1) ON CONFLICT DO UPDATE SET count = count + 1",
-        [(key,) for key in features],
+        [(key,) for key in found],
     )
     assert number is not None
-    return {number: features}
+    return {number: found}
 
 
 def _weigh(cache: sqlite3.Connection, fresh: Mapping[int, Iterable[int]]) -> None:
@@ -267,12 +252,8 @@ def _weigh(cache: sqlite3.Connection, fresh: Mapping[int, Iterable[int]]) -> Non
 def _prepare(cache: sqlite3.Connection) -> int:
     """Teach the cache how much a feature counts, and return how many experiments there are."""
     total = int(cache.execute("SELECT count(*) FROM doc").fetchone()[0])
-    cache.create_function("weight", 2, lambda key, count: _weight(key, total, count))
+    cache.create_function("weight", 2, lambda key, count: features.weight(key, total, count))
     return total
-
-
-def _weight(feature: int, total: int, count: int) -> float:
-    return list(_WEIGHTS.values())[abs(feature) & 7] * math.log(1 + total / count) ** 2
 
 
 def _ranked(
@@ -316,74 +297,6 @@ def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:
     where = 'tag."commit" IN (SELECT value FROM json_each(?))'
     found = index.select(where, [json.dumps(commits)], "ref.mine, ref.name DESC", everybody=True)
     return {item.id: item for item in found}
-
-
-# -- features --------------------------------------------------------------------------------------
-
-
-def _of_patch(patch: str) -> Features:
-    """Return what a patch touches: paths, functions, lines, their shapes and words."""
-    found: dict[int, None] = {}
-    lines: list[str] = []
-    for line in patch.splitlines()[:_MOST]:
-        if line.startswith(("+++ ", "--- ")):
-            path = line[6:] if line[4:6] in ("a/", "b/") else ""
-            found |= dict.fromkeys(_keys("path", [path] if path else []))
-        elif line.startswith("@@ "):
-            found |= dict.fromkeys(_keys("function", _WORD.findall(line.split("@@", 2)[-1])))
-        elif line[:1] in ("+", "-") and (text := " ".join(line[1:].split())):
-            lines.append(line[0] + text)
-    for line in _without_renames(lines) or lines:
-        shape = _WORD.sub("v", _NUMBER.sub("0", line))
-        found |= dict.fromkeys(_keys("line", [line]))
-        found |= dict.fromkeys(_keys("shape", [shape] if len(shape) > 7 else []))
-        found |= dict.fromkeys(_keys("word", _words(line)))
-    return [*found][:_MOST]
-
-
-def _without_renames(lines: Sequence[str]) -> list[str]:
-    """Leave out lines that were removed and added with other names alone, or elsewhere."""
-    shapes = [_WORD.sub("v", line) for line in lines]
-    there = Counter(shapes)
-    both = {shape[1:]: min(there["+" + shape[1:]], there["-" + shape[1:]]) for shape in shapes}
-    left = Counter({shape: both[shape[1:]] for shape in there})
-    kept = []
-    for line, shape in zip(lines, shapes):
-        if left[shape]:
-            left[shape] -= 1
-        else:
-            kept.append(line)
-    return kept
-
-
-def _facts(params: Mapping[str, Any], reason: str) -> Features:
-    """Return what params and a reason say."""
-    near = (f"{name}~{round(2 * math.log2(abs(value)))}" for name, value in params.items()
-            if isinstance(value, (int, float)) and 0 < abs(value) < math.inf)  # fmt: skip
-    exact = (f"{name}={value:g}" if isinstance(value, (int, float)) else f"{name}={value}"
-             for name, value in params.items())  # fmt: skip
-    return [
-        *_keys("param", exact),
-        *_keys("near", near),
-        *(-key for key in _keys("reason", _words(reason))),
-    ]
-
-
-def _keys(family: str, texts: Iterable[str]) -> list[int]:
-    """Return features as numbers: a hash, and in the last three bits the family. Those of reasons
-    are negative: they speak for a likeness, and their lack not against it."""
-    place = [*_WEIGHTS].index(family)
-    return [crc32(text.encode("utf-8", "replace")) << 3 | place for text in texts]
-
-
-def _words(text: str) -> Iterator[str]:
-    return (part.lower() for part in _PART.findall(text) if len(part) > 1)
-
-
-def _reason(item: Experiment) -> str:
-    return " ".join(
-        [own_subject(item), item.because or "", str(item.judged.get("because", "")), *item.notes]
-    )
 
 
 def _near(a: Any, b: Any) -> bool:

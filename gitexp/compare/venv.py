@@ -116,11 +116,9 @@ def _run(words: Sequence[str], shown: TextIO | None) -> None:
     if shown and done.stdout:
         shown.write(done.stdout)
     if done.returncode:
-        said = [line for line in done.stdout.splitlines() if line.strip()]
-        why = next(
-            (line.strip() for line in said if re.match(r"(?i)\s*(error|×)", line)),
-            said[-1] if said else "no reason given",
-        )
+        said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+        errors = [line for line in said if re.match("(?i)error|×", line)]
+        why = [*errors[:1], *said[-1:], "no reason given"][0]
         raise CannotRunError(
             f"the recorded environment could not be built: {why}; use --env current, or check the"
             " package index"

@@ -171,23 +171,15 @@ def _of_inputs(graft: Graft, inputs: Factor, before: float, base: float) -> Part
 def _pairs(parts: list[Part], only_failed: bool) -> list[tuple[Part, Part]]:
     """Return the pairs worth a try, the most promising first: where one could not be run alone,
     then those that did most."""
-    usable = [
-        part
-        for part in parts
-        if part.factors[0].kind != "command" and not part.why.startswith("not tried")
-    ]
-    pairs = [
-        pair
-        for pair in itertools.combinations(usable, 2)
-        if not only_failed or any(part.change is None for part in pair)
-    ]
-    return sorted(
-        pairs,
-        key=lambda pair: (
-            -sum(part.change is None for part in pair),
-            -sum(abs(part.change or 0.0) for part in pair),
-        ),
-    )
+    tried = (part for part in parts if not part.why.startswith("not tried"))
+    usable = [part for part in tried if part.factors[0].kind != "command"]
+
+    def worth(pair: tuple[Part, Part]) -> tuple[int, float]:
+        failed = sum(part.change is None for part in pair)
+        return failed, sum(abs(part.change or 0.0) for part in pair)
+
+    pairs = [one for one in itertools.combinations(usable, 2) if not only_failed or worth(one)[0]]
+    return sorted(pairs, key=worth, reverse=True)
 
 
 def _within(factors: Iterator[Factor], budget: int) -> list[Factor]:
@@ -196,9 +188,6 @@ def _within(factors: Iterator[Factor], budget: int) -> list[Factor]:
     single = [factor for factor in found if factor.kind == "param"]
     if len(found) + 1 <= budget or len(single) < 2:
         return found
-    together = Factor(
-        "params",
-        tuple(name for factor in single for name in factor.names),
-        f"params: {message.some([item.text for item in single])}",
-    )
+    names = tuple(name for factor in single for name in factor.names)
+    together = Factor("params", names, f"params: {message.some([item.text for item in single])}")
     return [*(factor for factor in found if factor.kind != "param"), together]

@@ -56,24 +56,13 @@ def dagshub_logger(
                     run.log_params(values)
                 super().log_hyperparams(values)
 
-        logger = Logger(
-            metrics_path,
-            should_log_metrics,
-            hparams_path,
-            should_log_hparams,
-            should_make_dirs,
-            eager_logging,
-        )
+        given = (metrics_path, should_log_metrics, hparams_path, should_log_hparams)
+        logger = Logger(*given, should_make_dirs, eager_logging)
         try:
             yield logger
         finally:
             logger.save()  # type: ignore[no-untyped-call]
             logger.close()  # type: ignore[no-untyped-call]
-            usual = (
-                metrics_path == "metrics.csv" and should_log_metrics,
-                hparams_path == "params.yml" and should_log_hparams,
-            )
-            run.add_facts(
-                "outputs",
-                [name for name, is_usual in zip(("metrics.csv", "params.yml"), usual) if is_usual],
-            )
+            names = ["metrics.csv"] if metrics_path == "metrics.csv" and should_log_metrics else []
+            names += ["params.yml"] if hparams_path == "params.yml" and should_log_hparams else []
+            run.add_facts("outputs", names)

@@ -71,15 +71,10 @@ def host(environment: Mapping[str, str]) -> str:
     given = environment.get("DAGSHUB_CLIENT_HOST") or HOST
     try:
         parts = urlsplit(given.rstrip("/"))
-        is_whole = (
-            parts.scheme in ("http", "https")
-            and parts.hostname
-            and "@" not in parts.netloc
-            and parts.port != 0
-        )
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        is_whole = False
-    if not is_whole:
+        usable = False
+    if not usable or "@" in parts.netloc:
         raise UsageError(
             "DAGSHUB_CLIENT_HOST is no address; write for example https://dagshub.example.org"
         )

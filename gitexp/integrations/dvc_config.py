@@ -56,11 +56,8 @@ def add_remote(root: Path, name: str, url: str) -> bool:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if not known.has_option("core", "remote"):
         core = f"[core]\n    remote = {name}\n"
-        text = (
-            re.sub(r"^\[core\]\s*?\n", core, text, count=1, flags=re.MULTILINE)
-            if known.has_section("core")
-            else core + text
-        )
+        there = re.compile(r"^\[core\]\s*?\n", re.MULTILINE)
+        text = there.sub(core, text, count=1) if known.has_section("core") else core + text
     _write(path, _joined(text, section, {"url": url}), 0o644)
     return True
 

@@ -176,9 +176,8 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
 
 def arrow() -> tuple[Any, Any]:
     """Return what Parquet is written with; raise MissingExtraError where it is not installed."""
-    return needed("pyarrow", "writing Parquet", "parquet"), needed(
-        "pyarrow.parquet", "writing Parquet", "parquet"
-    )
+    pa, pq = (needed(one, "writing Parquet", "parquet") for one in ("pyarrow", "pyarrow.parquet"))
+    return pa, pq
 
 
 def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Callable[[Any], Any]]:
@@ -224,10 +223,8 @@ def _grouped(
 
     for _, some in groupby(rows, lambda row: id(row[0])):
         item, first = next(some)
-        yield (
-            item,
-            [
-                {"metric": name, "value": number, "timestamp": moment(at), "step": step}
-                for name, number, at, step in (first, *(point for _, point in some))
-            ],
-        )
+        history = [
+            {"metric": name, "value": number, "timestamp": moment(at), "step": step}
+            for name, number, at, step in (first, *(point for _, point in some))
+        ]
+        yield item, history

@@ -24,19 +24,16 @@ class GitexpCallback(keras.callbacks.Callback):
         self._epochs = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        optimizer = self.model.optimizer.get_config()
-        settings = {
-            f"optimizer.{key}": value
-            for key, value in optimizer.items()
-            if isinstance(value, (str, int, float, bool))
-        }
         self._epochs = 0
-        sizes = {
+        params = {
             "epochs": self.params.get("epochs"),
             "steps_per_epoch": self.params.get("steps"),
             "parameters": self.model.count_params(),
         }
-        self._training.begin({**sizes, **settings})
+        for key, value in self.model.optimizer.get_config().items():
+            if isinstance(value, (str, int, float, bool)):
+                params[f"optimizer.{key}"] = value
+        self._training.begin(params)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._epochs = epoch + 1

@@ -25,12 +25,9 @@ class GitexpCallback:
 
     def __call__(self, env: Any) -> None:
         if env.iteration == env.begin_iteration:
-            self._training.begin(
-                {name: value for name, value in env.params.items() if value is not None}
-            )
-        results = env.evaluation_result_list or []
-        self._training.log(
-            {f"{item[0]}-{item[1]}": item[2] for item in results}, step=env.iteration
-        )
+            given = {name: value for name, value in env.params.items() if value is not None}
+            self._training.begin(given)
+        results = {f"{one[0]}-{one[1]}": one[2] for one in env.evaluation_result_list or []}
+        self._training.log(results, step=env.iteration)
         if env.iteration == env.end_iteration - 1:
             self._training.end()

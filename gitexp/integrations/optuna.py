@@ -31,10 +31,6 @@ class GitexpCallback:
         found = dict(zip(self._names, trial.values or ()))
         if between := trial.intermediate_values:
             found[f"{self._names[0]}.intermediate"] = [between[step] for step in sorted(between)]
-        log(
-            params=trial.params,
-            metrics=found,
-            group=study.study_name,
-            status=_STATUS.get(trial.state.name, "finished"),
-            **{"advance": False, **self._options},
-        )
+        status = _STATUS.get(trial.state.name, "finished")
+        options: Any = {"advance": False, "group": study.study_name, "status": status}
+        log(params=trial.params, metrics=found, **options | self._options)

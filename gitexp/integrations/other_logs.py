@@ -74,15 +74,9 @@ def write_wandb(records: Iterator[Record], folder: Path, project: str) -> None:
     """
     wandb = needed("wandb", "writing runs of W&B", "wandb")
     for record in records:
-        off = ("disable_git", "disable_code", "x_disable_stats", "x_disable_meta")
-        start = record["started"].timestamp()
-        settings = wandb.Settings(
-            mode="offline",
-            silent=True,
-            console="off",
-            x_start_time=start,
-            **dict.fromkeys(off, True),
-        )
+        off = ("disable_git", "disable_code", "x_disable_stats", "x_disable_meta", "silent")
+        how = {"mode": "offline", "console": "off", **dict.fromkeys(off, True)}
+        settings = wandb.Settings(x_start_time=record["started"].timestamp(), **how)
         run = wandb.init(
             dir=str(folder),
             project=project,
@@ -152,12 +146,8 @@ def write_crate(repo: Repo, experiment: Experiment, record: Record, folder: Path
     zipped = repo.git("archive", "--format=zip", record["id"])
     facts = {"@type": ["File", "SoftwareSourceCode"], "version": record["id"]}
     code = crate.add_file(io.BytesIO(zipped), "code.zip", properties=facts)
-    results = [
-        crate.add_file(io.BytesIO(experiment.read(path)), path)
-        for path in dict.fromkeys(
-            [*record["files"].values(), *experiment.extra.get("artifacts", ())]
-        )
-    ]
+    paths = dict.fromkeys([*record["files"].values(), *experiment.extra.get("artifacts", ())])
+    results = [crate.add_file(io.BytesIO(experiment.read(path)), path) for path in paths]
 
     def value(kind: str, name: str, given: Any) -> Any:
         facts = {"@type": "PropertyValue", "name": name, "value": message.portable(given)}

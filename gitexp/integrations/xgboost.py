@@ -32,9 +32,8 @@ class GitexpCallback(xgboost.callback.TrainingCallback):
         self._training = Training(options)
 
     def before_training(self, model: Any) -> Any:
-        self._training.begin(
-            {} if not hasattr(model, "save_config") else _params(json.loads(model.save_config()))
-        )
+        told = hasattr(model, "save_config")  # not by cv
+        self._training.begin(_params(json.loads(model.save_config())) if told else {})
         return model
 
     def after_iteration(
@@ -49,9 +48,8 @@ class GitexpCallback(xgboost.callback.TrainingCallback):
     def after_training(self, model: Any) -> Any:
         attributes = model.attributes() if hasattr(model, "attributes") else {}
         if "best_iteration" in attributes:
-            self._training.log(
-                {name: float(attributes[name]) for name in ("best_iteration", "best_score")}, step=0
-            )
+            names = ("best_iteration", "best_score")
+            self._training.log({name: float(attributes[name]) for name in names}, step=0)
         self._training.end()
         return model
 

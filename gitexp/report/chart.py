@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from gitexp.compare.importance import importance
@@ -63,42 +63,27 @@ def draw(
     with matplotlib.rc_context(style):
         figure = pictures.Figure(figsize=(8, 4.8), layout="constrained")
         axes = figure.add_subplot()
-        if kind == "curves":
-            _curves(axes, experiments, metric)
-        elif kind == "scatter":
+        if kind == "scatter":
             _scatter(axes, experiments, x, metric)
-        elif kind == "parallel":
-            _parallel(axes, experiments, metric)
-        elif kind == "importance":
-            _importance(axes, experiments, metric)
         else:
-            _bars(axes, experiments, metric)
+            _DRAWN[kind](axes, experiments, metric)
         if log and kind in ("curves", "scatter", "bars"):
             axes.set_yscale("log")
             _plain_ticks(axes.yaxis)
         target = io.BytesIO()
-        figure.savefig(
-            target, format=form, dpi=160, metadata={"Date": None} if form == "svg" else None
-        )
+        dated = {"Date": None} if form == "svg" else None
+        figure.savefig(target, format=form, dpi=160, metadata=dated)
     return target.getvalue()
 
 
 def _curves(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     drawn = 0
     for item in experiments:
-        points = sorted(
-            (point for point in item.points() if point.name == metric), key=attrgetter("step")
-        )
+        points = [(one.step, one.value) for one in item.points() if one.name == metric]
         if points:
-            values = [point.value for point in points]
-            axes.plot(
-                [point.step for point in points],
-                values,
-                label=item.name,
-                marker="o",
-                markersize=4,
-                markevery=_alone(values),
-            )
+            steps, values = zip(*sorted(points, key=itemgetter(0)))
+            dots: Any = {"marker": "o", "markersize": 4, "markevery": _alone(values)}
+            axes.plot(steps, values, label=item.name, **dots)
             drawn += 1
     if not drawn:
         raise UsageError(f"none of these experiments has a history of '{metric}'")
@@ -134,21 +119,15 @@ def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metri
         raise UsageError(f"no experiment here has both '{x}' and '{metric}'")
     values = [value for _, value, _ in both]
     numbers = all(isinstance(value, (int, float)) for value in values)
-    axes.scatter(
-        values if numbers else [str(value) for value in values], [y for _, _, y in both], alpha=0.8
-    )
+    across = values if numbers else [str(value) for value in values]
+    axes.scatter(across, [y for _, _, y in both], alpha=0.8)
     if numbers and _wide(values):
         axes.set_xscale("log")
         _plain_ticks(axes.xaxis)
     if len(both) <= _IN_A_LEGEND:
-        for item, value, y in both:
-            axes.annotate(
-                item.name,
-                (value if numbers else str(value), y),
-                fontsize="x-small",
-                xytext=(4, 4),
-                textcoords="offset points",
-            )
+        beside: Any = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": "x-small"}
+        for at, (item, _, y) in zip(across, both):
+            axes.annotate(item.name, (at, y), **beside)
     axes.set(xlabel=x, ylabel=metric)
 
 
@@ -197,13 +176,10 @@ def _importance(axes: Axes, experiments: Sequence[Experiment], metric: str) -> N
     if not found:
         raise UsageError(f"importance needs three experiments with '{metric}' whose params differ")
     forest = found[0].forest is not None
-    axes.barh(
-        [item.param for item in found],
-        [(item.forest or 0.0) if forest else item.correlation for item in found],
-    )
-    axes.set(
-        xlabel=f"share in a random forest for {metric}" if forest else f"correlation with {metric}"
-    )
+    values = [(item.forest or 0.0) if forest else item.correlation for item in found]
+    axes.barh([item.param for item in found], values)
+    what = "share in a random forest for" if forest else "correlation with"
+    axes.set(xlabel=f"{what} {metric}")
 
 
 def _bars(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
@@ -214,6 +190,11 @@ def _bars(axes: Axes, experiments: Sequence[Experiment], metric: str) -> None:
     axes.set_ylabel(metric)
     if len(usable) > 8:
         axes.tick_params(axis="x", rotation=90)
+
+
+_DRAWN = {
+    "curves": _curves, "parallel": _parallel, "importance": _importance, "bars": _bars
+}  # fmt: skip
 
 
 def _of(item: Experiment, name: str) -> Any:
@@ -229,18 +210,15 @@ def _placed(values: Sequence[Any]) -> tuple[list[float], list[tuple[float, str]]
         scale = math.log if _wide(known) else float
         low, high = scale(min(known)), scale(max(known))
         span = high - low or 1.0
-        ticks = [
-            ((scale(value) - low) / span, f"{value:.4g}")
-            for value in sorted({min(known), max(known)})
-        ]
-        return [
-            math.nan if value is None else (scale(value) - low) / span for value in values
-        ], ticks
-    words = sorted({str(value) for value in known})
-    places = {word: at / max(1, len(words) - 1) for at, word in enumerate(words)}
-    return [math.nan if value is None else places[str(value)] for value in values], [
-        (place, word[:18]) for word, place in places.items()
-    ]
+        spots = {value: (scale(value) - low) / span for value in known}
+        ends = sorted({min(known), max(known)})
+        ticks = [(spots[value], f"{value:.4g}") for value in ends]
+    else:
+        words = sorted({str(value) for value in known})
+        places = {word: at / max(1, len(words) - 1) for at, word in enumerate(words)}
+        spots = {value: places[str(value)] for value in known}
+        ticks = [(place, word[:18]) for word, place in places.items()]
+    return [math.nan if value is None else spots[value] for value in values], ticks
 
 
 def _wide(values: Sequence[Any]) -> bool:

@@ -69,7 +69,7 @@ def collect(
         forest: work out what a random forest says of the params, too.
         known: curves that were read before, which is added to.
     """
-    origin = origins(repo, recorded := [item for item in experiments if item.id])
+    recorded = [item for item in experiments if item.id]
     names = {
         kind: list(dict.fromkeys(name for item in experiments for name in getattr(item, kind)))
         for kind in ("params", "metrics")
@@ -83,20 +83,7 @@ def collect(
         "live": 0,  # a server counts its states here
         "page": commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
-        "experiments": {
-            key: [portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
-        }
-        | {
-            "subject": [own_subject(item) for item in experiments],
-            "started": [int(item.started.timestamp() * 1000) for item in experiments],
-            "origin": [
-                found.name if (found := origin.get(item.id)) else None for item in experiments
-            ],
-            "judged": [
-                {key: item.judged[key] for key in _JUDGED if key in item.judged}
-                for item in experiments
-            ],
-        },
+        "experiments": _facts(repo, experiments, recorded),
         "params": {
             name: [cell(item.params[name]) if name in item.params else None for item in experiments]
             for name in names["params"]
@@ -108,6 +95,23 @@ def collect(
         "importance": {name: importance(recorded, name, forest) for name in explained},
     }
     return Report(table, Later(_details(repo, experiments, recorded, known)))
+
+
+def _facts(
+    repo: Repo, experiments: Sequence[Experiment], recorded: Sequence[Experiment]
+) -> dict[str, Any]:
+    """Return what is known of each experiment beside its values, column by column."""
+    facts: dict[str, Any] = {
+        key: [portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
+    }
+    found = origins(repo, recorded)
+    facts["origin"] = [one.name if (one := found.get(item.id)) else None for item in experiments]
+    facts["subject"] = [*map(own_subject, experiments)]
+    facts["started"] = [int(item.started.timestamp() * 1000) for item in experiments]
+    facts["judged"] = [
+        {key: item.judged[key] for key in _JUDGED if key in item.judged} for item in experiments
+    ]
+    return facts
 
 
 def _details(
@@ -142,20 +146,9 @@ def _details(
 
 
 _ATTRIBUTES = (
-    "name",
-    "alias",
-    "id",
-    "parent",
-    "status",
-    "duration",
-    "labels",
-    "notes",
-    "because",
-    "group",
-    "author",
-    "branch",
-    "command",
-)
+    "name", "alias", "id", "parent", "status", "duration", "labels", "notes", "because", "group",
+    "author", "branch", "command",
+)  # fmt: skip
 _JUDGED = ("verdict", "by", "because")
 
 
@@ -163,9 +156,9 @@ def cell(value: Any) -> Any:
     """Return a param for a table: numbers, booleans and text as they are, the rest as JSON."""
     if isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return (
-        str(value) if isinstance(value, float) else json.dumps(portable(value), ensure_ascii=False)
-    )
+    if isinstance(value, float):
+        return str(value)
+    return json.dumps(portable(value), ensure_ascii=False)
 
 
 _SSH = re.compile(r"(?:[\w.-]+@)?(?P<host>[\w.-]+\.[\w-]+):(?P<path>[^/].*)")

@@ -30,14 +30,8 @@ def described(repo: Repo, a: str, b: str, paths: Iterable[str]) -> Iterator[tupl
         elif old is not None and new is not None and path.endswith((".csv", ".tsv")):
             yield path, rows(old, new, "\t" if path.endswith(".tsv") else ",")
         elif b"\0" in (old or b"")[:8000] or b"\0" in (new or b"")[:8000]:
-            yield (
-                path,
-                [
-                    " -> ".join(
-                        "not there" if data is None else readable(len(data)) for data in (old, new)
-                    )
-                ],
-            )
+            sizes = ["not there" if data is None else readable(len(data)) for data in (old, new)]
+            yield path, [" -> ".join(sizes)]
 
 
 def notebook(old: bytes, new: bytes) -> list[str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import mimetypes
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from gitexp.formats import environment, message
@@ -28,15 +28,9 @@ _IMAGES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml"
 # differing paths in all; a repository whose experiments differ in more has no use for a list
 _PATHS = 5_000
 _CLASSES = (
-    "Keyword",
-    "Literal.String",
-    "Comment",
-    "Literal.Number",
-    "Name.Function",
-    "Name.Class",
-    "Name.Decorator",
-    "Name.Builtin",
-)
+    "Keyword", "Literal.String", "Comment", "Literal.Number", "Name.Function", "Name.Class",
+    "Name.Decorator", "Name.Builtin",
+)  # fmt: skip
 
 Changes = dict[str, str | None]  # path: blob hash, None where the file is not there
 
@@ -60,20 +54,15 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     numbers = {path: at for at, path in enumerate(paths)}
 
     def numbered(tree: Changes) -> dict[int, int]:
-        return {
-            numbers[path]: -1 if oid is None else hashes[oid]
-            for path, oid in tree.items()
-            if path in numbers
-        }
+        known = [path for path in tree if path in numbers]
+        return {numbers[path]: hashes.get(tree[path] or "", -1) for path in known}
 
     return {
         "paths": paths,
         "base": numbered(base),
         "trees": [numbered(tree) for tree in trees],
         "blobs": _contents(repo, hashes, kinds),
-        "outputs": sorted(
-            {str(path) for one in experiments for path in one.extra.get("outputs", ())}
-        ),
+        "outputs": sorted({*_named(experiments, "outputs")}),
         "left_out": len(base) - len(paths),
     }
 
@@ -125,21 +114,13 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
     if not experiments:
         return {}, []
     newest = max(experiments, key=lambda item: item.started).id
-    own = {
-        result_paths.PARAMS,
-        result_paths.METRICS,
-        snapshot.OUTPUTS,
-        environment.PATH,
-        *(path for item in experiments for path in item.files.values()),
-    }
+    own = {path for item in experiments for path in item.files.values()}
+    own |= {result_paths.PARAMS, result_paths.METRICS, snapshot.OUTPUTS, environment.PATH}
     base: Changes = _artifacts(repo, newest, experiments)
     changes: dict[str, Changes] = {item.id: {} for item in experiments}
     request = "".join(f"{item.id} {newest}\n" for item in experiments if item.id != newest)
-    fields = iter(
-        repo.git(
-            "diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", stdin=request.encode()
-        ).split(b"\0")
-    )
+    words = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames")
+    fields = iter(repo.git(*words, stdin=request.encode()).split(b"\0"))
     current: Changes = {}
     for field in fields:
         if not field.startswith(b":"):
@@ -157,15 +138,15 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
 def _artifacts(repo: Repo, commit: str, experiments: Sequence[Experiment]) -> Changes:
     """Return the files of a commit that any experiment calls its artifacts, and its images: equal
     ones are worth seeing, too."""
-    named = {str(path) for item in experiments for path in item.extra.get("artifacts", ())}
-    if not named:
-        return {}
-    entries = (
-        entry.partition(b"\t")
-        for entry in repo.git("ls-tree", "-r", "-z", commit).split(b"\0")[:-1]
-    )
-    listed = {os.fsdecode(path): head.decode().split(" ")[2] for head, _, path in entries}
-    return {path: oid for path, oid in listed.items() if path in named}
+    named = {*_named(experiments, "artifacts")}
+    listed = repo.git("ls-tree", "-r", "-z", commit).split(b"\0")[:-1] if named else []
+    entries = (entry.partition(b"\t") for entry in listed)
+    found = {os.fsdecode(path): head.decode().split(" ")[2] for head, _, path in entries}
+    return {path: oid for path, oid in found.items() if path in named}
+
+
+def _named(experiments: Sequence[Experiment], kind: str) -> Iterator[str]:
+    return (str(path) for item in experiments for path in item.extra.get(kind, ()))
 
 
 def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[dict[str, Any]]:
@@ -189,17 +170,14 @@ def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[
 
 def _described(path: str, data: bytes | None, size: int, colour: int) -> dict[str, Any]:
     kind = mimetypes.guess_type(path)[0]
-    if data is None:
-        return {"size": size}
-    if kind in _IMAGES:
+    if data is not None and kind in _IMAGES:
         return {"size": size, "image": f"data:{kind};base64,{base64.b64encode(data).decode()}"}
     try:
-        text = data.decode("utf-8-sig")
+        text = (b"\0" if data is None else data).decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError:
-        return {"size": size}
+        text = "\0"
     if "\0" in text:
         return {"size": size}
-    text = text.replace("\r\n", "\n")
     runs = _runs(path, text) if size <= colour else None
     return {"size": size, "text": text} | ({"runs": runs} if runs else {})
 

@@ -26,6 +26,7 @@ from gitexp.formats import metrics, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import VERDICTS, Experiment
 from gitexp.repo import Repo
+from gitexp.repo.files import modified
 from gitexp.report import data, page
 from gitexp.runs import journal, unrecorded
 from gitexp.store import names, notes, query, record, result_paths
@@ -161,7 +162,7 @@ class Live:
         runs = journal.folders(self.repo)
         return (
             self._refs(),
-            [(folder.name, _changed(folder / "params.yml"), _pictures(folder)) for folder in runs],
+            [(folder.name, modified(folder / "params.yml"), _pictures(folder)) for folder in runs],
             [journal.is_alive(folder) for folder in runs],
         )
 
@@ -169,14 +170,14 @@ class Live:
         """Return when the folders of refs changed: git renames a file into them at each change."""
         common = str(self.repo.common_dir)
         while True:
-            seen = {folder: _changed(folder) for folder in self._folders}
+            seen = {folder: modified(Path(folder)) for folder in self._folders}
             if not seen or seen != self._folders:
                 tops = ("tags", "notes", "gitexp/remotes")
                 walks = (os.walk(f"{common}/refs/{top}") for top in tops)
                 folders = [folder for walk in walks for folder, _, _ in walk]
                 kept = ("refs", "refs/gitexp", "packed-refs", "reftable/tables.list")
                 folders += [f"{common}/{name}" for name in kept]
-                seen = {folder: _changed(folder) for folder in folders}
+                seen = {folder: modified(Path(folder)) for folder in folders}
             self._folders = seen
             # a change within the same tick of the clock would not be seen
             if time.time_ns() - max(seen.values()) > 20_000_000:
@@ -187,14 +188,7 @@ class Live:
 def _pictures(folder: Path) -> list[int]:
     """Return when files of figures and images came to a run last, folder by folder."""
     own = folder / "artifacts" / result_paths.ARTIFACTS
-    return [_changed(own), *map(_changed, (own / "images").glob("*"))]
-
-
-def _changed(file: Any) -> int:
-    try:
-        return int(os.stat(file).st_mtime_ns)
-    except OSError:
-        return 0
+    return [modified(own), *map(modified, (own / "images").glob("*"))]
 
 
 @contextmanager

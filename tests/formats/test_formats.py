@@ -110,8 +110,8 @@ def test_simple_lines_are_written_and_read_as_yaml_does_but_without_it() -> None
             text = params.dump({name: value, "lr": 0.5})
             assert text.decode() == yaml.safe_dump({name: value, "lr": 0.5})
             assert params.load(text) == params.load(text + b"# and with a comment through YAML\n")
-    for text in ("caf\udce9", "1\nb: 2", "a: b", "x\n"):
-        assert params.parse_value(text) == text
+    for said in ("caf\udce9", "1\nb: 2", "a: b", "x\n"):
+        assert params.parse_value(said) == said
     code = (
         "import sys; from gitexp.formats import params;"
         "values = {'lr': 0.1, 'n': 3, 'opt': 'adam', 'amp': params.parse_value('true')};"

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 from gitexp.formats import readers
 from gitexp.formats.trackers.found import Commit, Found, Progress, Unread, person
-from gitexp.integrations.importers import git_history
-from gitexp.integrations.importers.git_history import Change
+from gitexp.integrations.importers import commit_files
+from gitexp.integrations.importers.commit_files import Change
 from gitexp.repo import Object, Repo
 
 # baseline and name; others are DVC's own
@@ -45,10 +45,10 @@ def find(
         todo = [item for item in found if item.id not in known]
         files = _files(beside, [item.id for item in todo])
         asked = [list(_asked(beside, item.id, files[item.id])) for item in todo]
-        contents = git_history.contents(beside, asked)
+        contents = commit_files.contents(beside, asked)
         for at, (item, (read, missing)) in enumerate(zip(todo, contents)):
             progress(at, len(todo))
-            result = git_history.examine(item.title, read, missing)
+            result = commit_files.examine(item.title, read, missing)
             if result.params or result.last:
                 yield result.of(item)
             else:
@@ -63,7 +63,7 @@ def _commit(name: str, item: Object) -> Commit:
     author = re.search(r"^author (.*) <(.*)> (\d+ [-+]\d{4})$", head, re.MULTILINE)
     who, when = (person(author[1], author[2]), author[3]) if author else ("", "")
     before = parent[1] if parent else None
-    return Commit("dvc", item.id, before, name, who, git_history.date(when))
+    return Commit("dvc", item.id, before, name, who, commit_files.date(when))
 
 
 def _files(repo: Repo, ids: Sequence[str]) -> dict[str, list[Change]]:
@@ -78,7 +78,7 @@ def _files(repo: Repo, ids: Sequence[str]) -> dict[str, list[Change]]:
         ids_of.setdefault(item.id if item else empty, []).append(id)
     pairs = "".join(f"{empty} {tree}\n" for tree in ids_of).encode()
     words = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-renames", "--")
-    output = repo.git(*words, *git_history.PATTERNS, _PIPELINE, stdin=pairs)
+    output = repo.git(*words, *commit_files.PATTERNS, _PIPELINE, stdin=pairs)
     fields = iter(output.split(b"\0"))
     tree = ""
     for entry in fields:
@@ -88,7 +88,7 @@ def _files(repo: Repo, ids: Sequence[str]) -> dict[str, list[Change]]:
         if entry.startswith(b":"):
             _, mode, _, oid, _ = entry.split(b" ")
             path = os.fsdecode(next(fields))
-            kind = "pipeline" if posixpath.basename(path) == "dvc.yaml" else git_history.kind(path)
+            kind = "pipeline" if posixpath.basename(path) == "dvc.yaml" else commit_files.kind(path)
             for id in ids_of[tree] if kind else ():
                 files[id].append(Change(str(kind), path, mode.decode(), oid.decode()))
     return files
@@ -102,5 +102,5 @@ def _asked(repo: Repo, id: str, files: Sequence[Change]) -> Iterator[Change]:
     for change, item in zip(pipelines, repo.objects(change.oid for change in pipelines)):
         for kind, path in readers.of_pipeline(change.path, item.data if item else b""):
             if path not in found:
-                found[path] = Change(kind, path, git_history.DECLARED, f"{id}:{path}")
+                found[path] = Change(kind, path, commit_files.DECLARED, f"{id}:{path}")
                 yield found[path]

@@ -12,11 +12,7 @@ from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.trackers import mlflow, tensorboard, tools, wandb
 from gitexp.formats.trackers.found import Found, Unread
-from gitexp.integrations.importers import (
-    dvc_experiments,
-    git_history,
-    record,
-)
+from gitexp.integrations.importers import dvc_experiments, git_history, record
 from gitexp.repo import Repo
 from gitexp.store.index import Index
 
@@ -78,9 +74,8 @@ def import_runs(
     else:
         found = _runs(here, kind, Path(where or "."), known, experiment)
     new = record.new(found, known, outcome)
-    made = tuple(
-        record.record(here, new, outcome, settings.load(here.root, here.project).max_file_size)
-    )
+    limit = settings.load(here.root, here.project).max_file_size
+    made = tuple(record.record(here, new, outcome, limit))
     return Imported(made, outcome.known, tuple(outcome.unread))
 
 

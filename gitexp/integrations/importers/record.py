@@ -129,20 +129,32 @@ def _keys(captured: Any) -> Mapping[str, Any]:
 
 
 def _of_commit(item: Commit) -> Entry:
-    draft = store.Draft(
-        params=item.params,
+    extra = {"source": {"kind": item.kind, "id": item.id}, "files": dict(item.files)}
+    draft = _draft(item, item.params, item.last, result_paths.Places(), extra=extra)
+    return Entry(draft, None, item.id, item.parent)
+
+
+def _draft(
+    item: Commit | Run,
+    values: Mapping[str, Any],
+    last: Mapping[str, float],
+    files: result_paths.Places,
+    **more: Any,
+) -> store.Draft:
+    """Return what is recorded of a commit or run, but for what it alone has."""
+    return store.Draft(
+        params=values,
         metrics=b"",
-        last=item.last,
+        last=last,
+        files=files,
         started=item.started,
-        files=result_paths.Places(),
         duration=item.duration,
+        recorded=_end(item),
         title=item.title,
         author=item.author or None,
-        recorded=_end(item),
-        extra={"source": {"kind": item.kind, "id": item.id}, "files": dict(item.files)},
         id=item.key,
+        **more,
     )
-    return Entry(draft, None, item.id, item.parent)
 
 
 def _end(item: Commit | Run) -> datetime:
@@ -177,33 +189,23 @@ class _Desk:
         contents[places.metrics], last = self._metrics(run)
         artifacts = self._artifacts(run)
         said = _code_said(run, parent, applied)
-        draft = store.Draft(
-            params=params.nested(params.plain(run.params)),
-            metrics=b"",
-            last=last,
-            started=run.started,
-            files=places,
+        draft = _draft(
+            run,
+            params.nested(params.plain(run.params)),
+            last,
+            places,
             status=run.status,
-            duration=run.duration,
-            title=run.title,
             note=run.note,
             labels=tuple(as_labels(run.labels)),
             group=_line(run.group) if run.group else None,
             command=_line(run.command) if run.command else None,
-            author=run.author or None,
-            recorded=_end(run),
-            trailers={
-                "Source": f"{run.kind} {run.id}",
-                "Source-Store": run.where,
-                "Code": said,
-            },
+            trailers={"Source": f"{run.kind} {run.id}", "Source-Store": run.where, "Code": said},
             extra={
                 "source": {"kind": run.kind, "id": run.id, "where": run.where},
                 "code": said,
                 "artifacts": sorted(artifacts),
                 "tags": {_line(name): _line(str(value)) for name, value in run.tags.items()},
             },
-            id=run.key,
         )
         draft = store.without_secrets(self.repo, draft)
         contents[places.params] = params.dump(draft.params)

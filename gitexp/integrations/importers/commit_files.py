@@ -1,0 +1,213 @@
+"""Which files of a commit may hold results, and what they say: what the imports of history and of
+DVC's experiments share.
+
+A file is looked at by its name first and then by its content; what does not hold what its name
+promises is told, and the rest is taken.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, NamedTuple
+
+from gitexp.formats import params, result_files
+from gitexp.formats.errors import FormatError
+from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers.found import Commit, Unread, moment
+from gitexp.repo import Repo, blobs
+
+PATTERNS = (
+    ":(glob,icase)**/*metric*.*",
+    ":(glob,icase)**/*param*.*",
+    ":(glob)**/plots/metrics/**/*.tsv",
+)
+DECLARED = "declared"  # instead of a mode: somebody says that there is such a file
+LARGEST = 100 * 10**6  # bytes of a file; nobody logged that much
+MOST = 2_000  # names in one experiment; more are data
+_TEXT = re.IGNORECASE | re.DOTALL
+_METRICS = r".*metrics?\.(csv|json|ya?ml|toml)|(?s:.*/|)plots/metrics/.+\.tsv"
+_KINDS = (
+    ("metrics", re.compile(_METRICS, _TEXT)),
+    ("params", re.compile(r".*params?\.(ya?ml|json|toml)", _TEXT)),
+)
+
+
+class Change(NamedTuple):
+    """A file as a commit has it: mode, hash and path; ``kind`` is ``metrics`` or ``params``,
+    ``before`` the hash that the parent has."""
+
+    kind: str
+    path: str
+    mode: str
+    oid: str
+    before: str = ""
+
+
+Content = tuple[Change, bytes]
+Missing = tuple[Change, str]
+
+
+class Read(NamedTuple):
+    """What the files of one commit say."""
+
+    params: Mapping[str, object]
+    last: Mapping[str, float]
+    span: tuple[int, int] | None
+    files: Mapping[str, str]
+    partly: tuple[Unread, ...]
+
+    def of(self, item: Commit) -> Commit:
+        """Return a commit with what its files say."""
+        _, last, _, files, partly = self
+        return replace(item, params=self.params, last=last, files=files, partly=partly)
+
+
+def kind(path: str) -> str | None:
+    """Return ``metrics`` or ``params`` where a path is called like a file of that, else None."""
+    return next((kind for kind, pattern in _KINDS if pattern.fullmatch(path)), None)
+
+
+def contents(
+    repo: Repo, asked: Sequence[Sequence[Change]]
+) -> Iterator[tuple[list[Content], list[Missing]]]:
+    """Yield for each commit the files that could be read, and why the others could not; what was
+    only guessed is passed over."""
+    names = [change.oid for changes in asked for change in changes]
+    sizes = [item[1] if item else None for item in blobs.sizes(repo, names)]
+    readable = [name for name, size in zip(names, sizes) if size is not None and size <= LARGEST]
+    objects = repo.objects(readable)
+    upcoming = iter(sizes)
+    for changes in asked:
+        good: list[Content] = []
+        bad: list[Missing] = []
+        for change in changes:
+            size = next(upcoming)
+            item = next(objects) if size is not None and size <= LARGEST else None
+            if why := _refused(change, size, item.data if item else None):
+                if change.mode:
+                    bad.append((change, why))
+            elif item:
+                good.append((change, item.data))
+        yield good, bad
+
+
+def _refused(change: Change, size: int | None, data: bytes | None) -> str | None:
+    """Return why a file is not even tried."""
+    if change.mode == "160000":
+        return "a submodule"
+    if change.mode == "120000":
+        return "a symbolic link"
+    if not change.path.isprintable() or any("\udc80" <= char <= "\udcff" for char in change.path):
+        return "its path holds control characters, or is not UTF-8"
+    if size is None and change.mode == DECLARED:
+        return "it is not in git; DVC's cache may have it"
+    if size is None:
+        return (
+            "its content is not in this clone (a partial one?); to get it: git fetch --refetch"
+            " --no-filter origin"
+        )
+    if size > LARGEST:
+        return f"it has {size / 10**6:,.0f} MB, more than {LARGEST // 10**6} MB"
+    if data is not None and data.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "a pointer of Git LFS, whose content is not in git"
+    return None
+
+
+class Rows:
+    """The times of the rows of a file that grows from commit to commit: those that the parent had
+    are of an earlier run."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+        self._latest: dict[str, tuple[str, set[int]]] = {}
+
+    def span(self, change: Change, times: set[int]) -> tuple[int, int] | None:
+        """Return the first and last of the times that are new in a commit."""
+        oid, old = self._latest.get(change.path, ("", set()))
+        if change.before and change.before != oid:
+            old = self._read(change)
+        self._latest[change.path] = (change.oid, times)
+        new = times - old if change.before else times
+        return (min(new), max(new)) if new else None
+
+    def _read(self, change: Change) -> set[int]:
+        found = next(self._repo.objects([change.before]))
+        try:
+            points = result_files.points(io.BytesIO(found.data if found else b""), change.path, [])
+            return {point.timestamp for point in points if point.timestamp}
+        except FormatError:
+            return set()
+
+
+def examine(
+    label: str, found: Sequence[Content], missing: Sequence[Missing], rows: Rows | None = None
+) -> Read:
+    """Return what a commit's files say; ``label`` is what people call it.
+
+    Args:
+        rows: what knows the rows that earlier commits had.
+    """
+    partly = [Unread(f"{label} {change.path}", why) for change, why in missing]
+    values: dict[str, dict[str, Any]] = {}
+    courses: dict[str, list[MetricPoint]] = {}
+    spans: list[tuple[int, int]] = []
+    for change, data in found:
+        what = f"{label} {change.path}"
+        said: list[str] = []
+        try:
+            if change.kind == "params":
+                values[change.path] = params.load(data, change.path.lower())
+                _few(params.flatten(values[change.path]))
+                continue
+            last, times = _last(result_files.points(io.BytesIO(data), change.path, said))
+            partly += [Unread(what, text.removeprefix(f"{change.path}: ")) for text in said]
+            _few(last)
+        except FormatError as error:
+            values.pop(change.path, None)
+            why = str(error).replace(change.path.lower(), change.path)
+            partly.append(Unread(what, why.removeprefix(change.path).lstrip(": ")))
+            continue
+        if last:
+            courses[change.path] = list(last.values())
+            span = rows.span(change, times) if rows else None
+            spans += [span] if span else []
+        elif not said:
+            partly.append(Unread(what, "nothing is logged in it"))
+    values = {path: some for path, some in values.items() if some}
+    last_values = {point.name: point.value for point in result_files.merged(courses)}
+    named = result_files.named
+    files = {**named("params", list(values)), **named("metrics", list(courses))}
+    whole = (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+    return Read(result_files.params_of(values), last_values, whole, files, tuple(partly))
+
+
+def _few(values: Mapping[str, object]) -> None:
+    if (count := len(values)) > MOST:
+        raise FormatError(f"it has {count:,} names, more than {MOST:,}: data rather than results")
+
+
+def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], set[int]]:
+    """Return the last point of each metric (of the highest step, of equal steps the later row), and
+    the times of the rows."""
+    last: dict[str, MetricPoint] = {}
+    times: set[int] = set()
+    for point in points:
+        if point.name not in last or point.step >= last[point.name].step:
+            last[point.name] = point
+        if point.timestamp:
+            times.add(point.timestamp)
+    return last, times
+
+
+def date(text: str) -> datetime:
+    """Read a time as git writes it, ``1700000000 +0100``; 1970 for what is none."""
+    seconds, _, zone = text.partition(" ")
+    try:
+        offset = timedelta(hours=int(zone[:3]), minutes=int(zone[0] + zone[3:]))
+        return moment(int(seconds)).astimezone(timezone(offset))
+    except (ValueError, IndexError, OverflowError):
+        return moment(0)
