@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeVar
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError
@@ -22,21 +21,21 @@ from gitexp.runs import finish, journal, outputs, process_group, run
 from gitexp.sweeps import collect, slurm, worker_push
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.plan import Frozen
+from gitexp.sweeps.schedule import Trial
 from gitexp.sweeps.worker import Job
 
 
 @dataclass(eq=False)
-class Kept:
+class Running:
     """A trial that was handed out.
 
     Attributes:
-        index: its place in the sweep.
         folder: where its run is journaled.
         offset: how many bytes of its metrics were looked at.
         stopped: whether it was told to end.
     """
 
-    index: int
+    trial: Trial
     job: Job
     folder: Path
     offset: int = 0
@@ -44,19 +43,18 @@ class Kept:
 
 
 _LOOK = 0.2  # seconds between two looks at what still runs
-_Kept = TypeVar("_Kept", bound=Kept)
 
 
 def record(
-    repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[str]
-) -> Iterator[tuple[_Kept, Experiment]]:
+    repo: Repo, frozen: Frozen, items: Sequence[Running], problems: list[str]
+) -> Iterator[tuple[Running, Experiment]]:
     """Record trials, together where that is possible, so that what is wrong with one keeps no other
     away.
 
     Args:
         problems: gets what could not be recorded, and why.
     """
-    rest: list[_Kept] = []
+    rest: list[Running] = []
     for item in items:
         if made := _made_by_worker(repo, frozen, item.folder):
             yield item, made
@@ -71,17 +69,14 @@ def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | No
     it is to be made here."""
     if frozen.plan.workers_push is None:
         return None
-    before = (
-        collect.pushed_before(repo, frozen, folder)
-        if (folder / worker_push.TAKEN).exists()
-        else None
-    )
+    taken = (folder / worker_push.TAKEN).exists()
+    before = collect.pushed_before(repo, frozen, folder) if taken else None
     return before or collect.record(repo, folder)
 
 
 def _together(
-    repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool
-) -> Iterator[tuple[_Kept, Experiment]]:
+    repo: Repo, items: Sequence[Running], problems: list[str], new: bool
+) -> Iterator[tuple[Running, Experiment]]:
     """Record trials in one transaction, or each alone where that fails.
 
     Args:
@@ -103,7 +98,7 @@ def _together(
         for item in items:
             yield from _together(repo, [item], problems, new=False)
     else:
-        problems.append(f"trial {items[0].index} could not be recorded: {problem}")
+        problems.append(f"trial {items[0].trial.index} could not be recorded: {problem}")
 
 
 def wait_for_orphans(frozen: Frozen, top: Path, warn: Callable[[str], None]) -> None:
@@ -144,7 +139,7 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
             journal.delete(folder)
 
 
-def bury(item: Kept, error: BaseException | None) -> None:
+def bury(item: Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
     process_group.kill(item.folder)
     facts = journal.facts(item.folder) or {
@@ -158,14 +153,9 @@ def bury(item: Kept, error: BaseException | None) -> None:
     if (item.folder / "output.log").exists():
         outputs.keep_output(live)
     died = error is None or not isinstance(error, (GitexpError, OSError))
-    lost = isinstance(error, trials.LostError)
-    why = (
-        str(error)
-        if lost
-        else "the worker died"
-        if died
-        else f"the worker could not run it: {error}"
-    )
+    why = "the worker died" if died else f"the worker could not run it: {error}"
+    if isinstance(error, trials.LostError):
+        why = str(error)
     if item.stopped:
         why = trials.INTERRUPTED[0]
     live.end("killed" if died else "failed", message.one_line(why)[:500])
