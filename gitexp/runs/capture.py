@@ -18,7 +18,7 @@ from gitexp.formats import message, params, printed, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, snapshot
-from gitexp.runs import journal, outputs_kept, parsed, written
+from gitexp.runs import journal, outputs, outputs_kept, parsed, written
 from gitexp.runs.run import Run
 from gitexp.runs.written import Begun, Look, Written
 from gitexp.store import notes, result_paths
@@ -116,13 +116,20 @@ def capture(
     return _line(found, bool(logged) or failed)
 
 
-def capture_metrics(
-    run: Run, root: Path, begun: Begun, known: settings.Settings, output: str
-) -> None:
+def capture_metrics(run: Run, root: Path, begun: Begun, known: settings.Settings) -> None:
     """Log what the files and the output of a command say, none of whose files are kept."""
-    found = Findings(root, known, written.below(root, begun.since).files)
-    _log_metrics(run, output, found)
+    found = Findings(root, known)
+    try:
+        found.paths = written.below(root, begun.since).files
+        _log_metrics(run, outputs.printed(run.folder), found)
+    except Exception as error:  # the training is over, and how it ended counts
+        found.unread.append(not_looked_through(error))
     run.add_facts("warnings", found.unread)
+
+
+def not_looked_through(error: Exception) -> str:
+    """Return what is to be said where reading a command's files failed, which fails no run."""
+    return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 
 
 def _log_metrics(run: Run, output: str, found: Findings) -> int:

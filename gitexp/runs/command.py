@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, TextIO
 from urllib.parse import quote
 
-from gitexp.formats import environment, message, settings
+from gitexp.formats import environment, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
@@ -135,7 +135,7 @@ def _captured(
         output = outputs.printed(run.folder)
         return capture.capture(run, repo, begun, known, output, keep, failed=failed)
     except Exception as error:  # the training is over, and how it ended counts
-        return f"what the command wrote was not looked through: {message.one_line(str(error))}"
+        return capture.not_looked_through(error)
 
 
 def _supervised(

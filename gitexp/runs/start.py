@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from gitexp.formats import environment, message, settings
-from gitexp.repo import Repo, collector, dvc_status, snapshot
+from gitexp.repo import Repo, collector, dvc_status, snapshot, trees
 from gitexp.runs import deferred, finish, journal, outputs
 from gitexp.runs import resume as resuming
 from gitexp.runs.details import Details
@@ -85,10 +85,10 @@ def begin(
 def _held(repo: Repo, shot: snapshot.Snapshot) -> str:
     """Return what holds a snapshot and the commit that it stands on, which a reset or a deleted
     branch leaves to git's collector while the run goes on."""
-    who = "gitexp <gitexp> 0 +0000"
-    lines = (f"tree {shot.tree}", f"parent {shot.head.commit}", f"author {who}", f"committer {who}")
-    text = "\n".join([*lines, "", "a run that is not recorded yet", ""])
-    return repo.write_object("commit", text.encode()) if shot.head.commit else shot.tree
+    if shot.head.commit is None:
+        return shot.tree
+    text = "a run that is not recorded yet"
+    return trees.bare_commit(repo, shot.tree, shot.head.commit, text)
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import zlib
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from urllib.parse import urlsplit
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.extras import needed
-from gitexp.repo import Repo, content
+from gitexp.repo import Repo, content, trees
 from gitexp.sweeps import worker as trial
 from gitexp.sweeps.worker import Job, Result
+from gitexp.sweeps.worktrees import BUNDLED
 
 _ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
 _TIMES = 3  # that a trial is sent again, where what it needs was lost
@@ -67,12 +69,11 @@ class Dask(_Cluster):
         try:
             if address:
                 _knock(address)
+            here = {"processes": False, "n_workers": 1, "threads_per_worker": jobs}
             self._client = (
                 distributed.Client(address, timeout=_ANSWER)
                 if address
-                else distributed.Client(
-                    processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None
-                )
+                else distributed.Client(dashboard_address=None, **here)
             )
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(
@@ -121,12 +122,8 @@ class Dask(_Cluster):
     def _take(self, ended: Any, job: Job, done: Future[Result], times: int) -> None:
         """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder
         (Dask keeps one copy), and is sent again."""
-        if (
-            ended.cancelled()
-            and job.key not in self._stopped
-            and times < _TIMES
-            and not self._closing
-        ):
+        wanted = job.key not in self._stopped and not self._closing
+        if ended.cancelled() and wanted and times < _TIMES:
             try:
                 self._send(job, done, times + 1)
             except Exception as error:  # there is no cluster any more
@@ -150,10 +147,8 @@ class Dask(_Cluster):
 
     def _check(self) -> None:
         ask = f"({_IS_THERE})()"
-        answers = {
-            "the scheduler": self._client.run_on_scheduler(eval, ask),
-            **self._client.run(eval, ask),
-        }
+        answers = {"the scheduler": self._client.run_on_scheduler(eval, ask)}
+        answers.update(self._client.run(eval, ask))
         self._require(where for where, there in answers.items() if not there)
 
 
@@ -166,13 +161,8 @@ class Ray(_Cluster):
         self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level="error",
-                ignore_reinit_error=True,
-                **here,
-            )
+            quiet = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
+            ray.init(address=address, **quiet, **here)
         except Exception as error:  # Ray has no one class for what can go wrong there
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UsageError(
@@ -207,50 +197,37 @@ class Ray(_Cluster):
         strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
         # of no module, so it travels by value
         ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))
-        nodes = {
-            node["NodeID"]: node["NodeManagerAddress"]
-            for node in self._ray.nodes()
-            if node["Alive"]
-        }
-        there_only = {
-            name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes
-        }
-        tasks = {
-            name: ask.options(scheduling_strategy=there).remote()
-            for name, there in there_only.items()
-        }
+        only = functools.partial(strategies.NodeAffinitySchedulingStrategy, soft=False)
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        tasks = [ask.options(scheduling_strategy=only(node["NodeID"])).remote() for node in nodes]
         try:
-            there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
+            answers = self._ray.get(tasks, timeout=_ANSWER)
         except self._ray.exceptions.GetTimeoutError:
             raise UsageError(
                 f"the workers of the Ray cluster at {address} do not answer within {_ANSWER} s;"
                 " see: ray status"
             ) from None
-        self._require(where for name, where in nodes.items() if not there[name])
+        self._require(
+            node["NodeManagerAddress"] for node, is_there in zip(nodes, answers) if not is_there
+        )
 
 
 def remote_commit(repo: Repo, commit: str) -> str:
     """Return a commit of the same tree without history, so that its bundle holds the files of one
     moment and no more."""
     tree = repo.line("rev-parse", f"{commit}^{{tree}}")
-    who = "gitexp <gitexp> 0 +0000"
-    return repo.write_object(
-        "commit",
-        f"tree {tree}\nauthor {who}\ncommitter {who}\n\nthe snapshot of a sweep\n".encode(),
-    )
+    return trees.bare_commit(repo, tree, None, "the snapshot of a sweep")
 
 
 def bundle(repo: Repo, commit: str) -> bytes:
     """Return the files of a commit as a git bundle, without history."""
-    ref = "refs/gitexp/sweeping"
+    why = "gitexp: bundle of a sweep"
     with repo.lock():
-        repo.update_refs(
-            [f"update {ref} {remote_commit(repo, commit)}"], "gitexp: bundle of a sweep"
-        )
+        repo.update_refs([f"update {BUNDLED} {remote_commit(repo, commit)}"], why)
         try:
-            return repo.git("bundle", "create", "-", ref)
+            return repo.git("bundle", "create", "-", BUNDLED)
         finally:
-            repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+            repo.update_refs([f"delete {BUNDLED}"], why)
 
 
 def _knock(address: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, trees
 from gitexp.runs import finish, journal
 from gitexp.store import gathering
 from gitexp.store import record as store
@@ -45,15 +45,12 @@ def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
     remote = transport.find(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
     snapshot = _snapshot(repo, frozen)
-    outlet = Outlet(
-        _address(repo, remote), frozen.group, _clone(frozen), snapshot, name, email[:-1]
-    )
+    clone, address = _clone(frozen), _address(repo, remote)
+    outlet = Outlet(address, frozen.group, clone, snapshot, name, email[:-1])
     branch = f"{HEADS}{frozen.group}"
     going = [f"{snapshot}:{SNAPSHOTS}{frozen.group}"]
-    if (
-        not (tip := repo.tip(_seen(remote, frozen)))
-        or gathering.clone_of(repo, tip) != outlet.clone
-    ):
+    tip = repo.tip(_seen(remote, frozen))
+    if tip is None or gathering.clone_of(repo, tip) != clone:
         going.append(f"{worker_push.extended(repo, None, outlet, [])}:{branch}")
     updates, said = transport.push(repo, remote, going)
     for item in (item for item in updates if item.flag == "!"):
@@ -90,10 +87,8 @@ def record(repo: Repo, folder: Path) -> Experiment | None:
     there are none that fit."""
     facts = journal.facts(folder)
     try:
-        commit, tag = (
-            (folder / worker_push.COMMIT).read_bytes(),
-            (folder / worker_push.TAG).read_bytes(),
-        )
+        commit = (folder / worker_push.COMMIT).read_bytes()
+        tag = (folder / worker_push.TAG).read_bytes()
         entry = finish.entry(repo, folder)
         name = _name(facts)
     except (GitexpError, OSError, LookupError, TypeError):
@@ -108,9 +103,8 @@ def record(repo: Repo, folder: Path) -> Experiment | None:
     if not _create(repo, {name: made}):
         return None
     journal.delete(folder)
-    return message.experiment(
-        name, made, found, tuple(sorted({*found.summary.get("labels", [])})), (), repo
-    )
+    labels = tuple(sorted({*found.summary.get("labels", [])}))
+    return message.experiment(name, made, found, labels, (), repo)
 
 
 def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
@@ -120,10 +114,8 @@ def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None
         collect(repo, frozen)
     facts = journal.facts(folder)
     found = Index(repo).named(_name(facts))
-    mine = facts["extra"]["sweep"]
-    if found is None or any(
-        schedule.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")
-    ):
+    mine, theirs = facts["extra"]["sweep"], schedule.said(found) if found else {}
+    if any(theirs.get(name) != mine[name] for name in ("tree", "point", "seed")):
         return None
     journal.delete(folder)
     return found
@@ -143,13 +135,9 @@ def _adopt(repo: Repo, frozen: Frozen, tip: str | None) -> None:
     for item in gathering.read(repo, tip)[1]:
         name = f"{frozen.group}/{item.name}"
         found = message.parse_tag(item.data)
-        wanted = f"{TAGS}{name}" not in there
-        if (
-            found
-            and wanted
-            and found.name == name
-            and schedule.is_of(found.summary.get("sweep"), frozen)
-        ):
+        if f"{TAGS}{name}" in there or found is None or found.name != name:
+            continue
+        if schedule.is_of(found.summary.get("sweep"), frozen):
             # a fetch brings the branch, and no tag objects
             names[name] = repo.write_object("tag", item.data)
     _create(repo, names)
@@ -161,13 +149,10 @@ def _create(repo: Repo, names: Mapping[str, str]) -> bool:
     with store.locked(repo) as fd:
         known = repo.refs(TAGS[:-1]) if names else {}
         new = {name: tag for name, tag in names.items() if known.get(f"{TAGS}{name}") != tag}
+        changes = [f"create {TAGS}{name} {tag}" for name, tag in new.items()]
         try:
-            if new:
-                repo.update_refs(
-                    [f"create {TAGS}{name} {tag}" for name, tag in new.items()],
-                    "gitexp: trials of a sweep",
-                    [fd],
-                )
+            if changes:
+                repo.update_refs(changes, "gitexp: trials of a sweep", [fd])
         except GitError:
             return False
     return True
@@ -185,13 +170,7 @@ def _snapshot(repo: Repo, frozen: Frozen) -> str:
     """Return a commit of the snapshot on top of HEAD's, always the same one, that says nothing of
     this machine."""
     parent = frozen.facts["snapshot"]["commit"]
-    who = "gitexp <gitexp> 0 +0000"
-    above = f"parent {parent}\n" if parent else ""
-    text = (
-        f"tree {frozen.tree}\n{above}author {who}\ncommitter {who}\n\nthe snapshot of the sweep"
-        f" {frozen.group}\n"
-    )
-    return repo.write_object("commit", text.encode("utf-8", "replace"))
+    return trees.bare_commit(repo, frozen.tree, parent, f"the snapshot of the sweep {frozen.group}")
 
 
 def _address(repo: Repo, remote: Remote) -> str:

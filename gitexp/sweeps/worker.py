@@ -96,12 +96,11 @@ class Job:
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
     """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when
     this returns."""
-    root = Path(place)
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
     _running[job.key] = folder
     try:
-        _run(job, root, where, slot)
+        _run(job, Path(place), where, slot)
     finally:
         del _running[job.key]
 
@@ -123,9 +122,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if lacking := _lacking(str(root), job.commit):
             live.add_facts("warnings", [lacking])
         live.set_fact("Hardware", environment.hardware())
-        (where / "requirements.txt").write_text(
-            _requirements(job.command[0].replace(PYTHON, sys.executable))
-        )
+        program = job.command[0].replace(PYTHON, sys.executable)
+        (where / "requirements.txt").write_text(_requirements(program))
         inside = root / job.directory
         known = settings.load(root, job.directory)
         env = _environment(job, where, root, slot)
@@ -144,16 +142,13 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             # goes on
             time.sleep(_KILL_WAIT)
         outputs.pick_up(live, root, watched)
-        _read_metrics(live, root, begun, known)
+        capture.capture_metrics(live, root, begun, known)
         outputs.keep_output(live)
-        ended = commands.Ended(code)
         live.set_fact("Exit-Code", code or None)
         if why == PRUNED:
             live.set_label(PRUNED)
-        live.end(
-            "killed" if why and code != 127 else ended.status,
-            why or (f"exit code {code}" if code else None),
-        )
+        ended = commands.Ended(code)
+        live.end("killed" if why and code != 127 else ended.status, why or ended.error)
         owned.close()
         # while the folder is locked still, so that nobody else records it
         if job.outlet and why not in INTERRUPTED:
@@ -163,15 +158,6 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     finally:
         owned.close()
         owned.release()
-
-
-def _read_metrics(live: Run, root: Path, begun: written.Begun, known: settings.Settings) -> None:
-    """Read what gitexp run reads, too; a fault of that is no fault of the trial."""
-    try:
-        capture.capture_metrics(live, root, begun, known, outputs.printed(live.folder))
-    except Exception as error:
-        why = f"what the command wrote was not looked through: {message.one_line(str(error))}"
-        live.add_facts("warnings", [why])
 
 
 def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
@@ -199,13 +185,9 @@ class LostError(Exception):
 def _end_orphans() -> None:
     """Once in each worker: end the commands of one that died on this machine, which nobody else
     can, and remove their folders."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
-        with suppress(OSError, AttributeError):
-            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
-            # its command was started under the lock
-            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):
-                process_group.kill(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+    for folder in worktrees.orphans(_AWAY):
+        process_group.kill(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def settle(result: Callable[[], Result], target: Future[Result]) -> None:
@@ -247,16 +229,9 @@ def ask_to_stop(folder: Path, why: str) -> None:
 
 
 def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str]:
-    env = {
-        **os.environ,
-        JOIN: str(folder),
-        "PYTHONUNBUFFERED": "1",
-        SLOT: str(slot),
-        SEED: str(job.seed),
-        ROOT: str(root),
-    }
-    env[PARAMS] = json.dumps(dict(job.point))
-    return env
+    run = {JOIN: str(folder), ROOT: str(root), "PYTHONUNBUFFERED": "1"}
+    trial = {PARAMS: json.dumps(dict(job.point)), SEED: str(job.seed), SLOT: str(slot)}
+    return {**os.environ, **run, **trial}
 
 
 def _supervised(

@@ -33,6 +33,7 @@ from gitexp.store.entry import written
 from gitexp.store.gathering import HEADS, Carried
 from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
+from gitexp.sweeps import worktrees
 
 COMMIT, TAG = "experiment.commit", "experiment.tag"  # in a trial's folder: the raw objects
 # there, too: another worker had pushed the trial before; why it could not be pushed
@@ -102,9 +103,8 @@ def listed(repo: Repo, tip: str) -> list[str]:
 def extended(repo: Repo, tip: str | None, outlet: Outlet, carried: list[Carried]) -> str:
     """Write the branch's next commits and return their tip."""
     names = [*(listed(repo, tip) if tip else []), *(item.name for item in carried)]
-    return gathering.extend(
-        repo, tip, outlet.clone, carried, {TRIALS: "".join(f"{name}\n" for name in names).encode()}
-    )
+    files = {TRIALS: "".join(f"{name}\n" for name in names).encode()}
+    return gathering.extend(repo, tip, outlet.clone, carried, files)
 
 
 def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
@@ -141,17 +141,11 @@ def _repository(outlet: Outlet, place: Path) -> Repo:
     of a worker."""
     shutil.rmtree(place, ignore_errors=True)  # of a worker that died
     place.mkdir()
-    form = "sha256" if len(outlet.snapshot) == 64 else "sha1"
-    Repo(place, place / ".git", place / ".git", form).git(
-        "init", "--quiet", f"--object-format={form}"
-    )
+    worktrees.make_repository(place, outlet.snapshot)
     repo = Repo.discover(place)
-    for key, value in (
-        ("user.name", outlet.name),
-        ("user.email", outlet.email),
-        ("remote.origin.url", outlet.address),
-    ):
-        repo.git("config", key, value)
+    repo.git("config", "user.name", outlet.name)
+    repo.git("config", "user.email", outlet.email)
+    repo.git("config", "remote.origin.url", outlet.address)
     for fault in range(_FAULTS + 1):
         try:
             _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
@@ -166,14 +160,7 @@ def _repository(outlet: Outlet, place: Path) -> Repo:
 
 
 def _fetch(repo: Repo, ref: str, depth: int) -> None:
-    options = [
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--force",
-        f"--depth={depth}",
-    ]
-    done = repo.exchange("fetch", *options, "--", _REMOTE.name, f"{ref}:{ref}")
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+    done = repo.exchange("fetch", *options, f"--depth={depth}", _REMOTE.name, f"+{ref}:{ref}")
     if done.returncode:
         raise transport.explained(_REMOTE, done.stderr, done.returncode)

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -52,13 +53,15 @@ def _copy(source: Path, target: Path) -> None:
     os.replace(part, target)
 
 
+BUNDLED = "refs/gitexp/sweeping"  # in a bundle, the snapshot
 _PREFIX = "gitexp-worker-"
 _mine: list[tuple[Path, IO[Any]]] = []
 
 
 def make_home() -> Path:
     """Return a new folder for as long as this process lives."""
-    _remove_orphans()
+    for orphan in orphans(_PREFIX):
+        shutil.rmtree(orphan, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=_PREFIX))
     _mine.append((home, journal.hold(home)))
     work = home / "work"
@@ -66,12 +69,13 @@ def make_home() -> Path:
     return work
 
 
-def _remove_orphans() -> None:
-    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+def orphans(prefix: str) -> Iterator[Path]:
+    """Yield this user's temporary folders whose owner was killed: nobody holds their lock."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with suppress(OSError, AttributeError):
-            mine = home.lstat().st_uid == os.getuid() and not home.is_symlink()
-            if mine and (home / "alive").exists() and not journal.is_alive(home):
-                shutil.rmtree(home, ignore_errors=True)
+            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if mine and (folder / "alive").exists() and not journal.is_alive(folder):
+                yield folder
 
 
 @atexit.register
@@ -104,13 +108,7 @@ def take(commit: str, bundle: bytes, home: str = "") -> Path:
         file = place.with_name("bundle")
         file.write_bytes(bundle)
         try:
-            repo.git(
-                "fetch",
-                "--quiet",
-                str(file),
-                "refs/gitexp/sweeping:refs/gitexp/sweeping",
-                "--force",
-            )
+            repo.git("fetch", "--quiet", str(file), f"+{BUNDLED}:{BUNDLED}")
         finally:
             file.unlink()
         if repo.resolve(commit) is None:
@@ -124,11 +122,15 @@ def _linked_or_cloned(commit: str, home: str) -> Path:
         if seen and seen.resolve(commit):
             return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
     place = make_home()
-    form = "sha256" if len(commit) == 64 else "sha1"
-    Repo(place, place / ".git", place / ".git", form).git(
-        "init", "--quiet", f"--object-format={form}"
-    )
+    make_repository(place, commit)
     return place
+
+
+def make_repository(place: Path, commit: str) -> None:
+    """Make a repository in a folder that can hold this commit."""
+    form = "sha256" if len(commit) == 64 else "sha1"
+    git = Repo(place, place / ".git", place / ".git", form).git
+    git("init", "--quiet", f"--object-format={form}")
 
 
 def give_back(place: Path, home: str) -> None:
