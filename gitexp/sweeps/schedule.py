@@ -84,11 +84,8 @@ class Agenda:
         self.known[key] = experiment
         if is_open(experiment, again=False):  # interrupted
             return False
-        if (
-            experiment.status != "finished"
-            and PRUNED not in experiment.labels
-            and trial.attempt < plan.retries
-        ):
+        failed = experiment.status != "finished" and PRUNED not in experiment.labels
+        if failed and trial.attempt < plan.retries:
             self._waiting.appendleft(Trial(trial.index, trial.round, trial.seed, trial.attempt + 1))
             return False
         self.closed[key] = experiment
@@ -107,12 +104,10 @@ class Agenda:
         asked_for = Round(asked)
         todo = []
         for at in range(plan.repeat):
-            seed = plan.seed + at
-            known = self.closed.get(plans.key(asked.point, seed))
+            key = plans.key(asked.point, plan.seed + at)
+            known = self.closed.get(key)
             if known is None:
-                todo.append(
-                    Trial(first + at, asked_for, seed, self._attempt(plans.key(asked.point, seed)))
-                )
+                todo.append(Trial(first + at, asked_for, plan.seed + at, self._attempt(key)))
             elif (value := objective(plan, known)) is not None:
                 asked_for.values.append(value)
         asked_for.left = len(todo)
@@ -124,11 +119,7 @@ class Agenda:
         """Return the number of a trial's next attempt: a new one where a worker may have pushed the
         last, whose name is taken then."""
         known = self.known.get(key)
-        if (
-            known is None
-            or self._plan.workers_push is None
-            or known.extra.get("error") in INTERRUPTED
-        ):
+        if known is None or self._plan.workers_push is None or is_open(known, again=False):
             return 0
         return 1 + int(said(known).get("attempt") or 0)
 
@@ -138,13 +129,10 @@ class Agenda:
         plan = self._plan
         if plan.search in searches.OWN:
             return
-        points: dict[str, Point] = {
-            plans.key(said(item)["point"], 0): said(item)["point"] for item in self.closed.values()
-        }
-        for point in points.values():
-            if any(
-                plans.key(point, plan.seed + at) not in self.closed for at in range(plan.repeat)
-            ):
+        for items in by_point(self.closed.values()).values():
+            point: Point = said(items[0])["point"]
+            seeds = range(plan.seed, plan.seed + plan.repeat)
+            if any(plans.key(point, seed) not in self.closed for seed in seeds):
                 yield from self._seeds(Asked(point))
 
 
@@ -152,13 +140,9 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
     """Return a trial as a worker gets it."""
     plan, point = frozen.plan, trial.round.asked.point
     command = plans.fill(plan, point, trial.seed)
-    sweep = {
-        "tree": frozen.tree,
-        "index": trial.index,
-        "point": point,
-        "seed": trial.seed,
-        "attempt": trial.attempt or None,
-    }
+    sweep = {"tree": frozen.tree, "index": trial.index, "point": point, "seed": trial.seed}
+    if trial.attempt:
+        sweep["attempt"] = trial.attempt
     facts = {
         **frozen.facts,
         "id": secrets.token_hex(8),
@@ -168,10 +152,7 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
         "advance": False,
         "beside": "a sweep",
         "apart": True,
-        "extra": {
-            **frozen.facts.get("conditions", {}),
-            "sweep": {name: value for name, value in sweep.items() if value is not None},
-        },
+        "extra": {**frozen.facts.get("conditions", {}), "sweep": sweep},
     }
     return Job(
         key=f"{frozen.group}/{trial.index}.{trial.attempt}",
@@ -191,9 +172,8 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
 
 def recorded(repo: Repo, frozen: Frozen) -> list[Experiment]:
     """Return the group's experiments that this very snapshot gave, oldest first."""
-    found = Index(repo).select(
-        "json_extract(tag.summary, '$.group') = ?", [frozen.group], order="tag.started"
-    )
+    of_group = "json_extract(tag.summary, '$.group') = ?"
+    found = Index(repo).select(of_group, [frozen.group], order="tag.started")
     return [item for item in found if is_of(said(item), frozen)]
 
 
@@ -234,21 +214,23 @@ def objective(plan: Plan, experiment: Experiment) -> float | None:
     return None if found is None or math.isnan(found) or PRUNED in experiment.labels else found
 
 
+def by_point(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
+    """Return the trials of each point, one for each of its seeds."""
+    found: dict[str, list[Experiment]] = {}
+    for item in experiments:
+        found.setdefault(plans.key(said(item)["point"], 0), []).append(item)
+    return found
+
+
 def taught_search(
     plan: Plan, closed: Iterable[Experiment], jobs: int
 ) -> tuple[searches.Search, int]:
-    """Return the plan's search, told of the trials that are done, and how many points it will give
-    in all."""
-    rounds: dict[str, list[Experiment]] = {}
-    for item in closed:
-        rounds.setdefault(plans.key(said(item)["point"], 0), []).append(item)
+    """Return the plan's search, told of what is done, and how many points it gives in all."""
+    rounds = by_point(closed)
     history = []
     for items in rounds.values():
-        values = [
-            reached
-            for item in items
-            if (reached := objective(plan, item)) is not None and item.status == "finished"
-        ]
+        reached = [objective(plan, item) for item in items if item.status == "finished"]
+        values = [value for value in reached if value is not None]
         if len(items) >= plan.repeat and values:
             history.append((said(items[0])["point"], sum(values) / len(values)))
     return searches.make(

@@ -152,14 +152,11 @@ class Optuna:
         self.learns = points is None
         self._left = budget
         self._seen: dict[str, float] = {}  # points asked for or told, with their values
+        pruners = optuna.pruners
         self._study = optuna.create_study(
             direction=f"{direction}imize",
             sampler=_sampler(optuna, sampler, seed, several),
-            pruner=(
-                optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
-                if prune
-                else optuna.pruners.NopPruner()
-            ),
+            pruner=pruners.MedianPruner(STARTUP) if prune else pruners.NopPruner(),
         )
         for point, value in history:
             self._learn(point, value)
@@ -173,7 +170,10 @@ class Optuna:
                 self._study.enqueue_trial(self._coded(next(self._points)) or {})
             found = self._study.ask(self._forms)
             point = {
-                name: _decoded(self._space[name], value) for name, value in found.params.items()
+                name: form.values[found.params[name]]
+                if isinstance(form, Choices)
+                else found.params[name]
+                for name, form in self._space.items()
             }
             name = json.dumps(point, sort_keys=True)
             if name not in self._seen or self._points is not None:
@@ -210,11 +210,8 @@ class Optuna:
         self._seen[json.dumps(point, sort_keys=True)] = value
         coded = self._coded(point)
         if coded and not math.isnan(value):
-            self._study.add_trial(
-                self._optuna.trial.create_trial(
-                    params=coded, distributions=self._forms, value=value
-                )
-            )
+            make = self._optuna.trial.create_trial
+            self._study.add_trial(make(params=coded, distributions=self._forms, value=value))
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
         """Return a point in Optuna's terms; None where it lies outside of the space (which was
@@ -254,7 +251,3 @@ def _distribution(optuna: Any, form: Choices | Steps | Interval) -> Any:
         values = sorted(form.grid())
         return kinds.IntDistribution(values[0], values[-1], step=abs(form.step))
     return kinds.FloatDistribution(form.low, form.high, log=form.log)
-
-
-def _decoded(form: Choices | Steps | Interval, value: Any) -> Any:
-    return form.values[value] if isinstance(form, Choices) else value

@@ -118,12 +118,12 @@ class Slurm:
             except OSError:
                 continue
             tasks = list(self._tasks.items())
+            cluster = self._submitit.cluster
             for key, (task, _) in tasks:
-                if task.paths.result_pickle.name in there or (
-                    self._submitit.cluster == "local" and task.done()
-                ):
+                ended = task.paths.result_pickle.name in there
+                if ended or (cluster == "local" and task.done()):
                     self._end(key, task.result)
-            if tasks and time.monotonic() >= ask and self._submitit.cluster == "slurm":
+            if tasks and time.monotonic() >= ask and cluster == "slurm":
                 self._look_at_queue({key: task.job_id for key, (task, _) in tasks})
                 ask = time.monotonic() + _ASK
 
@@ -211,12 +211,8 @@ def cancel_queued(top: Path) -> list[str]:
     cancelled = []
     for note in top.glob(f"*/{trial.JOB}"):
         cluster, _, number = note.read_text().partition(" ")
-        if (
-            cluster == "slurm"
-            and number.isdigit()
-            and not trial.is_over(note.parent)
-            and not trial.runs(note.parent)
-        ):
+        begun = trial.is_over(note.parent) or trial.runs(note.parent)
+        if cluster == "slurm" and number.isdigit() and not begun:
             with contextlib.suppress(OSError):
                 subprocess.run(["scancel", number], check=False, capture_output=True)
                 cancelled.append(number)

@@ -170,14 +170,10 @@ def grid(space: Space) -> Iterator[Point]:
 def at_random(space: Space, count: int, seed: int) -> Iterator[Point]:
     """Yield up to ``count`` different random points, the same ones for the same seed."""
     rng = random.Random(seed)
-    finite = [form.grid() for form in space.values() if not isinstance(form, Interval)]
-    size = (
-        math.prod(len(values) for values in finite if values is not None)
-        if len(finite) == len(space)
-        else None
-    )
+    if not any(isinstance(form, Interval) for form in space.values()):
+        count = min(count, math.prod(len(form.grid() or ()) for form in space.values()))
     seen: set[str] = set()
-    while len(seen) < (count if size is None else min(count, size)):
+    while len(seen) < count:
         point = {name: form.sample(rng) for name, form in space.items()}
         if repr(point) not in seen:
             seen.add(repr(point))
@@ -264,11 +260,10 @@ def _checked(space: dict[str, Form]) -> dict[str, Form]:
         )
     params.nest((name, 0) for name in space)  # names that cannot stand beside each other
     for name, form in space.items():
-        if isinstance(form, Choices) and not form.values:
+        values = form.values if isinstance(form, Choices) else (0,)
+        if not values:
             raise UsageError(f"param '{name}' has no values")
-        if isinstance(form, Choices) and len({repr(value) for value in form.values}) < len(
-            form.values
-        ):
+        if len({*map(repr, values)}) < len(values):
             raise UsageError(
                 f"param '{name}' has the same value twice; to run each point several times:"
                 " --repeat 2"

@@ -158,25 +158,15 @@ def _command(
     name, folder = _importable(train, repo.root)
     seeded = "seed" in inspect.signature(train).parameters and "seed" not in space
     start = os.path.relpath(folder, below(repo))
-    return (
-        PYTHON,
-        "-m",
-        FUNCTION,
-        start,
-        name,
-        plans.POINT,
-        objective or "value",
-        *(["{seed}"] if seeded else []),
-    )
+    words = (PYTHON, "-m", FUNCTION, start, name, plans.POINT, objective or "value")
+    return (*words, "{seed}") if seeded else words
 
 
 def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
     """Return ``module:function``, and the folder below ``root`` that the module is imported
     from."""
-    name, module = (
-        getattr(function, "__qualname__", "<object>"),
-        sys.modules.get(getattr(function, "__module__", "")),
-    )
+    name = getattr(function, "__qualname__", "<object>")
+    module = sys.modules.get(getattr(function, "__module__", ""))
     file = getattr(module, "__file__", None)
     if module is None or file is None or "<" in name:
         raise UsageError(
@@ -185,13 +175,9 @@ def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
         )
     path = Path(file).resolve()
     spec = getattr(module, "__spec__", None)
-    dotted = (
-        path.stem
-        if module.__name__ == "__main__" and spec is None
-        else spec.name
-        if spec
-        else module.__name__
-    )
+    dotted = spec.name if spec else module.__name__
+    if dotted == "__main__":
+        dotted = path.stem
     if path.stem == "__init__":
         path = path.parent
     try:
