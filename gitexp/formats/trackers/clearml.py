@@ -27,9 +27,7 @@ def read(path: Path) -> Iterator[Run]:
     found = points(_value(item) for row in rows for item in row if _is_scalar(item))
     started = min((point.timestamp for point in found), default=path.stat().st_mtime * 1000) / 1000
     params = {
-        (name if section == "General" else f"{section}/{name}"): typed(
-            item.get("type"), item.get("value")
-        )
+        f"{section}/{name}".removeprefix("General/"): typed(item.get("type"), item.get("value"))
         for section, items in task.get("hyperparams", {}).items()
         for name, item in items.items()
     }

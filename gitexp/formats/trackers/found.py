@@ -159,10 +159,6 @@ def shown(path: Path) -> str:
 
 def person(name: str, email: str = "") -> str:
     """Return ``Name <email>`` as git can hold it; empty where there is neither."""
-    clean = [
-        " ".join("".join(" " if char in "<>\0" else char for char in text).split()).strip(
-            ".,:;\"' "
-        )
-        for text in (name, email)
-    ]
+    odd = str.maketrans("<>\0", "   ")
+    clean = [" ".join(text.translate(odd).split()).strip(".,:;\"' ") for text in (name, email)]
     return f"{clean[0] or clean[1]} <{clean[1]}>" if any(clean) else ""

@@ -113,9 +113,8 @@ def read(
         runs[place] = _gather(place, some)
     _join_curves(runs)
     for place in [place for place, facts in runs.items() if not (facts.scalars or facts.params)]:
-        yield Unread(
-            str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
-        )
+        why = "no scalars and no hparams are in its event files"
+        yield Unread(str(place.relative_to(folder)), why)
         yield from runs.pop(place).partly
     _join_params(runs)
     ids: set[str] = set()
@@ -146,11 +145,8 @@ def _join_curves(runs: dict[Path, _Facts]) -> None:
             continue
         (tag,) = part.tags
         name = place.relative_to(above).as_posix()
-        stem = next(
-            (stem for stem in (f"{tag}/", f"{tag.replace('/', '_')}_") if name.startswith(stem)),
-            None,
-        )
-        if stem:
+        stems = (f"{tag}/", f"{tag.replace('/', '_')}_")
+        if stem := next(filter(name.startswith, stems), None):
             part.curves |= {path: f"{tag}/{name[len(stem) :]}" for path in part.files}
             part.former = [_former(part), *part.former]
             runs[above].take(runs.pop(place))
@@ -270,11 +266,8 @@ def _records(path: Path, check: bool) -> Iterator[bytes]:
             data = file.read(size + 4)
             if len(data) < size + 4:
                 return
-            if (
-                check
-                and size <= _CHECKED
-                and _checksum(data[:-4]) != int.from_bytes(data[-4:], "little")
-            ):
+            whole = not check or size > _CHECKED
+            if not whole and _checksum(data[:-4]) != int.from_bytes(data[-4:], "little"):
                 raise FormatError("the checksum of a record is wrong")
             yield data[:-4]
 
@@ -303,10 +296,8 @@ def _value(item: Message, plugins: dict[str, str]) -> _Value:
     tag = item.text(1)
     plugin = item.message(9).message(1) if 9 in item else _NOTHING
     name = plugins.setdefault(tag, plugin.text(1))
-    number = None
-    if 2 in item:
-        number = _single(item.raw(2))
-    elif 8 in item and name == "scalars":
+    number = _single(item.raw(2)) if 2 in item else None
+    if number is None and 8 in item and name == "scalars":
         number = _tensor(item.message(8))
     return _Value(tag, number, plugin.text(1), plugin.raw(2))
 

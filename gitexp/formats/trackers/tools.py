@@ -1,5 +1,4 @@
-"""The tools whose runs are read from files by ``formats/trackers``, and which of them a command
-wrote to."""
+"""The tools whose runs are read from files, and which of them a command wrote to."""
 
 from __future__ import annotations
 
@@ -18,8 +17,12 @@ _HERE = "gitexp.formats.trackers"
 
 
 class Tool(NamedTuple):
-    """A tool: what its runs are called, the files that hold them, where they lie, an example, and
-    the module that reads them where it is not of its name."""
+    """A tool whose runs are read from files.
+
+    Attributes:
+        title: what its runs are called, and ``where`` they lie, for people.
+        reader: the module that reads them, where it is not of the tool's name.
+    """
 
     title: str
     files: tuple[str, ...]
@@ -34,52 +37,34 @@ def _history(tool: str, *files: str) -> Tool:
 
 
 TOOLS = {
-    "aim": Tool(
-        "Runs of Aim (which has to be installed)",
-        ("run_metadata.sqlite",),
-        "the folder `.aim` beside a script",
-        ".aim",
-    ),
-    "catboost": Tool(
-        "Trainings of CatBoost",
-        ("catboost_training.json",),
-        "the folder `catboost_info` beside a script",
-        "catboost_info",
-    ),
-    "clearml": Tool(
-        "Offline sessions of ClearML",
-        ("task.json",),
-        "its folder of offline sessions",
-        "~/.clearml/cache/offline",
-    ),
-    "comet": Tool(
-        "Offline experiments of Comet", ("*.zip",), "the folder of its zip files", ".cometml-runs"
-    ),
+    "aim": Tool("Runs of Aim (which has to be installed)", ("run_metadata.sqlite",),
+                "the folder `.aim` beside a script", ".aim"),
+    "catboost": Tool("Trainings of CatBoost", ("catboost_training.json",),
+                     "the folder `catboost_info` beside a script", "catboost_info"),
+    "clearml": Tool("Offline sessions of ClearML", ("task.json",),
+                    "its folder of offline sessions", "~/.clearml/cache/offline"),
+    "comet": Tool("Offline experiments of Comet", ("*.zip",),
+                  "the folder of its zip files", ".cometml-runs"),
     "fastai": _history("fastai's CSVLogger", "history.csv"),
     "goodseed": Tool("Runs of goodseed", ("*.sqlite",), "its home folder", "~/.goodseed"),
     "guild": Tool("Runs of Guild AI", ("opref",), "its folder of runs", "~/.guild/runs"),
     "keras": _history("Keras' CSVLogger", "*.csv"),
     "lightning": _history("Lightning's CSVLogger", "metrics.csv"),
-    "neptune": Tool(
-        "Offline runs of Neptune, and those of its exporter",
-        ("data-1.log", "*_part_0.parquet"),
-        "the folder `.neptune` beside a script, or the one of the exporter's data",
-        ".neptune",
-    ),
-    "ray": Tool(
-        "Trials of Ray Tune", ("result.json",), "the folder of an experiment", "~/ray_results/train"
-    ),
-    "sacred": Tool(
-        "Runs of Sacred's FileStorageObserver", ("run.json",), "the folder of its runs", "runs"
-    ),
+    "neptune": Tool("Offline runs of Neptune, and those of its exporter",
+                    ("data-1.log", "*_part_0.parquet"),
+                    "the folder `.neptune` beside a script, or the one of the exporter's data",
+                    ".neptune"),
+    "ray": Tool("Trials of Ray Tune", ("result.json",),
+                "the folder of an experiment", "~/ray_results/train"),
+    "sacred": Tool("Runs of Sacred's FileStorageObserver", ("run.json",),
+                   "the folder of its runs", "runs"),
     "skorch": _history("skorch", "history.json"),
     "swanlab": Tool("Runs of SwanLab", ("*.swanlab",), "its folder of logs", "swanlog"),
-    "trackio": Tool(
-        "Runs of trackio", ("*.db",), "the folder of its databases", "~/.cache/huggingface/trackio"
-    ),
+    "trackio": Tool("Runs of trackio", ("*.db",),
+                    "the folder of its databases", "~/.cache/huggingface/trackio"),
     "transformers": _history("Hugging Face's Trainer", "trainer_state.json"),
     "ultralytics": _history("ultralytics", "results.csv"),
-}
+}  # fmt: skip
 
 
 def find(tool: str, place: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
@@ -96,9 +81,8 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
         files += inside
         yield from outside
     if not files:
-        raise UsageError(
-            f"there is no {' or '.join(names)} below {place}; give {TOOLS[tool].where}"
-        )
+        where = TOOLS[tool].where
+        raise UsageError(f"there is no {' or '.join(names)} below {place}; give {where}")
     for at, path in enumerate(files):
         progress(at, len(files))
         try:
@@ -141,7 +125,8 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
             continue  # a file of that name which is no such tool's
         own = path if tool in ("mlflow", "trackio", "goodseed", "comet") else _own(path)
         yield Left(path, _begun(runs, since), (own,))
-    for store in sorted({path.rsplit("/", 3)[0] for path in paths if _is_of_store(path)}):
+    metas = [path for path in paths if path.count("/") >= 3 and path.endswith("/meta.yaml")]
+    for store in sorted({path.rsplit("/", 3)[0] for path in metas}):  # folders of MLflow's
         yield Left(store, _stored(root / store, since), (f"{store}/",))
     if events := [path for path in paths if _is_events(path)]:
         from gitexp.formats.trackers import tensorboard
@@ -157,8 +142,6 @@ def _runs(tool: str, path: Path) -> list[Found]:
     try:
         return list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        if isinstance(error, FormatError):
-            raise
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
 
@@ -174,11 +157,6 @@ def _likely(path: str) -> Iterator[str]:
             yield tool
 
 
-def _is_of_store(path: str) -> bool:
-    """Whether a file says what a run of a folder of MLflow's is."""
-    return path.count("/") >= 3 and path.endswith("/meta.yaml")
-
-
 def _is_events(path: str) -> bool:
     return "tfevents" in posixpath.basename(path) and "catboost_info/" not in f"/{path}"
 
@@ -190,13 +168,10 @@ def _stored(place: Path, since: float) -> list[Found]:
 
 
 def _begun(found: list[Found], since: float) -> list[Found]:
-    return [
-        item
-        for item in found
-        if not isinstance(item, Run)
-        or item.kind == "catboost"
-        or item.started.timestamp() > since - 1
-    ]
+    """Leave out the runs that a shared store has from before; CatBoost's has one alone."""
+    runs = [item for item in found if isinstance(item, Run) and item.kind != "catboost"]
+    early = [run for run in runs if run.started.timestamp() <= since - 1]
+    return [item for item in found if item not in early]
 
 
 def _at_home(since: float) -> Iterator[Left]:

@@ -21,10 +21,8 @@ _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER
 def read(path: Path) -> Iterator[Run]:
     """Yield the runs of a project."""
     with database(path) as connection:
-        configs = {
-            id: json.loads(text)
-            for id, text in connection.execute("SELECT run_id, config FROM configs")
-        }
+        found_configs = connection.execute("SELECT run_id, config FROM configs")
+        configs = {id: json.loads(text) for id, text in found_configs}
         rows = connection.execute(_METRICS).fetchall()
     found: dict[str, list[MetricPoint]] = {}
     names: dict[str, str] = {}
