@@ -1,5 +1,4 @@
-"""How an experiment or a run shows in a notebook: a small table of HTML, escaped, without a style
-sheet or a script."""
+"""How an experiment or a run shows in a notebook: a small table of escaped HTML."""
 
 from __future__ import annotations
 

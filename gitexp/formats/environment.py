@@ -40,16 +40,13 @@ def requirements(paths: Iterable[str] | None = None, python: str | None = None) 
 
 @functools.cache
 def _python() -> str:
-    return (
-        f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform},"
-        f" {platform.machine()})"
-    )
+    made = f"{platform.python_implementation()}, {sys.platform}, {platform.machine()}"
+    return f"{platform.python_version()} ({made})"
 
 
 @functools.lru_cache(maxsize=4)
 def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
-    """Return the requirements of folders; one that something was installed into has another time,
-    so it is read anew."""
+    """Return the requirements of ``(folder, its time)``: after an installation it is read anew."""
     found: dict[str, str] = {}
     for folder, _ in folders:
         infos = (entry for entry in _names(folder) if entry.endswith("-info"))
@@ -74,8 +71,7 @@ def is_python(program: str) -> bool:
 
 
 def of_interpreter(program: str) -> str | None:
-    """Return the requirements of the Python that a command starts; None where it starts none, or
-    this very one."""
+    """Return the requirements of the Python that a command starts, unless it is this one."""
     if not is_python(program):
         return None
     import shutil
@@ -103,20 +99,17 @@ def understands_gitexp(program: str, root: Path) -> bool:
     The environment is the program's own, that of the first Python on the path, or the project's
     ``.venv``, and the first of them with MLflow decides.
     """
+    import glob
     import shutil
 
     called = map(shutil.which, (program, "python", "python3"))
     for name in (*filter(None, called), str(root / ".venv/bin/python")):
-        lib = f"{os.path.dirname(os.path.dirname(os.path.abspath(name)))}/lib"
-        for python in (f"{lib}/{entry}" for entry in _names(lib) if entry.startswith("python")):
-            for site in (entry for entry in _names(python) if entry.endswith("-packages")):
-                known = {
-                    entry.partition("-")[0]
-                    for entry in _names(f"{python}/{site}")
-                    if entry.endswith(".dist-info")
-                }
-                if any(entry.startswith("mlflow") for entry in known):
-                    return "gitexp" in known
+        top = os.path.dirname(os.path.dirname(os.path.abspath(name)))
+        for site in glob.iglob(f"{glob.escape(top)}/lib/python*/*-packages"):
+            infos = (entry for entry in _names(site) if entry.endswith(".dist-info"))
+            known = {entry.partition("-")[0] for entry in infos}
+            if any(entry.startswith("mlflow") for entry in known):
+                return "gitexp" in known
     return True
 
 
@@ -178,13 +171,10 @@ def redact(arguments: Iterable[str]) -> list[str]:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether the value of an option is a secret; a password is one even where it is a word."""
-    harmless = _is_count(name, value) or re.search(redaction.NO_SECRET, name.replace("-", "_"))
+    is_count = "tokens" in name.lower() and re.fullmatch(r"\d{1,7}", value)
+    harmless = is_count or re.search(redaction.NO_SECRET, name.replace("-", "_"))
     named = _REDACT_NAME.search(name) and not harmless  # --pad-token "<pad>" is none
     return bool(named) or redaction.is_secret(name, value) or redaction.is_opaque(value)
-
-
-def _is_count(name: str, value: str) -> bool:
-    return "tokens" in name.lower() and re.fullmatch(r"\d{1,7}", value) is not None
 
 
 def _requirement(name: str, version: str, direct: str) -> str:

@@ -22,8 +22,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def event(points: Iterable[MetricPoint]) -> dict[str, Any]:
-    """Return the event that adds points to an experiment; NaN and infinities are texts in it, since
-    it is JSON."""
+    """Return the event that adds points to an experiment; as JSON, NaN and the like as text."""
     plain = (
         (name, value if abs(value) < float("inf") else str(float(value)), at, step)
         for name, value, at, step in points
@@ -37,10 +36,9 @@ def points(events: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]:
         rows = item.get("metrics")
         for row in rows if isinstance(rows, list) else ():
             try:
-                name, value, timestamp, step = row
-                point = MetricPoint(
-                    metrics.check_name(name), float(value), int(timestamp), int(step)
-                )
+                name, value, *at = row
+                timestamp, step = map(int, at)
+                point = MetricPoint(metrics.check_name(name), float(value), timestamp, step)
                 name.encode()
             except (TypeError, ValueError, OverflowError, GitexpError):
                 continue

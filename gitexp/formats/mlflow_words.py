@@ -57,8 +57,7 @@ _SCIENTIFIC = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][-+]?[0-9]{1,3}")
 
 
 def identity(experiment: Experiment) -> str:
-    """Return what stays the same whatever an experiment is called and wherever it lies: its
-    Gitexp-Id, else its commit."""
+    """Return what identifies an experiment everywhere: its Gitexp-Id, else its commit."""
     given = experiment.extra.get("id")
     return given if isinstance(given, str) and given else experiment.id
 
@@ -91,11 +90,9 @@ def tags(experiment: Experiment, repository: str | None = None, body: str = "") 
 
 
 def note(experiment: Experiment, body: str = "") -> str:
-    """Return a run's description: the message that somebody wrote, its body, and the notes added
-    later, oldest first."""
-    return "\n\n".join(
-        text for text in (message.own_subject(experiment), body, *experiment.notes) if text
-    )
+    """Return a run's description: the message somebody wrote, its body, and later notes."""
+    texts = (message.own_subject(experiment), body, *experiment.notes)
+    return "\n\n".join(filter(None, texts))
 
 
 def labels(run_tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -114,8 +111,7 @@ def run_status(status: str) -> str:
 
 
 def status(run_status: str) -> str | None:
-    """Return our word for MLflow's, None for a run that is not over (``RUNNING``,
-    ``SCHEDULED``)."""
+    """Return our word for MLflow's; None while a run goes on (``RUNNING``, ``SCHEDULED``)."""
     return next((ours for ours, theirs in _STATUSES.items() if theirs == run_status), None)
 
 
@@ -125,8 +121,7 @@ def experiment_name(group: str | None, otherwise: str = DEFAULT) -> str:
 
 
 def group(experiment_name: str) -> str | None:
-    """Return the group for an MLflow experiment, None for the one that all runs are in by
-    default."""
+    """Return the group for an MLflow experiment; None for MLflow's default one."""
     return None if experiment_name == DEFAULT else experiment_name
 
 
@@ -156,8 +151,7 @@ def name(key: str) -> str:
 
 
 def param_text(value: Any) -> str:
-    """Return a param's value as MLflow's text: a list or mapping as JSON, text as it is, all else
-    as Python says it."""
+    """Return a param's value as MLflow's text: lists and mappings as JSON, else ``str``."""
     if isinstance(value, (list, tuple, dict)):
         return cut(json.dumps(value, ensure_ascii=False, default=str), PARAM_LENGTH)
     return cut(str(value), PARAM_LENGTH)
@@ -185,8 +179,7 @@ def param_value(text: str) -> Any:
 
 
 def metric_row(value: float) -> tuple[float, bool]:
-    """Return ``(value, is_nan)`` as MLflow's databases hold a metric: NaN as 0, infinities as the
-    largest doubles."""
+    """Return ``(value, is_nan)`` as MLflow's databases do: NaN 0, infinities the largest."""
     number = metrics.double(value)
     if math.isnan(number):
         return 0.0, True
@@ -201,8 +194,7 @@ def metric_value(number: float, is_nan: bool = False) -> float:
 
 
 def metric_json(point: MetricPoint) -> dict[str, Any]:
-    """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before
-    1970, steps of 64 bits."""
+    """Return a point as MLflow's REST API takes it: finite or by name, within 64 bits."""
     number = metrics.double(point.value)
     return {
         "key": key(point.name),
@@ -213,8 +205,7 @@ def metric_json(point: MetricPoint) -> dict[str, Any]:
 
 
 def cut(text: str, length: int) -> str:
-    """Return text that a database can hold, no longer than ``length``; what was cut ends in
-    ``...``."""
+    """Return text that a database can hold, cut to ``length`` with ``...`` at its end."""
     sound = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     return sound if len(sound) <= length else f"{sound[: length - 3]}..."
 

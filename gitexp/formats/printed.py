@@ -102,8 +102,7 @@ def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str
 
 
 def _steps(points: Sequence[_Point]) -> list[int]:
-    """Return the steps of a metric's points: of the kind that grows; where one is missing it is the
-    one after the last."""
+    """Return the steps of a metric's points, of the kind that grows; a gap is one more."""
     counts = Counter(kind for point in points for kind in point.steps)
     for kind in sorted(filter(counts.get, _KINDS), key=lambda kind: -counts[kind]):
         steps: list[int] = []
@@ -152,11 +151,9 @@ class _Reader:
         step = next((row[name] for name in row if name.lower() in _MARKS), "").partition("/")[0]
         if not step.isdigit():
             return []
-        return [
-            (name, _Point(value, {"step": int(step)}))
-            for name, text in row.items()
-            if _is_metric(name) and (value := _number(text.rstrip("%"))) is not None
-        ]
+        numbers = [(name, _number(text.rstrip("%"))) for name, text in row.items()]
+        at = {"step": int(step)}
+        return [(name, _Point(n, at)) for name, n in numbers if n is not None and _is_metric(name)]
 
 
 def _cells(line: str) -> list[str]:

@@ -25,8 +25,7 @@ _ENDING = re.compile(r"[-_. ]?(?:metric|param)s?\.\w+$", re.IGNORECASE)
 
 
 def paths(files: Mapping[str, str], kind: str = "metrics") -> list[str]:
-    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``, in their
-    order."""
+    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``."""
     return [path for key, path in files.items() if key.partition(".")[0] == kind]
 
 
@@ -67,15 +66,14 @@ def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
         whole[path] = list(some)
         # dvclive's last values; their course says more
         if path not in courses and _folder(path) in folders:
-            last = [
-                point._replace(name=point.name.replace(".", "/"))
-                for point in whole[path]
-                if point.name != "step"
+            named = ((point.name.replace(".", "/"), point) for point in whole[path])
+            whole[path] = [
+                point._replace(name=name)
+                for name, point in named
+                if name != "step" and _folder(path) + name not in followed
             ]
-            whole[path] = [point for point in last if _folder(path) + point.name not in followed]
-    called = _told_apart(
-        {path: {point.name for point in some} for path, some in whole.items()}, "/"
-    )
+    names = {path: {point.name for point in some} for path, some in whole.items()}
+    called = _told_apart(names, "/")
     for path, some in whole.items():
         yield from (point._replace(name=called[path][point.name]) for point in some)
 
@@ -87,9 +85,8 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
         FormatError: it has another form than its name says.
     """
     if course := _COURSE.fullmatch(path):
-        yield from metrics.read(
-            stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"]
-        )
+        name = course["name"]
+        yield from metrics.read(stream, path, warnings, posixpath.basename(name), name)
         return
     head = stream.readline(_LONGEST)
     stream.seek(0)
@@ -138,9 +135,8 @@ def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str,
         for name in some:
             owners.setdefault(name, set()).add(stems[path])
     shared = posixpath.commonprefix([f"{stem}/" for stem in stems.values()]).rpartition("/")[0]
-    prefixes = {
-        path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()
-    }
+    apart = {path: stem[len(shared) :].strip("/") for path, stem in stems.items()}
+    prefixes = {path: part.replace("/", separator) for path, part in apart.items()}
 
     def called(path: str, name: str) -> str:
         alone = len(owners[name]) == 1 or not prefixes[path]
@@ -150,8 +146,7 @@ def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str,
 
 
 def _stem(path: str) -> str:
-    """Return a path without what every file of its kind has: ``a/test`` for ``a/test_metrics.csv``,
-    ``a`` for ``a/metrics.csv``."""
+    """Return ``a/test`` for ``a/test_metrics.csv``, and ``a`` for ``a/metrics.csv``."""
     if course := _COURSE.fullmatch(path):
         return course["folder"].rstrip("/")
     if _ENDING.search(path):

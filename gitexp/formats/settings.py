@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import stat
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -167,15 +166,13 @@ def parse_size(text: str | int) -> int:
 
 
 def _parse(path: Path, data: bytes) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    from gitexp.formats.params import load_toml
+
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return load_toml(data.decode("utf-8"))
     except RecursionError:
         raise FormatError(f"{path.name} is nested too deep to be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, or no UTF-8
         raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
 
 

@@ -20,8 +20,7 @@ _WORDS = {"nan", "infinity", "-infinity", "inf", "-inf"}
 
 
 def number(value: object) -> float | None:
-    """Return a metric's value, None for what is not a number; tools spell NaN and infinities as
-    text."""
+    """Return a metric's value; None for no number. Tools spell NaN and infinities as text."""
     if isinstance(value, (bool, int, float)):
         return int(value) if isinstance(value, bool) else value
     return float(value) if isinstance(value, str) and value.strip().lower() in _WORDS else None

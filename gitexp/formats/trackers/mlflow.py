@@ -174,8 +174,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
 
 
 def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | None:
-    """Return the group: nested runs and the one that they are nested in share its name, others that
-    of their experiment."""
+    """Return the group: of nested runs the outer one's name, else that of the experiment."""
     if item.id in parents:
         return item.name
     parent = item.tags.get(_PARENT)
@@ -322,8 +321,7 @@ def _of_folder(meta: Path, experiment: str, since: float) -> Stored | None:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """Return ``{name: text}`` of a folder that holds a file for each; names with slashes lie in
-    folders."""
+    """Return ``{name: text}`` of a folder with a file for each, also in folders below it."""
     return {
         path.relative_to(folder).as_posix(): path.read_text("utf-8", "replace").rstrip("\n")
         for path in files_in(folder, "*")[0]

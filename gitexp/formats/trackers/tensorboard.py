@@ -136,8 +136,7 @@ def _former(facts: _Facts) -> str:
 
 
 def _join_curves(runs: dict[Path, _Facts]) -> None:
-    """Give a run the folders below it that ``add_scalars`` wrote: each holds one tag, and is called
-    by it and the curve."""
+    """Give a run the folders of ``add_scalars`` below it: one tag in each, and its curve."""
     for place in sorted(runs, key=lambda path: len(path.parts), reverse=True):
         part = runs[place]
         above = next((parent for parent in place.parents if parent in runs), None)
@@ -314,8 +313,7 @@ def _tensor(tensor: Message) -> float | None:
 
 
 def _single(data: bytes) -> float:
-    """Return a number of 32 bits as it is written: 0.1, and not the 0.10000000149 that is nearest
-    to it."""
+    """Return a number of 32 bits as it is written: 0.1, and not 0.10000000149."""
     (value,) = struct.unpack_from("<f", data)
     for digits in (6, 7, 8):
         if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:

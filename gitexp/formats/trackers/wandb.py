@@ -145,8 +145,7 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
 
 
 def _killed(facts: _Facts) -> tuple[Unread, ...]:
-    """Return what is to be said of a run without an end: W&B keeps a row in memory until the next
-    step begins."""
+    """Return what is to be said of a run without an end: W&B holds its last row in memory."""
     if facts.exit_code is not None:
         return ()
     count = len(facts.rows)
@@ -201,8 +200,7 @@ def _gather(path: Path, facts: _Facts) -> None:
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
-    """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
-    at the end."""
+    """Yield the metrics, and what only the summary has as one point at the end."""
     called = {name: _called(name, facts.names) for name in facts.names}
     for stamp, step, numbers in facts.rows:
         yield from (MetricPoint(called[name], value, stamp, step) for name, value in numbers)
@@ -213,8 +211,7 @@ def _points(facts: _Facts) -> Iterator[MetricPoint]:
 
 
 def _called(path: _Path, names: set[_Path]) -> str:
-    """Return a metric's name; ``{"a": {"b": 1}}`` is ``a.b``, and ``a/b`` where another metric is
-    called ``a.b``."""
+    """Return a metric's name: ``a.b`` for a path, ``a/b`` where another has the first."""
     name = ".".join(path)
     return "/".join(path) if len(path) > 1 and (name,) in names else name
 
