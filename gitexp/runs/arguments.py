@@ -47,8 +47,7 @@ def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
 
 
 def inner(command: Sequence[str]) -> Sequence[str]:
-    """Return the command line that ``datalad run`` is given, in words or in one; every other as it
-    is."""
+    """Return the command line that ``datalad run`` is given; every other as it is."""
     if not command or os.path.basename(command[0]) != "datalad":
         return command
     for at, word in enumerate(command):
@@ -60,8 +59,7 @@ def inner(command: Sequence[str]) -> Sequence[str]:
 
 
 def _value(text: str) -> Any:
-    """Return what an option's text spells; text that begins like a list or quote and is none stays
-    text."""
+    """Return what an option's text spells; what is no value of YAML's stays text."""
     if text[:1] in ("{", "["):
         text = _TIGHT.sub(r"\1: ", text)
     try:

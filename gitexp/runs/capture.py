@@ -82,20 +82,15 @@ def capture(
     alone = not written.is_shared(run.folder)
     others = [] if alone else outputs_kept.leave_own(repo, facts, wrote, known)
     given = parsed.of_run(run.folder, facts)
-    found = Findings(
-        repo.root, known, params=dict(given.counts), unclear=list(given.unclear), alone=alone
-    )
+    found = Findings(repo.root, known, params=given.counts, unclear=given.unclear, alone=alone)
     _look_at_dvc(run, repo, begun, wrote)
     own, values = _take_runs(run, [*wrote.files], begun.since / 10**9, found)
     found.paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
     params_files, found.named = _of_dvc(repo, found.paths, facts.get("command") or ())
     _take_params(run, values, params_files, found)
     logged = _log_metrics(run, output, found)
-    found.unread += [
-        f"{path} is a link, a FIFO or the like, and was not read"
-        for path in wrote.odd
-        if found.is_metrics(path) and not path.startswith(own)
-    ]
+    odd = [path for path in wrote.odd if found.is_metrics(path) and not path.startswith(own)]
+    found.unread += [f"{path} is a link, a FIFO or the like, and was not read" for path in odd]
     if results := [path for path in others if found.is_metrics(path)]:
         found.unread.append(
             "other commands ran in this folder meanwhile, and these files may be theirs:"
@@ -151,8 +146,7 @@ def _going_on(points: list[MetricPoint], last: int) -> list[MetricPoint]:
 
 
 def read(found: Findings, output: str) -> None:
-    """Find the metrics in files, and where they have none, or the settings ask for it, those in
-    an output."""
+    """Find the metrics in files and, where those have none or the settings say so, in output."""
     for path in dict.fromkeys((*found.paths, *found.named)):
         if path in found.named or found.is_metrics(path):
             _take_metrics(path, found)
@@ -178,10 +172,8 @@ def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
     if run.snapshot and max(status.st_mtime_ns, status.st_ctime_ns) >= begun.since:
         wrote.files.pop(_DVC[2], None)
         snapshot.remember_outputs(repo, _DVC)
-        run.add_facts(
-            "warnings",
-            ["the command set DVC up here (.dvc, .dvcignore); that is not part of the experiment"],
-        )
+        what = "the command set DVC up here (.dvc, .dvcignore); that is not part of the experiment"
+        run.add_facts("warnings", [what])
 
 
 def _take_runs(
@@ -205,8 +197,7 @@ def _take_runs(
             _take_series(found, left.place, item.points)
             given = params.nested(params.plain(item.params))
             values = params.merge(values, given)
-            if given:
-                found.params[left.place] = len(params.flatten(given))
+            found.params.update({left.place: len(params.flatten(given))} if given else {})
             _describe(run, item)
     return tuple(own), values
 
@@ -250,8 +241,7 @@ def _take_metrics(path: str, found: Findings) -> None:
 
 
 def _join(found: Findings, path: str, name: str, points: list[MetricPoint]) -> None:
-    """Add a series; one that another file has too is one, the longer, and another one of its name
-    is called by its file."""
+    """Add a series: of twins the longer one, another of the name under its file's name."""
     # as dvclive's folders and its ``metrics.json`` have a name
     spellings = (name, name.replace(".", "/"), name.replace("/", "."))
     twin = next((other for other in spellings if other in found.points), None)

@@ -43,8 +43,7 @@ class Checkpoint(NamedTuple):
 
 
 def keep(repo: Repo, run: str, source: Path, step: int) -> None:
-    """Keep a file or a folder as a run's newest checkpoint, whole or not at all; raises OSError
-    where the disk does not take it."""
+    """Keep a file or folder as a run's newest checkpoint, whole or not at all; raises OSError."""
     began = _now()
     top = repo.make_state_dir(FOLDER, run)
     number = max((one for one, _, _ in _kept(top)), default=-1) + 1

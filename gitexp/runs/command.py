@@ -148,20 +148,18 @@ def _supervised(
     shown: TextIO | None,
     apart: Path | None,
 ) -> tuple[int, int | None]:
-    """Run the command to its end, and return its exit code and the last signal that we got for
-    it."""
+    """Run the command to its end; returns its exit code, and the last signal we got for it."""
     on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
     reader, writer = _terminal() if on_terminal else os.pipe()
     with _signals_handed_on(apart is not None) as handed:
+        outputs_to = {"stdout": writer, "stderr": writer if on_terminal else subprocess.PIPE}
+        own: AbstractContextManager[dict[str, Any]] = nullcontext({})
+        if apart:
+            own = process_group.held(apart)
         try:
-            own: AbstractContextManager[dict[str, Any]] = (
-                process_group.held(apart) if apart else nullcontext({})
-            )
-            with own as options:
-                stderr = writer if on_terminal else subprocess.PIPE
-                process = subprocess.Popen(
-                    command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options
-                )
+            with own as group:
+                options = {**outputs_to, **group}
+                process = subprocess.Popen(command, cwd=directory, env=env, **options)
         finally:
             os.close(writer)
         if apart:
@@ -173,11 +171,8 @@ def _supervised(
             (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None),
             (process.stderr, shown or sys.stderr, True),
         ]
-        copiers = [
-            threading.Thread(target=_copy, args=(*source, log, lock), daemon=True)
-            for source in sources
-            if source[0]
-        ]
+        given = [(*source, log, lock) for source in sources if source[0]]
+        copiers = [threading.Thread(target=_copy, args=args, daemon=True) for args in given]
         for copier in copiers:
             copier.start()
         code = process.wait()
@@ -192,8 +187,7 @@ def _supervised(
 
 
 class _Handed:
-    """The signals that we got for a command. Those that came while it was being started reach it as
-    soon as it is there."""
+    """The signals that we got for a command; it gets those that came before, once it runs."""
 
     def __init__(self, group: bool) -> None:
         self.group = group
@@ -224,8 +218,7 @@ class _Handed:
 
 @contextmanager
 def _signals_handed_on(group: bool) -> Iterator[_Handed]:
-    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal.
-    Twice, and a group is killed."""
+    """Hand signals on to the command; Ctrl-C twice kills a group. On a terminal both get it."""
     handed = _Handed(group)
     if threading.current_thread() is not threading.main_thread():
         yield handed
@@ -249,8 +242,7 @@ def _on_foreground() -> bool:
 
 
 def _terminal() -> tuple[int, int]:
-    """Return a pseudo-terminal, so that progress bars and colours of the command look as they do
-    without us."""
+    """Return a pseudo-terminal, so that the command's colours and bars are as without us."""
     import pty
 
     reader, writer = pty.openpty()

@@ -22,7 +22,7 @@ from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
 from gitexp.formats.experiment import Experiment, check_status
 from gitexp.repo import Repo, dvc, snapshot
 from gitexp.runs import deferred, exit_status, finish, journal
-from gitexp.runs.journal import Journal
+from gitexp.runs.journal_writer import Journal
 from gitexp.store import record
 
 
@@ -100,8 +100,7 @@ class LiveRun:
             self._journal.write_facts(self._facts, self.owned)
 
     def add_facts(self, name: str, values: Iterable[Any]) -> None:
-        """Add to a list of what is known of the run: ``outputs`` that the command wrote,
-        ``warnings`` for its end."""
+        """Add to a list of what is known of the run: ``outputs``, or ``warnings`` for its end."""
         self.know(**{name: [*self._facts.get(name, ()), *values]})
 
     def set_condition(self, name: str, values: Mapping[str, Any]) -> None:
@@ -132,10 +131,8 @@ class LiveRun:
                 self._journal.write_artifact(path, content)
             return
         if self._repo is None or isinstance(content, bytes):
-            raise UsageError(
-                f"artifact {path} has {message.readable(size)}, over the limit of"
-                f" {message.readable(limit)}; raise max_file_size in the settings"
-            )
+            sizes = f"{message.readable(size)}, over the limit of {message.readable(limit)}"
+            raise UsageError(f"artifact {path} has {sizes}; raise max_file_size in the settings")
         dvc.takes(self._repo, path, size, limit)
         if self._journal is None:
             return
@@ -184,12 +181,8 @@ class LiveRun:
             self._facts["beside"] = beside
         self._journal.hush()
         self._journal.flush()
-        self.know(
-            status=status,
-            error=error,
-            duration=self._facts.get("duration") or self._elapsed(),
-            unkept=self._journal.unkept(),
-        )
+        lasted, unkept = self._facts.get("duration") or self._elapsed(), self._journal.unkept()
+        self.know(status=status, error=error, duration=lasted, unkept=unkept)
         self._journal.close()
         self._record(self._journal)
         return self.experiment
@@ -276,8 +269,7 @@ def _nothing(_: bytes) -> None:
 
 
 def _disown(run: LiveRun | None) -> None:
-    """In a forked child: what it logs still goes into the journal, but only the parent ends the
-    run."""
+    """In a forked child: it logs into the journal still, but only the parent ends the run."""
     if run is not None:
         run.owned = False
         run._lock = threading.Lock()

@@ -75,25 +75,20 @@ def check(
         for name, some in alone
         if [*map(os.path.abspath, some)] == [os.path.abspath(repo.root / repo.project / name)]
     )
-    kept = {store_path(repo, path): path for path in artifacts}
-    large = {
-        path: file
-        for path, file in kept.items()
-        if dvc.takes(repo, path, file.stat().st_size, limit)
-    }
-    small = {path: file for path, file in kept.items() if path not in large}
+    small = {store_path(repo, path): path for path in artifacts}
+    over = [path for path in small if dvc.takes(repo, path, small[path].stat().st_size, limit)]
+    large = {path: small.pop(path) for path in over}
     return Entry(params.merge(merged, given), written, last, small, same, tuple(warnings), large)
 
 
 def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
-    """Return what ``metrics.gather`` would, by pandas; None where importing it takes longer, or a
-    row is odd."""
+    """Return what ``metrics.gather`` would, by pandas; None for small files or odd rows."""
     from gitexp.formats import frames
 
-    tables = [file for file in files if file.suffix in ("", ".csv", ".txt")]
-    with suppress(OSError):
-        if len(files) == len(tables) == 1 and tables[0].stat().st_size > _LARGE:
-            return frames.gathered(tables[0].read_bytes())
+    if len(files) == 1 and files[0].suffix in ("", ".csv", ".txt"):
+        with suppress(OSError):
+            if files[0].stat().st_size > _LARGE:
+                return frames.gathered(files[0].read_bytes())
     return None
 
 
@@ -133,8 +128,7 @@ def store_path(repo: Repo, path: Path) -> str:
 def taken(
     repo: Repo, known: settings.Settings, entry: Entry
 ) -> Iterator[tuple[snapshot.Snapshot, result_paths.Places]]:
-    """Snapshot the work tree into a private index, which goes at the end, and yield it with the
-    places for the results."""
+    """Snapshot the work tree into a private index; yield it with the results' places."""
     if (repo.state_dir / "runs").exists():
         from gitexp.runs import outputs
 
@@ -249,23 +243,14 @@ def log(
         artifacts=[Path(file) for file in artifacts],
         limit=known.max_file_size,
     )
-    recorded, _ = record_work_tree(
-        here,
-        entry,
-        Details(name, message, note, None, labels, group, advance, inputs, sign),
-        known=known,
-        status=status,
-    )
+    details = Details(name, message, note, None, labels, group, advance, inputs, sign)
+    recorded, _ = record_work_tree(here, entry, details, known=known, status=status)
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment
 
 
 def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:
-    """Return those of the user's files that the snapshot really holds (an ignored one it does
-    not)."""
-    return {
-        path
-        for path, found in zip(paths, repo.objects(f"{shot.tree}:{path}" for path in paths))
-        if found
-    }
+    """Return which of the user's files the snapshot holds; an ignored one it does not."""
+    there = repo.objects(f"{shot.tree}:{path}" for path in paths)
+    return {path for path, found in zip(paths, there) if found}

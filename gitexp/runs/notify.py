@@ -135,9 +135,8 @@ def looked_after(
     of the end itself, and the process of everything else."""
     asked = {"folder": str(folder), "here": os.getcwd(), "targets": list(targets),
              "conditions": list(conditions), "command": command}  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START], cwd=folder, stdin=subprocess.PIPE, start_new_session=True
-    )
+    start = [sys.executable, "-c", _START]
+    process = subprocess.Popen(start, cwd=folder, stdin=subprocess.PIPE, start_new_session=True)
     assert process.stdin
     process.stdin.write(json.dumps(asked).encode() + b"\n")
     process.stdin.flush()
@@ -179,8 +178,7 @@ def _tell_all(targets: Sequence[str], facts: dict[str, Any], watch: _Watch) -> N
 
 
 class _Watch:
-    """What a run logged or printed since the last look, and which conditions that fulfils: each is
-    told once."""
+    """What a run logged or printed since the last look, and which conditions that meets."""
 
     def __init__(self, folder: Path, conditions: Sequence[str]) -> None:
         self.last: dict[str, float] = {}

@@ -20,7 +20,6 @@ from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import exit_status, journal
 from gitexp.runs.live_run import LiveRun, joined
-from gitexp.runs.system_metrics import Sampler
 from gitexp.store import artifacts, conditions, media
 from gitexp.store.notes import check_label
 
@@ -99,9 +98,8 @@ class Run(LiveRun):
             UsageError: not a mapping, or nested too deep.
         """
         if not isinstance(values, Mapping):
-            raise UsageError(
-                f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}"
-            )
+            kind = type(values).__name__
+            raise UsageError(f"params must be a mapping like {{'lr': 0.01}}, not {kind}")
         self._log_params(params.given(values))
 
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
@@ -269,8 +267,9 @@ class Run(LiveRun):
         self.know(note=text)
 
     def sample_system(self) -> None:
-        """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a
-        silent rank."""
+        """Log what the machine does, as ``system.*`` metrics; nothing on a silent rank."""
+        from gitexp.runs.system_metrics import Sampler
+
         if not self.silent:
             self._sampler = Sampler(self)
 
@@ -287,10 +286,8 @@ class Run(LiveRun):
 
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Log metric values that have their times and steps already."""
-        rows = iter(points)
-        while chunk := "".join(
-            metrics.format_row(*point) for point in itertools.islice(rows, 10_000)
-        ):
+        rows = (metrics.format_row(*point) for point in points)
+        while chunk := "".join(itertools.islice(rows, 10_000)):
             self._append(chunk.encode())
 
     def log_input(self, path: str | os.PathLike[str]) -> None:
@@ -366,6 +363,5 @@ def _whole(name: str, step: Any, what: str = "metric") -> int:
     except AttributeError:
         if isinstance(step, float) and step.is_integer():
             return int(step)
-        raise UsageError(
-            f"the step of {what} '{name}' must be a whole number, not {step!r}"
-        ) from None
+        why = f"the step of {what} '{name}' must be a whole number, not {step!r}"
+        raise UsageError(why) from None

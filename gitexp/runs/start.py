@@ -15,7 +15,7 @@ from gitexp.repo import Repo, collector, dvc_status, snapshot, trees
 from gitexp.runs import deferred, finish, journal, outputs
 from gitexp.runs import resume as resuming
 from gitexp.runs.details import Details
-from gitexp.runs.journal import Journal
+from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import Run
 from gitexp.store import names, result_paths
 
@@ -83,8 +83,7 @@ def begin(
 
 
 def _held(repo: Repo, shot: snapshot.Snapshot) -> str:
-    """Return what holds a snapshot and the commit that it stands on, which a reset or a deleted
-    branch leaves to git's collector while the run goes on."""
+    """Return what keeps a snapshot, and the commit that it stands on, from git's collector."""
     if shot.head.commit is None:
         return shot.tree
     text = "a run that is not recorded yet"
@@ -92,8 +91,7 @@ def _held(repo: Repo, shot: snapshot.Snapshot) -> str:
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:
-    """Open a journal in a new folder of the caller's, for a run that is looked at and never
-    recorded."""
+    """Open a journal in a new folder of the caller's, for a run that is never recorded."""
     folder.mkdir()
     facts = {
         "id": os.urandom(8).hex(),

@@ -1,5 +1,4 @@
-"""System metrics on request: processor, memory and GPU of this run, sampled by a thread into
-``system.*`` metrics."""
+"""System metrics on request: what a run uses, sampled by a thread into ``system.*``."""
 
 from __future__ import annotations
 
@@ -17,8 +16,7 @@ _FIRST = 0.5  # until the first sample: the processor's use is that since the la
 
 
 class Sampler:
-    """Logs ``system.*`` metrics of a process and its children every few seconds, until it is
-    stopped."""
+    """Logs ``system.*`` metrics of a process and its children, until it is stopped."""
 
     def __init__(self, run: Run, pid: int | None = None, seconds: float = SECONDS) -> None:
         self._psutil = needed("psutil", "sampling system metrics", "system")

@@ -69,8 +69,7 @@ def is_running(place: Path) -> bool:
 
 
 def remove(repo: Repo, place: Path) -> None:
-    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, git's own record of
-    that, and what still runs there."""
+    """Remove a folder of ``worktrees/``: its work tree, git's record of it, what runs there."""
     for folder in place.glob("run-*"):
         process_group.kill(folder)
     content.release(repo, place / repo.root.name)

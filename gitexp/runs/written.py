@@ -53,8 +53,7 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether other commands ran in the work tree of a run meanwhile: whose a file is that somebody
-    wrote, nobody knows then."""
+    """Whether other commands ran in the work tree meanwhile: nobody knows whose a file is."""
     return (folder / _SHARED).exists()
 
 

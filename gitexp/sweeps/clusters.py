@@ -59,8 +59,7 @@ class _Cluster:
 
 
 class Dask(_Cluster):
-    """A Dask cluster. Trials go straight to it: through joblib's backend a task costs three times
-    as much."""
+    """A Dask cluster, without joblib's backend, by which a task costs three times as much."""
 
     def __init__(
         self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool
@@ -120,8 +119,7 @@ class Dask(_Cluster):
         task.add_done_callback(lambda ended: self._take(ended, job, done, times))
 
     def _take(self, ended: Any, job: Job, done: Future[Result], times: int) -> None:
-        """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder
-        (Dask keeps one copy), and is sent again."""
+        """Hand a result on; a trial that lost the bundle with its last holder is sent again."""
         wanted = job.key not in self._stopped and not self._closing
         if ended.cancelled() and wanted and times < _TIMES:
             try:
@@ -213,8 +211,7 @@ class Ray(_Cluster):
 
 
 def remote_commit(repo: Repo, commit: str) -> str:
-    """Return a commit of the same tree without history, so that its bundle holds the files of one
-    moment and no more."""
+    """Return a commit of the same tree without history: its bundle holds no more."""
     tree = repo.line("rev-parse", f"{commit}^{{tree}}")
     return trees.bare_commit(repo, tree, None, "the snapshot of a sweep")
 
@@ -231,8 +228,7 @@ def bundle(repo: Repo, commit: str) -> bytes:
 
 
 def _knock(address: str) -> None:
-    """Raise OSError at once where nobody listens: Dask's client tries again and again until its
-    time is up."""
+    """Raise OSError at once where nobody listens: Dask's client would try for long."""
     where = urlsplit(address)
     if where.hostname and where.port:
         socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()

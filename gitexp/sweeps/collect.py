@@ -83,8 +83,7 @@ def collect(repo: Repo, frozen: Frozen) -> None:
 
 
 def record(repo: Repo, folder: Path) -> Experiment | None:
-    """Record a trial by the objects that its worker made of it, and remove the folder; None where
-    there are none that fit."""
+    """Record a trial by its worker's objects, and remove the folder; None where none fit."""
     facts = journal.facts(folder)
     try:
         commit = (folder / worker_push.COMMIT).read_bytes()
@@ -108,8 +107,7 @@ def record(repo: Repo, folder: Path) -> Experiment | None:
 
 
 def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
-    """Return the trial that another worker had pushed before this folder's, which is removed; None
-    where it is not there."""
+    """Return the trial that another worker pushed before, and remove this folder; else None."""
     with suppress(GitexpError):
         collect(repo, frozen)
     facts = journal.facts(folder)
@@ -144,8 +142,7 @@ def _adopt(repo: Repo, frozen: Frozen, tip: str | None) -> None:
 
 
 def _create(repo: Repo, names: Mapping[str, str]) -> bool:
-    """Create refs for tags, all that are not there yet; False where one is there with another tag,
-    and nothing was created."""
+    """Create refs for tags that lack one; False, and none is made, where one names another."""
     with store.locked(repo) as fd:
         known = repo.refs(TAGS[:-1]) if names else {}
         new = {name: tag for name, tag in names.items() if known.get(f"{TAGS}{name}") != tag}
@@ -167,15 +164,13 @@ def _seen(remote: Remote, frozen: Frozen) -> str:
 
 
 def _snapshot(repo: Repo, frozen: Frozen) -> str:
-    """Return a commit of the snapshot on top of HEAD's, always the same one, that says nothing of
-    this machine."""
+    """Return a commit of the snapshot on top of HEAD's that says nothing of this machine."""
     parent = frozen.facts["snapshot"]["commit"]
     return trees.bare_commit(repo, frozen.tree, parent, f"the snapshot of the sweep {frozen.group}")
 
 
 def _address(repo: Repo, remote: Remote) -> str:
-    """Return the address that workers push to: a login in it is this machine's, and a path is told
-    from its root."""
+    """Return the address that workers push to, without this machine's login, paths whole."""
     url = repo.line("remote", "get-url", "--push", remote.name)
     if "://" in url:
         return re.sub(r"^(https?://)[^/@]*@", r"\1", url)

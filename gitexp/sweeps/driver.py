@@ -139,8 +139,7 @@ class Driver:
         return max(0, (self._engine.room or 0) - self._engine.size)
 
     def run(self) -> Done:
-        """Run what is to run; returns early after Ctrl-C, with everything recorded that came to an
-        end."""
+        """Run what is to run; returns early after Ctrl-C, with all recorded that ended."""
         with self._interrupts():
             try:
                 while self._fed() or self._running:
@@ -199,8 +198,7 @@ class Driver:
     # -- what has ended ----------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for a trial to end, and take with it all that ended by now: recording costs the same
-        for many as for one."""
+        """Wait for a trial to end, and record all that ended by now: many cost as much as one."""
         ended: list[Running] = []
         with suppress(queue.Empty):
             ended += self._ended_one(*self._ended.get(timeout=_LOOK))
@@ -251,8 +249,7 @@ class Driver:
     # -- watching ----------------------------------------------------------------------------------
 
     def _watch(self, item: Running, ended: bool = False) -> None:
-        """Tell the search what a trial logged since the last look, and stop the trial where the
-        search gives it up."""
+        """Tell the search what a trial logged since the last look, and stop it if that says so."""
         with suppress(OSError), open(item.folder / "metrics.csv", "rb") as file:
             file.seek(item.offset)
             rows = file.read()
@@ -273,8 +270,7 @@ class Driver:
 
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
-        """Ctrl-C once: start nothing more. Twice: end the running trials. A third time: leave at
-        once."""
+        """Ctrl-C once: start nothing more. Twice: end what runs. A third time: leave at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -18,6 +18,7 @@ from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal, outputs, process_group, run
+from gitexp.runs.journal_writer import Journal
 from gitexp.sweeps import collect, slurm, worker_push
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.plan import Frozen
@@ -65,8 +66,7 @@ def record(
 
 
 def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
-    """Return the experiment that a worker made of a trial and pushed, where workers do; None where
-    it is to be made here."""
+    """Return the experiment that a worker made of a trial; None where we are to make it."""
     if frozen.plan.workers_push is None:
         return None
     taken = (folder / worker_push.TAKEN).exists()
@@ -128,8 +128,7 @@ def wait_for_orphans(frozen: Frozen, top: Path, warn: Callable[[str], None]) -> 
 
 
 def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
-    """Record what ended when nobody was there to record it, and clear what was killed in the
-    middle."""
+    """Record what ended when nobody could record it, and clear what was killed in the middle."""
     for folder in sorted(item for item in top.iterdir() if item.is_dir()):
         if trials.is_over(folder):
             if not _made_by_worker(repo, frozen, folder):
@@ -146,7 +145,7 @@ def bury(item: Running, error: BaseException | None) -> None:
         **item.job.facts,
         "started": message.format_time(datetime.now(timezone.utc)),
     }
-    owned = journal.Journal(item.folder, owner=True)
+    owned = Journal(item.folder, owner=True)
     live = run.Run(None, item.folder, facts, owned)
     if not (item.folder / "params.yml").exists():
         live.log_params(item.job.params)

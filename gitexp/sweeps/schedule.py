@@ -31,8 +31,7 @@ from gitexp.sweeps.worker_push import Outlet
 
 @dataclass
 class Round:
-    """One point with the trials of its seeds: how many of them are left, and the objectives of the
-    others."""
+    """A point with the trials of its seeds: how many are left, and the others' objectives."""
 
     asked: Asked
     left: int = 0
@@ -78,8 +77,7 @@ class Agenda:
         return self._waiting.popleft()
 
     def take(self, trial: Trial, experiment: Experiment) -> bool:
-        """Go on from what became of a trial: have it run again, or tell the search; whether it is
-        done."""
+        """Have a trial run again, or tell the search what became of it; whether it is done."""
         plan, key = self._plan, plans.key(trial.round.asked.point, trial.seed)
         self.known[key] = experiment
         if is_open(experiment, again=False):  # interrupted
@@ -124,8 +122,7 @@ class Agenda:
         return 1 + int(said(known).get("attempt") or 0)
 
     def _unfinished(self) -> Iterator[Trial]:
-        """Yield the missing trials of points that a search once chose itself and that were run with
-        some of their seeds only."""
+        """Yield the missing trials of points that a search chose and that lack some seeds."""
         plan = self._plan
         if plan.search in searches.OWN:
             return
@@ -189,8 +186,7 @@ def is_of(facts: Any, frozen: Frozen) -> bool:
 
 
 def said(experiment: Experiment) -> Mapping[str, Any]:
-    """Return what an experiment says of its sweep: ``tree``, ``index``, ``point``, ``seed`` and
-    ``attempt``; empty where it is of none."""
+    """Return an experiment's ``tree``, ``index``, ``point``, ``seed``, ``attempt`` in a sweep."""
     facts: Mapping[str, Any] = experiment.extra.get("sweep", {})
     return facts
 
@@ -201,8 +197,7 @@ def trial_key(experiment: Experiment) -> str:
 
 
 def is_open(experiment: Experiment, again: bool) -> bool:
-    """Whether a recorded trial is still to be run: it was interrupted, or failed and is wanted
-    again."""
+    """Whether a recorded trial is still to be run: interrupted, or failed and wanted again."""
     if experiment.status == "finished" or PRUNED in experiment.labels:
         return False
     return again or experiment.extra.get("error") in INTERRUPTED

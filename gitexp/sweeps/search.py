@@ -183,8 +183,7 @@ class Optuna:
         return None
 
     def tell(self, asked: Asked, values: Sequence[float]) -> None:
-        """Give the result of each repeat; none or NaN: the point failed (or was pruned, if it had
-        reported)."""
+        """Give each repeat's result; none or NaN: it failed, or was pruned if it had reported."""
         mean = sum(values) / len(values) if values else math.nan
         self._seen[json.dumps(asked.point, sort_keys=True)] = mean
         if asked.token is None:  # a point of an earlier study, now complete
@@ -214,8 +213,7 @@ class Optuna:
             self._study.add_trial(make(params=coded, distributions=self._forms, value=value))
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
-        """Return a point in Optuna's terms; None where it lies outside of the space (which was
-        widened or narrowed since)."""
+        """Return a point in Optuna's terms; None outside of the space, which may have changed."""
         coded = {}
         for name, form in self._space.items():
             if name not in point:

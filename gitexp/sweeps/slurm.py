@@ -109,8 +109,7 @@ class Slurm:
             worktree.remove(self._repo, place)
 
     def _watch(self) -> None:
-        """Take results as they appear on the disk, with one look at the folder for all jobs, and
-        ask the queue now and then."""
+        """Take results as they appear on the disk, and ask the queue now and then."""
         ask = 0.0
         while not self._closing.wait(_LOOK):
             try:
@@ -128,8 +127,7 @@ class Slurm:
                 ask = time.monotonic() + _ASK
 
     def _look_at_queue(self, jobs: dict[str, str]) -> None:
-        """Give up the jobs that neither the queue has, at two looks, nor a result; one that is
-        requeued is in it still."""
+        """Give up jobs without a result that the queue lacks at two looks."""
         waiting = queued()
         for key, number in jobs.items():
             overdue = time.monotonic() - self._told.get(key, math.inf) > _PATIENCE
@@ -158,8 +156,7 @@ def run_as_job(job: Job, root: str, folder: str) -> None:
 
 
 def _clear(where: Path) -> None:
-    """Leave of a job that was requeued the rows alone: it goes on from its checkpoint, or begins
-    again."""
+    """Leave only the rows of a requeued job: it goes on from its checkpoint, or begins again."""
     rows, facts = where / "metrics.csv", journal.all_facts(where)
     journal.trim(rows)
     if facts.get("inherited"):
@@ -176,15 +173,13 @@ def _lost(why: str) -> Result:
 
 
 def queued() -> set[str] | None:
-    """Return the numbers of this user's jobs that wait, run or were requeued; None where SLURM does
-    not answer."""
+    """Return the numbers of this user's jobs in the queue; None where SLURM does not answer."""
     said = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i")
     return None if said is None else {*said.split()}
 
 
 def fate(job: str) -> str:
-    """Return in words how a job ended that is not in the queue any more; SLURM forgets it after
-    some minutes."""
+    """Return in words how a job ended that left the queue; SLURM forgets it in minutes."""
     shown = _ask("scontrol", "--oneliner", "show", "job", job) or ""
     found = re.search(r"\bJobState=(\w+)", shown) or re.match(
         r"\s*(\w+)", _ask("sacct", "-nXP", "-o", "State", "-j", job) or ""
@@ -220,8 +215,7 @@ def cancel_queued(top: Path) -> list[str]:
 
 
 def _sweep_out(repo: Repo, commit: str) -> None:
-    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too
-    old to be anybody's."""
+    """Remove what killed drivers of this sweep left of their jobs, and what is too old."""
     for folder in repo.make_state_dir("submitit").iterdir():
         old = time.time() - folder.stat().st_mtime > _KEPT
         if (old or folder.name.startswith(commit[:12])) and not journal.is_alive(folder):

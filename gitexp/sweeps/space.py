@@ -79,8 +79,7 @@ class Interval:
         return f"{'log' if self.log else 'uniform'}({self.low!r},{self.high!r}{count})"
 
     def _at(self, part: float) -> float:
-        """Return the number at a part of the way, with the six digits that anybody wants to read
-        and type again."""
+        """Return the number at a part of the way, with six digits: people read and type it."""
         if self.log:
             value = math.exp(math.log(self.low) + part * (math.log(self.high) - math.log(self.low)))
         else:

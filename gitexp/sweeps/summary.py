@@ -24,8 +24,7 @@ _GROUPS = 5  # of the values of a param
 
 @dataclass(frozen=True)
 class Row:
-    """A point with the experiments of its seeds; ``mean`` and ``spread`` (standard deviation) of
-    the objective."""
+    """A point, the experiments of its seeds, and the objective's mean and deviation."""
 
     point: Point
     experiments: tuple[Experiment, ...]

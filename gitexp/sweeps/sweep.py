@@ -139,8 +139,7 @@ def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | N
 
 
 def below(repo: Repo) -> str:
-    """Return where we are, below the top of the work tree (the top itself for somebody who is
-    elsewhere)."""
+    """Return where we are, below the top of the work tree; elsewhere, the top itself."""
     here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
     return "." if here.startswith("..") else here
 
@@ -163,8 +162,7 @@ def _command(
 
 
 def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
-    """Return ``module:function``, and the folder below ``root`` that the module is imported
-    from."""
+    """Return ``module:function``, and the folder below ``root`` to import the module from."""
     name = getattr(function, "__qualname__", "<object>")
     module = sys.modules.get(getattr(function, "__module__", ""))
     file = getattr(module, "__file__", None)

@@ -34,7 +34,7 @@ from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, content
 from gitexp.runs import capture, journal, outputs, parsed, process_group, resume, written
 from gitexp.runs import command as commands
-from gitexp.runs.journal import Journal
+from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import worktrees
@@ -94,8 +94,7 @@ class Job:
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
-    """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when
-    this returns."""
+    """Run a trial in the work tree at ``place``; in the end all of it lies in ``folder``."""
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
     _running[job.key] = folder
@@ -161,8 +160,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
 
 
 def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
-    """Run a trial on a machine that has no clone of the repository, and return the files of its
-    folder."""
+    """Run a trial on a machine without a clone, and return the files of its folder."""
     _end_orphans()
     with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
         place = worktrees.take(job.commit, bundle, job.home)
@@ -183,8 +181,7 @@ class LostError(Exception):
 
 @functools.cache
 def _end_orphans() -> None:
-    """Once in each worker: end the commands of one that died on this machine, which nobody else
-    can, and remove their folders."""
+    """Once in each worker: end the commands of dead ones here, and remove their folders."""
     for folder in worktrees.orphans(_AWAY):
         process_group.kill(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -207,8 +204,7 @@ def stop(key: str, why: str) -> bool:
 
 
 def live_with_the_driver() -> None:
-    """Begin a worker process on the driver's machine: Ctrl-C is the driver's to judge, and without
-    a driver there is no use in it."""
+    """Begin a worker beside the driver: without it there is no use, and Ctrl-C is its."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
 
@@ -237,8 +233,7 @@ def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str
 def _supervised(
     job: Job, folder: Path, root: Path, env: Mapping[str, str]
 ) -> tuple[int, str | None]:
-    """Run the command to its end, and return its exit code and why it was ended from outside (None:
-    it was not)."""
+    """Run the command to its end; returns its exit code, and why it was ended, if it was."""
     with open(folder / "output.log", "wb") as log, process_group.held(folder) as apart:
         process = subprocess.Popen(
             [sys.executable if word == PYTHON else word for word in job.command],
@@ -264,8 +259,7 @@ def _supervised(
 
 
 def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
-    """Wait for the command, and end it when its time is up, when the driver asks for it, or when
-    the driver is gone; returns why."""
+    """Wait for the command; end it when its time is up, or the driver says so or is gone."""
     deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
@@ -284,8 +278,7 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
 
 
 def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
-    """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of
-    a system call."""
+    """Wait on a thread: an engine cannot interrupt the main one inside of a system call."""
     try:
         if sys.platform == "win32" or not hasattr(os, "waitid"):  # macOS, before Python 3.13
             process.wait()

@@ -137,8 +137,7 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
 
 @functools.lru_cache
 def _repository(outlet: Outlet, place: Path) -> Repo:
-    """Return a repository with the snapshot and the commit below it, made once for each work tree
-    of a worker."""
+    """Return a repository with the snapshot and its parent, made once for each work tree."""
     shutil.rmtree(place, ignore_errors=True)  # of a worker that died
     place.mkdir()
     worktrees.make_repository(place, outlet.snapshot)

@@ -46,8 +46,7 @@ class Place:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy an index in one step, with its time: by that git knows which files it must not believe
-    unseen."""
+    """Copy an index in one step, with its time, by which git knows what to look at again."""
     part = target.with_name(f"{target.name}.new")
     shutil.copy2(source, part)
     os.replace(part, target)
