@@ -56,7 +56,7 @@ def record(
         }
         last = metric_files.last_values(points)
         whole = store.Draft(
-            nest((params or {}).items()), metric_files.dump(points), last, start, **fields
+            nest((params or {}).items()), metric_files.gather(points)[0], last, start, **fields
         )
         return store.record(repo, taken, whole).experiment
     finally:

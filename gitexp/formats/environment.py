@@ -93,12 +93,8 @@ def of_interpreter(program: str) -> str | None:
 
 
 def understands_gitexp(program: str, root: Path) -> bool:
-    """Whether MLflow, where a command finds one, has gitexp beside it: else ``gitexp:`` means
-    nothing to it.
-
-    The environment is the program's own, that of the first Python on the path, or the project's
-    ``.venv``, and the first of them with MLflow decides.
-    """
+    """Whether the first environment with MLflow has gitexp beside it: that of the program, of the
+    first Python on the path, or ``.venv``. Else ``gitexp:`` means nothing there."""
     import glob
     import shutil
 

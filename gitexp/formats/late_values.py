@@ -65,13 +65,8 @@ def last(
     events: Iterable[Mapping[str, Any]],
     course: Callable[[], Iterable[MetricPoint]],
 ) -> dict[str, Any]:
-    """Return the last value of each metric with those that came late.
-
-    Args:
-        recorded: the last values that the summary has.
-        course: gives the recorded points; asked only where a metric has late values and recorded
-            ones.
-    """
+    """Return the last value of each metric with those that came late; ``course`` gives the recorded
+    points, and is asked where a metric has late and recorded values."""
     added = [*points(events)]
     names = {point.name for point in added}
     if not names & recorded.keys():

@@ -46,13 +46,8 @@ def double(value: float) -> float:
 
 
 def number(name: str, value: Any) -> float:
-    """Return a metric's value as an int or float; NaN and infinities are values like any other.
-
-    NumPy, torch and JAX scalars are taken through ``.item()``.
-
-    Raises:
-        UsageError: None, text, an array or anything else that is not one real number.
-    """
+    """Return a metric's value as an int or float, NaN and infinities too; NumPy, torch and JAX
+    scalars are taken through ``.item()``. Raises UsageError for all that is not one real number."""
     kind = type(value)
     if kind is float:
         return value  # type: ignore[no-any-return]
@@ -94,11 +89,6 @@ def format_row(name: str, value: float, timestamp: int, step: int) -> str:
     return f'"{quoted}",{value!r},{timestamp},{step}\r\n'
 
 
-def dump(points: Iterable[MetricPoint]) -> bytes:
-    """Return a whole ``metrics.csv``."""
-    return gather(points)[0]
-
-
 def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
     """Return a whole ``metrics.csv`` and the last value of each metric."""
     file = io.BytesIO()
@@ -107,8 +97,7 @@ def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
 
 
 def write(file: BinaryIO, points: Iterable[MetricPoint]) -> dict[str, float]:
-    """Write a whole ``metrics.csv`` and return the last value of each metric; the points pass by
-    and are never held."""
+    """Write a whole ``metrics.csv``, holding no points; returns each metric's last value."""
     file.write(HEADER)
 
     def written() -> Iterator[MetricPoint]:
@@ -182,11 +171,8 @@ def read(
 
 
 class _Steps:
-    """The steps of a file; where one is no whole number, the rows of its metric are counted.
-
-    Attributes:
-        fractional: the first such step as it stands there, "" for none.
-    """
+    """The steps of a file; where one is no whole number (``fractional`` is the first such, as it
+    stands there), the rows of its metric are counted."""
 
     def __init__(self) -> None:
         self.fractional = ""
@@ -205,8 +191,7 @@ class _Steps:
 
 
 def milliseconds(text: str) -> int:
-    """Return a time as ms since the epoch, 0 for what is none: a number of ms or, where it is too
-    small for that, of seconds; else ISO 8601."""
+    """Return a time, a number of ms or seconds or ISO 8601, as ms since 1970; 0 for none."""
     from datetime import datetime
 
     try:
@@ -244,12 +229,7 @@ def last_in(path: Path) -> dict[str, float]:
 
 
 def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
-    """Return the last value of each metric in a file, as ``last_values`` does; rows as we write
-    them go by four times as fast.
-
-    Raises:
-        FormatError: it is no ``metrics.csv``.
-    """
+    """Return each metric's last value in a file, our own rows fast; raises FormatError."""
     last: dict[bytes, tuple[int, bytes]] = {}
     plain = file.readline() == HEADER
     while plain and (lines := file.readlines(_CHUNK)):

@@ -126,12 +126,8 @@ def group(experiment_name: str) -> str | None:
 
 
 def key(name: str) -> str:
-    """Return a param's or metric's name as MLflow takes it.
-
-    What MLflow does not take is spelled ``_xHHHH_``, as in the names of XML (``loss%`` is
-    ``loss_x0025_``), and ``name`` reads it back. What is longer than MLflow allows then is cut and
-    ends in a hash: distinct, but not to be read back.
-    """
+    """Return a param's or metric's name as MLflow takes it: what it refuses is spelled ``_xHHHH_``,
+    as in XML's names, and ``name`` reads it back; what is too long ends in a hash."""
     spelled = _ODD.sub(lambda match: _escaped(match[0]), name)
     if posixpath.normpath(spelled) != spelled or spelled.startswith("/"):
         spelled = spelled.replace("/", _escaped("/"))

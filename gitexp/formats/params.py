@@ -24,11 +24,8 @@ _MOST_BITS = 10_000  # of a number; Python writes none of more than 4,300 digits
 
 
 def parse_value(text: str) -> Any:
-    """Return the value that ``text`` spells on a command line: YAML's flow style, so ``[1, 2]`` and
-    ``{a: 1}`` work too.
-
-    What YAML cannot read as one value (``a: b``, ``@home``) is text.
-    """
+    """Return the value that ``text`` spells on a command line, in YAML's flow style (``[1, 2]``,
+    ``{a: 1}``); what YAML cannot read as one value (``a: b``, ``@home``) is text."""
     import yaml
 
     from gitexp.formats import yaml_core
@@ -103,11 +100,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and
-    sets as lists, else text.
-
-    Data is no param: of large arrays and of tables only the kind and shape.
-    """
+    """Return ``value`` as YAML can hold it: scalars as numbers, arrays, tuples and sets as lists,
+    of large arrays and tables only the kind and shape, else text."""
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if isinstance(value, float) and math.isnan(value):
@@ -241,8 +235,7 @@ def load_file(path: Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on it, mapping by mapping; a name with a dot and a nested
-    one that are the same address stay one."""
+    """Return ``base`` with ``over`` laid on it by addresses: ``a.b`` and a nested one are one."""
     result = dict(base)
     for key, value in over.items():
         if "." in key and key not in result and key in flatten(result):

@@ -114,8 +114,7 @@ def _steps(points: Sequence[_Point]) -> list[int]:
 
 
 class _Reader:
-    """Reads lines one after the other: of a table, the header says what its rows are, and a line
-    that names an epoch alone is about those below."""
+    """Reads line by line: a table's header names its rows, an epoch alone is of lines below."""
 
     def __init__(self) -> None:
         self.header: list[str] = []
@@ -251,11 +250,8 @@ def _before(text: str) -> str:
 
 @functools.lru_cache(1000)
 def _name(phrase: str, strict: bool) -> str | None:
-    """Return the words at the end of a phrase that make a metric's name, None where it has none.
-
-    Args:
-        strict: every word has to be one of a metric's name.
-    """
+    """Return the words at the end of a phrase that make a metric's name, None where it has none;
+    ``strict``: every word has to be one of a metric's name."""
     words = phrase.split(" ")
     if any(word.endswith("'s") for word in words[:-1]):  # valid_0's l2
         return " ".join(words[-2:])

@@ -92,8 +92,7 @@ def _named(
 
 
 def _paths(item: Any, bare: bool) -> Iterable[str]:
-    """Return the paths in an item of a list: ``path``, or ``{path: details}``. In a stage, a bare
-    param is the name of one."""
+    """Return the paths in an item, ``path`` or ``{path: details}``; a bare param is a name."""
     if isinstance(item, Mapping):
         return map(str, item)
     return [str(item)] if bare else ["params.yaml"]
@@ -115,11 +114,7 @@ def is_course(path: str) -> bool:
 
 
 def read_metrics(path: str, data: bytes) -> Found:
-    """Return the metrics in a file, whose form its ending and content tell.
-
-    Raises:
-        FormatError: it has no form that is known.
-    """
+    """Return the metrics in a file, by its ending and content; raises FormatError."""
     import csv
 
     ending = posixpath.splitext(path)[1].lower()

@@ -37,14 +37,8 @@ def named(kind: str, found: Sequence[str]) -> dict[str, str]:
 def of(
     files: Mapping[str, str], read: Callable[[str], bytes], warnings: list[str] | None = None
 ) -> Iterator[MetricPoint]:
-    """Yield all points of an experiment.
-
-    Args:
-        read: gives a file's content by its path.
-
-    Raises:
-        FormatError: a file has another form than its name says.
-    """
+    """Yield all points of an experiment; ``read`` gives a file's content by its path. Raises
+    FormatError where a file has another form than its name says."""
     said = warnings if warnings is not None else []
     return merged({path: _later(read, path, said) for path in paths(files)})
 
@@ -79,11 +73,7 @@ def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
 
 
 def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricPoint]:
-    """Yield the points of one file, whose form its name tells.
-
-    Raises:
-        FormatError: it has another form than its name says.
-    """
+    """Yield the points of one file, whose form its name tells; raises FormatError."""
     if course := _COURSE.fullmatch(path):
         name = course["name"]
         yield from metrics.read(stream, path, warnings, posixpath.basename(name), name)
@@ -104,11 +94,8 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
 
 
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the params of several files ``{path: nested}``, flat, as those of one experiment.
-
-    dvclive writes down again what ``params.yaml`` says: a name that means the same everywhere is
-    one.
-    """
+    """Return the params of several files ``{path: nested}``, flat, as those of one experiment; a
+    name that means the same everywhere is one."""
     flat = {path: params.flatten(values) for path, values in found.items()}
     differing = {
         path: [
@@ -127,8 +114,7 @@ def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:
-    """Return for each path what its names are called: those that other files have too are preceded
-    by what tells the paths apart."""
+    """Return what each path's names are called: shared ones with what tells the paths apart."""
     stems = {path: _stem(path) for path in names}
     owners: dict[str, set[str]] = {}
     for path, some in names.items():

@@ -81,8 +81,7 @@ class Settings:
 
 
 def load(root: Path, project: str = "") -> Settings:
-    """Read the settings of the repository whose work tree is at ``root``, and over them those of a
-    project in it.
+    """Read the settings of the work tree at ``root``, and over them those of a project in it.
 
     Raises:
         FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
@@ -135,8 +134,7 @@ def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
 
 
 def _content(path: Path) -> bytes:
-    """Return what a settings file holds, nothing where there is none. Anybody may have made it: a
-    link to a device, say, which has no end."""
+    """Return what a settings file holds, nothing for none; it may be a device without an end."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -152,11 +150,7 @@ def _content(path: Path) -> bytes:
 
 
 def parse_size(text: str | int) -> int:
-    """Return bytes for ``10MB``, ``1.5 GiB`` or a plain number.
-
-    Raises:
-        FormatError: the text is no size.
-    """
+    """Return bytes for ``10MB``, ``1.5 GiB`` or a plain number; raises FormatError."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     if not match or match[2].upper() not in _UNITS or len(match[1]) > 300:
         raise FormatError(

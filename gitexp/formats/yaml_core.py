@@ -162,8 +162,7 @@ def _dumper(large: bool) -> type[yaml.SafeDumper]:
     import yaml
 
     class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper) if large else yaml.SafeDumper):  # type: ignore[misc]
-        """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something
-        else. libyaml's breaks some lines elsewhere."""
+        """PyYAML's safe dumper, which also quotes what YAML 1.2 would read as no text."""
 
         yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012
 

@@ -93,12 +93,8 @@ def start_run(
         run.set_label(*labels)
     else:
         unsaved = notebook.unsaved()
-        run = start.begin(
-            Repo.discover(repo),
-            Details(name, message, note, None, labels, group, advance, sign=sign),
-            command=notebook.command(),
-            resume=resume,
-        )
+        details = Details(name, message, note, None, labels, group, advance, sign=sign)
+        run = start.begin(Repo.discover(repo), details, command=notebook.command(), resume=resume)
         for text in filter(None, (unsaved, run.told)):
             warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
         if unsaved:

@@ -71,11 +71,8 @@ def _value(text: str) -> Any:
 def options(
     command: Sequence[str], own: int | None = None
 ) -> Iterator[tuple[str | None, list[str] | None, tuple[str, ...]]]:
-    """Yield ``(name, values, words as written)`` for each option and assignment of a command line,
-    in its order.
-
-    The values of a flag are None, and so is the name of a word that is neither.
-    """
+    """Yield ``(name, values, words as written)`` for each option and assignment of a command line;
+    a flag's values are None, and so is the name of a word that is neither."""
     own = own or start(command)
     at = 0
     while at < len(command):
@@ -107,8 +104,7 @@ def unclear(command: Sequence[str]) -> list[str]:
 
 
 def start(command: Sequence[str]) -> int:
-    """Return where the words begin that are for the script or module that a command runs, behind
-    the options of Python, of a shell or of a launcher."""
+    """Return where a command's own words begin, behind Python, a shell or a launcher."""
     reads = False  # a Python or a shell is among the words so far
     for at, word in enumerate(command):
         if at and reads and word in ("-m", "-c"):

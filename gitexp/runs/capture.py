@@ -139,8 +139,7 @@ def _log_metrics(run: Run, output: str, found: Findings) -> int:
 
 
 def _going_on(points: list[MetricPoint], last: int) -> list[MetricPoint]:
-    """Return a series behind the last step of what the run goes on from, where it is one value
-    without a step; others replace what they go over again."""
+    """Return a series; a lone value without a step goes behind the last one gone on from."""
     lone = last and len(points) == 1 and not points[0].step
     return [points[0]._replace(step=last + 1)] if lone else points
 
@@ -158,8 +157,7 @@ def read(found: Findings, output: str) -> None:
 
 
 def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
-    """Note DVC's experiments that the command made, so that importing them joins this one; and say
-    where it set DVC up (as dvclive does), which is no output of a training."""
+    """Note DVC experiments that the command made, and say where it set DVC up: no output."""
     new = written.dvc_experiments(repo) - begun.experiments
     if new:
         from gitexp.formats.trackers import found as runs
@@ -302,11 +300,11 @@ def _of_dvc(
         earlier = {*snapshot.left_outputs(repo)} - paths.keys()
         named["params"] = [path for path in named["params"] if path not in earlier]
         named["metrics"] = [path for path in named["metrics"] if path in paths]
-    here = [
-        [path for path in dict.fromkeys(some) if (repo.root / path).is_file()]
-        for some in (named["params"], [*named["metrics"], *curves])
-    ]
-    return here[0], here[1]
+
+    def here(paths: list[str]) -> list[str]:
+        return [path for path in dict.fromkeys(paths) if (repo.root / path).is_file()]
+
+    return here(named["params"]), here([*named["metrics"], *curves])
 
 
 def _has_steps(path: Path) -> bool:

@@ -94,8 +94,7 @@ def forget(repo: Repo, run: str) -> None:
 
 
 def is_kept(number: int, count: int) -> bool:
-    """Whether the checkpoint of this number stays when there were so many: beyond the newest three
-    every second, of those twice as old every fourth, and so on."""
+    """Whether a checkpoint stays of so many: the newest three, then every second, fourth..."""
     age = count - 1 - number
     return age < _NEWEST or number % (1 << (age // _NEWEST).bit_length()) == 0
 

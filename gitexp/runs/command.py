@@ -29,8 +29,7 @@ _HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code as a shell gives it (128 + n for signal n), and its last
-    word.
+    """How a command ended: its exit code as a shell's (128 + n for signal n), its last word.
 
     Attributes:
         exception: the line that ends a traceback, where the command printed one last.
@@ -69,8 +68,7 @@ def execute(
     known: Settings | None = None,
     keep: bool = False,
 ) -> Ended:
-    """Run a command inside a run, and log what it used and wrote; the run is left for the caller to
-    end.
+    """Run a command inside a run, and log what it used and wrote; the caller ends the run.
 
     Args:
         directory: where it runs, here by itself.

@@ -5,21 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_status
 from gitexp.runs import seeds
 from gitexp.store import conditions, names
 from gitexp.store.notes import check_label
-
-
-class Settled(NamedTuple):
-    """Details that were checked, as a ``Draft`` and a run's facts hold them, with ``extra``: what
-    the result depends on. And what the user should be told about the data."""
-
-    values: dict[str, Any]
-    told: str | None
 
 
 @dataclass(frozen=True)
@@ -36,9 +28,11 @@ class Details:
     inputs: Iterable[str | os.PathLike[str]] = ()
     sign: bool | None = None
 
-    def settled(self, repo: Repo, known: Settings, talk: dvc_status.Talk | None = None) -> Settled:
-        """Check them, and fill in what the settings say and what is known of the data; raise
-        UsageError where a name or label cannot be one, or an input is missing."""
+    def settled(
+        self, repo: Repo, known: Settings, talk: dvc_status.Talk | None
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return them checked, with what the settings say and, as ``extra``, what a result depends
+        on; and what the user should be told about the data. Raises UsageError."""
         extra = {
             **conditions.here(),
             "because": (self.because or "").strip(),
@@ -56,4 +50,4 @@ class Details:
             "sign": known.sign if self.sign is None else self.sign,
         }
         data = dvc_status.settle(repo, known, talk)  # which may commit it
-        return Settled({**values, "extra": {**extra, **data.conditions}}, data.told)
+        return {**values, "extra": {**extra, **data.conditions}}, data.told

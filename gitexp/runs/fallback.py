@@ -38,8 +38,7 @@ def place(folder: Path) -> Path | None:
 
 
 def take_back(folder: Path) -> None:
-    """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it
-    again completes it. Raises OSError where the folder still takes nothing; all stays then."""
+    """Bring what lies elsewhere into the run's folder; again, it completes. Raises OSError."""
     for path in _places(folder):
         if not _is_mine(path):
             continue

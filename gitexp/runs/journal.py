@@ -69,8 +69,7 @@ def own_params(folder: Path, strict: bool = False) -> dict[str, Any]:
 
 
 def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") -> dict[str, Any]:
-    """Return the params that a run has logged so far, or was given; with ``strict`` raise OSError
-    where they are there and cannot be read."""
+    """Return the params that a run has logged, or was given; ``strict``: raises OSError."""
     try:
         return params.load((folder / name).read_bytes())
     except (OSError, GitexpError) as error:
@@ -165,10 +164,8 @@ def holds_anything(folder: Path) -> bool:
 
 
 def delete(folder: Path) -> None:
-    """Remove a run's folder: what it held is recorded.
-
-    Moved aside first, so that a killed process leaves no half folder among the runs.
-    """
+    """Remove a run's folder, whose content is recorded: moved aside first, so that a killed process
+    leaves no half folder among the runs."""
     aside = folder.parent.with_name(ASIDE)
     with contextlib.suppress(OSError):
         aside.mkdir(exist_ok=True)

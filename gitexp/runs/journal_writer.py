@@ -114,12 +114,10 @@ class Journal:
             self._write("params.yml", lambda: params.dump(self._params))
             self._stamp = files.stamp(self.folder / "params.yml") or found
 
-    def write_facts(self, facts: Mapping[str, Any], owner: bool = True) -> None:
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
         """Replace what is known of the run; a process that joined it writes a file of its own."""
-        self._write(
-            "run.json" if owner else f"joined-{os.getpid()}.json",
-            lambda: json.dumps(facts).encode(),  # ASCII: names of files need not be UTF-8
-        )
+        name = "run.json" if self._owner else f"joined-{os.getpid()}.json"
+        self._write(name, lambda: json.dumps(facts).encode())  # ASCII: file names are any bytes
         self._unsynced = True
 
     def write_artifact(self, path: str, content: bytes | Path) -> None:

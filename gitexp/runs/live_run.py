@@ -30,7 +30,6 @@ class LiveRun:
     """What the rest of gitexp calls on a run; ``Run`` has what people log with.
 
     Attributes:
-        told: what the user should know about the data at the start.
         recorded: how it was recorded, None until then.
         unrecorded: whether it ended, and waits for ``gitexp recover``.
         owned: whether this process ends and records it.
@@ -97,7 +96,7 @@ class LiveRun:
         """Replace what is known of the run; what the process that owns it says, holds."""
         self._facts.update(facts)
         if self._journal:
-            self._journal.write_facts(self._facts, self.owned)
+            self._journal.write_facts(self._facts)
 
     def add_facts(self, name: str, values: Iterable[Any]) -> None:
         """Add to a list of what is known of the run: ``outputs``, or ``warnings`` for its end."""
@@ -122,8 +121,7 @@ class LiveRun:
             self._journal.hush()
 
     def keep(self, path: str, content: bytes | Path) -> None:
-        """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's
-        cache, or raise UsageError where the repository does not use DVC."""
+        """Keep an artifact under its path in the tree, a large one in DVC; raises UsageError."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         limit = self._facts.get("max_file_size", settings.Settings.max_file_size)
         if size <= limit:

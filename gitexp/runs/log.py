@@ -157,7 +157,7 @@ def record_work_tree(
     a GitError, nothing was recorded."""
     check_status(status)
     started = datetime.now().astimezone()
-    said = details.settled(repo, known, talk)
+    said, told = details.settled(repo, known, talk)
     stays = details.advance is None and not known.advance
     draft = partial(
         record.Draft,
@@ -172,10 +172,10 @@ def record_work_tree(
             "Python": sys.version.split()[0],
             "Host": environment.host(),
             "Hardware": environment.hardware(),
-            **conditions.trailers(said.values["extra"]),
+            **conditions.trailers(said["extra"]),
         },
         beside="the setting advance is false" if stays else None,
-        **said.values,
+        **said,
     )
     try:
         recorded, shot = _recorded(repo, known, entry, draft)
@@ -185,8 +185,8 @@ def record_work_tree(
         if not any(word in error.stderr for word in lost):
             raise
         recorded, shot = _recorded(repo, known, entry, draft)
-    told = [said.told] if said.told else []
-    return recorded._replace(warnings=(*entry.warnings, *told, *recorded.warnings)), shot
+    warnings = (*entry.warnings, *filter(None, [told]), *recorded.warnings)
+    return recorded._replace(warnings=warnings), shot
 
 
 def _recorded(

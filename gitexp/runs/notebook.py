@@ -78,8 +78,7 @@ def _executed(shell: Any) -> list[str]:
 
 
 def _sources(file: Path) -> frozenset[str] | str | None:
-    """Return what tells with ``in`` whether a file holds a cell, its cells or its text (jupytext);
-    None where it cannot be read."""
+    """Return a file's cells, or its text (jupytext); None where it cannot be read."""
     try:
         if file.suffix != ".ipynb":
             return file.read_text(encoding="utf-8")

@@ -131,8 +131,7 @@ def check_when(conditions: Sequence[str]) -> None:
 def looked_after(
     folder: Path, targets: Sequence[str], conditions: Sequence[str], command: str
 ) -> Iterator[None]:
-    """Have a process look after the run in this folder until the end of the block: the caller tells
-    of the end itself, and the process of everything else."""
+    """Have a process look after this folder's run meanwhile; the caller tells of the end."""
     asked = {"folder": str(folder), "here": os.getcwd(), "targets": list(targets),
              "conditions": list(conditions), "command": command}  # fmt: skip
     start = [sys.executable, "-c", _START]

@@ -25,8 +25,7 @@ MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head an
 
 
 class Output:
-    """What a command prints, on its way into a file; what that does not take stays in memory, the
-    last part of it.
+    """What a command prints, on its way into a file; the last that it refuses is kept here.
 
     Attributes:
         last_words: the end of what came by stderr, or by the terminal that both outputs share; two

@@ -79,8 +79,7 @@ def _keep_results(
 def _permitted(
     repo: Repo, known: Settings, paths: list[str], read: set[str]
 ) -> tuple[list[str], _Left]:
-    """Return which new files may enter, and which not and why: large ones may where DVC keeps
-    them, and results that DVC leaves to git."""
+    """Return which new files may enter, large ones by DVC, and which not and why."""
     taken, left_out = untracked.permitted(repo, known, paths)
     in_dvc = dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo)
     large = {path for path, why in left_out if in_dvc and untracked.OVER in why}

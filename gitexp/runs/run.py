@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import metrics, params
@@ -39,8 +38,6 @@ class Run(LiveRun):
         told: what the user should know about the data at the start.
         silent: whether this process logs nothing, a rank other than 0.
     """
-
-    # -- logging -----------------------------------------------------------------------------------
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Log one value of a metric; on disk when this returns.
@@ -79,7 +76,7 @@ class Run(LiveRun):
                 self._append("".join(rows).encode())
 
     def log_param(self, name: str, value: Any) -> None:
-        """Log one param; a dotted name is an address (``model.depth``).
+        """Log one param.
 
         Args:
             name: a dotted name is an address (``model.depth``).
@@ -88,8 +85,7 @@ class Run(LiveRun):
         self._log_params(params.nest([(name.strip(), params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same
-        name.
+        """Log params; later ones replace earlier ones of the same name.
 
         Args:
             values: a mapping, nested as you like.
@@ -151,8 +147,7 @@ class Run(LiveRun):
             self.replace_conditions({"checkpoint": at})
 
     def last_checkpoint(self) -> Checkpoint | None:
-        """Return the newest checkpoint of this run or, where it has none yet, of the one that it
-        resumes; None where there is none, and on a silent rank.
+        """Return the newest checkpoint of this run, or of the one that it resumes; else None.
 
         The run is to go on from there: what the other had logged beyond its step is left out.
         """
@@ -175,8 +170,7 @@ class Run(LiveRun):
         self.keep(artifacts.called(name), text.encode("utf-8", "replace"))
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one
-        as HTML or an image.
+        """Keep a figure, a Plotly one also as HTML.
 
         Args:
             figure: a Matplotlib or Plotly figure.
@@ -291,8 +285,7 @@ class Run(LiveRun):
             self._append(chunk.encode())
 
     def log_input(self, path: str | os.PathLike[str]) -> None:
-        """Declare a file or folder that the run reads: its hash is recorded, so that a later change
-        of it is noticed.
+        """Declare a file or folder that the run reads: a later change of its hash is noticed.
 
         Args:
             path: a file or a folder.
@@ -315,26 +308,20 @@ class Run(LiveRun):
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.end(*exit_status.of(error))
 
     def _repr_html_(self) -> str:
-        """How it shows in a notebook: what it logged until now, or the experiment that it
-        became."""
+        """How it shows in a notebook: what it logged until now, or what it became."""
         from html import escape
 
         from gitexp.formats import card
 
-        if self.experiment or self._journal is None:
-            return self.experiment._repr_html_() if self.experiment else escape(repr(self))
-        with suppress(OSError):
-            logged = metrics.last_in(self._journal.folder / "metrics.csv")
-            given = params.flatten(journal.read_params(self._journal.folder))
+        if self.experiment:
+            return self.experiment._repr_html_()
+        with suppress(OSError, UsageError):
+            logged = metrics.last_in(self.folder / "metrics.csv")
+            given = params.flatten(journal.read_params(self.folder))
             return card.html(f"Run {self.id}", {"": "running"}, given, logged)
         return escape(repr(self))
 

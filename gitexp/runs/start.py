@@ -37,7 +37,7 @@ def begin(
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root, repo.project)
-    said = details.settled(repo, known, talk)
+    said, told = details.settled(repo, known, talk)
     run_id = os.urandom(8).hex()
     others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)
@@ -53,7 +53,7 @@ def begin(
         journal.delete(owned.folder)
         raise
     facts = {
-        **said.values,
+        **said,
         "id": run_id,
         "pid": os.getpid(),
         "host": environment.host(),
@@ -72,7 +72,7 @@ def begin(
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
-    run.told = said.told
+    run.told = told
     if origin:
         try:
             resuming.take_over(run, repo, origin)
@@ -93,10 +93,8 @@ def _held(repo: Repo, shot: snapshot.Snapshot) -> str:
 def unrecorded(repo: Repo, folder: Path) -> Run:
     """Open a journal in a new folder of the caller's, for a run that is never recorded."""
     folder.mkdir()
-    facts = {
-        "id": os.urandom(8).hex(),
-        "max_file_size": settings.load(repo.root, repo.project).max_file_size,
-    }
+    limit = settings.load(repo.root, repo.project).max_file_size
+    facts = {"id": os.urandom(8).hex(), "max_file_size": limit}
     owned = Journal(folder, owner=True)
     owned.write_facts(facts)
     return Run(repo, folder, facts, owned)

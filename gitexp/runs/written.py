@@ -66,12 +66,8 @@ def dvc_experiments(repo: Repo) -> frozenset[str]:
 
 
 def below(top: Path, since: int, until: int | None = None, all: bool = True) -> Written:
-    """Return what was written below a folder in a time, but for environments and git's own.
-
-    Args:
-        all: look at each file; else, in a large folder to which nothing came, only at those that
-            may hold results by their ending.
-    """
+    """Return what was written below a folder in a time, but for environments and git's own. Without
+    ``all``, only files that may hold results are looked at in large, old folders."""
     found = Written()
     seen, folders = 0, [""]
     while folders and seen < _MOST_FILES:

@@ -25,11 +25,7 @@ _IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is no
 
 
 class _Cluster:
-    """What both have in common: what travels, and what must be there.
-
-    Attributes:
-        room: how many the machines that were found could take; None where nobody knows.
-    """
+    """What both have in common: what travels, and what must be there."""
 
     watches = False
     room: int | None = None
@@ -49,8 +45,7 @@ class _Cluster:
         return replace(job, commit=self._commit, home=self._home)
 
     def _require(self, missing: Iterable[str]) -> None:
-        """Say now that gitexp is missing somewhere, where a task that cannot be unpickled would
-        fail for each trial anew, or hang without a word."""
+        """Raise UsageError where gitexp is missing, or each trial would fail anew, or hang."""
         if where := ", ".join(sorted({*missing})):
             raise UsageError(
                 f"gitexp is not installed on {where} of the {type(self).__name__} cluster; install"
@@ -69,11 +64,8 @@ class Dask(_Cluster):
             if address:
                 _knock(address)
             here = {"processes": False, "n_workers": 1, "threads_per_worker": jobs}
-            self._client = (
-                distributed.Client(address, timeout=_ANSWER)
-                if address
-                else distributed.Client(dashboard_address=None, **here)
-            )
+            where = {"timeout": _ANSWER} if address else {"dashboard_address": None, **here}
+            self._client = distributed.Client(address, **where)
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(
                 f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler"

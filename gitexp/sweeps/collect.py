@@ -33,8 +33,7 @@ from gitexp.sweeps.worker_push import SNAPSHOTS, Outlet
 
 
 def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
-    """Put what the workers of a sweep need on the remote that they push to; None where the plan
-    names no remote.
+    """Put what workers need on the remote that they push to; None where the plan has none.
 
     Raises:
         UsageError: there is no such remote, or the name of the sweep is taken there.
@@ -66,12 +65,8 @@ def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
 
 
 def collect(repo: Repo, frozen: Frozen) -> None:
-    """Bring the trials that workers pushed, and give each a ref here.
-
-    Raises:
-        GitError: the remote cannot be reached; those that were fetched before have refs all the
-            same.
-    """
+    """Bring the trials that workers pushed, and give each a ref here; raises GitError where the
+    remote is out of reach, and those that were fetched before have refs all the same."""
     if frozen.plan.workers_push is None:
         return
     remote = transport.find(repo, frozen.plan.workers_push)

@@ -88,10 +88,8 @@ class Loky:
         self.size = jobs
         self._stack = contextlib.ExitStack()
         try:
-            self._places = [
-                self._stack.enter_context(worktree.checkout(repo, commit, "sweep"))
-                for _ in range(jobs)
-            ]
+            places = (worktree.checkout(repo, commit, "sweep") for _ in range(jobs))
+            self._places = [self._stack.enter_context(place) for place in places]
         except BaseException:
             self._stack.close()
             raise
@@ -127,9 +125,5 @@ class Loky:
         self._free.append(slot)
 
 
-ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {
-    "loky": Loky,
-    "dask": Dask,
-    "ray": Ray,
-    "slurm": Slurm,
-}
+_Start = Callable[[Repo, str, int, str | None, bool], Engine]
+ENGINES: dict[str, _Start] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}

@@ -146,11 +146,8 @@ def key(point: Point, seed: int) -> str:
 
 
 def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
-    """Snapshot the work tree now and keep it, with the plan, under the group's name.
-
-    Raises:
-        UsageError: the name cannot be one, or a sweep has it already.
-    """
+    """Snapshot the work tree now and keep it, with the plan, under the group's name; raises
+    UsageError where the name cannot be one, or a sweep has it already."""
     known = settings.load(repo.root, repo.project)
     name = group or f"sweep-{datetime.now():%m%d}-{secrets.token_hex(2)}"
     odd = "/" in name or not name.isprintable() or name[0] == "-" or name == journal.ASIDE
@@ -189,11 +186,7 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
 
 
 def load(repo: Repo, group: str) -> Frozen:
-    """Return what was frozen under a group's name.
-
-    Raises:
-        NotFoundError: there is no such sweep in this clone.
-    """
+    """Return what was frozen under a group's name; raises NotFoundError."""
     commit = repo.refs(f"{REFS}{group}").get(f"{REFS}{group}") if group else None
     if commit is None:
         known = [ref.removeprefix(REFS) for ref in repo.refs(REFS)]

@@ -28,13 +28,8 @@ from gitexp.sweeps.worker import Job
 
 @dataclass(eq=False)
 class Running:
-    """A trial that was handed out.
-
-    Attributes:
-        folder: where its run is journaled.
-        offset: how many bytes of its metrics were looked at.
-        stopped: whether it was told to end.
-    """
+    """A trial that was handed out: its run is journaled in ``folder``, ``offset`` bytes of its
+    metrics were looked at, and ``stopped`` if it was told to end."""
 
     trial: Trial
     job: Job
@@ -50,11 +45,7 @@ def record(
     repo: Repo, frozen: Frozen, items: Sequence[Running], problems: list[str]
 ) -> Iterator[tuple[Running, Experiment]]:
     """Record trials, together where that is possible, so that what is wrong with one keeps no other
-    away.
-
-    Args:
-        problems: gets what could not be recorded, and why.
-    """
+    away; ``problems`` gets what could not be recorded, and why."""
     rest: list[Running] = []
     for item in items:
         if made := _made_by_worker(repo, frozen, item.folder):
@@ -77,12 +68,8 @@ def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | No
 def _together(
     repo: Repo, items: Sequence[Running], problems: list[str], new: bool
 ) -> Iterator[tuple[Running, Experiment]]:
-    """Record trials in one transaction, or each alone where that fails.
-
-    Args:
-        new: none of them was tried before; what failed may have failed after it was recorded, and
-            is looked up then.
-    """
+    """Record trials in one transaction, or each alone where that fails; ``new``: none of them was
+    tried before. What failed may have failed after it was recorded, and is looked up then."""
     problem: object = "it is recorded, but that did not come to its end"
     for unknown in (new, False):  # `git gc --prune=now` beside us takes what nothing points to yet
         try:
@@ -102,11 +89,8 @@ def _together(
 
 
 def wait_for_orphans(frozen: Frozen, top: Path, warn: Callable[[str], None]) -> None:
-    """Wait for trials that outlived an earlier driver and end in its folders: they are under
-    way, and none should run twice.
-
-    Jobs that a cluster has not begun are cancelled, and will be handed out again.
-    """
+    """Wait for trials that outlived an earlier driver, since none should run twice; jobs that a
+    cluster has not begun are cancelled, and will be handed out again."""
     if cancelled := slurm.cancel_queued(top):
         warn(
             "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
@@ -141,10 +125,8 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
 def bury(item: Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
     process_group.kill(item.folder)
-    facts = journal.facts(item.folder) or {
-        **item.job.facts,
-        "started": message.format_time(datetime.now(timezone.utc)),
-    }
+    now = message.format_time(datetime.now(timezone.utc))
+    facts = journal.facts(item.folder) or {**item.job.facts, "started": now}
     owned = Journal(item.folder, owner=True)
     live = run.Run(None, item.folder, facts, owned)
     if not (item.folder / "params.yml").exists():

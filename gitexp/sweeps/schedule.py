@@ -114,8 +114,7 @@ class Agenda:
         return todo
 
     def _attempt(self, key: str) -> int:
-        """Return the number of a trial's next attempt: a new one where a worker may have pushed the
-        last, whose name is taken then."""
+        """Return the number of a trial's next attempt: one more where the last was pushed."""
         known = self.known.get(key)
         if known is None or self._plan.workers_push is None or is_open(known, again=False):
             return 0
@@ -178,11 +177,8 @@ def is_of(facts: Any, frozen: Frozen) -> bool:
     """Whether what an experiment says of its sweep is whole, and of this one."""
     if not isinstance(facts, dict) or facts.get("tree") != frozen.tree:
         return False
-    return (
-        type(facts.get("index")) is int
-        and isinstance(facts.get("point"), dict)
-        and type(facts.get("seed")) is int
-    )
+    kinds = [type(facts.get(name)) for name in ("index", "point", "seed")]
+    return kinds == [int, dict, int]
 
 
 def said(experiment: Experiment) -> Mapping[str, Any]:

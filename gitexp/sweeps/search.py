@@ -31,11 +31,7 @@ class Asked:
 
 
 class Search(Protocol):
-    """Gives points, and may learn from their results.
-
-    Attributes:
-        learns: whether the next point depends on the results so far.
-    """
+    """Gives points; ``learns``: the next one depends on the results so far."""
 
     learns: bool
 
@@ -169,12 +165,10 @@ class Optuna:
             if self._points is not None:
                 self._study.enqueue_trial(self._coded(next(self._points)) or {})
             found = self._study.ask(self._forms)
-            point = {
-                name: form.values[found.params[name]]
-                if isinstance(form, Choices)
-                else found.params[name]
-                for name, form in self._space.items()
-            }
+            point = dict(found.params)
+            for name, form in self._space.items():
+                if isinstance(form, Choices):
+                    point[name] = form.values[point[name]]
             name = json.dumps(point, sort_keys=True)
             if name not in self._seen or self._points is not None:
                 self._seen[name] = math.nan

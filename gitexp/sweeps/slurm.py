@@ -46,11 +46,8 @@ _FATES = {
 
 class Slurm:
     """SLURM through submitit: a job for each trial, with what sbatch's own variables
-    (SBATCH_PARTITION, ...) ask for.
-
-    The repository must lie on a disk that the nodes share, as usual there: trials run in work trees
-    of it, and in the driver's folders. The address ``local`` runs the jobs here, to try it.
-    """
+    (SBATCH_PARTITION, ...) ask for. Nodes share the repository's disk; the address ``local`` runs
+    the jobs here, to try it."""
 
     watches = True
     room: int | None = None
@@ -142,12 +139,8 @@ class Slurm:
 
 
 def run_as_job(job: Job, root: str, folder: str) -> None:
-    """Run a trial on a machine that shares a disk with the driver, in a work tree of the
-    repository's and in the driver's folder.
-
-    So all is there for a later driver, where this one is gone by then, and for the job itself where
-    it is requeued. Who looks sees by the lock that the trial runs.
-    """
+    """Run a trial in a work tree of the repository's and in the driver's folder, on a disk shared
+    with the driver: all is there for a later driver, or for the job itself where it is requeued."""
     where = Path(folder)
     if where.exists():  # else its sweep is over
         _clear(where)
@@ -197,12 +190,8 @@ def _ask(*command: str) -> str | None:
 
 
 def cancel_queued(top: Path) -> list[str]:
-    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their
-    numbers; those that run are left alone.
-
-    Args:
-        top: where the sweep's trials are journaled.
-    """
+    """Cancel the SLURM jobs that a killed driver left in the queue, and return their numbers; those
+    that run are left alone. ``top`` is where the sweep's trials are journaled."""
     cancelled = []
     for note in top.glob(f"*/{trial.JOB}"):
         cluster, _, number = note.read_text().partition(" ")

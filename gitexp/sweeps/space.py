@@ -94,11 +94,7 @@ _ARGUMENTS = {"range": (1, 3), "log": (2, 3), "uniform": (2, 3)}
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Form]:
-    """Read ``lr=0.1,0.01`` and the like.
-
-    Raises:
-        UsageError: a text has no such form, or a param is given twice.
-    """
+    """Read ``lr=0.1,0.01`` and the like; raises UsageError."""
     found: dict[str, Form] = {}
     for text in assignments:
         name, sign, values = text.partition("=")
@@ -118,11 +114,7 @@ def parse(assignments: Iterable[str]) -> dict[str, Form]:
 
 def from_mapping(values: Mapping[str, Any]) -> dict[str, Form]:
     """Read a space as Python and YAML write it: lists, Python's ``range``, or text like
-    ``log(1e-5,1e-2)``.
-
-    Raises:
-        UsageError: a value has no such form.
-    """
+    ``log(1e-5,1e-2)``; raises UsageError."""
     found: dict[str, Form] = {}
     for name, value in params.flatten(values).items():
         if isinstance(value, range):
@@ -144,11 +136,8 @@ def written(space: Space) -> dict[str, Any]:
 
 
 def grid(space: Space) -> Iterator[Point]:
-    """Yield every combination, the last param changing fastest.
-
-    Raises:
-        UsageError: a param has no finite number of values, or there are too many combinations.
-    """
+    """Yield every combination, the last param changing fastest; raises UsageError where a param has
+    no finite number of values, or there are too many combinations."""
     columns = []
     for name, form in space.items():
         values = form.grid()

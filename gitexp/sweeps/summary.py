@@ -69,8 +69,7 @@ def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def frame(done: Done) -> pd.DataFrame:
-    """Return a DataFrame, one row for each trial: name, trial, seed, status, duration, then its
-    params and metrics."""
+    """Return a DataFrame of trials: name, trial, seed, status, duration, params and metrics."""
     import pandas as pd
 
     rows = []
@@ -94,11 +93,7 @@ def _row(plan: Plan, items: list[Experiment]) -> Row:
 
 def _explained(given: Sequence[Any], values: Sequence[float]) -> float:
     """Return the share of the variation of the values' ranks that a param explains: by its groups,
-    or as it rises or falls.
-
-    Groups also see a best value in the middle, and what they would explain by chance is taken off
-    (epsilon squared).
-    """
+    less what they would by chance (epsilon squared), or as it rises or falls."""
     ranks = _ranks(values)
     numbers = all(type(item) in (int, float) for item in given)
     grouped = _grouped(_ranks(given)) if numbers else [repr(item) for item in given]

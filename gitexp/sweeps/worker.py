@@ -2,12 +2,9 @@
 into the user's repository.
 
 On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the
-worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. Either
-way ``gitexp.log_metric`` in the command joins the run through GITEXP_RUN, and the driver records
-the folder as it would any other run.
-
-A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what
-``process_group.py`` notes of the command, for whoever has to clean up after a worker that died.
+worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. What
+the command logs joins the run through GITEXP_RUN. A file ``stop`` in the folder says that the
+driver wants an end, and why; ``process_group.py`` notes the command there.
 """
 
 from __future__ import annotations
@@ -107,11 +104,8 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _place(str(root)).tidy(job.commit)
     _link(job, root)
-    started = {
-        "started": message.format_time(datetime.now(timezone.utc)),
-        "pid": os.getpid(),
-        "host": environment.host(),
-    }
+    now = message.format_time(datetime.now(timezone.utc))
+    started = {"started": now, "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
     extra = {**conditions.here(), **job.facts["extra"]}
     try:
@@ -168,11 +162,8 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
             run(job, str(place), folder)
         finally:
             worktrees.give_back(place, job.home)
-        return {
-            file.relative_to(folder).as_posix(): file.read_bytes()
-            for file in Path(folder).rglob("*")
-            if file.is_file()
-        }
+        files = [file for file in Path(folder).rglob("*") if file.is_file()]
+        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 class LostError(Exception):

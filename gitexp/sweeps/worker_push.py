@@ -1,16 +1,13 @@
 """A worker's own way to a remote, for trials that outlive the driver: the worker makes the
 experiment and pushes it itself.
 
-All workers of a sweep push to one branch, ``experiments/<group>``, a gathering branch as every
-clone has one: one ref however many trials, and what a ``gitexp pull`` anywhere brings. Its tree has
-a file ``trials`` beside the README, with a line for each trial that is gathered. A push that lost a
-race against another worker's looks at it again, so a trial that an engine ran twice arrives once:
-the branch only ever moves forward, and that is the lock.
+All workers of a sweep push to one gathering branch, ``experiments/<group>``, whose file ``trials``
+has a line for each. A push that lost a race looks at it again, so a trial that an engine ran twice
+arrives once: the branch only ever moves forward, and that is the lock.
 
-A worker has no clone of the repository. It fetches the snapshot and the commit below it, without
-history, from the ref that the driver put there, and writes the experiment on top: the remote has
-all the rest. The experiment's two objects go into the trial's folder too, so that a driver that
-still lives records the very same.
+A worker has no clone. It fetches the snapshot and its parent from the ref that the driver put
+there, and writes the experiment on top. Its two objects go into the trial's folder too, so that a
+driver that still lives records the very same.
 """
 
 from __future__ import annotations
@@ -73,13 +70,8 @@ def name_of(group: str, index: int, attempt: int = 0) -> str:
 
 
 def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
-    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault
-    of the trial's.
-
-    Args:
-        home: the folder that the worker's work tree lies in; what is kept for the next trial goes
-            when that goes.
-    """
+    """Push a trial that is over; whatever is wrong with that is noted in its folder. What is kept
+    for the next trial lies in ``home``, with the worker's work tree."""
     try:
         with _lock:
             repo = _repository(outlet, home / "outbox")

@@ -31,11 +31,7 @@ class Place:
         self._pristine = self._repo.git_dir / "gitexp-index"  # as it was after the last reset
 
     def tidy(self, commit: str) -> None:
-        """Bring it to a commit, with nothing in it of what ran here before.
-
-        Raises:
-            GitError: git cannot do it.
-        """
+        """Bring it to a commit, with nothing in it of what ran here before; raises GitError."""
         index = self._repo.git_dir / "index"
         # of a git that was killed with its trial
         index.with_name("index.lock").unlink(missing_ok=True)
@@ -99,8 +95,7 @@ atexit.register(_linked.close)
 
 
 def take(commit: str, bundle: bytes, home: str = "") -> Path:
-    """Return a work tree that nobody uses just now (threads of one worker take several): of the
-    user's repository where it is seen and needed, else a clone with the snapshot in it."""
+    """Return a free work tree: of the user's repository if seen and needed, else of a clone."""
     place = _free[home].pop() if _free[home] else _linked_or_cloned(commit, home)
     repo = Repo.discover(place)
     if repo.resolve(commit) is None:

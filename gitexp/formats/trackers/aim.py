@@ -22,11 +22,8 @@ from gitexp.formats.trackers.found import Run, moment, shown
 
 
 def read(path: Path) -> Iterator[Run]:
-    """Yield the runs of a repository, by the database in its folder ``.aim``.
-
-    Raises:
-        FormatError: it is none; Aim would make one of it.
-    """
+    """Yield the runs of a repository, by the database in its folder ``.aim``; raises FormatError
+    where it is none, of which Aim would make one."""
     aim = needed("aim", "reading runs of Aim", "aim")
     with open(path, "rb") as file:
         is_database = file.read(16) == b"SQLite format 3\0"

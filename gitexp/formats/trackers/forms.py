@@ -76,11 +76,7 @@ def nested(flat: Mapping[str, Any], mark: str) -> dict[str, Any]:
 
 
 def mapping(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file.
-
-    Raises:
-        FormatError: it holds something else.
-    """
+    """Return the JSON object of a file; raises FormatError where it holds something else."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -103,12 +99,7 @@ def lines(path: Path, text: str) -> tuple[list[Any], tuple[Unread, ...]]:
 
 @contextmanager
 def database(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a copy of an SQLite database, with its journal: reading the original would write files
-    beside it.
-
-    Raises:
-        FormatError: it is none.
-    """
+    """Open a copy of a database, since reading writes files beside it; raises FormatError."""
     import shutil
     import sqlite3
     import tempfile

@@ -23,10 +23,8 @@ def read(path: Path) -> Iterator[Run]:
     found = readers.read_metrics(path.name, data)
     if found.form == "names and values":
         raise FormatError("it has names and values, and no rows of epochs")
-    points = [
-        point if point.timestamp else point._replace(timestamp=int(stamp * 1000))
-        for point in found.points
-    ]
+    now = int(stamp * 1000)
+    points = [point._replace(timestamp=point.timestamp or now) for point in found.points]
     if not points:
         raise FormatError("no value is logged in it")
     given: dict[str, Any] = {}

@@ -3,13 +3,9 @@ them.
 
 A file is a row of records with checksums, each an ``Event`` of protobuf (TensorFlow's
 ``event.proto``, ``summary.proto`` and ``tensor.proto``), so TensorBoard need not be installed. A
-folder with event files is a run; its scalars are the metrics, and the params are those of the
-hparams plugin, or of Lightning's ``hparams.yaml`` beside. ``add_hparams`` of PyTorch and
-tensorboardX writes params and results into a folder of their own below the run's: where there is
-one, it belongs to the run. ``add_scalars`` writes each curve of a chart into a folder of its own:
-they join the run as ``chart/curve``. Event files know neither a commit nor a name, so a run is told
-by its first file, the time and the first value in it, and where they are equal by its folder; the
-file and the time alone, which once told it, are often the same for all that one process writes.
+folder with event files is a run, with those of ``add_hparams`` and ``add_scalars`` below it; params
+are the hparams plugin's, or Lightning's ``hparams.yaml``. A run is told by its first file, the time
+and the first value in it, and where they are equal by its folder.
 """
 
 from __future__ import annotations
@@ -85,11 +81,7 @@ class _Facts:
 
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
-    """Yield the runs below a folder, oldest first.
-
-    Raises:
-        UsageError: there are none.
-    """
+    """Yield the runs below a folder, oldest first; raises UsageError where there are none."""
     found, outside = files_in(folder, "*tfevents*")
     yield from outside
     if not found:
@@ -227,8 +219,7 @@ def _points(facts: _Facts) -> Iterator[MetricPoint]:
 
 
 def scalars(path: Path, partly: list[Unread]) -> Iterator[MetricPoint]:
-    """Yield the scalars of an event file; what cannot be read is added to ``partly``, but sums that
-    were checked before are not checked again."""
+    """Yield the scalars of a file, its sums unchecked; ``partly`` gets what cannot be read."""
     for event in _events(path, partly, check=False):
         for value in event.values:
             if value.number is not None:

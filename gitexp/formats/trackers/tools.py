@@ -68,12 +68,8 @@ TOOLS = {
 
 
 def find(tool: str, place: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
-    """Yield the runs that a tool left at a file or below a folder, file by file; what is cut or
-    foreign is told.
-
-    Raises:
-        UsageError: there is no such file.
-    """
+    """Yield the runs that a tool left at a file or below a folder; what is cut or foreign is told.
+    Raises UsageError where there is no file of its."""
     names = TOOLS[tool].files
     files = [place] if place.is_file() else []
     for name in names if not files else ():

@@ -59,11 +59,7 @@ class _Facts:
 
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
-    """Yield the runs below a folder (``wandb``, or a project that holds one), oldest first.
-
-    Raises:
-        UsageError: there are none.
-    """
+    """Yield the runs below ``wandb``, or above it, oldest first; raises UsageError."""
     below = files_in(folder, "*.wandb")[0]
     files = [path for path in below if not path.parent.is_symlink()]
     files = [folder] if folder.is_file() else files
@@ -81,11 +77,7 @@ def read(
     over: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Iterator[Found]:
-    """Yield the runs in files below a folder, oldest first.
-
-    Args:
-        over: whoever wrote them has ended.
-    """
+    """Yield the runs in files below a folder, oldest first; ``over``: who wrote them has ended."""
     runs: dict[str, list[tuple[float, Path]]] = {}
     for path in files:
         try:

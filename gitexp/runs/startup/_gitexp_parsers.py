@@ -178,10 +178,8 @@ def _quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
-    """Have a function call ``before`` first and, where that returns a function, hand it the result.
-
-    Inside of each other only the outermost one counts.
-    """
+    """Have a function call ``before`` first and, where that returns a function, hand it the result;
+    inside of each other only the outermost one counts."""
     original = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -223,8 +221,7 @@ def _kind_of(parser: Any) -> str:
 
 
 def _named(parser: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values by the names that users know: of ``config.lr``, given as ``--lr``, it is
-    ``lr``. Functions, which choose a subcommand, are no values."""
+    """Return the values by users' names, ``lr`` for ``config.lr`` given as ``--lr``."""
     names = {}
     for action in parser._actions:
         for option in action.option_strings:
@@ -301,23 +298,21 @@ def watch_tyro(module: Any) -> None:
             result = parse(*args, **kwargs)
         finally:
             made = found.pop()
-        try:
-            if _is_ours(kwargs.get("args")):
-                get, *rest = result if isinstance(result, tuple) else (result,)
-                values, left = _tyro_values(made), rest[0] if rest else ()
-                _note("tyro", values, left)
+        ours = _is_ours(kwargs.get("args"))
+        return (ours and _quietly(noted, result, made)) or result
 
-                def got() -> Any:
-                    value = get()
-                    if hasattr(type(value), "__dataclass_fields__"):
-                        _note_filled("tyro", values, lambda: dict(_said(value, type(value))), left)
-                    return value
+    def noted(result: Any, made: Any) -> Any:
+        get, *rest = result if isinstance(result, tuple) else (result,)
+        values, left = _tyro_values(made), rest[0] if rest else ()
+        _note("tyro", values, left)
 
-                if callable(get):
-                    return (got, *rest) if rest else got
-        except Exception:
-            pass
-        return result
+        def got() -> Any:
+            value = get()
+            if hasattr(type(value), "__dataclass_fields__"):
+                _note_filled("tyro", values, lambda: dict(_said(value, type(value))), left)
+            return value
+
+        return ((got, *rest) if rest else got) if callable(get) else None
 
     calling.callable_with_args = called
     module._cli_impl = parsed
