@@ -23,17 +23,10 @@ _REDACT_NAME = re.compile(
 
 
 def requirements(paths: Iterable[str] | None = None, python: str | None = None) -> str:
-    """Return a ``requirements.txt``: the Python version as a comment, then every installed
-    distribution, pinned.
-
-    Args:
-        paths, python: the ``sys.path`` and description of another interpreter, from
-            ``of_interpreter``.
-
-    The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a
-    millisecond where ``importlib.metadata`` takes fifty. What was installed from an address or a
-    folder is written so (PEP 610).
-    """
+    """Return a ``requirements.txt``: the Python version as a comment, then every distribution,
+    pinned, of here or another interpreter (see ``of_interpreter``). Names of ``*.dist-info``
+    folders say it all (PEP 376), fifty times as fast as ``importlib.metadata``; addresses and
+    folders are written so (PEP 610)."""
     folders = [folder or "." for folder in (sys.path if paths is None else paths)]
     return _listed(tuple((folder, _changed(folder)) for folder in folders), python or _python())
 

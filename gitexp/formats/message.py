@@ -51,12 +51,10 @@ class Tag(NamedTuple):
     line: str
 
 
-def subject(
-    name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100
-) -> str:
-    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much as fits into ``limit``."""
-    shown = _joined(metrics, limit // 2)
-    given = _joined(params, limit - len(name) - len(shown) - 6)
+def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much as fits into 100 characters."""
+    shown = _joined(metrics, 50)
+    given = _joined(params, 100 - len(name) - len(shown) - 6)
     text = f"{name}: {shown}" if shown else name
     return one_line(f"{text} ({given})" if given else text)
 

@@ -63,12 +63,8 @@ def identity(experiment: Experiment) -> str:
 
 
 def tags(experiment: Experiment, repository: str | None = None, body: str = "") -> dict[str, str]:
-    """Return the tags of its MLflow run.
-
-    Args:
-        repository: the URL of the git remote, without credentials.
-        body: the note in the commit message, which an experiment does not know by itself.
-    """
+    """Return the tags of its MLflow run; ``repository`` is the remote's URL without credentials,
+    and ``body`` the note in the commit message, which an experiment does not know."""
     found = {
         NAME: experiment.name,
         COMMIT: experiment.id,
@@ -154,12 +150,8 @@ def param_text(value: Any) -> str:
 
 
 def param_value(text: str) -> Any:
-    """Return what a param's text stands for.
-
-    A number only where writing it again gives the same text, so that ``01234`` and ``3.10`` stay
-    text, and one like ``1e-4``; lists and mappings in JSON or as Python writes them; True, False
-    and None.
-    """
+    """Return what a param's text stands for: a number only where writing it gives the same text
+    (``01234`` and ``3.10`` stay), or like ``1e-4``; lists, mappings, True, False and None."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _WHOLE.fullmatch(text) and text != "-0":

@@ -52,12 +52,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return ``into`` with the dotted ``pairs`` set in it; later ones win.
-
-    Raises:
-        UsageError: a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or a dotted
-            name has an empty part.
-    """
+    """Return ``into`` with the dotted ``pairs`` set in it; later ones win. Raises UsageError where
+    a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or has an empty part."""
     result: dict[str, Any] = _copied(into or {})
     for key, value in pairs:
         *path, last = key.split(".")
@@ -128,12 +124,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params that somebody gives as YAML can hold them.
-
-    Raises:
-        UsageError: a name with a dot and a nested one are the same address, names differ by the
-            spaces around them alone, it is nested too deep, or too many to be read back.
-    """
+    """Return params that somebody gives as YAML can hold them. Raises UsageError where two names
+    are one address, or differ by spaces alone, and for what cannot be read back."""
     result = _stripped(plain(values))
     _check_names(result)
     if _count(result) > MAX_NODES // 2:
@@ -180,12 +172,7 @@ def dump(params: Mapping[str, Any]) -> bytes:
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     """Read the text of a params file: YAML, or by the ending of ``where`` JSON, TOML or Python, of
-    whose plain assignments the literal ones count.
-
-    Raises:
-        FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a
-            params file.
-    """
+    whose plain assignments the literal ones count. Raises FormatError."""
     if data == _NONE:  # importing YAML takes as long as starting Python
         return {}
     import yaml

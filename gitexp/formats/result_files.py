@@ -97,20 +97,16 @@ def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the params of several files ``{path: nested}``, flat, as those of one experiment; a
     name that means the same everywhere is one."""
     flat = {path: params.flatten(values) for path, values in found.items()}
+
+    def differs(name: str, value: Any) -> bool:
+        return any(other.get(name, value) != value for other in flat.values())
+
+    pairs = {path: values.items() for path, values in flat.items()}
     differing = {
-        path: [
-            name
-            for name, value in values.items()
-            if any(other.get(name, value) != value for other in flat.values())
-        ]
-        for path, values in flat.items()
+        path: [n for n, value in some if differs(n, value)] for path, some in pairs.items()
     }
     called = _told_apart(differing, ".")
-    return {
-        called[path].get(name, name): value
-        for path, values in flat.items()
-        for name, value in values.items()
-    }
+    return {called[path].get(n, n): value for path, some in pairs.items() for n, value in some}
 
 
 def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:

@@ -81,11 +81,8 @@ class Settings:
 
 
 def load(root: Path, project: str = "") -> Settings:
-    """Read the settings of the work tree at ``root``, and over them those of a project in it.
-
-    Raises:
-        FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
-    """
+    """Read the settings of the work tree at ``root``, and over them a project's; raises FormatError
+    where a file is not TOML, a key is unknown, or a value has the wrong type."""
     top = _of_folder(root)
     return _of_folder(root / project, top) if project else top
 
@@ -95,12 +92,7 @@ def _of_folder(folder: Path, base: Settings | None = None) -> Settings:
 
 
 def of_files(read: Callable[[str], bytes], base: Settings | None = None) -> Settings:
-    """Return what the files of settings say, as ``load`` does.
-
-    Args:
-        read: gives the content of one in a folder, nothing where there is none.
-        base: what counts where they say nothing.
-    """
+    """Return what settings files say over ``base``; ``read`` gives the content of one, if any."""
     values: dict[str, Any] = {}
     for name, table in (("pyproject.toml", ("tool", "gitexp")), (FILE_NAME, ())):
         values.update(_section(name, table, read(name)))

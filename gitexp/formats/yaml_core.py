@@ -44,12 +44,8 @@ _RESOLVERS = (  # tag, regular expression, first characters
 
 
 def load(text: str) -> Any:
-    """Return what a document says.
-
-    Raises:
-        FormatError: it is nested too deep, has too many values, or a name twice.
-        yaml.YAMLError: it is no YAML.
-    """
+    """Return what a document says. Raises FormatError where it is nested too deep, has too many
+    values, or a name twice; yaml.YAMLError where it is no YAML."""
     import yaml
 
     try:
@@ -146,11 +142,8 @@ def _loader() -> type[yaml.SafeLoader]:
             return node.value if math.isinf(value) and "inf" not in text else value
 
     for name, pattern, first in _RESOLVERS:
-        Loader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{name}",
-            re.compile(f"(?:{pattern})$"),
-            [c.strip("\0") for c in first],
-        )
+        tag, starts = f"tag:yaml.org,2002:{name}", [char.strip("\0") for char in first]
+        Loader.add_implicit_resolver(tag, re.compile(f"(?:{pattern})$"), starts)
     Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
     Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
     Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)

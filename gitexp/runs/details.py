@@ -28,7 +28,7 @@ class Details:
     inputs: Iterable[str | os.PathLike[str]] = ()
     sign: bool | None = None
 
-    def settled(
+    def checked(
         self, repo: Repo, known: Settings, talk: dvc_status.Talk | None
     ) -> tuple[dict[str, Any], str | None]:
         """Return them checked, with what the settings say and, as ``extra``, what a result depends

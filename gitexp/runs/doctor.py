@@ -218,12 +218,8 @@ def _names(repo: Repo) -> Iterator[Finding]:
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
-    """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git
-    fetch --prune-tags`` does.
-
-    One whose experiment has a tag is what a writer left that lost the race for a name, one whose
-    run is dead waits for ``recover``, and what other clones gathered is theirs.
-    """
+    """Find experiments that lost their tag without ``gitexp rm``, as by ``git fetch --prune-tags``:
+    neither what lost a race for its name, nor a dead run's, nor another clone's."""
     # a shallow fetch brings tags without a ref
     recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
     lost = _unreachable_tags(repo) if recorded_here else []

@@ -119,11 +119,8 @@ def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
     """Make experiments of the folders of runs that stand beside every branch, all or none, and
-    remove the folders; where a GitexpError is raised, they stay.
-
-    Args:
-        new: nothing of them can be recorded yet; else one that is has no place in what is returned.
-    """
+    remove the folders; they stay where a GitexpError is raised. Without ``new``, some may be
+    recorded, and have no place in what is returned."""
     from gitexp.store import batch
 
     with collector.guarded(repo):

@@ -111,12 +111,8 @@ def trim(path: Path) -> bool:
 def artifacts(folder: Path) -> dict[str, Path]:
     """Return ``{path in the tree: file}`` for what a run has logged, linked folders included."""
     top = folder / "artifacts"
-    return {
-        file.relative_to(top).as_posix(): file
-        for here in (top, *linked(folder))
-        for file in sorted(here.rglob("*"))
-        if file.is_file()
-    }
+    found = (file for here in (top, *linked(folder)) for file in sorted(here.rglob("*")))
+    return {file.relative_to(top).as_posix(): file for file in found if file.is_file()}
 
 
 def linked(folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ training only rank 0 logs.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -17,9 +18,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from gitexp.formats import message, params, settings
+from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
-from gitexp.formats.experiment import Experiment, check_status
+from gitexp.formats.experiment import Experiment, MetricPoint, check_status
 from gitexp.repo import Repo, dvc, snapshot
 from gitexp.runs import deferred, exit_status, finish, journal
 from gitexp.runs.journal_writer import Journal
@@ -120,6 +121,12 @@ class LiveRun:
         if self._journal:
             self._journal.hush()
 
+    def log_points(self, points: Iterable[MetricPoint]) -> None:
+        """Log metric values that have their times and steps already."""
+        rows = (metrics.format_row(*point) for point in points)
+        while chunk := "".join(itertools.islice(rows, 10_000)):
+            self._append(chunk.encode())
+
     def keep(self, path: str, content: bytes | Path) -> None:
         """Keep an artifact under its path in the tree, a large one in DVC; raises UsageError."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
@@ -203,12 +210,9 @@ class LiveRun:
                 closed.release()
 
     def end_later(self, status: str, error: str | None) -> None:
-        """End the run, and record it at the next quiet moment (see ``deferred.py``); what is logged
-        until then is still its own.
-
-        When Python exits through the very exception that was passing by now (``finally: end``), the
-        run counts as failed.
-        """
+        """End the run, and record it at the next quiet moment (``deferred.py``); until then it may
+        log. It counts as failed where Python exits through what was passing now (``finally:
+        end``)."""
         if self.ended or not self.owned:
             return
         self._closing = True

@@ -137,8 +137,9 @@ def taken(
     index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:
         shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
-        same = entry.same & _in_tree(repo, shot, entry.same)
-        yield shot, result_paths.choose(free - entry.same, same, repo.project)
+        there = repo.objects(f"{shot.tree}:{path}" for path in entry.same)
+        held = (path for path, found in zip(entry.same, there) if found)  # no ignored ones
+        yield shot, result_paths.choose(free - entry.same, frozenset(held), repo.project)
     finally:
         with suppress(OSError):
             index.unlink(missing_ok=True)
@@ -157,7 +158,7 @@ def record_work_tree(
     a GitError, nothing was recorded."""
     check_status(status)
     started = datetime.now().astimezone()
-    said, told = details.settled(repo, known, talk)
+    said, told = details.checked(repo, known, talk)
     stays = details.advance is None and not known.advance
     draft = partial(
         record.Draft,
@@ -248,9 +249,3 @@ def log(
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment
-
-
-def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:
-    """Return which of the user's files the snapshot holds; an ignored one it does not."""
-    there = repo.objects(f"{shot.tree}:{path}" for path in paths)
-    return {path for path, found in zip(paths, there) if found}

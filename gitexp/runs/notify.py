@@ -56,11 +56,8 @@ def check(targets: Sequence[str]) -> None:
 
 
 def tell(targets: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
-    """Tell all targets how a run ended, and return what went wrong. ``bell`` is the caller's.
-
-    A command gets the facts as JSON on its standard input, and as variables: GITEXP_NAME,
-    GITEXP_STATUS, GITEXP_EXPERIMENT...
-    """
+    """Tell all targets but ``bell`` how a run ended, and return what went wrong. A command gets the
+    facts as JSON on its standard input, and as variables: GITEXP_NAME, GITEXP_STATUS..."""
     faults = []
     for target in targets:
         if target == BELL:

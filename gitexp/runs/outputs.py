@@ -25,12 +25,8 @@ MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head an
 
 
 class Output:
-    """What a command prints, on its way into a file; the last that it refuses is kept here.
-
-    Attributes:
-        last_words: the end of what came by stderr, or by the terminal that both outputs share; two
-            pipes have no common order.
-    """
+    """What a command prints, on its way into a file, or kept here where that takes nothing;
+    ``last_words`` are the end of its stderr, or of the terminal that both outputs share."""
 
     def __init__(self, path: Path) -> None:
         self.last_words = b""
@@ -123,11 +119,9 @@ def printed(folder: Path) -> str:
 
 def watch(*folders: Path) -> dict[Path, Any]:
     """Return how params.yml and metrics.csv look in these folders, before a command runs."""
-    return {
-        path: files.stamp(path)
-        for folder in dict.fromkeys(folders)
-        for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
-    }
+    names = (result_paths.PARAMS, result_paths.METRICS)
+    paths = [folder / name for folder in dict.fromkeys(folders) for name in names]
+    return {path: files.stamp(path) for path in paths}
 
 
 def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:

@@ -124,12 +124,10 @@ def merged(folder: Path, facts: Mapping[str, Any]) -> Path:
     first: dict[str, int] = {}
     for point in _points(data[end:]):
         first[point.name] = min(point.step, first.get(point.name, point.step))
-    kept = (
-        metrics.format_row(*point)
-        for point in _inherited(folder, facts)
-        if point.name not in first or point.step < first[point.name]
-    )
-    (folder / _MERGED).write_bytes(b"".join([data[:begin], "".join(kept).encode(), data[end:]]))
+    inherited = _inherited(folder, facts)
+    kept = [point for point in inherited if point.step < first.get(point.name, point.step + 1)]
+    rows = "".join(metrics.format_row(*point) for point in kept).encode()
+    (folder / _MERGED).write_bytes(b"".join([data[:begin], rows, data[end:]]))
     return folder / _MERGED
 
 

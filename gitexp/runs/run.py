@@ -5,9 +5,8 @@ How one begins is in ``start.py``, and which one is this process's in ``active.p
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
-from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import exit_status, journal
 from gitexp.runs.live_run import LiveRun, joined
@@ -277,12 +275,6 @@ class Run(LiveRun):
             command: take those of the command line and of the parser, too.
         """
         self.know(arguments={"files": files or {}, "read": command})
-
-    def log_points(self, points: Iterable[MetricPoint]) -> None:
-        """Log metric values that have their times and steps already."""
-        rows = (metrics.format_row(*point) for point in points)
-        while chunk := "".join(itertools.islice(rows, 10_000)):
-            self._append(chunk.encode())
 
     def log_input(self, path: str | os.PathLike[str]) -> None:
         """Declare a file or folder that the run reads: a later change of its hash is noticed.

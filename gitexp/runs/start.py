@@ -37,7 +37,7 @@ def begin(
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root, repo.project)
-    said, told = details.settled(repo, known, talk)
+    said, told = details.checked(repo, known, talk)
     run_id = os.urandom(8).hex()
     others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)

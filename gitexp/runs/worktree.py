@@ -26,12 +26,8 @@ _KEPT = "kept"
 
 @contextmanager
 def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator[Path]:
-    """Yield a new work tree at ``commit``; it is removed at the end, also after an error or Ctrl-C.
-
-    Args:
-        name: says in the path what it is for; any number may have the same.
-        keep: leave it to the user at the end.
-    """
+    """Yield a new work tree at ``commit``, for what ``name`` says; it is removed at the end, also
+    after an error or Ctrl-C, unless ``keep`` leaves it to the user."""
     place = repo.make_state_dir(_FOLDER, f"{name}-{secrets.token_hex(4)}")
     owned = journal.hold(place)
     path = place / repo.root.name

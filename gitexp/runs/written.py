@@ -78,14 +78,11 @@ def below(top: Path, since: int, until: int | None = None, all: bool = True) -> 
         if any(entry.name == "pyvenv.cfg" for entry in entries):
             continue
         seen += len(entries)
-        if not all and len(entries) > _MANY and files.modified(top / folder) < since:
-            entries = [
-                entry
-                for entry in entries
-                if entry.name.endswith(_ENDINGS) or not entry.is_file(follow_symlinks=False)
-            ]
+        some = not all and len(entries) > _MANY and files.modified(top / folder) < since
         for entry in entries:  # of which there may be many, nearly all from before
             path = f"{folder}{entry.name}"
+            if some and not path.endswith(_ENDINGS) and entry.is_file(follow_symlinks=False):
+                continue
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _PASSED and not os.path.lexists(top / path / ".git"):

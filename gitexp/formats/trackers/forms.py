@@ -37,15 +37,12 @@ def points(rows: Iterable[tuple[str, object, float, float]]) -> list[MetricPoint
 
 def typed(kind: str | None, text: Any) -> Any:
     """Return the value that a text stands for, by the type that the tool notes beside it."""
-    types: dict[str | None, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth}
+    types: dict[str | None, Callable[[str], Any]] = {"int": int, "float": float}
+    types["bool"] = lambda text: text.lower() in ("true", "1")
     try:
         return types.get(kind, str)(text or "")
     except ValueError:
         return text
-
-
-def _truth(text: str) -> bool:
-    return text.lower() in ("true", "1")
 
 
 def status(exit_code: int | None) -> str:

@@ -104,14 +104,7 @@ def find(
 
 def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
-    folder like ``mlruns``.
-
-    Args:
-        since: seconds since 1970; runs that began before are left out.
-
-    Raises:
-        UsageError: there is none.
-    """
+    folder like ``mlruns``; runs that began before ``since`` are left out. Raises UsageError."""
     if uri.startswith("sqlite:") or _is_database(Path(uri)):
         path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
         if not path.is_file():

@@ -17,12 +17,8 @@ _HERE = "gitexp.formats.trackers"
 
 
 class Tool(NamedTuple):
-    """A tool whose runs are read from files.
-
-    Attributes:
-        title: what its runs are called, and ``where`` they lie, for people.
-        reader: the module that reads them, where it is not of the tool's name.
-    """
+    """A tool: what its runs are called, their files, where they lie and an example, for people;
+    ``reader`` is the module that reads them, where it is not of its name."""
 
     title: str
     files: tuple[str, ...]
@@ -89,12 +85,8 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
 
 
 class Left(NamedTuple):
-    """What a tool left of a command that is over.
-
-    Attributes:
-        place: the file or folder, for people.
-        own: what is the tool's: files, and folders with a slash at their end.
-    """
+    """What a tool left of a command that is over: at a ``place``, for people; ``own`` are its
+    files, and folders with a slash at their end."""
 
     place: str
     found: list[Found]
@@ -102,12 +94,8 @@ class Left(NamedTuple):
 
 
 def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
-    """Yield what tools left of a command that is over.
-
-    Args:
-        paths: the files below ``root`` that it wrote.
-        since: when it began; runs that a shared store has from before are not its own.
-    """
+    """Yield what tools left of a command that is over: ``paths`` below ``root`` are those it wrote,
+    and runs from before ``since`` in a store that is shared are not its own."""
     if logs := [path for path in paths if path.endswith(".wandb")]:
         from gitexp.formats.trackers import wandb
 
@@ -124,7 +112,8 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
     metas = [path for path in paths if path.count("/") >= 3 and path.endswith("/meta.yaml")]
     for store in sorted({path.rsplit("/", 3)[0] for path in metas}):  # folders of MLflow's
         yield Left(store, _stored(root / store, since), (f"{store}/",))
-    if events := [path for path in paths if _is_events(path)]:
+    events = [path for path in paths if "tfevents" in posixpath.basename(path)]
+    if events := [path for path in events if "catboost_info/" not in f"/{path}"]:
         from gitexp.formats.trackers import tensorboard
 
         place = _common([posixpath.dirname(path) for path in events])
@@ -151,10 +140,6 @@ def _likely(path: str) -> Iterator[str]:
         # histories are metrics files to a run, and are read as such
         if not known.reader and any(fnmatch.fnmatchcase(name, one) for one in known.files):
             yield tool
-
-
-def _is_events(path: str) -> bool:
-    return "tfevents" in posixpath.basename(path) and "catboost_info/" not in f"/{path}"
 
 
 def _stored(place: Path, since: float) -> list[Found]:

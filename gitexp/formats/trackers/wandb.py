@@ -89,7 +89,8 @@ def read(
         if run is None:
             yield Unread(str(path), "it ends before its run began")
         else:
-            runs.setdefault(_id(run), []).append((run.message(17).time(), path))
+            id = "/".join(filter(None, (run.text(2), run.text(3), run.text(1))))
+            runs.setdefault(id, []).append((run.message(17).time(), path))
     for at, (id, parts) in enumerate(sorted(runs.items(), key=lambda item: item[1][0][0])):
         progress(at, len(runs))
         facts = _Facts()
@@ -102,11 +103,6 @@ def read(
         else:
             yield _run(folder, id, facts)
     progress(len(runs), len(runs))
-
-
-def _id(run: Message) -> str:
-    entity, project, id = run.text(2), run.text(3), run.text(1)
-    return "/".join(part for part in (entity, project, id) if part)
 
 
 def _run(folder: Path, id: str, facts: _Facts) -> Run:

@@ -29,8 +29,7 @@ _TOOLS = (  # whose own options are no params of a training
     "hydra", "tyro", "torch.distributed", "accelerate", "deepspeed", "horovod", "ray", "pytest",
     "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert", "papermill",
     "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
-    "uvicorn",
-    "setuptools",
+    "uvicorn", "setuptools",
 )  # fmt: skip
 _written = 0
 _depth = 0
@@ -208,16 +207,14 @@ def watch_argparse(module: Any) -> None:
         def after(result: Any) -> None:
             global _left
             found, _left = result
-            _note_kept(_kind_of(parser), lambda: _named(parser, vars(found)), _left)
+            simple = type(parser).__module__.startswith("simple_")
+            kind = "simple-parsing" if simple else "argparse"
+            _note_kept(kind, lambda: _named(parser, vars(found)), _left)
 
         return after
 
     for name in ("parse_known_args", "parse_known_intermixed_args"):
         _wrap(module.ArgumentParser, name, before)
-
-
-def _kind_of(parser: Any) -> str:
-    return "simple-parsing" if type(parser).__module__.startswith("simple_") else "argparse"
 
 
 def _named(parser: Any, values: dict[str, Any]) -> dict[str, Any]:
