@@ -104,7 +104,7 @@ class Dask(_Cluster):
         task = self._client.submit(
             trial.run_away, self._away(job), self._bundle, key=key, pure=False, retries=0
         )
-        if job.outlet:
+        if job.push_to:
             # else the scheduler would drop it with its client
             self._distributed.fire_and_forget(task)
             self._tasks[job.key] = task
@@ -119,7 +119,7 @@ class Dask(_Cluster):
             except Exception as error:  # there is no cluster any more
                 done.set_exception(error)
         else:
-            trial.settle(ended.result, done)
+            trial.complete(ended.result, done)
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
         self._stopped.add(job.key)

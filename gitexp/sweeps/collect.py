@@ -29,28 +29,24 @@ from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
 from gitexp.sweeps import schedule, worker_push
 from gitexp.sweeps.plan import Frozen
-from gitexp.sweeps.worker_push import SNAPSHOTS, Outlet
+from gitexp.sweeps.worker_push import SNAPSHOTS, PushTarget
 
 
-def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
-    """Put what workers need on the remote that they push to; None where the plan has none.
-
-    Raises:
-        UsageError: there is no such remote, or the name of the sweep is taken there.
-        GitError: the remote cannot be reached, or refuses.
-    """
+def open_for(repo: Repo, frozen: Frozen) -> PushTarget | None:
+    """Put what workers need on the remote that they push to; None where the plan has none. Raises
+    UsageError where the sweep's name is taken there, or GitError."""
     if frozen.plan.workers_push is None:
         return None
     remote = transport.find(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
     snapshot = _snapshot(repo, frozen)
     clone, address = _clone(frozen), _address(repo, remote)
-    outlet = Outlet(address, frozen.group, clone, snapshot, name, email[:-1])
+    target = PushTarget(address, frozen.group, clone, snapshot, name, email[:-1])
     branch = f"{HEADS}{frozen.group}"
     going = [f"{snapshot}:{SNAPSHOTS}{frozen.group}"]
     tip = repo.tip(_seen(remote, frozen))
     if tip is None or gathering.clone_of(repo, tip) != clone:
-        going.append(f"{worker_push.extended(repo, None, outlet, [])}:{branch}")
+        going.append(f"{worker_push.extended(repo, None, target, [])}:{branch}")
     updates, said = transport.push(repo, remote, going)
     for item in (item for item in updates if item.flag == "!"):
         if item.target == branch and transport.has_moved(item):
@@ -61,7 +57,7 @@ def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
         raise GitError(
             f"{remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said
         )
-    return outlet
+    return target
 
 
 def collect(repo: Repo, frozen: Frozen) -> None:
@@ -107,7 +103,7 @@ def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None
         collect(repo, frozen)
     facts = journal.facts(folder)
     found = Index(repo).named(_name(facts))
-    mine, theirs = facts["extra"]["sweep"], schedule.said(found) if found else {}
+    mine, theirs = facts["extra"]["sweep"], schedule.sweep_facts(found) if found else {}
     if any(theirs.get(name) != mine[name] for name in ("tree", "point", "seed")):
         return None
     journal.delete(folder)

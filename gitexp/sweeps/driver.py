@@ -33,7 +33,7 @@ from gitexp.sweeps.driver_push import Pusher, Sent
 from gitexp.sweeps.plan import Frozen
 from gitexp.sweeps.progress import Progress
 from gitexp.sweeps.results import Running
-from gitexp.sweeps.schedule import Agenda, Trial
+from gitexp.sweeps.schedule import Schedule, Trial
 from gitexp.sweeps.worker import Result
 
 _LOOK = 0.2  # seconds
@@ -107,7 +107,7 @@ class Driver:
                     f"--prune reads metrics while trials run, which engine {engine} does not"
                     " allow; use loky or slurm"
                 )
-            self._outlet = collect.open_for(repo, frozen)
+            self._push_to = collect.open_for(repo, frozen)
             undo.pop_all()
         self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
@@ -116,7 +116,7 @@ class Driver:
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
         self._progress = Progress()
-        for item in sorted(self._agenda.closed.values(), key=lambda item: item.started):
+        for item in sorted(self._schedule.closed.values(), key=lambda item: item.started):
             self._progress = self._progress.with_trial(frozen.plan, item)
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
@@ -130,7 +130,7 @@ class Driver:
                 self._collect()
         results.recover(self.repo, self.frozen, self._folder)
         recorded = schedule.recorded(self.repo, self.frozen)
-        self._agenda = Agenda(self.frozen.plan, recorded, again, jobs)
+        self._schedule = Schedule(self.frozen.plan, recorded, again, jobs)
         return recorded
 
     @property
@@ -153,13 +153,15 @@ class Driver:
                 for item in self._running.values():
                     process_group.kill(item.folder)
                 self._alive.close()
-            if self._outlet:
+            if self._push_to:
                 self._collect()
             sent = self._pusher.finish() if self._pusher else self._unsent_by_workers()
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
-        found = sorted(self._agenda.known.values(), key=lambda item: schedule.said(item)["index"])
-        left = max(0, self._agenda.total - len(self._agenda.closed))
+        found = sorted(
+            self._schedule.known.values(), key=lambda item: schedule.sweep_facts(item)["index"]
+        )
+        left = max(0, self._schedule.total - len(self._schedule.closed))
         missing = left if self._presses or self._problems else 0
         return Done(self.frozen, tuple(found), missing, tuple(self._problems), sent)
 
@@ -181,14 +183,14 @@ class Driver:
     def _fed(self) -> bool:
         """Start what there is room for; whether anything runs or may run yet."""
         while not self._presses and len(self._running) < self._engine.size:
-            trial = self._agenda.next()
+            trial = self._schedule.next()
             if trial is None:
                 break
             self._start(trial)
         return bool(self._running)
 
     def _start(self, trial: Trial) -> None:
-        job = schedule.job(self.frozen, trial, self._outlet)
+        job = schedule.job(self.frozen, trial, self._push_to)
         folder = self._folder / f"{trial.index}.{secrets.token_hex(3)}"
         folder.mkdir()
         self._running[job.key] = Running(trial, job, folder)
@@ -204,13 +206,13 @@ class Driver:
             ended += self._ended_one(*self._ended.get(timeout=_LOOK))
             while len(ended) < batch.SIZE:
                 ended += self._ended_one(*self._ended.get_nowait())
-        if ended and not self._agenda.search.learns:
+        if ended and not self._schedule.search.learns:
             # the next ones need no result of these, so they run while these are recorded
             self._fed()
         for item, experiment in results.record(self.repo, self.frozen, ended, self._problems):
             if self._pusher:
                 self._pusher.add([experiment])
-            if self._agenda.take(item.trial, experiment):
+            if self._schedule.take(item.trial, experiment):
                 self._progress = self._progress.with_trial(self.frozen.plan, experiment)
             self._tell()
         if self._presses > 1:
@@ -235,7 +237,7 @@ class Driver:
             self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text("utf-8")
         if not trials.is_over(item.folder):
             try:
-                results.bury(item, error)
+                results.finish_lost(item, error)
             except OSError as fault:
                 self._problems.append(
                     f"trial {item.trial.index} could not be recorded: {fault.strerror}"
@@ -256,7 +258,7 @@ class Driver:
             rows = rows[: rows.rfind(b"\n") + 1]
             header = b"" if item.offset == 0 else metrics.HEADER
             item.offset += len(rows)
-            search, asked = self._agenda.search, item.trial.round.asked
+            search, asked = self._schedule.search, item.trial.round.asked
             for point in metrics.read(io.BytesIO(header + rows)):
                 if point.name == self.frozen.plan.objective and not item.stopped:
                     worse = search.should_prune(asked, point.step, point.value)
@@ -292,7 +294,7 @@ class Driver:
     def _tell(self) -> None:
         self._progress = replace(
             self._progress,
-            total=self._agenda.total,
+            total=self._schedule.total,
             running=len(self._running),
             size=self._engine.size,
             stopping=self._presses,

@@ -49,15 +49,8 @@ class Engine(Protocol):
 def start(
     name: str, repo: Repo, commit: str, jobs: int, address: str | None = None, outlive: bool = False
 ) -> Engine:
-    """Start an engine, ready to run the snapshot at ``commit``.
-
-    Args:
-        outlive: what was handed to it is to run without the driver, too.
-
-    Raises:
-        UsageError: there is no engine of that name, or it cannot be reached.
-        MissingExtraError: its package is not installed.
-    """
+    """Start an engine, ready to run the snapshot at ``commit``; ``outlive``: what it is given is to
+    run without the driver, too. Raises UsageError or MissingExtraError."""
     if name not in ENGINES:
         raise UsageError(
             f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are"

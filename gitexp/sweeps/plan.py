@@ -71,8 +71,7 @@ class Frozen:
     Attributes:
         commit: its tree is the snapshot.
         facts: what each trial's ``run.json`` says of the snapshot and the settings.
-        taken, left_out: what the snapshot took of untracked files (only when it was just made).
-        told: what the user should know of its data.
+        shot: the snapshot, only when it was just made; and what the user was ``told`` of its data.
     """
 
     group: str

@@ -122,7 +122,7 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
             journal.delete(folder)
 
 
-def bury(item: Running, error: BaseException | None) -> None:
+def finish_lost(item: Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
     process_group.kill(item.folder)
     now = message.format_time(datetime.now(timezone.utc))

@@ -26,7 +26,7 @@ from gitexp.sweeps.plan import Frozen, Plan
 from gitexp.sweeps.search import Asked
 from gitexp.sweeps.space import Point
 from gitexp.sweeps.worker import INTERRUPTED, PRUNED, PYTHON, Job
-from gitexp.sweeps.worker_push import Outlet
+from gitexp.sweeps.worker_push import PushTarget
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Trial:
     attempt: int = 0
 
 
-class Agenda:
+class Schedule:
     """Says what comes next, and learns what came of it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Agenda:
         self.closed = {key: item for key, item in self.known.items() if not is_open(item, again)}
         self.search, points = taught_search(plan, self.closed.values(), jobs)
         self.total = points * plan.repeat
-        highest = max((said(item)["index"] for item in self.known.values()), default=-1)
+        highest = max((sweep_facts(item)["index"] for item in self.known.values()), default=-1)
         self._next_index = 0 if plan.search in searches.OWN else highest + 1
         self._waiting = deque(self._unfinished())
 
@@ -118,7 +118,7 @@ class Agenda:
         known = self.known.get(key)
         if known is None or self._plan.workers_push is None or is_open(known, again=False):
             return 0
-        return 1 + int(said(known).get("attempt") or 0)
+        return 1 + int(sweep_facts(known).get("attempt") or 0)
 
     def _unfinished(self) -> Iterator[Trial]:
         """Yield the missing trials of points that a search chose and that lack some seeds."""
@@ -126,13 +126,13 @@ class Agenda:
         if plan.search in searches.OWN:
             return
         for items in by_point(self.closed.values()).values():
-            point: Point = said(items[0])["point"]
+            point: Point = sweep_facts(items[0])["point"]
             seeds = range(plan.seed, plan.seed + plan.repeat)
             if any(plans.key(point, seed) not in self.closed for seed in seeds):
                 yield from self._seeds(Asked(point))
 
 
-def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
+def job(frozen: Frozen, trial: Trial, push_to: PushTarget | None = None) -> Job:
     """Return a trial as a worker gets it."""
     plan, point = frozen.plan, trial.round.asked.point
     command = plans.fill(plan, point, trial.seed)
@@ -162,7 +162,7 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
         timeout=plan.timeout,
         links=plan.links,
         name=worker_push.name_of(frozen.group, trial.index, trial.attempt),
-        outlet=outlet,
+        push_to=push_to,
     )
 
 
@@ -170,7 +170,7 @@ def recorded(repo: Repo, frozen: Frozen) -> list[Experiment]:
     """Return the group's experiments that this very snapshot gave, oldest first."""
     of_group = "json_extract(tag.summary, '$.group') = ?"
     found = Index(repo).select(of_group, [frozen.group], order="tag.started")
-    return [item for item in found if is_of(said(item), frozen)]
+    return [item for item in found if is_of(sweep_facts(item), frozen)]
 
 
 def is_of(facts: Any, frozen: Frozen) -> bool:
@@ -181,7 +181,7 @@ def is_of(facts: Any, frozen: Frozen) -> bool:
     return kinds == [int, dict, int]
 
 
-def said(experiment: Experiment) -> Mapping[str, Any]:
+def sweep_facts(experiment: Experiment) -> Mapping[str, Any]:
     """Return an experiment's ``tree``, ``index``, ``point``, ``seed``, ``attempt`` in a sweep."""
     facts: Mapping[str, Any] = experiment.extra.get("sweep", {})
     return facts
@@ -189,7 +189,7 @@ def said(experiment: Experiment) -> Mapping[str, Any]:
 
 def trial_key(experiment: Experiment) -> str:
     """Return what makes two trials of one snapshot the same."""
-    return plans.key(said(experiment)["point"], said(experiment)["seed"])
+    return plans.key(sweep_facts(experiment)["point"], sweep_facts(experiment)["seed"])
 
 
 def is_open(experiment: Experiment, again: bool) -> bool:
@@ -209,7 +209,7 @@ def by_point(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
     """Return the trials of each point, one for each of its seeds."""
     found: dict[str, list[Experiment]] = {}
     for item in experiments:
-        found.setdefault(plans.key(said(item)["point"], 0), []).append(item)
+        found.setdefault(plans.key(sweep_facts(item)["point"], 0), []).append(item)
     return found
 
 
@@ -223,7 +223,7 @@ def taught_search(
         reached = [objective(plan, item) for item in items if item.status == "finished"]
         values = [value for value in reached if value is not None]
         if len(items) >= plan.repeat and values:
-            history.append((said(items[0])["point"], sum(values) / len(values)))
+            history.append((sweep_facts(items[0])["point"], sum(values) / len(values)))
     return searches.make(
         plan.search,
         plan.space,

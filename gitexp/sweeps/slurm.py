@@ -135,7 +135,7 @@ class Slurm:
 
     def _end(self, key: str, result: Callable[[], Result]) -> None:
         if found := self._tasks.pop(key, None):
-            trial.settle(result, found[1])
+            trial.complete(result, found[1])
 
 
 def run_as_job(job: Job, root: str, folder: str) -> None:

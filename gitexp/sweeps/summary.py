@@ -53,12 +53,8 @@ def mean(row: Row, metric: str) -> float | None:
 
 
 def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
-    """Return for each param how much of the objective's variation it explains, the largest first;
-    empty for too few points.
-
-    Params that act only together are not seen; `gitexp report` has a random forest for that, whose
-    import alone takes as long as many a sweep.
-    """
+    """Return how much of the objective's variation each param explains, the largest first; empty
+    for too few points. Params that act only together need the random forest of `gitexp report`."""
     told = [row for row in rows if row.mean is not None and math.isfinite(row.mean)]
     varied = [name for name in plan.space if len({repr(row.point.get(name)) for row in told}) > 1]
     if len(told) < _ENOUGH or not varied or len({row.mean for row in told}) < 2:

@@ -38,7 +38,7 @@ from gitexp.sweeps import worktrees
 from gitexp.sweeps.worktrees import Place
 
 if TYPE_CHECKING:
-    from gitexp.sweeps.worker_push import Outlet
+    from gitexp.sweeps.worker_push import PushTarget
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 STOP = "stop"
@@ -71,7 +71,7 @@ class Job:
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
         home: the top of the repository, where its work trees need more than git's objects, for a
             worker that sees it.
-        name, outlet: what the trial is called, and where the worker pushes it; it outlives the
+        name, push_to: what the trial is called, and where the worker pushes it; it outlives the
             driver then.
     """
 
@@ -87,7 +87,7 @@ class Job:
     links: tuple[tuple[str, str], ...] = ()
     home: str = ""
     name: str = ""
-    outlet: Outlet | None = None
+    push_to: PushTarget | None = None
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
@@ -144,10 +144,10 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         live.end("killed" if why and code != 127 else ended.status, why or ended.error)
         owned.close()
         # while the folder is locked still, so that nobody else records it
-        if job.outlet and why not in INTERRUPTED:
+        if job.push_to and why not in INTERRUPTED:
             from gitexp.sweeps import worker_push
 
-            worker_push.send(where, job.outlet, job.name, root.parent)
+            worker_push.send(where, job.push_to, job.name, root.parent)
     finally:
         owned.close()
         owned.release()
@@ -178,7 +178,7 @@ def _end_orphans() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def settle(result: Callable[[], Result], target: Future[Result]) -> None:
+def complete(result: Callable[[], Result], target: Future[Result]) -> None:
     """Give a future what a call returns, or raises."""
     try:
         target.set_result(result())
@@ -258,7 +258,7 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
             why = f"timed out after {job.timeout:g} s"
         elif (folder / STOP).exists():
             why = (folder / STOP).read_text() or "stopped"
-        elif os.getppid() != driver and not job.outlet:
+        elif os.getppid() != driver and not job.push_to:
             why = INTERRUPTED[1]
         else:
             continue

@@ -45,7 +45,7 @@ _lock = threading.Lock()  # a worker's threads push one after the other
 
 
 @dataclass(frozen=True)
-class Outlet:
+class PushTarget:
     """Where the workers of a sweep push, as plain values.
 
     Attributes:
@@ -69,17 +69,17 @@ def name_of(group: str, index: int, attempt: int = 0) -> str:
     return f"{group}/{index}" + (f".{attempt}" if attempt else "")
 
 
-def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
+def send(folder: Path, target: PushTarget, name: str, home: Path) -> None:
     """Push a trial that is over; whatever is wrong with that is noted in its folder. What is kept
     for the next trial lies in ``home``, with the worker's work tree."""
     try:
         with _lock:
-            repo = _repository(outlet, home / "outbox")
+            repo = _repository(target, home / "outbox")
             made = written(repo, finish.entry(repo, folder), name)
             commit, tag = (item.data if item else b"" for item in repo.objects([made.id, made.tag]))
             (folder / COMMIT).write_bytes(commit)
             (folder / TAG).write_bytes(tag)
-            if not _push(repo, outlet, Carried(name.partition("/")[2], made.tag, made.id, tag)):
+            if not _push(repo, target, Carried(name.partition("/")[2], made.tag, made.id, tag)):
                 (folder / TAKEN).touch()
     except (GitexpError, OSError) as error:
         with suppress(OSError):
@@ -92,16 +92,16 @@ def listed(repo: Repo, tip: str) -> list[str]:
     return item.data.decode("utf-8", "replace").splitlines() if item else []
 
 
-def extended(repo: Repo, tip: str | None, outlet: Outlet, carried: list[Carried]) -> str:
+def extended(repo: Repo, tip: str | None, target: PushTarget, carried: list[Carried]) -> str:
     """Write the branch's next commits and return their tip."""
     names = [*(listed(repo, tip) if tip else []), *(item.name for item in carried)]
     files = {TRIALS: "".join(f"{name}\n" for name in names).encode()}
-    return gathering.extend(repo, tip, outlet.clone, carried, files)
+    return gathering.extend(repo, tip, target.clone, carried, files)
 
 
-def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
+def _push(repo: Repo, target: PushTarget, carried: Carried) -> bool:
     """Bring an experiment onto the branch; False where another one of its name is there."""
-    branch = f"{HEADS}{outlet.group}"
+    branch = f"{HEADS}{target.group}"
     faults = 0
     for attempt in range(_TRIES):
         try:
@@ -109,7 +109,7 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
             tip = repo.tip(branch)
             if tip is None or carried.name in listed(repo, tip):
                 return False
-            new = extended(repo, tip, outlet, [carried])
+            new = extended(repo, tip, target, [carried])
             updates, said = transport.push(repo, _REMOTE, [f"{new}:{branch}"], atomic=False)
         except GitError:
             faults += 1
@@ -128,25 +128,25 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
 
 
 @functools.lru_cache
-def _repository(outlet: Outlet, place: Path) -> Repo:
+def _repository(target: PushTarget, place: Path) -> Repo:
     """Return a repository with the snapshot and its parent, made once for each work tree."""
     shutil.rmtree(place, ignore_errors=True)  # of a worker that died
     place.mkdir()
-    worktrees.make_repository(place, outlet.snapshot)
+    worktrees.make_repository(place, target.snapshot)
     repo = Repo.discover(place)
-    repo.git("config", "user.name", outlet.name)
-    repo.git("config", "user.email", outlet.email)
-    repo.git("config", "remote.origin.url", outlet.address)
+    repo.git("config", "user.name", target.name)
+    repo.git("config", "user.email", target.email)
+    repo.git("config", "remote.origin.url", target.address)
     for fault in range(_FAULTS + 1):
         try:
-            _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
+            _fetch(repo, f"{SNAPSHOTS}{target.group}", depth=2)
             break
         except GitError:  # else the driver would have to record the trial by a name of its own
             if fault == _FAULTS:
                 raise
             time.sleep(2.0 ** (fault + 1))
-    if repo.resolve(outlet.snapshot) is None:
-        raise GitError(f"{SNAPSHOTS}{outlet.group} on the remote is not this sweep's snapshot")
+    if repo.resolve(target.snapshot) is None:
+        raise GitError(f"{SNAPSHOTS}{target.group} on the remote is not this sweep's snapshot")
     return Repo.discover(place)
 
 

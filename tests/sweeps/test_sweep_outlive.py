@@ -261,7 +261,7 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(
     repo = Repo.discover(ada.root)
     asked = plans.Plan((sys.executable, "train.py"), space.parse(["lr=1"]), workers_push="origin")
     frozen = plans.freeze(repo, asked, "g")
-    first = schedule.Agenda(asked, [], False, 1).next()
+    first = schedule.Schedule(asked, [], False, 1).next()
     assert first is not None
     job = schedule.job(frozen, first, collect.open_for(repo, frozen))
     job = replace(job, commit=clusters.remote_commit(repo, frozen.commit))
@@ -296,7 +296,7 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(
     )
     repo = Repo.discover(ada.root)
     frozen = plans.load(repo, "g")
-    first = schedule.Agenda(frozen.plan, [], False, 1).next()
+    first = schedule.Schedule(frozen.plan, [], False, 1).next()
     assert first is not None
     job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
     files = worker.run_away(job, clusters.bundle(repo, frozen.commit))
