@@ -43,9 +43,7 @@ def _run(path: Path, run: Any) -> Run:
     given = dict(run.get(...))
     status = "finished" if run.end_time else "killed"
     return Run(
-        "aim",
         run.hash,
-        shown(path.parent),
         run.name if not run.name.startswith("Run: ") else run.hash[:10],
         moment(run.creation_time),
         points(_values(run)),
@@ -55,6 +53,7 @@ def _run(path: Path, run: Any) -> Run:
         run.description or "",
         tuple(run.tags),
         run.experiment,
+        where=shown(path.parent),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import lines, mapping, nested, points, span, typed
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _SCALAR = "training_stats_scalar"
 _SINGLE = -(2**31)
@@ -33,9 +33,7 @@ def read(path: Path) -> Iterator[Run]:
         for name, item in items.items()
     }
     yield Run(
-        "clearml",
         task["id"],
-        shown(path),
         task.get("name") or task["id"],
         moment(started),
         found,

@@ -14,7 +14,7 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import lines, nested, points
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _LARGEST = 10**9  # bytes of messages
 
@@ -38,9 +38,7 @@ def read(path: Path) -> Iterator[Run]:
     id, started = facts["offline_id"], facts["start_time"] / 1000
     stop = facts.get("stop_time")
     yield Run(
-        "comet",
         id,
-        shown(path),
         str(others.get("Name") or id[:10]),
         moment(started),
         points(_values(item for kind, item in said if kind == "metric_msg")),

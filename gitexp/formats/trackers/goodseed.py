@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.trackers.forms import database, nested, points, seconds, span, typed
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """
@@ -31,9 +31,7 @@ def read(path: Path) -> Iterator[Run]:
     started = seconds(meta["created_at"])
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
     yield Run(
-        "goodseed",
         f"{meta.get('project')}/{meta['run_id']}@{meta['created_at']}",
-        shown(path),
         str(values.get("sys/name") or meta["run_id"]),
         moment(started),
         found,

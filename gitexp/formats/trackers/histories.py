@@ -14,7 +14,7 @@ from typing import Any
 from gitexp.formats import params, readers
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import cut
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -32,12 +32,11 @@ def read(path: Path) -> Iterator[Run]:
         if (beside := path.parent / name).is_file():
             given = params.merge(given, params.load_file(beside))
     yield Run(
-        "history",
         hashlib.sha256(data).hexdigest()[:16],
-        shown(path),
         f"{path.parent.name}/{path.name}",
         moment(min(point.timestamp for point in points) / 1000),
         points,
         given,
         partly=cut(path, found.cut),
+        kind="history",
     )

@@ -144,9 +144,9 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
     if source and not ours:  # without its arguments, so it is not a command to be run again
         more = {"script": source, **more}
     return Run(
-        "mlflow",
         item.id,
-        store.where,
+        kind="mlflow",
+        where=store.where,
         title=item.name if item.name != tags.get("gitexp.name") else "",
         started=found.moment(item.start / 1000),
         points=store.points(item.id),

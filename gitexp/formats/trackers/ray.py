@@ -12,7 +12,7 @@ from typing import Any
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import lines, points
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _OWN = {
     "config", "checkpoint_dir_name", "date", "done", "experiment_tag", "hostname",
@@ -32,9 +32,7 @@ def read(path: Path) -> Iterator[Run]:
     started = first["timestamp"] - first.get("time_total_s", 0)
     status = "failed" if (path.parent / "error.txt").exists() else "finished"
     yield Run(
-        "ray",
         f"{first['trial_id']}@{first['timestamp']}",
-        shown(path),
         path.parent.name,
         moment(started),
         points(_values(rows)),

@@ -158,9 +158,9 @@ def _join_params(runs: dict[Path, _Facts]) -> None:
 def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts) -> Run:
     first = facts.first or 0.0
     return Run(
-        "tensorboard",
         id,
-        shown(folder),
+        kind="tensorboard",
+        where=shown(folder),
         title=name,
         started=moment(first),
         points=_points(facts),

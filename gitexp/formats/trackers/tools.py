@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -125,7 +126,8 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
 def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
-        return list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
+        runs = list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
+        return [replace(r, kind=r.kind or tool, where=r.where or shown(path)) for r in runs]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
@@ -151,8 +153,8 @@ def _stored(place: Path, since: float) -> list[Found]:
 def _begun(found: list[Found], since: float) -> list[Found]:
     """Leave out the runs that a shared store has from before; CatBoost's has one alone."""
     runs = [item for item in found if isinstance(item, Run) and item.kind != "catboost"]
-    early = [run for run in runs if run.started.timestamp() <= since - 1]
-    return [item for item in found if item not in early]
+    early = {id(run) for run in runs if run.started.timestamp() <= since - 1}
+    return [item for item in found if id(item) not in early]
 
 
 def _at_home(since: float) -> Iterator[Left]:

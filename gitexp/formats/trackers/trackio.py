@@ -13,7 +13,7 @@ from pathlib import Path
 from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.forms import database, points, seconds, span
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
 
@@ -36,9 +36,7 @@ def read(path: Path) -> Iterator[Run]:
         stamps = [seconds(stamp) for run, _, stamp, _, _ in rows if run == id]
         started = seconds(config["_Created"]) if config.get("_Created") else min(stamps)
         yield Run(
-            "trackio",
             id,
-            shown(path),
             name,
             moment(started),
             found[id],

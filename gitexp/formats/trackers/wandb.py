@@ -111,9 +111,9 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
     duration = whole or (facts.last_time - started if facts.last_time > started else None)
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     return Run(
-        "wandb",
         id,
-        found.shown(folder),
+        kind="wandb",
+        where=found.shown(folder),
         title=facts.title,
         started=found.moment(started),
         points=_points(facts),
