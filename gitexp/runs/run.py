@@ -145,7 +145,8 @@ class Run(LiveRun):
             self.replace_conditions({"checkpoint": at})
 
     def last_checkpoint(self) -> Checkpoint | None:
-        """Return the newest checkpoint of this run, or of the one that it resumes; else None.
+        """Return the newest checkpoint of this run or, where it has none yet, of the one that it
+        resumes; None where there is none, and on a silent rank.
 
         The run is to go on from there: what the other had logged beyond its step is left out.
         """
@@ -168,7 +169,7 @@ class Run(LiveRun):
         self.keep(artifacts.called(name), text.encode("utf-8", "replace"))
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Keep a figure, a Plotly one also as HTML.
+        """Keep a figure: a Matplotlib one as an image, a Plotly one as HTML or an image.
 
         Args:
             figure: a Matplotlib or Plotly figure.
@@ -259,7 +260,8 @@ class Run(LiveRun):
         self.know(note=text)
 
     def sample_system(self) -> None:
-        """Log what the machine does, as ``system.*`` metrics; nothing on a silent rank."""
+        """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a
+        silent rank."""
         from gitexp.runs.system_metrics import Sampler
 
         if not self.silent:
