@@ -125,7 +125,7 @@ def _stream(count: int, base: str) -> Iterator[bytes]:
         yield f"commit refs/gitexp/import\nmark :{mark}\ncommitter {_WHO} {when} +0000\n".encode()
         yield data(message.commit_message(title, "", trailers).encode()) + f"from {base}\n".encode()
         yield b"M 100644 inline params.yml\n" + data(params.dump(made.params))
-        yield b"M 100644 inline metrics.csv\n" + data(metrics.dump(made.points))
+        yield b"M 100644 inline metrics.csv\n" + data(metrics.gather(made.points)[0])
         yield b"M 100644 :1 .gitexp/requirements.txt\n"
         yield f"tag {name}\nfrom :{mark}\ntagger {_WHO} {when} +0000\n".encode() + data(
             message.tag_message(title, summary).encode()

@@ -208,7 +208,7 @@ def packed(root: Path, count: int, folder: Path) -> Iterator[Row]:
             )
             yield data(f"exp-{made.number}".encode())
             yield b"M 100644 inline params.yml\n" + data(params.dump(made.params))
-            yield b"M 100644 inline metrics.csv\n" + data(metrics.dump(made.points))
+            yield b"M 100644 inline metrics.csv\n" + data(metrics.gather(made.points)[0])
 
     plain = folder / "plain"
     plain.mkdir(parents=True)

@@ -58,7 +58,7 @@ def record(
         whole = store.Draft(
             secrets.token_hex(8),
             nest((params or {}).items()),
-            metric_files.dump(points),
+            metric_files.gather(points)[0],
             last,
             start,
             **fields,

@@ -256,7 +256,7 @@ def test_a_cluster_has_what_git_annex_keeps_or_names_what_it_lacks(
     annexed.git("update-ref", "-d", f"refs/tags/{found.name}")
     repo = Repo.discover(annexed.root)
     frozen = plans.freeze(repo, plans.Plan(("true",), space.parse(["x=1"])), "away")
-    first = schedule.Agenda(frozen.plan, [], False, 1).next()
+    first = schedule.Schedule(frozen.plan, [], False, 1).next()
     assert first is not None
     job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
     facts = json.loads(worker.run_away(job, clusters.bundle(repo, frozen.commit))["run.json"])

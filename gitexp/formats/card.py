@@ -1,5 +1,4 @@
-"""How an experiment or a run shows in a notebook: a small table of HTML, escaped, without a style
-sheet or a script."""
+"""How an experiment or a run shows in a notebook: a small table of escaped HTML."""
 
 from __future__ import annotations
 
@@ -19,18 +18,14 @@ def html(
     line = " · ".join(f"{escape(name)} {_text(value)}" for name, value in known.items())
     kinds = {"metrics": metrics, "params": params}
     tables = "".join(_table(kind, values) for kind, values in kinds.items() if values)
+    head = f"<strong>{_text(title)}</strong><br><small>{line}</small>"
     style = "display:flex;gap:2em;align-items:flex-start;flex-wrap:wrap"
-    return (
-        f"<div><strong>{_text(title)}</strong><br><small>{line}</small><div"
-        f' style="{style}">{tables}</div></div>'
-    )
+    return f'<div>{head}<div style="{style}">{tables}</div></div>'
 
 
 def _table(kind: str, values: Mapping[str, Any]) -> str:
-    rows = [
-        f"<tr><td style='text-align:left'>{_text(name)}</td><td>{_text(value)}</td></tr>"
-        for name, value in [*values.items()][:_MOST]
-    ]
+    left, some = "<td style='text-align:left'>", [*values.items()][:_MOST]
+    rows = [f"<tr>{left}{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in some]
     over = len(values) - _MOST
     more = f"<tr><td colspan=2>and {over} more</td></tr>" if over > 0 else ""
     head = f"<thead><tr><th colspan=2 style='text-align:left'>{kind}</th></tr></thead>"

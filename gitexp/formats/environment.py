@@ -23,33 +23,23 @@ _REDACT_NAME = re.compile(
 
 
 def requirements(paths: Iterable[str] | None = None, python: str | None = None) -> str:
-    """Return a ``requirements.txt``: the Python version as a comment, then every installed
-    distribution, pinned.
-
-    Args:
-        paths, python: the ``sys.path`` and description of another interpreter, from
-            ``of_interpreter``.
-
-    The names of the ``*.dist-info`` folders say it all (PEP 376), and reading them takes a
-    millisecond where ``importlib.metadata`` takes fifty. What was installed from an address or a
-    folder is written so (PEP 610).
-    """
+    """Return a ``requirements.txt``: the Python version as a comment, then every distribution,
+    pinned, of here or another interpreter (see ``of_interpreter``). Names of ``*.dist-info``
+    folders say it all (PEP 376), fifty times as fast as ``importlib.metadata``; addresses and
+    folders are written so (PEP 610)."""
     folders = [folder or "." for folder in (sys.path if paths is None else paths)]
     return _listed(tuple((folder, _changed(folder)) for folder in folders), python or _python())
 
 
 @functools.cache
 def _python() -> str:
-    return (
-        f"{platform.python_version()} ({platform.python_implementation()}, {sys.platform},"
-        f" {platform.machine()})"
-    )
+    made = f"{platform.python_implementation()}, {sys.platform}, {platform.machine()}"
+    return f"{platform.python_version()} ({made})"
 
 
 @functools.lru_cache(maxsize=4)
 def _listed(folders: tuple[tuple[str, int], ...], python: str) -> str:
-    """Return the requirements of folders; one that something was installed into has another time,
-    so it is read anew."""
+    """Return the requirements of ``(folder, its time)``: after an installation it is read anew."""
     found: dict[str, str] = {}
     for folder, _ in folders:
         infos = (entry for entry in _names(folder) if entry.endswith("-info"))
@@ -74,8 +64,7 @@ def is_python(program: str) -> bool:
 
 
 def of_interpreter(program: str) -> str | None:
-    """Return the requirements of the Python that a command starts; None where it starts none, or
-    this very one."""
+    """Return the requirements of the Python that a command starts, unless it is this one."""
     if not is_python(program):
         return None
     import shutil
@@ -97,26 +86,19 @@ def of_interpreter(program: str) -> str | None:
 
 
 def understands_gitexp(program: str, root: Path) -> bool:
-    """Whether MLflow, where a command finds one, has gitexp beside it: else ``gitexp:`` means
-    nothing to it.
-
-    The environment is the program's own, that of the first Python on the path, or the project's
-    ``.venv``, and the first of them with MLflow decides.
-    """
+    """Whether the first environment with MLflow has gitexp beside it: that of the program, of the
+    first Python on the path, or ``.venv``. Else ``gitexp:`` means nothing there."""
+    import glob
     import shutil
 
     called = map(shutil.which, (program, "python", "python3"))
     for name in (*filter(None, called), str(root / ".venv/bin/python")):
-        lib = f"{os.path.dirname(os.path.dirname(os.path.abspath(name)))}/lib"
-        for python in (f"{lib}/{entry}" for entry in _names(lib) if entry.startswith("python")):
-            for site in (entry for entry in _names(python) if entry.endswith("-packages")):
-                known = {
-                    entry.partition("-")[0]
-                    for entry in _names(f"{python}/{site}")
-                    if entry.endswith(".dist-info")
-                }
-                if any(entry.startswith("mlflow") for entry in known):
-                    return "gitexp" in known
+        top = os.path.dirname(os.path.dirname(os.path.abspath(name)))
+        for site in glob.iglob(f"{glob.escape(top)}/lib/python*/*-packages"):
+            infos = (entry for entry in _names(site) if entry.endswith(".dist-info"))
+            known = {entry.partition("-")[0] for entry in infos}
+            if any(entry.startswith("mlflow") for entry in known):
+                return "gitexp" in known
     return True
 
 
@@ -178,13 +160,10 @@ def redact(arguments: Iterable[str]) -> list[str]:
 
 def is_secret(name: str, value: str) -> bool:
     """Whether the value of an option is a secret; a password is one even where it is a word."""
-    harmless = _is_count(name, value) or re.search(redaction.NO_SECRET, name.replace("-", "_"))
+    is_count = "tokens" in name.lower() and re.fullmatch(r"\d{1,7}", value)
+    harmless = is_count or re.search(redaction.NO_SECRET, name.replace("-", "_"))
     named = _REDACT_NAME.search(name) and not harmless  # --pad-token "<pad>" is none
     return bool(named) or redaction.is_secret(name, value) or redaction.is_opaque(value)
-
-
-def _is_count(name: str, value: str) -> bool:
-    return "tokens" in name.lower() and re.fullmatch(r"\d{1,7}", value) is not None
 
 
 def _requirement(name: str, version: str, direct: str) -> str:

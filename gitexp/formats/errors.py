@@ -55,9 +55,8 @@ class MissingExtraError(GitexpError):
     """An optional dependency is not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(
-            f"an optional dependency is missing for {what}; to install it: {_pip(extra)}"
-        )
+        how = f"to install it: {_pip(extra)}"
+        super().__init__(f"an optional dependency is missing for {what}; {how}")
 
 
 def _pip(extra: str) -> str:
@@ -104,8 +103,7 @@ class GateError(GitexpError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` (with the leading space) for a near miss, else an empty
-    string."""
+    """Return `` Did you mean 'x'?``, with the leading space, for a near miss; else nothing."""
     from difflib import get_close_matches
 
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -113,8 +113,7 @@ class Experiment:
 
     @property
     def failure(self) -> str | None:
-        """Why it failed: the last line of the traceback, or the exit code; None where that is not
-        known."""
+        """Why it failed: the traceback's last line, or the exit code; None where nobody knows."""
         error = self.extra.get("error")
         return error if isinstance(error, str) and error else None
 
@@ -126,8 +125,7 @@ class Experiment:
 
     @property
     def judged(self) -> Mapping[str, Any]:
-        """The last event by which somebody kept or discarded it, with ``by`` and ``because``; empty
-        where nobody did."""
+        """The last event that kept or discarded it, with ``by`` and ``because``; else empty."""
         return last_judged(self.extra.get("events", ()))
 
     @property
@@ -142,9 +140,8 @@ class Experiment:
             NotFoundError: there is none of this name; it says which there are.
         """
         if name not in self.metrics:
-            raise NotFoundError(
-                f"{self.name} has no metric '{name}'; it has {', '.join(self.metrics) or 'none'}"
-            )
+            known = ", ".join(self.metrics) or "none"
+            raise NotFoundError(f"{self.name} has no metric '{name}'; it has {known}")
         return self.metrics[name]
 
     def inside(self, path: str) -> str:
@@ -201,20 +198,17 @@ class Experiment:
         """
         from gitexp.formats import late_values, result_files
 
-        return chain(
-            result_files.of(self.files, self.read), late_values.points(self.extra.get("events", ()))
-        )
+        late = late_values.points(self.extra.get("events", ()))
+        return chain(result_files.of(self.files, self.read), late)
 
     def history(self) -> pd.DataFrame:
-        """Return every recorded value: a DataFrame with the columns name, value, timestamp (UTC)
-        and step."""
+        """Return all recorded values: a DataFrame of name, value, timestamp (UTC) and step."""
         import pandas as pd
 
         from gitexp.formats import frames
 
-        path = frames.path(self)
         frame = None
-        if path:
+        if path := frames.path(self):
             with self._source().open_file(self.id, path) as file:
                 frame = frames.read(file)
         if frame is None:
@@ -222,22 +216,16 @@ class Experiment:
         else:
             names = frame["name"].array
             frame["name"] = names.categories.array.take(names.codes)
-        frame["timestamp"] = pd.to_datetime(
-            frame["timestamp"], unit="ms", utc=True, errors="coerce"
-        )
+        stamps = frame["timestamp"]
+        frame["timestamp"] = pd.to_datetime(stamps, unit="ms", utc=True, errors="coerce")
         return frame
 
     def _repr_html_(self) -> str:
         """How it shows in a notebook."""
         from gitexp.formats import card
 
-        facts = {
-            "": self.status,
-            "started": f"{self.started:%Y-%m-%d %H:%M}",
-            "commit": self.short,
-            "by": self.author,
-            "labels": self.labels,
-        }
+        facts = {"": self.status, "started": f"{self.started:%Y-%m-%d %H:%M}"}
+        facts |= {"commit": self.short, "by": self.author, "labels": ", ".join(self.labels)}
         return card.html(self.name, facts, self.params, self.metrics)
 
     def _source(self) -> Source:

@@ -1,5 +1,4 @@
-"""``metrics.csv`` by pandas' parser, for files in which nothing is odd; ``metrics.read`` is for all
-others."""
+"""``metrics.csv`` by pandas' parser, where nothing in it is odd; else by ``metrics.read``."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ import re
 import warnings
 from typing import IO, TYPE_CHECKING
 
-from gitexp.formats import metrics
+from gitexp.formats import metrics, result_files
 from gitexp.formats.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def read(file: bytes | IO[bytes]) -> pd.DataFrame | None:
-    """Return the columns name (a category), value, timestamp (ms) and step; None where a row is
-    odd."""
+    """Return the columns name (a category), value, timestamp (ms), step; None if a row is odd."""
     import pandas as pd
 
     file = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -45,9 +43,8 @@ def read(file: bytes | IO[bytes]) -> pd.DataFrame | None:
 
 
 def path(experiment: Experiment) -> str | None:
-    """Return the path of the one CSV file that holds all metrics of an experiment; None if others
-    do."""
-    paths = [path for key, path in experiment.files.items() if key.partition(".")[0] == "metrics"]
+    """Return the path of the CSV file that holds all of an experiment's metrics, if one does."""
+    paths = result_files.paths(experiment.files)
     alone = len(paths) == 1 and paths[0].endswith(".csv") and not experiment.extra.get("events")
     return paths[0] if alone else None
 
@@ -59,12 +56,12 @@ def gathered(data: bytes) -> tuple[bytes, dict[str, float]] | None:
     frame = read(data)
     if frame is None:
         return None
-    if b'"' not in data:
-        data = metrics.HEADER + re.sub(
-            rb"(?m)^([^,\r\n]*),", rb'"\1",', data[len(metrics.HEADER) :]
-        )
-    if b"\r" not in data:
-        data = metrics.HEADER + data[len(metrics.HEADER) :].replace(b"\n", b"\r\n")
+    rows = data[len(metrics.HEADER) :]
+    if b'"' not in rows:
+        rows = re.sub(rb"(?m)^([^,\r\n]*),", rb'"\1",', rows)
+    if b"\r" not in rows:
+        rows = rows.replace(b"\n", b"\r\n")
+    data = metrics.HEADER + rows
     ends = np.flatnonzero(np.frombuffer(data, "u1") == ord("\n")) + 1
     # each row has one, but two quotes; the header has the first end of a line
     marks = (b'"', b'",', b'\n"')
@@ -79,6 +76,6 @@ def gathered(data: bytes) -> tuple[bytes, dict[str, float]] | None:
         return None
     newest_first = frame.iloc[::-1].groupby("name", sort=False, observed=True)["step"]
     last = [int(at) for at in newest_first.idxmax().sort_values()]
-    rows = [data[ends[at] : ends[at + 1]] for at in last]
-    values = metrics.last_values(metrics.read(io.BytesIO(b"".join([metrics.HEADER, *rows]))))
+    ended = b"".join([metrics.HEADER, *(data[ends[at] : ends[at + 1]] for at in last)])
+    values = metrics.last_values(metrics.read(io.BytesIO(ended)))
     return data, {name: values[name] for name in frame["name"].unique()}

@@ -22,8 +22,7 @@ _PLAIN = (str, int, float, bool, type(None))
 
 
 def event(points: Iterable[MetricPoint]) -> dict[str, Any]:
-    """Return the event that adds points to an experiment; NaN and infinities are texts in it, since
-    it is JSON."""
+    """Return the event that adds points to an experiment; as JSON, NaN and the like as text."""
     plain = (
         (name, value if abs(value) < float("inf") else str(float(value)), at, step)
         for name, value, at, step in points
@@ -37,10 +36,9 @@ def points(events: Iterable[Mapping[str, Any]]) -> Iterator[MetricPoint]:
         rows = item.get("metrics")
         for row in rows if isinstance(rows, list) else ():
             try:
-                name, value, timestamp, step = row
-                point = MetricPoint(
-                    metrics.check_name(name), float(value), int(timestamp), int(step)
-                )
+                name, value, *at = row
+                timestamp, step = map(int, at)
+                point = MetricPoint(metrics.check_name(name), float(value), timestamp, step)
                 name.encode()
             except (TypeError, ValueError, OverflowError, GitexpError):
                 continue
@@ -67,13 +65,8 @@ def last(
     events: Iterable[Mapping[str, Any]],
     course: Callable[[], Iterable[MetricPoint]],
 ) -> dict[str, Any]:
-    """Return the last value of each metric with those that came late.
-
-    Args:
-        recorded: the last values that the summary has.
-        course: gives the recorded points; asked only where a metric has late values and recorded
-            ones.
-    """
+    """Return the last value of each metric with those that came late; ``course`` gives the recorded
+    points, and is asked where a metric has late and recorded values."""
     added = [*points(events)]
     names = {point.name for point in added}
     if not names & recorded.keys():

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ MORE = "..."  # the param that says how many there are beyond
 _MARK = '{"gitexp":'
 _SIGNATURE = rb"(?m)^-----BEGIN (PGP SIGNATURE|SSH SIGNATURE|SIGNED MESSAGE)-----$"
 _INFINITY = "\0inf"
+_SAID = ("status", "parent", "duration", "params", "group", "branch", "command", "files")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -50,13 +51,10 @@ class Tag(NamedTuple):
     line: str
 
 
-def subject(
-    name: str, params: Mapping[str, Any], metrics: Mapping[str, float], limit: int = 100
-) -> str:
-    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much of it as fits into ``limit``
-    characters."""
-    shown = _joined(metrics, limit // 2)
-    given = _joined(params, limit - len(name) - len(shown) - 6)
+def subject(name: str, params: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Return ``exp-7: rmse=18.2 (lr=0.01, depth=3)``, as much as fits into 100 characters."""
+    shown = _joined(metrics, 50)
+    given = _joined(params, 100 - len(name) - len(shown) - 6)
     text = f"{name}: {shown}" if shown else name
     return one_line(f"{text} ({given})" if given else text)
 
@@ -74,20 +72,15 @@ def written(name: str, subject: str) -> str:
 
 
 def commit_message(title: str, note: str, trailers: Mapping[str, object]) -> str:
-    """Return a commit message: subject, the note as its body, and the trailers that have a
-    value."""
-    lines = [
-        f"Gitexp-{key}: {one_line(str(value))}"
-        for key, value in trailers.items()
-        if value not in (None, "")
-    ]
+    """Return a commit message: subject, the note as its body, and trailers that have a value."""
+    known = ((key, value) for key, value in trailers.items() if value not in (None, ""))
+    lines = [f"Gitexp-{key}: {one_line(str(value))}" for key, value in known]
     body = f"{note.strip()}\n\n" if note.strip() else ""
     return f"{one_line(title)}\n\n{body}" + "\n".join(lines) + "\n"
 
 
 def trailers(message: str) -> dict[str, str]:
-    """Return the ``Gitexp-*`` trailers of a commit message without their prefix: those of its last
-    paragraph."""
+    """Return the ``Gitexp-*`` trailers in a commit message's last paragraph, without prefix."""
     last = message.rstrip().rpartition("\n\n")[2]
     return dict(re.findall(r"^Gitexp-([A-Za-z-]+): (.*)$", last, re.MULTILINE))
 
@@ -106,12 +99,8 @@ def tag_message(title: str, summary: Mapping[str, Any]) -> str:
 
 def summary_line(summary: Mapping[str, Any]) -> str:
     """Return a summary as one line of JSON."""
-    line = json.dumps(
-        {"gitexp": SCHEMA, **_finite(summary)},
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
+    said, compact = {"gitexp": SCHEMA, **_finite(summary)}, (",", ":")
+    line = json.dumps(said, separators=compact, ensure_ascii=False, allow_nan=False)
     return line.replace('"\\u0000inf"', "9e999").replace('"-\\u0000inf"', "-9e999")
 
 
@@ -154,42 +143,33 @@ def experiment(
     notes: tuple[str, ...],
     source: Source | None,
 ) -> Experiment:
-    """Return the experiment that a tag object describes, under the name that this clone gives
-    it."""
+    """Return the experiment that a tag object describes, by the name that this clone gives it."""
     rest = dict(found.summary)
     rest.pop("gitexp")
+    rest.pop("labels", None)
     last = rest.pop("metrics", {}).items()
-    metrics = {key: math.nan if value is None else value for key, value in last}
+    said = {key: rest.pop(key) for key in _SAID if key in rest}
     return Experiment(
         name=name,
         id=found.commit,
         tag=tag,
         subject=found.subject,
-        status=rest.pop("status"),
         started=parse_time(rest.pop("started")),
-        parent=rest.pop("parent", None),
-        duration=rest.pop("duration", None),
-        params=rest.pop("params", {}),
-        metrics=metrics,
+        metrics={key: math.nan if value is None else value for key, value in last},
         labels=labels,
         notes=notes,
-        group=rest.pop("group", None),
         author=found.author,
         email=found.email,
-        branch=rest.pop("branch", None),
-        command=rest.pop("command", None),
-        files=rest.pop("files", {}),
-        extra={key: value for key, value in rest.items() if key != "labels"},
+        extra=rest,
         source=source,
+        **said,
     )
 
 
 def format_time(moment: datetime) -> str:
     """Return ``2026-11-24T04:10:00.123Z``: UTC, so that text order is time order."""
-    return (
-        moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.")
-        + f"{moment.microsecond // 1000:03d}Z"
-    )
+    seconds = moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{seconds}.{moment.microsecond // 1000:03d}Z"
 
 
 def parse_seconds(text: str) -> float:
@@ -239,17 +219,14 @@ def _bounded(summary: dict[str, Any], line: str) -> tuple[dict[str, Any], str]:
     """Return a summary and its line, without what is too deep or too many."""
     if line.count(",") < MAX_NAMES and line.count("{") + line.count("[") <= MAX_DEPTH:
         return summary, line
-    bounded: dict[str, Any] = {
-        key: TOO_LARGE if _is_deep(value) else value
-        for key, value in summary.items()
-        if key != "params"
-    }
+
+    def shown(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: TOO_LARGE if _is_deep(value) else value for key, value in values}
+
+    bounded = shown((key, value) for key, value in summary.items() if key != "params")
     for family in ("params", "metrics"):
         values = summary.get(family, {})
-        bounded[family] = {
-            key: TOO_LARGE if _is_deep(value) else value
-            for key, value in itertools.islice(values.items(), MAX_NAMES)
-        }
+        bounded[family] = shown(itertools.islice(values.items(), MAX_NAMES))
         if family == "params" and len(values) > MAX_NAMES:
             bounded[family][MORE] = f"{len(values) - MAX_NAMES:,} more, {TOO_LARGE}"
     return bounded, summary_line(bounded)
@@ -263,8 +240,7 @@ def _is_deep(value: Any, depth: int = 0) -> bool:
 
 
 def _sound(summary: Any) -> bool:
-    """Whether a summary has the types that the rest of gitexp relies on: tags come from anybody's
-    remote."""
+    """Whether a summary has the types that gitexp relies on: tags come from anybody."""
     version = summary.get("gitexp") if isinstance(summary, dict) else None
     if not isinstance(version, int) or version > SCHEMA:
         return False
@@ -288,8 +264,7 @@ def _sound(summary: Any) -> bool:
 
 
 def portable(value: Any) -> Any:
-    """Return a value as every reader of JSON takes it: times as text in UTC, NaN and infinities as
-    "nan", "inf" and "-inf"."""
+    """Return a value as any JSON reader takes it: times, NaN and infinities as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, datetime):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -46,13 +46,8 @@ def double(value: float) -> float:
 
 
 def number(name: str, value: Any) -> float:
-    """Return a metric's value as an int or float; NaN and infinities are values like any other.
-
-    NumPy, torch and JAX scalars are taken through ``.item()``.
-
-    Raises:
-        UsageError: None, text, an array or anything else that is not one real number.
-    """
+    """Return a metric's value as an int or float, NaN and infinities too; NumPy, torch and JAX
+    scalars are taken through ``.item()``. Raises UsageError for all that is not one real number."""
     kind = type(value)
     if kind is float:
         return value  # type: ignore[no-any-return]
@@ -62,10 +57,8 @@ def number(name: str, value: Any) -> float:
         try:
             return number(name, value.item())
         except (ValueError, RuntimeError, TypeError):
-            shape = getattr(value, "shape", "")
-            raise UsageError(
-                f"metric '{name}' must be one number, not an array of shape {tuple(shape)}"
-            ) from None
+            form = f"an array of shape {tuple(getattr(value, 'shape', ''))}"
+            raise UsageError(f"metric '{name}' must be one number, not {form}") from None
     if not isinstance(value, (str, bytes, complex)) and hasattr(value, "__float__"):
         return float(value)
     raise UsageError(f"metric '{name}' must be a number, not {_described(value)}")
@@ -82,8 +75,7 @@ def parse_number(name: str, text: str) -> float:
 
 
 def check_name(name: Any) -> str:
-    """Return a metric's name, without the spaces around it, if it can be one: text, not empty, on
-    one line; else raise UsageError."""
+    """Return a metric's name, stripped; raises UsageError if it is no text on one line."""
     if not isinstance(name, str):
         raise UsageError(f"a metric's name must be text, not {_described(name)}")
     if not name.strip() or "\n" in name or "\r" in name or "\0" in name:
@@ -97,21 +89,15 @@ def format_row(name: str, value: float, timestamp: int, step: int) -> str:
     return f'"{quoted}",{value!r},{timestamp},{step}\r\n'
 
 
-def dump(points: Iterable[MetricPoint]) -> bytes:
-    """Return a whole ``metrics.csv``."""
-    return gather(points)[0]
-
-
 def gather(points: Iterable[MetricPoint]) -> tuple[bytes, dict[str, float]]:
-    """Return a whole ``metrics.csv`` and the last value of each metric; the points pass by and are
-    never held."""
+    """Return a whole ``metrics.csv`` and the last value of each metric."""
     file = io.BytesIO()
     last = write(file, points)
     return file.getvalue(), last
 
 
 def write(file: BinaryIO, points: Iterable[MetricPoint]) -> dict[str, float]:
-    """Write a whole ``metrics.csv`` and return the last value of each metric."""
+    """Write a whole ``metrics.csv``, holding no points; returns each metric's last value."""
     file.write(HEADER)
 
     def written() -> Iterator[MetricPoint]:
@@ -173,28 +159,20 @@ def read(
                 yield MetricPoint(called, number, timestamp, step)
             except (IndexError, ValueError, OverflowError):
                 odd += [mark.join(row)] if row else []
-        said += _oddities(where, odd, steps.fractional)
+        if odd:
+            rows = f"{len(odd)} row{'s' if len(odd) > 1 else ''} without a readable number left out"
+            said.append(f"{where}: {rows}, the first: {odd[0][:80]}")
+        if steps.fractional:
+            said.append(f"{where}: steps like {steps.fractional} are no whole numbers; counted")
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{where} cannot be read as CSV: {error}") from None
     finally:
         text.detach()
 
 
-def _oddities(where: str, odd: Sequence[str], fractional: str) -> Iterator[str]:
-    """Yield what is to be said of odd rows and of the first step that is no whole number."""
-    if odd:
-        rows = f"{len(odd)} row{'s' if len(odd) > 1 else ''}"
-        yield f"{where}: {rows} without a readable number left out, the first: {odd[0][:80]}"
-    if fractional:
-        yield f"{where}: steps like {fractional} are no whole numbers; counted"
-
-
 class _Steps:
-    """The steps of a file; where one is no whole number, the rows of its metric are counted.
-
-    Attributes:
-        fractional: the first such step as it stands there, "" for none.
-    """
+    """The steps of a file; where one is no whole number (``fractional`` is the first such, as it
+    stands there), the rows of its metric are counted."""
 
     def __init__(self) -> None:
         self.fractional = ""
@@ -206,15 +184,14 @@ class _Steps:
         if value != int(value):
             self.fractional = self.fractional or text
             self._next.setdefault(name, 0)
-        if name in self._next:
-            self._next[name] += 1
-            return self._next[name] - 1
-        return int(value)
+        if name not in self._next:
+            return int(value)
+        self._next[name] += 1
+        return self._next[name] - 1
 
 
 def milliseconds(text: str) -> int:
-    """Return a time as ms since the epoch, 0 for what is none: a number of ms or, where it is too
-    small for that, of seconds; else ISO 8601."""
+    """Return a time, a number of ms or seconds or ISO 8601, as ms since 1970; 0 for none."""
     from datetime import datetime
 
     try:
@@ -235,8 +212,7 @@ def _cells(line: str, mark: str) -> list[str]:
 
 
 def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
-    """Return the last value of each metric: that of the highest step, of equal steps the later
-    row."""
+    """Return each metric's value at its highest step; of equal steps, the later row's."""
     values: dict[str, float] = {}
     steps: dict[str, int] = {}
     for name, value, _timestamp, step in points:
@@ -247,19 +223,13 @@ def last_values(points: Iterable[MetricPoint]) -> dict[str, float]:
 
 
 def last_in(path: Path) -> dict[str, float]:
-    """Return the last value of each metric in a file; raise FileNotFoundError where there is
-    none."""
+    """Return the last value of each metric in a file; raises FileNotFoundError."""
     with open(path, "rb") as file:
         return last_of(file)
 
 
 def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
-    """Return the last value of each metric in a file, as ``last_values`` does; rows as we write
-    them go by four times as fast.
-
-    Raises:
-        FormatError: it is no ``metrics.csv``.
-    """
+    """Return each metric's last value in a file, our own rows fast; raises FormatError."""
     last: dict[bytes, tuple[int, bytes]] = {}
     plain = file.readline() == HEADER
     while plain and (lines := file.readlines(_CHUNK)):
@@ -277,21 +247,16 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
 
 
 def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]:
-    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; a list is a series with steps
-    from 0."""
-    points = []
-    for name, value in values.items():
-        series = value if isinstance(value, (list, tuple)) else [value]
-        points += [
-            MetricPoint(check_name(name), number(name, item), timestamp, at)
-            for at, item in enumerate(series)
-        ]
-    return points
+    """Return the points of ``{"rmse": 18.2, "loss": [0.9, 0.5]}``; steps of a list are from 0."""
+    return [
+        MetricPoint(check_name(name), number(name, item), timestamp, at)
+        for name, value in values.items()
+        for at, item in enumerate(value if isinstance(value, (list, tuple)) else [value])
+    ]
 
 
 def parse_cell(text: str) -> float:
-    """Return the number in a cell of a file that somebody else wrote; raise ValueError or
-    OverflowError where there is none."""
+    """Return the number in a cell of anybody's file; raises ValueError or OverflowError."""
     try:
         return within(int(text))
     except ValueError:
@@ -301,16 +266,14 @@ def parse_cell(text: str) -> float:
 
 
 def within(number: float) -> float:
-    """Return a number as SQLite can hold it: whole ones of more than 64 bits as floats; raise
-    OverflowError past those."""
+    """Return a number as SQLite holds it, large whole ones as floats; raises OverflowError."""
     if isinstance(number, bool):
         return int(number)
     return number if isinstance(number, float) or -(2**63) <= number < 2**63 else float(number)
 
 
 def _whole_lines(text: Iterable[str], said: list[str], where: str) -> Iterator[str]:
-    """Yield the lines, but for a last one that no line end closes and that has fewer columns than
-    the first."""
+    """Yield the lines, but for a torn last one: without its end, and with fewer columns."""
     columns = None
     for line in text:
         if columns is None:
@@ -328,16 +291,14 @@ def _described(value: Any) -> str:
 
 
 def is_better(direction: str, new: float, old: float) -> bool | None:
-    """Return whether ``new`` beats ``old`` for a metric whose better ``direction`` is min or max;
-    None on a tie or NaN."""
+    """Return whether ``new`` beats ``old`` (min or max is better); None on a tie or NaN."""
     if math.isnan(new) or math.isnan(old) or new == old:
         return None
     return (new < old) == (direction == "min")
 
 
 def direction(name: str, settings: Mapping[str, str]) -> str | None:
-    """Return ``min`` or ``max`` for the better direction of a metric, from the settings or else its
-    name; None if unknown."""
+    """Return ``min`` or ``max``, what is better of a metric, by settings or name; else None."""
     if name in settings:
         return settings[name]
     words = set(re.split(r"[^a-z0-9]+", name.lower()))

@@ -57,19 +57,14 @@ _SCIENTIFIC = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?[eE][-+]?[0-9]{1,3}")
 
 
 def identity(experiment: Experiment) -> str:
-    """Return what stays the same whatever an experiment is called and wherever it lies: its
-    Gitexp-Id, else its commit."""
+    """Return what identifies an experiment everywhere: its Gitexp-Id, else its commit."""
     given = experiment.extra.get("id")
     return given if isinstance(given, str) and given else experiment.id
 
 
 def tags(experiment: Experiment, repository: str | None = None, body: str = "") -> dict[str, str]:
-    """Return the tags of its MLflow run.
-
-    Args:
-        repository: the URL of the git remote, without credentials.
-        body: the note in the commit message, which an experiment does not know by itself.
-    """
+    """Return the tags of its MLflow run; ``repository`` is the remote's URL without credentials,
+    and ``body`` the note in the commit message, which an experiment does not know."""
     found = {
         NAME: experiment.name,
         COMMIT: experiment.id,
@@ -91,11 +86,9 @@ def tags(experiment: Experiment, repository: str | None = None, body: str = "") 
 
 
 def note(experiment: Experiment, body: str = "") -> str:
-    """Return a run's description: the message that somebody wrote, its body, and the notes added
-    later, oldest first."""
-    return "\n\n".join(
-        text for text in (message.own_subject(experiment), body, *experiment.notes) if text
-    )
+    """Return a run's description: the message somebody wrote, its body, and later notes."""
+    texts = (message.own_subject(experiment), body, *experiment.notes)
+    return "\n\n".join(filter(None, texts))
 
 
 def labels(run_tags: Mapping[str, str]) -> tuple[str, ...]:
@@ -114,8 +107,7 @@ def run_status(status: str) -> str:
 
 
 def status(run_status: str) -> str | None:
-    """Return our word for MLflow's, None for a run that is not over (``RUNNING``,
-    ``SCHEDULED``)."""
+    """Return our word for MLflow's; None while a run goes on (``RUNNING``, ``SCHEDULED``)."""
     return next((ours for ours, theirs in _STATUSES.items() if theirs == run_status), None)
 
 
@@ -125,18 +117,13 @@ def experiment_name(group: str | None, otherwise: str = DEFAULT) -> str:
 
 
 def group(experiment_name: str) -> str | None:
-    """Return the group for an MLflow experiment, None for the one that all runs are in by
-    default."""
+    """Return the group for an MLflow experiment; None for MLflow's default one."""
     return None if experiment_name == DEFAULT else experiment_name
 
 
 def key(name: str) -> str:
-    """Return a param's or metric's name as MLflow takes it.
-
-    What MLflow does not take is spelled ``_xHHHH_``, as in the names of XML (``loss%`` is
-    ``loss_x0025_``), and ``name`` reads it back. What is longer than MLflow allows then is cut and
-    ends in a hash: distinct, but not to be read back.
-    """
+    """Return a param's or metric's name as MLflow takes it: what it refuses is spelled ``_xHHHH_``,
+    as in XML's names, and ``name`` reads it back; what is too long ends in a hash."""
     spelled = _ODD.sub(lambda match: _escaped(match[0]), name)
     if posixpath.normpath(spelled) != spelled or spelled.startswith("/"):
         spelled = spelled.replace("/", _escaped("/"))
@@ -156,20 +143,15 @@ def name(key: str) -> str:
 
 
 def param_text(value: Any) -> str:
-    """Return a param's value as MLflow's text: a list or mapping as JSON, text as it is, all else
-    as Python says it."""
+    """Return a param's value as MLflow's text: lists and mappings as JSON, else ``str``."""
     if isinstance(value, (list, tuple, dict)):
         return cut(json.dumps(value, ensure_ascii=False, default=str), PARAM_LENGTH)
     return cut(str(value), PARAM_LENGTH)
 
 
 def param_value(text: str) -> Any:
-    """Return what a param's text stands for.
-
-    A number only where writing it again gives the same text, so that ``01234`` and ``3.10`` stay
-    text, and one like ``1e-4``; lists and mappings in JSON or as Python writes them; True, False
-    and None.
-    """
+    """Return what a param's text stands for: a number only where writing it gives the same text
+    (``01234`` and ``3.10`` stay), or like ``1e-4``; lists, mappings, True, False and None."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if _WHOLE.fullmatch(text) and text != "-0":
@@ -185,8 +167,7 @@ def param_value(text: str) -> Any:
 
 
 def metric_row(value: float) -> tuple[float, bool]:
-    """Return ``(value, is_nan)`` as MLflow's databases hold a metric: NaN as 0, infinities as the
-    largest doubles."""
+    """Return ``(value, is_nan)`` as MLflow's databases do: NaN 0, infinities the largest."""
     number = metrics.double(value)
     if math.isnan(number):
         return 0.0, True
@@ -201,8 +182,7 @@ def metric_value(number: float, is_nan: bool = False) -> float:
 
 
 def metric_json(point: MetricPoint) -> dict[str, Any]:
-    """Return a point as MLflow's REST API takes it: NaN and infinities by name, no time before
-    1970, steps of 64 bits."""
+    """Return a point as MLflow's REST API takes it: finite or by name, within 64 bits."""
     number = metrics.double(point.value)
     return {
         "key": key(point.name),
@@ -213,8 +193,7 @@ def metric_json(point: MetricPoint) -> dict[str, Any]:
 
 
 def cut(text: str, length: int) -> str:
-    """Return text that a database can hold, no longer than ``length``; what was cut ends in
-    ``...``."""
+    """Return text that a database can hold, cut to ``length`` with ``...`` at its end."""
     sound = text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
     return sound if len(sound) <= length else f"{sound[: length - 3]}..."
 

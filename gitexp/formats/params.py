@@ -1,32 +1,18 @@
-"""``params.yml``: the inputs of a run, a mapping in the format of DagsHub's client and of DVC.
-
-Reading follows the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), because
-PyYAML alone follows 1.1 and reads ``1e-3`` as text and ``yes`` as true. Two deviations, both
-towards text, since a param that looks like a name should stay one: ``007`` and a number that
-overflows (``12e4567``, a commit hash) are text. Writing gives the bytes of ``yaml.safe_dump``, and
-quotes what would otherwise read back as another type.
-
-Files come from repositories that nobody vouches for. libyaml's composer recurses (it crashes at
-100,000 levels) and aliases multiply (nine lines make a billion nodes), so a document's events are
-counted before it is composed.
-"""
+"""Params: the inputs of a run, a mapping in which a dotted name is an address, and ``params.yml``
+that holds them in the format of DagsHub's client and of DVC."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, NoReturn
 
 from gitexp.formats.errors import FormatError, UsageError
-
-if TYPE_CHECKING:
-    import yaml
 
 MAX_BYTES = 10 * 10**6
 MAX_DEPTH = 50
@@ -35,44 +21,26 @@ _NONE = b"{}\n"
 _MOST_ELEMENTS = 1_000  # of an array that is still a param
 _MOST_LISTED = 20_000  # of a list
 _MOST_BITS = 10_000  # of a number; Python writes none of more than 4,300 digits
-_MOST_DIGITS = 3_000
-_LARGE = 100_000  # characters that PyYAML's own writer, a letter at a time, takes too long for
 # a line that says the same to every reader of YAML: a name, and a number or a word
 _WORD = r"(?!(?i:null|true|false|yes|no|on|off)[:\n])[A-Za-z][\w./-]{0,60}"
 _LINE = rf"(?m)^({_WORD}): (?:(-?(?:0|[1-9]\d{{0,14}})(?:\.\d+)?|true|false|null)|({_WORD}))\n"
 _MOST_LINES = 1_000
 
-_RESOLVERS = (  # tag, regular expression, first characters
-    ("null", r"~|null|Null|NULL|", "~nN\0"),
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    (
-        "float",
-        (
-            r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)\.[0-9]*)(?:[eE][-+]?[0-9]+)?"
-            r"|[-+]?(?:0|[1-9][0-9]*)[eE][-+]?[0-9]+"
-            r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-        ),
-        "-+0123456789.",
-    ),
-)
-
 
 def parse_value(text: str) -> Any:
-    """Return the value that ``text`` spells on a command line: YAML's flow style, so ``[1, 2]`` and
-    ``{a: 1}`` work too.
-
-    What YAML cannot read as one value (``a: b``, ``@home``) is text.
-    """
+    """Return the value that ``text`` spells on a command line, in YAML's flow style (``[1, 2]``,
+    ``{a: 1}``); what YAML cannot read as one value (``a: b``, ``@home``) is text."""
     found = _of_lines(f"value: {text}\n".encode("utf-8", "replace"))
     if found and len(found) == 1:
         return found["value"]
     import yaml
 
+    from gitexp.formats import yaml_core
+
     if text and re.fullmatch(r"[\w.+/-]+", text) is None and text[0] not in "'\"[{+.~":
         return text
     try:
-        value = _load(text)
+        value = yaml_core.load(text)
     except (yaml.YAMLError, FormatError) as error:
         if (isinstance(error, FormatError) and "deep" in str(error)) or text[:1] in "[{\"'":
             raise UsageError(
@@ -91,12 +59,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return ``into`` with the dotted ``pairs`` set in it; later ones win.
-
-    Raises:
-        UsageError: a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or a dotted
-            name has an empty part.
-    """
+    """Return ``into`` with the dotted ``pairs`` set in it; later ones win. Raises UsageError where
+    a name is a value and a mapping at once (``a=1`` and ``a.b=2``), or has an empty part."""
     result: dict[str, Any] = _copied(into or {})
     for key, value in pairs:
         *path, last = key.split(".")
@@ -116,8 +80,7 @@ def nest(pairs: Iterable[tuple[str, Any]], into: Mapping[str, Any] | None = None
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return ``{"model.depth": 3}`` for ``{"model": {"depth": 3}}``; lists and empty mappings are
-    values."""
+    """Return ``{"model.depth": 3}`` for ``{"model": {"depth": 3}}``; lists stay as they are."""
     flat: dict[str, Any] = {}
     for key, value in params.items():
         if isinstance(value, Mapping) and value:
@@ -140,11 +103,8 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any, depth: int = 0) -> Any:
-    """Return ``value`` as YAML can hold it: NumPy and torch scalars as numbers, arrays, tuples and
-    sets as lists, else text.
-
-    Data is no param: of large arrays and of tables only the kind and shape.
-    """
+    """Return ``value`` as YAML can hold it: scalars as numbers, arrays, tuples and sets as lists,
+    of large arrays and tables only the kind and shape, else text."""
     if depth > MAX_DEPTH:
         raise UsageError(f"params are nested more than {MAX_DEPTH} deep")
     if isinstance(value, float) and math.isnan(value):
@@ -164,23 +124,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     for base in (bool, int, float, str):  # subclasses: IntEnum, numpy.str_, numpy.float64
         if isinstance(value, base):
             return plain(base(value))
-    shape = getattr(value, "shape", None)
-    if isinstance(shape, tuple) and (
-        math.prod(shape) > _MOST_ELEMENTS or not hasattr(value, "tolist")
-    ):
+    shape, listed = getattr(value, "shape", None), hasattr(value, "tolist")
+    if isinstance(shape, tuple) and (math.prod(shape) > _MOST_ELEMENTS or not listed):
         return f"{type(value).__name__} of shape {tuple(shape)}"
-    if hasattr(value, "tolist"):
-        return plain(value.tolist(), depth + 1)
-    return str(value)
+    return plain(value.tolist(), depth + 1) if listed else str(value)
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return params that somebody gives as YAML can hold them.
-
-    Raises:
-        UsageError: a name with a dot and a nested one are the same address, names differ by the
-            spaces around them alone, it is nested too deep, or too many to be read back.
-    """
+    """Return params that somebody gives as YAML can hold them. Raises UsageError where two names
+    are one address, or differ by spaces alone, and for what cannot be read back."""
     result = _stripped(plain(values))
     _check_names(result)
     if _count(result) > MAX_NODES // 2:
@@ -225,25 +177,21 @@ def dump(params: Mapping[str, Any]) -> bytes:
     lines = "".join(f"{key}: {said[key]}\n" for key in sorted(said)).encode("utf-8", "replace")
     if _of_lines(lines) == values:
         return lines
-    import yaml
+    from gitexp.formats import yaml_core
 
-    writer = _dumper(len(str(values)) > _LARGE)
-    return yaml.dump(values, Dumper=writer, allow_unicode=False, sort_keys=True).encode()
+    return yaml_core.dump(values)
 
 
 def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
     """Read the text of a params file: YAML, or by the ending of ``where`` JSON, TOML or Python, of
-    whose plain assignments the literal ones count.
-
-    Raises:
-        FormatError: not readable, not a mapping, or too large, too deep or too many nodes to be a
-            params file.
-    """
+    whose plain assignments the literal ones count. Raises FormatError."""
     if data == _NONE:
         return {}
     if where.endswith((".yml", ".yaml")) and (found := _of_lines(data)) is not None:
         return found
     import yaml  # which takes as long as starting Python
+
+    from gitexp.formats import yaml_core
 
     if len(data) > MAX_BYTES:
         raise FormatError(
@@ -255,11 +203,11 @@ def load(data: bytes, where: str = "params.yml") -> dict[str, Any]:
         if where.endswith(".json"):
             value = json.loads(text, object_pairs_hook=_once)
         elif where.endswith(".toml"):
-            value = _load_toml(text)
+            value = load_toml(text)
         elif where.endswith(".py"):
             value = _assigned(text)
         else:
-            value = _load(text)
+            value = yaml_core.load(text)
     except RecursionError:
         raise FormatError(f"{where} is nested too deep for params") from None
     except FormatError as error:
@@ -301,8 +249,7 @@ def load_file(path: Path) -> dict[str, Any]:
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``base`` with ``over`` laid on it, mapping by mapping; a name with a dot and a nested
-    one that are the same address stay one."""
+    """Return ``base`` with ``over`` laid on it by addresses: ``a.b`` and a nested one are one."""
     result = dict(base)
     for key, value in over.items():
         if "." in key and key not in result and key in flatten(result):
@@ -315,37 +262,24 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _copied(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        k: _copied(value) if isinstance(value, Mapping) else value for k, value in params.items()
-    }
-
-
-def _load(text: str) -> Any:
-    import yaml
-
-    try:
-        _guard(yaml.parse(text, Loader=_safe(yaml)))
-    except yaml.YAMLError as error:
-        # libyaml as PyYAML 6.0.4 ships it reads ahead, and refuses before we do
-        if "nesting depth" in str(error):
-            raise FormatError(f"is nested more than {MAX_DEPTH} deep") from None
-        raise
-    return yaml.load(text, Loader=_loader())
+    return {k: _copied(v) if isinstance(v, Mapping) else v for k, v in params.items()}
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        _refuse_twice(next(name for name in names if names.count(name) > 1))
+        refuse_twice(next(name for name in names if names.count(name) > 1))
     return found
 
 
-def _refuse_twice(name: str) -> None:
+def refuse_twice(name: str) -> NoReturn:
+    """Raise FormatError for a name that a mapping has twice."""
     raise FormatError(f"has the name {_shortened(name)} twice; remove one")
 
 
-def _load_toml(text: str) -> Any:
+def load_toml(text: str) -> dict[str, Any]:
+    """Return what a TOML file says."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -359,132 +293,17 @@ def _assigned(text: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for node in ast.parse(text).body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)) or (
-            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        ):
+        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(
-            target := targets[0], ast.Name
-        ):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+            raise FormatError("does more than assign values to names")
+        target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+        if not isinstance(target, ast.Name):
             raise FormatError("does more than assign values to names")
         with contextlib.suppress(ValueError, TypeError):
             found[target.id] = ast.literal_eval(node.value) if node.value else None
     return found
-
-
-def _guard(events: Iterable[Any]) -> None:
-    """Raise FormatError for a document that is too deep or, its aliases expanded, too large, or
-    whose mapping has a name twice, of which YAML's readers take the last without a word."""
-    import yaml
-
-    sizes: list[int] = [0]  # nodes below each open collection
-    names: list[str | None] = [None]
-    anchors: dict[str, int | None] = {}
-    open_keys: list[_Keys] = [_Keys(False)]
-    for event in events:
-        if isinstance(event, yaml.NodeEvent):
-            open_keys[-1].see(event.value if isinstance(event, yaml.ScalarEvent) else None)
-        if isinstance(event, yaml.CollectionStartEvent):
-            if len(sizes) > MAX_DEPTH:
-                raise FormatError(f"is nested more than {MAX_DEPTH} deep")
-            sizes.append(1)
-            names.append(event.anchor)
-            open_keys.append(_Keys(isinstance(event, yaml.MappingStartEvent)))
-            if event.anchor:
-                anchors[event.anchor] = None  # not closed yet: an alias to it would be a loop
-        elif isinstance(event, yaml.CollectionEndEvent):
-            size, name = sizes.pop(), names.pop()
-            open_keys.pop()
-            sizes[-1] += size
-            if name:
-                anchors[name] = size
-        elif isinstance(event, yaml.ScalarEvent):
-            sizes[-1] += 1
-            if event.anchor:
-                anchors[event.anchor] = 1
-        elif isinstance(event, yaml.AliasEvent):
-            size_or_open = anchors.get(str(event.anchor), 1)
-            if size_or_open is None:
-                raise FormatError("has an alias that contains itself")
-            sizes[-1] += size_or_open
-        if sizes[-1] > MAX_NODES:
-            raise FormatError(
-                f"has more than {MAX_NODES:,} values (or aliases that multiply to it)"
-            )
-
-
-class _Keys:
-    """The names of an open mapping; of a list, nothing."""
-
-    def __init__(self, mapping: bool) -> None:
-        self._mapping, self._at_key, self._seen = mapping, True, {""}
-
-    def see(self, name: str | None) -> None:
-        """Take the next node, a name or a value: its text, None where it is no scalar."""
-        if self._mapping and self._at_key and name and name != "<<":
-            if name in self._seen:
-                _refuse_twice(name)
-            self._seen.add(name)
-        self._at_key = not self._at_key
-
-
-def _safe(yaml: Any) -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@functools.cache
-def _loader() -> type[yaml.SafeLoader]:
-    import yaml
-
-    class Loader(_safe(yaml)):  # type: ignore[misc]
-        """YAML 1.2 core."""
-
-        yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
-
-        def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
-            text = node.value
-            if len(text) > _MOST_DIGITS:
-                return text
-            return int(text, 0 if text[:2] in ("0o", "0x") else 10)
-
-        def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
-            text = node.value.lower()
-            value = float(text.replace(".inf", "inf").replace(".nan", "nan"))
-            return node.value if math.isinf(value) and "inf" not in text else value
-
-    for name, pattern, first in _RESOLVERS:
-        Loader.add_implicit_resolver(
-            f"tag:yaml.org,2002:{name}",
-            re.compile(f"(?:{pattern})$"),
-            [c.strip("\0") for c in first],
-        )
-    Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
-    Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
-    Loader.add_constructor("tag:yaml.org,2002:float", Loader.construct_yaml_float)
-    return Loader
-
-
-@functools.cache
-def _dumper(large: bool) -> type[yaml.SafeDumper]:
-    import yaml
-
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper) if large else yaml.SafeDumper):  # type: ignore[misc]
-        """PyYAML's safe dumper, which also quotes text that YAML 1.2 would read as something
-        else. libyaml's breaks some lines elsewhere."""
-
-        yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012
-
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    for name, pattern, first in _RESOLVERS:
-        if name in ("int", "float"):
-            for char in first:
-                known = Dumper.yaml_implicit_resolvers.get(char, [])
-                extra = (f"tag:yaml.org,2002:text-like-{name}", re.compile(f"(?:{pattern})$"))
-                Dumper.yaml_implicit_resolvers[char] = [*known, extra]
-    return Dumper
 
 
 def _shortened(text: str) -> str:

@@ -151,8 +151,7 @@ def _parted(found: Sequence[tuple[str, _Point]]) -> Iterator[tuple[str, _Point]]
 
 
 def _steps(points: Sequence[_Point]) -> list[int]:
-    """Return the steps of a metric's points: of the kind that grows; where one is missing it is the
-    one after the last."""
+    """Return the steps of a metric's points, of the kind that grows; a gap is one more."""
     counts = Counter(kind for point in points for kind in point.steps)
     for kind in sorted(filter(counts.get, _KINDS), key=lambda kind: -counts[kind]):
         steps: list[int] = []
@@ -164,8 +163,7 @@ def _steps(points: Sequence[_Point]) -> list[int]:
 
 
 class _Reader:
-    """Reads lines one after the other: of a table, the header says what its rows are, and a line
-    that names an epoch alone is about those below."""
+    """Reads line by line: a table's header names its rows, an epoch alone is of lines below."""
 
     def __init__(self) -> None:
         self.header: list[str] = []
@@ -224,11 +222,9 @@ class _Reader:
         step = next((row[name] for name in row if name.lower() in _MARKS), "").partition("/")[0]
         if not step.isdigit():
             return []
-        return [
-            (name, _Point(value, {"step": int(step)}))
-            for name, text in row.items()
-            if _is_metric(name) and (value := _number(text.rstrip("%"))) is not None
-        ]
+        numbers = [(name, _number(text.rstrip("%"))) for name, text in row.items()]
+        at = {"step": int(step)}
+        return [(name, _Point(n, at)) for name, n in numbers if n is not None and _is_metric(name)]
 
 
 def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float]]:
@@ -343,11 +339,8 @@ def _before(text: str) -> str:
 
 @functools.lru_cache(1000)
 def _name(phrase: str, strict: bool) -> str | None:
-    """Return the words at the end of a phrase that make a metric's name, None where it has none.
-
-    Args:
-        strict: every word has to be one of a metric's name.
-    """
+    """Return the words at the end of a phrase that make a metric's name, None where it has none;
+    ``strict``: every word has to be one of a metric's name."""
     words = phrase.split(" ")
     if any(word.endswith("'s") for word in words[:-1]):  # valid_0's l2
         return " ".join(words[-2:])

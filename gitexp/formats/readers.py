@@ -1,5 +1,4 @@
-"""What the usual files of a training say: one pure reader for each form, from bytes to params and
-metric points."""
+"""What the usual files of a training say: a reader for each form, from bytes to values."""
 
 from __future__ import annotations
 
@@ -54,9 +53,8 @@ class Found:
 
 def is_params(path: str) -> bool:
     """Whether a file is one of params, by its name."""
-    return bool(re.fullmatch(_PARAMS_NAME, posixpath.basename(path))) or f"/{path}".endswith(
-        tuple(f"/{name}" for name in PARAMS_FILES)
-    )
+    usual = f"/{path}".endswith(tuple(f"/{name}" for name in PARAMS_FILES))
+    return usual or bool(re.fullmatch(_PARAMS_NAME, posixpath.basename(path)))
 
 
 def is_metrics(path: str) -> bool:
@@ -67,8 +65,7 @@ def is_metrics(path: str) -> bool:
 def of_pipeline(
     path: str, data: bytes, kinds: Sequence[str] = ("metrics", "params")
 ) -> Iterator[tuple[str, str]]:
-    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names; templates (``${...}``), which DVC would
-    fill in, are passed over."""
+    """Yield ``(kind, path)`` for what a ``dvc.yaml`` names, but for templates (``${...}``)."""
     try:
         pipeline = params.load(data, path) if data else {}
     except FormatError:  # damaged, or no mapping: what files are called still tells
@@ -95,8 +92,7 @@ def _named(
 
 
 def _paths(item: Any, bare: bool) -> Iterable[str]:
-    """Return the paths in an item of a list: ``path``, or ``{path: details}``. In a stage, a bare
-    param is the name of one."""
+    """Return the paths in an item, ``path`` or ``{path: details}``; a bare param is a name."""
     if isinstance(item, Mapping):
         return map(str, item)
     return [str(item)] if bare else ["params.yaml"]
@@ -118,11 +114,7 @@ def is_course(path: str) -> bool:
 
 
 def read_metrics(path: str, data: bytes) -> Found:
-    """Return the metrics in a file, whose form its ending and content tell.
-
-    Raises:
-        FormatError: it has no form that is known.
-    """
+    """Return the metrics in a file, by its ending and content; raises FormatError."""
     import csv
 
     ending = posixpath.splitext(path)[1].lower()
@@ -168,10 +160,8 @@ def _table(path: str, data: bytes) -> Found:
     if lost := sum(map(bool, rows)) - len(whole):  # torn, or of another header
         found.cut = f"{lost} of its rows are torn, or have other columns than the header"
     if headless or (len(header) == 1 and not found.points):
-        raise FormatError(
-            f"{path} has no header 'Name,Value,Timestamp,Step', nor one with a column for each"
-            " metric"
-        )
+        known = "'Name,Value,Timestamp,Step', nor one with a column for each metric"
+        raise FormatError(f"{path} has no header {known}")
     if is_course(path):
         name = path.rpartition("plots/metrics/")[2].removesuffix(".tsv")
         found.points = [point._replace(name=name) for point in found.points]
@@ -179,8 +169,7 @@ def _table(path: str, data: bytes) -> Found:
 
 
 def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
-    """Read rows of ``{name: value}``; gaps are no values, and a row without a step gets its
-    number."""
+    """Read rows of ``{name: value}``; a gap is no value, a row without a step gets its number."""
     points: list[MetricPoint] = []
     text: dict[str, None] = {}
     for at, row in enumerate(rows):
@@ -189,13 +178,10 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
         for name, value in flat.items():
             if name.lower() in _BOOKKEEPING or name == "" or name.startswith("config."):
                 continue
-            if isinstance(value, str) and value.lower() in _NO_VALUE:
-                continue
-            number = _number(value)
-            if number is None:
-                text[name] = None
-            else:
+            if (number := _number(value)) is not None:
                 points.append(MetricPoint(name, number, stamp, step))
+            elif not (isinstance(value, str) and value.lower() in _NO_VALUE):
+                text[name] = None
     return Found(points=points, text=[name for name in text if "\n" not in name])
 
 
@@ -227,9 +213,7 @@ def _number(value: Any) -> float | None:
 
 def _is_lines(data: bytes) -> bool:
     lines = data.lstrip().splitlines()[:2]
-    return len(lines) == 2 and all(
-        line[:1] == b"{" and line.rstrip()[-1:] == b"}" for line in lines
-    )
+    return len(lines) == 2 and all(line[:1] + line.rstrip()[-1:] == b"{}" for line in lines)
 
 
 def _json_lines(data: bytes) -> Iterator[Mapping[str, Any]]:
@@ -247,8 +231,7 @@ def _json_lines(data: bytes) -> Iterator[Mapping[str, Any]]:
 
 
 def _document(value: Any) -> Found:
-    """Read a document: a Trainer's history, rows, Sacred's steps and values, or plain (nested)
-    names."""
+    """Read a document: a Trainer's history, rows, Sacred's steps and values, or nested names."""
     if isinstance(value, dict) and isinstance(value.get("log_history"), list):
         rows = (row for row in value["log_history"] if isinstance(row, dict))
         return replace(_rows(rows), form="a Trainer's history")

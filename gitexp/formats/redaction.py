@@ -171,12 +171,8 @@ def is_opaque(value: str) -> bool:
 
 
 def without_secrets(value: Any, name: str = "", hidden: list[str] | None = None) -> Any:
-    """Return params or other plain data with ``***`` in the place of secrets.
-
-    Args:
-        name: the dotted name that the value goes by.
-        hidden: takes the names of what was hidden.
-    """
+    """Return params or other plain data with ``***`` for secrets; ``name`` is the dotted one that
+    it goes by, and ``hidden`` takes the names of what was hidden."""
     if isinstance(value, Mapping):
         return {
             key: without_secrets(item, f"{name}.{key}" if name else str(key), hidden)
@@ -205,8 +201,7 @@ def _is_words(value: str) -> bool:
 
 
 def _is_word(piece: str) -> bool:
-    """Whether letters and digits are a word, a number or a name like ``MyModel2``: large and small
-    letters are neither mixed evenly nor in turns."""
+    """Whether a piece is a word, number or name (``MyModel2``): its letters are not mixed."""
     if not re.fullmatch(_WORD, piece) or len(re.findall(r"\d+", piece)) > 2:
         return False
     turns = sum(one.islower() != two.islower() for one, two in itertools.pairwise(piece))

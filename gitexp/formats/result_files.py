@@ -25,8 +25,7 @@ _ENDING = re.compile(r"[-_. ]?(?:metric|param)s?\.\w+$", re.IGNORECASE)
 
 
 def paths(files: Mapping[str, str], kind: str = "metrics") -> list[str]:
-    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``, in their
-    order."""
+    """Return the paths of an experiment's files of a kind, ``metrics`` or ``params``."""
     return [path for key, path in files.items() if key.partition(".")[0] == kind]
 
 
@@ -38,14 +37,8 @@ def named(kind: str, found: Sequence[str]) -> dict[str, str]:
 def of(
     files: Mapping[str, str], read: Callable[[str], bytes], warnings: list[str] | None = None
 ) -> Iterator[MetricPoint]:
-    """Yield all points of an experiment.
-
-    Args:
-        read: gives a file's content by its path.
-
-    Raises:
-        FormatError: a file has another form than its name says.
-    """
+    """Yield all points of an experiment; ``read`` gives a file's content by its path. Raises
+    FormatError where a file has another form than its name says."""
     said = warnings if warnings is not None else []
     return merged({path: _later(read, path, said) for path in paths(files)})
 
@@ -67,29 +60,23 @@ def merged(found: Mapping[str, Iterable[MetricPoint]]) -> Iterator[MetricPoint]:
         whole[path] = list(some)
         # dvclive's last values; their course says more
         if path not in courses and _folder(path) in folders:
-            last = [
-                point._replace(name=point.name.replace(".", "/"))
-                for point in whole[path]
-                if point.name != "step"
+            named = ((point.name.replace(".", "/"), point) for point in whole[path])
+            whole[path] = [
+                point._replace(name=name)
+                for name, point in named
+                if name != "step" and _folder(path) + name not in followed
             ]
-            whole[path] = [point for point in last if _folder(path) + point.name not in followed]
-    called = _told_apart(
-        {path: {point.name for point in some} for path, some in whole.items()}, "/"
-    )
+    names = {path: {point.name for point in some} for path, some in whole.items()}
+    called = _told_apart(names, "/")
     for path, some in whole.items():
         yield from (point._replace(name=called[path][point.name]) for point in some)
 
 
 def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricPoint]:
-    """Yield the points of one file, whose form its name tells.
-
-    Raises:
-        FormatError: it has another form than its name says.
-    """
+    """Yield the points of one file, whose form its name tells; raises FormatError."""
     if course := _COURSE.fullmatch(path):
-        yield from metrics.read(
-            stream, path, warnings, value=posixpath.basename(course["name"]), name=course["name"]
-        )
+        name = course["name"]
+        yield from metrics.read(stream, path, warnings, posixpath.basename(name), name)
         return
     head = stream.readline(_LONGEST)
     stream.seek(0)
@@ -107,42 +94,33 @@ def points(stream: BinaryIO, path: str, warnings: list[str]) -> Iterator[MetricP
 
 
 def params_of(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the params of several files ``{path: nested}``, flat, as those of one experiment.
-
-    dvclive writes down again what ``params.yaml`` says: a name that means the same everywhere is
-    one.
-    """
+    """Return the params of several files ``{path: nested}``, flat, as those of one experiment; a
+    name that means the same everywhere is one."""
     flat = {path: params.flatten(values) for path, values in found.items()}
     if len(flat) == 1:
         return next(iter(flat.values()))
+
+    def differs(name: str, value: Any) -> bool:
+        return any(other.get(name, value) != value for other in flat.values())
+
+    pairs = {path: values.items() for path, values in flat.items()}
     differing = {
-        path: [
-            name
-            for name, value in values.items()
-            if any(other.get(name, value) != value for other in flat.values())
-        ]
-        for path, values in flat.items()
+        path: [n for n, value in some if differs(n, value)] for path, some in pairs.items()
     }
     called = _told_apart(differing, ".")
-    return {
-        called[path].get(name, name): value
-        for path, values in flat.items()
-        for name, value in values.items()
-    }
+    return {called[path].get(n, n): value for path, some in pairs.items() for n, value in some}
 
 
 def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str, dict[str, str]]:
-    """Return for each path what its names are called: those that other files have too are preceded
-    by what tells the paths apart."""
+    """Return what each path's names are called: shared ones with what tells the paths apart."""
     stems = {path: _stem(path) for path in names}
     owners: dict[str, set[str]] = {}
     for path, some in names.items():
         for name in some:
             owners.setdefault(name, set()).add(stems[path])
     shared = posixpath.commonprefix([f"{stem}/" for stem in stems.values()]).rpartition("/")[0]
-    prefixes = {
-        path: stem[len(shared) :].strip("/").replace("/", separator) for path, stem in stems.items()
-    }
+    apart = {path: stem[len(shared) :].strip("/") for path, stem in stems.items()}
+    prefixes = {path: part.replace("/", separator) for path, part in apart.items()}
 
     def called(path: str, name: str) -> str:
         alone = len(owners[name]) == 1 or not prefixes[path]
@@ -152,8 +130,7 @@ def _told_apart(names: Mapping[str, Iterable[str]], separator: str) -> dict[str,
 
 
 def _stem(path: str) -> str:
-    """Return a path without what every file of its kind has: ``a/test`` for ``a/test_metrics.csv``,
-    ``a`` for ``a/metrics.csv``."""
+    """Return ``a/test`` for ``a/test_metrics.csv``, and ``a`` for ``a/metrics.csv``."""
     if course := _COURSE.fullmatch(path):
         return course["folder"].rstrip("/")
     if _ENDING.search(path):

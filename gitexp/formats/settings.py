@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import stat
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -82,12 +81,8 @@ class Settings:
 
 
 def load(root: Path, project: str = "") -> Settings:
-    """Read the settings of the repository whose work tree is at ``root``, and over them those of a
-    project in it.
-
-    Raises:
-        FormatError: a file is not TOML, a key is unknown, or a value has the wrong type.
-    """
+    """Read the settings of the work tree at ``root``, and over them a project's; raises FormatError
+    where a file is not TOML, a key is unknown, or a value has the wrong type."""
     top = _of_folder(root)
     return _of_folder(root / project, top) if project else top
 
@@ -97,12 +92,7 @@ def _of_folder(folder: Path, base: Settings | None = None) -> Settings:
 
 
 def of_files(read: Callable[[str], bytes], base: Settings | None = None) -> Settings:
-    """Return what the files of settings say, as ``load`` does.
-
-    Args:
-        read: gives the content of one in a folder, nothing where there is none.
-        base: what counts where they say nothing.
-    """
+    """Return what settings files say over ``base``; ``read`` gives the content of one, if any."""
     values: dict[str, Any] = {}
     for name, table in (("pyproject.toml", ("tool", "gitexp")), (FILE_NAME, ())):
         values.update(_section(name, table, read(name)))
@@ -136,8 +126,7 @@ def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
 
 
 def _content(path: Path) -> bytes:
-    """Return what a settings file holds, nothing where there is none. Anybody may have made it: a
-    link to a device, say, which has no end."""
+    """Return what a settings file holds, nothing for none; it may be a device without an end."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -153,11 +142,7 @@ def _content(path: Path) -> bytes:
 
 
 def parse_size(text: str | int) -> int:
-    """Return bytes for ``10MB``, ``1.5 GiB`` or a plain number.
-
-    Raises:
-        FormatError: the text is no size.
-    """
+    """Return bytes for ``10MB``, ``1.5 GiB`` or a plain number; raises FormatError."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     if not match or match[2].upper() not in _UNITS or len(match[1]) > 300:
         raise FormatError(
@@ -167,15 +152,13 @@ def parse_size(text: str | int) -> int:
 
 
 def _parse(path: Path, data: bytes) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
+    from gitexp.formats.params import load_toml
+
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return load_toml(data.decode("utf-8"))
     except RecursionError:
         raise FormatError(f"{path.name} is nested too deep to be read") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, or no UTF-8
         raise FormatError(f"{path.name} cannot be read as TOML: {error}") from None
 
 

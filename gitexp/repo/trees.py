@@ -70,6 +70,14 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
     return repo.write_object("tree", dump(_entries(repo, kept, files)))
 
 
+def bare_commit(repo: Repo, tree: str, parent: str | None, text: str) -> str:
+    """Write a commit by nobody, at no time, and return it: of the same content always the same."""
+    above = f"parent {parent}\n" if parent else ""
+    who = "gitexp <gitexp> 0 +0000"
+    made = f"tree {tree}\n{above}author {who}\ncommitter {who}\n\n{text}\n"
+    return repo.write_object("commit", made.encode("utf-8", "replace"))
+
+
 def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:
     """Write the tree ``base`` with the files ``{path: hash of the blob, None to remove it}`` and
     return its hash.

@@ -79,31 +79,11 @@ def start_run(
     global _active
     if _active is not None and not _active.ended and _active.owned:
         raise UsageError("a run is active in this process; end it first with gitexp.end_run()")
-    inherited = os.environ.get(JOIN)
     if not all_ranks and is_other_rank():
         run = Run(None, None, {})
-    elif inherited and (Path(inherited) / "run.json").exists():
-        # wherever the command went
-        here = Repo.discover(os.environ.get(ROOT, repo))
-        run = join(Path(inherited), here)
-        if resume:
-            from gitexp.runs import resume as resuming
-
-            resuming.take_over(run, here, resuming.find(here, resume))
-        run.know(title=message, note=note, group=group)
-        run.set_label(*labels)
     else:
-        unsaved = notebook.unsaved()
-        run = start.begin(
-            Repo.discover(repo),
-            Details(name, message, note, None, labels, group, advance, sign=sign),
-            command=notebook.command(),
-            resume=resume,
-        )
-        for text in filter(None, (unsaved, run.told)):
-            warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
-        if unsaved:
-            run.set_fact("Notebook", unsaved)
+        details = Details(name, message, note, None, labels, group, advance, sign=sign)
+        run = _join_command(repo, details, resume) or _begin(repo, details, resume)
     if params:
         run.log_params(params)
     for path in inputs:
@@ -111,6 +91,32 @@ def start_run(
     if system_metrics:
         run.sample_system()
     _active = run
+    return run
+
+
+def _join_command(repo: str | os.PathLike[str], details: Details, resume: str | None) -> Run | None:
+    """Join the run of the ``gitexp run`` that this process was started by, wherever it went."""
+    folder = Path(os.environ.get(JOIN) or os.devnull)
+    if not (folder / "run.json").exists():
+        return None
+    here = Repo.discover(os.environ.get(ROOT, repo))
+    run = join(folder, here)
+    if resume:
+        from gitexp.runs import resume as resuming
+
+        resuming.take_over(run, here, resuming.find(here, resume))
+    run.know(title=details.title, note=details.note, group=details.group)
+    run.set_label(*details.labels)
+    return run
+
+
+def _begin(repo: str | os.PathLike[str], details: Details, resume: str | None) -> Run:
+    unsaved = notebook.unsaved()
+    run = start.begin(Repo.discover(repo), details, command=notebook.command(), resume=resume)
+    for text in filter(None, (unsaved, run.told)):
+        warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=3)
+    if unsaved:
+        run.set_fact("Notebook", unsaved)
     return run
 
 
@@ -175,7 +181,7 @@ def _on_current(
 
     @functools.wraps(method)
     def called(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-        return method(_current(), *args, **kwargs)
+        return method(active_run() or _of_parent() or start_run(), *args, **kwargs)
 
     signature = inspect.signature(method)
     shown: Any = called
@@ -221,10 +227,6 @@ def seed_everything(seed: int) -> tuple[str, ...]:
 
 def _going_on() -> Run | None:
     return _active if _active is not None and _active.going_on else None
-
-
-def _current() -> Run:
-    return active_run() or _of_parent() or start_run()
 
 
 def _of_parent() -> Run | None:

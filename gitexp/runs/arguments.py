@@ -47,8 +47,7 @@ def as_params(command: Sequence[str], own: int | None = None) -> dict[str, Any]:
 
 
 def inner(command: Sequence[str]) -> Sequence[str]:
-    """Return the command line that ``datalad run`` is given, in words or in one; every other as it
-    is."""
+    """Return the command line that ``datalad run`` is given; every other as it is."""
     if not command or os.path.basename(command[0]) != "datalad":
         return command
     for at, word in enumerate(command):
@@ -60,8 +59,7 @@ def inner(command: Sequence[str]) -> Sequence[str]:
 
 
 def _value(text: str) -> Any:
-    """Return what an option's text spells; text that begins like a list or quote and is none stays
-    text."""
+    """Return what an option's text spells; what is no value of YAML's stays text."""
     if text[:1] in ("{", "["):
         text = re.sub(_TIGHT, r"\1: ", text)
     try:
@@ -73,11 +71,8 @@ def _value(text: str) -> Any:
 def options(
     command: Sequence[str], own: int | None = None
 ) -> Iterator[tuple[str | None, list[str] | None, tuple[str, ...]]]:
-    """Yield ``(name, values, words as written)`` for each option and assignment of a command line,
-    in its order.
-
-    The values of a flag are None, and so is the name of a word that is neither.
-    """
+    """Yield ``(name, values, words as written)`` for each option and assignment of a command line;
+    a flag's values are None, and so is the name of a word that is neither."""
     own = own or start(command)
     at = 0
     while at < len(command):
@@ -109,8 +104,7 @@ def unclear(command: Sequence[str]) -> list[str]:
 
 
 def start(command: Sequence[str]) -> int:
-    """Return where the words begin that are for the script or module that a command runs, behind
-    the options of Python, of a shell or of a launcher."""
+    """Return where a command's own words begin, behind Python, a shell or a launcher."""
     reads = False  # a Python or a shell is among the words so far
     for at, word in enumerate(command):
         if at and reads and word in ("-m", "-c"):

@@ -18,7 +18,7 @@ from gitexp.formats import message, params, readers, settings, trackers
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo, files, snapshot
-from gitexp.runs import journal, outputs_kept, parsed, written
+from gitexp.runs import journal, outputs, outputs_kept, parsed, written
 from gitexp.runs.run import Run
 from gitexp.runs.written import Begun, Look, Written
 from gitexp.store import result_paths
@@ -82,20 +82,15 @@ def capture(
     alone = not written.is_shared(run.folder)
     others = [] if alone else outputs_kept.leave_own(repo, facts, wrote, known)
     given = parsed.of_run(run.folder, facts)
-    found = Findings(
-        repo.root, known, params=dict(given.counts), unclear=list(given.unclear), alone=alone
-    )
+    found = Findings(repo.root, known, params=given.counts, unclear=given.unclear, alone=alone)
     _look_at_dvc(run, repo, begun, wrote)
     own, values = _take_runs(run, [*wrote.files], begun.since / 10**9, found)
     found.paths = {path: look for path, look in wrote.files.items() if not path.startswith(own)}
     params_files, found.named = _of_dvc(repo, found.paths, facts.get("command") or ())
     _take_params(run, values, params_files, found)
     logged = _log_metrics(run, output, found)
-    found.unread += [
-        f"{path} is a link, a FIFO or the like, and was not read"
-        for path in wrote.odd
-        if found.is_metrics(path) and not path.startswith(own)
-    ]
+    odd = [path for path in wrote.odd if found.is_metrics(path) and not path.startswith(own)]
+    found.unread += [f"{path} is a link, a FIFO or the like, and was not read" for path in odd]
     if results := [path for path in others if found.is_metrics(path)]:
         found.unread.append(
             "other commands ran in this folder meanwhile, and these files may be theirs:"
@@ -116,13 +111,20 @@ def capture(
     return _line(found, bool(logged) or failed)
 
 
-def capture_metrics(
-    run: Run, root: Path, begun: Begun, known: settings.Settings, output: str
-) -> None:
+def capture_metrics(run: Run, root: Path, begun: Begun, known: settings.Settings) -> None:
     """Log what the files and the output of a command say, none of whose files are kept."""
-    found = Findings(root, known, written.below(root, begun.since).files)
-    _log_metrics(run, output, found)
+    found = Findings(root, known)
+    try:
+        found.paths = written.below(root, begun.since).files
+        _log_metrics(run, outputs.printed(run.folder), found)
+    except Exception as error:  # the training is over, and how it ended counts
+        found.unread.append(not_looked_through(error))
     run.add_facts("warnings", found.unread)
+
+
+def not_looked_through(error: Exception) -> str:
+    """Return what is to be said where reading a command's files failed, which fails no run."""
+    return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 
 
 def _log_metrics(run: Run, output: str, found: Findings) -> int:
@@ -137,15 +139,13 @@ def _log_metrics(run: Run, output: str, found: Findings) -> int:
 
 
 def _going_on(points: list[MetricPoint], last: int) -> list[MetricPoint]:
-    """Return a series behind the last step of what the run goes on from, where it is one value
-    without a step; others replace what they go over again."""
+    """Return a series; a lone value without a step goes behind the last one gone on from."""
     lone = last and len(points) == 1 and not points[0].step
     return [points[0]._replace(step=last + 1)] if lone else points
 
 
 def read(found: Findings, output: str) -> None:
-    """Find the metrics in files, and where they have none, or the settings ask for it, those in
-    an output."""
+    """Find the metrics in files and, where those have none or the settings say so, in output."""
     for path in dict.fromkeys((*found.paths, *found.named)):
         if path in found.named or found.is_metrics(path):
             _take_metrics(path, found)
@@ -159,8 +159,7 @@ def read(found: Findings, output: str) -> None:
 
 
 def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
-    """Note DVC's experiments that the command made, so that importing them joins this one; and say
-    where it set DVC up (as dvclive does), which is no output of a training."""
+    """Note DVC experiments that the command made, and say where it set DVC up: no output."""
     new = written.dvc_experiments(repo) - begun.experiments
     if new:
         from gitexp.formats.trackers import found as runs
@@ -173,10 +172,8 @@ def _look_at_dvc(run: Run, repo: Repo, begun: Begun, wrote: Written) -> None:
     if run.snapshot and max(status.st_mtime_ns, status.st_ctime_ns) >= begun.since:
         wrote.files.pop(_DVC[2], None)
         snapshot.remember_outputs(repo, _DVC)
-        run.add_facts(
-            "warnings",
-            ["the command set DVC up here (.dvc, .dvcignore); that is not part of the experiment"],
-        )
+        what = "the command set DVC up here (.dvc, .dvcignore); that is not part of the experiment"
+        run.add_facts("warnings", [what])
 
 
 def _take_runs(
@@ -200,8 +197,7 @@ def _take_runs(
             _take_series(found, left.place, item.points)
             given = params.nested(params.plain(item.params))
             values = params.merge(values, given)
-            if given:
-                found.params[left.place] = len(params.flatten(given))
+            found.params.update({left.place: len(params.flatten(given))} if given else {})
             _describe(run, item)
     return tuple(own), values
 
@@ -247,8 +243,7 @@ def _take_metrics(path: str, found: Findings) -> None:
 
 
 def _join(found: Findings, path: str, name: str, points: list[MetricPoint]) -> None:
-    """Add a series; one that another file has too is one, the longer, and another one of its name
-    is called by its file."""
+    """Add a series: of twins the longer one, another of the name under its file's name."""
     # as dvclive's folders and its ``metrics.json`` have a name
     spellings = (name, name.replace(".", "/"), name.replace("/", "."))
     twin = next((other for other in spellings if other in found.points), None)
@@ -309,11 +304,11 @@ def _of_dvc(
         earlier = {*snapshot.left_outputs(repo)} - paths.keys()
         named["params"] = [path for path in named["params"] if path not in earlier]
         named["metrics"] = [path for path in named["metrics"] if path in paths]
-    here = [
-        [path for path in dict.fromkeys(some) if (repo.root / path).is_file()]
-        for some in (named["params"], [*named["metrics"], *curves])
-    ]
-    return here[0], here[1]
+
+    def here(paths: list[str]) -> list[str]:
+        return [path for path in dict.fromkeys(paths) if (repo.root / path).is_file()]
+
+    return here(named["params"]), here([*named["metrics"], *curves])
 
 
 def _has_steps(path: Path) -> bool:

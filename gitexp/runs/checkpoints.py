@@ -43,8 +43,7 @@ class Checkpoint(NamedTuple):
 
 
 def keep(repo: Repo, run: str, source: Path, step: int) -> None:
-    """Keep a file or a folder as a run's newest checkpoint, whole or not at all; raises OSError
-    where the disk does not take it."""
+    """Keep a file or folder as a run's newest checkpoint, whole or not at all; raises OSError."""
     began = _now()
     top = repo.make_state_dir(FOLDER, run)
     number = max((one for one, _, _ in _kept(top)), default=-1) + 1
@@ -95,8 +94,7 @@ def forget(repo: Repo, run: str) -> None:
 
 
 def is_kept(number: int, count: int) -> bool:
-    """Whether the checkpoint of this number stays when there were so many: beyond the newest three
-    every second, of those twice as old every fourth, and so on."""
+    """Whether a checkpoint stays of so many: the newest three, then every second, fourth..."""
     age = count - 1 - number
     return age < _NEWEST or number % (1 << (age // _NEWEST).bit_length()) == 0
 

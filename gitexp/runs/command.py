@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, TextIO
 from urllib.parse import quote
 
-from gitexp.formats import environment, message, settings
+from gitexp.formats import environment, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
@@ -29,8 +29,7 @@ _HERE = ("", "gitexp:", "gitexp:.")  # whoever names another store gets it
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit code as a shell gives it (128 + n for signal n), and its last
-    word.
+    """How a command ended: its exit code as a shell's (128 + n for signal n), its last word.
 
     Attributes:
         exception: the line that ends a traceback, where the command printed one last.
@@ -69,8 +68,7 @@ def execute(
     known: Settings | None = None,
     keep: bool = False,
 ) -> Ended:
-    """Run a command inside a run, and log what it used and wrote; the run is left for the caller to
-    end.
+    """Run a command inside a run, and log what it used and wrote; the caller ends the run.
 
     Args:
         directory: where it runs, here by itself.
@@ -135,7 +133,7 @@ def _captured(
         output = outputs.printed(run.folder)
         return capture.capture(run, repo, begun, known, output, keep, failed=failed)
     except Exception as error:  # the training is over, and how it ended counts
-        return f"what the command wrote was not looked through: {message.one_line(str(error))}"
+        return capture.not_looked_through(error)
 
 
 def _supervised(
@@ -148,20 +146,18 @@ def _supervised(
     shown: TextIO | None,
     apart: Path | None,
 ) -> tuple[int, int | None]:
-    """Run the command to its end, and return its exit code and the last signal that we got for
-    it."""
+    """Run the command to its end; returns its exit code, and the last signal we got for it."""
     on_terminal = shown is None and sys.stdout.isatty() and os.name == "posix"
     reader, writer = _terminal() if on_terminal else os.pipe()
     with _signals_handed_on(apart is not None) as handed:
+        outputs_to = {"stdout": writer, "stderr": writer if on_terminal else subprocess.PIPE}
+        own: AbstractContextManager[dict[str, Any]] = nullcontext({})
+        if apart:
+            own = process_group.held(apart)
         try:
-            own: AbstractContextManager[dict[str, Any]] = (
-                process_group.held(apart) if apart else nullcontext({})
-            )
-            with own as options:
-                stderr = writer if on_terminal else subprocess.PIPE
-                process = subprocess.Popen(
-                    command, cwd=directory, env=env, stdout=writer, stderr=stderr, **options
-                )
+            with own as group:
+                options = {**outputs_to, **group}
+                process = subprocess.Popen(command, cwd=directory, env=env, **options)
         finally:
             os.close(writer)
         if apart:
@@ -173,11 +169,8 @@ def _supervised(
             (os.fdopen(reader, "rb", 0), shown or sys.stdout, process.stderr is None),
             (process.stderr, shown or sys.stderr, True),
         ]
-        copiers = [
-            threading.Thread(target=_copy, args=(*source, log, lock), daemon=True)
-            for source in sources
-            if source[0]
-        ]
+        given = [(*source, log, lock) for source in sources if source[0]]
+        copiers = [threading.Thread(target=_copy, args=args, daemon=True) for args in given]
         for copier in copiers:
             copier.start()
         code = process.wait()
@@ -192,8 +185,7 @@ def _supervised(
 
 
 class _Handed:
-    """The signals that we got for a command. Those that came while it was being started reach it as
-    soon as it is there."""
+    """The signals that we got for a command; it gets those that came before, once it runs."""
 
     def __init__(self, group: bool) -> None:
         self.group = group
@@ -224,8 +216,7 @@ class _Handed:
 
 @contextmanager
 def _signals_handed_on(group: bool) -> Iterator[_Handed]:
-    """Hand signals on to the command; Ctrl-C reaches it by itself where both share a terminal.
-    Twice, and a group is killed."""
+    """Hand signals on to the command; Ctrl-C twice kills a group. On a terminal both get it."""
     handed = _Handed(group)
     if threading.current_thread() is not threading.main_thread():
         yield handed
@@ -249,8 +240,7 @@ def _on_foreground() -> bool:
 
 
 def _terminal() -> tuple[int, int]:
-    """Return a pseudo-terminal, so that progress bars and colours of the command look as they do
-    without us."""
+    """Return a pseudo-terminal, so that the command's colours and bars are as without us."""
     import pty
 
     reader, writer = pty.openpty()

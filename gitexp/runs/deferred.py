@@ -52,8 +52,7 @@ def cancel(key: str) -> bool:
 
 
 def settle(key: str | None = None) -> bool:
-    """Call the ends that wait, in their order; with a key, only that one. Return whether there was
-    one."""
+    """Call the ends that wait, or only that of a key; returns whether there was one."""
     with _lock:
         due = [name for name in [*_waiting] if key in (None, name)]
         for name in due:

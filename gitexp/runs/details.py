@@ -12,14 +12,6 @@ from gitexp.runs import seeds
 from gitexp.store import conditions, names
 
 
-class Settled(NamedTuple):
-    """Details that were checked, as a ``Draft`` and a run's facts hold them, with ``extra``: what
-    the result depends on. And what the user should be told about the data."""
-
-    values: dict[str, Any]
-    told: str | None
-
-
 class Details(NamedTuple):
     """What was said of an experiment; ``start_run`` says what each of it is."""
 
@@ -33,9 +25,11 @@ class Details(NamedTuple):
     inputs: Iterable[str | os.PathLike[str]] = ()
     sign: bool | None = None
 
-    def settled(self, repo: Repo, known: Settings, talk: dvc_status.Talk | None = None) -> Settled:
-        """Check them, and fill in what the settings say and what is known of the data; raise
-        UsageError where a name or label cannot be one, or an input is missing."""
+    def checked(
+        self, repo: Repo, known: Settings, talk: dvc_status.Talk | None
+    ) -> tuple[dict[str, Any], str | None]:
+        """Return them checked, with what the settings say and, as ``extra``, what a result depends
+        on; and what the user should be told about the data. Raises UsageError."""
         extra = {
             **conditions.here(),
             "because": (self.because or "").strip(),
@@ -53,4 +47,4 @@ class Details(NamedTuple):
             "sign": known.sign if self.sign is None else self.sign,
         }
         data = dvc_status.settle(repo, known, talk)  # which may commit it
-        return Settled({**values, "extra": {**extra, **data.conditions}}, data.told)
+        return {**values, "extra": {**extra, **data.conditions}}, data.told

@@ -60,8 +60,7 @@ class Finding:
 
 
 def examine(repo: Repo) -> list[Finding]:
-    """Return all that is wrong with gitexp's own files and refs in a repository; changes
-    nothing."""
+    """Return what is wrong with gitexp's own files and refs in a repository; changes nothing."""
     return [
         *_locks(repo),
         *_head(repo),
@@ -81,12 +80,11 @@ def examine(repo: Repo) -> list[Finding]:
 def _locks(repo: Repo) -> Iterator[Finding]:
     """Find locks that nobody holds any more, ours on the index and those of git itself."""
     if (repo.git_dir / git_index.OWNER).exists():
-        yield Finding(
-            "a writer was killed while it held the git index", mend=lambda: record.settle(repo)
-        )
+        what = "a writer was killed while it held the git index"
+        yield Finding(what, mend=partial(record.settle, repo))
     for lock in lock_files.leftovers(repo):
         hours = lock.age / 3600
-        age = f"{hours:.0f} hours" if hours >= 2 else f"{lock.age / 60:.0f} minutes"
+        age = f"{hours:.0f} hours" if hours >= 2 else f"{60 * hours:.0f} minutes"
         yield Finding(
             f"the lock {lock.path} of {lock.owner} is {age} old",
             "" if lock.is_stale else f"if no git is at work: rm '{lock.path}'",
@@ -145,13 +143,12 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
         yield Finding(
             "a writer was killed before it had written its results into the work tree; a file that"
             " you changed since will stay as it is",
-            mend=lambda: record.settle(repo),
+            mend=partial(record.settle, repo),
         )
     path = repo.state_dir / "index.sqlite"
     if path.exists() and is_damaged(path):
-        yield Finding(
-            "the cache of experiments is damaged", mend=lambda: path.unlink(missing_ok=True)
-        )
+        mend = partial(path.unlink, missing_ok=True)
+        yield Finding("the cache of experiments is damaged", mend=mend)
     for folder in dead_runs(repo):
         yield Finding(
             f"run {folder.name} died and is not recorded",
@@ -160,8 +157,7 @@ def _unfinished(repo: Repo) -> Iterator[Finding]:
 
 
 def _of_no_run(repo: Repo) -> Iterator[Finding]:
-    """Find checkpoints, and artifacts of MLflow's, of runs that neither go on nor became an
-    experiment that is still here."""
+    """Find checkpoints and MLflow artifacts of runs that are over and no experiment here."""
     tops = [*(repo.state_dir / checkpoints.FOLDER).glob("*")]
     logged = [path.parent for path in (repo.state_dir / "mlflow").glob("*/*/artifacts")]
     old = [path for path in (*tops, *logged) if _age(path) > _OLD]
@@ -174,43 +170,34 @@ def _of_no_run(repo: Repo) -> Iterator[Finding]:
     for commit, *ids in Index(repo).rows(f'tag."commit", {columns}', everybody=True):
         known |= {commit[:32], *ids}
     for path in sorted(path for path in old if path.name not in known):
-        what = "checkpoints" if path in tops else "MLflow artifacts"
-        yield Finding(
-            f"the {what} of run {path.name}, which is no experiment here, are left",
-            mend=partial(checkpoints.forget, repo, path.name)
-            if path in tops
-            else partial(shutil.rmtree, path, ignore_errors=True),
-        )
+        what, mend = "MLflow artifacts", partial(shutil.rmtree, path, ignore_errors=True)
+        if path in tops:
+            what, mend = "checkpoints", partial(checkpoints.forget, repo, path.name)
+        why = f"the {what} of run {path.name}, which is no experiment here, are left"
+        yield Finding(why, mend=mend)
 
 
 def _pins(repo: Repo) -> Iterator[Finding]:
-    """Find pins of snapshots whose run is gone. A young one may belong to somebody who is just
-    starting or ending."""
+    """Find pins of snapshots whose run is gone; a young one's may just start or end."""
     alive = {folder.name for folder in journal.folders(repo)}
     for ref, oid in repo.refs(PENDING).items():
         if ref.removeprefix(PENDING) not in alive and _age(repo.common_dir / ref) > _OLD:
-            yield Finding(
-                f"{ref} still holds the snapshot of a run that is over",
-                mend=partial(repo.update_refs, [f"delete {ref} {oid}"], "gitexp: doctor"),
-            )
+            mend = partial(repo.update_refs, [f"delete {ref} {oid}"], "gitexp: doctor")
+            yield Finding(f"{ref} still holds the snapshot of a run that is over", mend=mend)
 
 
 def _leftovers(repo: Repo) -> Iterator[Finding]:
     """Find work trees and temporary files whose owner was killed."""
     for place in worktree.leftovers(repo):
         runs = ", and its command still runs" if worktree.is_running(place) else ""
-        yield Finding(
-            f"the work tree {place.name} of a killed command is left{runs}",
-            mend=partial(worktree.remove, repo, place),
-        )
+        what = f"the work tree {place.name} of a killed command is left{runs}"
+        yield Finding(what, mend=partial(worktree.remove, repo, place))
     for pattern in (*_TRANSIENT, *_FOLDERS):
         for item in sorted(repo.state_dir.glob(pattern)):
             if _age(item) > _OLD:
                 remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
-                yield Finding(
-                    f"{item.name} in .git/gitexp belongs to nobody any more",
-                    mend=partial(remove, item),
-                )
+                what = f"{item.name} in .git/gitexp belongs to nobody any more"
+                yield Finding(what, mend=partial(remove, item))
 
 
 def _names(repo: Repo) -> Iterator[Finding]:
@@ -231,12 +218,8 @@ def _names(repo: Repo) -> Iterator[Finding]:
 
 
 def _lost_tags(repo: Repo) -> Iterator[Finding]:
-    """Find experiments whose tag was taken away by something else than ``gitexp rm``, as ``git
-    fetch --prune-tags`` does.
-
-    One whose experiment has a tag is what a writer left that lost the race for a name, one whose
-    run is dead waits for ``recover``, and what other clones gathered is theirs.
-    """
+    """Find experiments that lost their tag without ``gitexp rm``, as by ``git fetch --prune-tags``:
+    neither what lost a race for its name, nor a dead run's, nor another clone's."""
     # a shallow fetch brings tags without a ref
     recorded_here = not repo.is_shallow or (repo.state_dir / "highest").exists()
     lost = _unreachable_tags(repo) if recorded_here else []
@@ -265,13 +248,12 @@ def _lost_tags(repo: Repo) -> Iterator[Finding]:
                 f"to give it one: git update-ref refs/tags/NAME {tag}",
             )
         else:
-            mend = partial(_restore, repo, found.name, tag)
-            yield Finding(f"the tag {found.name} is gone", mend=mend)
+            restore = partial(_restore, repo, found.name, tag)
+            yield Finding(f"the tag {found.name} is gone", mend=restore)
 
 
 def _collected(repo: Repo) -> Iterator[Finding]:
-    """Find experiments of this clone whose tag something else than ``gitexp rm`` took away, and git
-    then collected."""
+    """Find experiments that lost their tag without ``gitexp rm``, and that git collected."""
     known = re.findall(_RECORDED, _noted(repo, record.RECORDED))
     tags, removed = repo.refs("refs/tags"), {*_noted(repo, record.REMOVED).split()}
     gone = [item for item in known if item[0] not in removed and f"refs/tags/{item[2]}" not in tags]

@@ -48,8 +48,7 @@ def unwatch(run: object) -> None:
 
 
 def of(error: BaseException | None) -> tuple[str, str | None]:
-    """Return the status, and the last line of the traceback or the exit code, for what ended a
-    run."""
+    """Return the status for what ended a run, and its traceback's last line or exit code."""
     if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
         return "finished", None
     if isinstance(error, KeyboardInterrupt):
@@ -92,8 +91,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
 
 
 def _exit(status: Any = None, /) -> NoReturn:
-    """Exit the interpreter by raising SystemExit(status); what ``sys.exit`` does, and noted for the
-    run that this ends."""
+    """Exit by raising SystemExit(status), as ``sys.exit`` does, noted for the run it ends."""
     if threading.current_thread() is threading.main_thread():  # in any other, it ends the thread
         outermost = sys._getframe()
         while outermost.f_back is not None:

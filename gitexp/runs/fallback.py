@@ -27,8 +27,7 @@ _PROBE = b"\0" * 4096  # a full disk still makes folders and empty files
 
 
 def place(folder: Path) -> Path | None:
-    """Return the spare folder of a run's folder, made where there is none yet; None where no place
-    takes it."""
+    """Return the spare folder of a run's folder, made if need be; None where none can be."""
     for path in _places(folder):
         if _is_mine(path):
             return path
@@ -39,8 +38,7 @@ def place(folder: Path) -> Path | None:
 
 
 def take_back(folder: Path) -> None:
-    """Bring what lies elsewhere into the run's own folder; whatever happens meanwhile, doing it
-    again completes it. Raises OSError where the folder still takes nothing; all stays then."""
+    """Bring what lies elsewhere into the run's folder; again, it completes. Raises OSError."""
     for path in _places(folder):
         if not _is_mine(path):
             continue
@@ -67,8 +65,7 @@ def forget(folder: Path, name: str) -> None:
 
 
 def whole_rows(path: Path) -> int:
-    """Return how many bytes of a ``metrics.csv`` are whole rows: a write that was cut short leaves
-    a torn one at its end."""
+    """Return how many bytes of a ``metrics.csv`` are whole rows: the last may be torn."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 65536))
@@ -77,8 +74,7 @@ def whole_rows(path: Path) -> int:
 
 
 def _append(rows: Path, target: Path) -> None:
-    """Add rows to those that a run's own folder has; once, also where a killed process had added
-    them before."""
+    """Add rows to a run's own, once, also where a killed process had added them before."""
     more = rows.read_bytes()[: whole_rows(rows)]
     size = whole_rows(target) if target.exists() else 0
     with open(target, "r+b" if target.exists() else "w+b") as file:
@@ -112,8 +108,7 @@ def _places(folder: Path) -> Iterator[Path]:
 
 
 def _make(path: Path) -> None:
-    """Make a folder that takes files, in one step: what another thread or process finds there is
-    one that stays."""
+    """Make a folder that takes files, in one step: whoever finds it finds one that stays."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}")
     part.mkdir(mode=0o700)

@@ -1,5 +1,4 @@
-"""A run's folder becomes an experiment: at its end by its owner, or later by ``gitexp recover``
-when the owner was killed."""
+"""A run's folder becomes an experiment: by its owner, or later by ``gitexp recover``."""
 
 from __future__ import annotations
 
@@ -32,10 +31,8 @@ def record(repo: Repo, folder: Path) -> store.Recorded:
     it stays. The owner does it at the end, ``recover`` for a dead one."""
     with repo.introduced():
         facts, torn = _read(folder)
-        shot = snapshot_of(folder, facts)
-        recorded = store.record(
-            repo, shot, draft(repo, folder, facts), pending=PENDING + facts["id"]
-        )
+        shot, made = snapshot_of(folder, facts), draft(repo, folder, facts)
+        recorded = store.record(repo, shot, made, pending=PENDING + facts["id"])
     journal.delete(folder)
     cut = ["the last metric row was torn and left out"] if torn else []
     warnings = (*recorded.warnings, *facts.get("warnings", ()), *cut)
@@ -96,8 +93,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
 
 
 def _artifacts(folder: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Path], list[str]]:
-    """Return the artifacts of a run, and words for those over the limits where its script wrote
-    them by itself: they stay where they are."""
+    """Return a run's artifacts, and words for those the script wrote that are over the limits."""
     most = facts.get("max_file_size", Settings.max_file_size)
     left = facts.get("max_untracked_size", Settings.max_untracked_size)
     found = journal.artifacts(folder)
@@ -123,11 +119,8 @@ def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
 
 def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list[Experiment]:
     """Make experiments of the folders of runs that stand beside every branch, all or none, and
-    remove the folders; where a GitexpError is raised, they stay.
-
-    Args:
-        new: nothing of them can be recorded yet; else one that is has no place in what is returned.
-    """
+    remove the folders; they stay where a GitexpError is raised. Without ``new``, some may be
+    recorded, and have no place in what is returned."""
     from gitexp.store import batch
 
     with collector.guarded(repo):
@@ -139,8 +132,7 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
 
 
 def entry(repo: Repo, folder: Path) -> Entry:
-    """Write the files of a run that stands beside every branch, and return what its experiment will
-    be."""
+    """Write the files of a run beside every branch; returns what its experiment will be."""
     facts, _ = _read(folder)
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]
@@ -203,8 +195,7 @@ def _is_recorded(repo: Repo, run_id: str) -> bool:
 
 
 def gather(folder: Path) -> None:
-    """Have all that is known of a run in its own folder; raise RepositoryError where that takes
-    nothing."""
+    """Bring all that is known of a run into its folder; raises RepositoryError."""
     try:
         fallback.take_back(folder)
     except OSError as error:
@@ -242,8 +233,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
-    """Return the places that were ours at the start and still are, and those that the command
-    itself wrote."""
+    """Return the places that were ours at the start and are, and those the command wrote."""
     outputs = frozenset(facts.get("outputs", ()))
     free = (frozenset(facts["free"]) | outputs) - {*facts.get("aside", ())}
     # it ran in a work tree of its own, and nothing will be written into the user's
@@ -257,8 +247,7 @@ def _project(facts: Mapping[str, Any]) -> str:
 
 
 def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
-    """Return the seconds from the start to the last write, the best that is known of a run that was
-    killed."""
+    """Return the seconds from the start to the last write, of a run that was killed."""
     with suppress(OSError, ValueError):
         began = message.parse_time(facts["started"]).timestamp()
         return max(0.0, (folder / "metrics.csv").stat().st_mtime - began)

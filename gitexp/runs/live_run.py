@@ -7,6 +7,7 @@ training only rank 0 logs.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import sys
@@ -17,12 +18,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from gitexp.formats import message, params, settings
+from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.errors import GitexpError, MissingExtraError, UsageError
-from gitexp.formats.experiment import Experiment, check_status
+from gitexp.formats.experiment import Experiment, MetricPoint, check_status
 from gitexp.repo import Repo, dvc, snapshot
 from gitexp.runs import deferred, exit_status, finish, journal
-from gitexp.runs.journal import Journal
+from gitexp.runs.journal_writer import Journal
 from gitexp.store import record
 
 
@@ -30,7 +31,6 @@ class LiveRun:
     """What the rest of gitexp calls on a run; ``Run`` has what people log with.
 
     Attributes:
-        told: what the user should know about the data at the start.
         recorded: how it was recorded, None until then.
         unrecorded: whether it ended, and waits for ``gitexp recover``.
         owned: whether this process ends and records it.
@@ -97,11 +97,10 @@ class LiveRun:
         """Replace what is known of the run; what the process that owns it says, holds."""
         self._facts.update(facts)
         if self._journal:
-            self._journal.write_facts(self._facts, self.owned)
+            self._journal.write_facts(self._facts)
 
     def add_facts(self, name: str, values: Iterable[Any]) -> None:
-        """Add to a list of what is known of the run: ``outputs`` that the command wrote,
-        ``warnings`` for its end."""
+        """Add to a list of what is known of the run: ``outputs``, or ``warnings`` for its end."""
         self.know(**{name: [*self._facts.get(name, ()), *values]})
 
     def set_condition(self, name: str, values: Mapping[str, Any]) -> None:
@@ -122,9 +121,14 @@ class LiveRun:
         if self._journal:
             self._journal.hush()
 
+    def log_points(self, points: Iterable[MetricPoint]) -> None:
+        """Log metric values that have their times and steps already."""
+        rows = (metrics.format_row(*point) for point in points)
+        while chunk := "".join(itertools.islice(rows, 10_000)):
+            self._append(chunk.encode())
+
     def keep(self, path: str, content: bytes | Path) -> None:
-        """Keep an artifact under its path in the tree: one over the limit as a pointer into DVC's
-        cache, or raise UsageError where the repository does not use DVC."""
+        """Keep an artifact under its path in the tree, a large one in DVC; raises UsageError."""
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         limit = self._facts.get("max_file_size", settings.Settings.max_file_size)
         if size <= limit:
@@ -132,10 +136,8 @@ class LiveRun:
                 self._journal.write_artifact(path, content)
             return
         if self._repo is None or isinstance(content, bytes):
-            raise UsageError(
-                f"artifact {path} has {message.readable(size)}, over the limit of"
-                f" {message.readable(limit)}; raise max_file_size in the settings"
-            )
+            sizes = f"{message.readable(size)}, over the limit of {message.readable(limit)}"
+            raise UsageError(f"artifact {path} has {sizes}; raise max_file_size in the settings")
         dvc.takes(self._repo, path, size, limit)
         if self._journal is None:
             return
@@ -184,12 +186,8 @@ class LiveRun:
             self._facts["beside"] = beside
         self._journal.hush()
         self._journal.flush()
-        self.know(
-            status=status,
-            error=error,
-            duration=self._facts.get("duration") or self._elapsed(),
-            unkept=self._journal.unkept(),
-        )
+        lasted, unkept = self._facts.get("duration") or self._elapsed(), self._journal.unkept()
+        self.know(status=status, error=error, duration=lasted, unkept=unkept)
         self._journal.close()
         self._record(self._journal)
         return self.experiment
@@ -212,12 +210,9 @@ class LiveRun:
                 closed.release()
 
     def end_later(self, status: str, error: str | None) -> None:
-        """End the run, and record it at the next quiet moment (see ``deferred.py``); what is logged
-        until then is still its own.
-
-        When Python exits through the very exception that was passing by now (``finally: end``), the
-        run counts as failed.
-        """
+        """End the run, and record it at the next quiet moment (``deferred.py``); until then it may
+        log. It counts as failed where Python exits through what was passing now (``finally:
+        end``)."""
         if self.ended or not self.owned:
             return
         self._closing = True
@@ -276,8 +271,7 @@ def _nothing(_: bytes) -> None:
 
 
 def _disown(run: LiveRun | None) -> None:
-    """In a forked child: what it logs still goes into the journal, but only the parent ends the
-    run."""
+    """In a forked child: it logs into the journal still, but only the parent ends the run."""
     if run is not None:
         run.owned = False
         run._lock = threading.Lock()

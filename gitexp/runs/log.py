@@ -75,25 +75,20 @@ def check(
         for name, some in alone
         if [*map(os.path.abspath, some)] == [os.path.abspath(repo.root / repo.project / name)]
     )
-    kept = {store_path(repo, path): path for path in artifacts}
-    large = {
-        path: file
-        for path, file in kept.items()
-        if dvc.takes(repo, path, file.stat().st_size, limit)
-    }
-    small = {path: file for path, file in kept.items() if path not in large}
+    small = {store_path(repo, path): path for path in artifacts}
+    over = [path for path in small if dvc.takes(repo, path, small[path].stat().st_size, limit)]
+    large = {path: small.pop(path) for path in over}
     return Entry(params.merge(merged, given), written, last, small, same, tuple(warnings), large)
 
 
 def _at_once(files: Sequence[Path]) -> tuple[bytes, dict[str, float]] | None:
-    """Return what ``metrics.gather`` would, by pandas; None where importing it takes longer, or a
-    row is odd."""
+    """Return what ``metrics.gather`` would, by pandas; None for small files or odd rows."""
     from gitexp.formats import frames
 
-    tables = [file for file in files if file.suffix in ("", ".csv", ".txt")]
-    with suppress(OSError):
-        if len(files) == len(tables) == 1 and tables[0].stat().st_size > _LARGE:
-            return frames.gathered(tables[0].read_bytes())
+    if len(files) == 1 and files[0].suffix in ("", ".csv", ".txt"):
+        with suppress(OSError):
+            if files[0].stat().st_size > _LARGE:
+                return frames.gathered(files[0].read_bytes())
     return None
 
 
@@ -133,8 +128,7 @@ def store_path(repo: Repo, path: Path) -> str:
 def taken(
     repo: Repo, known: settings.Settings, entry: Entry
 ) -> Iterator[tuple[snapshot.Snapshot, result_paths.Places]]:
-    """Snapshot the work tree into a private index, which goes at the end, and yield it with the
-    places for the results."""
+    """Snapshot the work tree into a private index; yield it with the results' places."""
     if (repo.state_dir / "runs").exists():
         from gitexp.runs import outputs
 
@@ -143,8 +137,9 @@ def taken(
     index = repo.make_state_dir() / f"log-{os.urandom(8).hex()}.index"
     try:
         shot = snapshot.take(repo, known, index, free - entry.same | entry.large.keys())
-        same = entry.same & _in_tree(repo, shot, entry.same)
-        yield shot, result_paths.choose(free - entry.same, same, repo.project)
+        there = repo.objects(f"{shot.tree}:{path}" for path in entry.same)
+        held = (path for path, found in zip(entry.same, there) if found)  # no ignored ones
+        yield shot, result_paths.choose(free - entry.same, frozenset(held), repo.project)
     finally:
         with suppress(OSError):
             index.unlink(missing_ok=True)
@@ -163,7 +158,7 @@ def record_work_tree(
     a GitError, nothing was recorded."""
     check_status(status)
     started = datetime.now().astimezone()
-    said = details.settled(repo, known, talk)
+    said, told = details.checked(repo, known, talk)
     stays = details.advance is None and not known.advance
     draft = partial(
         record.Draft,
@@ -179,10 +174,10 @@ def record_work_tree(
             "Python": sys.version.split()[0],
             "Host": environment.host(),
             "Hardware": environment.hardware(),
-            **conditions.trailers(said.values["extra"]),
+            **conditions.trailers(said["extra"]),
         },
         beside="the setting advance is false" if stays else None,
-        **said.values,
+        **said,
     )
     try:
         recorded, shot = _recorded(repo, known, entry, draft)
@@ -192,8 +187,8 @@ def record_work_tree(
         if not any(word in error.stderr for word in lost):
             raise
         recorded, shot = _recorded(repo, known, entry, draft)
-    told = [said.told] if said.told else []
-    return recorded._replace(warnings=(*entry.warnings, *told, *recorded.warnings)), shot
+    warnings = (*entry.warnings, *filter(None, [told]), *recorded.warnings)
+    return recorded._replace(warnings=warnings), shot
 
 
 def _recorded(
@@ -250,23 +245,8 @@ def log(
         artifacts=[Path(file) for file in artifacts],
         limit=known.max_file_size,
     )
-    recorded, _ = record_work_tree(
-        here,
-        entry,
-        Details(name, message, note, None, labels, group, advance, inputs, sign),
-        known=known,
-        status=status,
-    )
+    details = Details(name, message, note, None, labels, group, advance, inputs, sign)
+    recorded, _ = record_work_tree(here, entry, details, known=known, status=status)
     for text in recorded.warnings:
         warnings.warn(f"gitexp: {text}", RuntimeWarning, stacklevel=2)
     return recorded.experiment
-
-
-def _in_tree(repo: Repo, shot: snapshot.Snapshot, paths: Iterable[str]) -> set[str]:
-    """Return those of the user's files that the snapshot really holds (an ignored one it does
-    not)."""
-    return {
-        path
-        for path, found in zip(paths, repo.objects(f"{shot.tree}:{path}" for path in paths))
-        if found
-    }

@@ -21,6 +21,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, files
 from gitexp.runs import arguments, capture, command, finish, journal, parsed, written
+from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import JOIN, Run
 from gitexp.store import result_paths
 
@@ -52,8 +53,7 @@ def record(
 
 
 def claim() -> bool:
-    """Take over the job of a multirun that this process is at, if it is: what it logs is recorded
-    by itself."""
+    """Take over the multirun's job that this process is at, if any: it records itself."""
     config: Any = getattr(sys.modules.get("hydra.core.hydra_config"), "HydraConfig", None)
     run = Path(os.environ.get(JOIN, ""))
     if config is None or not config.initialized() or not (run / "run.json").exists():
@@ -78,7 +78,7 @@ def _folder(
     artifacts = journal.artifacts(run.folder)
     mine = {name: file for name, file in artifacts.items() if name in {*looks, result_paths.OUTPUT}}
     run_id = os.urandom(8).hex()
-    owned = journal.Journal.create(repo, run_id)
+    owned = Journal.create(repo, run_id)
     own = {
         "id": run_id,
         "group": facts.get("group") or os.path.dirname(path),

@@ -29,8 +29,7 @@ def command() -> list[str]:
 
 
 def unsaved() -> str | None:
-    """Return what to tell the user where the notebook's file on disk lacks the cell that runs now,
-    else None."""
+    """Return what to tell the user where the notebook's file lacks the cell that runs now."""
     shell = _shell()
     if shell is None:
         return None
@@ -40,10 +39,9 @@ def unsaved() -> str | None:
             "this notebook's file is not known, so it is recorded as the work tree has it; save it"
             " before you start a run"
         )
-    held = _sources(file)
+    held, executed = _sources(file), _executed(shell)
     if held is None:
         return f"{file.name} cannot be read, so the run records no notebook"
-    executed = _executed(shell)
     if not executed or executed[-1] in held:
         return None
     return f"{file.name} was not saved since its cell changed; the run records it as it is on disk"
@@ -64,29 +62,23 @@ def _file(shell: Any) -> Path | None:
 
 
 def _by_its_cells(shell: Any) -> Path | None:
-    """Return the one notebook in the kernel's folder that holds the running cell; of several, the
-    one that holds all that was run."""
+    """Return the one notebook in the folder that holds the running cell, or all cells."""
     executed = _executed(shell)
-    folder = Path(getattr(shell, "starting_dir", "."))
-    found = {}
-    for _, file in zip(range(_MOST), sorted(folder.glob("*.ipynb"))):
-        held = _sources(file)
-        if held and executed and executed[-1] in held:
-            found[file] = held
-    whole = [file for file, held in found.items() if all(cell in held for cell in executed)]
-    files = [*found] if len(found) == 1 else whole
+    files = sorted(Path(getattr(shell, "starting_dir", ".")).glob("*.ipynb"))[:_MOST]
+    cells = {file: held for file in files if (held := _sources(file))}
+    found = [file for file in cells if executed and executed[-1] in cells[file]]
+    whole = [file for file in found if all(cell in cells[file] for cell in executed)]
+    files = found if len(found) == 1 else whole
     return files[0] if len(files) == 1 else None
 
 
 def _executed(shell: Any) -> list[str]:
-    """Return the cells that were run, as they were typed (IPython's own ``In`` has magics
-    translated), the present one last."""
+    """Return the cells that were run, as they were typed, the present one last."""
     return [str(cell).strip() for cell in shell.history_manager.input_hist_raw if str(cell).strip()]
 
 
 def _sources(file: Path) -> frozenset[str] | str | None:
-    """Return what tells with ``in`` whether a file holds a cell, its cells or its text (jupytext);
-    None where it cannot be read."""
+    """Return a file's cells, or its text (jupytext); None where it cannot be read."""
     try:
         if file.suffix != ".ipynb":
             return file.read_text(encoding="utf-8")

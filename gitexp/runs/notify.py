@@ -56,11 +56,8 @@ def check(targets: Sequence[str]) -> None:
 
 
 def tell(targets: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
-    """Tell all targets how a run ended, and return what went wrong. ``bell`` is the caller's.
-
-    A command gets the facts as JSON on its standard input, and as variables: GITEXP_NAME,
-    GITEXP_STATUS, GITEXP_EXPERIMENT...
-    """
+    """Tell all targets but ``bell`` how a run ended, and return what went wrong. A command gets the
+    facts as JSON on its standard input, and as variables: GITEXP_NAME, GITEXP_STATUS..."""
     faults = []
     for target in targets:
         if target == BELL:
@@ -131,13 +128,11 @@ def check_when(conditions: Sequence[str]) -> None:
 def looked_after(
     folder: Path, targets: Sequence[str], conditions: Sequence[str], command: str
 ) -> Iterator[None]:
-    """Have a process look after the run in this folder until the end of the block: the caller tells
-    of the end itself, and the process of everything else."""
+    """Have a process look after this folder's run meanwhile; the caller tells of the end."""
     asked = {"folder": str(folder), "here": os.getcwd(), "targets": list(targets),
              "conditions": list(conditions), "command": command}  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-c", _START], cwd=folder, stdin=subprocess.PIPE, start_new_session=True
-    )
+    start = [sys.executable, "-c", _START]
+    process = subprocess.Popen(start, cwd=folder, stdin=subprocess.PIPE, start_new_session=True)
     assert process.stdin
     process.stdin.write(json.dumps(asked).encode() + b"\n")
     process.stdin.flush()
@@ -179,8 +174,7 @@ def _tell_all(targets: Sequence[str], facts: dict[str, Any], watch: _Watch) -> N
 
 
 class _Watch:
-    """What a run logged or printed since the last look, and which conditions that fulfils: each is
-    told once."""
+    """What a run logged or printed since the last look, and which conditions that meets."""
 
     def __init__(self, folder: Path, conditions: Sequence[str]) -> None:
         self.last: dict[str, float] = {}

@@ -25,13 +25,8 @@ MAX_OUTPUT = 1_000_000  # bytes of output that enter the experiment: its head an
 
 
 class Output:
-    """What a command prints, on its way into a file; what that does not take stays in memory, the
-    last part of it.
-
-    Attributes:
-        last_words: the end of what came by stderr, or by the terminal that both outputs share; two
-            pipes have no common order.
-    """
+    """What a command prints, on its way into a file, or kept here where that takes nothing;
+    ``last_words`` are the end of its stderr, or of the terminal that both outputs share."""
 
     def __init__(self, path: Path) -> None:
         self.last_words = b""
@@ -61,8 +56,7 @@ class Output:
 
 
 def keep_output(run: Run, rest: bytes = b"") -> None:
-    """Keep what a command printed, in ``output.log`` of the run's folder and, after that, ``rest``,
-    as an artifact."""
+    """Keep what a command printed as an artifact: ``output.log``, and ``rest`` after it."""
     data, half = b"", MAX_OUTPUT // 2
     with suppress(OSError), open(run.folder / "output.log", "rb") as log:
         data = log.read(MAX_OUTPUT)
@@ -124,18 +118,14 @@ def printed(folder: Path) -> str:
 
 
 def watch(*folders: Path) -> dict[Path, Any]:
-    """Return what tells whether a command writes params.yml or metrics.csv in one of the
-    folders."""
-    return {
-        path: files.stamp(path)
-        for folder in dict.fromkeys(folders)
-        for path in (folder / result_paths.PARAMS, folder / result_paths.METRICS)
-    }
+    """Return how params.yml and metrics.csv look in these folders, before a command runs."""
+    names = (result_paths.PARAMS, result_paths.METRICS)
+    paths = [folder / name for folder in dict.fromkeys(folders) for name in names]
+    return {path: files.stamp(path) for path in paths}
 
 
 def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
-    """Log what a command wrote by itself into the params.yml and metrics.csv that ``watch`` looked
-    at before it ran."""
+    """Log what a command wrote itself into the files that ``watch`` looked at before."""
     from gitexp.runs import outputs_kept
 
     if written.is_shared(run.folder):
@@ -150,9 +140,9 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
                 if path.parent == root and (data := path.read_bytes()) != params.dump(given):
                     run.keep(path.name, data)  # in a form of the command's own, which stays
                     run.add_facts("aside", [path.name])
+            elif not outputs_kept.is_long(path):  # the user's own form, which capture reads
+                continue
             else:
-                if not outputs_kept.is_long(path):  # the user's own form, which capture reads
-                    continue
                 with open(path, "rb") as file:
                     run.log_points(metrics.read(file, path.name, said))
         except (FormatError, OSError) as error:
@@ -164,8 +154,7 @@ def pick_up(run: Run, root: Path, watched: Mapping[Path, Any]) -> None:
 
 
 def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
-    """Keep the pointers to data that the command wrote (``dvc repro``, or a training that writes a
-    model DVC tracks)."""
+    """Keep the pointers to data that the command wrote, with ``dvc repro`` or by itself."""
     try:
         settled = dvc_status.settle(repo, settings.load(repo.root, repo.project))
         if not settled.conditions:
@@ -185,8 +174,7 @@ def pick_up_data(run: Run, repo: Repo, tree: str) -> None:
 
 
 def exception(last_words: bytes) -> str | None:
-    """Return the last line of what a command printed, where it names an exception, as a traceback
-    of Python ends."""
+    """Return the last line that a command printed, where it names an exception."""
     lines = [line for line in last_words.decode("utf-8", "replace").splitlines() if line.strip()]
     found = lines and re.fullmatch(
         r"([A-Za-z_][\w.]*\.)?[A-Z]\w*(Error|Exception|Interrupt|Exit|Warning)(: .*)?", lines[-1]

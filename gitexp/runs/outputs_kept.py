@@ -59,20 +59,16 @@ def keep(
 
 def _is_picked_up(repo: Repo, path: str) -> bool:
     """Whether a file is one of gitexp's own form, whose values the run has already."""
-    return path == result_paths.PARAMS or (
-        path == result_paths.METRICS and is_long(repo.root / path)
-    )
+    is_metrics = path == result_paths.METRICS and is_long(repo.root / path)
+    return is_metrics or path == result_paths.PARAMS
 
 
 def _keep_results(
     run: Run, repo: Repo, wrote: Written, known: Settings, changed: list[str], read: set[str]
 ) -> None:
     """Keep those of the user's tracked files that are results, and say which others changed."""
-    results = [
-        path
-        for path in changed
-        if path in read or readers.is_metrics(path) or matches(path, known.outputs)
-    ]
+    wanted = read | {path for path in changed if matches(path, known.outputs)}
+    results = [path for path in changed if path in wanted or readers.is_metrics(path)]
     run.add_facts("rewritten", _kept(run, repo, results, wrote, []))
     rest = [path for path in changed if path not in results]
     if other := [path for path in rest if not dvc_pointers.is_pointer(path)]:
@@ -83,15 +79,12 @@ def _keep_results(
 def _permitted(
     repo: Repo, known: Settings, paths: list[str], read: set[str]
 ) -> tuple[list[str], _Left]:
-    """Return which new files may enter, and which not and why: large ones may where DVC keeps
-    them, and results that DVC leaves to git."""
+    """Return which new files may enter, large ones by DVC, and which not and why."""
     taken, left_out = untracked.permitted(repo, known, paths)
     in_dvc = dvc_pointers.in_use(repo.root) and ".dvc/config" not in snapshot.left_outputs(repo)
-    more = {
-        path
-        for path, why in left_out
-        if (in_dvc and untracked.OVER in why) or (path in read and untracked.BY_DVC in why)
-    }
+    large = {path for path, why in left_out if in_dvc and untracked.OVER in why}
+    results = {path for path, why in left_out if path in read and untracked.BY_DVC in why}
+    more = large | results
     return [*taken, *sorted(more)], [item for item in left_out if item[0] not in more]
 
 
@@ -130,12 +123,9 @@ def leave_own(repo: Repo, facts: Mapping[str, Any], wrote: Written, known: Setti
         for part in (word, word.partition("=")[2])
         if part not in ("", ".")
     ]
-    rest = [
-        path
-        for path in wrote.files
-        if not matches(path, patterns)
-        and not any(path == name or path.startswith(f"{name}/") for name in named)
-    ]
+    below = tuple(f"{name}/" for name in named)
+    own = {path for path in wrote.files if matches(path, patterns) or f"{path}/".startswith(below)}
+    rest = [path for path in wrote.files if path not in own]
     for path in rest:
         del wrote.files[path]
     wrote.odd = []

@@ -35,8 +35,7 @@ _REFERENCE = r"\$\{([\w.]+)\}"
 
 @dataclass
 class Parsed:
-    """The params of a command, how many of them come from where, and words that may be values of an
-    option, or not."""
+    """A command's params, how many come from where, and words that may be values or not."""
 
     params: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -83,9 +82,9 @@ def _joined(
     is_final = notes and notes[-1]["kind"] in _FINAL
     under, over = (of_files, of_parser) if is_final else (of_parser, of_files)
     flat = {**under, **over, **by_hand}
+    parsers = " and ".join(dict.fromkeys(note["kind"] for note in notes))
     sources = {
-        " and ".join(dict.fromkeys(note["kind"] for note in notes)): {*flat}
-        - {*of_files, *by_hand},
+        parsers: {*flat} - {*of_files, *by_hand},
         ", ".join(files): {*of_files} - {*by_hand},
         "command line": {*by_hand},
     }
@@ -108,8 +107,7 @@ def _without_secret(name: str, value: Any) -> Any:
 
 
 def _resolved(value: Any, flat: Mapping[str, Any], depth: int = 0) -> Any:
-    """Return a value with what it refers to (``${model.depth}``) in its place; what only Hydra can
-    work out stays."""
+    """Return a value with its references (``${model.depth}``) resolved, as far as they can be."""
     if not isinstance(value, str) or "${" not in value or depth > 10:
         return value
     if (whole := re.fullmatch(_REFERENCE, value)) and whole[1] in flat:
@@ -136,8 +134,7 @@ def _notes(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def jobs(folder: Path) -> list[dict[str, Any]]:
-    """Return the jobs of a Hydra multirun: each one's ``folder``, ``values`` and when it began
-    (``at``)."""
+    """Return a Hydra multirun's jobs: ``folder``, ``values``, and ``at``, when it began."""
     return [{**note, "values": _values(note)} for note in _notes(folder) if note["folder"]]
 
 

@@ -24,8 +24,7 @@ _PATIENCE = 2  # seconds; a child that made itself a session of its own is out o
 
 @contextmanager
 def held(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield what ``Popen`` needs for a command to be a group of its own that holds the lock; then
-    ``note`` it."""
+    """Yield what ``Popen`` needs to start a group that holds the lock; then ``note`` it."""
     (folder / HELD).mkdir(exist_ok=True)
     with journal.hold(folder / HELD) as lock:
         more = {"pass_fds": [lock.fileno()]} if os.name == "posix" else {}

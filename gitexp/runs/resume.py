@@ -50,8 +50,7 @@ def find(repo: Repo, ref: str) -> Origin:
 
 
 def _recorded(repo: Repo, name: str, index: Index) -> str | None:
-    """Record the dead run that is meant, and return what it is called then; None where an
-    experiment is meant."""
+    """Record the dead run that is meant, and return its name; None for an experiment."""
     from gitexp.runs import finish
 
     last = index.select(limit=1) if name == "@" else ()
@@ -65,8 +64,7 @@ def _recorded(repo: Repo, name: str, index: Index) -> str | None:
 
 
 def before_requeue(repo: Repo, command: Sequence[str]) -> str | None:
-    """Return the run of the same command in this SLURM job before it was requeued; None where
-    there is none, or it came to its end."""
+    """Return the run of this command in this SLURM job before it was requeued, if killed."""
     from gitexp.runs import finish
     from gitexp.store.index import Index
 
@@ -113,27 +111,23 @@ def again(run: Run) -> None:
 
 
 def cut(run: Run, last: checkpoints.Checkpoint) -> None:
-    """Note that a run goes on after this checkpoint: what the other had logged beyond its step, or
-    later, is left out."""
+    """Note that a run goes on after this checkpoint: what the other logged since is left out."""
     if _ROWS in journal.all_facts(run.folder):
         run.replace_conditions({"resumed_at": last.step, "resumed_time": last.time})
         run.count_on(_last_steps(run.folder))
 
 
 def merged(folder: Path, facts: Mapping[str, Any]) -> Path:
-    """Return the ``metrics.csv`` of a run that goes on from another, without the other's rows that
-    it went over again."""
+    """Return the ``metrics.csv`` of a run without the rows of another that it went over again."""
     begin, end = facts[_ROWS][:2]
     data = (folder / "metrics.csv").read_bytes()
     first: dict[str, int] = {}
     for point in _points(data[end:]):
         first[point.name] = min(point.step, first.get(point.name, point.step))
-    kept = (
-        metrics.format_row(*point)
-        for point in _inherited(folder, facts)
-        if point.name not in first or point.step < first[point.name]
-    )
-    (folder / _MERGED).write_bytes(b"".join([data[:begin], "".join(kept).encode(), data[end:]]))
+    inherited = _inherited(folder, facts)
+    kept = [point for point in inherited if point.step < first.get(point.name, point.step + 1)]
+    rows = "".join(metrics.format_row(*point) for point in kept).encode()
+    (folder / _MERGED).write_bytes(b"".join([data[:begin], rows, data[end:]]))
     return folder / _MERGED
 
 

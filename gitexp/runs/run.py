@@ -5,22 +5,18 @@ How one begins is in ``start.py``, and which one is this process's in ``active.p
 
 from __future__ import annotations
 
-import itertools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
-from gitexp.formats.experiment import MetricPoint
 from gitexp.repo import Repo
 from gitexp.runs import exit_status, journal
 from gitexp.runs.live_run import LiveRun, joined
-from gitexp.runs.system_metrics import Sampler
 from gitexp.store import artifacts, conditions, media
 from gitexp.store.names import check_label
 
@@ -40,8 +36,6 @@ class Run(LiveRun):
         told: what the user should know about the data at the start.
         silent: whether this process logs nothing, a rank other than 0.
     """
-
-    # -- logging -----------------------------------------------------------------------------------
 
     def log_metric(self, name: str, value: float, step: int | None = None) -> None:
         """Log one value of a metric; on disk when this returns.
@@ -80,7 +74,7 @@ class Run(LiveRun):
                 self._append("".join(rows).encode())
 
     def log_param(self, name: str, value: Any) -> None:
-        """Log one param; a dotted name is an address (``model.depth``).
+        """Log one param.
 
         Args:
             name: a dotted name is an address (``model.depth``).
@@ -89,8 +83,7 @@ class Run(LiveRun):
         self._log_params(params.nest([(name.strip(), params.plain(value))]))
 
     def log_params(self, values: Mapping[str, Any]) -> None:
-        """Log params: a mapping, nested as you like. Later ones replace earlier ones of the same
-        name.
+        """Log params; later ones replace earlier ones of the same name.
 
         Args:
             values: a mapping, nested as you like.
@@ -99,9 +92,8 @@ class Run(LiveRun):
             UsageError: not a mapping, or nested too deep.
         """
         if not isinstance(values, Mapping):
-            raise UsageError(
-                f"params must be a mapping like {{'lr': 0.01}}, not {type(values).__name__}"
-            )
+            kind = type(values).__name__
+            raise UsageError(f"params must be a mapping like {{'lr': 0.01}}, not {kind}")
         self._log_params(params.given(values))
 
     def log_artifact(self, path: str | os.PathLike[str]) -> None:
@@ -177,8 +169,7 @@ class Run(LiveRun):
         self.keep(artifacts.called(name), text.encode("utf-8", "replace"))
 
     def log_figure(self, figure: Any, name: str) -> None:
-        """Keep a figure: a Matplotlib one in the format that the name's ending says, a Plotly one
-        as HTML or an image.
+        """Keep a figure: a Matplotlib one as an image, a Plotly one as HTML or an image.
 
         Args:
             figure: a Matplotlib or Plotly figure.
@@ -271,6 +262,8 @@ class Run(LiveRun):
     def sample_system(self) -> None:
         """Log what the machine does, as ``system.*`` metrics, until the run ends; nothing on a
         silent rank."""
+        from gitexp.runs.system_metrics import Sampler
+
         if not self.silent:
             self._sampler = Sampler(self)
 
@@ -285,17 +278,8 @@ class Run(LiveRun):
         """
         self.know(arguments={"files": files or {}, "read": command})
 
-    def log_points(self, points: Iterable[MetricPoint]) -> None:
-        """Log metric values that have their times and steps already."""
-        rows = iter(points)
-        while chunk := "".join(
-            metrics.format_row(*point) for point in itertools.islice(rows, 10_000)
-        ):
-            self._append(chunk.encode())
-
     def log_input(self, path: str | os.PathLike[str]) -> None:
-        """Declare a file or folder that the run reads: its hash is recorded, so that a later change
-        of it is noticed.
+        """Declare a file or folder that the run reads: a later change of its hash is noticed.
 
         Args:
             path: a file or a folder.
@@ -318,26 +302,20 @@ class Run(LiveRun):
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.end(*exit_status.of(error))
 
     def _repr_html_(self) -> str:
-        """How it shows in a notebook: what it logged until now, or the experiment that it
-        became."""
+        """How it shows in a notebook: what it logged until now, or what it became."""
         from html import escape
 
         from gitexp.formats import card
 
-        if self.experiment or self._journal is None:
-            return self.experiment._repr_html_() if self.experiment else escape(repr(self))
-        with suppress(OSError):
-            logged = metrics.last_in(self._journal.folder / "metrics.csv")
-            given = params.flatten(journal.read_params(self._journal.folder))
+        if self.experiment:
+            return self.experiment._repr_html_()
+        with suppress(OSError, UsageError):
+            logged = metrics.last_in(self.folder / "metrics.csv")
+            given = params.flatten(journal.read_params(self.folder))
             return card.html(f"Run {self.id}", {"": "running"}, given, logged)
         return escape(repr(self))
 
@@ -366,6 +344,5 @@ def _whole(name: str, step: Any, what: str = "metric") -> int:
     except AttributeError:
         if isinstance(step, float) and step.is_integer():
             return int(step)
-        raise UsageError(
-            f"the step of {what} '{name}' must be a whole number, not {step!r}"
-        ) from None
+        why = f"the step of {what} '{name}' must be a whole number, not {step!r}"
+        raise UsageError(why) from None

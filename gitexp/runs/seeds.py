@@ -11,12 +11,8 @@ last: dict[str, Any] = {}  # what was seeded, and with what; for the run that st
 
 
 def seed(value: int) -> tuple[str, ...]:
-    """Seed ``random``, NumPy where it is installed, torch and TensorFlow where they are imported;
-    return their names. Importing those takes seconds, so that is left to whoever uses them.
-
-    Raises:
-        UsageError: not a whole number that NumPy takes.
-    """
+    """Seed what ``seed_everything`` does; raises UsageError. Importing torch and TensorFlow takes
+    seconds, so that is left to whoever uses them."""
     import random
     from importlib.util import find_spec
 

@@ -11,10 +11,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from gitexp.formats import environment, message, settings
-from gitexp.repo import Repo, collector, dvc_status, snapshot
+from gitexp.repo import Repo, collector, dvc_status, snapshot, trees
 from gitexp.runs import deferred, finish, journal, outputs
 from gitexp.runs.details import Details
-from gitexp.runs.journal import Journal
+from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import Run
 from gitexp.store import names, result_paths
 
@@ -39,7 +39,7 @@ def begin(
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root, repo.project)
-    said = details.settled(repo, known, talk)
+    said, told = details.checked(repo, known, talk)
     run_id = os.urandom(8).hex()
     others = outputs.note_dead(repo)
     owned = Journal.create(repo, run_id)
@@ -55,7 +55,7 @@ def begin(
         journal.delete(owned.folder)
         raise
     facts = {
-        **said.values,
+        **said,
         "id": run_id,
         "pid": os.getpid(),
         "host": environment.host(),
@@ -74,7 +74,7 @@ def begin(
     owned.write_facts(facts)
     run = Run(repo, owned.folder, facts, owned)
     run.snapshot = shot
-    run.told = said.told
+    run.told = told
     if origin:
         try:
             resuming.take_over(run, repo, origin)
@@ -85,22 +85,18 @@ def begin(
 
 
 def _held(repo: Repo, shot: snapshot.Snapshot) -> str:
-    """Return what holds a snapshot and the commit that it stands on, which a reset or a deleted
-    branch leaves to git's collector while the run goes on."""
-    who = "gitexp <gitexp> 0 +0000"
-    lines = (f"tree {shot.tree}", f"parent {shot.head.commit}", f"author {who}", f"committer {who}")
-    text = "\n".join([*lines, "", "a run that is not recorded yet", ""])
-    return repo.write_object("commit", text.encode()) if shot.head.commit else shot.tree
+    """Return what keeps a snapshot, and the commit that it stands on, from git's collector."""
+    if shot.head.commit is None:
+        return shot.tree
+    text = "a run that is not recorded yet"
+    return trees.bare_commit(repo, shot.tree, shot.head.commit, text)
 
 
 def unrecorded(repo: Repo, folder: Path) -> Run:
-    """Open a journal in a new folder of the caller's, for a run that is looked at and never
-    recorded."""
+    """Open a journal in a new folder of the caller's, for a run that is never recorded."""
     folder.mkdir()
-    facts = {
-        "id": os.urandom(8).hex(),
-        "max_file_size": settings.load(repo.root, repo.project).max_file_size,
-    }
+    limit = settings.load(repo.root, repo.project).max_file_size
+    facts = {"id": os.urandom(8).hex(), "max_file_size": limit}
     owned = Journal(folder, owner=True)
     owned.write_facts(facts)
     return Run(repo, folder, facts, owned)

@@ -1,5 +1,4 @@
-"""System metrics on request: processor, memory and GPU of this run, sampled by a thread into
-``system.*`` metrics."""
+"""System metrics on request: what a run uses, sampled by a thread into ``system.*``."""
 
 from __future__ import annotations
 
@@ -12,18 +11,16 @@ from gitexp.formats.extras import needed
 if TYPE_CHECKING:
     from gitexp.runs.run import Run
 
-SECONDS = 5.0
+_SECONDS = 5.0
 _FIRST = 0.5  # until the first sample: the processor's use is that since the last look
 
 
 class Sampler:
-    """Logs ``system.*`` metrics of a process and its children every few seconds, until it is
-    stopped."""
+    """Logs ``system.*`` metrics of a process and its children, until it is stopped."""
 
-    def __init__(self, run: Run, pid: int | None = None, seconds: float = SECONDS) -> None:
+    def __init__(self, run: Run, pid: int | None = None) -> None:
         self._psutil = needed("psutil", "sampling system metrics", "system")
         self._run = run
-        self._seconds = seconds
         self._own = self._psutil.Process()
         self._process = self._own if pid is None else self._psutil.Process(pid)
         self._gpus = _gpus()
@@ -43,10 +40,10 @@ class Sampler:
 
     def _loop(self) -> None:
         self._psutil.cpu_percent()  # it remembers the last look of each thread
-        pause = min(_FIRST, self._seconds)
+        pause = _FIRST
         while not self._stop.wait(pause):
             self._sample()
-            pause = self._seconds
+            pause = _SECONDS
 
     def _sample(self) -> None:
         memory = 0

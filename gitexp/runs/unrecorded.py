@@ -49,8 +49,7 @@ class _Folder:
 
 
 def runs(repo: Repo) -> list[Experiment]:
-    """Return the runs that are not recorded, newest first, as experiments without a commit: their
-    ``id`` is empty, and their status is ``running`` or ``dead``."""
+    """Return the runs that are not recorded, newest first: ``id`` "", ``running`` or ``dead``."""
     return [_described(folder) for folder in reversed(journal.folders(repo))]
 
 

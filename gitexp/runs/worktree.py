@@ -26,12 +26,8 @@ _KEPT = "kept"
 
 @contextmanager
 def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator[Path]:
-    """Yield a new work tree at ``commit``; it is removed at the end, also after an error or Ctrl-C.
-
-    Args:
-        name: says in the path what it is for; any number may have the same.
-        keep: leave it to the user at the end.
-    """
+    """Yield a new work tree at ``commit``, for what ``name`` says; it is removed at the end, also
+    after an error or Ctrl-C, unless ``keep`` leaves it to the user."""
     place = repo.make_state_dir(_FOLDER, f"{name}-{secrets.token_hex(4)}")
     owned = journal.hold(place)
     path = place / repo.root.name
@@ -69,8 +65,7 @@ def is_running(place: Path) -> bool:
 
 
 def remove(repo: Repo, place: Path) -> None:
-    """Remove one folder of ``.git/gitexp/worktrees/`` with the work tree in it, git's own record of
-    that, and what still runs there."""
+    """Remove a folder of ``worktrees/``: its work tree, git's record of it, what runs there."""
     for folder in place.glob("run-*"):
         process_group.kill(folder)
     content.release(repo, place / repo.root.name)

@@ -53,8 +53,7 @@ def mark(folder: Path, repo: Repo | None = None) -> Begun:
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether other commands ran in the work tree of a run meanwhile: whose a file is that somebody
-    wrote, nobody knows then."""
+    """Whether other commands ran in the work tree meanwhile: nobody knows whose a file is."""
     return (folder / _SHARED).exists()
 
 
@@ -67,12 +66,8 @@ def dvc_experiments(repo: Repo) -> frozenset[str]:
 
 
 def below(top: Path, since: int, until: int | None = None, all: bool = True) -> Written:
-    """Return what was written below a folder in a time, but for environments and git's own.
-
-    Args:
-        all: look at each file; else, in a large folder to which nothing came, only at those that
-            may hold results by their ending.
-    """
+    """Return what was written below a folder in a time, but for environments and git's own. Without
+    ``all``, only files that may hold results are looked at in large, old folders."""
     found = Written()
     seen, folders = 0, [""]
     while folders and seen < _MOST_FILES:
@@ -83,14 +78,11 @@ def below(top: Path, since: int, until: int | None = None, all: bool = True) -> 
         if any(entry.name == "pyvenv.cfg" for entry in entries):
             continue
         seen += len(entries)
-        if not all and len(entries) > _MANY and files.modified(top / folder) < since:
-            entries = [
-                entry
-                for entry in entries
-                if entry.name.endswith(_ENDINGS) or not entry.is_file(follow_symlinks=False)
-            ]
+        some = not all and len(entries) > _MANY and files.modified(top / folder) < since
         for entry in entries:  # of which there may be many, nearly all from before
             path = f"{folder}{entry.name}"
+            if some and not path.endswith(_ENDINGS) and entry.is_file(follow_symlinks=False):
+                continue
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if entry.name not in _PASSED and not os.path.lexists(top / path / ".git"):

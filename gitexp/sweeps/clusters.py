@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import zlib
 from collections.abc import Iterable
@@ -13,9 +14,10 @@ from urllib.parse import urlsplit
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.extras import needed
-from gitexp.repo import Repo, content
+from gitexp.repo import Repo, content, trees
 from gitexp.sweeps import worker as trial
 from gitexp.sweeps.worker import Job, Result
+from gitexp.sweeps.worktrees import BUNDLED
 
 _ANSWER = 120  # seconds that a cluster has to say what it knows; Ray starts a process for it
 _TIMES = 3  # that a trial is sent again, where what it needs was lost
@@ -23,11 +25,7 @@ _IS_THERE = "lambda: __import__('importlib.util').util.find_spec('gitexp') is no
 
 
 class _Cluster:
-    """What both have in common: what travels, and what must be there.
-
-    Attributes:
-        room: how many the machines that were found could take; None where nobody knows.
-    """
+    """What both have in common: what travels, and what must be there."""
 
     watches = False
     room: int | None = None
@@ -47,8 +45,7 @@ class _Cluster:
         return replace(job, commit=self._commit, home=self._home)
 
     def _require(self, missing: Iterable[str]) -> None:
-        """Say now that gitexp is missing somewhere, where a task that cannot be unpickled would
-        fail for each trial anew, or hang without a word."""
+        """Raise UsageError where gitexp is missing, or each trial would fail anew, or hang."""
         if where := ", ".join(sorted({*missing})):
             raise UsageError(
                 f"gitexp is not installed on {where} of the {type(self).__name__} cluster; install"
@@ -57,8 +54,7 @@ class _Cluster:
 
 
 class Dask(_Cluster):
-    """A Dask cluster. Trials go straight to it: through joblib's backend a task costs three times
-    as much."""
+    """A Dask cluster, without joblib's backend, by which a task costs three times as much."""
 
     def __init__(
         self, repo: Repo, commit: str, jobs: int, address: str | None, outlive: bool
@@ -67,13 +63,9 @@ class Dask(_Cluster):
         try:
             if address:
                 _knock(address)
-            self._client = (
-                distributed.Client(address, timeout=_ANSWER)
-                if address
-                else distributed.Client(
-                    processes=False, n_workers=1, threads_per_worker=jobs, dashboard_address=None
-                )
-            )
+            here = {"processes": False, "n_workers": 1, "threads_per_worker": jobs}
+            where = {"timeout": _ANSWER} if address else {"dashboard_address": None, **here}
+            self._client = distributed.Client(address, **where)
         except (OSError, TimeoutError, ValueError) as error:
             raise UsageError(
                 f"no Dask scheduler answers at {address}: {error}; start one: dask scheduler"
@@ -112,27 +104,22 @@ class Dask(_Cluster):
         task = self._client.submit(
             trial.run_away, self._away(job), self._bundle, key=key, pure=False, retries=0
         )
-        if job.outlet:
+        if job.push_to:
             # else the scheduler would drop it with its client
             self._distributed.fire_and_forget(task)
             self._tasks[job.key] = task
         task.add_done_callback(lambda ended: self._take(ended, job, done, times))
 
     def _take(self, ended: Any, job: Job, done: Future[Result], times: int) -> None:
-        """Hand a result on. A trial that nobody cancelled lost the bundle with its last holder
-        (Dask keeps one copy), and is sent again."""
-        if (
-            ended.cancelled()
-            and job.key not in self._stopped
-            and times < _TIMES
-            and not self._closing
-        ):
+        """Hand a result on; a trial that lost the bundle with its last holder is sent again."""
+        wanted = job.key not in self._stopped and not self._closing
+        if ended.cancelled() and wanted and times < _TIMES:
             try:
                 self._send(job, done, times + 1)
             except Exception as error:  # there is no cluster any more
                 done.set_exception(error)
         else:
-            trial.settle(ended.result, done)
+            trial.complete(ended.result, done)
 
     def stop(self, job: Job, folder: Path, why: str) -> None:
         self._stopped.add(job.key)
@@ -150,10 +137,8 @@ class Dask(_Cluster):
 
     def _check(self) -> None:
         ask = f"({_IS_THERE})()"
-        answers = {
-            "the scheduler": self._client.run_on_scheduler(eval, ask),
-            **self._client.run(eval, ask),
-        }
+        answers = {"the scheduler": self._client.run_on_scheduler(eval, ask)}
+        answers.update(self._client.run(eval, ask))
         self._require(where for where, there in answers.items() if not there)
 
 
@@ -166,13 +151,8 @@ class Ray(_Cluster):
         self._ray = ray = needed("ray", "engine ray", "ray")
         try:
             here: dict[str, Any] = {} if address else {"num_cpus": jobs, "include_dashboard": False}
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level="error",
-                ignore_reinit_error=True,
-                **here,
-            )
+            quiet = {"log_to_driver": False, "logging_level": "error", "ignore_reinit_error": True}
+            ray.init(address=address, **quiet, **here)
         except Exception as error:  # Ray has no one class for what can go wrong there
             why = str(error).strip().partition("\n")[0] or type(error).__name__
             raise UsageError(
@@ -207,55 +187,40 @@ class Ray(_Cluster):
         strategies = needed("ray.util.scheduling_strategies", "engine ray", "ray")
         # of no module, so it travels by value
         ask = self._ray.remote(num_cpus=0, max_retries=0)(eval(_IS_THERE, {}))
-        nodes = {
-            node["NodeID"]: node["NodeManagerAddress"]
-            for node in self._ray.nodes()
-            if node["Alive"]
-        }
-        there_only = {
-            name: strategies.NodeAffinitySchedulingStrategy(name, soft=False) for name in nodes
-        }
-        tasks = {
-            name: ask.options(scheduling_strategy=there).remote()
-            for name, there in there_only.items()
-        }
+        only = functools.partial(strategies.NodeAffinitySchedulingStrategy, soft=False)
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        tasks = [ask.options(scheduling_strategy=only(node["NodeID"])).remote() for node in nodes]
         try:
-            there = dict(zip(tasks, self._ray.get(list(tasks.values()), timeout=_ANSWER)))
+            answers = self._ray.get(tasks, timeout=_ANSWER)
         except self._ray.exceptions.GetTimeoutError:
             raise UsageError(
                 f"the workers of the Ray cluster at {address} do not answer within {_ANSWER} s;"
                 " see: ray status"
             ) from None
-        self._require(where for name, where in nodes.items() if not there[name])
+        self._require(
+            node["NodeManagerAddress"] for node, is_there in zip(nodes, answers) if not is_there
+        )
 
 
 def remote_commit(repo: Repo, commit: str) -> str:
-    """Return a commit of the same tree without history, so that its bundle holds the files of one
-    moment and no more."""
+    """Return a commit of the same tree without history: its bundle holds no more."""
     tree = repo.line("rev-parse", f"{commit}^{{tree}}")
-    who = "gitexp <gitexp> 0 +0000"
-    return repo.write_object(
-        "commit",
-        f"tree {tree}\nauthor {who}\ncommitter {who}\n\nthe snapshot of a sweep\n".encode(),
-    )
+    return trees.bare_commit(repo, tree, None, "the snapshot of a sweep")
 
 
 def bundle(repo: Repo, commit: str) -> bytes:
     """Return the files of a commit as a git bundle, without history."""
-    ref = "refs/gitexp/sweeping"
+    why = "gitexp: bundle of a sweep"
     with repo.lock():
-        repo.update_refs(
-            [f"update {ref} {remote_commit(repo, commit)}"], "gitexp: bundle of a sweep"
-        )
+        repo.update_refs([f"update {BUNDLED} {remote_commit(repo, commit)}"], why)
         try:
-            return repo.git("bundle", "create", "-", ref)
+            return repo.git("bundle", "create", "-", BUNDLED)
         finally:
-            repo.update_refs([f"delete {ref}"], "gitexp: bundle of a sweep")
+            repo.update_refs([f"delete {BUNDLED}"], why)
 
 
 def _knock(address: str) -> None:
-    """Raise OSError at once where nobody listens: Dask's client tries again and again until its
-    time is up."""
+    """Raise OSError at once where nobody listens: Dask's client would try for long."""
     where = urlsplit(address)
     if where.hostname and where.port:
         socket.create_connection((where.hostname, where.port), timeout=_ANSWER).close()

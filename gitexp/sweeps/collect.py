@@ -18,7 +18,7 @@ from typing import Any
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, trees
 from gitexp.runs import finish, journal
 from gitexp.store import gathering
 from gitexp.store import record as store
@@ -29,32 +29,24 @@ from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
 from gitexp.sweeps import schedule, worker_push
 from gitexp.sweeps.plan import Frozen
-from gitexp.sweeps.worker_push import SNAPSHOTS, Outlet
+from gitexp.sweeps.worker_push import SNAPSHOTS, PushTarget
 
 
-def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
-    """Put what the workers of a sweep need on the remote that they push to; None where the plan
-    names no remote.
-
-    Raises:
-        UsageError: there is no such remote, or the name of the sweep is taken there.
-        GitError: the remote cannot be reached, or refuses.
-    """
+def open_for(repo: Repo, frozen: Frozen) -> PushTarget | None:
+    """Put what workers need on the remote that they push to; None where the plan has none. Raises
+    UsageError where the sweep's name is taken there, or GitError."""
     if frozen.plan.workers_push is None:
         return None
     remote = transport.find(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
     snapshot = _snapshot(repo, frozen)
-    outlet = Outlet(
-        _address(repo, remote), frozen.group, _clone(frozen), snapshot, name, email[:-1]
-    )
+    clone, address = _clone(frozen), _address(repo, remote)
+    target = PushTarget(address, frozen.group, clone, snapshot, name, email[:-1])
     branch = f"{HEADS}{frozen.group}"
     going = [f"{snapshot}:{SNAPSHOTS}{frozen.group}"]
-    if (
-        not (tip := repo.tip(_seen(remote, frozen)))
-        or gathering.clone_of(repo, tip) != outlet.clone
-    ):
-        going.append(f"{worker_push.extended(repo, None, outlet, [])}:{branch}")
+    tip = repo.tip(_seen(remote, frozen))
+    if tip is None or gathering.clone_of(repo, tip) != clone:
+        going.append(f"{worker_push.extended(repo, None, target, [])}:{branch}")
     updates, said = transport.push(repo, remote, going)
     for item in (item for item in updates if item.flag == "!"):
         if item.target == branch and transport.has_moved(item):
@@ -65,16 +57,12 @@ def open_for(repo: Repo, frozen: Frozen) -> Outlet | None:
         raise GitError(
             f"{remote.name} refused {item.target}: {transport.reason(item, said)}", 1, said
         )
-    return outlet
+    return target
 
 
 def collect(repo: Repo, frozen: Frozen) -> None:
-    """Bring the trials that workers pushed, and give each a ref here.
-
-    Raises:
-        GitError: the remote cannot be reached; those that were fetched before have refs all the
-            same.
-    """
+    """Bring the trials that workers pushed, and give each a ref here; raises GitError where the
+    remote is out of reach, and those that were fetched before have refs all the same."""
     if frozen.plan.workers_push is None:
         return
     remote = transport.find(repo, frozen.plan.workers_push)
@@ -86,14 +74,11 @@ def collect(repo: Repo, frozen: Frozen) -> None:
 
 
 def record(repo: Repo, folder: Path) -> Experiment | None:
-    """Record a trial by the objects that its worker made of it, and remove the folder; None where
-    there are none that fit."""
+    """Record a trial by its worker's objects, and remove the folder; None where none fit."""
     facts = journal.facts(folder)
     try:
-        commit, tag = (
-            (folder / worker_push.COMMIT).read_bytes(),
-            (folder / worker_push.TAG).read_bytes(),
-        )
+        commit = (folder / worker_push.COMMIT).read_bytes()
+        tag = (folder / worker_push.TAG).read_bytes()
         entry = finish.entry(repo, folder)
         name = _name(facts)
     except (GitexpError, OSError, LookupError, TypeError):
@@ -108,22 +93,18 @@ def record(repo: Repo, folder: Path) -> Experiment | None:
     if not _create(repo, {name: made}):
         return None
     journal.delete(folder)
-    return message.experiment(
-        name, made, found, tuple(sorted({*found.summary.get("labels", [])})), (), repo
-    )
+    labels = tuple(sorted({*found.summary.get("labels", [])}))
+    return message.experiment(name, made, found, labels, (), repo)
 
 
 def pushed_before(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
-    """Return the trial that another worker had pushed before this folder's, which is removed; None
-    where it is not there."""
+    """Return the trial that another worker pushed before, and remove this folder; else None."""
     with suppress(GitexpError):
         collect(repo, frozen)
     facts = journal.facts(folder)
     found = Index(repo).named(_name(facts))
-    mine = facts["extra"]["sweep"]
-    if found is None or any(
-        schedule.said(found).get(name) != mine[name] for name in ("tree", "point", "seed")
-    ):
+    mine, theirs = facts["extra"]["sweep"], schedule.sweep_facts(found) if found else {}
+    if any(theirs.get(name) != mine[name] for name in ("tree", "point", "seed")):
         return None
     journal.delete(folder)
     return found
@@ -143,31 +124,23 @@ def _adopt(repo: Repo, frozen: Frozen, tip: str | None) -> None:
     for item in gathering.read(repo, tip)[1]:
         name = f"{frozen.group}/{item.name}"
         found = message.parse_tag(item.data)
-        wanted = f"{TAGS}{name}" not in there
-        if (
-            found
-            and wanted
-            and found.name == name
-            and schedule.is_of(found.summary.get("sweep"), frozen)
-        ):
+        if f"{TAGS}{name}" in there or found is None or found.name != name:
+            continue
+        if schedule.is_of(found.summary.get("sweep"), frozen):
             # a fetch brings the branch, and no tag objects
             names[name] = repo.write_object("tag", item.data)
     _create(repo, names)
 
 
 def _create(repo: Repo, names: Mapping[str, str]) -> bool:
-    """Create refs for tags, all that are not there yet; False where one is there with another tag,
-    and nothing was created."""
+    """Create refs for tags that lack one; False, and none is made, where one names another."""
     with store.locked(repo) as fd:
         known = repo.refs(TAGS[:-1]) if names else {}
         new = {name: tag for name, tag in names.items() if known.get(f"{TAGS}{name}") != tag}
+        changes = [f"create {TAGS}{name} {tag}" for name, tag in new.items()]
         try:
-            if new:
-                repo.update_refs(
-                    [f"create {TAGS}{name} {tag}" for name, tag in new.items()],
-                    "gitexp: trials of a sweep",
-                    [fd],
-                )
+            if changes:
+                repo.update_refs(changes, "gitexp: trials of a sweep", [fd])
         except GitError:
             return False
     return True
@@ -182,21 +155,13 @@ def _seen(remote: Remote, frozen: Frozen) -> str:
 
 
 def _snapshot(repo: Repo, frozen: Frozen) -> str:
-    """Return a commit of the snapshot on top of HEAD's, always the same one, that says nothing of
-    this machine."""
+    """Return a commit of the snapshot on top of HEAD's that says nothing of this machine."""
     parent = frozen.facts["snapshot"]["commit"]
-    who = "gitexp <gitexp> 0 +0000"
-    above = f"parent {parent}\n" if parent else ""
-    text = (
-        f"tree {frozen.tree}\n{above}author {who}\ncommitter {who}\n\nthe snapshot of the sweep"
-        f" {frozen.group}\n"
-    )
-    return repo.write_object("commit", text.encode("utf-8", "replace"))
+    return trees.bare_commit(repo, frozen.tree, parent, f"the snapshot of the sweep {frozen.group}")
 
 
 def _address(repo: Repo, remote: Remote) -> str:
-    """Return the address that workers push to: a login in it is this machine's, and a path is told
-    from its root."""
+    """Return the address that workers push to, without this machine's login, paths whole."""
     url = repo.line("remote", "get-url", "--push", remote.name)
     if "://" in url:
         return re.sub(r"^(https?://)[^/@]*@", r"\1", url)

@@ -16,8 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gitexp.formats import metrics
@@ -30,11 +30,10 @@ from gitexp.sweeps import collect, engines, results, schedule, worker_push
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.driver_push import Pusher, Sent
-from gitexp.sweeps.engines import Engine
 from gitexp.sweeps.plan import Frozen
-from gitexp.sweeps.progress import Progress, Standing
-from gitexp.sweeps.results import Kept
-from gitexp.sweeps.schedule import Agenda, Trial
+from gitexp.sweeps.progress import Progress
+from gitexp.sweeps.results import Running
+from gitexp.sweeps.schedule import Schedule, Trial
 from gitexp.sweeps.worker import Result
 
 _LOOK = 0.2  # seconds
@@ -57,11 +56,6 @@ class Done:
     missing: int
     problems: tuple[str, ...]
     sent: Sent | None = None
-
-
-@dataclass(eq=False)
-class _Running(Kept):
-    trial: Trial = field(kw_only=True)
 
 
 class Driver:
@@ -100,61 +94,52 @@ class Driver:
                 f"the sweep '{frozen.group}' is running in another process; wait for it, or stop"
                 " it there"
             ) from error
-        self._engine: Engine | None = None
-        try:
-            recorded = self._take_up(engine, address, jobs, again)
-        except BaseException:
-            self._alive.close()
-            if self._engine:
-                self._engine.close()
+        with ExitStack() as undo:
             if frozen.shot:  # just made for this
-                plans.drop(repo, frozen)
-            raise
-        self._running: dict[str, _Running] = {}
+                undo.callback(plans.drop, repo, frozen)
+            undo.callback(self._alive.close)
+            recorded = self._take_up(again, jobs)
+            outlive = frozen.plan.workers_push is not None
+            self._engine = engines.start(engine, repo, frozen.commit, jobs, address, outlive)
+            undo.callback(self._engine.close)
+            if frozen.plan.prune and not self._engine.watches:
+                raise UsageError(
+                    f"--prune reads metrics while trials run, which engine {engine} does not"
+                    " allow; use loky or slurm"
+                )
+            self._push_to = collect.open_for(repo, frozen)
+            undo.pop_all()
+        self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
         self._presses = 0
         self._next_look = 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
-        self._standing = Standing(frozen.plan)
-        for item in sorted(self._agenda.closed.values(), key=lambda item: item.started):
-            self._standing.note(item)
+        self._progress = Progress()
+        for item in sorted(self._schedule.closed.values(), key=lambda item: item.started):
+            self._progress = self._progress.with_trial(frozen.plan, item)
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)
 
-    def _take_up(
-        self, engine: str, address: str | None, jobs: int, again: bool
-    ) -> list[Experiment]:
-        """Find out where the sweep stands, and start the engine; returns what is recorded of it."""
-        repo, frozen, plan = self.repo, self.frozen, self.frozen.plan
-        if not frozen.shot:
-            results.wait_for_orphans(frozen, self._folder, self._warn)
-            if plan.workers_push:
+    def _take_up(self, again: bool, jobs: int) -> list[Experiment]:
+        """Find out where the sweep stands; returns what is recorded of it."""
+        if not self.frozen.shot:
+            results.wait_for_orphans(self.frozen, self._folder, self._warn)
+            if self.frozen.plan.workers_push:
                 self._collect()
-        results.recover(repo, frozen, self._folder)
-        recorded = schedule.recorded(repo, frozen)
-        self._agenda = Agenda(plan, recorded, again, jobs)
-        self._engine = engines.start(
-            engine, repo, frozen.commit, jobs, address, outlive=plan.workers_push is not None
-        )
-        if plan.prune and not self._engine.watches:
-            raise UsageError(
-                f"--prune reads metrics while trials run, which engine {engine} does not allow;"
-                " use loky or slurm"
-            )
-        self._outlet = collect.open_for(repo, frozen)
+        results.recover(self.repo, self.frozen, self._folder)
+        recorded = schedule.recorded(self.repo, self.frozen)
+        self._schedule = Schedule(self.frozen.plan, recorded, again, jobs)
         return recorded
 
     @property
     def unused(self) -> int:
         """How many more trials the machines that were found could run at once."""
-        return max(0, (self._engine.room or 0) - self._engine.size) if self._engine else 0
+        return max(0, (self._engine.room or 0) - self._engine.size)
 
     def run(self) -> Done:
-        """Run what is to run; returns early after Ctrl-C, with everything recorded that came to an
-        end."""
-        assert self._engine is not None
+        """Run what is to run; returns early after Ctrl-C, with all recorded that ended."""
         with self._interrupts():
             try:
                 while self._fed() or self._running:
@@ -168,17 +153,16 @@ class Driver:
                 for item in self._running.values():
                     process_group.kill(item.folder)
                 self._alive.close()
-            if self._outlet:
+            if self._push_to:
                 self._collect()
             sent = self._pusher.finish() if self._pusher else self._unsent_by_workers()
         if not self._problems:
             shutil.rmtree(self._folder, ignore_errors=True)
-        found = sorted(self._agenda.known.values(), key=lambda item: schedule.said(item)["index"])
-        missing = (
-            max(0, self._agenda.total - len(self._agenda.closed))
-            if self._presses or self._problems
-            else 0
+        found = sorted(
+            self._schedule.known.values(), key=lambda item: schedule.sweep_facts(item)["index"]
         )
+        left = max(0, self._schedule.total - len(self._schedule.closed))
+        missing = left if self._presses or self._problems else 0
         return Done(self.frozen, tuple(found), missing, tuple(self._problems), sent)
 
     def _collect(self) -> None:
@@ -198,41 +182,38 @@ class Driver:
 
     def _fed(self) -> bool:
         """Start what there is room for; whether anything runs or may run yet."""
-        assert self._engine is not None
         while not self._presses and len(self._running) < self._engine.size:
-            trial = self._agenda.next()
+            trial = self._schedule.next()
             if trial is None:
                 break
             self._start(trial)
         return bool(self._running)
 
     def _start(self, trial: Trial) -> None:
-        assert self._engine is not None
-        job = schedule.job(self.frozen, trial, self._outlet)
+        job = schedule.job(self.frozen, trial, self._push_to)
         folder = self._folder / f"{trial.index}.{secrets.token_hex(3)}"
         folder.mkdir()
-        self._running[job.key] = _Running(trial.index, job, folder, trial=trial)
+        self._running[job.key] = Running(trial, job, folder)
         done = self._engine.submit(job, folder)
         done.add_done_callback(lambda ended: self._ended.put((job.key, ended)))
 
     # -- what has ended ----------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for a trial to end, and take with it all that ended by now: recording costs the same
-        for many as for one."""
-        ended: list[_Running] = []
+        """Wait for a trial to end, and record all that ended by now: many cost as much as one."""
+        ended: list[Running] = []
         with suppress(queue.Empty):
             ended += self._ended_one(*self._ended.get(timeout=_LOOK))
             while len(ended) < batch.SIZE:
                 ended += self._ended_one(*self._ended.get_nowait())
-        if ended and not self._agenda.search.learns:
+        if ended and not self._schedule.search.learns:
             # the next ones need no result of these, so they run while these are recorded
             self._fed()
         for item, experiment in results.record(self.repo, self.frozen, ended, self._problems):
             if self._pusher:
                 self._pusher.add([experiment])
-            if self._agenda.take(item.trial, experiment):
-                self._standing.note(experiment)
+            if self._schedule.take(item.trial, experiment):
+                self._progress = self._progress.with_trial(self.frozen.plan, experiment)
             self._tell()
         if self._presses > 1:
             for item in self._running.values():
@@ -243,7 +224,7 @@ class Driver:
             for item in self._running.values():
                 self._watch(item)
 
-    def _ended_one(self, key: str, ended: Future[Result]) -> Iterator[_Running]:
+    def _ended_one(self, key: str, ended: Future[Result]) -> Iterator[Running]:
         """Yield the trial that ended, with all that is known of it in its folder."""
         item = self._running.pop(key, None)
         if item is None:  # an engine ran it twice
@@ -253,14 +234,14 @@ class Driver:
         if files:
             trials.unpack(files, item.folder)
         with suppress(OSError):
-            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text(
-                encoding="utf-8"
-            )
+            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text("utf-8")
         if not trials.is_over(item.folder):
             try:
-                results.bury(item, error)
+                results.finish_lost(item, error)
             except OSError as fault:
-                self._problems.append(f"trial {item.index} could not be recorded: {fault.strerror}")
+                self._problems.append(
+                    f"trial {item.trial.index} could not be recorded: {fault.strerror}"
+                )
                 return
         # others are judged by all that it logged, also by what came after the last look
         if self.frozen.plan.prune:
@@ -269,36 +250,29 @@ class Driver:
 
     # -- watching ----------------------------------------------------------------------------------
 
-    def _watch(self, item: _Running, ended: bool = False) -> None:
-        """Tell the search what a trial logged since the last look, and stop the trial where the
-        search gives it up."""
+    def _watch(self, item: Running, ended: bool = False) -> None:
+        """Tell the search what a trial logged since the last look, and stop it if that says so."""
         with suppress(OSError), open(item.folder / "metrics.csv", "rb") as file:
             file.seek(item.offset)
             rows = file.read()
             rows = rows[: rows.rfind(b"\n") + 1]
             header = b"" if item.offset == 0 else metrics.HEADER
             item.offset += len(rows)
+            search, asked = self._schedule.search, item.trial.round.asked
             for point in metrics.read(io.BytesIO(header + rows)):
-                judged = point.name == self.frozen.plan.objective and not item.stopped
-                if (
-                    judged
-                    and self._agenda.search.should_prune(
-                        item.trial.round.asked, point.step, point.value
-                    )
-                    and not ended
-                ):
-                    self._stop(item, trials.PRUNED)
+                if point.name == self.frozen.plan.objective and not item.stopped:
+                    worse = search.should_prune(asked, point.step, point.value)
+                    if worse and not ended:
+                        self._stop(item, trials.PRUNED)
 
-    def _stop(self, item: _Running, why: str) -> None:
-        assert self._engine is not None
+    def _stop(self, item: Running, why: str) -> None:
         if not item.stopped:
             item.stopped = True
             self._engine.stop(item.job, item.folder, why)
 
     @contextmanager
     def _interrupts(self) -> Iterator[None]:
-        """Ctrl-C once: start nothing more. Twice: end the running trials. A third time: leave at
-        once."""
+        """Ctrl-C once: start nothing more. Twice: end what runs. A third time: leave at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -318,15 +292,13 @@ class Driver:
     # -- telling -----------------------------------------------------------------------------------
 
     def _tell(self) -> None:
-        size = self._engine.size if self._engine else 1
-        self._report(
-            self._standing.progress(
-                self._agenda.closed.values(),
-                self._agenda.total,
-                len(self._running),
-                size,
-                self._presses,
-            )
+        self._progress = replace(
+            self._progress,
+            total=self._schedule.total,
+            running=len(self._running),
+            size=self._engine.size,
+            stopping=self._presses,
         )
+        self._report(self._progress)
         if self._pusher and (problem := self._pusher.news()):
             self._warn(f"{problem}; the sweep continues, and the push is tried again")

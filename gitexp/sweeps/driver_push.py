@@ -42,12 +42,7 @@ class Sent:
 
 
 def remote(repo: Repo, wanted: str | bool | None) -> str | None:
-    """Return the name of the remote to push to: True and an empty name mean the one that ``git
-    push`` would take.
-
-    Raises:
-        UsageError: there is no such remote.
-    """
+    """Return the remote to push to, True and "" meaning ``git push``'s own; raises UsageError."""
     if wanted is None or wanted is False:
         return None
     return transport.find(repo, wanted if isinstance(wanted, str) and wanted else None).name
@@ -56,8 +51,8 @@ def remote(repo: Repo, wanted: str | bool | None) -> str | None:
 class Pusher:
     """Sends experiments now and then."""
 
-    def __init__(self, repo: Repo, remote: str, pause: float | None = None) -> None:
-        self._root, self._remote, self._pause = repo.root, remote, PAUSE if pause is None else pause
+    def __init__(self, repo: Repo, remote: str) -> None:
+        self._root, self._remote = repo.root, remote
         self._waiting: dict[str, str] = {}  # hash of a tag object: name
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -85,9 +80,9 @@ class Pusher:
         return Sent(self._remote, self._went, self._owner, left, self._problem if left else None)
 
     def _work(self) -> None:
-        pause = self._pause
+        pause = PAUSE
         while not self._over.wait(pause):
-            pause = self._pause if self._push() else min(2 * pause, _LONGEST)
+            pause = PAUSE if self._push() else min(2 * pause, _LONGEST)
         self._push()
 
     def _push(self) -> bool:

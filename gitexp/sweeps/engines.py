@@ -49,15 +49,8 @@ class Engine(Protocol):
 def start(
     name: str, repo: Repo, commit: str, jobs: int, address: str | None = None, outlive: bool = False
 ) -> Engine:
-    """Start an engine, ready to run the snapshot at ``commit``.
-
-    Args:
-        outlive: what was handed to it is to run without the driver, too.
-
-    Raises:
-        UsageError: there is no engine of that name, or it cannot be reached.
-        MissingExtraError: its package is not installed.
-    """
+    """Start an engine, ready to run the snapshot at ``commit``; ``outlive``: what it is given is to
+    run without the driver, too. Raises UsageError or MissingExtraError."""
     if name not in ENGINES:
         raise UsageError(
             f"there is no engine '{name}'.{did_you_mean(name, ENGINES)} There are"
@@ -88,10 +81,8 @@ class Loky:
         self.size = jobs
         self._stack = contextlib.ExitStack()
         try:
-            self._places = [
-                self._stack.enter_context(worktree.checkout(repo, commit, "sweep"))
-                for _ in range(jobs)
-            ]
+            places = (worktree.checkout(repo, commit, "sweep") for _ in range(jobs))
+            self._places = [self._stack.enter_context(place) for place in places]
         except BaseException:
             self._stack.close()
             raise
@@ -127,9 +118,5 @@ class Loky:
         self._free.append(slot)
 
 
-ENGINES: dict[str, Callable[[Repo, str, int, str | None, bool], Engine]] = {
-    "loky": Loky,
-    "dask": Dask,
-    "ray": Ray,
-    "slurm": Slurm,
-}
+_Start = Callable[[Repo, str, int, str | None, bool], Engine]
+ENGINES: dict[str, _Start] = {"loky": Loky, "dask": Dask, "ray": Ray, "slurm": Slurm}

@@ -69,8 +69,7 @@ class Frozen:
     Attributes:
         commit: its tree is the snapshot.
         facts: what each trial's ``run.json`` says of the snapshot and the settings.
-        taken, left_out: what the snapshot took of untracked files (only when it was just made).
-        told: what the user should know of its data.
+        shot: the snapshot, only when it was just made; and what the user was ``told`` of its data.
     """
 
     group: str
@@ -122,18 +121,15 @@ def fill(plan: Plan, point: Point, seed: int) -> tuple[str, ...]:
         return text(values[match[1]])
 
     words = [_PLACEHOLDER.sub(value, word) for word in plan.command]
-    rest = (
-        [name for name in point if name not in used] if plan.append and "params" not in used else []
-    )
+    append = plan.append and "params" not in used
+    rest = [name for name in point if append and name not in used]
     return (*words, *(word for name in rest for word in (f"--{name}", text(point[name]))))
 
 
 def recorded_params(plan: Plan, point: Point, seed: int) -> dict[str, Any]:
     """Return what is logged as params: the point, and the seed where it plays a part."""
     seeded = plan.repeat > 1 or any("{seed}" in word for word in plan.command)
-    return params.nest(
-        [*point.items(), *([("seed", seed)] if seeded and "seed" not in point else [])]
-    )
+    return params.nest({**({"seed": seed} if seeded else {}), **point}.items())
 
 
 def text(value: Any) -> str:
@@ -147,11 +143,8 @@ def key(point: Point, seed: int) -> str:
 
 
 def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
-    """Snapshot the work tree now and keep it, with the plan, under the group's name.
-
-    Raises:
-        UsageError: the name cannot be one, or a sweep has it already.
-    """
+    """Snapshot the work tree now and keep it, with the plan, under the group's name; raises
+    UsageError where the name cannot be one, or a sweep has it already."""
     known = settings.load(repo.root, repo.project)
     name = group or f"sweep-{datetime.now():%m%d}-{secrets.token_hex(2)}"
     odd = "/" in name or not name.isprintable() or name[0] == "-" or name == journal.ASIDE
@@ -179,26 +172,18 @@ def freeze(repo: Repo, plan: Plan, group: str | None) -> Frozen:
     stamp = datetime.now().astimezone()
     when = f"{int(stamp.timestamp())} {stamp:%z}"
     parent = f"parent {shot.head.commit}\n" if shot.head.commit else ""
+    who = f"author {repo.author} {when}\ncommitter {repo.committer} {when}"
     title = message.one_line(f"sweep {name}: {' '.join(plan.command)}")
-    header = (
-        f"tree {shot.tree}\n{parent}author {repo.author} {when}\ncommitter {repo.committer}"
-        f" {when}\n\n{title}\n\n"
-    )
-    commit = repo.write_object(
-        "commit",
-        (header + json.dumps({"plan": asked, "facts": facts}) + "\n").encode("utf-8", "replace"),
-    )
+    line = json.dumps({"plan": asked, "facts": facts})
+    made = f"tree {shot.tree}\n{parent}{who}\n\n{title}\n\n{line}\n"
+    commit = repo.write_object("commit", made.encode("utf-8", "replace"))
     repo.update_refs([f"create {REFS}{name} {commit}"], f"gitexp: sweep {name}")
     told = "; ".join(filter(None, (settled.told, content.told(content.missing(repo, repo.root)))))
     return Frozen(name, plan, commit, facts, shot, told or None)
 
 
 def load(repo: Repo, group: str) -> Frozen:
-    """Return what was frozen under a group's name.
-
-    Raises:
-        NotFoundError: there is no such sweep in this clone.
-    """
+    """Return what was frozen under a group's name; raises NotFoundError."""
     commit = repo.refs(f"{REFS}{group}").get(f"{REFS}{group}") if group else None
     if commit is None:
         known = [ref.removeprefix(REFS) for ref in repo.refs(REFS)]
@@ -211,10 +196,8 @@ def load(repo: Repo, group: str) -> Frozen:
     try:
         said = json.loads(found.data.decode().rstrip("\n").rpartition("\n")[2])
         asked = {**said["plan"], "space": spaces.from_mapping(said["plan"]["space"])}
-        asked.update(
-            command=tuple(asked["command"]),
-            links=tuple((path, target) for path, target in asked["links"]),
-        )
+        asked["command"] = tuple(asked["command"])
+        asked["links"] = tuple((path, target) for path, target in asked["links"])
         return Frozen(group, Plan(**asked), commit, said["facts"])
     except (ValueError, KeyError, TypeError):
         raise UsageError(
@@ -225,10 +208,8 @@ def load(repo: Repo, group: str) -> Frozen:
 
 def drop(repo: Repo, frozen: Frozen) -> None:
     """Forget a sweep that could not begin."""
-    repo.update_refs(
-        [f"delete {REFS}{frozen.group} {frozen.commit}"],
-        f"gitexp: sweep {frozen.group} did not begin",
-    )
+    change = f"delete {REFS}{frozen.group} {frozen.commit}"
+    repo.update_refs([change], f"gitexp: sweep {frozen.group} did not begin")
     shutil.rmtree(folder(repo, frozen), ignore_errors=True)
 
 

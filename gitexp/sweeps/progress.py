@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gitexp.formats import metrics
 from gitexp.formats.experiment import Experiment
@@ -14,65 +13,51 @@ from gitexp.sweeps.worker import PRUNED
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a sweep is: ``best`` is the best value so far, ``bests`` how it came to be; ``left``
-    in seconds, where known."""
+    """How far a sweep is.
 
-    total: int
-    done: int
-    running: int
-    failed: int
-    best: Experiment | None
-    bests: tuple[float, ...]
-    left: float | None
-    last: Experiment | None
-    stopping: int
+    Attributes:
+        size: how many trials run at once.
+        best: the best trial so far, and ``bests`` how its value came to be.
+        stopping: how often an end was asked for.
+        durations: how many of the done ones took known times, and the seconds of all those.
+    """
 
+    total: int = 0
+    done: int = 0
+    running: int = 0
+    size: int = 1
+    failed: int = 0
+    best: Experiment | None = None
+    bests: tuple[float, ...] = ()
+    last: Experiment | None = None
+    stopping: int = 0
+    durations: tuple[int, float] = (0, 0.0)
 
-class Standing:
-    """Adds up trials as they end."""
+    @property
+    def left(self) -> float | None:
+        """The seconds that the rest may take; None where no duration is known."""
+        count, seconds = self.durations
+        return seconds / count * (self.total - self.done) / self.size if count else None
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._durations: list[float] = []
-        self._best: Experiment | None = None
-        self._bests: list[float] = []
-        self._last: Experiment | None = None
-
-    def note(self, experiment: Experiment) -> None:
-        """Take down a trial that is done."""
-        self._last = experiment
-        if experiment.duration is not None:
-            self._durations.append(experiment.duration)
-        plan = self._plan
+    def with_trial(self, plan: Plan, experiment: Experiment) -> Progress:
+        """Return how far it is with a trial that is done."""
+        good = experiment.status == "finished"
+        best, bests = self.best, self.bests
         value = schedule.objective(plan, experiment)
-        if value is None or plan.direction is None or experiment.status != "finished":
-            return
-        best = schedule.objective(plan, self._best) if self._best else None
-        if best is None or metrics.is_better(plan.direction, value, best):
-            self._best, best = experiment, value
-        self._bests.append(best)
-
-    def progress(
-        self, done: Collection[Experiment], total: int, running: int, size: int, stopping: int
-    ) -> Progress:
-        """Return how far it is.
-
-        Args:
-            total: how many trials there are in all.
-            size: how many run at once.
-            stopping: how often an end was asked for.
-        """
-        failed = sum(item.status != "finished" and PRUNED not in item.labels for item in done)
-        mean = sum(self._durations) / len(self._durations) if self._durations else None
-        left = None if mean is None else mean * (total - len(done)) / size
-        return Progress(
-            total,
-            len(done),
-            running,
-            failed,
-            self._best,
-            tuple(self._bests),
-            left,
-            self._last,
-            stopping,
+        if value is not None and plan.direction is not None and good:
+            before = schedule.objective(plan, best) if best else None
+            if before is None or metrics.is_better(plan.direction, value, before):
+                best, before = experiment, value
+            bests = (*bests, before)
+        count, seconds = self.durations
+        if experiment.duration is not None:
+            count, seconds = count + 1, seconds + experiment.duration
+        return replace(
+            self,
+            done=self.done + 1,
+            failed=self.failed + (not good and PRUNED not in experiment.labels),
+            best=best,
+            bests=bests,
+            last=experiment,
+            durations=(count, seconds),
         )

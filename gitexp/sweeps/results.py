@@ -12,31 +12,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TypeVar
 
 from gitexp.formats import message
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import finish, journal, outputs, process_group, run
+from gitexp.runs.journal_writer import Journal
 from gitexp.sweeps import collect, slurm, worker_push
 from gitexp.sweeps import worker as trials
 from gitexp.sweeps.plan import Frozen
+from gitexp.sweeps.schedule import Trial
 from gitexp.sweeps.worker import Job
 
 
 @dataclass(eq=False)
-class Kept:
-    """A trial that was handed out.
+class Running:
+    """A trial that was handed out: its run is journaled in ``folder``, ``offset`` bytes of its
+    metrics were looked at, and ``stopped`` if it was told to end."""
 
-    Attributes:
-        index: its place in the sweep.
-        folder: where its run is journaled.
-        offset: how many bytes of its metrics were looked at.
-        stopped: whether it was told to end.
-    """
-
-    index: int
+    trial: Trial
     job: Job
     folder: Path
     offset: int = 0
@@ -44,19 +39,14 @@ class Kept:
 
 
 _LOOK = 0.2  # seconds between two looks at what still runs
-_Kept = TypeVar("_Kept", bound=Kept)
 
 
 def record(
-    repo: Repo, frozen: Frozen, items: Sequence[_Kept], problems: list[str]
-) -> Iterator[tuple[_Kept, Experiment]]:
+    repo: Repo, frozen: Frozen, items: Sequence[Running], problems: list[str]
+) -> Iterator[tuple[Running, Experiment]]:
     """Record trials, together where that is possible, so that what is wrong with one keeps no other
-    away.
-
-    Args:
-        problems: gets what could not be recorded, and why.
-    """
-    rest: list[_Kept] = []
+    away; ``problems`` gets what could not be recorded, and why."""
+    rest: list[Running] = []
     for item in items:
         if made := _made_by_worker(repo, frozen, item.folder):
             yield item, made
@@ -67,27 +57,19 @@ def record(
 
 
 def _made_by_worker(repo: Repo, frozen: Frozen, folder: Path) -> Experiment | None:
-    """Return the experiment that a worker made of a trial and pushed, where workers do; None where
-    it is to be made here."""
+    """Return the experiment that a worker made of a trial; None where we are to make it."""
     if frozen.plan.workers_push is None:
         return None
-    before = (
-        collect.pushed_before(repo, frozen, folder)
-        if (folder / worker_push.TAKEN).exists()
-        else None
-    )
+    taken = (folder / worker_push.TAKEN).exists()
+    before = collect.pushed_before(repo, frozen, folder) if taken else None
     return before or collect.record(repo, folder)
 
 
 def _together(
-    repo: Repo, items: Sequence[_Kept], problems: list[str], new: bool
-) -> Iterator[tuple[_Kept, Experiment]]:
-    """Record trials in one transaction, or each alone where that fails.
-
-    Args:
-        new: none of them was tried before; what failed may have failed after it was recorded, and
-            is looked up then.
-    """
+    repo: Repo, items: Sequence[Running], problems: list[str], new: bool
+) -> Iterator[tuple[Running, Experiment]]:
+    """Record trials in one transaction, or each alone where that fails; ``new``: none of them was
+    tried before. What failed may have failed after it was recorded, and is looked up then."""
     problem: object = "it is recorded, but that did not come to its end"
     for unknown in (new, False):  # `git gc --prune=now` beside us takes what nothing points to yet
         try:
@@ -103,15 +85,12 @@ def _together(
         for item in items:
             yield from _together(repo, [item], problems, new=False)
     else:
-        problems.append(f"trial {items[0].index} could not be recorded: {problem}")
+        problems.append(f"trial {items[0].trial.index} could not be recorded: {problem}")
 
 
 def wait_for_orphans(frozen: Frozen, top: Path, warn: Callable[[str], None]) -> None:
-    """Wait for trials that outlived an earlier driver and end in its folders: they are under
-    way, and none should run twice.
-
-    Jobs that a cluster has not begun are cancelled, and will be handed out again.
-    """
+    """Wait for trials that outlived an earlier driver, since none should run twice; jobs that a
+    cluster has not begun are cancelled, and will be handed out again."""
     if cancelled := slurm.cancel_queued(top):
         warn(
             "jobs of an earlier driver were in SLURM's queue still, and are cancelled:"
@@ -133,8 +112,7 @@ def wait_for_orphans(frozen: Frozen, top: Path, warn: Callable[[str], None]) -> 
 
 
 def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
-    """Record what ended when nobody was there to record it, and clear what was killed in the
-    middle."""
+    """Record what ended when nobody could record it, and clear what was killed in the middle."""
     for folder in sorted(item for item in top.iterdir() if item.is_dir()):
         if trials.is_over(folder):
             if not _made_by_worker(repo, frozen, folder):
@@ -144,28 +122,21 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
             journal.delete(folder)
 
 
-def bury(item: Kept, error: BaseException | None) -> None:
+def finish_lost(item: Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
     process_group.kill(item.folder)
-    facts = journal.facts(item.folder) or {
-        **item.job.facts,
-        "started": message.format_time(datetime.now(timezone.utc)),
-    }
-    owned = journal.Journal(item.folder, owner=True)
+    now = message.format_time(datetime.now(timezone.utc))
+    facts = journal.facts(item.folder) or {**item.job.facts, "started": now}
+    owned = Journal(item.folder, owner=True)
     live = run.Run(None, item.folder, facts, owned)
     if not (item.folder / "params.yml").exists():
         live.log_params(item.job.params)
     if (item.folder / "output.log").exists():
         outputs.keep_output(live)
     died = error is None or not isinstance(error, (GitexpError, OSError))
-    lost = isinstance(error, trials.LostError)
-    why = (
-        str(error)
-        if lost
-        else "the worker died"
-        if died
-        else f"the worker could not run it: {error}"
-    )
+    why = "the worker died" if died else f"the worker could not run it: {error}"
+    if isinstance(error, trials.LostError):
+        why = str(error)
     if item.stopped:
         why = trials.INTERRUPTED[0]
     live.end("killed" if died else "failed", message.one_line(why)[:500])

@@ -26,13 +26,12 @@ from gitexp.sweeps.plan import Frozen, Plan
 from gitexp.sweeps.search import Asked
 from gitexp.sweeps.space import Point
 from gitexp.sweeps.worker import INTERRUPTED, PRUNED, PYTHON, Job
-from gitexp.sweeps.worker_push import Outlet
+from gitexp.sweeps.worker_push import PushTarget
 
 
 @dataclass
 class Round:
-    """One point with the trials of its seeds: how many of them are left, and the objectives of the
-    others."""
+    """A point with the trials of its seeds: how many are left, and the others' objectives."""
 
     asked: Asked
     left: int = 0
@@ -49,7 +48,7 @@ class Trial:
     attempt: int = 0
 
 
-class Agenda:
+class Schedule:
     """Says what comes next, and learns what came of it.
 
     Attributes:
@@ -64,7 +63,7 @@ class Agenda:
         self.closed = {key: item for key, item in self.known.items() if not is_open(item, again)}
         self.search, points = taught_search(plan, self.closed.values(), jobs)
         self.total = points * plan.repeat
-        highest = max((said(item)["index"] for item in self.known.values()), default=-1)
+        highest = max((sweep_facts(item)["index"] for item in self.known.values()), default=-1)
         self._next_index = 0 if plan.search in searches.OWN else highest + 1
         self._waiting = deque(self._unfinished())
 
@@ -78,17 +77,13 @@ class Agenda:
         return self._waiting.popleft()
 
     def take(self, trial: Trial, experiment: Experiment) -> bool:
-        """Go on from what became of a trial: have it run again, or tell the search; whether it is
-        done."""
+        """Have a trial run again, or tell the search what became of it; whether it is done."""
         plan, key = self._plan, plans.key(trial.round.asked.point, trial.seed)
         self.known[key] = experiment
         if is_open(experiment, again=False):  # interrupted
             return False
-        if (
-            experiment.status != "finished"
-            and PRUNED not in experiment.labels
-            and trial.attempt < plan.retries
-        ):
+        failed = experiment.status != "finished" and PRUNED not in experiment.labels
+        if failed and trial.attempt < plan.retries:
             self._waiting.appendleft(Trial(trial.index, trial.round, trial.seed, trial.attempt + 1))
             return False
         self.closed[key] = experiment
@@ -107,12 +102,10 @@ class Agenda:
         asked_for = Round(asked)
         todo = []
         for at in range(plan.repeat):
-            seed = plan.seed + at
-            known = self.closed.get(plans.key(asked.point, seed))
+            key = plans.key(asked.point, plan.seed + at)
+            known = self.closed.get(key)
             if known is None:
-                todo.append(
-                    Trial(first + at, asked_for, seed, self._attempt(plans.key(asked.point, seed)))
-                )
+                todo.append(Trial(first + at, asked_for, plan.seed + at, self._attempt(key)))
             elif (value := objective(plan, known)) is not None:
                 asked_for.values.append(value)
         asked_for.left = len(todo)
@@ -121,44 +114,31 @@ class Agenda:
         return todo
 
     def _attempt(self, key: str) -> int:
-        """Return the number of a trial's next attempt: a new one where a worker may have pushed the
-        last, whose name is taken then."""
+        """Return the number of a trial's next attempt: one more where the last was pushed."""
         known = self.known.get(key)
-        if (
-            known is None
-            or self._plan.workers_push is None
-            or known.extra.get("error") in INTERRUPTED
-        ):
+        if known is None or self._plan.workers_push is None or is_open(known, again=False):
             return 0
-        return 1 + int(said(known).get("attempt") or 0)
+        return 1 + int(sweep_facts(known).get("attempt") or 0)
 
     def _unfinished(self) -> Iterator[Trial]:
-        """Yield the missing trials of points that a search once chose itself and that were run with
-        some of their seeds only."""
+        """Yield the missing trials of points that a search chose and that lack some seeds."""
         plan = self._plan
         if plan.search in searches.OWN:
             return
-        points: dict[str, Point] = {
-            plans.key(said(item)["point"], 0): said(item)["point"] for item in self.closed.values()
-        }
-        for point in points.values():
-            if any(
-                plans.key(point, plan.seed + at) not in self.closed for at in range(plan.repeat)
-            ):
+        for items in by_point(self.closed.values()).values():
+            point: Point = sweep_facts(items[0])["point"]
+            seeds = range(plan.seed, plan.seed + plan.repeat)
+            if any(plans.key(point, seed) not in self.closed for seed in seeds):
                 yield from self._seeds(Asked(point))
 
 
-def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
+def job(frozen: Frozen, trial: Trial, push_to: PushTarget | None = None) -> Job:
     """Return a trial as a worker gets it."""
     plan, point = frozen.plan, trial.round.asked.point
     command = plans.fill(plan, point, trial.seed)
-    sweep = {
-        "tree": frozen.tree,
-        "index": trial.index,
-        "point": point,
-        "seed": trial.seed,
-        "attempt": trial.attempt or None,
-    }
+    sweep = {"tree": frozen.tree, "index": trial.index, "point": point, "seed": trial.seed}
+    if trial.attempt:
+        sweep["attempt"] = trial.attempt
     facts = {
         **frozen.facts,
         "id": secrets.token_hex(8),
@@ -168,10 +148,7 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
         "advance": False,
         "beside": "a sweep",
         "apart": True,
-        "extra": {
-            **frozen.facts.get("conditions", {}),
-            "sweep": {name: value for name, value in sweep.items() if value is not None},
-        },
+        "extra": {**frozen.facts.get("conditions", {}), "sweep": sweep},
     }
     return Job(
         key=f"{frozen.group}/{trial.index}.{trial.attempt}",
@@ -185,44 +162,38 @@ def job(frozen: Frozen, trial: Trial, outlet: Outlet | None = None) -> Job:
         timeout=plan.timeout,
         links=plan.links,
         name=worker_push.name_of(frozen.group, trial.index, trial.attempt),
-        outlet=outlet,
+        push_to=push_to,
     )
 
 
 def recorded(repo: Repo, frozen: Frozen) -> list[Experiment]:
     """Return the group's experiments that this very snapshot gave, oldest first."""
-    found = Index(repo).select(
-        "json_extract(tag.summary, '$.group') = ?", [frozen.group], order="tag.started"
-    )
-    return [item for item in found if is_of(said(item), frozen)]
+    of_group = "json_extract(tag.summary, '$.group') = ?"
+    found = Index(repo).select(of_group, [frozen.group], order="tag.started")
+    return [item for item in found if is_of(sweep_facts(item), frozen)]
 
 
 def is_of(facts: Any, frozen: Frozen) -> bool:
     """Whether what an experiment says of its sweep is whole, and of this one."""
     if not isinstance(facts, dict) or facts.get("tree") != frozen.tree:
         return False
-    return (
-        type(facts.get("index")) is int
-        and isinstance(facts.get("point"), dict)
-        and type(facts.get("seed")) is int
-    )
+    kinds = [type(facts.get(name)) for name in ("index", "point", "seed")]
+    return kinds == [int, dict, int]
 
 
-def said(experiment: Experiment) -> Mapping[str, Any]:
-    """Return what an experiment says of its sweep: ``tree``, ``index``, ``point``, ``seed`` and
-    ``attempt``; empty where it is of none."""
+def sweep_facts(experiment: Experiment) -> Mapping[str, Any]:
+    """Return an experiment's ``tree``, ``index``, ``point``, ``seed``, ``attempt`` in a sweep."""
     facts: Mapping[str, Any] = experiment.extra.get("sweep", {})
     return facts
 
 
 def trial_key(experiment: Experiment) -> str:
     """Return what makes two trials of one snapshot the same."""
-    return plans.key(said(experiment)["point"], said(experiment)["seed"])
+    return plans.key(sweep_facts(experiment)["point"], sweep_facts(experiment)["seed"])
 
 
 def is_open(experiment: Experiment, again: bool) -> bool:
-    """Whether a recorded trial is still to be run: it was interrupted, or failed and is wanted
-    again."""
+    """Whether a recorded trial is still to be run: interrupted, or failed and wanted again."""
     if experiment.status == "finished" or PRUNED in experiment.labels:
         return False
     return again or experiment.extra.get("error") in INTERRUPTED
@@ -234,23 +205,25 @@ def objective(plan: Plan, experiment: Experiment) -> float | None:
     return None if found is None or math.isnan(found) or PRUNED in experiment.labels else found
 
 
+def by_point(experiments: Iterable[Experiment]) -> dict[str, list[Experiment]]:
+    """Return the trials of each point, one for each of its seeds."""
+    found: dict[str, list[Experiment]] = {}
+    for item in experiments:
+        found.setdefault(plans.key(sweep_facts(item)["point"], 0), []).append(item)
+    return found
+
+
 def taught_search(
     plan: Plan, closed: Iterable[Experiment], jobs: int
 ) -> tuple[searches.Search, int]:
-    """Return the plan's search, told of the trials that are done, and how many points it will give
-    in all."""
-    rounds: dict[str, list[Experiment]] = {}
-    for item in closed:
-        rounds.setdefault(plans.key(said(item)["point"], 0), []).append(item)
+    """Return the plan's search, told of what is done, and how many points it gives in all."""
+    rounds = by_point(closed)
     history = []
     for items in rounds.values():
-        values = [
-            reached
-            for item in items
-            if (reached := objective(plan, item)) is not None and item.status == "finished"
-        ]
+        reached = [objective(plan, item) for item in items if item.status == "finished"]
+        values = [value for value in reached if value is not None]
         if len(items) >= plan.repeat and values:
-            history.append((said(items[0])["point"], sum(values) / len(values)))
+            history.append((sweep_facts(items[0])["point"], sum(values) / len(values)))
     return searches.make(
         plan.search,
         plan.space,

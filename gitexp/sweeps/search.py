@@ -31,11 +31,7 @@ class Asked:
 
 
 class Search(Protocol):
-    """Gives points, and may learn from their results.
-
-    Attributes:
-        learns: whether the next point depends on the results so far.
-    """
+    """Gives points; ``learns``: the next one depends on the results so far."""
 
     learns: bool
 
@@ -152,14 +148,11 @@ class Optuna:
         self.learns = points is None
         self._left = budget
         self._seen: dict[str, float] = {}  # points asked for or told, with their values
+        pruners = optuna.pruners
         self._study = optuna.create_study(
             direction=f"{direction}imize",
             sampler=_sampler(optuna, sampler, seed, several),
-            pruner=(
-                optuna.pruners.MedianPruner(n_startup_trials=STARTUP)
-                if prune
-                else optuna.pruners.NopPruner()
-            ),
+            pruner=pruners.MedianPruner(STARTUP) if prune else pruners.NopPruner(),
         )
         for point, value in history:
             self._learn(point, value)
@@ -172,9 +165,10 @@ class Optuna:
             if self._points is not None:
                 self._study.enqueue_trial(self._coded(next(self._points)) or {})
             found = self._study.ask(self._forms)
-            point = {
-                name: _decoded(self._space[name], value) for name, value in found.params.items()
-            }
+            point = dict(found.params)
+            for name, form in self._space.items():
+                if isinstance(form, Choices):
+                    point[name] = form.values[point[name]]
             name = json.dumps(point, sort_keys=True)
             if name not in self._seen or self._points is not None:
                 self._seen[name] = math.nan
@@ -183,8 +177,7 @@ class Optuna:
         return None
 
     def tell(self, asked: Asked, values: Sequence[float]) -> None:
-        """Give the result of each repeat; none or NaN: the point failed (or was pruned, if it had
-        reported)."""
+        """Give each repeat's result; none or NaN: it failed, or was pruned if it had reported."""
         mean = sum(values) / len(values) if values else math.nan
         self._seen[json.dumps(asked.point, sort_keys=True)] = mean
         if asked.token is None:  # a point of an earlier study, now complete
@@ -210,15 +203,11 @@ class Optuna:
         self._seen[json.dumps(point, sort_keys=True)] = value
         coded = self._coded(point)
         if coded and not math.isnan(value):
-            self._study.add_trial(
-                self._optuna.trial.create_trial(
-                    params=coded, distributions=self._forms, value=value
-                )
-            )
+            make = self._optuna.trial.create_trial
+            self._study.add_trial(make(params=coded, distributions=self._forms, value=value))
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
-        """Return a point in Optuna's terms; None where it lies outside of the space (which was
-        widened or narrowed since)."""
+        """Return a point in Optuna's terms; None outside of the space, which may have changed."""
         coded = {}
         for name, form in self._space.items():
             if name not in point:
@@ -254,7 +243,3 @@ def _distribution(optuna: Any, form: Choices | Steps | Interval) -> Any:
         values = sorted(form.grid())
         return kinds.IntDistribution(values[0], values[-1], step=abs(form.step))
     return kinds.FloatDistribution(form.low, form.high, log=form.log)
-
-
-def _decoded(form: Choices | Steps | Interval, value: Any) -> Any:
-    return form.values[value] if isinstance(form, Choices) else value

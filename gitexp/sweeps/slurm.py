@@ -46,11 +46,8 @@ _FATES = {
 
 class Slurm:
     """SLURM through submitit: a job for each trial, with what sbatch's own variables
-    (SBATCH_PARTITION, ...) ask for.
-
-    The repository must lie on a disk that the nodes share, as usual there: trials run in work trees
-    of it, and in the driver's folders. The address ``local`` runs the jobs here, to try it.
-    """
+    (SBATCH_PARTITION, ...) ask for. Nodes share the repository's disk; the address ``local`` runs
+    the jobs here, to try it."""
 
     watches = True
     room: int | None = None
@@ -109,8 +106,7 @@ class Slurm:
             worktree.remove(self._repo, place)
 
     def _watch(self) -> None:
-        """Take results as they appear on the disk, with one look at the folder for all jobs, and
-        ask the queue now and then."""
+        """Take results as they appear on the disk, and ask the queue now and then."""
         ask = 0.0
         while not self._closing.wait(_LOOK):
             try:
@@ -118,18 +114,17 @@ class Slurm:
             except OSError:
                 continue
             tasks = list(self._tasks.items())
+            cluster = self._submitit.cluster
             for key, (task, _) in tasks:
-                if task.paths.result_pickle.name in there or (
-                    self._submitit.cluster == "local" and task.done()
-                ):
+                ended = task.paths.result_pickle.name in there
+                if ended or (cluster == "local" and task.done()):
                     self._end(key, task.result)
-            if tasks and time.monotonic() >= ask and self._submitit.cluster == "slurm":
+            if tasks and time.monotonic() >= ask and cluster == "slurm":
                 self._look_at_queue({key: task.job_id for key, (task, _) in tasks})
                 ask = time.monotonic() + _ASK
 
     def _look_at_queue(self, jobs: dict[str, str]) -> None:
-        """Give up the jobs that neither the queue has, at two looks, nor a result; one that is
-        requeued is in it still."""
+        """Give up jobs without a result that the queue lacks at two looks."""
         waiting = queued()
         for key, number in jobs.items():
             overdue = time.monotonic() - self._told.get(key, math.inf) > _PATIENCE
@@ -140,16 +135,12 @@ class Slurm:
 
     def _end(self, key: str, result: Callable[[], Result]) -> None:
         if found := self._tasks.pop(key, None):
-            trial.settle(result, found[1])
+            trial.complete(result, found[1])
 
 
 def run_as_job(job: Job, root: str, folder: str) -> None:
-    """Run a trial on a machine that shares a disk with the driver, in a work tree of the
-    repository's and in the driver's folder.
-
-    So all is there for a later driver, where this one is gone by then, and for the job itself where
-    it is requeued. Who looks sees by the lock that the trial runs.
-    """
+    """Run a trial in a work tree of the repository's and in the driver's folder, on a disk shared
+    with the driver: all is there for a later driver, or for the job itself where it is requeued."""
     where = Path(folder)
     if where.exists():  # else its sweep is over
         _clear(where)
@@ -158,8 +149,7 @@ def run_as_job(job: Job, root: str, folder: str) -> None:
 
 
 def _clear(where: Path) -> None:
-    """Leave of a job that was requeued the rows alone: it goes on from its checkpoint, or begins
-    again."""
+    """Leave only the rows of a requeued job: it goes on from its checkpoint, or begins again."""
     rows, facts = where / "metrics.csv", journal.all_facts(where)
     journal.trim(rows)
     if facts.get("inherited"):
@@ -176,15 +166,13 @@ def _lost(why: str) -> Result:
 
 
 def queued() -> set[str] | None:
-    """Return the numbers of this user's jobs that wait, run or were requeued; None where SLURM does
-    not answer."""
+    """Return the numbers of this user's jobs in the queue; None where SLURM does not answer."""
     said = _ask("squeue", "--noheader", f"--user={os.getuid()}", "--format=%i")
     return None if said is None else {*said.split()}
 
 
 def fate(job: str) -> str:
-    """Return in words how a job ended that is not in the queue any more; SLURM forgets it after
-    some minutes."""
+    """Return in words how a job ended that left the queue; SLURM forgets it in minutes."""
     shown = _ask("scontrol", "--oneliner", "show", "job", job) or ""
     found = re.search(r"\bJobState=(\w+)", shown) or re.match(
         r"\s*(\w+)", _ask("sacct", "-nXP", "-o", "State", "-j", job) or ""
@@ -202,21 +190,13 @@ def _ask(*command: str) -> str | None:
 
 
 def cancel_queued(top: Path) -> list[str]:
-    """Cancel the SLURM jobs that a driver that was killed left in the queue, and return their
-    numbers; those that run are left alone.
-
-    Args:
-        top: where the sweep's trials are journaled.
-    """
+    """Cancel the SLURM jobs that a killed driver left in the queue, and return their numbers; those
+    that run are left alone. ``top`` is where the sweep's trials are journaled."""
     cancelled = []
     for note in top.glob(f"*/{trial.JOB}"):
         cluster, _, number = note.read_text().partition(" ")
-        if (
-            cluster == "slurm"
-            and number.isdigit()
-            and not trial.is_over(note.parent)
-            and not trial.runs(note.parent)
-        ):
+        begun = trial.is_over(note.parent) or trial.runs(note.parent)
+        if cluster == "slurm" and number.isdigit() and not begun:
             with contextlib.suppress(OSError):
                 subprocess.run(["scancel", number], check=False, capture_output=True)
                 cancelled.append(number)
@@ -224,8 +204,7 @@ def cancel_queued(top: Path) -> list[str]:
 
 
 def _sweep_out(repo: Repo, commit: str) -> None:
-    """Remove what a driver of this sweep that was killed left behind of its jobs, and what is too
-    old to be anybody's."""
+    """Remove what killed drivers of this sweep left of their jobs, and what is too old."""
     for folder in repo.make_state_dir("submitit").iterdir():
         old = time.time() - folder.stat().st_mtime > _KEPT
         if (old or folder.name.startswith(commit[:12])) and not journal.is_alive(folder):

@@ -79,8 +79,7 @@ class Interval:
         return f"{'log' if self.log else 'uniform'}({self.low!r},{self.high!r}{count})"
 
     def _at(self, part: float) -> float:
-        """Return the number at a part of the way, with the six digits that anybody wants to read
-        and type again."""
+        """Return the number at a part of the way, with six digits: people read and type it."""
         if self.log:
             value = math.exp(math.log(self.low) + part * (math.log(self.high) - math.log(self.low)))
         else:
@@ -95,11 +94,7 @@ _ARGUMENTS = {"range": (1, 3), "log": (2, 3), "uniform": (2, 3)}
 
 
 def parse(assignments: Iterable[str]) -> dict[str, Form]:
-    """Read ``lr=0.1,0.01`` and the like.
-
-    Raises:
-        UsageError: a text has no such form, or a param is given twice.
-    """
+    """Read ``lr=0.1,0.01`` and the like; raises UsageError."""
     found: dict[str, Form] = {}
     for text in assignments:
         name, sign, values = text.partition("=")
@@ -119,11 +114,7 @@ def parse(assignments: Iterable[str]) -> dict[str, Form]:
 
 def from_mapping(values: Mapping[str, Any]) -> dict[str, Form]:
     """Read a space as Python and YAML write it: lists, Python's ``range``, or text like
-    ``log(1e-5,1e-2)``.
-
-    Raises:
-        UsageError: a value has no such form.
-    """
+    ``log(1e-5,1e-2)``; raises UsageError."""
     found: dict[str, Form] = {}
     for name, value in params.flatten(values).items():
         if isinstance(value, range):
@@ -145,11 +136,8 @@ def written(space: Space) -> dict[str, Any]:
 
 
 def grid(space: Space) -> Iterator[Point]:
-    """Yield every combination, the last param changing fastest.
-
-    Raises:
-        UsageError: a param has no finite number of values, or there are too many combinations.
-    """
+    """Yield every combination, the last param changing fastest; raises UsageError where a param has
+    no finite number of values, or there are too many combinations."""
     columns = []
     for name, form in space.items():
         values = form.grid()
@@ -170,14 +158,10 @@ def grid(space: Space) -> Iterator[Point]:
 def at_random(space: Space, count: int, seed: int) -> Iterator[Point]:
     """Yield up to ``count`` different random points, the same ones for the same seed."""
     rng = random.Random(seed)
-    finite = [form.grid() for form in space.values() if not isinstance(form, Interval)]
-    size = (
-        math.prod(len(values) for values in finite if values is not None)
-        if len(finite) == len(space)
-        else None
-    )
+    if not any(isinstance(form, Interval) for form in space.values()):
+        count = min(count, math.prod(len(form.grid() or ()) for form in space.values()))
     seen: set[str] = set()
-    while len(seen) < (count if size is None else min(count, size)):
+    while len(seen) < count:
         point = {name: form.sample(rng) for name, form in space.items()}
         if repr(point) not in seen:
             seen.add(repr(point))
@@ -264,11 +248,10 @@ def _checked(space: dict[str, Form]) -> dict[str, Form]:
         )
     params.nest((name, 0) for name in space)  # names that cannot stand beside each other
     for name, form in space.items():
-        if isinstance(form, Choices) and not form.values:
+        values = form.values if isinstance(form, Choices) else (0,)
+        if not values:
             raise UsageError(f"param '{name}' has no values")
-        if isinstance(form, Choices) and len({repr(value) for value in form.values}) < len(
-            form.values
-        ):
+        if len({*map(repr, values)}) < len(values):
             raise UsageError(
                 f"param '{name}' has the same value twice; to run each point several times:"
                 " --repeat 2"

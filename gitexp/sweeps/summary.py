@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from gitexp.formats.experiment import Experiment
 from gitexp.store.groups import spread
+from gitexp.sweeps import schedule
 from gitexp.sweeps.driver import Done
-from gitexp.sweeps.plan import Plan, key
+from gitexp.sweeps.plan import Plan
 from gitexp.sweeps.space import Point
-from gitexp.sweeps.worker import PRUNED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,7 @@ _GROUPS = 5  # of the values of a param
 
 @dataclass(frozen=True)
 class Row:
-    """A point with the experiments of its seeds; ``mean`` and ``spread`` (standard deviation) of
-    the objective."""
+    """A point, the experiments of its seeds, and the objective's mean and deviation."""
 
     point: Point
     experiments: tuple[Experiment, ...]
@@ -35,19 +34,16 @@ class Row:
 
 def ranked(plan: Plan, experiments: Iterable[Experiment]) -> list[Row]:
     """Return a row for each point: the best first, those without a value last."""
-    points: dict[str, list[Experiment]] = {}
-    for item in experiments:
-        points.setdefault(key(item.extra["sweep"]["point"], 0), []).append(item)
-    rows = [_row(plan, items) for items in points.values()]
+    rows = [_row(plan, items) for items in schedule.by_point(experiments).values()]
     sign = -1 if plan.direction == "max" else 1
     return sorted(rows, key=lambda row: (row.mean is None, sign * (row.mean or 0.0)))
 
 
 def metrics(rows: Iterable[Row]) -> list[str]:
     """Return the names of all metrics, in the order in which they were logged."""
-    return list(
-        dict.fromkeys(name for row in rows for item in row.experiments for name in item.metrics)
-    )
+    return [
+        *dict.fromkeys(name for row in rows for item in row.experiments for name in item.metrics)
+    ]
 
 
 def mean(row: Row, metric: str) -> float | None:
@@ -57,12 +53,8 @@ def mean(row: Row, metric: str) -> float | None:
 
 
 def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
-    """Return for each param how much of the objective's variation it explains, the largest first;
-    empty for too few points.
-
-    Params that act only together are not seen; `gitexp report` has a random forest for that, whose
-    import alone takes as long as many a sweep.
-    """
+    """Return how much of the objective's variation each param explains, the largest first; empty
+    for too few points. Params that act only together need the random forest of `gitexp report`."""
     told = [row for row in rows if row.mean is not None and math.isfinite(row.mean)]
     varied = [name for name in plan.space if len({repr(row.point.get(name)) for row in told}) > 1]
     if len(told) < _ENOUGH or not varied or len({row.mean for row in told}) < 2:
@@ -73,50 +65,31 @@ def importance(plan: Plan, rows: Sequence[Row]) -> dict[str, float]:
 
 
 def frame(done: Done) -> pd.DataFrame:
-    """Return a DataFrame, one row for each trial: name, trial, seed, status, duration, then its
-    params and metrics."""
+    """Return a DataFrame of trials: name, trial, seed, status, duration, params and metrics."""
     import pandas as pd
 
     rows = []
     for item in done.experiments:
         said = item.extra["sweep"]
-        row: dict[str, Any] = {
-            "name": item.name,
-            "trial": said["index"],
-            "seed": said["seed"],
-            "status": item.status,
-        }
-        row |= {"duration": item.duration, **said["point"], **item.metrics}
-        rows.append(row)
+        trial = {"name": item.name, "trial": said["index"], "seed": said["seed"]}
+        ended = {"status": item.status, "duration": item.duration}
+        rows.append({**trial, **ended, **said["point"], **item.metrics})
     result = pd.DataFrame(rows)
     result.attrs["group"] = done.frozen.group
     return result
 
 
 def _row(plan: Plan, items: list[Experiment]) -> Row:
-    good = [item for item in items if item.status == "finished" and PRUNED not in item.labels]
-    values = (
-        [item.metrics[plan.objective] for item in good if plan.objective in item.metrics]
-        if plan.objective
-        else []
-    )
-    values = [value for value in values if not math.isnan(value)]
+    reached = [schedule.objective(plan, item) for item in items if item.status == "finished"]
+    values = [value for value in reached if value is not None]
     found = spread(values) if values else None
-    return Row(
-        items[0].extra["sweep"]["point"],
-        tuple(items),
-        found and found.mean,
-        found and found.std,
-    )
+    point = items[0].extra["sweep"]["point"]
+    return Row(point, tuple(items), found and found.mean, found and found.std)
 
 
 def _explained(given: Sequence[Any], values: Sequence[float]) -> float:
     """Return the share of the variation of the values' ranks that a param explains: by its groups,
-    or as it rises or falls.
-
-    Groups also see a best value in the middle, and what they would explain by chance is taken off
-    (epsilon squared).
-    """
+    less what they would by chance (epsilon squared), or as it rises or falls."""
     ranks = _ranks(values)
     numbers = all(type(item) in (int, float) for item in given)
     grouped = _grouped(_ranks(given)) if numbers else [repr(item) for item in given]
@@ -130,17 +103,14 @@ def _explained(given: Sequence[Any], values: Sequence[float]) -> float:
     )
     spare = len(ranks) - len(groups)
     explained = 1 - within / whole * (len(ranks) - 1) / spare if spare else 0.0
-    return max(
-        0.0, explained, statistics.correlation(_ranks(given), ranks) ** 2 if numbers else 0.0
-    )
+    monotonic = statistics.correlation(_ranks(given), ranks) ** 2 if numbers else 0.0
+    return max(0.0, explained, monotonic)
 
 
 def _grouped(ranks: Sequence[float]) -> list[float]:
-    """Return the group of each: one for each value where there are few, else of neighbours, about
-    as many in each."""
-    return (
-        [*ranks] if len({*ranks}) <= _GROUPS else [(rank * _GROUPS) // len(ranks) for rank in ranks]
-    )
+    """Return the group of each: its value where there are few, else one of about equal groups."""
+    few = len({*ranks}) <= _GROUPS
+    return [*ranks] if few else [(rank * _GROUPS) // len(ranks) for rank in ranks]
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -139,8 +139,7 @@ def aim(minimize: str | None, maximize: str | None) -> tuple[str | None, str | N
 
 
 def below(repo: Repo) -> str:
-    """Return where we are, below the top of the work tree (the top itself for somebody who is
-    elsewhere)."""
+    """Return where we are, below the top of the work tree; elsewhere, the top itself."""
     here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
     return "." if here.startswith("..") else here
 
@@ -163,8 +162,7 @@ def _command(
 
 
 def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
-    """Return ``module:function``, and the folder below ``root`` that the module is imported
-    from."""
+    """Return ``module:function``, and the folder below ``root`` to import the module from."""
     name = getattr(function, "__qualname__", "<object>")
     module = sys.modules.get(getattr(function, "__module__", ""))
     file = getattr(module, "__file__", None)
@@ -175,8 +173,9 @@ def _importable(function: Callable[..., Any], root: Path) -> tuple[str, str]:
         )
     path = Path(file).resolve()
     spec = getattr(module, "__spec__", None)
-    script = module.__name__ == "__main__" and spec is None
-    dotted = path.stem if script else spec.name if spec else module.__name__
+    dotted = spec.name if spec else module.__name__
+    if dotted == "__main__":
+        dotted = path.stem
     if path.stem == "__init__":
         path = path.parent
     try:

@@ -2,12 +2,9 @@
 into the user's repository.
 
 On the driver's machine the folder lies where the driver reads it, while it grows too. Elsewhere the
-worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. Either
-way ``gitexp.log_metric`` in the command joins the run through GITEXP_RUN, and the driver records
-the folder as it would any other run.
-
-A file ``stop`` in the folder says that the driver wants an end, and why. Beside it is what
-``process_group.py`` notes of the command, for whoever has to clean up after a worker that died.
+worker makes its own work tree from a git bundle, and hands the folder's files back as bytes. What
+the command logs joins the run through GITEXP_RUN. A file ``stop`` in the folder says that the
+driver wants an end, and why; ``process_group.py`` notes the command there.
 """
 
 from __future__ import annotations
@@ -34,14 +31,14 @@ from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, content
 from gitexp.runs import capture, journal, outputs, parsed, process_group, resume, written
 from gitexp.runs import command as commands
-from gitexp.runs.journal import Journal
+from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.store import conditions
 from gitexp.sweeps import worktrees
 from gitexp.sweeps.worktrees import Place
 
 if TYPE_CHECKING:
-    from gitexp.sweeps.worker_push import Outlet
+    from gitexp.sweeps.worker_push import PushTarget
 
 Result = dict[str, bytes] | None  # None: the files lie in the driver's folder already
 STOP = "stop"
@@ -74,7 +71,7 @@ class Job:
         links: ``{path in the work tree: path on this machine}``, for data that git does not hold.
         home: the top of the repository, where its work trees need more than git's objects, for a
             worker that sees it.
-        name, outlet: what the trial is called, and where the worker pushes it; it outlives the
+        name, push_to: what the trial is called, and where the worker pushes it; it outlives the
             driver then.
     """
 
@@ -90,18 +87,16 @@ class Job:
     links: tuple[tuple[str, str], ...] = ()
     home: str = ""
     name: str = ""
-    outlet: Outlet | None = None
+    push_to: PushTarget | None = None
 
 
 def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
-    """Run a trial in the work tree at ``place``; all that is known of it lies in ``folder`` when
-    this returns."""
-    root = Path(place)
+    """Run a trial in the work tree at ``place``; in the end all of it lies in ``folder``."""
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
     _running[job.key] = folder
     try:
-        _run(job, root, where, slot)
+        _run(job, Path(place), where, slot)
     finally:
         del _running[job.key]
 
@@ -109,11 +104,8 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _place(str(root)).tidy(job.commit)
     _link(job, root)
-    started = {
-        "started": message.format_time(datetime.now(timezone.utc)),
-        "pid": os.getpid(),
-        "host": environment.host(),
-    }
+    now = message.format_time(datetime.now(timezone.utc))
+    started = {"started": now, "pid": os.getpid(), "host": environment.host()}
     owned = Journal(where, owner=True)
     extra = {**conditions.here(), **job.facts["extra"]}
     try:
@@ -123,9 +115,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if lacking := _lacking(str(root), job.commit):
             live.add_facts("warnings", [lacking])
         live.set_fact("Hardware", environment.hardware())
-        (where / "requirements.txt").write_text(
-            _requirements(job.command[0].replace(PYTHON, sys.executable))
-        )
+        program = job.command[0].replace(PYTHON, sys.executable)
+        (where / "requirements.txt").write_text(_requirements(program))
         inside = root / job.directory
         known = settings.load(root, job.directory)
         env = _environment(job, where, root, slot)
@@ -144,39 +135,26 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
             # goes on
             time.sleep(_KILL_WAIT)
         outputs.pick_up(live, root, watched)
-        _read_metrics(live, root, begun, known)
+        capture.capture_metrics(live, root, begun, known)
         outputs.keep_output(live)
-        ended = commands.Ended(code)
         live.set_fact("Exit-Code", code or None)
         if why == PRUNED:
             live.set_label(PRUNED)
-        live.end(
-            "killed" if why and code != 127 else ended.status,
-            why or (f"exit code {code}" if code else None),
-        )
+        ended = commands.Ended(code)
+        live.end("killed" if why and code != 127 else ended.status, why or ended.error)
         owned.close()
         # while the folder is locked still, so that nobody else records it
-        if job.outlet and why not in INTERRUPTED:
+        if job.push_to and why not in INTERRUPTED:
             from gitexp.sweeps import worker_push
 
-            worker_push.send(where, job.outlet, job.name, root.parent)
+            worker_push.send(where, job.push_to, job.name, root.parent)
     finally:
         owned.close()
         owned.release()
 
 
-def _read_metrics(live: Run, root: Path, begun: written.Begun, known: settings.Settings) -> None:
-    """Read what gitexp run reads, too; a fault of that is no fault of the trial."""
-    try:
-        capture.capture_metrics(live, root, begun, known, outputs.printed(live.folder))
-    except Exception as error:
-        why = f"what the command wrote was not looked through: {message.one_line(str(error))}"
-        live.add_facts("warnings", [why])
-
-
 def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
-    """Run a trial on a machine that has no clone of the repository, and return the files of its
-    folder."""
+    """Run a trial on a machine without a clone, and return the files of its folder."""
     _end_orphans()
     with tempfile.TemporaryDirectory(prefix=_AWAY) as folder:
         place = worktrees.take(job.commit, bundle, job.home)
@@ -184,11 +162,8 @@ def run_away(job: Job, bundle: bytes) -> dict[str, bytes]:
             run(job, str(place), folder)
         finally:
             worktrees.give_back(place, job.home)
-        return {
-            file.relative_to(folder).as_posix(): file.read_bytes()
-            for file in Path(folder).rglob("*")
-            if file.is_file()
-        }
+        files = [file for file in Path(folder).rglob("*") if file.is_file()]
+        return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
 
 
 class LostError(Exception):
@@ -197,18 +172,13 @@ class LostError(Exception):
 
 @functools.cache
 def _end_orphans() -> None:
-    """Once in each worker: end the commands of one that died on this machine, which nobody else
-    can, and remove their folders."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_AWAY}*"):
-        with suppress(OSError, AttributeError):
-            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
-            # its command was started under the lock
-            if mine and (folder / process_group.GROUP).exists() and not journal.is_alive(folder):
-                process_group.kill(folder)
-                shutil.rmtree(folder, ignore_errors=True)
+    """Once in each worker: end the commands of dead ones here, and remove their folders."""
+    for folder in worktrees.orphans(_AWAY):
+        process_group.kill(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def settle(result: Callable[[], Result], target: Future[Result]) -> None:
+def complete(result: Callable[[], Result], target: Future[Result]) -> None:
     """Give a future what a call returns, or raises."""
     try:
         target.set_result(result())
@@ -225,8 +195,7 @@ def stop(key: str, why: str) -> bool:
 
 
 def live_with_the_driver() -> None:
-    """Begin a worker process on the driver's machine: Ctrl-C is the driver's to judge, and without
-    a driver there is no use in it."""
+    """Begin a worker beside the driver: without it there is no use, and Ctrl-C is its."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_outlive_no_driver, args=(os.getppid(),), daemon=True).start()
 
@@ -247,23 +216,15 @@ def ask_to_stop(folder: Path, why: str) -> None:
 
 
 def _environment(job: Job, folder: Path, root: Path, slot: int) -> dict[str, str]:
-    env = {
-        **os.environ,
-        JOIN: str(folder),
-        "PYTHONUNBUFFERED": "1",
-        SLOT: str(slot),
-        SEED: str(job.seed),
-        ROOT: str(root),
-    }
-    env[PARAMS] = json.dumps(dict(job.point))
-    return env
+    run = {JOIN: str(folder), ROOT: str(root), "PYTHONUNBUFFERED": "1"}
+    trial = {PARAMS: json.dumps(dict(job.point)), SEED: str(job.seed), SLOT: str(slot)}
+    return {**os.environ, **run, **trial}
 
 
 def _supervised(
     job: Job, folder: Path, root: Path, env: Mapping[str, str]
 ) -> tuple[int, str | None]:
-    """Run the command to its end, and return its exit code and why it was ended from outside (None:
-    it was not)."""
+    """Run the command to its end; returns its exit code, and why it was ended, if it was."""
     with open(folder / "output.log", "wb") as log, process_group.held(folder) as apart:
         process = subprocess.Popen(
             [sys.executable if word == PYTHON else word for word in job.command],
@@ -289,8 +250,7 @@ def _supervised(
 
 
 def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
-    """Wait for the command, and end it when its time is up, when the driver asks for it, or when
-    the driver is gone; returns why."""
+    """Wait for the command; end it when its time is up, or the driver says so or is gone."""
     deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
@@ -298,7 +258,7 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
             why = f"timed out after {job.timeout:g} s"
         elif (folder / STOP).exists():
             why = (folder / STOP).read_text() or "stopped"
-        elif os.getppid() != driver and not job.outlet:
+        elif os.getppid() != driver and not job.push_to:
             why = INTERRUPTED[1]
         else:
             continue
@@ -309,8 +269,7 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
 
 
 def _notice_end(process: subprocess.Popen[bytes], over: threading.Event) -> None:
-    """Wait on a thread, since an engine's way to interrupt the main one does not reach it inside of
-    a system call."""
+    """Wait on a thread: an engine cannot interrupt the main one inside of a system call."""
     try:
         if sys.platform == "win32" or not hasattr(os, "waitid"):  # macOS, before Python 3.13
             process.wait()

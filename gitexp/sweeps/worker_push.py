@@ -1,16 +1,13 @@
 """A worker's own way to a remote, for trials that outlive the driver: the worker makes the
 experiment and pushes it itself.
 
-All workers of a sweep push to one branch, ``experiments/<group>``, a gathering branch as every
-clone has one: one ref however many trials, and what a ``gitexp pull`` anywhere brings. Its tree has
-a file ``trials`` beside the README, with a line for each trial that is gathered. A push that lost a
-race against another worker's looks at it again, so a trial that an engine ran twice arrives once:
-the branch only ever moves forward, and that is the lock.
+All workers of a sweep push to one gathering branch, ``experiments/<group>``, whose file ``trials``
+has a line for each. A push that lost a race looks at it again, so a trial that an engine ran twice
+arrives once: the branch only ever moves forward, and that is the lock.
 
-A worker has no clone of the repository. It fetches the snapshot and the commit below it, without
-history, from the ref that the driver put there, and writes the experiment on top: the remote has
-all the rest. The experiment's two objects go into the trial's folder too, so that a driver that
-still lives records the very same.
+A worker has no clone. It fetches the snapshot and its parent from the ref that the driver put
+there, and writes the experiment on top. Its two objects go into the trial's folder too, so that a
+driver that still lives records the very same.
 """
 
 from __future__ import annotations
@@ -33,6 +30,7 @@ from gitexp.store.entry import written
 from gitexp.store.gathering import HEADS, Carried
 from gitexp.store.remote import transport
 from gitexp.store.remote.transport import Remote
+from gitexp.sweeps import worktrees
 
 COMMIT, TAG = "experiment.commit", "experiment.tag"  # in a trial's folder: the raw objects
 # there, too: another worker had pushed the trial before; why it could not be pushed
@@ -47,7 +45,7 @@ _lock = threading.Lock()  # a worker's threads push one after the other
 
 
 @dataclass(frozen=True)
-class Outlet:
+class PushTarget:
     """Where the workers of a sweep push, as plain values.
 
     Attributes:
@@ -71,22 +69,17 @@ def name_of(group: str, index: int, attempt: int = 0) -> str:
     return f"{group}/{index}" + (f".{attempt}" if attempt else "")
 
 
-def send(folder: Path, outlet: Outlet, name: str, home: Path) -> None:
-    """Push a trial that is over. Whatever is wrong with that is noted in its folder, and no fault
-    of the trial's.
-
-    Args:
-        home: the folder that the worker's work tree lies in; what is kept for the next trial goes
-            when that goes.
-    """
+def send(folder: Path, target: PushTarget, name: str, home: Path) -> None:
+    """Push a trial that is over; whatever is wrong with that is noted in its folder. What is kept
+    for the next trial lies in ``home``, with the worker's work tree."""
     try:
         with _lock:
-            repo = _repository(outlet, home / "outbox")
+            repo = _repository(target, home / "outbox")
             made = written(repo, finish.entry(repo, folder), name)
             commit, tag = (item.data if item else b"" for item in repo.objects([made.id, made.tag]))
             (folder / COMMIT).write_bytes(commit)
             (folder / TAG).write_bytes(tag)
-            if not _push(repo, outlet, Carried(name.partition("/")[2], made.tag, made.id, tag)):
+            if not _push(repo, target, Carried(name.partition("/")[2], made.tag, made.id, tag)):
                 (folder / TAKEN).touch()
     except (GitexpError, OSError) as error:
         with suppress(OSError):
@@ -99,17 +92,16 @@ def listed(repo: Repo, tip: str) -> list[str]:
     return item.data.decode("utf-8", "replace").splitlines() if item else []
 
 
-def extended(repo: Repo, tip: str | None, outlet: Outlet, carried: list[Carried]) -> str:
+def extended(repo: Repo, tip: str | None, target: PushTarget, carried: list[Carried]) -> str:
     """Write the branch's next commits and return their tip."""
     names = [*(listed(repo, tip) if tip else []), *(item.name for item in carried)]
-    return gathering.extend(
-        repo, tip, outlet.clone, carried, {TRIALS: "".join(f"{name}\n" for name in names).encode()}
-    )
+    files = {TRIALS: "".join(f"{name}\n" for name in names).encode()}
+    return gathering.extend(repo, tip, target.clone, carried, files)
 
 
-def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
+def _push(repo: Repo, target: PushTarget, carried: Carried) -> bool:
     """Bring an experiment onto the branch; False where another one of its name is there."""
-    branch = f"{HEADS}{outlet.group}"
+    branch = f"{HEADS}{target.group}"
     faults = 0
     for attempt in range(_TRIES):
         try:
@@ -117,7 +109,7 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
             tip = repo.tip(branch)
             if tip is None or carried.name in listed(repo, tip):
                 return False
-            new = extended(repo, tip, outlet, [carried])
+            new = extended(repo, tip, target, [carried])
             updates, said = transport.push(repo, _REMOTE, [f"{new}:{branch}"], atomic=False)
         except GitError:
             faults += 1
@@ -136,44 +128,30 @@ def _push(repo: Repo, outlet: Outlet, carried: Carried) -> bool:
 
 
 @functools.lru_cache
-def _repository(outlet: Outlet, place: Path) -> Repo:
-    """Return a repository with the snapshot and the commit below it, made once for each work tree
-    of a worker."""
+def _repository(target: PushTarget, place: Path) -> Repo:
+    """Return a repository with the snapshot and its parent, made once for each work tree."""
     shutil.rmtree(place, ignore_errors=True)  # of a worker that died
     place.mkdir()
-    form = "sha256" if len(outlet.snapshot) == 64 else "sha1"
-    Repo(place, place / ".git", place / ".git", form).git(
-        "init", "--quiet", f"--object-format={form}"
-    )
+    worktrees.make_repository(place, target.snapshot)
     repo = Repo.discover(place)
-    for key, value in (
-        ("user.name", outlet.name),
-        ("user.email", outlet.email),
-        ("remote.origin.url", outlet.address),
-    ):
-        repo.git("config", key, value)
+    repo.git("config", "user.name", target.name)
+    repo.git("config", "user.email", target.email)
+    repo.git("config", "remote.origin.url", target.address)
     for fault in range(_FAULTS + 1):
         try:
-            _fetch(repo, f"{SNAPSHOTS}{outlet.group}", depth=2)
+            _fetch(repo, f"{SNAPSHOTS}{target.group}", depth=2)
             break
         except GitError:  # else the driver would have to record the trial by a name of its own
             if fault == _FAULTS:
                 raise
             time.sleep(2.0 ** (fault + 1))
-    if repo.resolve(outlet.snapshot) is None:
-        raise GitError(f"{SNAPSHOTS}{outlet.group} on the remote is not this sweep's snapshot")
+    if repo.resolve(target.snapshot) is None:
+        raise GitError(f"{SNAPSHOTS}{target.group} on the remote is not this sweep's snapshot")
     return Repo.discover(place)
 
 
 def _fetch(repo: Repo, ref: str, depth: int) -> None:
-    options = [
-        "--quiet",
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--force",
-        f"--depth={depth}",
-    ]
-    done = repo.exchange("fetch", *options, "--", _REMOTE.name, f"{ref}:{ref}")
+    options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+    done = repo.exchange("fetch", *options, f"--depth={depth}", _REMOTE.name, f"+{ref}:{ref}")
     if done.returncode:
         raise transport.explained(_REMOTE, done.stderr, done.returncode)

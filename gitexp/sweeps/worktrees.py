@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -30,11 +31,7 @@ class Place:
         self._pristine = self._repo.git_dir / "gitexp-index"  # as it was after the last reset
 
     def tidy(self, commit: str) -> None:
-        """Bring it to a commit, with nothing in it of what ran here before.
-
-        Raises:
-            GitError: git cannot do it.
-        """
+        """Bring it to a commit, with nothing in it of what ran here before; raises GitError."""
         index = self._repo.git_dir / "index"
         # of a git that was killed with its trial
         index.with_name("index.lock").unlink(missing_ok=True)
@@ -45,20 +42,21 @@ class Place:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy an index in one step, with its time: by that git knows which files it must not believe
-    unseen."""
+    """Copy an index in one step, with its time, by which git knows what to look at again."""
     part = target.with_name(f"{target.name}.new")
     shutil.copy2(source, part)
     os.replace(part, target)
 
 
+BUNDLED = "refs/gitexp/sweeping"  # in a bundle, the snapshot
 _PREFIX = "gitexp-worker-"
 _mine: list[tuple[Path, IO[Any]]] = []
 
 
 def make_home() -> Path:
     """Return a new folder for as long as this process lives."""
-    _remove_orphans()
+    for orphan in orphans(_PREFIX):
+        shutil.rmtree(orphan, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=_PREFIX))
     _mine.append((home, journal.hold(home)))
     work = home / "work"
@@ -66,12 +64,13 @@ def make_home() -> Path:
     return work
 
 
-def _remove_orphans() -> None:
-    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+def orphans(prefix: str) -> Iterator[Path]:
+    """Yield this user's temporary folders whose owner was killed: nobody holds their lock."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with suppress(OSError, AttributeError):
-            mine = home.lstat().st_uid == os.getuid() and not home.is_symlink()
-            if mine and (home / "alive").exists() and not journal.is_alive(home):
-                shutil.rmtree(home, ignore_errors=True)
+            mine = folder.lstat().st_uid == os.getuid() and not folder.is_symlink()
+            if mine and (folder / "alive").exists() and not journal.is_alive(folder):
+                yield folder
 
 
 @atexit.register
@@ -96,21 +95,14 @@ atexit.register(_linked.close)
 
 
 def take(commit: str, bundle: bytes, home: str = "") -> Path:
-    """Return a work tree that nobody uses just now (threads of one worker take several): of the
-    user's repository where it is seen and needed, else a clone with the snapshot in it."""
+    """Return a free work tree: of the user's repository if seen and needed, else of a clone."""
     place = _free[home].pop() if _free[home] else _linked_or_cloned(commit, home)
     repo = Repo.discover(place)
     if repo.resolve(commit) is None:
         file = place.with_name("bundle")
         file.write_bytes(bundle)
         try:
-            repo.git(
-                "fetch",
-                "--quiet",
-                str(file),
-                "refs/gitexp/sweeping:refs/gitexp/sweeping",
-                "--force",
-            )
+            repo.git("fetch", "--quiet", str(file), f"+{BUNDLED}:{BUNDLED}")
         finally:
             file.unlink()
         if repo.resolve(commit) is None:
@@ -124,11 +116,15 @@ def _linked_or_cloned(commit: str, home: str) -> Path:
         if seen and seen.resolve(commit):
             return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
     place = make_home()
-    form = "sha256" if len(commit) == 64 else "sha1"
-    Repo(place, place / ".git", place / ".git", form).git(
-        "init", "--quiet", f"--object-format={form}"
-    )
+    make_repository(place, commit)
     return place
+
+
+def make_repository(place: Path, commit: str) -> None:
+    """Make a repository in a folder that can hold this commit."""
+    form = "sha256" if len(commit) == 64 else "sha1"
+    git = Repo(place, place / ".git", place / ".git", form).git
+    git("init", "--quiet", f"--object-format={form}")
 
 
 def give_back(place: Path, home: str) -> None:

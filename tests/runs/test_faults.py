@@ -18,6 +18,7 @@ from conftest import Project
 from gitexp.repo import Repo
 from gitexp.runs import fallback, journal
 from gitexp.runs.finish import dead_runs
+from gitexp.runs.journal_writer import Journal
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="mounts and limits are set up as on Linux"
@@ -343,6 +344,6 @@ def recover(project: Project, through_command: bool) -> None:
 def test_a_folder_that_takes_no_rows_is_not_held(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").mkdir()
     with pytest.raises(OSError, match="directory") as kept:
-        journal.Journal(tmp_path, owner=True)
+        Journal(tmp_path, owner=True)
     with journal.hold(tmp_path):
         assert kept.value, "its traceback kept the lock, and a sweep's driver met it"

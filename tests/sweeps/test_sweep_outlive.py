@@ -261,7 +261,7 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(
     repo = Repo.discover(ada.root)
     asked = plans.Plan((sys.executable, "train.py"), space.parse(["lr=1"]), workers_push="origin")
     frozen = plans.freeze(repo, asked, "g")
-    first = schedule.Agenda(asked, [], False, 1).next()
+    first = schedule.Schedule(asked, [], False, 1).next()
     assert first is not None
     job = schedule.job(frozen, first, collect.open_for(repo, frozen))
     job = replace(job, commit=clusters.remote_commit(repo, frozen.commit))
@@ -273,7 +273,7 @@ def test_a_trial_that_an_engine_ran_twice_arrives_once(
     for at in (1, 0):  # the one that came too late is looked at first
         worker.unpack(results[at], tmp_path / f"back-{at}")
         problems: list[str] = []
-        kept = keeping.Kept(0, job, tmp_path / f"back-{at}")
+        kept = keeping.Running(first, job, tmp_path / f"back-{at}")
         ((_, made),) = keeping.record(repo, frozen, [kept], problems)
         assert (made.name, made.tag) == (
             "g/0",
@@ -296,7 +296,7 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(
     )
     repo = Repo.discover(ada.root)
     frozen = plans.load(repo, "g")
-    first = schedule.Agenda(frozen.plan, [], False, 1).next()
+    first = schedule.Schedule(frozen.plan, [], False, 1).next()
     assert first is not None
     job = replace(schedule.job(frozen, first), commit=clusters.remote_commit(repo, frozen.commit))
     files = worker.run_away(job, clusters.bundle(repo, frozen.commit))
@@ -308,7 +308,9 @@ def test_what_a_worker_hands_back_as_its_experiment_must_be_of_the_trial(
     worker.unpack(
         {**files, worker_push.TAG: real.data, worker_push.COMMIT: commit.data}, tmp_path / "back"
     )
-    ((_, made),) = keeping.record(repo, frozen, [keeping.Kept(0, job, tmp_path / "back")], [])
+    ((_, made),) = keeping.record(
+        repo, frozen, [keeping.Running(first, job, tmp_path / "back")], []
+    )
     assert made.name == "exp-1", "another trial's experiment was taken for it"
     assert made.extra["sweep"]["point"] == {"lr": 1}
 

@@ -22,11 +22,8 @@ from gitexp.formats.trackers.found import Run, moment, shown
 
 
 def read(path: Path) -> Iterator[Run]:
-    """Yield the runs of a repository, by the database in its folder ``.aim``.
-
-    Raises:
-        FormatError: it is none; Aim would make one of it.
-    """
+    """Yield the runs of a repository, by the database in its folder ``.aim``; raises FormatError
+    where it is none, of which Aim would make one."""
     aim = needed("aim", "reading runs of Aim", "aim")
     with open(path, "rb") as file:
         is_database = file.read(16) == b"SQLite format 3\0"
@@ -46,9 +43,7 @@ def _run(path: Path, run: Any) -> Run:
     given = dict(run.get(...))
     status = "finished" if run.end_time else "killed"
     return Run(
-        "aim",
         run.hash,
-        shown(path.parent),
         run.name if not run.name.startswith("Run: ") else run.hash[:10],
         moment(run.creation_time),
         points(_values(run)),
@@ -58,6 +53,7 @@ def _run(path: Path, run: Any) -> Run:
         run.description or "",
         tuple(run.tags),
         run.experiment,
+        where=shown(path.parent),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import cut, mapping, points
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -27,9 +27,7 @@ def read(path: Path) -> Iterator[Run]:
     count = meta.get("iteration_count", 0)
     lacking = f"{len(rows)} of {count} iterations: stopped early, or killed"
     yield Run(
-        "catboost",
         id,
-        shown(path),
         meta.get("name") or path.parent.name,
         moment(started),
         points(_values(rows, meta, started)),

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import lines, mapping, nested, number, points, span, typed
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.forms import lines, mapping, nested, points, span, typed
+from gitexp.formats.trackers.found import Run, moment
 
+_SCALAR = "training_stats_scalar"
 _SINGLE = -(2**31)
 
 
@@ -24,19 +25,15 @@ def read(path: Path) -> Iterator[Run]:
         raise FormatError("it is not an offline session of ClearML")
     file = path.with_name("metrics.jsonl")
     rows, cut = lines(file, file.read_text("utf-8", "replace") if file.exists() else "")
-    found = points(_value(item) for row in rows for item in row if _is_scalar(item))
+    found = points(_value(item) for row in rows for item in row if item.get("type") == _SCALAR)
     started = min((point.timestamp for point in found), default=path.stat().st_mtime * 1000) / 1000
     params = {
-        (name if section == "General" else f"{section}/{name}"): typed(
-            item.get("type"), item.get("value")
-        )
+        f"{section}/{name}".removeprefix("General/"): typed(item.get("type"), item.get("value"))
         for section, items in task.get("hyperparams", {}).items()
         for name, item in items.items()
     }
     yield Run(
-        "clearml",
         task["id"],
-        shown(path),
         task.get("name") or task["id"],
         moment(started),
         found,
@@ -50,11 +47,7 @@ def read(path: Path) -> Iterator[Run]:
     )
 
 
-def _is_scalar(item: dict[str, Any]) -> bool:
-    return item.get("type") == "training_stats_scalar" and number(item.get("value")) is not None
-
-
 def _value(item: dict[str, Any]) -> tuple[str, object, float, float]:
     single = item["metric"] == "Summary" and item["iter"] == _SINGLE
     name = item["variant"] if single else f"{item['metric']}/{item['variant']}"
-    return name, item["value"], item["timestamp"], 0 if single else item["iter"]
+    return name, item.get("value"), item["timestamp"], 0 if single else item["iter"]

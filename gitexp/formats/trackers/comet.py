@@ -14,7 +14,7 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import lines, nested, points
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _LARGEST = 10**9  # bytes of messages
 
@@ -28,23 +28,17 @@ def read(path: Path) -> Iterator[Run]:
             facts = json.loads(whole.read("experiment.json"))
             messages, cut = lines(path, whole.read("messages.json").decode("utf-8", "replace"))
     except (zipfile.BadZipFile, KeyError):
-        raise FormatError(
-            "it is empty, cut or no offline experiment of Comet's; a killed training leaves such"
-        ) from None
+        why = "it is empty, cut or no offline experiment of Comet's; a killed training leaves such"
+        raise FormatError(why) from None
     said = [(item["type"], item["payload"]) for item in messages]
-    params = {
-        item["param"]["paramName"]: item["param"]["paramValue"]
-        for kind, item in said
-        if kind == "parameter_msg"
-    }
+    given = [item["param"] for kind, item in said if kind == "parameter_msg"]
+    params = {item["paramName"]: item["paramValue"] for item in given}
     params.pop("curr_step", None)
     others = {item["key"]: item["value"] for kind, item in said if kind == "log_other"}
     id, started = facts["offline_id"], facts["start_time"] / 1000
     stop = facts.get("stop_time")
     yield Run(
-        "comet",
         id,
-        shown(path),
         str(others.get("Name") or id[:10]),
         moment(started),
         points(_values(item for kind, item in said if kind == "metric_msg")),

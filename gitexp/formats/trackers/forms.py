@@ -20,8 +20,7 @@ _WORDS = {"nan", "infinity", "-infinity", "inf", "-inf"}
 
 
 def number(value: object) -> float | None:
-    """Return a metric's value, None for what is not a number; tools spell NaN and infinities as
-    text."""
+    """Return a metric's value; None for no number. Tools spell NaN and infinities as text."""
     if isinstance(value, (bool, int, float)):
         return int(value) if isinstance(value, bool) else value
     return float(value) if isinstance(value, str) and value.strip().lower() in _WORDS else None
@@ -38,15 +37,12 @@ def points(rows: Iterable[tuple[str, object, float, float]]) -> list[MetricPoint
 
 def typed(kind: str | None, text: Any) -> Any:
     """Return the value that a text stands for, by the type that the tool notes beside it."""
-    types: dict[str | None, Callable[[str], Any]] = {"int": int, "float": float, "bool": _truth}
+    types: dict[str | None, Callable[[str], Any]] = {"int": int, "float": float}
+    types["bool"] = lambda text: text.lower() in ("true", "1")
     try:
         return types.get(kind, str)(text or "")
     except ValueError:
         return text
-
-
-def _truth(text: str) -> bool:
-    return text.lower() in ("true", "1")
 
 
 def status(exit_code: int | None) -> str:
@@ -77,11 +73,7 @@ def nested(flat: Mapping[str, Any], mark: str) -> dict[str, Any]:
 
 
 def mapping(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file.
-
-    Raises:
-        FormatError: it holds something else.
-    """
+    """Return the JSON object of a file; raises FormatError where it holds something else."""
     try:
         value = json.loads(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -104,12 +96,7 @@ def lines(path: Path, text: str) -> tuple[list[Any], tuple[Unread, ...]]:
 
 @contextmanager
 def database(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a copy of an SQLite database, with its journal: reading the original would write files
-    beside it.
-
-    Raises:
-        FormatError: it is none.
-    """
+    """Open a copy of a database, since reading writes files beside it; raises FormatError."""
     import shutil
     import sqlite3
     import tempfile

@@ -68,9 +68,7 @@ class Run:
     """A run as another tool kept it.
 
     Attributes:
-        kind: the tool.
         id: what tells it from all other runs of the tool, wherever its files are moved.
-        where: the store that it was read from, for people.
         status: ``finished``, ``failed`` or ``killed``.
         params: nested or flat with dots.
         points: its metrics; gone through once.
@@ -82,11 +80,10 @@ class Run:
         partly: what of it could not be read.
         former: what earlier releases of gitexp took for its id; one imported under such an id is
             not imported again.
+        kind: the tool, and ``where`` it was read from, for people; ``tools.py`` fills in both.
     """
 
-    kind: str
     id: str
-    where: str
     title: str
     started: datetime
     points: Iterable[MetricPoint]
@@ -105,6 +102,8 @@ class Run:
     ours: str | None = None
     partly: tuple[Unread, ...] = ()
     former: tuple[str, ...] = ()
+    kind: str = ""
+    where: str = ""
 
     @property
     def key(self) -> str:
@@ -159,10 +158,6 @@ def shown(path: Path) -> str:
 
 def person(name: str, email: str = "") -> str:
     """Return ``Name <email>`` as git can hold it; empty where there is neither."""
-    clean = [
-        " ".join("".join(" " if char in "<>\0" else char for char in text).split()).strip(
-            ".,:;\"' "
-        )
-        for text in (name, email)
-    ]
+    odd = str.maketrans("<>\0", "   ")
+    clean = [" ".join(text.translate(odd).split()).strip(".,:;\"' ") for text in (name, email)]
     return f"{clean[0] or clean[1]} <{clean[1]}>" if any(clean) else ""

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import database, nested, seconds, span, typed
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.forms import database, nested, points, seconds, span, typed
+from gitexp.formats.trackers.found import Run, moment
 
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """
-    SELECT path, y, ts, step FROM metric_points JOIN metric_series ON id = series_id
+    SELECT path, y, ts * 1000, step FROM metric_points JOIN metric_series ON id = series_id
     ORDER BY path, step
 """
 
@@ -26,24 +25,19 @@ def read(path: Path) -> Iterator[Run]:
     with database(path) as connection:
         meta = dict(connection.execute("SELECT key, value FROM run_meta"))
         rows = connection.execute("SELECT path, type_tag, value FROM configs").fetchall()
-        points = [
-            MetricPoint(name, value, int(stamp * 1000), int(step))
-            for name, value, stamp, step in connection.execute(_POINTS)
-            if not name.startswith(_OWN)
-        ]
+        metrics = connection.execute(_POINTS).fetchall()
     values = {name: typed(tag, text) for name, tag, text in rows if text is not None}
+    found = points(row for row in metrics if not row[0].startswith(_OWN))
     started = seconds(meta["created_at"])
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
     yield Run(
-        "goodseed",
         f"{meta.get('project')}/{meta['run_id']}@{meta['created_at']}",
-        shown(path),
         str(values.get("sys/name") or meta["run_id"]),
         moment(started),
-        points,
+        found,
         nested(params, "/"),
         {"finished": "finished", "failed": "failed"}.get(meta.get("status", ""), "killed"),
-        span(points, started),
+        span(found, started),
         note=str(values.get("sys/description") or ""),
         labels=_labels(values.get("sys/tags")),
     )

@@ -31,9 +31,7 @@ def read(path: Path) -> Iterator[Run]:
     source = _source(path.with_name("manifest"))
     commit = str(facts.get("vcs_commit", "")).removeprefix("git:").rstrip("*")
     yield Run(
-        "guild",
         facts["id"],
-        shown(root),
         str(facts.get("label") or path.read_text("utf-8", "replace").split()[-1]),
         moment(started),
         _points(root, [file for file in files if "tfevents" in file.name], partly),
@@ -52,6 +50,7 @@ def read(path: Path) -> Iterator[Run]:
             and "tfevents" not in name
         },
         partly=tuple(partly),
+        where=shown(root),
     )
 
 

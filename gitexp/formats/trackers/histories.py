@@ -14,7 +14,7 @@ from typing import Any
 from gitexp.formats import params, readers
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import cut
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 
 def read(path: Path) -> Iterator[Run]:
@@ -23,10 +23,8 @@ def read(path: Path) -> Iterator[Run]:
     found = readers.read_metrics(path.name, data)
     if found.form == "names and values":
         raise FormatError("it has names and values, and no rows of epochs")
-    points = [
-        point if point.timestamp else point._replace(timestamp=int(stamp * 1000))
-        for point in found.points
-    ]
+    now = int(stamp * 1000)
+    points = [point._replace(timestamp=point.timestamp or now) for point in found.points]
     if not points:
         raise FormatError("no value is logged in it")
     given: dict[str, Any] = {}
@@ -34,12 +32,11 @@ def read(path: Path) -> Iterator[Run]:
         if (beside := path.parent / name).is_file():
             given = params.merge(given, params.load_file(beside))
     yield Run(
-        "history",
         hashlib.sha256(data).hexdigest()[:16],
-        shown(path),
         f"{path.parent.name}/{path.name}",
         moment(min(point.timestamp for point in points) / 1000),
         points,
         given,
         partly=cut(path, found.cut),
+        kind="history",
     )

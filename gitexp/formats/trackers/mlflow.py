@@ -21,16 +21,8 @@ from gitexp.formats import message, params
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import FormatError, GitexpError, NotFoundError, UsageError, did_you_mean
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.found import (
-    Found,
-    Progress,
-    Run,
-    Unread,
-    files_in,
-    moment,
-    person,
-    shown,
-)
+from gitexp.formats.trackers import found
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in
 
 _PARENT = "mlflow.parentRunId"
 
@@ -103,9 +95,8 @@ def find(
     for at, item in enumerate(sorted(stored, key=lambda item: (item.start, item.id))):
         progress(at, len(stored))
         if convert.status(item.status) is None and not over:
-            yield Unread(
-                f"mlflow {item.name}", f"it is {item.status.lower()}; import again when it is over"
-            )
+            why = f"it is {item.status.lower()}; import again when it is over"
+            yield Unread(f"mlflow {item.name}", why)
         else:
             yield _run(store, item, _group(item, names, parents), artifacts)
     progress(len(stored), len(stored))
@@ -113,14 +104,7 @@ def find(
 
 def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
-    folder like ``mlruns``.
-
-    Args:
-        since: seconds since 1970; runs that began before are left out.
-
-    Raises:
-        UsageError: there is none.
-    """
+    folder like ``mlruns``; runs that began before ``since`` are left out. Raises UsageError."""
     if uri.startswith("sqlite:") or _is_database(Path(uri)):
         path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
         if not path.is_file():
@@ -160,11 +144,11 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
     if source and not ours:  # without its arguments, so it is not a command to be run again
         more = {"script": source, **more}
     return Run(
-        "mlflow",
         item.id,
-        store.where,
+        kind="mlflow",
+        where=store.where,
         title=item.name if item.name != tags.get("gitexp.name") else "",
-        started=moment(item.start / 1000),
+        started=found.moment(item.start / 1000),
         points=store.points(item.id),
         params={convert.name(key): convert.param_value(text) for key, text in item.params.items()},
         status=convert.status(item.status) or "killed",
@@ -172,7 +156,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
         note=tags.get(convert.NOTE, ""),
         labels=convert.labels(tags),
         group=tags.get("gitexp.group") or group,
-        author=person(tags.get(convert.USER) or item.user, tags.get("gitexp.email", "")),
+        author=found.person(tags.get(convert.USER) or item.user, tags.get("gitexp.email", "")),
         command=source if ours and source != "gitexp" else None,
         commit=tags.get(convert.COMMIT),
         artifacts=kept,
@@ -183,8 +167,7 @@ def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) 
 
 
 def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | None:
-    """Return the group: nested runs and the one that they are nested in share its name, others that
-    of their experiment."""
+    """Return the group: of nested runs the outer one's name, else that of the experiment."""
     if item.id in parents:
         return item.name
     parent = item.tags.get(_PARENT)
@@ -218,6 +201,18 @@ def _local(uri: str) -> Path | None:
 
 # -- an SQLite file --------------------------------------------------------------------------------
 
+_RUNS = """
+    SELECT run_uuid, experiments.name, runs.name, source_version, status, IFNULL(start_time, 0),
+        end_time, IFNULL(user_id, ''), IFNULL(artifact_uri, '')
+    FROM runs JOIN experiments USING (experiment_id)
+    WHERE runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'
+        AND start_time >= ?
+"""
+_POINTS = """
+    SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run_uuid = ?
+    ORDER BY key, step, timestamp
+"""
+
 
 def _database(path: Path, since: int) -> Store:
     import sqlite3
@@ -230,49 +225,26 @@ def _database(path: Path, since: int) -> Store:
             raise FormatError(f"{path} cannot be read as MLflow's database: {error}") from None
 
     def pairs(table: str) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+        values: dict[str, dict[str, str]] = {}
         sql = f"SELECT run_uuid, key, value FROM {table} JOIN runs USING (run_uuid)"
         for run, key, value in ask(f"{sql} WHERE start_time >= ?", since):
-            found.setdefault(run, {})[key] = str(value)
-        return found
+            values.setdefault(run, {})[key] = str(value)
+        return values
 
     def runs() -> Iterator[Stored]:
         given, tags = pairs("params"), pairs("tags")
-        sql = (
-            "SELECT run_uuid, experiments.name, runs.name, status, start_time, end_time, user_id,"
-            " artifact_uri, source_version FROM runs JOIN experiments USING (experiment_id) WHERE"
-            " runs.lifecycle_stage = 'active' AND experiments.lifecycle_stage = 'active'"
-            " AND start_time >= ?"
-        )
-        for id, experiment, name, status, start, end, user, artifacts, version in ask(sql, since):
-            known = tags.get(id, {})
+        for id, experiment, name, version, status, start, end, user, at in ask(_RUNS, since):
+            values, known = given.get(id, {}), tags.get(id, {})
             if version:
                 known.setdefault(convert.COMMIT, version)
             called = known.get(convert.NAME) or name or id[:8]
-            yield Stored(
-                id,
-                experiment,
-                called,
-                status,
-                start or 0,
-                end,
-                user or "",
-                artifacts or "",
-                given.get(id, {}),
-                known,
-            )
+            yield Stored(id, experiment, called, status, start, end, user, at, values, known)
 
     def points(run: str) -> Iterator[MetricPoint]:
-        sql = (
-            "SELECT key, value, is_nan, timestamp, step FROM metrics WHERE run_uuid = ? ORDER BY"
-            " key, step, timestamp"
-        )
-        for key, value, is_nan, timestamp, step in ask(sql, run):
-            yield MetricPoint(
-                convert.name(key), convert.metric_value(value, bool(is_nan)), timestamp, step
-            )
+        for key, value, is_nan, *at in ask(_POINTS, run):
+            yield MetricPoint(convert.name(key), convert.metric_value(value, bool(is_nan)), *at)
 
-    return Store(shown(path), runs, points, here)
+    return Store(found.shown(path), runs, points, here)
 
 
 # -- a folder of files -----------------------------------------------------------------------------
@@ -282,11 +254,8 @@ def _folder(root: Path, since: float) -> Store:
     folders: dict[str, Path] = {}
 
     def runs() -> Iterator[Stored | Unread]:
-        metas = [
-            folder / "meta.yaml"
-            for folder in sorted(root.iterdir())
-            if folder.name != ".trash" and (folder / "meta.yaml").is_file()
-        ]
+        places = (path / "meta.yaml" for path in sorted(root.iterdir()) if path.name != ".trash")
+        metas = [meta for meta in places if meta.is_file()]
         if not metas:
             raise UsageError(
                 f"{root} is not an MLflow folder: none of its folders holds a meta.yaml"
@@ -312,15 +281,13 @@ def _folder(root: Path, since: float) -> Store:
             with open(path, encoding="utf-8", errors="replace") as lines:
                 for line in lines:
                     try:
-                        at, value, step = [*line.split(), "0"][:3]
-                        point = MetricPoint(
-                            name, convert.metric_value(float(value)), int(at), int(step)
-                        )
+                        at, text, step = [*line.split(), "0"][:3]
+                        value = convert.metric_value(float(text))
+                        yield MetricPoint(name, value, int(at), int(step))
                     except ValueError:  # the last line of a process that was killed
                         continue
-                    yield point
 
-    return Store(shown(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
+    return Store(found.shown(root), runs, points, lambda item, _: folders[item.id] / "artifacts")
 
 
 # as numbers, mlflow/protos/service.proto
@@ -337,29 +304,17 @@ def _of_folder(meta: Path, experiment: str, since: float) -> Stored | None:
     if start < since * 1000:
         return None
     folder = meta.parent
-    tags = _texts(folder / "tags")
-    status = known.get("status", "FINISHED")
+    tags, given = _texts(folder / "tags"), _texts(folder / "params")
     name = tags.get(convert.NAME) or str(known.get("run_name") or folder.name[:8])
     if known.get("source_version"):
         tags.setdefault(convert.COMMIT, str(known["source_version"]))
-    end = known.get("end_time")
-    return Stored(
-        folder.name,
-        experiment,
-        name,
-        _STATUSES.get(status, str(status)),
-        start,
-        int(end) if end else None,
-        str(known.get("user_id") or ""),
-        "",
-        _texts(folder / "params"),
-        tags,
-    )
+    status, end = known.get("status", "FINISHED"), int(known.get("end_time") or 0) or None
+    status, user = _STATUSES.get(status, str(status)), str(known.get("user_id") or "")
+    return Stored(folder.name, experiment, name, status, start, end, user, "", given, tags)
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    """Return ``{name: text}`` of a folder that holds a file for each; names with slashes lie in
-    folders."""
+    """Return ``{name: text}`` of a folder with a file for each, also in folders below it."""
     return {
         path.relative_to(folder).as_posix(): path.read_text("utf-8", "replace").rstrip("\n")
         for path in files_in(folder, "*")[0]

@@ -18,7 +18,7 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.extras import needed
 from gitexp.formats.trackers.forms import lines, number, span
-from gitexp.formats.trackers.found import Run, Unread, moment, shown
+from gitexp.formats.trackers.found import Run, Unread, moment
 
 _OWN = ("monitoring", "sys", "source_code")
 
@@ -48,9 +48,7 @@ def read(path: Path) -> Iterator[Run]:
             facts.points.append(MetricPoint(name, result, int(facts.at * 1000), 0))
     title = facts.assigned.get("sys/name")
     yield Run(
-        "neptune",
         facts.id,
-        shown(path),
         title if title and title != "Untitled" else facts.id.rpartition("/")[2][:10],
         moment(facts.at),
         facts.points,

@@ -18,11 +18,7 @@ _SIZES = {1: 8, 5: 4}  # of numbers of a fixed size, by their wire type
 
 
 class Message:
-    """A message; what it lacks reads as empty or 0, as in protobuf itself.
-
-    Raises:
-        FormatError: it is cut, or none.
-    """
+    """A message; what it lacks reads as empty or 0. Raises FormatError where it is cut, or none."""
 
     __slots__ = ("_fields",)
 
@@ -123,11 +119,8 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 def logged(path: Path, header: bytes) -> Iterator[Message]:
     """Yield the messages of a log in LevelDB's format (github.com/google/leveldb,
-    doc/log_format.md) behind a header, up to its end or to where it is torn.
-
-    Raises:
-        FormatError: it begins otherwise.
-    """
+    doc/log_format.md) behind a header, up to where it is torn; raises FormatError where it begins
+    otherwise."""
     with open(path, "rb") as file:
         if file.read(len(header)) != header:
             raise FormatError("it does not begin as a log of that tool's does")

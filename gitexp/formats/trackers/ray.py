@@ -12,7 +12,7 @@ from typing import Any
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.trackers.forms import lines, points
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _OWN = {
     "config", "checkpoint_dir_name", "date", "done", "experiment_tag", "hostname",
@@ -26,16 +26,13 @@ def read(path: Path) -> Iterator[Run]:
     """Yield the trial of a folder."""
     rows, cut = lines(path, path.read_text("utf-8", "replace"))
     if not rows or not isinstance(rows[0], dict) or "trial_id" not in rows[0]:
-        raise FormatError(
-            "no report of a trial of Ray's is in it; a trial that failed at once leaves such"
-        )
+        why = "no report of a trial of Ray's is in it; a trial that failed at once leaves such"
+        raise FormatError(why)
     first, last = rows[0], rows[-1]
     started = first["timestamp"] - first.get("time_total_s", 0)
     status = "failed" if (path.parent / "error.txt").exists() else "finished"
     yield Run(
-        "ray",
         f"{first['trial_id']}@{first['timestamp']}",
-        shown(path),
         path.parent.name,
         moment(started),
         points(_values(rows)),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.trackers.forms import cut, mapping, points, seconds
-from gitexp.formats.trackers.found import Run, files_in, moment, shown
+from gitexp.formats.trackers.found import Run, files_in, moment
 
 _NO_METRICS = "no metrics.json is there; Sacred writes it after about 10 s"
 _STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}
@@ -29,9 +29,7 @@ def read(path: Path) -> Iterator[Run]:
     end = run.get("stop_time") or run.get("heartbeat")
     name = run.get("experiment", {}).get("name") or path.parent.name
     yield Run(
-        "sacred",
         f"{name}@{run['start_time']}",
-        shown(path),
         f"{name} {path.parent.name}",
         moment(started),
         points(_values(metrics or {}, run, seconds(end) if end else started)),

@@ -13,7 +13,7 @@ from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.forms import cut, mapping, span
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":SWL\xd6\xe1\x02"
@@ -45,9 +45,7 @@ def read(path: Path) -> Iterator[Run]:
     started, ended = start.message(12).time(), end.message(3).time()
     endless = "it has no end; SwanLab keeps what was logged last in memory"
     yield Run(
-        "swanlab",
         f"{start.text(1)}/{start.text(10)}",
-        shown(path),
         start.text(4) or start.text(10),
         moment(started),
         points,

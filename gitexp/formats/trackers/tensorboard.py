@@ -3,13 +3,9 @@ them.
 
 A file is a row of records with checksums, each an ``Event`` of protobuf (TensorFlow's
 ``event.proto``, ``summary.proto`` and ``tensor.proto``), so TensorBoard need not be installed. A
-folder with event files is a run; its scalars are the metrics, and the params are those of the
-hparams plugin, or of Lightning's ``hparams.yaml`` beside. ``add_hparams`` of PyTorch and
-tensorboardX writes params and results into a folder of their own below the run's: where there is
-one, it belongs to the run. ``add_scalars`` writes each curve of a chart into a folder of its own:
-they join the run as ``chart/curve``. Event files know neither a commit nor a name, so a run is told
-by its first file, the time and the first value in it, and where they are equal by its folder; the
-file and the time alone, which once told it, are often the same for all that one process writes.
+folder with event files is a run, with those of ``add_hparams`` and ``add_scalars`` below it; params
+are the hparams plugin's, or Lightning's ``hparams.yaml``. A run is told by its first file, the time
+and the first value in it, and where they are equal by its folder.
 """
 
 from __future__ import annotations
@@ -86,11 +82,7 @@ class _Facts:
 
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
-    """Yield the runs below a folder, oldest first.
-
-    Raises:
-        UsageError: there are none.
-    """
+    """Yield the runs below a folder, oldest first; raises UsageError where there are none."""
     found, outside = files_in(folder, "*tfevents*")
     yield from outside
     if not found:
@@ -114,9 +106,8 @@ def read(
         runs[place] = _gather(place, some)
     _join_curves(runs)
     for place in [place for place, facts in runs.items() if not (facts.scalars or facts.params)]:
-        yield Unread(
-            str(place.relative_to(folder)), "no scalars and no hparams are in its event files"
-        )
+        why = "no scalars and no hparams are in its event files"
+        yield Unread(str(place.relative_to(folder)), why)
         yield from runs.pop(place).partly
     _join_params(runs)
     ids: set[str] = set()
@@ -138,8 +129,7 @@ def _former(facts: _Facts) -> str:
 
 
 def _join_curves(runs: dict[Path, _Facts]) -> None:
-    """Give a run the folders below it that ``add_scalars`` wrote: each holds one tag, and is called
-    by it and the curve."""
+    """Give a run the folders of ``add_scalars`` below it: one tag in each, and its curve."""
     for place in sorted(runs, key=lambda path: len(path.parts), reverse=True):
         part = runs[place]
         above = next((parent for parent in place.parents if parent in runs), None)
@@ -147,11 +137,8 @@ def _join_curves(runs: dict[Path, _Facts]) -> None:
             continue
         (tag,) = part.tags
         name = place.relative_to(above).as_posix()
-        stem = next(
-            (stem for stem in (f"{tag}/", f"{tag.replace('/', '_')}_") if name.startswith(stem)),
-            None,
-        )
-        if stem:
+        stems = (f"{tag}/", f"{tag.replace('/', '_')}_")
+        if stem := next(filter(name.startswith, stems), None):
             part.curves |= {path: f"{tag}/{name[len(stem) :]}" for path in part.files}
             part.former = [_former(part), *part.former]
             runs[above].take(runs.pop(place))
@@ -172,9 +159,9 @@ def _join_params(runs: dict[Path, _Facts]) -> None:
 def _run(folder: Path, id: str, former: Sequence[str], name: str, facts: _Facts) -> Run:
     first = facts.first or 0.0
     return Run(
-        "tensorboard",
         id,
-        shown(folder),
+        kind="tensorboard",
+        where=shown(folder),
         title=name,
         started=moment(first),
         points=_points(facts),
@@ -233,8 +220,7 @@ def _points(facts: _Facts) -> Iterator[MetricPoint]:
 
 
 def scalars(path: Path, partly: list[Unread]) -> Iterator[MetricPoint]:
-    """Yield the scalars of an event file; what cannot be read is added to ``partly``, but sums that
-    were checked before are not checked again."""
+    """Yield the scalars of a file, its sums unchecked; ``partly`` gets what cannot be read."""
     for event in _events(path, partly, check=False):
         for value in event.values:
             if value.number is not None and (value.tag, value.number) != _PLACEHOLDER:
@@ -271,11 +257,8 @@ def _records(path: Path, check: bool) -> Iterator[bytes]:
             data = file.read(size + 4)
             if len(data) < size + 4:
                 return
-            if (
-                check
-                and size <= _CHECKED
-                and _checksum(data[:-4]) != int.from_bytes(data[-4:], "little")
-            ):
+            whole = not check or size > _CHECKED
+            if not whole and _checksum(data[:-4]) != int.from_bytes(data[-4:], "little"):
                 raise FormatError("the checksum of a record is wrong")
             yield data[:-4]
 
@@ -304,10 +287,8 @@ def _value(item: Message, plugins: dict[str, str]) -> _Value:
     tag = item.text(1)
     plugin = item.message(9).message(1) if 9 in item else _NOTHING
     name = plugins.setdefault(tag, plugin.text(1))
-    number = None
-    if 2 in item:
-        number = _single(item.raw(2))
-    elif 8 in item and name == "scalars":
+    number = _single(item.raw(2)) if 2 in item else None
+    if number is None and 8 in item and name == "scalars":
         number = _tensor(item.message(8))
     return _Value(tag, number, plugin.text(1), plugin.raw(2))
 
@@ -324,8 +305,7 @@ def _tensor(tensor: Message) -> float | None:
 
 
 def _single(data: bytes) -> float:
-    """Return a number of 32 bits as it is written: 0.1, and not the 0.10000000149 that is nearest
-    to it."""
+    """Return a number of 32 bits as it is written: 0.1, and not 0.10000000149."""
     (value,) = struct.unpack_from("<f", data)
     for digits in (6, 7, 8):
         if struct.pack("<f", short := float(f"{value:.{digits}g}")) == data[:4]:

@@ -1,11 +1,11 @@
-"""The tools whose runs are read from files by ``formats/trackers``, and which of them a command
-wrote to."""
+"""The tools whose runs are read from files, and which of them a command wrote to."""
 
 from __future__ import annotations
 
 import fnmatch
 import posixpath
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -18,8 +18,8 @@ _HERE = "gitexp.formats.trackers"
 
 
 class Tool(NamedTuple):
-    """A tool: what its runs are called, the files that hold them, where they lie, an example, and
-    the module that reads them where it is not of its name."""
+    """A tool: what its runs are called, their files, where they lie and an example, for people;
+    ``reader`` is the module that reads them, where it is not of its name."""
 
     title: str
     files: tuple[str, ...]
@@ -34,61 +34,39 @@ def _history(tool: str, *files: str) -> Tool:
 
 
 TOOLS = {
-    "aim": Tool(
-        "Runs of Aim (which has to be installed)",
-        ("run_metadata.sqlite",),
-        "the folder `.aim` beside a script",
-        ".aim",
-    ),
-    "catboost": Tool(
-        "Trainings of CatBoost",
-        ("catboost_training.json",),
-        "the folder `catboost_info` beside a script",
-        "catboost_info",
-    ),
-    "clearml": Tool(
-        "Offline sessions of ClearML",
-        ("task.json",),
-        "its folder of offline sessions",
-        "~/.clearml/cache/offline",
-    ),
-    "comet": Tool(
-        "Offline experiments of Comet", ("*.zip",), "the folder of its zip files", ".cometml-runs"
-    ),
+    "aim": Tool("Runs of Aim (which has to be installed)", ("run_metadata.sqlite",),
+                "the folder `.aim` beside a script", ".aim"),
+    "catboost": Tool("Trainings of CatBoost", ("catboost_training.json",),
+                     "the folder `catboost_info` beside a script", "catboost_info"),
+    "clearml": Tool("Offline sessions of ClearML", ("task.json",),
+                    "its folder of offline sessions", "~/.clearml/cache/offline"),
+    "comet": Tool("Offline experiments of Comet", ("*.zip",),
+                  "the folder of its zip files", ".cometml-runs"),
     "fastai": _history("fastai's CSVLogger", "history.csv"),
     "goodseed": Tool("Runs of goodseed", ("*.sqlite",), "its home folder", "~/.goodseed"),
     "guild": Tool("Runs of Guild AI", ("opref",), "its folder of runs", "~/.guild/runs"),
     "keras": _history("Keras' CSVLogger", "*.csv"),
     "lightning": _history("Lightning's CSVLogger", "metrics.csv"),
-    "neptune": Tool(
-        "Offline runs of Neptune, and those of its exporter",
-        ("data-1.log", "*_part_0.parquet"),
-        "the folder `.neptune` beside a script, or the one of the exporter's data",
-        ".neptune",
-    ),
-    "ray": Tool(
-        "Trials of Ray Tune", ("result.json",), "the folder of an experiment", "~/ray_results/train"
-    ),
-    "sacred": Tool(
-        "Runs of Sacred's FileStorageObserver", ("run.json",), "the folder of its runs", "runs"
-    ),
+    "neptune": Tool("Offline runs of Neptune, and those of its exporter",
+                    ("data-1.log", "*_part_0.parquet"),
+                    "the folder `.neptune` beside a script, or the one of the exporter's data",
+                    ".neptune"),
+    "ray": Tool("Trials of Ray Tune", ("result.json",),
+                "the folder of an experiment", "~/ray_results/train"),
+    "sacred": Tool("Runs of Sacred's FileStorageObserver", ("run.json",),
+                   "the folder of its runs", "runs"),
     "skorch": _history("skorch", "history.json"),
     "swanlab": Tool("Runs of SwanLab", ("*.swanlab",), "its folder of logs", "swanlog"),
-    "trackio": Tool(
-        "Runs of trackio", ("*.db",), "the folder of its databases", "~/.cache/huggingface/trackio"
-    ),
+    "trackio": Tool("Runs of trackio", ("*.db",),
+                    "the folder of its databases", "~/.cache/huggingface/trackio"),
     "transformers": _history("Hugging Face's Trainer", "trainer_state.json"),
     "ultralytics": _history("ultralytics", "results.csv"),
-}
+}  # fmt: skip
 
 
 def find(tool: str, place: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
-    """Yield the runs that a tool left at a file or below a folder, file by file; what is cut or
-    foreign is told.
-
-    Raises:
-        UsageError: there is no such file.
-    """
+    """Yield the runs that a tool left at a file or below a folder; what is cut or foreign is told.
+    Raises UsageError where there is no file of its."""
     names = TOOLS[tool].files
     files = [place] if place.is_file() else []
     for name in names if not files else ():
@@ -96,9 +74,8 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
         files += inside
         yield from outside
     if not files:
-        raise UsageError(
-            f"there is no {' or '.join(names)} below {place}; give {TOOLS[tool].where}"
-        )
+        where = TOOLS[tool].where
+        raise UsageError(f"there is no {' or '.join(names)} below {place}; give {where}")
     for at, path in enumerate(files):
         progress(at, len(files))
         try:
@@ -109,12 +86,8 @@ def find(tool: str, place: Path, progress: Progress = lambda done, total: None) 
 
 
 class Left(NamedTuple):
-    """What a tool left of a command that is over.
-
-    Attributes:
-        place: the file or folder, for people.
-        own: what is the tool's: files, and folders with a slash at their end.
-    """
+    """What a tool left of a command that is over: at a ``place``, for people; ``own`` are its
+    files, and folders with a slash at their end."""
 
     place: str
     found: list[Found]
@@ -122,12 +95,8 @@ class Left(NamedTuple):
 
 
 def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
-    """Yield what tools left of a command that is over.
-
-    Args:
-        paths: the files below ``root`` that it wrote.
-        since: when it began; runs that a shared store has from before are not its own.
-    """
+    """Yield what tools left of a command that is over: ``paths`` below ``root`` are those it wrote,
+    and runs from before ``since`` in a store that is shared are not its own."""
     if logs := [path for path in paths if path.endswith(".wandb")]:
         from gitexp.formats.trackers import wandb
 
@@ -141,9 +110,11 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
             continue  # a file of that name which is no such tool's
         own = path if tool in ("mlflow", "trackio", "goodseed", "comet") else _own(path)
         yield Left(path, _begun(runs, since), (own,))
-    for store in sorted({path.rsplit("/", 3)[0] for path in paths if _is_of_store(path)}):
+    metas = [path for path in paths if path.count("/") >= 3 and path.endswith("/meta.yaml")]
+    for store in sorted({path.rsplit("/", 3)[0] for path in metas}):  # folders of MLflow's
         yield Left(store, _stored(root / store, since), (f"{store}/",))
-    if events := [path for path in paths if _is_events(path)]:
+    events = [path for path in paths if "tfevents" in posixpath.basename(path)]
+    if events := [path for path in events if "catboost_info/" not in f"/{path}"]:
         from gitexp.formats.trackers import tensorboard
 
         place = _common([posixpath.dirname(path) for path in events])
@@ -155,10 +126,9 @@ def left(root: Path, paths: Sequence[str], since: float) -> Iterator[Left]:
 def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
-        return list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
+        runs = list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
+        return [replace(r, kind=r.kind or tool, where=r.where or shown(path)) for r in runs]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        if isinstance(error, FormatError):
-            raise
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
 
@@ -174,15 +144,6 @@ def _likely(path: str) -> Iterator[str]:
             yield tool
 
 
-def _is_of_store(path: str) -> bool:
-    """Whether a file says what a run of a folder of MLflow's is."""
-    return path.count("/") >= 3 and path.endswith("/meta.yaml")
-
-
-def _is_events(path: str) -> bool:
-    return "tfevents" in posixpath.basename(path) and "catboost_info/" not in f"/{path}"
-
-
 def _stored(place: Path, since: float) -> list[Found]:
     from gitexp.formats.trackers import mlflow
 
@@ -190,13 +151,10 @@ def _stored(place: Path, since: float) -> list[Found]:
 
 
 def _begun(found: list[Found], since: float) -> list[Found]:
-    return [
-        item
-        for item in found
-        if not isinstance(item, Run)
-        or item.kind == "catboost"
-        or item.started.timestamp() > since - 1
-    ]
+    """Leave out the runs that a shared store has from before; CatBoost's has one alone."""
+    runs = [item for item in found if isinstance(item, Run) and item.kind != "catboost"]
+    early = {id(run) for run in runs if run.started.timestamp() <= since - 1}
+    return [item for item in found if id(item) not in early]
 
 
 def _at_home(since: float) -> Iterator[Left]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.forms import database, points, seconds, span
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, moment
 
 _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
 
@@ -21,10 +21,8 @@ _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER
 def read(path: Path) -> Iterator[Run]:
     """Yield the runs of a project."""
     with database(path) as connection:
-        configs = {
-            id: json.loads(text)
-            for id, text in connection.execute("SELECT run_id, config FROM configs")
-        }
+        found_configs = connection.execute("SELECT run_id, config FROM configs")
+        configs = {id: json.loads(text) for id, text in found_configs}
         rows = connection.execute(_METRICS).fetchall()
     found: dict[str, list[MetricPoint]] = {}
     names: dict[str, str] = {}
@@ -38,9 +36,7 @@ def read(path: Path) -> Iterator[Run]:
         stamps = [seconds(stamp) for run, _, stamp, _, _ in rows if run == id]
         started = seconds(config["_Created"]) if config.get("_Created") else min(stamps)
         yield Run(
-            "trackio",
             id,
-            shown(path),
             name,
             moment(started),
             found[id],

@@ -19,17 +19,9 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
+from gitexp.formats.trackers import found
 from gitexp.formats.trackers.forms import number, status
-from gitexp.formats.trackers.found import (
-    Found,
-    Progress,
-    Run,
-    Unread,
-    files_in,
-    moment,
-    person,
-    shown,
-)
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in
 from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":W&B\xe1\xbe\x00"
@@ -67,16 +59,10 @@ class _Facts:
 
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
-    """Yield the runs below a folder (``wandb``, or a project that holds one), oldest first.
-
-    Raises:
-        UsageError: there are none.
-    """
-    files = (
-        [folder]
-        if folder.is_file()
-        else [path for path in files_in(folder, "*.wandb")[0] if not path.parent.is_symlink()]
-    )
+    """Yield the runs below ``wandb``, or above it, oldest first; raises UsageError."""
+    below = files_in(folder, "*.wandb")[0]
+    files = [path for path in below if not path.parent.is_symlink()]
+    files = [folder] if folder.is_file() else files
     if not files:
         raise UsageError(
             f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes"
@@ -91,11 +77,7 @@ def read(
     over: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> Iterator[Found]:
-    """Yield the runs in files below a folder, oldest first.
-
-    Args:
-        over: whoever wrote them has ended.
-    """
+    """Yield the runs in files below a folder, oldest first; ``over``: who wrote them has ended."""
     runs: dict[str, list[tuple[float, Path]]] = {}
     for path in files:
         try:
@@ -107,28 +89,20 @@ def read(
         if run is None:
             yield Unread(str(path), "it ends before its run began")
         else:
-            runs.setdefault(_id(run), []).append((run.message(17).time(), path))
+            id = "/".join(filter(None, (run.text(2), run.text(3), run.text(1))))
+            runs.setdefault(id, []).append((run.message(17).time(), path))
     for at, (id, parts) in enumerate(sorted(runs.items(), key=lambda item: item[1][0][0])):
         progress(at, len(runs))
         facts = _Facts()
         for _, path in parts:
             _gather(path, facts)
-        alive = facts.exit_code is None and any(
-            time.time() - path.stat().st_mtime < _SIGN_OF_LIFE for path in facts.files
-        )
-        if alive and not over:
-            yield Unread(
-                f"wandb {facts.title}",
-                "it seems to be active; import it again when it has ended, or in some minutes",
-            )
+        newest = max(path.stat().st_mtime for path in facts.files)
+        if facts.exit_code is None and time.time() - newest < _SIGN_OF_LIFE and not over:
+            why = "it seems to be active; import it again when it has ended, or in some minutes"
+            yield Unread(f"wandb {facts.title}", why)
         else:
             yield _run(folder, id, facts)
     progress(len(runs), len(runs))
-
-
-def _id(run: Message) -> str:
-    entity, project, id = run.text(2), run.text(3), run.text(1)
-    return "/".join(part for part in (entity, project, id) if part)
 
 
 def _run(folder: Path, id: str, facts: _Facts) -> Run:
@@ -137,11 +111,11 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
     duration = whole or (facts.last_time - started if facts.last_time > started else None)
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
     return Run(
-        "wandb",
         id,
-        shown(folder),
+        kind="wandb",
+        where=found.shown(folder),
         title=facts.title,
-        started=moment(started),
+        started=found.moment(started),
         points=_points(facts),
         params={name: value for name, value in facts.config.items() if name != "_wandb"},
         status=status(facts.exit_code),
@@ -149,7 +123,7 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
         note=run.text(9),
         labels=tuple(run.texts(10)),
         group=run.text(6) or run.text(12) or None,
-        author=person(environment.text(13), environment.text(10)) or None,
+        author=found.person(environment.text(13), environment.text(10)) or None,
         command=_command(environment),
         commit=run.message(21).text(2) or environment.message(9).text(2) or None,
         patch=_patch(facts.files),
@@ -159,8 +133,7 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
 
 
 def _killed(facts: _Facts) -> tuple[Unread, ...]:
-    """Return what is to be said of a run without an end: W&B keeps a row in memory until the next
-    step begins."""
+    """Return what is to be said of a run without an end: W&B holds its last row in memory."""
     if facts.exit_code is not None:
         return ()
     count = len(facts.rows)
@@ -175,7 +148,7 @@ def _command(environment: Message) -> str | None:
 
 def _patch(files: Sequence[Path]) -> bytes | None:
     """Return the changes since the commit, which W&B keeps beside the log."""
-    path = files[0].parent / "files" / "diff.patch"
+    path = files[0].parent / "files/diff.patch"
     try:
         return path.read_bytes() if 0 < path.stat().st_size <= _LARGEST_PATCH else None
     except OSError:
@@ -206,7 +179,8 @@ def _gather(path: Path, facts: _Facts) -> None:
             facts.exit_code, facts.runtime = end.whole(1), float(end.whole(2)) or None
         elif _HISTORY in record:
             history = record.message(_HISTORY)
-            values = _history(history)
+            values: dict[str, Any] = {}
+            _put(values, history.messages(1))
             numbers, step, at = list(_numbers(values)), _step(values, history), _time(values)
             facts.rows.append((int(at * 1000), step, numbers))
             facts.names.update(name for name, _ in numbers)
@@ -214,8 +188,7 @@ def _gather(path: Path, facts: _Facts) -> None:
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
-    """Yield the metrics, and what only the summary has (``run.summary["best"] = ...``) as one point
-    at the end."""
+    """Yield the metrics, and what only the summary has as one point at the end."""
     called = {name: _called(name, facts.names) for name in facts.names}
     for stamp, step, numbers in facts.rows:
         yield from (MetricPoint(called[name], value, stamp, step) for name, value in numbers)
@@ -226,16 +199,9 @@ def _points(facts: _Facts) -> Iterator[MetricPoint]:
 
 
 def _called(path: _Path, names: set[_Path]) -> str:
-    """Return a metric's name; ``{"a": {"b": 1}}`` is ``a.b``, and ``a/b`` where another metric is
-    called ``a.b``."""
+    """Return a metric's name: ``a.b`` for a path, ``a/b`` where another has the first."""
     name = ".".join(path)
     return "/".join(path) if len(path) > 1 and (name,) in names else name
-
-
-def _history(history: Message) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    _put(values, history.messages(1))
-    return values
 
 
 def _time(values: Mapping[str, Any]) -> float:
@@ -284,5 +250,5 @@ def _numbers(values: Mapping[str, Any], above: _Path = ()) -> Iterator[tuple[_Pa
             continue
         if isinstance(value, dict) and "_type" not in value:
             yield from _numbers(value, (*above, name))
-        elif (found := number(value)) is not None:
-            yield (*above, name), found
+        elif (metric := number(value)) is not None:
+            yield (*above, name), metric

@@ -29,8 +29,7 @@ _TOOLS = (  # whose own options are no params of a training
     "hydra", "tyro", "torch.distributed", "accelerate", "deepspeed", "horovod", "ray", "pytest",
     "_pytest", "pip", "coverage", "IPython", "ipykernel", "jupyter", "nbconvert", "papermill",
     "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
-    "uvicorn",
-    "setuptools",
+    "uvicorn", "setuptools",
 )  # fmt: skip
 _written = 0
 _depth = 0
@@ -49,16 +48,8 @@ def _note(kind: str, values: Any, left: Sequence[str] = (), folder: str = "") ->
         return
     import time
 
-    facts = (
-        ("kind", kind),
-        ("argv", list(sys.argv)),
-        ("left", list(left)),
-        ("inner", _INNER),
-        ("at", time.time()),
-        ("folder", folder),
-        ("values", dict(values)),
-    )
-    line = "{" + ", ".join(f"{key!r}: {_literal(value)}" for key, value in facts) + "}\n"
+    facts = {"kind": kind, "argv": list(sys.argv), "left": list(left), "inner": _INNER}
+    line = _literal({**facts, "at": time.time(), "folder": folder, "values": dict(values)}) + "\n"
     if len(line) > _MOST_CHARACTERS:
         return
     path = os.path.join(_FOLDER, f"parsed-{_OWNER}.txt")
@@ -71,9 +62,8 @@ def _note(kind: str, values: Any, left: Sequence[str] = (), folder: str = "") ->
     os.environ[_ABOVE] = "1"
 
 
-def _note_kept(kind: str, values: Callable[[], dict[str, Any]], left: Sequence[str] = ()) -> None:
-    """Note values that the program keeps in an object, and at its end those that were empty and
-    that it filled since, as ``args.batch_size = args.envs * args.steps``."""
+def _note_kept(kind: str, values: Callable[[], dict[str, Any]], left: Sequence[str]) -> None:
+    """Note values that the program keeps in an object, now and as it fills them."""
     parsed = values()
     _note(kind, parsed, left)
     _note_filled(kind, parsed, values, left)
@@ -82,6 +72,8 @@ def _note_kept(kind: str, values: Callable[[], dict[str, Any]], left: Sequence[s
 def _note_filled(
     kind: str, parsed: dict[str, Any], values: Callable[[], dict[str, Any]], left: Sequence[str]
 ) -> None:
+    """Note at the program's end the values that were empty and that it filled since, as
+    ``args.batch_size = args.envs * args.steps``."""
     import atexit
 
     def filled() -> None:
@@ -154,9 +146,7 @@ def _is_ours(args: Any) -> bool:
 
 
 def _is_tool(name: str) -> bool:
-    return name.startswith(_TOOLS) and any(
-        name == tool or name.startswith(f"{tool}.") for tool in _TOOLS
-    )
+    return any(name == tool or name.startswith(f"{tool}.") for tool in _TOOLS)
 
 
 def _asks(frame: Any) -> bool:
@@ -175,6 +165,7 @@ def _asks(frame: Any) -> bool:
 
 
 # -- parsers ---------------------------------------------------------------------------------------
+# ``watch_*`` gets a parser's module, just imported, and has it tell what it parses.
 
 
 def _quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -186,10 +177,8 @@ def _quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
-    """Have a function call ``before`` first and, where that returns a function, hand it the result.
-
-    Inside of each other only the outermost one counts.
-    """
+    """Have a function call ``before`` first and, where that returns a function, hand it the result;
+    inside of each other only the outermost one counts."""
     original = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -210,7 +199,7 @@ def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
     setattr(owner, name, wrapped)
 
 
-def _argparse(module: Any) -> None:
+def watch_argparse(module: Any) -> None:
     def before(parser: Any, args: Any = None, namespace: Any = None) -> Any:
         if not (_is_ours(args) and _asks(sys._getframe(3))):
             return None
@@ -218,7 +207,9 @@ def _argparse(module: Any) -> None:
         def after(result: Any) -> None:
             global _left
             found, _left = result
-            _note_kept(_kind_of(parser), lambda: _named(parser, vars(found)), _left)
+            simple = type(parser).__module__.startswith("simple_")
+            kind = "simple-parsing" if simple else "argparse"
+            _note_kept(kind, lambda: _named(parser, vars(found)), _left)
 
         return after
 
@@ -226,35 +217,27 @@ def _argparse(module: Any) -> None:
         _wrap(module.ArgumentParser, name, before)
 
 
-def _kind_of(parser: Any) -> str:
-    return "simple-parsing" if type(parser).__module__.startswith("simple_") else "argparse"
-
-
 def _named(parser: Any, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values by the names that users know: of ``config.lr``, given as ``--lr``, it is
-    ``lr``. Functions, which choose a subcommand, are no values."""
-    names = {
-        action.dest: option[2:].replace("-", "_")
-        for action in parser._actions
-        for option in action.option_strings
-        if option.startswith("--")
-        and f".{action.dest}".endswith("." + option[2:].replace("-", "_"))
-    }
-    return {
-        names.get(name, name): value
-        for name, value in values.items()
-        if type(value).__name__ not in ("function", "method", "builtin_function_or_method")
-    }
+    """Return the values by users' names, ``lr`` for ``config.lr`` given as ``--lr``."""
+    names = {}
+    for action in parser._actions:
+        for option in action.option_strings:
+            name = option[2:].replace("-", "_")
+            if option.startswith("--") and f".{action.dest}".endswith(f".{name}"):
+                names[action.dest] = name
+    functions = ("function", "method", "builtin_function_or_method")
+    shown = {key: item for key, item in values.items() if type(item).__name__ not in functions}
+    return {names.get(key, key): item for key, item in shown.items()}
 
 
-def _jsonargparse(module: Any) -> None:
+def watch_jsonargparse(module: Any) -> None:
     def before(_parser: Any, args: Any = None, *_: Any, **__: Any) -> Any:
         return (lambda result: _note("jsonargparse", result.as_dict())) if _is_ours(args) else None
 
     _wrap(module.ArgumentParser, "parse_args", before)
 
 
-def _click(module: Any) -> None:
+def watch_click(module: Any) -> None:
     def before(command: Any, context: Any, args: Any) -> Any:
         global _root
         callback = getattr(command, "callback", None)
@@ -276,15 +259,12 @@ def _click(module: Any) -> None:
     _wrap(module.Command, "parse_args", before)
 
 
-def _absl(module: Any) -> None:
+def watch_absl(module: Any) -> None:
     def before(flags: Any, argv: Any, *_: Any, **__: Any) -> Any:
         def values() -> dict[str, Any]:
-            return {
-                flag.name: flag.value
-                for name, some in flags.flags_by_module_dict().items()
-                for flag in some
-                if not _is_installed(name)
-            }
+            known = flags.flags_by_module_dict().items()
+            own = [flag for name, some in known if not _is_installed(name) for flag in some]
+            return {flag.name: flag.value for flag in own}
 
         def after(left: Any) -> None:
             _note_kept("absl", values, left[1:])
@@ -298,7 +278,7 @@ def _is_installed(name: str) -> bool:
     return "-packages" in (getattr(sys.modules.get(name), "__file__", None) or "")
 
 
-def _tyro(module: Any) -> None:
+def watch_tyro(module: Any) -> None:
     parse, calling = module._cli_impl, module._calling
     call = calling.callable_with_args
     found: list[Any] = []  # for each parse that goes on, what it is about to call
@@ -315,23 +295,21 @@ def _tyro(module: Any) -> None:
             result = parse(*args, **kwargs)
         finally:
             made = found.pop()
-        try:
-            if _is_ours(kwargs.get("args")):
-                get, *rest = result if isinstance(result, tuple) else (result,)
-                values, left = _tyro_values(made), rest[0] if rest else ()
-                _note("tyro", values, left)
+        ours = _is_ours(kwargs.get("args"))
+        return (ours and _quietly(noted, result, made)) or result
 
-                def got() -> Any:
-                    value = get()
-                    if hasattr(type(value), "__dataclass_fields__"):
-                        _note_filled("tyro", values, lambda: dict(_said(value, type(value))), left)
-                    return value
+    def noted(result: Any, made: Any) -> Any:
+        get, *rest = result if isinstance(result, tuple) else (result,)
+        values, left = _tyro_values(made), rest[0] if rest else ()
+        _note("tyro", values, left)
 
-                if callable(get):
-                    return (got, *rest) if rest else got
-        except Exception:
-            pass
-        return result
+        def got() -> Any:
+            value = get()
+            if hasattr(type(value), "__dataclass_fields__"):
+                _note_filled("tyro", values, lambda: dict(_said(value, type(value))), left)
+            return value
+
+        return ((got, *rest) if rest else got) if callable(get) else None
 
     calling.callable_with_args = called
     module._cli_impl = parsed
@@ -340,9 +318,8 @@ def _tyro(module: Any) -> None:
 def _tyro_values(made: Any) -> dict[str, Any]:
     """Return the arguments that tyro is about to call with: ``partial(Config, lr=0.1)``."""
     values = dict(made.keywords)
-    names = list(getattr(made.func, "__dataclass_fields__", ())) or list(
-        getattr(getattr(made.func, "__code__", None), "co_varnames", ())
-    )
+    code = getattr(made.func, "__code__", None)
+    names = getattr(made.func, "__dataclass_fields__", ()) or getattr(code, "co_varnames", ())
     values.update(zip(names, made.args))
     inner = values.pop("__tyro_dummy_inner__", None)
     if inner is not None:
@@ -350,7 +327,7 @@ def _tyro_values(made: Any) -> dict[str, Any]:
     return values
 
 
-def _fire(module: Any) -> None:
+def watch_fire(module: Any) -> None:
     make = module._MakeParseFn
 
     def before(_component: Any = None, command: Any = None, *_: Any, **__: Any) -> None:
@@ -360,16 +337,16 @@ def _fire(module: Any) -> None:
     def made(function: Any, *args: Any) -> Any:
         parse = make(function, *args)
 
+        def note(result: Any) -> None:
+            values, named = result[0]
+            form = module.inspectutils.GetFullArgSpec(function)
+            given = {**dict(zip(form.args, values)), **named}
+            _note("fire", {**form.kwonlydefaults, **given})
+
         def parsed(words: Any) -> Any:
             result = parse(words)
-            try:
-                if _fires:
-                    values, named = result[0]
-                    form = module.inspectutils.GetFullArgSpec(function)
-                    given = {**dict(zip(form.args, values)), **named}
-                    _note("fire", {**form.kwonlydefaults, **given})
-            except Exception:
-                pass
+            if _fires:
+                _quietly(note, result)
             return result
 
         return parsed
@@ -378,46 +355,25 @@ def _fire(module: Any) -> None:
     _wrap(module, "Fire", before)
 
 
-def _hydra(module: Any) -> None:
+def watch_hydra(module: Any) -> None:
     run_job = module.run_job
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        task: Any = kwargs.get("task_function", args[0] if args else None)
+        task: Any = kwargs.pop("task_function") if "task_function" in kwargs else args[0]
 
         def noted(config: Any) -> Any:
-            try:
-                job = sys.modules["hydra.core.hydra_config"].HydraConfig.get()
-                several = getattr(job.mode, "name", "") == "MULTIRUN"
-                values = sys.modules["omegaconf"].OmegaConf.to_container(config, resolve=False)
-                _note("hydra", values, (), job.runtime.output_dir if several else "")
-            except Exception:
-                pass
+            _quietly(note, config)
             return task(config)
 
-        if "task_function" in kwargs:
-            kwargs["task_function"] = noted
-        else:
-            args = (noted, *args[1:])
-        return run_job(*args, **kwargs)
+        return run_job(noted, *args[1:], **kwargs)
+
+    def note(config: Any) -> None:
+        job = sys.modules["hydra.core.hydra_config"].HydraConfig.get()
+        several = getattr(job.mode, "name", "") == "MULTIRUN"
+        values = sys.modules["omegaconf"].OmegaConf.to_container(config, resolve=False)
+        _note("hydra", values, (), job.runtime.output_dir if several else "")
 
     module.run_job = run
-
-
-_PATCHES = {
-    "argparse": _argparse,
-    "jsonargparse._core": _jsonargparse,
-    "click.core": _click,
-    "typer._click.core": _click,
-    "absl.flags._flagvalues": _absl,
-    "tyro._cli": _tyro,
-    "fire.core": _fire,
-    "hydra.core.utils": _hydra,
-}
-
-
-def patch(module: Any) -> None:
-    """Have a parser's module, just imported, tell what it parses."""
-    _PATCHES[module.__name__](module)
 
 
 def watch_script() -> None:
@@ -437,8 +393,7 @@ def watch_script() -> None:
 
 
 def _is_plain(name: str, value: Any) -> bool:
-    several = isinstance(value, (list, tuple)) and all(
-        isinstance(one, (int, float)) for one in value
-    )
-    plain = several or isinstance(value, (int, float, str, type(None)))
-    return plain and not name.startswith("_")
+    numbers = value if isinstance(value, (list, tuple)) else ()
+    plain = isinstance(value, (int, float, str, list, tuple, type(None)))
+    all_plain = plain and all(isinstance(one, (int, float)) for one in numbers)
+    return all_plain and not name.startswith("_")

@@ -8,22 +8,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-PARSERS = (
-    "argparse",
-    "jsonargparse._core",
-    "click.core",
-    "typer._click.core",
-    "absl.flags._flagvalues",
-    "tyro._cli",
-    "fire.core",
-    "hydra.core.utils",
-)
+PARSERS = {  # what of _gitexp_parsers has a module tell what it parses
+    "argparse": "argparse",
+    "jsonargparse._core": "jsonargparse",
+    "click.core": "click",
+    "typer._click.core": "click",
+    "absl.flags._flagvalues": "absl",
+    "tyro._cli": "tyro",
+    "fire.core": "fire",
+    "hydra.core.utils": "hydra",
+}
 _HERE = os.path.dirname(__file__)
 
 
 class _Finder:
-    """First to be asked for each module, and finds none itself: of a parser, it has the loader tell
-    when it is there."""
+    """Is asked first for each module, and has the loader of a parser tell when it is there."""
 
     def __init__(self) -> None:
         self.looking = False
@@ -50,7 +49,7 @@ def _watch(spec: "Any") -> None:
     def loaded(module: "Any") -> None:
         load(module)
         if module.__name__ == spec.name:
-            _have("patch", module)
+            _have(PARSERS[spec.name], module)
 
     try:
         if load:
@@ -67,7 +66,7 @@ def _have(what: str, *about: "Any") -> None:
             import _gitexp_parsers  # type: ignore[import-not-found]  # beside this file
         finally:
             sys.path.remove(_HERE)
-        getattr(_gitexp_parsers, what)(*about)
+        getattr(_gitexp_parsers, f"watch_{what}")(*about)
     except Exception:
         pass
 
@@ -87,6 +86,6 @@ def begin() -> None:
     sys.meta_path.insert(0, _Finder())
     for name in PARSERS:
         if name in sys.modules:
-            _have("patch", sys.modules[name])
+            _have(PARSERS[name], sys.modules[name])
     if _overrides_itself(getattr(sys, "argv", [""])[0]):
-        _have("watch_script")
+        _have("script")
