@@ -53,14 +53,13 @@ def collect(
     many = max(1, sum(len(item.metrics) for item in experiments))
     limit = max(_FEWEST, min(_MOST, budget // many))
     seen = known or {}
-    parts: dict[int, Part] = {}
-    keys = {
-        at: (item.id, limit, len(item.extra.get("events", ())))
-        for at, item in enumerate(experiments)
-    }
-    for at, item in enumerate(experiments):
-        parts[at] = seen[keys[at]] if item.id and keys[at] in seen else Part()
-    todo = [at for at in parts if not experiments[at].id or keys[at] not in seen]
+    # a run that goes on has no commit, and is read each time
+    keys = [
+        (item.id, limit, len(item.extra.get("events", ()))) if item.id else None
+        for item in experiments
+    ]
+    parts = [seen[key] if key in seen else Part() for key in keys]
+    todo = [at for at, key in enumerate(keys) if key not in seen]
     for at, name, course in _courses(repo, experiments, todo):
         thin = lttb(course, limit)
         part = parts[at]
@@ -73,12 +72,12 @@ def collect(
         )
     if known is not None:
         known.clear()
-        known.update({keys[at]: part for at, part in parts.items() if experiments[at].id})
+        known.update({key: part for key, part in zip(keys, parts) if key})
     return {
-        "experiments": [part.curves for part in parts.values()],
-        "stats": [part.stats for part in parts.values()],
-        "all": sum(part.all for part in parts.values()),
-        "kept": sum(part.kept for part in parts.values()),
+        "experiments": [part.curves for part in parts],
+        "stats": [part.stats for part in parts],
+        "all": sum(part.all for part in parts),
+        "kept": sum(part.kept for part in parts),
         "limit": limit,
         "method": METHOD,
     }
@@ -122,13 +121,8 @@ def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
     rows = {at: data.removeprefix(metrics.HEADER) for at, data in files.items()}
     frame = frames.read(metrics.HEADER + b"".join(rows.values())) if rows else None
     counts = [data.count(b"\n") for data in rows.values()]
-    if (
-        frame is None
-        or sum(counts) != len(frame)
-        or not all(
-            data.startswith(metrics.HEADER) and data.endswith(b"\n") for data in files.values()
-        )
-    ):
+    whole = all(one.startswith(metrics.HEADER) and one.endswith(b"\n") for one in files.values())
+    if frame is None or sum(counts) != len(frame) or not whole:
         for at, data in files.items():
             yield from ((at, *one) for one in _series(metrics.read(io.BytesIO(data))).items())
         return
@@ -159,8 +153,9 @@ def lttb(series: Series, limit: int) -> Series:
     if not math.isfinite(sum(values)):
         finite = [at for at in finite if math.isfinite(values[at])]
     if len(values) <= limit or len(finite) < 3 or limit < 3:
+        whole = len(values) <= limit
         chosen: Sequence[int] = (
-            range(len(values)) if len(values) <= limit else [*range(limit - 1), len(values) - 1]
+            range(len(values)) if whole else [*range(limit - 1), len(values) - 1]
         )
     else:
         chosen = _largest_triangles(
@@ -216,11 +211,8 @@ def _ordered(series: Series) -> Series:
     steps, times, values = series
     if any(later < earlier for earlier, later in pairwise(steps)):
         order = sorted(range(len(steps)), key=steps.__getitem__)
-        steps, times, values = (
-            [steps[at] for at in order],
-            [times[at] for at in order],
-            [values[at] for at in order],
-        )
+        steps, times = ([column[at] for at in order] for column in (steps, times))
+        values = [values[at] for at in order]
     first = min(times)
     return steps, [moment - first for moment in times], values
 
