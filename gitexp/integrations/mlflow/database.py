@@ -21,13 +21,13 @@ from pathlib import Path
 from gitexp.integrations.mlflow import uris
 from gitexp.repo import Repo, locks
 
-VERSION = 3
-# folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read; marks: what
-# notes said of it
+VERSION = 4
+# folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read, NULL of a
+# recorded one whose metrics nobody asked for; marks: what notes said of it
 _TABLES = """
     CREATE TABLE gitexp_state(made_by TEXT);
     CREATE TABLE gitexp_run(
-        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER DEFAULT 0, stamp TEXT, tag TEXT,
+        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER, stamp TEXT, tag TEXT,
         "commit" TEXT, marks TEXT);
     CREATE INDEX gitexp_run_folder ON gitexp_run(folder);
 """

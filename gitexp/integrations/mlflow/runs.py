@@ -160,7 +160,7 @@ class Runs:
         if not at_once and ours == "finished":
             running.run.end_later(ours, error)
             return
-        deferred.settle(running.run.id)
+        running.run.go_on()  # called finished before, and failed a moment later
         experiment = running.run.end(ours, error)
         if experiment is not None and running.parent is not None and not running.parent.ended:
             running.parent.add_facts("children", [experiment.name, *running.run.children])

@@ -15,11 +15,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import database
+from gitexp.integrations.mlflow.histories import Histories, take_in
 from gitexp.repo import Repo
 from gitexp.runs import active, run
 
@@ -44,11 +43,19 @@ def open_apart(repo: Repo) -> Any:
         closing(sqlite3.connect(database.prepare(repo))) as source,
     ):
         source.backup(copy)
-    return ApartStore(f"sqlite:///{path}", Path(folder, "artifacts").as_uri())
+    return ApartStore(repo, path)
 
 
-class ApartStore(SqlAlchemyStore):
+class ApartStore(Histories):
     """MLflow's own store, which tells the run that this process belongs to."""
+
+    def __init__(self, repo: Repo, path: Path) -> None:
+        self._repo, self._path = repo, path
+        super().__init__(f"sqlite:///{path}", path.with_name("artifacts").as_uri())
+
+    def take_in(self, runs: list[str]) -> None:
+        """Bring all metric values of runs into the copy."""
+        take_in(self._repo, self._path, runs)
 
     def _log_metrics(self, run_id: str, metrics: Any) -> None:
         super()._log_metrics(run_id, metrics)

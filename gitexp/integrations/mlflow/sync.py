@@ -120,20 +120,19 @@ class Follower:
         return {found.id for found in wanted.values() if found.id}
 
     def _read(self, tables: Tables, index: Index, fresh: list[Found]) -> None:
-        experiments = _experiments(index, fresh)
-        names = [name for found, value in experiments for name in _paths(value)]
-        contents = self.repo.objects(names)
-        for found, value in experiments:
-            data = {
-                kind: (next(contents) or _NOTHING).data
-                for kind in ("metrics", "face", "params", "commit")
-            }
+        experiments = [(found, value, _paths(value)) for found, value in _experiments(index, fresh)]
+        contents = self.repo.objects(name for *_, wanted in experiments for name in wanted.values())
+        for found, value, wanted in experiments:
+            data = {kind: item.data for kind in wanted if (item := next(contents))}
             write_experiment(tables, found.run, value, data)
             tables.db.execute(
                 'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES'
                 " (?, NULL, ?, ?, ?)",
                 [found.run, found.tag, found.commit, found.marks],
             )
+        if fresh and not self._refs:  # the first look: SQLite then sorts by metrics in a moment
+            tables.db.execute("PRAGMA analysis_limit = 400")
+            tables.db.execute("ANALYZE")
 
     # -- from the runs that are going on -----------------------------------------------------------
 
@@ -243,14 +242,14 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
         data: its ``metrics.csv``, its face, its ``params.yml`` and its commit, each empty where it
             has none or it is not needed.
     """
-    known = read_json(data["face"])
+    known = read_json(data.get("face", b""))
     changes = [
         event["mlflow"]
         for event in value.extra.get("events", ())
         if isinstance(event.get("mlflow"), dict)
     ]
     given = value.extra.get("mlflow")
-    body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
+    body = message.body(data.get("commit", b"").decode("utf-8", "replace").partition("\n\n")[2])
     tags = convert.tags(value, body=body)
     if known:  # what MLflow said of it, and what nobody could know before its end
         tags = (
@@ -277,20 +276,23 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
         or convert.DEFAULT
     )
     user = _text(known.get("user")) or value.author
-    tables.empty(run)
+    if tables.has_run(run):
+        tables.empty(run)
     at = tables.put_run(
         Row(run, name, user, convert.run_status(value.status), start, end, stage, group)
     )
     tables.put_tags(run, tags)
     flat = dict(value.params)
-    if data["params"]:
+    if "params" in data:
         with suppress(GitexpError):
             flat = params.flatten(params.load(data["params"]))
     for change in changes:  # as they were spelt, before what they stand for
         tables.put_params(run, _texts(change.get("params")))
     tables.put_params(run, _params(flat, known))
-    with suppress(GitexpError):
-        tables.put_metrics(run, metrics.read(io.BytesIO(data["metrics"] or metrics.HEADER)))
+    latest = metrics.latest_of(data.get("metrics", b""))
+    if latest is None:  # another form, or not in this clone
+        latest = [MetricPoint(key, number, end, 0) for key, number in value.metrics.items()]
+    tables.put_latest(run, latest)
     tables.put_metrics(run, late_values.points(value.extra.get("events", ())))
     if isinstance(known.get("tables"), dict):
         tables.put_linked(run, at, known["tables"])
@@ -304,13 +306,6 @@ def _own_tags(value: Experiment) -> dict[str, str]:
         for key, text in convert.tags(value).items()
         if key.startswith(convert.OURS) or key in (convert.COMMIT, convert.BRANCH)
     }
-
-
-class _Nothing:
-    data = b""
-
-
-_NOTHING = _Nothing()
 
 
 def _chosen(index: Index) -> dict[str, Found]:
@@ -348,23 +343,22 @@ def _experiments(index: Index, fresh: list[Found]) -> list[tuple[Found, Experime
     return [(by_name[value.name], value) for value in values if value.name in by_name]
 
 
-def _paths(value: Experiment) -> tuple[str, str, str, str]:
-    """Return the three files of an experiment's commit that are read, and the commit; what is not
-    needed is named such that there is none.
+def _paths(value: Experiment) -> dict[str, str]:
+    """Return the objects of an experiment that are read.
 
     What MLflow logged has its description in its face, and the note of another is the body of its
     commit message.
     """
     cut = any(isinstance(item, str) and len(item) > 1000 for item in value.params.values())
-    wanted = (
-        value.files.get("metrics"),
-        value.inside(uris.FACE) if "mlflow" in value.extra else None,
-        value.files.get("params") if cut else None,
-    )
-    first, second, third = (
-        f"{value.id}:{path}" if path and "\n" not in path else "0" * 40 for path in wanted
-    )
-    return first, second, third, "0" * 40 if "mlflow" in value.extra else value.id
+    wanted = {
+        "metrics": value.files.get("metrics"),
+        "face": value.inside(uris.FACE) if "mlflow" in value.extra else None,
+        "params": value.files.get("params") if cut else None,
+    }
+    found = {
+        kind: f"{value.id}:{path}" for kind, path in wanted.items() if path and "\n" not in path
+    }
+    return found if "mlflow" in value.extra else {**found, "commit": value.id}
 
 
 def _params(flat: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:

@@ -19,7 +19,6 @@ import sqlalchemy
 from mlflow.entities import Metric, RunInfo, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.validation import _validate_metric
 
 from gitexp.formats import params as flat
@@ -34,10 +33,12 @@ from gitexp.integrations.mlflow import (
     scratch_store,
     uris,
 )
+from gitexp.integrations.mlflow.histories import Histories, take_in
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
 from gitexp.repo import Repo
 from gitexp.runs import deferred, journal
+from gitexp.store import notes
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
 _COMMIT, _AUTOLOGGED, _NAME, _PARENT = (
@@ -59,7 +60,7 @@ def open_store(uri: str) -> Any:
         return scratch_store.open_apart(repo) if scratch_store.is_apart(repo) else GitStore(repo)
 
 
-class GitStore(SqlAlchemyStore):
+class GitStore(Histories):
     """The experiments of one repository, and its active runs."""
 
     ManagedSessionMaker: Any
@@ -88,15 +89,24 @@ class GitStore(SqlAlchemyStore):
     def _caught_up(self, read_only: bool = True) -> Iterator[Any]:
         """MLflow's session; the outermost one begins with what git and the journals say now."""
         depth = getattr(self._inside, "depth", 0)
-        if depth == 0:
-            with errors():
-                self._follower.catch_up()
+        self._catch_up()
         self._inside.depth = depth + 1
         try:
             with self._session(read_only=read_only) as session:
                 yield session
         finally:
             self._inside.depth = depth
+
+    def _catch_up(self) -> None:
+        if getattr(self._inside, "depth", 0) == 0:
+            with errors():
+                self._follower.catch_up()
+
+    def take_in(self, runs: list[str]) -> None:
+        """Bring the database up to date, and all metric values of runs into it."""
+        self._catch_up()
+        with errors():
+            take_in(self.repo, self._follower.path, runs)
 
     # -- runs --------------------------------------------------------------------------------------
 
@@ -109,17 +119,25 @@ class GitStore(SqlAlchemyStore):
             # deleted, and its name given again
             if db.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [wanted]).fetchone():
                 return str(made)
-            location = artifact_location or f"{self.artifact_root_uri}/{wanted}"
-            db.execute(
-                "UPDATE experiments SET experiment_id = ?, artifact_location = ? WHERE"
-                " experiment_id = ?",
-                [wanted, location, made],
-            )
-            db.execute(
-                "UPDATE experiment_tags SET experiment_id = ? WHERE experiment_id = ?",
-                [wanted, made],
-            )
+            for table in ("experiments", "experiment_tags"):
+                db.execute(
+                    f"UPDATE {table} SET experiment_id = ? WHERE experiment_id = ?", [wanted, made]
+                )
+            if not artifact_location:
+                location = f"{self.artifact_root_uri}/{wanted}"
+                db.execute(
+                    "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                    [location, wanted],
+                )
         return str(wanted)
+
+    def delete_experiment(self, experiment_id: str) -> None:
+        super().delete_experiment(experiment_id)
+        self._all_staged(experiment_id, DELETED)
+
+    def restore_experiment(self, experiment_id: str) -> None:
+        super().restore_experiment(experiment_id)
+        self._all_staged(experiment_id, ACTIVE)
 
     def create_run(
         self, experiment_id: str, user_id: str, start_time: int, tags: Any, run_name: str
@@ -133,6 +151,7 @@ class GitStore(SqlAlchemyStore):
             )
         experiment = self.get_experiment(experiment_id)
         self._check_experiment_is_active(experiment)
+        experiment_id = experiment.experiment_id  # None means the default one
         given = {tag.key: tag.value for tag in tags or ()}
         head = given.pop(_COMMIT, None)  # the commit before the experiment: not what ran
         # perhaps another process's
@@ -283,9 +302,7 @@ class GitStore(SqlAlchemyStore):
     def _unsaid(self, run_id: str, points: list[MetricPoint]) -> list[MetricPoint]:
         """Return the points that the run has not yet: ``log_model`` says the run's metrics once
         more, as the model's."""
-        if getattr(self._inside, "depth", 0) == 0:
-            with errors():
-                self._follower.catch_up()
+        self.take_in([run_id])
         with database.reading(self._follower.path) as db:
             return [
                 point
@@ -376,9 +393,7 @@ class GitStore(SqlAlchemyStore):
         return row[1] if row and not row[0] else None
 
     def _row(self, run_id: str) -> Any:
-        if getattr(self._inside, "depth", 0) == 0:
-            with errors():
-                self._follower.catch_up()
+        self._catch_up()
         with database.reading(self._follower.path) as db:
             return db.execute(
                 'SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?', [run_id]
@@ -460,9 +475,24 @@ class GitStore(SqlAlchemyStore):
         elif commit := self._commit(run_id):
             self._noted(commit, [{"mlflow": {"stage": stage}}])
 
+    def _all_staged(self, experiment_id: str, stage: str) -> None:
+        with database.reading(self._follower.path) as db:
+            rows = db.execute(
+                'SELECT run_uuid, folder, "commit" FROM gitexp_run JOIN runs USING (run_uuid)'
+                " WHERE experiment_id = ?",
+                [experiment_id],
+            ).fetchall()
+        for run, folder, _ in rows:
+            if folder:
+                self._staged(run, stage)
+        with errors():
+            commits = [commit for _, folder, commit in rows if not folder]
+            notes.add(self.repo, commits, [{"mlflow": {"stage": stage}}])
+
     def _noted(self, commit: str, events: list[dict[str, Any]]) -> None:
         with errors():
-            edits.add(self.repo, commit, events)
+            edits.settle(self.repo, commit)  # since the run is read again from its notes
+            notes.add(self.repo, [commit], events)
 
     def _more(self, run_id: str | None) -> None:
         """Keep the datasets and models of a run in its face."""
@@ -484,6 +514,8 @@ def _validate(metrics: Any, path: Callable[[int], str]) -> None:
     """Have MLflow refuse what it refuses; in a batch it says which one it was, even in a batch of
     one."""
     for at, metric in enumerate(metrics):
+        if isinstance(metric.step, int) and abs(metric.step) >= 2**63:
+            raise MlflowException(f"the step {metric.step} is larger than SQLite can hold")
         _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path(at))
 
 
