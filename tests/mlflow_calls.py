@@ -308,8 +308,14 @@ MODELS = """
     c.log_metric(r, "acc", 0.9, step=3, timestamp=7, model_id=m)
     c.log_inputs(r, [DatasetInput(Dataset("late", "1", "t", "s"), [])])
     c.get_run(r).data.metrics, c.get_metric_history(r, "acc"), c.get_logged_model(m)
-    c.delete_logged_model(other)
-    each(c.get_logged_model, other)
+    c.set_logged_model_tags(m, {"late": "y"})
+    c.delete_logged_model_tag(m, "a")
+    c.set_tag(r, "again", "1")
+    c.get_logged_model(m), c.get_run(r)
+    each(c.delete_logged_model, other, m)
+    c.set_tag(r, "again", "2")
+    each(c.get_logged_model, other, m)
+    c.search_logged_models([e])
 """
 
 

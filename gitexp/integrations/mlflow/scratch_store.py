@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import mlflow_words as convert
-from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import database
-from gitexp.integrations.mlflow.histories import Histories, take_in
+from gitexp.integrations.mlflow.extended import ExtendedStore, points, take_in
 from gitexp.repo import Repo
 from gitexp.runs import active, run
 
@@ -46,7 +45,7 @@ def open_apart(repo: Repo) -> Any:
     return ApartStore(repo, path)
 
 
-class ApartStore(Histories):
+class ApartStore(ExtendedStore):
     """MLflow's own store, which tells the run that this process belongs to."""
 
     def __init__(self, repo: Repo, path: Path) -> None:
@@ -61,21 +60,9 @@ class ApartStore(Histories):
         super()._log_metrics(run_id, metrics)
         outer = active.active_run()
         if outer is not None and not outer.silent:
-            outer.log_points(
-                MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step))
-                for item in metrics
-            )
+            outer.log_points(points(metrics))
 
-    def log_param(self, run_id: str, param: Any) -> None:
-        super().log_param(run_id, param)
-        _params_logged([param])
-
-    def _log_params(self, run_id: str, params: Any) -> None:
-        super()._log_params(run_id, params)
-        _params_logged(params)
-
-
-def _params_logged(params: Any) -> None:
-    outer = active.active_run()
-    if outer is not None and not outer.silent:
-        outer.log_params({param.key: convert.param_value(str(param.value)) for param in params})
+    def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_params({key: convert.param_value(text) for key, text in texts.items()})

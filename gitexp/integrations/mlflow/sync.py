@@ -101,22 +101,17 @@ class Follower:
         recorded."""
         index = Index(self.repo)
         wanted = _chosen(index)
-        known = {
-            row[0]: row[1:]
-            for row in tables.db.execute(
-                "SELECT run_uuid, tag, marks FROM gitexp_run WHERE tag IS NOT NULL"
-            )
-        }
+        asked = "SELECT run_uuid, tag, marks, folder FROM gitexp_run WHERE tag IS NOT NULL"
+        known = {run: facts for run, *facts in tables.db.execute(asked)}
         for run in known.keys() - wanted.keys():
-            if tables.db.execute(
-                "SELECT 1 FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL", [run]
-            ).fetchone():
+            if known[run][2] is None:
                 tables.remove(run)
-        self._read(
-            tables,
-            index,
-            [found for run, found in wanted.items() if known.get(run) != (found.tag, found.marks)],
-        )
+        fresh = [
+            found
+            for run, found in wanted.items()
+            if known.get(run, ())[:2] != [found.tag, found.marks]
+        ]
+        self._read(tables, index, fresh)
         return {found.id for found in wanted.values() if found.id}
 
     def _read(self, tables: Tables, index: Index, fresh: list[Found]) -> None:
@@ -146,12 +141,7 @@ class Follower:
             "SELECT rows, stamp FROM gitexp_run WHERE run_uuid = ? AND folder = ?",
             [run, folder.name],
         ).fetchone()
-        if (
-            run != facts["id"]
-            and tables.db.execute(
-                "SELECT 1 FROM gitexp_run WHERE run_uuid = ?", [facts["id"]]
-            ).fetchone()
-        ):
+        if run != facts["id"] and tables.has_run(facts["id"]):
             tables.remove(facts["id"])  # seen before MLflow joined it
         if before is None or before[1] != stamp.partition(" ")[0]:
             self._follow_facts(tables, folder, run, facts, known)
@@ -168,54 +158,36 @@ class Follower:
     def _follow_facts(
         self, tables: Tables, folder: Path, run: str, facts: dict[str, Any], known: dict[str, Any]
     ) -> None:
-        start = _milliseconds(facts["started"])
+        start = int(message.parse_time(facts["started"]).timestamp() * 1000)
         status = "RUNNING" if journal.is_alive(folder) else "KILLED"
-        status = convert.run_status(facts["status"]) if facts.get("status") in STATUSES else status
-        duration = facts.get("duration")
-        end = (
-            None
-            if status == "RUNNING"
-            else start + int(duration * 1000)
-            if duration
-            else _modified(folder)
-        )
-        name = (
-            _text(known.get("name"))
-            or facts.get("name")
-            or facts.get("title")
-            or f"run {facts['id'][:8]}"
-        )
-        user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
-        group = _text(known.get("experiment")) or facts.get("group") or convert.DEFAULT
-        start, end = _moment(known.get("start"), start), _moment(known.get("end"), end)
-        at = tables.put_run(Row(run, name, user, status, start, end, _stage(known), group))
+        if facts.get("status") in STATUSES:
+            status = convert.run_status(facts["status"])
+        seconds = facts.get("duration")
+        end = start + int(seconds * 1000) if seconds else _modified(folder)
+        title = facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
         command = facts.get("command")
-        tags = {
-            "mlflow.runName": name,
-            "mlflow.user": user,
-            "mlflow.source.name": " ".join(command) if command else "",
-        }
+        name = _text(known.get("name")) or title
         own = {
-            "mlflow.note.content": facts.get("note"),
+            convert.NOTE: facts.get("note") or None,
             "gitexp.parent": facts["snapshot"].get("commit"),
         }
-        tables.put_tags(
+        row = Row(
             run,
-            {
-                key: value
-                for key, value in (
-                    {**own, **_texts(known.get("tags"))} if known else {**tags, **own}
-                ).items()
-                if value
-            },
+            name,
+            _text(known.get("user")) or self.repo.author.partition(" <")[0],
+            status,
+            _moment(known.get("start"), start),
+            _moment(known.get("end"), None if status == "RUNNING" else end),
+            _stage(known),
+            _text(known.get("experiment")) or facts.get("group") or convert.DEFAULT,
         )
+        if not known:
+            own |= {convert.NAME: name, convert.USER: row.user}
+            own |= {convert.SOURCE: " ".join(command)} if command else {}
         given = known.get("given") or ()  # by the command line alone: MLflow may log them otherwise
         logged = _params(journal.logged_params(folder), known)
-        tables.put_params(run, {key: text for key, text in logged.items() if key not in given})
-        if known:
-            tables.put_linked(
-                run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {}
-            )
+        texts = {key: text for key, text in logged.items() if key not in given}
+        _put(tables, row, {**own, **_texts(known.get("tags"))}, texts, known)
 
     def _forget(self, tables: Tables, folders: Iterable[str]) -> None:
         """Let go of runs whose folder is gone and that no experiment took the place of: they were
@@ -252,50 +224,69 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     body = message.body(data.get("commit", b"").decode("utf-8", "replace").partition("\n\n")[2])
     tags = convert.tags(value, body=body)
     if known:  # what MLflow said of it, and what nobody could know before its end
-        tags = (
-            {key: text for key, text in tags.items() if key == convert.NOTE}
-            | _texts(known.get("tags"))
-            | _own_tags(value)
-        )
-    if known and value.notes:
-        tags["mlflow.note.content"] = "\n\n".join(value.notes)
+        tags = {
+            **({convert.NOTE: tags[convert.NOTE]} if convert.NOTE in tags else {}),
+            **_texts(known.get("tags")),
+            **_own_tags(value),
+        }
+        if value.notes:
+            tags[convert.NOTE] = "\n\n".join(value.notes)
     name, stage = _text(known.get("name")) or value.name, _stage(known)
     for change in changes:
         edited = change.get("tags")
         tags |= edited if isinstance(edited, dict) else {}
         name = _text(change.get("name")) or name
         stage = change["stage"] if change.get("stage") in (ACTIVE, DELETED) else stage
-    tags = _texts({**tags, "mlflow.runName": name})  # a tag that was removed is null
     start = int(value.started.timestamp() * 1000)
     end = _moment(known.get("end"), start + int((value.duration or 0) * 1000))
-    start = _moment(known.get("start"), start)
     group = (
         _text(known.get("experiment"))
         or _text(given.get("experiment") if isinstance(given, dict) else None)
         or value.group
         or convert.DEFAULT
     )
-    user = _text(known.get("user")) or value.author
     if tables.has_run(run):
         tables.empty(run)
-    at = tables.put_run(
-        Row(run, name, user, convert.run_status(value.status), start, end, stage, group)
-    )
-    tables.put_tags(run, tags)
     flat = dict(value.params)
     if "params" in data:
         with suppress(GitexpError):
             flat = params.flatten(params.load(data["params"]))
-    for change in changes:  # as they were spelt, before what they stand for
-        tables.put_params(run, _texts(change.get("params")))
-    tables.put_params(run, _params(flat, known))
+    texts = _params(flat, known)
+    for change in changes:  # as they were spelt, not what they stand for
+        texts |= _texts(change.get("params"))
+    row = Row(
+        run,
+        name,
+        _text(known.get("user")) or value.author,
+        convert.run_status(value.status),
+        _moment(known.get("start"), start),
+        end,
+        stage,
+        group,
+    )
+    _put(tables, row, {**tags, convert.NAME: name}, texts, known, *changes)
     latest = metrics.latest_of(data.get("metrics", b""))
     if latest is None:  # another form, or not in this clone
         latest = [MetricPoint(key, number, end, 0) for key, number in value.metrics.items()]
     tables.put_latest(run, latest)
     tables.put_metrics(run, late_values.points(value.extra.get("events", ())))
-    if isinstance(known.get("tables"), dict):
-        tables.put_linked(run, at, known["tables"])
+
+
+def _put(
+    tables: Tables,
+    row: Row,
+    tags: dict[str, Any],
+    texts: dict[str, str],
+    *saying: dict[str, Any],
+) -> None:
+    """Write all of a run but its metrics; the last of ``saying`` that names datasets and models
+    names all that there are. A tag that was removed is None."""
+    at = tables.put_run(row)
+    tables.put_tags(row.id, _texts(tags))
+    tables.put_params(row.id, texts)
+    linked = [item["tables"] for item in saying if isinstance(item.get("tables"), dict)]
+    if linked:
+        tables.put_linked(row.id, at, linked[-1])
 
 
 def _own_tags(value: Experiment) -> dict[str, str]:
@@ -444,10 +435,6 @@ def _moment(said: Any, otherwise: Any) -> Any:
 def _stage(known: dict[str, Any]) -> str:
     """Return whether a run was deleted in MLflow, as its face says."""
     return DELETED if known.get("stage") == DELETED else ACTIVE
-
-
-def _milliseconds(text: str) -> int:
-    return int(message.parse_time(text).timestamp() * 1000)
 
 
 def _modified(folder: Path) -> int | None:
