@@ -5,16 +5,18 @@ experiments needs the latest values alone, and few are ever looked at closer.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from gitexp.formats import result_files
-from gitexp.formats.errors import GitexpError
-from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import database
+from gitexp.formats.errors import FormatError, NotFoundError
+from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.integrations.mlflow import database, uris
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
 from gitexp.store.index import Index
@@ -95,7 +97,11 @@ around(
 
 
 def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
-    """Add all metric values of runs to the database at ``path``, where they lack."""
+    """Add all metric values of runs to the database at ``path``, where they lack.
+
+    Raises:
+        NotFoundError: they are not in this clone.
+    """
     with database.reading(path) as db:
         lacking = [run for run in runs if db.execute(_LACKING, [run]).fetchone()]
     if not lacking:
@@ -104,16 +110,22 @@ def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
     with database.writing(path) as db:
         for run in lacking:
             for (commit,) in db.execute(_LACKING, [run]).fetchall():
-                if _read(Tables(db, ""), index, run, commit):
-                    db.execute("UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ?", [run])
+                _read(Tables(db, ""), index, run, commit)
+                db.execute("UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ?", [run])
 
 
-def _read(tables: Tables, index: Index, run: str, commit: str) -> bool:
-    """Add the values that a commit has; return whether they could be read."""
+def _read(tables: Tables, index: Index, run: str, commit: str) -> None:
+    """Add the values that a commit has; what is not what its name says has none."""
     for value in index.select('tag."commit" = ?', [commit], everybody=True, limit=1):
-        try:
-            read = result_files.of(value.files, lambda path: index.repo.read_file(commit, path))
-            tables.put_metrics(run, read)
-        except GitexpError:  # not in this clone, or not what its name says
-            return False
-    return True
+        with uris.lenient(index.repo) as repo, suppress(FormatError):
+            read = functools.partial(_content, repo, value)
+            tables.put_metrics(run, result_files.of(value.files, read))
+
+
+def _content(repo: Repo, value: Experiment, path: str) -> bytes:
+    found = next(repo.objects([f"{value.id}:{path}"]))
+    if found is None:
+        raise NotFoundError(
+            f"'{path}' of {value.name} is not in this clone; to get it: gitexp pull"
+        )
+    return found.data

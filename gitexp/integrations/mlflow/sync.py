@@ -115,17 +115,23 @@ class Follower:
         return {found.id for found in wanted.values() if found.id}
 
     def _read(self, tables: Tables, index: Index, fresh: list[Found]) -> None:
+        if not fresh:
+            return
         experiments = [(found, value, _paths(value)) for found, value in _experiments(index, fresh)]
-        contents = self.repo.objects(name for *_, wanted in experiments for name in wanted.values())
-        for found, value, wanted in experiments:
-            data = {kind: item.data for kind in wanted if (item := next(contents))}
-            write_experiment(tables, found.run, value, data)
-            tables.db.execute(
-                'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES'
-                " (?, NULL, ?, ?, ?)",
-                [found.run, found.tag, found.commit, found.marks],
-            )
-        if fresh and not self._refs:  # the first look: SQLite then sorts by metrics in a moment
+        names = [name for *_, wanted in experiments for name in wanted.values()]
+        with uris.lenient(self.repo) as repo:
+            contents = repo.objects(names)
+            for found, value, wanted in experiments:
+                data = {kind: item.data for kind in wanted if (item := next(contents))}
+                write_experiment(tables, found.run, value, data)
+                # a partial clone may get the rest; many are not read again and again
+                whole = len(data) == len(wanted) or len(fresh) > _MANY
+                tables.db.execute(
+                    'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks)'
+                    " VALUES (?, NULL, ?, ?, ?)",
+                    [found.run, found.tag, found.commit, found.marks if whole else ""],
+                )
+        if not self._refs:  # the first look: SQLite then sorts by metrics in a moment
             tables.db.execute("PRAGMA analysis_limit = 400")
             tables.db.execute("ANALYZE")
 
