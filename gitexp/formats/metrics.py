@@ -23,7 +23,7 @@ HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
 END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
 # as ``format_row`` writes it, of a name without a quote
-_ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),\d+,(-?\d+)\r\n'
+_ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),(\d+),(-?\d+)\r\n'
 _CHUNK = 2**20  # bytes
 _MOST_BITS, _MOST_DIGITS = 1_023, 300  # of a whole number; a larger one is a double
 _BETTER_LOW = {
@@ -235,7 +235,7 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     while plain and (lines := file.readlines(_CHUNK)):
         rows = re.findall(_ROW, b"".join(lines))
         plain = len(rows) == len(lines)
-        for name, value, step in rows:
+        for name, value, _, step in rows:
             at = int(step)
             if name not in last or at >= last[name][0]:
                 last[name] = at, value
@@ -244,6 +244,32 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
             return {name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()}
     file.seek(0)
     return last_values(read(file, where))
+
+
+def latest_of(data: bytes) -> list[MetricPoint] | None:
+    """Return the point of each metric that MLflow calls the latest: of the highest step, then the
+    highest time, then the highest value, where NaN is 0; None where the rows are not as we write
+    them."""
+    rows = re.findall(_ROW, data)
+    if not data.startswith(HEADER) or len(rows) != data.count(b"\n") - 1:
+        return None
+    found: dict[bytes, tuple[int, int, bytes]] = {}
+    for name, value, time, step in rows:
+        at = int(step), int(time)
+        known = found.get(name)
+        if known is None or at > known[:2] or (at == known[:2] and _rank(value) > _rank(known[2])):
+            found[name] = *at, value
+    with suppress(ValueError, OverflowError):
+        return [
+            MetricPoint(name.decode(), parse_cell(value.decode()), milliseconds(str(time)), step)
+            for name, (step, time, value) in found.items()
+        ]
+    return None
+
+
+def _rank(value: bytes) -> float:
+    number = float(value)
+    return 0.0 if math.isnan(number) else number
 
 
 def from_mapping(values: Mapping[str, Any], timestamp: int) -> list[MetricPoint]:

@@ -11,7 +11,7 @@ from gitexp.repo import Repo
 
 def missing(repo: Repo, commits: Sequence[str]) -> list[str]:
     """Return the hashes of the files and folders of some commits that are gone; one process."""
-    if not commits or _is_partial(repo):
+    if not commits or is_partial(repo):
         return []
     tips = "".join(f"{commit}\n" for commit in commits).encode()
     listed = repo.git(
@@ -55,6 +55,6 @@ def advice(repo: Repo) -> str:
     return "another clone may have them: git remote add, then git fetch --tags"
 
 
-def _is_partial(repo: Repo) -> bool:
+def is_partial(repo: Repo) -> bool:
     """Whether a remote promised what is not here."""
     return any(name.endswith((".promisor", ".partialclonefilter")) for name in repo.told)

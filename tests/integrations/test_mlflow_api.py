@@ -353,115 +353,86 @@ def test_groups_are_mlflow_experiments_and_mlflows_own_commands_list_them(
     )
 
 
-SAME = """
-    import math, sys
-    import mlflow
-    from mlflow.entities import Metric, Param, RunTag, ViewType
-
-    def heard(client):
-        said = []
-
-        def hear(call, *args, **named):
-            try:
-                answer = call(*args, **named)
-            except mlflow.MlflowException as error:
-                answer = error.error_code
-            said.append(answer if isinstance(answer, (str, type(None))) else type(answer).__name__)
-            return answer
-
-        def told(run):
-            ours = ("gitexp.", "mlflow.source.git", "mlflow.log-model")
-            tags = {key: text for key, text in run.data.tags.items() if not key.startswith(ours)}
-            metrics = {key: repr(value) for key, value in run.data.metrics.items()}
-            info = run.info
-            return info.run_name, info.status, info.lifecycle_stage, info.start_time, info.end_time, info.user_id, run.data.params, metrics, tags
-
-        first = client.create_experiment("first", tags={"kind": "a"})
-        hear(client.create_experiment, "first")
-        hear(client.create_experiment, "")
-        other = client.create_experiment("other")
-        client.set_experiment_tag(first, "kind", "b")
-        client.rename_experiment(other, "renamed")
-        said.append(sorted((item.name, tuple(item.tags.items())) for item in client.search_experiments()))
-        said.append([item.name for item in client.search_experiments(filter_string="name LIKE 'ren%'")])
-        client.delete_experiment(other)
-        hear(client.create_run, other)
-        said.append([item.name for item in client.search_experiments(ViewType.DELETED_ONLY)])
-        client.restore_experiment(other)
-        said.append(client.get_experiment(other).lifecycle_stage)
-        hear(client.get_experiment, "987654321")
-
-        run = client.create_run(first, start_time=1000, run_name="one", tags={"team": "blue"})
-        id = run.info.run_id
-        said.append(told(run))
-        hear(client.log_metric, id, "loss", 3.0, 10, 0)
-        hear(client.log_metric, id, "loss", 3.0, 10, 0)
-        hear(client.log_metric, id, "loss", 1.0, 30, 2)
-        hear(client.log_metric, id, "loss", 2.0, 20, 1)
-        hear(client.log_metric, id, "odd", math.nan, 1, 0)
-        hear(client.log_metric, id, "up", math.inf, 1, 0)
-        hear(client.log_metric, id, "bad name?", 1.0)
-        hear(client.log_metric, id, "text", "high")
-        hear(client.log_metric, id, "a" * 300, 1.0)
-        hear(client.log_metric, "0" * 32, "loss", 1.0)
-        hear(client.log_batch, id, [Metric("many", at, at, at) for at in range(1000)], [Param("p", "1"), Param("q", "x")], [RunTag("t", "1")])
-        hear(client.log_batch, id, [Metric("many", at, at, at) for at in range(1001)])
-        hear(client.log_batch, id, [Metric("twice", 1.0, 1, 1), Metric("twice", 1.0, 1, 1), Metric("twice", 2.0, 1, 1)])
-        hear(client.log_param, id, "p", "1")
-        hear(client.log_param, id, "p", "2")
-        hear(client.log_param, id, "bad?", "2")
-        hear(client.log_batch, id, [], [Param("r", "1"), Param("r", "2")])
-        hear(client.log_batch, id, [Metric("../one", 1.0, 1, 1)])
-        hear(client.set_tag, id, "t", "2")
-        hear(client.delete_tag, id, "team")
-        hear(client.delete_tag, id, "team")
-        hear(client.set_tag, id, "mlflow.note.content", "why")
-        said.append([(item.value, item.timestamp, item.step) for item in client.get_metric_history(id, "loss")])
-        said.append(sorted((item.value, item.timestamp, item.step) for item in client.get_metric_history(id, "twice")))
-        said.append(client.get_metric_history(id, "nothing"))
-        said.append(told(client.get_run(id)))
-        client.set_terminated(id, "FAILED", 5000)
-        said.append(told(client.get_run(id)))
-
-        for at in range(5):
-            made = client.create_run(first, start_time=2000 + at, run_name=f"run {at}")
-            client.log_param(made.info.run_id, "at", at)
-            client.log_metric(made.info.run_id, "score", (at * 3) % 5)
-            client.set_terminated(made.info.run_id, end_time=3000 + at)
-        ways = ({"filter_string": "metrics.score > 1", "order_by": ["metrics.score DESC"]}, {"order_by": ["attributes.start_time ASC"]},
-                {"filter_string": "params.at IN ('1', '3')"}, {"filter_string": "attributes.status = 'FAILED'"}, {"filter_string": "tags.t = '2'"},
-                {"filter_string": "attributes.end_time < 3002"}, {"order_by": ["params.at DESC", "metrics.score"]}, {"filter_string": "nonsense"})
-        for way in ways:
-            found = hear(client.search_runs, [first], **way)
-            said.append([item.info.run_name for item in found] if not isinstance(found, str) else found)
-        page = client.search_runs([first], max_results=2, order_by=["attributes.start_time DESC"])
-        rest = client.search_runs([first], max_results=9, order_by=["attributes.start_time DESC"], page_token=page.token)
-        said.append(([item.info.run_name for item in page], [item.info.run_name for item in rest], rest.token))
-
-        client.delete_run(id)
-        hear(client.log_metric, id, "loss", 1.0)
-        hear(client.log_param, id, "late", "1")
-        hear(client.set_tag, id, "late", "1")
-        said.append([item.info.run_name for item in client.search_runs([first], run_view_type=ViewType.DELETED_ONLY)])
-        client.restore_run(id)
-        client.update_run(id, name="changed")
-        said.append(told(client.get_run(id)))
-        hear(client.get_run, "0" * 32)
-        hear(client.delete_run, "0" * 32)
-        return said
-
-    theirs, ours = heard(mlflow.MlflowClient("sqlite:///" + sys.argv[1])), heard(mlflow.MlflowClient("gitexp:."))
-    assert len(theirs) == len(ours)
-    for at, (a, b) in enumerate(zip(theirs, ours)):
-        if a != b:
-            print(f"{at}: {a!r}\\n    {b!r}")
-    print(len(ours), "answers")
-"""
-
-
 def test_the_store_answers_as_mlflows_own_does(training: Training, tmp_path: Path) -> None:
-    answers = training.run(SAME, str(tmp_path / "theirs.db")).out.strip()
-    assert answers == f"{answers.split()[-2]} answers", answers
-    assert int(answers.split()[-2]) > 50
-    assert len(training.experiments()) == 6
+    calls = Path(__file__).parents[1] / "mlflow_calls.py"
+    said = training.run(calls.read_text(), str(tmp_path / "theirs.db")).out.strip()
+    assert "\n" not in said, said
+    assert said.split()[0] == said.split()[1] > "500", said
     training.project.fsck()
+
+
+def test_metrics_are_taken_in_when_they_are_asked_for(training: Training) -> None:
+    training.run("""
+        import math, mlflow
+        with mlflow.start_run():
+            for value, step in ((3.0, 2), (1.0, 0), (2.0, 1)):
+                mlflow.log_metric("loss", value, step=step, timestamp=5)
+            mlflow.log_metric("odd", math.nan, timestamp=5)
+            mlflow.log_metric("odd", -1.0, timestamp=5)
+    """)
+    record(training.project, {"lr": 0.5}, {"loss": 0.1})
+    database = training.project.root / ".git/gitexp/mlflow/tracking.sqlite"
+    database.unlink()
+    done = training.run(
+        """
+        import sqlite3, mlflow
+        runs = mlflow.search_runs(order_by=["metrics.loss DESC"], output_format="list")
+        counted = "SELECT count(*) FROM metrics"
+        database = sqlite3.connect(".git/gitexp/mlflow/tracking.sqlite")
+        print([run.data.metrics for run in runs], database.execute(counted).fetchone())
+        client = mlflow.MlflowClient()
+        for run in runs:
+            print([(item.value, item.step) for item in client.get_metric_history(run.info.run_id, "loss")])
+        print(database.execute(counted).fetchone())
+        """,
+        name="look.py",
+    )
+    assert done.out.splitlines() == [
+        "[{'loss': 3.0, 'odd': nan}, {'loss': 0.1}] (0,)",
+        "[(1.0, 0), (2.0, 1), (3.0, 2)]",
+        "[(0.1, 0)]",
+        "(6,)",
+    ]
+
+
+def test_a_step_that_no_database_holds_is_refused_and_spoils_nothing(training: Training) -> None:
+    done = training.run("""
+        import mlflow
+        with mlflow.start_run() as run:
+            try:
+                mlflow.log_metric("loss", 1.0, step=2**63)
+            except mlflow.MlflowException as error:
+                print(error)
+            folder, = __import__("pathlib").Path(".git/gitexp/runs").glob("*/")
+            with open(folder / "metrics.csv", "a") as file:
+                file.write(f'"loss",1.0,1,{2**63}\\r\\n')
+            print(mlflow.get_run(run.info.run_id).data.metrics)
+    """)
+    assert done.out.splitlines() == [
+        "the step 9223372036854775808 is larger than SQLite can hold",
+        "{'loss': 1.0}",
+    ]
+
+
+def test_an_experiment_that_was_renamed_takes_what_its_group_records_and_deletion_is_in_git(
+    training: Training,
+) -> None:
+    done = training.run("""
+        import subprocess, sys
+        import mlflow
+        nets = mlflow.set_experiment("nets").experiment_id
+        for at in range(2):
+            mlflow.start_run(run_name=f"run {at}")
+            mlflow.end_run()
+        client = mlflow.MlflowClient()
+        client.rename_experiment(nets, "networks")
+        subprocess.run([sys.executable, "-m", "gitexp", "log", "--group", "nets", "--metric", "loss=1"], check=True, capture_output=True)
+        print(len(mlflow.search_runs(experiment_names=["networks"])))
+        client.delete_experiment(nets)
+    """)
+    assert done.out.strip() == "3"
+    training.project.git("clone", "-q", str(training.project.root), "../clone")
+    clone = training.elsewhere(training.project.root.parent / "clone")
+    clone.project.git("fetch", "-q", "origin", "refs/notes/gitexp:refs/notes/gitexp")
+    again = 'import mlflow\nprint([len(mlflow.search_runs(experiment_names=["nets"], run_view_type=view)) for view in (1, 2)])\n'
+    assert clone.run(again, name="look.py").out.strip() == "[0, 3]"

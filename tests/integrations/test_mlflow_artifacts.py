@@ -185,3 +185,69 @@ def test_the_doctor_removes_the_folders_of_runs_that_are_no_experiment_any_more(
         '{"first.txt": "first"}',
         '{"second.txt": "second"}',
     ]
+
+
+def test_a_partial_clone_shows_what_the_tags_say_and_the_rest_when_it_has_come(
+    training: Training,
+) -> None:
+    training.project.git("config", "uploadpack.allowFilter", "true")
+    training.run("""
+        import mlflow
+        for name in ("one", "two"):
+            with mlflow.start_run(run_name=name):
+                mlflow.log_metrics({"loss": 2.0}, step=0)
+                mlflow.log_metrics({"loss": 1.0}, step=1)
+                mlflow.log_text("hello", "a.txt")
+    """)
+    root = training.project.root
+    clone = ("clone", "-q", "--filter=blob:none", f"file://{root}", "../partial")
+    training.project.git(*clone)
+    partial = training.elsewhere(root.parent / "partial")
+    look = """
+        import mlflow
+        client = mlflow.MlflowClient()
+        for run in client.search_runs(["0"]):
+            try:
+                told = [item.value for item in client.get_metric_history(run.info.run_id, "loss")]
+            except mlflow.MlflowException as error:
+                told = error
+            print(client.get_run(run.info.run_id).info.run_name, run.data.metrics, told)
+    """
+    assert partial.run(look, name="look.py").out.splitlines() == [
+        "two {'loss': 1.0} [2.0, 1.0]",
+        "exp-1 {'loss': 1.0} 'metrics.csv' of exp-1 is not in this clone; to get it: gitexp pull",
+    ]
+    partial.project.gitexp("pull")
+    assert partial.run(look, name="look.py").out.splitlines() == [
+        "two {'loss': 1.0} [2.0, 1.0]",
+        "one {'loss': 1.0} [2.0, 1.0]",
+    ]
+
+
+def test_a_registered_model_is_found_again_where_its_folder_is_gone(training: Training) -> None:
+    training.run("""
+        import mlflow
+        client = mlflow.MlflowClient()
+        client.create_registered_model("line")
+        with mlflow.start_run() as run:
+            mlflow.log_text("by run", "files/MLmodel")
+            client.create_model_version("line", f"runs:/{run.info.run_id}/files", run.info.run_id)
+            model = mlflow.initialize_logged_model(name="model")
+            client.log_model_artifact(model.model_id, __file__)
+            mlflow.finalize_logged_model(model.model_id, "READY")
+            client.create_model_version("line", f"models:/{model.model_id}")
+    """)
+    top = training.project.root / ".git/gitexp/mlflow"
+    shutil.rmtree(top / "0")
+    (top / "tracking.sqlite").unlink()
+    done = training.run(
+        """
+        import os
+        import mlflow
+        for version in (1, 2):
+            found = os.listdir(mlflow.artifacts.download_artifacts(f"models:/line/{version}"))
+            print({*found} - {"registered_model_meta"})
+        """,
+        name="look.py",
+    )
+    assert done.out.splitlines() == ["{'MLmodel'}", "{'train.py'}"]

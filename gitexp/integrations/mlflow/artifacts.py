@@ -18,6 +18,7 @@ from pathlib import Path
 
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from gitexp.integrations.mlflow import uris
 from gitexp.repo import Repo, files, trees
 from gitexp.store.index import Index
 
@@ -72,13 +73,14 @@ def fill(repo: Repo, commit: str, tree: str, address: str) -> None:
         if isinstance(path, str) and path.startswith(top) and "\n" not in path
         if trees.is_path(path) and (known or not (target / path.removeprefix(top)).exists())
     }
-    objects = repo.objects(f"{commit}:{path}" for path in lacking)
     whole = True
-    for place, item in zip(lacking.values(), objects):
-        if item is not None and item.kind == "blob":
-            files.replace(target.parent, place, item.data)
-        else:  # a partial clone far from its remote; the next time, perhaps
-            whole = False
+    with uris.lenient(repo) as beside:
+        objects = beside.objects(f"{commit}:{path}" for path in lacking)
+        for place, item in zip(lacking.values(), objects):
+            if item is not None and item.kind == "blob":
+                files.replace(target.parent, place, item.data)
+            else:  # a partial clone; the next time, perhaps
+                whole = False
     if whole:
         files.replace(target.parent, mark, commit.encode())
 

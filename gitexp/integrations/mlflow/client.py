@@ -330,18 +330,16 @@ class Server:
         harm."""
         import httpx
 
-        for attempt in range(1, _TRIES + 1):
+        unreachable = httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError
+        for attempt in range(_TRIES):
+            last = attempt == _TRIES - 1
             try:
                 answer = self._client.request(method, f"{self.uri}{path}", **more)
+                if last or answer.status_code not in _BUSY:
+                    break
             except httpx.TransportError as error:
-                if (
-                    again
-                    and attempt < _TRIES
-                    and not isinstance(
-                        error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)
-                    )
-                ):
-                    time.sleep(_FIRST * 2 ** (attempt - 1))
+                if again and not last and not isinstance(error, unreachable):
+                    time.sleep(_FIRST * 2**attempt)
                     continue
                 raise GitexpError(
                     f"no MLflow server answers at {self.uri}:"
@@ -352,10 +350,7 @@ class Server:
                 raise GitexpError(
                     f"{self.uri} cannot be asked: {message.one_line(str(error))}; check the address"
                 ) from None
-            if answer.status_code in _BUSY and attempt < _TRIES:
-                time.sleep(_FIRST * 2 ** (attempt - 1))
-                continue
-            break
+            time.sleep(_FIRST * 2**attempt)
         self._check(answer)
         return answer
 
@@ -383,28 +378,23 @@ class Server:
 
 def _run(item: Mapping[str, Any]) -> Run:
     info, data = item["info"], item.get("data", {})
-    pairs = [
+    tags, params = (
         {str(pair["key"]): str(pair.get("value", "")) for pair in data.get(kind, ())}
         for kind in ("tags", "params")
-    ]
-    names = tuple(str(pair["key"]) for pair in data.get("metrics", ()))
-    end = int(info.get("end_time") or 0) or None
-    name, experiment, user = (
-        str(info.get(key, "")) for key in ("run_name", "experiment_id", "user_id")
     )
     return Run(
-        info["run_id"],
-        info.get("status", ""),
-        end,
-        info.get("artifact_uri", ""),
-        pairs[0],
-        pairs[1],
-        names,
-        int(info.get("start_time") or 0),
-        name,
-        experiment,
-        user,
-        info.get("lifecycle_stage") == "deleted",
+        id=info["run_id"],
+        status=info.get("status", ""),
+        end=int(info.get("end_time") or 0) or None,
+        artifacts=info.get("artifact_uri", ""),
+        tags=tags,
+        params=params,
+        metrics=tuple(str(pair["key"]) for pair in data.get("metrics", ())),
+        start=int(info.get("start_time") or 0),
+        name=str(info.get("run_name", "")),
+        experiment=str(info.get("experiment_id", "")),
+        user=str(info.get("user_id", "")),
+        deleted=info.get("lifecycle_stage") == "deleted",
     )
 
 
@@ -418,26 +408,20 @@ def batches(
         "metrics": convert.METRICS_AT_ONCE,
         "tags": convert.TAGS_AT_ONCE,
     }
-    batch: dict[str, list[dict[str, Any]]] = {kind: [] for kind in limits}
+    batch: dict[str, list[dict[str, Any]]] = {}
     count = size = 0
     for kind, item in _entities(params, points, tags):
-        length = (
-            len(item["key"]) + 110
-            if kind == "metrics"
-            else len(json.dumps(item, ensure_ascii=False))
-        )
-        if (
-            count == convert.ENTITIES_AT_ONCE
-            or len(batch[kind]) == limits[kind]
-            or size + length > _LARGEST
-        ):
-            yield {key: items for key, items in batch.items() if items}
-            batch, count, size = {key: [] for key in limits}, 0, 0
-        batch[kind].append(item)
+        long = kind != "metrics" and len(json.dumps(item, ensure_ascii=False))
+        length = long or len(item["key"]) + 110
+        full = len(batch.get(kind, ())) == limits[kind] or count == convert.ENTITIES_AT_ONCE
+        if full or (batch and size + length > _LARGEST):
+            yield batch
+            batch, count, size = {}, 0, 0
+        batch.setdefault(kind, []).append(item)
         count += 1
         size += length
-    if count:
-        yield {key: items for key, items in batch.items() if items}
+    if batch:
+        yield batch
 
 
 def _entities(

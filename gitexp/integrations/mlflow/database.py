@@ -19,15 +19,15 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from gitexp.integrations.mlflow import uris
-from gitexp.repo import Repo, locks
+from gitexp.repo import Repo, files, locks
 
-VERSION = 3
-# folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read; marks: what
-# notes said of it
+VERSION = 4
+# folder: below .git/gitexp/runs while it goes on; rows: bytes of its metrics.csv read, NULL of a
+# recorded one whose metrics nobody asked for; marks: what notes said of it
 _TABLES = """
     CREATE TABLE gitexp_state(made_by TEXT);
     CREATE TABLE gitexp_run(
-        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER DEFAULT 0, stamp TEXT, tag TEXT,
+        run_uuid TEXT PRIMARY KEY, folder TEXT, rows INTEGER, stamp TEXT, tag TEXT,
         "commit" TEXT, marks TEXT);
     CREATE INDEX gitexp_run_folder ON gitexp_run(folder);
 """
@@ -44,7 +44,8 @@ def prepare(repo: Repo) -> Path:
             for end in ("", "-journal", "-wal", "-shm"):
                 with suppress(FileNotFoundError):
                     os.replace(f"{path}{end}", f"{path}.old{end}")
-            _make(repo, path)
+            maker = _maker(repo).replace("'", "''")
+            initialize(path, _TABLES, f"INSERT INTO gitexp_state VALUES ('{maker}')")
     return path
 
 
@@ -96,22 +97,9 @@ def _made_by(path: Path) -> str | None:
         return None
 
 
-def _make(repo: Repo, path: Path) -> None:
-    part = path.with_suffix(f".{os.getpid()}.new")
-    part.unlink(missing_ok=True)
-    try:
-        initialize(part)
-        with closing(connect(part)) as db:
-            db.executescript(_TABLES)
-            db.execute("INSERT INTO gitexp_state VALUES (?)", [_maker(repo)])
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def initialize(path: Path) -> None:
-    """Make a database with MLflow's tables, whole or not at all, or bring those of an earlier
-    MLflow up to date."""
+def initialize(path: Path, *more: str) -> None:
+    """Make a database with MLflow's tables and what the scripts ``more`` add, whole or not at all,
+    or bring those of an earlier MLflow up to date."""
     import appdirs
 
     if path.exists():
@@ -130,17 +118,14 @@ def initialize(path: Path) -> None:
             _migrate(part)
             # a home that cannot be written costs a second for each repository
             with suppress(OSError):
-                _publish(part, template)
+                template.parent.mkdir(parents=True, exist_ok=True)
+                files.replace(template.parent, template, part)
+        with closing(connect(part)) as db:
+            for script in more:
+                db.executescript(script)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _publish(made: Path, template: Path) -> None:
-    part = template.with_name(f"{template.name}.{os.getpid()}.part")
-    template.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(made, part)
-    os.replace(part, template)
 
 
 def _is_sound(path: Path) -> bool:
@@ -174,15 +159,12 @@ def _migrate(path: Path) -> None:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Spare people the log of dozens of migrations."""
-    loggers = [
-        logging.getLogger(name)
-        for name in ("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")
-    ]
-    before = [logger.level for logger in loggers]
+    names = "alembic", "alembic.runtime.migration", "mlflow.store.db.utils"
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
     logging.disable(logging.INFO)  # MLflow's alembic.ini sets levels of its own meanwhile
     try:
         yield
     finally:
         logging.disable(logging.NOTSET)
-        for logger, level in zip(loggers, before):
+        for logger, level in before.items():
             logger.setLevel(level)

@@ -60,11 +60,6 @@ def labels(repo: Repo, commit: str) -> tuple[str, ...]:
     return found[0].labels if found else ()
 
 
-def add(repo: Repo, commit: str, events: Iterable[Mapping[str, Any]]) -> None:
-    """Write the events; raise GitError where notes cannot be written."""
-    notes.add(repo, [commit], events)
-
-
 def of_params(texts: Mapping[str, str]) -> dict[str, Any]:
     """Return the event for params that came after the recording: what they stand for, and how
     MLflow spelt them."""
@@ -90,4 +85,4 @@ def settle(repo: Repo, commit: str | None = None) -> None:
 def _write(repo: Repo, commit: str, key: str) -> None:
     points = _late.pop(key, [])
     if points:
-        add(repo, commit, [late_values.event(points)])
+        notes.add(repo, [commit], [late_values.event(points)])

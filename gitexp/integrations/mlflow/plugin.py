@@ -18,20 +18,11 @@ def tracking_store(store_uri: str, artifact_uri: str | None = None) -> Any:
 
 
 def registry_store(store_uri: str, tracking_uri: str | None = None) -> Any:
-    """Return the model registry of a repository: MLflow's own, in a database of this clone. MLflow
-    asks for one even where none is used. Registered models are not in git."""
+    """Return the model registry of a repository."""
     _check_version()
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+    from gitexp.integrations.mlflow.registry import open_registry
 
-    from gitexp.integrations.mlflow import database, uris
-    from gitexp.integrations.mlflow.tracking_store import errors
-    from gitexp.repo import locks
-
-    with errors():
-        path = uris.folder(uris.repository(store_uri)) / "registry.sqlite"
-    with locks.Held(path.with_suffix(".lock")):  # kept for good, and brought up to date
-        database.initialize(path)
-    return SqlAlchemyStore(f"sqlite:///{path}")
+    return open_registry(store_uri)
 
 
 def _check_version() -> None:

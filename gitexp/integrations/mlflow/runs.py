@@ -24,6 +24,7 @@ from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import run_file, uris
+from gitexp.integrations.mlflow.tables import DELETED, read_json
 from gitexp.repo import Repo
 from gitexp.runs import active, deferred, exit_status, multirun, notebook, run, start
 from gitexp.runs.details import Details
@@ -72,10 +73,16 @@ class Running:
         def by(known: dict[str, Any]) -> None:
             merged = {**known.get("tags", {}), **tags}
             known["tags"] = {key: text for key, text in merged.items() if text is not None}
+            known["name"] = tags.get(convert.NAME) or known.get("name")
 
         self.change(by)
-        if tags.get("mlflow.note.content"):
-            self.run.set_note(str(tags["mlflow.note.content"]))
+        if tags.get(convert.NOTE):
+            self.run.set_note(str(tags[convert.NOTE]))
+
+    def set_stage(self, stage: str) -> None:
+        """Note that the run was deleted in MLflow, or restored."""
+        self.deleted = stage == DELETED
+        self.change(lambda known: known.update({"stage": stage}))
 
     def change(self, by: Any) -> None:
         """Change the run's face."""
@@ -160,7 +167,7 @@ class Runs:
         if not at_once and ours == "finished":
             running.run.end_later(ours, error)
             return
-        deferred.settle(running.run.id)
+        running.run.go_on()  # called finished before, and failed a moment later
         experiment = running.run.end(ours, error)
         if experiment is not None and running.parent is not None and not running.parent.ended:
             running.parent.add_facts("children", [experiment.name, *running.run.children])
@@ -204,7 +211,6 @@ def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Run
     import io
 
     from gitexp.formats import metrics, params
-    from gitexp.integrations.mlflow.tables import read_json
     from gitexp.store import index
 
     old = index.Index(runs.repo).select('tag."commit" = ?', [commit], everybody=True)[0]

@@ -15,11 +15,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
 from gitexp.formats import mlflow_words as convert
-from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import database
+from gitexp.integrations.mlflow.extended import ExtendedStore, points, take_in
 from gitexp.repo import Repo
 from gitexp.runs import active, run
 
@@ -44,31 +42,27 @@ def open_apart(repo: Repo) -> Any:
         closing(sqlite3.connect(database.prepare(repo))) as source,
     ):
         source.backup(copy)
-    return ApartStore(f"sqlite:///{path}", Path(folder, "artifacts").as_uri())
+    return ApartStore(repo, path)
 
 
-class ApartStore(SqlAlchemyStore):
+class ApartStore(ExtendedStore):
     """MLflow's own store, which tells the run that this process belongs to."""
+
+    def __init__(self, repo: Repo, path: Path) -> None:
+        self._repo, self._path = repo, path
+        super().__init__(f"sqlite:///{path}", path.with_name("artifacts").as_uri())
+
+    def take_in(self, runs: list[str]) -> None:
+        """Bring all metric values of runs into the copy."""
+        take_in(self._repo, self._path, runs)
 
     def _log_metrics(self, run_id: str, metrics: Any) -> None:
         super()._log_metrics(run_id, metrics)
         outer = active.active_run()
         if outer is not None and not outer.silent:
-            outer.log_points(
-                MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step))
-                for item in metrics
-            )
+            outer.log_points(points(metrics))
 
-    def log_param(self, run_id: str, param: Any) -> None:
-        super().log_param(run_id, param)
-        _params_logged([param])
-
-    def _log_params(self, run_id: str, params: Any) -> None:
-        super()._log_params(run_id, params)
-        _params_logged(params)
-
-
-def _params_logged(params: Any) -> None:
-    outer = active.active_run()
-    if outer is not None and not outer.silent:
-        outer.log_params({param.key: convert.param_value(str(param.value)) for param in params})
+    def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_params({key: convert.param_value(text) for key, text in texts.items()})

@@ -101,39 +101,39 @@ class Follower:
         recorded."""
         index = Index(self.repo)
         wanted = _chosen(index)
-        known = {
-            row[0]: row[1:]
-            for row in tables.db.execute(
-                "SELECT run_uuid, tag, marks FROM gitexp_run WHERE tag IS NOT NULL"
-            )
-        }
+        asked = "SELECT run_uuid, tag, marks, folder FROM gitexp_run WHERE tag IS NOT NULL"
+        known = {run: facts for run, *facts in tables.db.execute(asked)}
         for run in known.keys() - wanted.keys():
-            if tables.db.execute(
-                "SELECT 1 FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL", [run]
-            ).fetchone():
+            if known[run][2] is None:
                 tables.remove(run)
-        self._read(
-            tables,
-            index,
-            [found for run, found in wanted.items() if known.get(run) != (found.tag, found.marks)],
-        )
+        fresh = [
+            found
+            for run, found in wanted.items()
+            if known.get(run, ())[:2] != [found.tag, found.marks]
+        ]
+        self._read(tables, index, fresh)
         return {found.id for found in wanted.values() if found.id}
 
     def _read(self, tables: Tables, index: Index, fresh: list[Found]) -> None:
-        experiments = _experiments(index, fresh)
-        names = [name for found, value in experiments for name in _paths(value)]
-        contents = self.repo.objects(names)
-        for found, value in experiments:
-            data = {
-                kind: (next(contents) or _NOTHING).data
-                for kind in ("metrics", "face", "params", "commit")
-            }
-            write_experiment(tables, found.run, value, data)
-            tables.db.execute(
-                'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks) VALUES'
-                " (?, NULL, ?, ?, ?)",
-                [found.run, found.tag, found.commit, found.marks],
-            )
+        if not fresh:
+            return
+        experiments = [(found, value, _paths(value)) for found, value in _experiments(index, fresh)]
+        names = [name for *_, wanted in experiments for name in wanted.values()]
+        with uris.lenient(self.repo) as repo:
+            contents = repo.objects(names)
+            for found, value, wanted in experiments:
+                data = {kind: item.data for kind in wanted if (item := next(contents))}
+                write_experiment(tables, found.run, value, data)
+                # a partial clone may get the rest; many are not read again and again
+                whole = len(data) == len(wanted) or len(fresh) > _MANY
+                tables.db.execute(
+                    'INSERT OR REPLACE INTO gitexp_run(run_uuid, folder, tag, "commit", marks)'
+                    " VALUES (?, NULL, ?, ?, ?)",
+                    [found.run, found.tag, found.commit, found.marks if whole else ""],
+                )
+        if not self._refs:  # the first look: SQLite then sorts by metrics in a moment
+            tables.db.execute("PRAGMA analysis_limit = 400")
+            tables.db.execute("ANALYZE")
 
     # -- from the runs that are going on -----------------------------------------------------------
 
@@ -147,12 +147,7 @@ class Follower:
             "SELECT rows, stamp FROM gitexp_run WHERE run_uuid = ? AND folder = ?",
             [run, folder.name],
         ).fetchone()
-        if (
-            run != facts["id"]
-            and tables.db.execute(
-                "SELECT 1 FROM gitexp_run WHERE run_uuid = ?", [facts["id"]]
-            ).fetchone()
-        ):
+        if run != facts["id"] and tables.has_run(facts["id"]):
             tables.remove(facts["id"])  # seen before MLflow joined it
         if before is None or before[1] != stamp.partition(" ")[0]:
             self._follow_facts(tables, folder, run, facts, known)
@@ -169,54 +164,36 @@ class Follower:
     def _follow_facts(
         self, tables: Tables, folder: Path, run: str, facts: dict[str, Any], known: dict[str, Any]
     ) -> None:
-        start = _milliseconds(facts["started"])
+        start = int(message.parse_time(facts["started"]).timestamp() * 1000)
         status = "RUNNING" if journal.is_alive(folder) else "KILLED"
-        status = convert.run_status(facts["status"]) if facts.get("status") in STATUSES else status
-        duration = facts.get("duration")
-        end = (
-            None
-            if status == "RUNNING"
-            else start + int(duration * 1000)
-            if duration
-            else _modified(folder)
-        )
-        name = (
-            _text(known.get("name"))
-            or facts.get("name")
-            or facts.get("title")
-            or f"run {facts['id'][:8]}"
-        )
-        user = _text(known.get("user")) or self.repo.author.partition(" <")[0]
-        group = _text(known.get("experiment")) or facts.get("group") or convert.DEFAULT
-        start, end = _moment(known.get("start"), start), _moment(known.get("end"), end)
-        at = tables.put_run(Row(run, name, user, status, start, end, _stage(known), group))
+        if facts.get("status") in STATUSES:
+            status = convert.run_status(facts["status"])
+        seconds = facts.get("duration")
+        end = start + int(seconds * 1000) if seconds else _modified(folder)
+        title = facts.get("name") or facts.get("title") or f"run {facts['id'][:8]}"
         command = facts.get("command")
-        tags = {
-            "mlflow.runName": name,
-            "mlflow.user": user,
-            "mlflow.source.name": " ".join(command) if command else "",
-        }
+        name = _text(known.get("name")) or title
         own = {
-            "mlflow.note.content": facts.get("note"),
+            convert.NOTE: facts.get("note") or None,
             "gitexp.parent": facts["snapshot"].get("commit"),
         }
-        tables.put_tags(
+        row = Row(
             run,
-            {
-                key: value
-                for key, value in (
-                    {**own, **_texts(known.get("tags"))} if known else {**tags, **own}
-                ).items()
-                if value
-            },
+            name,
+            _text(known.get("user")) or self.repo.author.partition(" <")[0],
+            status,
+            _moment(known.get("start"), start),
+            _moment(known.get("end"), None if status == "RUNNING" else end),
+            _stage(known),
+            _text(known.get("experiment")) or facts.get("group") or convert.DEFAULT,
         )
+        if not known:
+            own |= {convert.NAME: name, convert.USER: row.user}
+            own |= {convert.SOURCE: " ".join(command)} if command else {}
         given = known.get("given") or ()  # by the command line alone: MLflow may log them otherwise
         logged = _params(journal.logged_params(folder), known)
-        tables.put_params(run, {key: text for key, text in logged.items() if key not in given})
-        if known:
-            tables.put_linked(
-                run, at, known.get("tables", {}) if isinstance(known.get("tables"), dict) else {}
-            )
+        texts = {key: text for key, text in logged.items() if key not in given}
+        _put(tables, row, {**own, **_texts(known.get("tags"))}, texts, known)
 
     def _forget(self, tables: Tables, folders: Iterable[str]) -> None:
         """Let go of runs whose folder is gone and that no experiment took the place of: they were
@@ -243,57 +220,79 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
         data: its ``metrics.csv``, its face, its ``params.yml`` and its commit, each empty where it
             has none or it is not needed.
     """
-    known = read_json(data["face"])
+    known = read_json(data.get("face", b""))
     changes = [
         event["mlflow"]
         for event in value.extra.get("events", ())
         if isinstance(event.get("mlflow"), dict)
     ]
     given = value.extra.get("mlflow")
-    body = message.body(data["commit"].decode("utf-8", "replace").partition("\n\n")[2])
+    body = message.body(data.get("commit", b"").decode("utf-8", "replace").partition("\n\n")[2])
     tags = convert.tags(value, body=body)
     if known:  # what MLflow said of it, and what nobody could know before its end
-        tags = (
-            {key: text for key, text in tags.items() if key == convert.NOTE}
-            | _texts(known.get("tags"))
-            | _own_tags(value)
-        )
-    if known and value.notes:
-        tags["mlflow.note.content"] = "\n\n".join(value.notes)
+        tags = {
+            **({convert.NOTE: tags[convert.NOTE]} if convert.NOTE in tags else {}),
+            **_texts(known.get("tags")),
+            **_own_tags(value),
+        }
+        if value.notes:
+            tags[convert.NOTE] = "\n\n".join(value.notes)
     name, stage = _text(known.get("name")) or value.name, _stage(known)
     for change in changes:
         edited = change.get("tags")
         tags |= edited if isinstance(edited, dict) else {}
         name = _text(change.get("name")) or name
         stage = change["stage"] if change.get("stage") in (ACTIVE, DELETED) else stage
-    tags = _texts({**tags, "mlflow.runName": name})  # a tag that was removed is null
     start = int(value.started.timestamp() * 1000)
     end = _moment(known.get("end"), start + int((value.duration or 0) * 1000))
-    start = _moment(known.get("start"), start)
     group = (
         _text(known.get("experiment"))
         or _text(given.get("experiment") if isinstance(given, dict) else None)
         or value.group
         or convert.DEFAULT
     )
-    user = _text(known.get("user")) or value.author
-    tables.empty(run)
-    at = tables.put_run(
-        Row(run, name, user, convert.run_status(value.status), start, end, stage, group)
-    )
-    tables.put_tags(run, tags)
+    if tables.has_run(run):
+        tables.empty(run)
     flat = dict(value.params)
-    if data["params"]:
+    if "params" in data:
         with suppress(GitexpError):
             flat = params.flatten(params.load(data["params"]))
-    for change in changes:  # as they were spelt, before what they stand for
-        tables.put_params(run, _texts(change.get("params")))
-    tables.put_params(run, _params(flat, known))
-    with suppress(GitexpError):
-        tables.put_metrics(run, metrics.read(io.BytesIO(data["metrics"] or metrics.HEADER)))
+    texts = _params(flat, known)
+    for change in changes:  # as they were spelt, not what they stand for
+        texts |= _texts(change.get("params"))
+    row = Row(
+        run,
+        name,
+        _text(known.get("user")) or value.author,
+        convert.run_status(value.status),
+        _moment(known.get("start"), start),
+        end,
+        stage,
+        group,
+    )
+    _put(tables, row, {**tags, convert.NAME: name}, texts, known, *changes)
+    latest = metrics.latest_of(data.get("metrics", b""))
+    if latest is None:  # another form, or not in this clone
+        latest = [MetricPoint(key, number, end, 0) for key, number in value.metrics.items()]
+    tables.put_latest(run, latest)
     tables.put_metrics(run, late_values.points(value.extra.get("events", ())))
-    if isinstance(known.get("tables"), dict):
-        tables.put_linked(run, at, known["tables"])
+
+
+def _put(
+    tables: Tables,
+    row: Row,
+    tags: dict[str, Any],
+    texts: dict[str, str],
+    *saying: dict[str, Any],
+) -> None:
+    """Write all of a run but its metrics; the last of ``saying`` that names datasets and models
+    names all that there are. A tag that was removed is None."""
+    at = tables.put_run(row)
+    tables.put_tags(row.id, _texts(tags))
+    tables.put_params(row.id, texts)
+    linked = [item["tables"] for item in saying if isinstance(item.get("tables"), dict)]
+    if linked:
+        tables.put_linked(row.id, at, linked[-1])
 
 
 def _own_tags(value: Experiment) -> dict[str, str]:
@@ -304,13 +303,6 @@ def _own_tags(value: Experiment) -> dict[str, str]:
         for key, text in convert.tags(value).items()
         if key.startswith(convert.OURS) or key in (convert.COMMIT, convert.BRANCH)
     }
-
-
-class _Nothing:
-    data = b""
-
-
-_NOTHING = _Nothing()
 
 
 def _chosen(index: Index) -> dict[str, Found]:
@@ -348,23 +340,22 @@ def _experiments(index: Index, fresh: list[Found]) -> list[tuple[Found, Experime
     return [(by_name[value.name], value) for value in values if value.name in by_name]
 
 
-def _paths(value: Experiment) -> tuple[str, str, str, str]:
-    """Return the three files of an experiment's commit that are read, and the commit; what is not
-    needed is named such that there is none.
+def _paths(value: Experiment) -> dict[str, str]:
+    """Return the objects of an experiment that are read.
 
     What MLflow logged has its description in its face, and the note of another is the body of its
     commit message.
     """
     cut = any(isinstance(item, str) and len(item) > 1000 for item in value.params.values())
-    wanted = (
-        value.files.get("metrics"),
-        value.inside(uris.FACE) if "mlflow" in value.extra else None,
-        value.files.get("params") if cut else None,
-    )
-    first, second, third = (
-        f"{value.id}:{path}" if path and "\n" not in path else "0" * 40 for path in wanted
-    )
-    return first, second, third, "0" * 40 if "mlflow" in value.extra else value.id
+    wanted = {
+        "metrics": value.files.get("metrics"),
+        "face": value.inside(uris.FACE) if "mlflow" in value.extra else None,
+        "params": value.files.get("params") if cut else None,
+    }
+    found = {
+        kind: f"{value.id}:{path}" for kind, path in wanted.items() if path and "\n" not in path
+    }
+    return found if "mlflow" in value.extra else {**found, "commit": value.id}
 
 
 def _params(flat: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
@@ -450,10 +441,6 @@ def _moment(said: Any, otherwise: Any) -> Any:
 def _stage(known: dict[str, Any]) -> str:
     """Return whether a run was deleted in MLflow, as its face says."""
     return DELETED if known.get("stage") == DELETED else ACTIVE
-
-
-def _milliseconds(text: str) -> int:
-    return int(message.parse_time(text).timestamp() * 1000)
 
 
 def _modified(folder: Path) -> int | None:

@@ -18,6 +18,7 @@ from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
 
 ACTIVE, DELETED = "active", "deleted"
+_LARGEST = 2**63 - 1
 _LATEST = """
     INSERT INTO latest_metrics(run_uuid, key, value, timestamp, step, is_nan)
     VALUES (?, ?, ?, ?, ?, ?)
@@ -72,11 +73,18 @@ class Tables:
         """Return the id of an experiment, made if it is not there."""
         name = name[:256]
         if name not in self._experiments:
-            found = self.db.execute(
-                "SELECT experiment_id FROM experiments WHERE name = ?", [name]
+            found = self.db.execute(  # by its id where it was renamed
+                "SELECT experiment_id FROM experiments WHERE name = ? OR experiment_id = ?"
+                " ORDER BY name = ? DESC",
+                [name, experiment_id(name), name],
             ).fetchone()
             self._experiments[name] = found[0] if found else self._new_experiment(name)
         return self._experiments[name]
+
+    def has_run(self, run: str) -> bool:
+        """Whether there is such a run."""
+        asked = "SELECT 1 FROM runs WHERE run_uuid = ?"
+        return self.db.execute(asked, [run]).fetchone() is not None
 
     def put_run(self, row: Row) -> int:
         """Insert or update a run and return the id of its experiment."""
@@ -118,20 +126,22 @@ class Tables:
 
     def put_metrics(self, run: str, points: Iterable[MetricPoint]) -> None:
         """Add metric values, and follow the latest ones."""
-        rows = []
-        latest: dict[str, tuple[Any, ...]] = {}
-        for name, value, timestamp, step in points:
-            number, is_nan = convert.metric_row(value)
-            rows.append((run, name, number, timestamp, step, is_nan))
-            best = latest.get(name)
-            if best is None or (step, timestamp, number) > (best[4], best[3], best[2]):
-                latest[name] = rows[-1]
+        rows = [_metric_row(run, point) for point in points]
         self.db.executemany(
             "INSERT OR IGNORE INTO metrics(run_uuid, key, value, timestamp, step, is_nan) VALUES"
             " (?, ?, ?, ?, ?, ?)",
             rows,
         )
+        latest: dict[str, tuple[Any, ...]] = {}
+        for row in rows:
+            best = latest.get(row[1])
+            if best is None or (row[4], row[3], row[2]) > (best[4], best[3], best[2]):
+                latest[row[1]] = row
         self.db.executemany(_LATEST, latest.values())
+
+    def put_latest(self, run: str, points: Iterable[MetricPoint]) -> None:
+        """Add the latest value of each metric alone."""
+        self.db.executemany(_LATEST, [_metric_row(run, point) for point in points])
 
     def has_metric(self, run: str, point: MetricPoint) -> bool:
         """Whether a run has this very value."""
@@ -222,6 +232,12 @@ class Tables:
                 item[1] for item in self.db.execute(f"PRAGMA table_info({table})")
             )
         return self._columns[table]
+
+
+def _metric_row(run: str, point: MetricPoint) -> tuple[Any, ...]:
+    number, is_nan = convert.metric_row(point.value)
+    time, step = (max(-_LARGEST, min(item, _LARGEST)) for item in (point.timestamp, point.step))
+    return run, point.name, number, time, step, is_nan
 
 
 def _belongs(table: str, row: Mapping[str, Any], run: str, models: set[str]) -> bool:

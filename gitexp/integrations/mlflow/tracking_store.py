@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
-from mlflow.entities import Metric, RunInfo, RunStatus
+from mlflow.entities import Metric, RunInfo, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, INVALID_STATE
-from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.utils.validation import _validate_metric
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats import params as flat
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import MetricPoint
@@ -34,16 +34,17 @@ from gitexp.integrations.mlflow import (
     scratch_store,
     uris,
 )
+from gitexp.integrations.mlflow.extended import ExtendedStore, around, points, take_in
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
 from gitexp.repo import Repo
 from gitexp.runs import deferred, journal
+from gitexp.store import notes
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
-_COMMIT, _AUTOLOGGED, _NAME, _PARENT = (
-    "mlflow.source.git.commit",
+_AUTOLOGGED, _MODELS, _PARENT = (
     "mlflow.autologging",
-    "mlflow.runName",
+    "mlflow.log-model.history",
     "mlflow.parentRunId",
 )
 
@@ -59,7 +60,7 @@ def open_store(uri: str) -> Any:
         return scratch_store.open_apart(repo) if scratch_store.is_apart(repo) else GitStore(repo)
 
 
-class GitStore(SqlAlchemyStore):
+class GitStore(ExtendedStore):
     """The experiments of one repository, and its active runs."""
 
     ManagedSessionMaker: Any
@@ -88,9 +89,7 @@ class GitStore(SqlAlchemyStore):
     def _caught_up(self, read_only: bool = True) -> Iterator[Any]:
         """MLflow's session; the outermost one begins with what git and the journals say now."""
         depth = getattr(self._inside, "depth", 0)
-        if depth == 0:
-            with errors():
-                self._follower.catch_up()
+        self._catch_up()
         self._inside.depth = depth + 1
         try:
             with self._session(read_only=read_only) as session:
@@ -98,7 +97,18 @@ class GitStore(SqlAlchemyStore):
         finally:
             self._inside.depth = depth
 
-    # -- runs --------------------------------------------------------------------------------------
+    def _catch_up(self) -> None:
+        if getattr(self._inside, "depth", 0) == 0:
+            with errors():
+                self._follower.catch_up()
+
+    def take_in(self, runs: list[str]) -> None:
+        """Bring the database up to date, and all metric values of runs into it."""
+        self._catch_up()
+        with errors():
+            take_in(self.repo, self._follower.path, runs)
+
+    # -- experiments and runs ----------------------------------------------------------------------
 
     def create_experiment(
         self, name: str, artifact_location: str | None = None, tags: Any = None
@@ -109,16 +119,15 @@ class GitStore(SqlAlchemyStore):
             # deleted, and its name given again
             if db.execute("SELECT 1 FROM experiments WHERE experiment_id = ?", [wanted]).fetchone():
                 return str(made)
-            location = artifact_location or f"{self.artifact_root_uri}/{wanted}"
-            db.execute(
-                "UPDATE experiments SET experiment_id = ?, artifact_location = ? WHERE"
-                " experiment_id = ?",
-                [wanted, location, made],
-            )
-            db.execute(
-                "UPDATE experiment_tags SET experiment_id = ? WHERE experiment_id = ?",
-                [wanted, made],
-            )
+            for table in ("experiments", "experiment_tags"):
+                db.execute(
+                    f"UPDATE {table} SET experiment_id = ? WHERE experiment_id = ?", [wanted, made]
+                )
+            if not artifact_location:
+                db.execute(
+                    "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?",
+                    [f"{self.artifact_root_uri}/{wanted}", wanted],
+                )
         return str(wanted)
 
     def create_run(
@@ -133,28 +142,20 @@ class GitStore(SqlAlchemyStore):
             )
         experiment = self.get_experiment(experiment_id)
         self._check_experiment_is_active(experiment)
+        experiment_id = experiment.experiment_id  # None means the default one
         given = {tag.key: tag.value for tag in tags or ()}
-        head = given.pop(_COMMIT, None)  # the commit before the experiment: not what ran
+        # the commit before the experiment: not what ran
+        if head := given.pop(convert.COMMIT, None):
+            given["gitexp.parent"] = head
         # perhaps another process's
-        parent = self._running(given[_PARENT]) if _PARENT in given else None
+        parent = self._behind(given[_PARENT])[0] if _PARENT in given else None
         with errors():
             live, ours, above = self._runs.begin(experiment.name, given.get(_PARENT), parent)
-        if (
-            above is not None
-            and _PARENT not in given
-            and (parent := run_file.read(above.folder).get("run"))
-        ):
-            given[_PARENT] = parent
-        if head:
-            given["gitexp.parent"] = head
+        if above and (known := run_file.read(above.folder).get("run")):
+            given.setdefault(_PARENT, known)
         try:
-            made = super().create_run(
-                experiment_id,
-                user_id,
-                start_time,
-                [_tag(*item) for item in given.items()],
-                run_name,
-            )
+            pairs = [RunTag(*item) for item in given.items()]
+            made = super().create_run(experiment_id, user_id, start_time, pairs, run_name)
         except BaseException:
             if ours:
                 live.discard()
@@ -166,13 +167,14 @@ class GitStore(SqlAlchemyStore):
             "name": made.info.run_name,
             "user": user_id,
             "start": start_time,
+            "given": [] if ours else [*flat.flatten(journal.logged_params(live.folder))],
+            "tags": dict(made.data.tags),
         }
-        facts["given"] = [] if ours else [*flat.flatten(journal.logged_params(live.folder))]
-        running.change(lambda known: known.update({**facts, "tags": dict(made.data.tags)}))
+        running.change(lambda known: known.update(facts))
         extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
         live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
-        if given.get("mlflow.note.content"):
-            live.set_note(given["mlflow.note.content"])
+        if given.get(convert.NOTE):
+            live.set_note(given[convert.NOTE])
         self._runs.add(running)
         self._link(running, {uris.RUN_FILES: made.info.artifact_uri})
         return made
@@ -182,30 +184,22 @@ class GitStore(SqlAlchemyStore):
     ) -> RunInfo:
         """Follow a change of status: a terminal one ends the run, RUNNING takes a recorded one up
         again."""
-        running = self._running(run_id)
-        commit = None if running else self._commit(run_id)
-        name = RunStatus.to_string(run_status) if run_status is not None else None
-        recorded = commit is not None
-        if recorded and name == "RUNNING" and not os.environ.get(SERVER):
-            with errors():
-                running = self._take_up(run_id, str(commit))
-            recorded = False
-        elif name == "RUNNING" and running is not None:
+        running, commit = self._behind(run_id)
+        name = RunStatus.to_string(run_status) if run_status is not None else ""
+        if name == "RUNNING" and running:
             self._runs.go_on(run_id)
             running.change(lambda known: known.pop("end", None))
-        # what is recorded has its status for good: an atexit handler may call FINISHED what an
-        # exception ended
-        info: RunInfo = super().update_run_info(
-            run_id, None if recorded else run_status, None if recorded else end_time, run_name
-        )
+        elif name == "RUNNING" and commit and not os.environ.get(SERVER):
+            with errors():
+                running = self._take_up(run_id, commit)
+        elif commit:
+            # it has its status for good: an atexit handler may call FINISHED what an exception
+            # ended
+            run_status = end_time = None
+        info: RunInfo = super().update_run_info(run_id, run_status, end_time, run_name)
         if run_name:
-            self._tagged(run_id, {_NAME: run_name})
-        if (
-            running is not None
-            and name is not None
-            and run_status is not None
-            and RunStatus.is_terminated(run_status)
-        ):
+            self._tagged(run_id, {convert.NAME: run_name})
+        if running and run_status is not None and RunStatus.is_terminated(run_status):
             running.change(lambda known: known.update({"end": end_time, **self._linked(run_id)}))
             self._runs.end(running, name)
         return info
@@ -213,25 +207,12 @@ class GitStore(SqlAlchemyStore):
     def get_run(self, run_id: str) -> Any:
         found = super().get_run(run_id)
         running = self._runs.find(run_id)
-        if (
-            running is not None
-            and running.finished
-            and running.ours
-            and _AUTOLOGGED not in found.data.tags
-        ):
+        if running and running.finished and running.ours and _AUTOLOGGED not in found.data.tags:
             # whoever looks at a finished run wants its commit; autologging looks before it scores
             deferred.settle(running.run.id)
             found = super().get_run(run_id)
         self._fill(run_id, uris.RUN_FILES, found.info.artifact_uri)
         return found
-
-    def delete_run(self, run_id: str) -> None:
-        super().delete_run(run_id)
-        self._staged(run_id, DELETED)
-
-    def restore_run(self, run_id: str) -> None:
-        super().restore_run(run_id)
-        self._staged(run_id, ACTIVE)
 
     # -- what is logged ----------------------------------------------------------------------------
 
@@ -242,73 +223,53 @@ class GitStore(SqlAlchemyStore):
             self._log_metrics(run_id, [metric])
 
     def log_batch(self, run_id: str, metrics: Any, params: Any, tags: Any) -> None:
-        running = self._runs.find(run_id)
         if (
             params
             or tags
-            or running is None
-            or len(metrics) > 1000
+            or self._runs.find(run_id) is None
+            or len(metrics) > convert.METRICS_AT_ONCE
             or any(metric.model_id is not None for metric in metrics)
         ):
             super().log_batch(run_id, metrics, params, tags)
         else:
-            _validate(metrics, lambda at: f"metrics[{at}]")
-            self._log_points(run_id, metrics)
+            self._log_metrics(run_id, metrics, batch=True)
 
-    def _log_metrics(self, run_id: str, metrics: Any) -> None:
-        _validate(metrics, lambda at: "" if len(metrics) == 1 else f"metrics[{at}]")
-        self._log_points(run_id, metrics)
-
-    def _log_points(self, run_id: str, metrics: Any) -> None:
-        points = [
-            MetricPoint(item.key, float(item.value), int(item.timestamp), int(item.step))
-            for item in dict.fromkeys(metrics)
-        ]
-        running = self._running(run_id)
+    def _log_metrics(self, run_id: str, metrics: Any, batch: bool = False) -> None:
+        _validate(metrics, batch or len(metrics) > 1)
+        said = points(dict.fromkeys(metrics))
+        running, commit = self._behind(run_id)
         if any(metric.model_id is not None for metric in metrics):
-            points = self._unsaid(run_id, points)
-        if running is not None and not running.deleted:
-            running.log_points(points)
+            said = self._unsaid(run_id, said)
+        if running and not running.deleted:
+            running.log_points(said)
             return
         with self.ManagedSessionMaker() as session:
             self._check_run_is_active(self._get_run(run_uuid=run_id, session=session))
-        commit = self._commit(run_id)
-        if commit is None or not points:
-            return
-        with errors():
-            edits.add_late_metrics(self.repo, commit, points)
-        with database.writing(self._follower.path) as db:
-            Tables(db, self.artifact_root_uri).put_metrics(run_id, points)
+        if commit and said:
+            with errors():
+                edits.add_late_metrics(self.repo, commit, said)
+            with database.writing(self._follower.path) as db:
+                Tables(db, self.artifact_root_uri).put_metrics(run_id, said)
 
-    def _unsaid(self, run_id: str, points: list[MetricPoint]) -> list[MetricPoint]:
+    def _unsaid(self, run_id: str, said: list[MetricPoint]) -> list[MetricPoint]:
         """Return the points that the run has not yet: ``log_model`` says the run's metrics once
         more, as the model's."""
-        if getattr(self._inside, "depth", 0) == 0:
-            with errors():
-                self._follower.catch_up()
+        self.take_in([run_id])
         with database.reading(self._follower.path) as db:
-            return [
-                point
-                for point in points
-                if not Tables(db, self.artifact_root_uri).has_metric(run_id, point)
-            ]
+            tables = Tables(db, self.artifact_root_uri)
+            return [point for point in said if not tables.has_metric(run_id, point)]
 
-    def log_param(self, run_id: str, param: Any) -> None:
-        super().log_param(run_id, param)
-        self._params_logged(run_id, [param])
-
-    def _log_params(self, run_id: str, params: Any) -> None:
-        super()._log_params(run_id, params)
-        self._params_logged(run_id, params)
+    def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
+        self._tell(run_id, lambda run: run.log_params(texts), lambda _: [edits.of_params(texts)])
 
     def set_tag(self, run_id: str, tag: Any) -> None:
         super().set_tag(run_id, tag)
-        if tag.key != _NAME:  # update_run_info was called for it
+        if tag.key != convert.NAME:  # update_run_info was called for it
             self._tagged(run_id, {tag.key: tag.value})
 
     def _set_tags(self, run_id: str, tags: Any) -> None:
         super()._set_tags(run_id, tags)
-        self._tagged(run_id, {tag.key: tag.value for tag in tags if tag.key != _NAME})
+        self._tagged(run_id, {tag.key: tag.value for tag in tags if tag.key != convert.NAME})
 
     def delete_tag(self, run_id: str, key: str) -> None:
         super().delete_tag(run_id, key)
@@ -316,16 +277,7 @@ class GitStore(SqlAlchemyStore):
 
     def record_logged_model(self, run_id: str, mlflow_model: Any) -> None:
         super().record_logged_model(run_id, mlflow_model)
-        key = "mlflow.log-model.history"
-        self._tagged(run_id, {key: super().get_run(run_id).data.tags.get(key)})
-
-    def log_inputs(self, run_id: str, datasets: Any = None, models: Any = None) -> None:
-        super().log_inputs(run_id, datasets, models)
-        self._more(run_id)
-
-    def log_outputs(self, run_id: str, models: Any) -> None:
-        super().log_outputs(run_id, models)
-        self._more(run_id)
+        self._tagged(run_id, {_MODELS: super().get_run(run_id).data.tags.get(_MODELS)})
 
     def _log_model_metrics(self, run_id: str, metrics: Any, *args: Any, **kwargs: Any) -> None:
         super()._log_model_metrics(run_id, metrics, *args, **kwargs)
@@ -335,7 +287,7 @@ class GitStore(SqlAlchemyStore):
     def create_logged_model(self, experiment_id: str, *args: Any, **kwargs: Any) -> Any:
         model = super().create_logged_model(experiment_id, *args, **kwargs)
         self._more(model.source_run_id)
-        if model.source_run_id and (running := self._running(model.source_run_id)):
+        if model.source_run_id and (running := self._behind(model.source_run_id)[0]):
             self._link(running, {_files_of(model.model_id): model.artifact_location})
         return model
 
@@ -345,44 +297,24 @@ class GitStore(SqlAlchemyStore):
             self._fill(model.source_run_id, _files_of(model_id), model.artifact_location)
         return model
 
-    def finalize_logged_model(self, model_id: str, status: Any) -> Any:
-        model = super().finalize_logged_model(model_id, status)
-        self._more(model.source_run_id)
-        return model
-
-    def log_logged_model_params(self, model_id: str, params: Any) -> None:
-        super().log_logged_model_params(model_id, params)
-        self._more(self.get_logged_model(model_id).source_run_id)
-
-    def set_logged_model_tags(self, model_id: str, tags: Any) -> None:
-        super().set_logged_model_tags(model_id, tags)
-        self._more(self.get_logged_model(model_id).source_run_id)
-
     # -- behind it ---------------------------------------------------------------------------------
 
-    def _running(self, run_id: str) -> runs.Running | None:
-        """Return the run that goes on behind MLflow's, joined where another process owns it."""
-        running = self._runs.find(run_id)
-        if running is not None:
-            return running
-        row = self._row(run_id)
-        folder = self.repo.state_dir / "runs" / row[0] if row and row[0] else None
-        return (
-            self._runs.join(run_id, folder) if folder and (folder / "run.json").exists() else None
-        )
-
-    def _commit(self, run_id: str) -> str | None:
-        row = self._row(run_id)
-        return row[1] if row and not row[0] else None
+    def _behind(self, run_id: str) -> tuple[runs.Running | None, str | None]:
+        """Return the run that goes on behind MLflow's, joined where another process owns it, or the
+        commit of a recorded one."""
+        if running := self._runs.find(run_id):
+            return running, None
+        folder, commit = self._row(run_id)
+        if not folder:
+            return None, commit
+        path = self.repo.state_dir / "runs" / folder
+        return self._runs.join(run_id, path) if (path / "run.json").exists() else None, None
 
     def _row(self, run_id: str) -> Any:
-        if getattr(self._inside, "depth", 0) == 0:
-            with errors():
-                self._follower.catch_up()
+        self._catch_up()
         with database.reading(self._follower.path) as db:
-            return db.execute(
-                'SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?', [run_id]
-            ).fetchone()
+            asked = 'SELECT folder, "commit" FROM gitexp_run WHERE run_uuid = ?'
+            return db.execute(asked, [run_id]).fetchone() or (None, None)
 
     def _link(self, running: runs.Running, addresses: dict[str, str]) -> None:
         """Have the run's files lie where MLflow's addresses say, where these are ours."""
@@ -394,7 +326,7 @@ class GitStore(SqlAlchemyStore):
         """See to it that an address of ours has the files of its run, or model."""
         if self._runs.find(run_id) or not address.startswith(f"{self.artifact_root_uri}/"):
             return
-        folder, commit = self._row(run_id) or (None, None)
+        folder, commit = self._row(run_id)
         with errors():
             if folder:
                 artifacts.show(self.repo.state_dir / "runs" / folder, tree, address)
@@ -413,62 +345,73 @@ class GitStore(SqlAlchemyStore):
             "experiment": experiment,
             "name": found.info.run_name,
             "user": found.info.user_id,
+            "tags": dict(found.data.tags),
+            **self._linked(run_id),
         }
-        running.change(
-            lambda known: known.update(
-                {**facts, "tags": dict(found.data.tags), **self._linked(run_id)}
-            )
-        )
+        running.change(lambda known: known.update(facts))
         with database.reading(self._follower.path) as db:
-            rows = db.execute(
-                "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?",
-                [run_id],
-            ).fetchall()
-        models = {_files_of(model): address for model, address in rows}
+            asked = "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?"
+            models = {_files_of(model): place for model, place in db.execute(asked, [run_id])}
         for tree, address in models.items():
             artifacts.fill(self.repo, commit, tree, address)
         self._link(running, {uris.RUN_FILES: found.info.artifact_uri, **models})
         return running
 
-    def _params_logged(self, run_id: str, params: Any) -> None:
-        if not params:
-            return
-        texts = {param.key: str(param.value) for param in params}
-        running = self._running(run_id)
-        if running is not None:
-            running.log_params(texts)
-        elif commit := self._commit(run_id):
-            self._noted(commit, [edits.of_params(texts)])
+    def _tell(
+        self,
+        run_id: str,
+        live: Callable[[runs.Running], object],
+        events: Callable[[str], list[dict[str, Any]]],
+    ) -> None:
+        """Tell the run that goes on, or note events with the experiment that was recorded."""
+        running, commit = self._behind(run_id)
+        if running:
+            live(running)
+        elif commit:
+            with errors():
+                edits.settle(self.repo, commit)  # since the run is read again from its notes
+                notes.add(self.repo, [commit], events(commit))
 
     def _tagged(self, run_id: str, tags: dict[str, str | None]) -> None:
         """Note tags in the run's face, or with the experiment."""
-        running = self._running(run_id) if tags else None
-        if running is not None:
-            name = tags.get(_NAME)
-            if name:
-                running.change(lambda known: known.update({"name": name}))
-            running.set_tags(tags)
-        elif tags and (commit := self._commit(run_id)):
-            with errors():
-                self._noted(commit, edits.of_tags(tags, edits.labels(self.repo, commit)))
+        if tags:
+            self._tell(
+                run_id,
+                lambda run: run.set_tags(tags),
+                lambda commit: edits.of_tags(tags, edits.labels(self.repo, commit)),
+            )
 
-    def _staged(self, run_id: str, stage: str) -> None:
-        running = self._running(run_id)
-        if running is not None:
-            running.deleted = stage == DELETED
-            running.change(lambda known: known.update({"stage": stage}))
-        elif commit := self._commit(run_id):
-            self._noted(commit, [{"mlflow": {"stage": stage}}])
+    def _staged(self, stage: str, run_id: str) -> None:
+        self._tell(
+            run_id, lambda run: run.set_stage(stage), lambda _: [{"mlflow": {"stage": stage}}]
+        )
 
-    def _noted(self, commit: str, events: list[dict[str, Any]]) -> None:
+    def _all_staged(self, stage: str, experiment_id: str) -> None:
+        with database.reading(self._follower.path) as db:
+            rows = db.execute(
+                'SELECT run_uuid, folder, "commit" FROM gitexp_run JOIN runs USING (run_uuid)'
+                " WHERE experiment_id = ?",
+                [experiment_id],
+            ).fetchall()
+        for run, folder, _ in rows:
+            if folder:
+                self._staged(stage, run)
         with errors():
-            edits.add(self.repo, commit, events)
+            commits = [commit for _, folder, commit in rows if not folder]
+            notes.add(self.repo, commits, [{"mlflow": {"stage": stage}}])
 
     def _more(self, run_id: str | None) -> None:
-        """Keep the datasets and models of a run in its face."""
-        running = self._running(run_id) if run_id else None
-        if running is not None:
-            running.change(lambda known: known.update(self._linked(running.id)))
+        """Keep the datasets and models of a run in its face, or with the experiment."""
+        linked = self._linked(run_id) if run_id else {}
+        if run_id and linked:
+            self._tell(
+                run_id,
+                lambda run: run.change(lambda known: known.update(linked)),
+                lambda _: [{"mlflow": linked}],
+            )
+
+    def _more_of(self, model_id: str) -> None:
+        self._more(super().get_logged_model(model_id, allow_deleted=True).source_run_id)
 
     def _linked(self, run_id: str) -> dict[str, Any]:
         with database.reading(self._follower.path) as db:
@@ -476,15 +419,36 @@ class GitStore(SqlAlchemyStore):
         return {"tables": found} if found else {}
 
 
+around(GitStore, ["log_inputs", "log_outputs"], after=GitStore._more)
+around(
+    GitStore,
+    [
+        "finalize_logged_model",
+        "log_logged_model_params",
+        "set_logged_model_tags",
+        "delete_logged_model_tag",
+        "delete_logged_model",
+    ],
+    after=GitStore._more_of,
+)
+around(GitStore, ["delete_run"], after=lambda store, run: store._staged(DELETED, run))
+around(GitStore, ["restore_run"], after=lambda store, run: store._staged(ACTIVE, run))
+around(GitStore, ["delete_experiment"], after=lambda store, at: store._all_staged(DELETED, at))
+around(GitStore, ["restore_experiment"], after=lambda store, at: store._all_staged(ACTIVE, at))
+
+
 def _files_of(model: str) -> str:
     return f"{uris.MODEL_FILES}/{model}"
 
 
-def _validate(metrics: Any, path: Callable[[int], str]) -> None:
+def _validate(metrics: Any, batch: bool) -> None:
     """Have MLflow refuse what it refuses; in a batch it says which one it was, even in a batch of
     one."""
     for at, metric in enumerate(metrics):
-        _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path(at))
+        if isinstance(metric.step, int) and abs(metric.step) >= 2**63:
+            raise MlflowException(f"the step {metric.step} is larger than SQLite can hold")
+        path = f"metrics[{at}]" if batch else ""
+        _validate_metric(metric.key, metric.value, metric.timestamp, metric.step, path=path)
 
 
 @contextmanager
@@ -504,9 +468,3 @@ def _let_go(engine: Any) -> None:
     """In a forked child: SQLite's connections must not be shared with the parent."""
     if engine is not None:
         engine.dispose(close=False)
-
-
-def _tag(key: str, value: str) -> Any:
-    from mlflow.entities import RunTag
-
-    return RunTag(key, value)

@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 from gitexp.formats.errors import RepositoryError
 from gitexp.repo import Repo
+from gitexp.store.connectivity import is_partial
 
 RUN_FILES = ".gitexp/artifacts"  # in the tree
 MODEL_FILES = ".gitexp/models"
@@ -42,6 +45,17 @@ def repository(uri: str) -> Repo:
         repo = Repo.discover(os.path.join(sys.path[0], path))
     repo.found_at = None  # it is kept as long as the process lives, and HEAD moves with each run
     return repo
+
+
+@contextmanager
+def lenient(repo: Repo) -> Iterator[Repo]:
+    """Yield a repository to read objects from, in which what a partial clone lacks is missing
+    rather than a fault."""
+    if is_partial(repo):
+        with repo.offline() as beside:
+            yield beside
+    else:
+        yield repo
 
 
 def folder(repo: Repo) -> Path:
