@@ -135,11 +135,13 @@ class Live:
         if wanted.get("delete") is True:
             for item in found:
                 record.remove(self.repo, item)
-            self._undo.append(partial(record.restore, self.repo, found))
+            undo = partial(record.restore, self.repo, found)
         else:
             lines = notes.add(self.repo, commits, [self._event(wanted, found)])
-            self._undo.append(partial(notes.take_back, self.repo, commits, lines))
-        return len(self._undo)
+            undo = partial(notes.take_back, self.repo, commits, lines)
+        with self._lock:  # of two edits at once each has a number of its own
+            self._undo.append(undo)
+            return len(self._undo)
 
     def _event(self, wanted: dict[str, Any], found: list[Experiment]) -> dict[str, str]:
         """Return what the notes are to say."""

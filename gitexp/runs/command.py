@@ -18,7 +18,7 @@ from urllib.parse import quote
 from gitexp.formats import environment, message, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.runs import capture, outputs, parsed, process_group, written
 from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.runs.system_metrics import Sampler
@@ -92,7 +92,7 @@ def execute(
         env = parsed.environ(env)
     if requirements := environment.of_interpreter(command[0]):
         with suppress(OSError):
-            (folder / "requirements.txt").write_text(requirements)
+            files.replace(folder, folder / "requirements.txt", requirements.encode())
     begun = written.mark(folder, repo)
     before = _usage()
     log = outputs.Output(folder / "output.log")

@@ -262,7 +262,7 @@ def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
 def adopt(repo: Repo, path: str) -> None:
     """Note that the file at a usual place, as it lies there now, is one of an experiment and may be
     replaced."""
-    with suppress(OSError):
+    with suppress(OSError), repo.lock():
         _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
 
 
