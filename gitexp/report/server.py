@@ -133,8 +133,7 @@ class Live:
             raise UsageError("there is no such experiment here")
         found = [self._experiments[commit] for commit in commits]
         if wanted.get("delete") is True:
-            for item in found:
-                record.remove(self.repo, item)
+            record.remove(self.repo, found)
             undo = partial(record.restore, self.repo, found)
         else:
             lines = notes.add(self.repo, commits, [self._event(wanted, found)])
@@ -264,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not 0 < size <= _LARGEST or self.headers.get_content_type() != "application/json":
                 raise UsageError("an edit is a little JSON")
             undo = self.live.edit(json.loads(self.rfile.read(size)))
-        except (GitexpError, ValueError) as error:
+        except (GitexpError, OSError, ValueError) as error:
             self._send(str(error), "text/plain; charset=utf-8", 400)
         else:
             self._send(json.dumps({"undo": undo}))

@@ -110,7 +110,8 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, begun, known, keep or directory is None, bool(code))
+    printed = outputs.printed(folder, rest)
+    found = _captured(run, repo, begun, known, printed, keep or directory is None, bool(code))
     outputs.keep_output(run, rest)
     for name, value in {"Exit-Code": code or None, **used}.items():
         run.set_fact(name, value)
@@ -128,12 +129,17 @@ def _environ(run: Run, repo: Repo, program: str, environ: Mapping[str, str]) -> 
 
 
 def _captured(
-    run: Run, repo: Repo, begun: written.Begun, known: Settings, keep: bool, failed: bool
+    run: Run,
+    repo: Repo,
+    begun: written.Begun,
+    known: Settings,
+    printed: str,
+    keep: bool,
+    failed: bool,
 ) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
-        output = outputs.printed(run.folder)
-        return capture.capture(run, repo, begun, known, output, keep, failed=failed)
+        return capture.capture(run, repo, begun, known, printed, keep, failed=failed)
     except Exception as error:  # the training is over, and how it ended counts
         return f"what the command wrote was not looked through: {message.one_line(str(error))}"
 

@@ -286,6 +286,19 @@ def test_no_run_begins_on_a_full_disk_and_nothing_is_left_behind(disk: Project) 
     assert journal.folders(Repo.discover()) == []
 
 
+def test_what_a_command_prints_on_a_full_disk_counts(disk: Project) -> None:
+    disk.write(".git/faults.py", FAULTS)
+    disk.write("train.py", "from faults import *\nfill_the_disk()\nprint('rmse: 2.5')\n")
+    env = {"PYTHONPATH": f"{HERE}:{disk.root / '.git'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = disk.run("run", "--", sys.executable, "train.py", env=env)
+    assert "it waits on disk for `gitexp recover`" in done.stderr
+    (disk.root / ".git/ballast").unlink()
+    disk.gitexp("recover")
+    found = gitexp.get("exp-1")
+    assert found.metrics == {"rmse": 2.5}
+    assert found.read(".gitexp/output.log") == b"rmse: 2.5\n"
+
+
 def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
     """Also where the process that did it was killed in between, so that the spare rows are there
     still."""
