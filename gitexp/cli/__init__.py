@@ -233,7 +233,10 @@ def _what_ci_lacks() -> str:
 
 
 def _said(text: str, code: int) -> int:
-    print(f"gitexp: {' '.join(text.split())}", file=sys.stderr)
+    """Print a line on stderr, which CI may keep for everybody to read: without secrets."""
+    from gitexp.formats import redaction
+
+    print(f"gitexp: {redaction.redact(' '.join(text.split()))}", file=sys.stderr)
     return code
 
 

@@ -123,6 +123,8 @@ def without_secrets(repo: Repo, draft: Draft) -> Draft:
         trailers=redaction.without_secrets(draft.trailers),
         extra=redaction.without_secrets(draft.extra),
         title=draft.title and redaction.redact_all(draft.title),
+        group=draft.group and redaction.redact_all(draft.group),
+        labels=tuple(map(redaction.redact_all, draft.labels)),
         note=redaction.redact_all(draft.note),
         command=draft.command and redaction.redact_all(draft.command),
         hidden=tuple(hidden),

@@ -359,3 +359,20 @@ def test_a_folder_that_takes_no_rows_is_not_held(tmp_path: Path) -> None:
         journal.Journal(tmp_path, owner=True)
     with journal.hold(tmp_path):
         assert kept.value, "its traceback kept the lock, and a sweep's driver met it"
+
+
+def test_a_process_that_joins_where_the_run_takes_no_rows_logs_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    owned = journal.Journal(tmp_path / "run", owner=True)
+    (tmp_path / "run/metrics.csv").rename(tmp_path / "kept")
+    (tmp_path / "run/metrics.csv").mkdir()
+    with pytest.warns(RuntimeWarning, match="the run goes on, and what can be kept is kept"):
+        joined = journal.Journal(tmp_path / "run")
+    joined.append(b'"loss",1.0,1,0\r\n')
+    joined.close()
+    (tmp_path / "run/metrics.csv").rmdir()
+    (tmp_path / "kept").rename(tmp_path / "run/metrics.csv")
+    owned.close()
+    fallback.take_back(tmp_path / "run")
+    owned.release()
+    assert [point.value for point in journal.points(tmp_path / "run")] == [1.0]
