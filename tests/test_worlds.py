@@ -161,6 +161,22 @@ def test_a_run_that_cannot_be_signed_has_an_exit_code_of_its_own(project: Projec
         assert "could not be recorded: git could not sign the tag" in done.stderr
 
 
+def test_a_run_that_cannot_be_recorded_ends_as_its_command_did_and_says_so(
+    project: Project,
+) -> None:
+    project.write(".gitattributes", "metrics.csv filter=refusing\n")
+    project.git("config", "filter.refusing.clean", "false")
+    project.git("config", "filter.refusing.required", "true")
+    for code in (0, 3):
+        done = project.run("run", "--", sys.executable, "-c", f"print('a: 1'); exit({code})")
+        assert done.returncode == code
+        assert "gitexp: the run could not be recorded: " in done.stderr
+        assert "it waits on disk for `gitexp recover`" in done.stderr
+    project.git("config", "--remove-section", "filter.refusing")
+    project.gitexp("recover")
+    assert project.tags() == ["exp-1", "exp-2"]
+
+
 @pytest.mark.parametrize("bfg", [False, "project.bfg-report", "project/..bfg-report"])
 def test_doctor_mends_what_a_rewrite_of_history_leaves(
     project: Project, remote: Project, bfg: str | bool

@@ -202,12 +202,6 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
         raise UsageError("which experiment? Write for example: gitexp rm exp-5")
     repo, settings, index = opened()
     found = chosen(index, settings, Selection(refs, where))
-    mine = repo.refs(*(f"refs/tags/{item.name}" for item in found))
-    for item in found:
-        if f"refs/tags/{item.name}" not in mine:
-            raise UsageError(
-                f"{item.name} lies on a remote and has no tag of its own here; nothing was removed"
-            )
     if where and not yes:
         names = some([output.clean(item.name) for item in found], 5)
         what = f"{output.counted(len(found), 'experiment')} ({names})"
@@ -215,7 +209,6 @@ def rm_command(refs: tuple[str, ...], where: str | None, yes: bool) -> None:
         confirmed(f"Remove {what}?", refusal)
     folder = click.get_current_context().find_root().params.get("folder")
     there = f"git -C {shlex.quote(folder)} " if folder else "git "
-    for item in found:
-        undo = record.remove(repo, item).replace("git ", there, 1)
+    for item, undo in zip(found, record.remove(repo, found)):
         output.say(f"removed {item.name}; to bring it back:")
-        click.echo(undo)
+        click.echo(undo.replace("git ", there, 1))

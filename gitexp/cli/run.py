@@ -22,7 +22,9 @@ from gitexp.runs import command as commands
 from gitexp.runs.details import Details
 from gitexp.runs.run import Run
 
-_UNRECORDED = 73  # EX_CANTCREAT: the command did well, and its experiment is not in git
+_UNSIGNED = (
+    73  # EX_CANTCREAT: the command did well, its experiment was to be signed, and is not in git
+)
 
 
 @click.command(
@@ -90,8 +92,9 @@ def run_command(
     Params come from --param, --params-file, the command's own arguments and config files, and, with
     their defaults, from its parser (argparse, click, Typer, Fire, tyro, absl, Hydra);
     metrics from what the command logs with gitexp, writes into files (CSV, JSON, YAML, TOML) or
-    prints. Its output is shown and kept, its exit code is passed on; 73 means that it succeeded and
-    could not be recorded.
+    prints. Its output is shown and kept, and its exit code is passed on, also where the run could
+    not be recorded: that is said, and it waits for recover (73: the command succeeded, and its
+    experiment was to be signed).
     """
     # srun starts one of us for each process of a training
     if not all_ranks and active.is_other_rank() and os.name == "posix":
@@ -147,7 +150,8 @@ def run_command(
     cheated = bool(
         by and live.experiment and shared.judged(repo, live.experiment, judge, by).faults
     )
-    return ended.code or (_UNRECORDED if live.unrecorded else int(cheated))
+    signs = known.sign if details.sign is None else details.sign
+    return ended.code or (_UNSIGNED if live.unrecorded and signs else int(cheated))
 
 
 def _jobs(

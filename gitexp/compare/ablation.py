@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from gitexp.compare import diff, rerun, venv
 from gitexp.compare.diff import FileChange
 from gitexp.formats import message, params
-from gitexp.formats.errors import CannotRunError, FormatError, NotFoundError
+from gitexp.formats.errors import CannotRunError, FormatError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, content, dvc_pointers
@@ -194,9 +194,14 @@ def options(words: Sequence[str]) -> list[tuple[str | None, tuple[str, ...]]]:
     return [(name, written) for name, _, written in arguments.options(words)]
 
 
-def loaded(repo: Repo, commit: str, path: str) -> Mapping[str, Any]:
-    """Return the params in a file of a commit, none where it has none."""
+def loaded(repo: Repo, commit: str, path: str, strict: bool = False) -> Mapping[str, Any]:
+    """Return the params in a file of a commit, as a checkout would write it; none where it has
+    none, or they cannot be read. That raises FormatError if ``strict``."""
+    if not repo.succeeds("cat-file", "-e", f"{commit}:{path}"):
+        return {}
     try:
-        return params.load(repo.read_file(commit, path), path)
-    except (FormatError, NotFoundError):
+        return params.load(repo.git("cat-file", "--filters", f"{commit}:{path}"), path)
+    except FormatError:
+        if strict:
+            raise
         return {}

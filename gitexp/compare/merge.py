@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, TextIO
 
 from gitexp.compare import ablation, rerun
 from gitexp.formats import message, params
-from gitexp.formats.errors import CannotRunError, GateError, GitError, UsageError
+from gitexp.formats.errors import CannotRunError, FormatError, GateError, GitError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.metrics import is_better
-from gitexp.repo import Repo, trees
+from gitexp.repo import Repo, filters, trees
 from gitexp.runs import worktree
 from gitexp.store import result_paths
 from gitexp.store.index import Index
@@ -210,11 +210,18 @@ def _merged(
                 f"{mine} and {other} both change {message.one_line(path)}; merge them by hand, and"
                 " run that"
             )
-        base, a, b = (
-            params.flatten(ablation.loaded(repo, one, path)) for one in (root, ours, theirs)
-        )
+        try:
+            base, a, b = (
+                params.flatten(ablation.loaded(repo, one, path, strict=True))
+                for one in (root, ours, theirs)
+            )
+        except FormatError as error:
+            raise GateError(
+                f"{mine} and {other} both change {message.one_line(path)}, which cannot be read:"
+                f" {error}; merge it by hand, and run that"
+            ) from None
         values = _three_way(base, [(mine, a), (other, b)], settled)
-        mended[path] = repo.write_object("blob", params.dump(params.nest(values.items())))
+        mended |= filters.write(repo, {path: params.dump(params.nest(values.items()))})
     return trees.edited(repo, tree, mended) if mended else tree
 
 

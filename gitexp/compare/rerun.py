@@ -184,7 +184,7 @@ def execute(
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:
-        if live.experiment is None:
+        if live.experiment is None and not live.unrecorded:  # which waits for recover
             live.discard()
 
 

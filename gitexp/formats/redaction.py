@@ -23,7 +23,8 @@ _FORMS = {  # what services say of their tokens; none of these is ever something
     "AWS Access Key": r"A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}",
     "Google key": r"AIza[\w-]{35}|ya29\.[\w-]{20,}|GOCSPX-[\w-]{20,}",
     "Slack token": r"xox[a-z](?:\.xox[a-z])?-[\w-]{10,}|xapp-\d-[\w-]{20,}",
-    "Slack webhook": r"(?<=hooks\.slack\.com/)services/T\w+/B\w+/\w{16,}",
+    "Slack webhook": r"services/T[A-Z0-9]{6,}/B[A-Z0-9]{6,}/\w{16,}",
+    "Zapier webhook": r"(?<=hooks\.zapier\.com/)hooks/catch/[\w/]+",
     "Azure key": r"(?<=AccountKey=)[A-Za-z0-9+/]{40,}=*|[\w~.-]{3}\dQ~[\w~.-]{31,34}",
     "Stripe key": r"(?:sk|rk)_(?:live|test)_\w{16,}|whsec_[A-Za-z0-9+/=]{24,}",
     "Twilio key": r"SK[0-9a-f]{32}",
@@ -34,7 +35,7 @@ _FORMS = {  # what services say of their tokens; none of these is ever something
     "Docker token": r"dckr_(?:pat|oat)_[\w-]{20,}",
     "DigitalOcean token": r"do[opr]_v1_[0-9a-f]{64}",
     "Databricks token": r"dapi[0-9a-f]{32}(?:-\d)?",
-    "Telegram token": r"\d{8,10}:AA[\w-]{32,}",
+    "Telegram token": r"(?:bot)?\d{8,10}:AA[\w-]{32,}",
     "Discord token": r"[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,}",
     "JSON web token": r"eyJ[\w-]{10,4000}\.eyJ[\w-]{10,}\.[\w-]*",
     "Neptune token": r"eyJhcGlf[\w+/=-]{20,}",
@@ -66,6 +67,9 @@ _HEADER = r"(?P<name>(?i:bearer|basic|token))\s+(?P<bare>[\w+/=.~-]{16,})"
 _NETRC = r"\b(?P<name>password)\s+(?P<bare>\S+)$"
 _LOGIN = r"\s*$|.*?\b(?:login|machine)\s+\S+\s"  # what stands before it
 _ADDRESS = r"(?<=://)[^/@\s:]*:(?P<bare>[^/@\s]+)(?=@)"
+_LOGIN_ALONE = r"(?<=://)(?P<bare>[^/@\s:]{20,})(?=@)"
+_QUERY = r"(?<=[?&])" + _NAMED + r"=(?P<bare>[^\s\"'&<>]+)"
+_HOOK = r"(?i)(?<![a-z0-9])(?:web)?hook(?:s|b2)?/(?P<bare>[^\s\"'<>?]{16,})"  # its path is its key
 _NAME = (
     r"(?i)(?:key|token|credential|bearer|authorization|cookie|session|signature|webhook"
     r"|(?:^|_)(?:pat|sig|dsn|jwt|auth))s?$"
@@ -103,11 +107,18 @@ def find(text: str) -> Iterator[Found]:
     for match in re.finditer(_ADDRESS, text):
         if is_secret("password", match["bare"]):
             yield Found(*match.span("bare"), "a password in an address")
-    for pattern in (_ASSIGNED, _OPTION, _HEADER, _NETRC):
+    for pattern, kind in ((_LOGIN_ALONE, "a token in an address"), (_HOOK, "a webhook")):
+        for match in re.finditer(pattern, text):
+            if is_random(match["bare"]):
+                yield Found(*match.span("bare"), kind)
+    for pattern in (_ASSIGNED, _OPTION, _HEADER, _NETRC, _QUERY):
         for match in re.finditer(pattern, text):
             group = match.lastgroup or "bare"
             if _stands_alone(text, match, group) and is_secret(match["name"], match[group]):
                 yield Found(*match.span(group), f"the value of {match['name']}")
+            elif group != "bare":  # which may hold a whole assignment
+                at = match.start(group)
+                yield from (Found(a + at, b + at, kind) for a, b, kind in find(match[group]))
 
 
 def _stands_alone(text: str, match: re.Match[str], group: str) -> bool:

@@ -75,7 +75,7 @@ def settle(repo: Repo, settings: Settings, talk: Talk | None = None) -> Settled:
         allowed = settings.dvc_commit if settings.dvc_commit is not None else _answer(repo)
         if found and allowed is None and talk and talk.ask:
             allowed = talk.ask(found)
-            (repo.make_state_dir() / _ANSWER).write_text("yes" if allowed else "no")
+            repo.write_state(_ANSWER, b"yes" if allowed else b"no")
         if found and allowed:
             commit(repo, found)
             if talk:

@@ -181,13 +181,15 @@ def _write_loose(target: str, data: bytes) -> None:
     part = f"{folder}/tmp_obj_{os.getpid()}_{threading.get_ident()}"
     for attempt in range(_TRIES):
         try:
+            if attempt:
+                with suppress(FileExistsError):
+                    os.mkdir(folder)
             with open(part, "xb", opener=lambda path, flags: os.open(path, flags, 0o444)) as file:
                 file.write(data)
             os.replace(part, target)
             return
         except FileNotFoundError:  # no such folder yet, or pruned
-            with suppress(OSError):
-                os.mkdir(folder)
+            continue
         except OSError as error:
             with suppress(OSError):
                 os.unlink(part)

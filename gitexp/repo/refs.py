@@ -185,15 +185,20 @@ class Refs(Git):
 
     @contextmanager
     def lock(self) -> Iterator[int]:
-        """Hold the lock of all who write experiments here; yields its file descriptor.
+        """Hold the lock of all who write experiments here; yields its file descriptor, or raises
+        RepositoryError where that is not allowed.
 
         A git child that gets the descriptor (``pass_fds``) keeps the lock when its parent dies, so
         that nobody looks at a half-done update.
         """
         from gitexp.repo import locks
 
-        self.make_state_dir()
-        with locks.Held(self.state_dir / "lock") as file:
+        path = self.make_state_dir() / "lock"
+        try:
+            held = locks.Held(path)
+        except OSError as error:
+            raise _refused(path, error) from None
+        with held as file:
             self.share()
             self._say_refused()
             try:
@@ -254,11 +259,15 @@ class Refs(Git):
                 folder.mkdir(parents=True, exist_ok=True)
                 self.share()
         except OSError as error:
-            raise RepositoryError(
-                f"{folder} cannot be written: {error.strerror}; check the repository's permissions"
-                " and the disk"
-            ) from None
+            raise _refused(folder, error) from None
         return folder
+
+
+def _refused(path: Path, error: OSError) -> RepositoryError:
+    return RepositoryError(
+        f"{path} cannot be written: {error.strerror}; check the repository's permissions and the"
+        " disk"
+    )
 
 
 def _permit(path: str, bits: int) -> None:

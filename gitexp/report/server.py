@@ -134,13 +134,14 @@ class Live:
             raise UsageError("there is no such experiment here")
         found = [self._experiments[commit] for commit in commits]
         if wanted.get("delete") is True:
-            for item in found:
-                record.remove(self.repo, item)
-            self._undo.append(partial(record.restore, self.repo, found))
+            record.remove(self.repo, found)
+            undo = partial(record.restore, self.repo, found)
         else:
             lines = notes.add(self.repo, commits, [self._event(wanted, found)])
-            self._undo.append(partial(notes.take_back, self.repo, commits, lines))
-        return len(self._undo)
+            undo = partial(notes.take_back, self.repo, commits, lines)
+        with self._lock:  # of two edits at once each has a number of its own
+            self._undo.append(undo)
+            return len(self._undo)
 
     def _event(self, wanted: dict[str, Any], found: list[Experiment]) -> dict[str, str]:
         """Return what the notes are to say."""
@@ -256,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not 0 < size <= _LARGEST or self.headers.get_content_type() != "application/json":
                 raise UsageError("an edit is a little JSON")
             undo = self.live.edit(json.loads(self.rfile.read(size)))
-        except (GitexpError, ValueError) as error:
+        except (GitexpError, OSError, ValueError) as error:
             self._send(str(error), "text/plain; charset=utf-8", 400)
         else:
             self._send(json.dumps({"undo": undo}))

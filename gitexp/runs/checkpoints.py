@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from gitexp.repo import Repo
+from gitexp.repo import Repo, locks
 from gitexp.repo.files import link_or_copy
 
 FOLDER = "checkpoints"
@@ -46,9 +46,13 @@ def keep(repo: Repo, run: str, source: Path, step: int) -> None:
     """Keep a file or folder as a run's newest checkpoint, whole or not at all; raises OSError."""
     began = _now()
     top = repo.make_state_dir(FOLDER, run)
+    with locks.Held(top / "lock"):  # threads and processes of a training may do it at once
+        _keep(repo, top, source, step, began)
+
+
+def _keep(repo: Repo, top: Path, source: Path, step: int, began: int) -> None:
     number = max((one for one, _, _ in _kept(top)), default=-1) + 1
-    part = top / "new"
-    shutil.rmtree(part, ignore_errors=True)  # of one who was killed
+    part = _new(top)
     objects = repo.make_state_dir(FOLDER, OBJECTS)
     folder = source.is_dir()
     for file in sorted(source.rglob("*")) if folder else [source]:
@@ -82,8 +86,10 @@ def take_over(repo: Repo, old: str, new: str, step: int | None) -> bool:
     kept = [one for one in _kept(repo.state_dir / FOLDER / old) if step is None or one[1] <= step]
     if kept:
         top = repo.make_state_dir(FOLDER, new)
-        for _, _, folder in kept:
-            shutil.copytree(folder, top / folder.name, copy_function=link_or_copy)
+        for _, _, folder in sorted(kept):
+            part = _new(top)
+            shutil.copytree(folder, part, copy_function=link_or_copy)
+            os.replace(part, top / folder.name)
     return bool(kept)
 
 
@@ -97,6 +103,12 @@ def is_kept(number: int, count: int) -> bool:
     """Whether a checkpoint stays of so many: the newest three, then every second, fourth..."""
     age = count - 1 - number
     return age < _NEWEST or number % (1 << (age // _NEWEST).bit_length()) == 0
+
+
+def _new(top: Path) -> Path:
+    """Return where a checkpoint is made, before it is moved into its place whole."""
+    shutil.rmtree(top / "new", ignore_errors=True)  # of one who was killed
+    return top / "new"
 
 
 def _now() -> int:

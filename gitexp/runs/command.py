@@ -18,7 +18,7 @@ from urllib.parse import quote
 from gitexp.formats import environment, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.settings import Settings
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.runs import capture, outputs, parsed, process_group, written
 from gitexp.runs.run import JOIN, ROOT, Run
 from gitexp.runs.system_metrics import Sampler
@@ -90,7 +90,7 @@ def execute(
         env = parsed.environ(env)
     if requirements := environment.of_interpreter(command[0]):
         with suppress(OSError):
-            (folder / "requirements.txt").write_text(requirements)
+            files.replace(folder, folder / "requirements.txt", requirements.encode())
     begun = written.mark(folder, repo)
     before = _usage()
     log = outputs.Output(folder / "output.log")
@@ -108,7 +108,8 @@ def execute(
     outputs.pick_up(run, repo.root, watched)
     if run.snapshot:
         outputs.pick_up_data(run, repo, run.snapshot.tree)
-    found = _captured(run, repo, begun, known, keep or directory is None, bool(code))
+    printed = outputs.printed(folder, rest)
+    found = _captured(run, repo, begun, known, printed, keep or directory is None, bool(code))
     outputs.keep_output(run, rest)
     for name, value in {"Exit-Code": code or None, **used}.items():
         run.set_fact(name, value)
@@ -126,12 +127,17 @@ def _environ(run: Run, repo: Repo, program: str, environ: Mapping[str, str]) -> 
 
 
 def _captured(
-    run: Run, repo: Repo, begun: written.Begun, known: Settings, keep: bool, failed: bool
+    run: Run,
+    repo: Repo,
+    begun: written.Begun,
+    known: Settings,
+    printed: str,
+    keep: bool,
+    failed: bool,
 ) -> str:
     """Read and keep what the command wrote; a fault of that is no fault of the run."""
     try:
-        output = outputs.printed(run.folder)
-        return capture.capture(run, repo, begun, known, output, keep, failed=failed)
+        return capture.capture(run, repo, begun, known, printed, keep, failed=failed)
     except Exception as error:  # the training is over, and how it ended counts
         return capture.not_looked_through(error)
 

@@ -56,9 +56,13 @@ class Journal:
             self._fd = os.open(folder / "metrics.csv", _FLAGS, 0o666)
             if owner and os.fstat(self._fd).st_size == 0:
                 os.write(self._fd, metrics.HEADER)
-        except OSError:  # whose traceback would keep the lock for whoever looks at it
-            self.release()
-            raise
+        except OSError as error:  # whose traceback would keep the lock for whoever looks at it
+            place = None if owner else fallback.place(folder)
+            if place is None:
+                self.release()
+                raise
+            self._fd, self._aside = os.open(place / fallback.ROWS, _FLAGS, 0o600), True
+            self.warn("metrics could not be written", error)
         told = (weakref.ref(self), self._closed)
         self._syncing = threading.Thread(
             target=_sync_regularly, args=told, daemon=True, name="gitexp-sync"

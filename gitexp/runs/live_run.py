@@ -60,6 +60,7 @@ class LiveRun:
         self._append = self._journal.append if self._journal else _nothing
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
+        self._knowing = threading.RLock()  # held by whoever changes what is known of it
         self._closing = False  # an end of it waits
         self._passing: BaseException | None = None
         self._sampler: Any = None
@@ -95,21 +96,25 @@ class LiveRun:
 
     def know(self, **facts: Any) -> None:
         """Replace what is known of the run; what the process that owns it says, holds."""
-        self._facts.update(facts)
-        if self._journal:
-            self._journal.write_facts(self._facts)
+        with self._knowing:
+            self._facts.update(facts)
+            if self._journal:
+                self._journal.write_facts(self._facts)
 
     def add_facts(self, name: str, values: Iterable[Any]) -> None:
         """Add to a list of what is known of the run: ``outputs``, or ``warnings`` for its end."""
-        self.know(**{name: [*self._facts.get(name, ()), *values]})
+        with self._knowing:
+            self.know(**{name: [*self._facts.get(name, ()), *values]})
 
     def set_condition(self, name: str, values: Mapping[str, Any]) -> None:
         """Add to what the run depended on: ``inputs``, ``variables``, ``seed``."""
-        self.know(extra=params.merge(self._facts.get("extra", {}), {name: values}))
+        with self._knowing:
+            self.know(extra=params.merge(self._facts.get("extra", {}), {name: values}))
 
     def replace_conditions(self, values: Mapping[str, Any]) -> None:
         """Replace what the run depended on, for these names."""
-        self.know(extra={**self._facts.get("extra", {}), **values})
+        with self._knowing:
+            self.know(extra={**self._facts.get("extra", {}), **values})
 
     def count_on(self, steps: Mapping[str, int]) -> None:
         """Have metrics that are logged without a step go on after these."""
@@ -274,6 +279,6 @@ def _disown(run: LiveRun | None) -> None:
     """In a forked child: it logs into the journal still, but only the parent ends the run."""
     if run is not None:
         run.owned = False
-        run._lock = threading.Lock()
+        run._lock, run._knowing = threading.Lock(), threading.RLock()
         if run._journal:
             run._journal.forget_ownership()

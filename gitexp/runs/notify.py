@@ -23,7 +23,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import message, metrics
+from gitexp.formats import message, metrics, redaction
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.printed import read_output
@@ -69,7 +69,7 @@ def tell(targets: Sequence[str], facts: Mapping[str, Any]) -> list[str]:
             else:
                 _call(target, facts)
         except Exception as error:  # whatever a library raises, the run is over and recorded
-            what = "the webhook" if match else f"'{target}'"
+            what = "the webhook" if match else f"'{redaction.redact_all(target)}'"
             faults.append(f"{what} was not told: {_without_address(error)}")
     return faults
 

@@ -110,11 +110,13 @@ def _lifetime(repo: Repo, folder: Path) -> tuple[int, int] | None:
         return None
 
 
-def printed(folder: Path) -> str:
-    """Return what a run's command printed, the first of it."""
+def printed(folder: Path, rest: bytes = b"") -> str:
+    """Return what a run's command printed, the first of it, and after that ``rest``, which its file
+    did not take."""
+    data = b""
     with suppress(OSError), open(folder / "output.log", "rb") as file:
-        return file.read(10 * MAX_OUTPUT).decode("utf-8", "replace")
-    return ""
+        data = file.read(10 * MAX_OUTPUT)
+    return (data + rest).decode("utf-8", "replace")
 
 
 def watch(*folders: Path) -> dict[Path, Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import environment
+from gitexp.repo import files
 from gitexp.runs import journal
 
 GROUP, HELD = "group", "command"
@@ -34,7 +35,7 @@ def held(folder: Path) -> Iterator[dict[str, Any]]:
 def note(folder: Path, group: int) -> None:
     """Keep the number of the group; a full disk ends no command for the sake of that."""
     with suppress(OSError):
-        (folder / GROUP).write_text(f"{group} {environment.host()}")
+        files.replace(folder, folder / GROUP, f"{group} {environment.host()}".encode())
 
 
 def runs(folder: Path) -> bool:

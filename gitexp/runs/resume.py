@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.formats import message, metrics, params, settings
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.runs import checkpoints, journal
 from gitexp.store import conditions
 
@@ -87,7 +87,7 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
     old, step = origin
     path = old.files.get("params")
     given = params.load(old.read(path), path) if path else params.nest(old.params.items())
-    (run.folder / journal.INHERITED).write_bytes(params.dump(given))
+    files.replace(run.folder, run.folder / journal.INHERITED, params.dump(given))
     begin = _size(run)
     run.log_points(point for point in old.points() if step is None or point.step <= step)
     kind = "resumes" if step is None else "forks"

@@ -238,10 +238,12 @@ class Run(LiveRun):
         if self._journal is None:
             return
         folder = artifacts.called(f"{kind}/{name}")
-        if step is None:
-            files = (self._journal.folder / "artifacts" / folder).glob(f"*.{form}")
-            step = max((int(file.stem) for file in files if file.stem.isdigit()), default=-1) + 1
-        self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", make())
+        with self._knowing:  # two threads make two steps
+            if step is None:
+                files = (self._journal.folder / "artifacts" / folder).glob(f"*.{form}")
+                found = (int(file.stem) for file in files if file.stem.isdigit())
+                step = max(found, default=-1) + 1
+            self.keep(f"{folder}/{_whole(name, step, kind[:-1])}.{form}", make())
 
     def set_label(self, *labels: str) -> None:
         """Add labels.
@@ -249,7 +251,8 @@ class Run(LiveRun):
         Args:
             labels: words to find it by.
         """
-        self.know(labels=sorted({*self._facts.get("labels", ()), *map(check_label, labels)}))
+        with self._knowing:
+            self.know(labels=sorted({*self._facts.get("labels", ()), *map(check_label, labels)}))
 
     def set_note(self, text: str) -> None:
         """Set the note, the body of the commit message.
@@ -297,7 +300,8 @@ class Run(LiveRun):
             name: what follows ``Gitexp-`` in the trailer.
             value: a number or a short text.
         """
-        self.know(trailers={**self._facts.get("trailers", {}), name: value})
+        with self._knowing:
+            self.know(trailers={**self._facts.get("trailers", {}), name: value})
 
     def __enter__(self) -> Run:
         return self

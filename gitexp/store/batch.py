@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from gitexp.formats.errors import GitError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, collector
+from gitexp.repo.lock_files import met
 from gitexp.store import names
 from gitexp.store import record as store
 from gitexp.store.entry import Entry, written
@@ -55,11 +56,12 @@ def record(
                     [fd],
                 )
                 break
-            except GitError:
+            except GitError as error:
                 taken = {ref.removeprefix("refs/tags/") for ref in repo.refs("refs/tags")}
-                if attempt == _TRIES - 1 or not taken & {*called}:
+                locked = [at for at, name in enumerate(called) if met(error, f"refs/tags/{name}")]
+                if attempt == _TRIES - 1 or not (locked or taken & {*called}):
                     raise
-                number = names.highest(repo, scan=True) + 1
+                number = max([names.highest(repo, scan=True), *(number + at for at in locked)]) + 1
         names.remember_highest(repo, number + len(entries) - 1)
         store.remember(repo, made)
         store.pack(repo, fd)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from gitexp.repo import Repo, files
@@ -57,7 +58,19 @@ def ensure(
     """
     import secrets
 
-    before = load(repo) or Clone(secrets.token_hex(8), {})
+    with repo.lock() if keep else nullcontext():  # two first pushes are of one clone
+        before = load(repo)
+        new = before or Clone(secrets.token_hex(8), {})
+        after, owner = _chosen(repo, new, remote, wanted, taken)
+        if keep and after != before:
+            folder = repo.make_state_dir()
+            files.replace(folder, folder / _FILE, json.dumps(after._asdict(), indent=1).encode())
+    return after, owner
+
+
+def _chosen(
+    repo: Repo, before: Clone, remote: str, wanted: str | None, taken: Collection[str]
+) -> tuple[Clone, str]:
     known = before.owners.get(remote)
     if known and known[1] not in taken and wanted in (None, known[0]):
         return before, known[1]
@@ -69,11 +82,7 @@ def ensure(
     base = base[:_LONGEST]
     names = (base if at == 1 else f"{base}-{at}" for at in range(1, len(taken) + 3))
     owner = next(name for name in names if name not in taken)
-    after = Clone(before.id, {**before.owners, remote: [base, owner]})
-    if keep:
-        folder = repo.make_state_dir()
-        files.replace(folder, folder / _FILE, json.dumps(after._asdict(), indent=1).encode())
-    return after, owner
+    return Clone(before.id, {**before.owners, remote: [base, owner]}), owner
 
 
 def slug(text: str) -> str:

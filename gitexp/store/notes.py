@@ -142,9 +142,7 @@ def _changed(
     held = [commit for commit in commits if commit in paths]
     for commit, item in zip(held, repo.objects(paths[commit][1] for commit in held)):
         if item is None:
-            raise GitError(
-                f"{REF} cannot be read; to mend it: gitexp doctor --fix", stderr="missing"
-            )
+            raise _unreadable("missing")
         old[commit] = [*filter(None, item.data.decode("utf-8", "replace").splitlines())]
     files: dict[str, str | None] = {}
     for commit, lines in change(old).items():
@@ -171,10 +169,16 @@ def _committed(repo: Repo, tip: str | None, files: Mapping[str, str | None]) -> 
 
 def _paths(repo: Repo, tip: str | None) -> dict[str, tuple[str, str]]:
     """Return ``{commit: path and hash of its note}``."""
-    entries = (
-        entry.partition("\t") for entry in (repo.entries("ls-tree", "-r", "-z", tip) if tip else ())
-    )
+    try:
+        listed = repo.entries("ls-tree", "-r", "-z", tip) if tip else ()
+    except GitError as error:
+        raise _unreadable(error.stderr) from None
+    entries = (entry.partition("\t") for entry in listed)
     return {path.replace("/", ""): (path, about.split(" ")[2]) for about, _, path in entries}
+
+
+def _unreadable(stderr: str) -> GitError:
+    return GitError(f"{REF} cannot be read; to mend it: gitexp doctor --fix", stderr=stderr)
 
 
 def of(repo: Repo, commit: str) -> Notes:

@@ -120,6 +120,8 @@ def without_secrets(repo: Repo, draft: Draft) -> Draft:
         trailers=redaction.without_secrets(draft.trailers),
         extra=redaction.without_secrets(draft.extra),
         title=draft.title and redaction.redact_all(draft.title),
+        group=draft.group and redaction.redact_all(draft.group),
+        labels=tuple(map(redaction.redact_all, draft.labels)),
         note=redaction.redact_all(draft.note),
         command=draft.command and redaction.redact_all(draft.command),
         hidden=tuple(hidden),
@@ -287,7 +289,7 @@ def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, File
     if known := {path: files[path] for path in draft.outputs if path in files}:
         noted = snapshot.project + OUTPUTS
         contents[noted] = listed = json.dumps(known, indent=1).encode()
-        files[noted] = repo.write_object("blob", listed)
+        files |= filters.write(repo, {noted: listed})
     gone = dict.fromkeys((*snapshot.previous, *snapshot.outputs))
     return contents, {**gone, **files}, warnings
 
@@ -307,19 +309,22 @@ def full_message(repo: Repo, commit: str) -> str:
     return check_present(repo, commit).decode("utf-8", "replace").partition("\n\n")[2]
 
 
-def remove(repo: Repo, experiment: Experiment) -> str:
-    """Remove an experiment's tag and return the command that brings it back; its commit stays
-    until git collects it."""
-    ref = f"refs/tags/{experiment.name}"
-    if not repo.refs(ref):
-        raise UsageError(f"{experiment.name} lies on a remote and has no tag of its own here")
+def remove(repo: Repo, experiments: Sequence[Experiment]) -> list[str]:
+    """Remove the tags of experiments, all or none, and return the commands that bring them back;
+    their commits stay until git collects them."""
+    tags = {f"refs/tags/{item.name}": item.tag for item in experiments}
+    known = repo.refs(*tags)
+    if away := [item.name for item in experiments if f"refs/tags/{item.name}" not in known]:
+        raise UsageError(
+            f"{away[0]} lies on a remote and has no tag of its own here; nothing was removed"
+        )
     with locked(repo) as fd:
         names.remember_highest(repo, names.highest(repo))
-        repo.update_refs([f"delete {ref} {experiment.tag}"], f"gitexp: rm {experiment.name}", [fd])
-        # so that doctor does not take it for lost
+        repo.update_refs([f"delete {ref} {tag}" for ref, tag in tags.items()], "gitexp: rm", [fd])
+        # so that doctor does not take them for lost
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
-            file.write(f"{experiment.tag}\n")
-    return f"git update-ref {shlex.quote(ref)} {experiment.tag}"
+            file.write("".join(f"{tag}\n" for tag in tags.values()))
+    return [f"git update-ref {shlex.quote(ref)} {tag}" for ref, tag in tags.items()]
 
 
 def restore(repo: Repo, experiments: Iterable[Experiment]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.formats import environment, message
-from gitexp.formats.errors import GitError
+from gitexp.formats.errors import GitError, GitexpError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.files import read_bytes, read_mapping
@@ -262,7 +262,7 @@ def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
 def adopt(repo: Repo, path: str) -> None:
     """Note that the file at a usual place, as it lies there now, is one of an experiment and may be
     replaced."""
-    with suppress(OSError):
+    with suppress(OSError, GitexpError), repo.lock():
         _remember(repo, {**_written(repo), path: blob_hash(repo, (repo.root / path).read_bytes())})
 
 

@@ -251,7 +251,7 @@ def _check_stashable(repo: Repo) -> None:
         )
     asked = ("--name-only", "--no-renames", "--ignore-submodules", "--diff-filter=D", "-z")
     gone = repo.entries("diff-index", *asked, "HEAD") + repo.entries("diff-files", *asked)
-    others = repo.entries("ls-files", "-z", "-o", "--exclude-standard") if gone else []
+    others = repo.entries("ls-files", "-z", "-o") if gone else []  # ignored ones, too
     stuck = [
         path
         for path in others

@@ -23,7 +23,7 @@ from typing import Any
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.extras import needed
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.runs import journal, resume, worktree
 from gitexp.sweeps import worker as trial
 from gitexp.sweeps.worker import Job, Result
@@ -79,7 +79,8 @@ class Slurm:
         minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
         self._submitit.update_parameters(timeout_min=minutes)
         task = self._submitit.submit(run_as_job, job, str(self._repo.root), str(folder))
-        (folder / trial.JOB).write_text(f"{self._submitit.cluster} {task.job_id}")
+        note = f"{self._submitit.cluster} {task.job_id}"
+        files.replace(folder, folder / trial.JOB, note.encode())
         done: Future[Result] = Future()
         done.set_running_or_notify_cancel()
         self._tasks[job.key] = task, done

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import environment, message, settings
-from gitexp.repo import Repo, content
+from gitexp.repo import Repo, content, files
 from gitexp.runs import capture, journal, outputs, parsed, process_group, resume, written
 from gitexp.runs import command as commands
 from gitexp.runs.journal_writer import Journal
@@ -115,8 +115,8 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         if lacking := _lacking(str(root), job.commit):
             live.add_facts("warnings", [lacking])
         live.set_fact("Hardware", environment.hardware())
-        program = job.command[0].replace(PYTHON, sys.executable)
-        (where / "requirements.txt").write_text(_requirements(program))
+        listed = _requirements(job.command[0].replace(PYTHON, sys.executable))
+        files.replace(where, where / "requirements.txt", listed.encode())
         inside = root / job.directory
         known = settings.load(root, job.directory)
         env = _environment(job, where, root, slot)
@@ -209,7 +209,7 @@ def _outlive_no_driver(driver: int) -> None:
 def ask_to_stop(folder: Path, why: str) -> None:
     """Tell the worker of a trial to end it."""
     with suppress(OSError):
-        (folder / STOP).write_text(why)
+        files.replace(folder, folder / STOP, why.encode())
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -312,11 +312,11 @@ def _place(root: str) -> Place:
     return Place(Path(root))
 
 
-def unpack(files: Mapping[str, bytes], folder: Path) -> None:
+def unpack(returned: Mapping[str, bytes], folder: Path) -> None:
     """Write the files that ``run_away`` returned into a folder of the driver's."""
     top = folder.resolve()
     # which says that it is over
-    for name, data in sorted(files.items(), key=lambda item: item[0] == "run.json"):
+    for name, data in sorted(returned.items(), key=lambda item: item[0] == "run.json"):
         if name == "alive":  # the lock of whoever ran it
             continue
         target = (top / name).resolve()

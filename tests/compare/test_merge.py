@@ -139,3 +139,53 @@ def test_the_best_of_what_is_kept_is_found_in_two_runs_for_each(
     got = json.loads(base.gitexp("show", name, "--json"))["metrics"]["loss"]
     assert 10 - got >= 0.95 * (10 - best)
     assert len(base.tags()) - 1 - len(kept) <= 2 * len(kept)
+
+
+def test_a_params_file_behind_a_filter_is_merged_as_it_reads_and_kept_as_git_keeps_it(
+    project: Project,
+) -> None:
+    project.git("config", "filter.turned.clean", "rev")
+    project.git("config", "filter.turned.smudge", "rev")
+    project.write(".gitattributes", "params.yaml filter=turned\n")
+    read = (
+        "import yaml; v = yaml.safe_load(open('params.yaml')); print(f\"loss={sum(v.values())}\")"
+    )
+    project.write("params.yaml", "first: 5\nsecond: 5\n")
+    project.commit("params", train_py=read)
+    record(project, {}, {"loss": 10.0}, command="python train.py", advance=False)
+    planted(project, {"params.yaml": "first: 4\nsecond: 5\n"}, 9.0)
+    planted(project, {"params.yaml": "first: 5\nsecond: 3\n"}, 8.0)
+    row = json.loads(project.gitexp("merge", "2", "3", "--yes", "--json"))[0]
+    assert row["value"] == 7
+    assert project.git("cat-file", "blob", "exp-4:params.yaml") == "4 :tsrif\n3 :dnoces"
+
+
+def test_a_params_file_that_cannot_be_read_is_nothing_to_merge(project: Project) -> None:
+    project.write("params.yaml", "- 1\n")
+    project.commit("params", train_py="print('loss=1')")
+    record(project, {}, {"loss": 10.0}, command="python train.py", advance=False)
+    planted(project, {"params.yaml": "- 2\n"}, 9.0)
+    planted(project, {"params.yaml": "- 3\n"}, 8.0)
+    done = project.run("merge", "2", "3", "--yes")
+    assert done.returncode == 1
+    said = "exp-2 and exp-3 both change params.yaml, which cannot be read: params.yaml must hold a"
+    assert said in done.stderr.splitlines()[-1]
+    assert project.tags() == ["exp-1", "exp-2", "exp-3"]
+
+
+def test_a_merge_that_cannot_be_recorded_waits_for_recover(base: Project) -> None:
+    base.write(".gitattributes", "metrics.csv filter=refusing\n")
+    base.commit("attributes")
+    record(base, {}, {"loss": 10.0}, command="python train.py", advance=False)
+    planted(base, {"parts/a": "1\n"}, 9.0)
+    planted(base, {"parts/b": "2\n"}, 8.0)
+    base.git("config", "filter.refusing.clean", "false")
+    base.git("config", "filter.refusing.required", "true")
+    done = base.run("merge", "3", "4", "--yes")
+    assert done.returncode == 125
+    assert "it waits on disk for `gitexp recover`" in done.stderr
+    base.git("config", "--remove-section", "filter.refusing")
+    base.gitexp("recover")
+    made = json.loads(base.gitexp("show", "exp-5", "--json"))
+    assert made["metrics"] == {"loss": 7.25}
+    assert "Gitexp-Merges" in base.git("log", "-1", "--format=%B", "exp-5")

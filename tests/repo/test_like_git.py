@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Project
 from gitexp.repo import Repo
+from recording import record
 
 
 def test_objects_are_synced_where_the_configuration_says_so(
@@ -287,3 +288,40 @@ def test_a_file_that_is_rewritten_in_a_loop_is_taken_as_it_was_at_some_moment(
         writer.wait()
     project.fsck()
     assert len(project.tags()) == 6
+
+
+def test_what_is_imported_takes_the_next_number_where_a_lock_is_in_the_way(
+    project: Project,
+) -> None:
+    for at in range(3):
+        project.commit("old", metrics_csv=f'Name,Value,Timestamp,Step\n"a",{at},1,0\n')
+    (project.root / ".git/refs/tags/exp-2.lock").touch()
+    project.gitexp("import", "git")
+    assert project.tags() == ["exp-3", "exp-4", "exp-5"]
+
+
+def test_rm_removes_nothing_where_a_lock_is_in_the_way_of_one(project: Project) -> None:
+    record(project)
+    record(project)
+    lock = project.root / ".git/refs/tags/exp-2.lock"
+    lock.touch()
+    assert str(lock) in project.error("rm", "exp-1", "exp-2")
+    assert project.tags() == ["exp-1", "exp-2"]
+
+
+def test_a_lock_of_ours_that_cannot_be_taken_is_named(project: Project) -> None:
+    record(project)
+    (project.root / ".git/gitexp/lock").unlink()
+    (project.root / ".git/gitexp/lock").mkdir()
+    line = project.error("note", "exp-1", "good")
+    assert ".git/gitexp/lock cannot be written: Is a directory; check the repository's" in line
+
+
+def test_notes_that_cannot_be_read_are_named_before_one_is_added(project: Project) -> None:
+    record(project)
+    blob = project.git("hash-object", "-w", "train.py")
+    project.git("update-ref", "refs/notes/gitexp", blob)
+    said = "refs/notes/gitexp cannot be read; to mend it: gitexp doctor --fix"
+    assert project.error("note", "exp-1", "good") == said
+    project.gitexp("doctor", "--fix")
+    project.gitexp("note", "exp-1", "good")

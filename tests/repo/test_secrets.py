@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -84,6 +86,57 @@ def test_no_token_of_any_service_passes_in_any_form() -> None:
         if value in redaction.redact(_filled(form, name, value))
     ]
     assert leaked == []
+
+
+def addresses(seed: int) -> dict[str, str]:
+    """Return made-up addresses that are secrets, or hold one, and that part of each."""
+    rng = random.Random(seed)
+
+    def some(count: int, of: str = LETTERS) -> str:
+        return "".join(rng.choices(of, k=count))
+
+    def guid() -> str:
+        return "-".join(some(count, HEX) for count in (8, 4, 4, 4, 12))
+
+    slack = f"services/T{some(9, UPPER)}/B{some(9, UPPER)}/{some(24)}"
+    secrets = {
+        f"https://hooks.slack.com/{slack}": slack,
+        f"https://discord.com/api/webhooks/{some(18, DIGITS)}/{{}}": some(68),
+        f"https://a.webhook.office.com/webhookb2/{guid()}@{guid()}/IncomingWebhook/{{}}/{guid()}": some(
+            32, HEX
+        ),
+        f"https://a.logic.azure.com/workflows/{some(32, HEX)}/invoke?sp=run&sig={{}}": some(43),
+        "https://chat.googleapis.com/v1/spaces/AAA/messages?threadKey=a&token={}": some(43),
+        "https://hooks.zapier.com/hooks/catch/1234567/{}/": some(7),
+        "https://chat.example.org/hooks/{}": some(26),
+        "https://api.telegram.org/bot{}/sendMessage": some(10, "123456789") + ":A" + "A" + some(33),
+        "https://api.pushover.net/1/messages.json?token={}": some(30),
+        "https://ntfy.example.org/runs?auth={}": some(32),
+        "https://intake.example.org/v1/input?dd-api-key={}": some(32, HEX),
+        "https://{}@dagshub.com/ada/project.git": some(40, HEX),
+        "https://ada:{}@dagshub.com/ada/project.mlflow": some(40, HEX),
+        "https://{}@o1.ingest.sentry.io/2": some(32, HEX),
+    }
+    return {address.format(secret): secret for address, secret in secrets.items()}
+
+
+def test_no_address_of_a_webhook_or_with_a_token_passes() -> None:
+    forms = ("{}", "posting to {} now", '  "uri": "{}",', "--tracking-uri={}", "curl -d @- '{}'")
+    leaked = [
+        form.format(address)
+        for seed in range(20)
+        for address, secret in addresses(seed).items()
+        for form in forms
+        if secret in redaction.redact(form.format(address))
+    ]
+    assert leaked == []
+    for plain in (
+        "https://github.com/example/webhooks/blob/main/docs/incoming-messages.md",
+        ".git/hooks/pre-commit-of-the-whole-team.sh",
+        "https://example.org/search?q=resnet50&page=2&sort_key=published",
+        "ssh://git@example.org/a/b.git",
+    ):
+        assert redaction.redact(plain) == plain
 
 
 def test_no_token_passes_in_arguments_and_params() -> None:
@@ -211,6 +264,55 @@ def test_secrets_stay_out_of_notes_and_verdicts(project: Project) -> None:
     assert token not in noted
     assert "with ***" in noted
     assert "as ***" in noted
+
+
+@pytest.mark.slow
+def test_no_address_gets_out_by_any_way(project: Project, tmp_path: Path) -> None:
+    for at, (address, secret) in enumerate(addresses(1).items()):
+        if at % 6:
+            continue
+        project.write("judge.py", "print('score: 1')\n")
+        project.write("train.py", f"print('rmse: {at}'); open('o', 'w').write('{at}')\n")
+        project.commit()
+        run = ["run", "--no-advance"]
+        judge = ["--judge", f"python judge.py --hook {address}", "--trusted", "HEAD"]
+        words = [
+            [*run, "--because", f"see {address}", "--", "python", "train.py", f"--uri={address}"],
+            [
+                *run,
+                "--group",
+                address,
+                "--notify",
+                f"false '{address}'",
+                "--",
+                "python",
+                "train.py",
+            ],
+            [*run, *judge, "--", "python", "train.py", "-a"],
+            [*run, "--", "python", "train.py", "-a", "-b"],
+            ["keep", "@", "--because", f"posted to {address}"],
+            ["note", "@", f"see {address}"],
+            ["merge", "@~1", "@~3", "--yes", "-p", f"uri={address}", *judge],
+            ["tried", "-p", f"uri={address}"],
+            ["log", "-p", f"uri={address}", "-m", address],
+            ["log", "-p", f"uri={address}", "-p", f'hooks=["{address}"]', "-M", "rmse=1"],
+            ["import", "mlflow", address.replace(str(urlsplit(address).hostname), "localhost:1")],
+            ["push", address.replace("https://", "file:///")],
+            *([name] for name in ("show", "doctor", "status", "tree", "book")),
+            ["list", "--json"],
+            ["doctor", "--explain"],
+            ["report", "-o", str(tmp_path / "report.html")],
+            ["export", "csv", "-o", str(tmp_path / "table.csv")],
+        ]
+        for line in words:
+            done = project.run(*line)
+            assert secret not in done.stdout + done.stderr, line
+            assert "internal error" not in done.stderr, line
+        for file in tmp_path.glob("*.*"):
+            assert secret not in file.read_text(errors="replace"), file
+            file.unlink()
+        how = ("cat-file", "--batch-all-objects", "--batch", "--unordered")
+        assert secret not in project.git(*how), address
 
 
 def test_a_user_may_record_what_looks_like_a_secret(project: Project) -> None:

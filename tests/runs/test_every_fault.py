@@ -25,9 +25,25 @@ from conftest import Project
 from recording import record
 
 STEP, FIRST = map(int, f"{os.environ.get('FAULTS', '0')}:0".split(":")[:2])
+HERE = str(Path(gitexp.__file__).parents[1])
 SAMPLE = 3  # positions of each command in CI
 FAULTS = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO, "EACCES": errno.EACCES, "SIGKILL": 0}
 MINE = {"train.py": "print('mine, not committed')\n", "notes.txt": "untracked\n"}
+PAGE = """
+import sys
+from gitexp.repo import Repo
+from gitexp.formats.errors import GitexpError
+from gitexp.report import server
+from gitexp.store.index import Index
+repo = Repo.discover()
+one = Index(repo).named("exp-1")
+try:
+    server.Live(repo).edit({"commits": [one.id], "label": "+good"})
+except (GitexpError, OSError) as error:  # the page is answered so
+    sys.exit(str(error))
+"""
+KEEP = "import gitexp; gitexp.log_metric('loss', 1); gitexp.checkpoint('notes.txt', 1)"
+ADDING = ("log", "run", "merge", "import", "checkpoint")  # one experiment to those that were there
 COMMANDS = {
     "log": ["log", "-p", "lr=9", "-m", "rmse=9"],
     "run": ["run", "--", sys.executable, "-S", "-c", "print('trained')"],
@@ -37,6 +53,10 @@ COMMANDS = {
     "pull": ["pull"],
     "recover": ["recover"],
     "sweep": ["sweep", "-p", "lr=1,2", "--", sys.executable, "-S", "-c", "pass"],
+    "merge": ["merge", "left", "right", "--yes"],
+    "checkpoint": ["run", "--", sys.executable, "-c", KEEP],
+    "import": ["import", "git"],
+    "page": [sys.executable, "-c", PAGE],
 }
 
 
@@ -63,7 +83,17 @@ class Stage(NamedTuple):
             "FAULT_ERRNO": str(how),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        done = project.run(*command, env=env, timeout=120)
+        gitexps = [] if command[0] == sys.executable else [sys.executable, "-m", "gitexp"]
+        done = subprocess.run(
+            [*gitexps, *command],
+            cwd=project.root,
+            env={**os.environ, "PYTHONPATH": HERE, **env},
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+        )
         calls = int.from_bytes(count.read_bytes(), "little")
         return done.returncode, done.stdout + done.stderr, calls
 
@@ -81,14 +111,18 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stage(library: Path, tmp_path: Path) -> Stage:
-    """A clone with two experiments of its own, one of a colleague's on the remote, a dead run, and
-    work that is not committed."""
+    """A clone with four experiments of its own, a commit with results that is none, one of a
+    colleague's on the remote, a dead run, and work that is not committed."""
     home = tmp_path / "home-of-all"
     remote, clone, other = (Project(home / name) for name in ("remote.git", "clone", "other"))
     for project in (remote, clone):
         project.root.mkdir(parents=True)
         project.git("init", "-q", *(["--bare"] if project is remote else []))
-    clone.commit("start", train_py="print('training')\n")
+    clone.git("checkout", "-q", "-b", "old")
+    clone.commit("old", metrics_csv='Name,Value,Timestamp,Step\n"rmse",7,1,0\n')
+    clone.git("checkout", "-q", "--orphan", "main")
+    clone.git("rm", "-q", "-rf", ".")
+    clone.commit("start", train_py="print('rmse: 3')\n")
     clone.git("remote", "add", "origin", str(remote.root))
     clone.git("push", "-q", "-u", "origin", "main")
     clone.git("clone", "-q", str(remote.root), str(other.root))
@@ -96,13 +130,16 @@ def stage(library: Path, tmp_path: Path) -> Stage:
     other.git("config", "user.name", "bob")
     other.gitexp("push")
     shutil.rmtree(other.root)
+    for name in ("left", "right"):
+        how = {"command": f"{sys.executable} -S train.py", "advance": False, "name": name}
+        record(clone, {}, {"rmse": 3}, **how)
     record(clone, {"lr": 1}, {"rmse": 1})
     record(clone, {"lr": 2}, {"rmse": 2})
     script = "import gitexp, os; run = gitexp.start_run(); run.log_metric('loss', 1); os._exit(9)"
     subprocess.run(
         [sys.executable, "-c", script],
         cwd=clone.root,
-        env={**os.environ, "PYTHONPATH": str(Path(gitexp.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": HERE},
         check=False,
     )
     for path, text in MINE.items():
@@ -110,15 +147,22 @@ def stage(library: Path, tmp_path: Path) -> Stage:
     return Stage(home, library)
 
 
-def wrong(project: Project, name: str, code: int) -> str:
+def wrong(project: Project, name: str, code: int, said: str) -> str:
     """Return what is wrong in a clone in which a command met a fault; "" where all is well."""
     fsck = project.git("fsck", "--strict", "--no-dangling", "--connectivity-only", check=False)
     if "missing" in fsck or "broken" in fsck or "error" in fsck:
         return f"fsck: {fsck}"
-    tags = {*project.tags()}
+    tags = {tag for tag in project.tags() if tag.startswith("exp-")}
+    noted = project.git("notes", "--ref=gitexp", "show", "exp-1^{}", check=False)
+    if name in ("label", "page") and code == 0 and "+good" not in noted:
+        return "a label was acknowledged, and is not there"
+    kept = [*project.root.glob(".git/gitexp/checkpoints/*/000000-1/notes.txt")]
+    if name == "checkpoint" and code == 0 and not kept and "was not kept" not in said:
+        return "a checkpoint was acknowledged, and is not there"
     if not {"exp-1", "exp-2"} <= tags:
         return f"experiments are gone: {tags}"
-    if name in ("log", "run") and code == 0 and len(tags) < 3:
+    acknowledged = code == 0 and "it waits on disk for `gitexp recover`" not in said
+    if name in ADDING and acknowledged and len(tags) < 3:
         return "it was acknowledged, and is not there"
     stashed = project.git("stash", "list", check=False)
     for path, text in MINE.items():
@@ -142,7 +186,8 @@ def wrong(project: Project, name: str, code: int) -> str:
     if done.returncode:
         return f"the next command: {done.stderr}"
     recovered = project.run("recover")
-    if recovered.returncode or len(project.tags()) < 4:  # the dead run is one of them
+    found = [tag for tag in project.tags() if tag.startswith("exp-")]
+    if recovered.returncode or len(found) < 4:  # the dead run is one of them
         return f"recover: {recovered.stderr} {project.tags()}"
     return ""
 
@@ -159,7 +204,7 @@ def test_one_fault_at_any_call_costs_nothing(stage: Stage, tmp_path: Path, name:
     found = []
     for done, (at, how) in enumerate(chosen, 1):
         code, said, _ = stage.tried(place, COMMANDS[name], at, FAULTS[how])
-        problem = wrong(Project(place / "clone"), name, code)
+        problem = wrong(Project(place / "clone"), name, code, said)
         if problem or "Traceback" in said or "internal error" in said:
             found.append(f"call {at}, {how} (code {code}): {problem}\n{said}")
             print(found[-1])

@@ -287,6 +287,19 @@ def test_no_run_begins_on_a_full_disk_and_nothing_is_left_behind(disk: Project) 
     assert journal.folders(Repo.discover()) == []
 
 
+def test_what_a_command_prints_on_a_full_disk_counts(disk: Project) -> None:
+    disk.write(".git/faults.py", FAULTS)
+    disk.write("train.py", "from faults import *\nfill_the_disk()\nprint('rmse: 2.5')\n")
+    env = {"PYTHONPATH": f"{HERE}:{disk.root / '.git'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = disk.run("run", "--", sys.executable, "train.py", env=env)
+    assert "it waits on disk for `gitexp recover`" in done.stderr
+    (disk.root / ".git/ballast").unlink()
+    disk.gitexp("recover")
+    found = gitexp.get("exp-1")
+    assert found.metrics == {"rmse": 2.5}
+    assert found.read(".gitexp/output.log") == b"rmse: 2.5\n"
+
+
 def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
     """Also where the process that did it was killed in between, so that the spare rows are there
     still."""
@@ -347,3 +360,20 @@ def test_a_folder_that_takes_no_rows_is_not_held(tmp_path: Path) -> None:
         Journal(tmp_path, owner=True)
     with journal.hold(tmp_path):
         assert kept.value, "its traceback kept the lock, and a sweep's driver met it"
+
+
+def test_a_process_that_joins_where_the_run_takes_no_rows_logs_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    owned = journal.Journal(tmp_path / "run", owner=True)
+    (tmp_path / "run/metrics.csv").rename(tmp_path / "kept")
+    (tmp_path / "run/metrics.csv").mkdir()
+    with pytest.warns(RuntimeWarning, match="the run goes on, and what can be kept is kept"):
+        joined = journal.Journal(tmp_path / "run")
+    joined.append(b'"loss",1.0,1,0\r\n')
+    joined.close()
+    (tmp_path / "run/metrics.csv").rmdir()
+    (tmp_path / "kept").rename(tmp_path / "run/metrics.csv")
+    owned.close()
+    fallback.take_back(tmp_path / "run")
+    owned.release()
+    assert [point.value for point in journal.points(tmp_path / "run")] == [1.0]

@@ -209,7 +209,7 @@ def test_older_checkpoints_are_thinned_and_equal_ones_kept_once(here: Project) -
         state.write_bytes(str(step // 50).encode())
         checkpoints.keep(repo, "one", state, step)
     top = here.root / ".git/gitexp/checkpoints"
-    steps = sorted(int(path.name.partition("-")[2]) for path in (top / "one").iterdir())
+    steps = sorted(int(path.name.partition("-")[2]) for path in (top / "one").glob("*-*"))
     assert steps == [0, 32, 64, 80, 88, 92, 94, 96, 97, 98, 99]
     assert len([*(top / "objects").iterdir()]) == 2
     checkpoints.take_over(repo, "one", "two", 80)

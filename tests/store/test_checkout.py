@@ -154,6 +154,16 @@ def test_work_is_stashed_on_request_and_the_line_brings_it_back(two: Project) ->
     assert two.git("stash", "list") == ""
 
 
+def test_nothing_is_stashed_where_git_would_take_an_ignored_file_away(two: Project) -> None:
+    """git stash brings HEAD's file back, in the place of a folder with all that lies in it."""
+    two.write(".git/info/exclude", "*.bin\n")
+    (two.root / "train.py").unlink()
+    two.write("train.py/weights.bin", "precious")
+    line = two.error("checkout", "exp-1", "--stash")
+    assert "git stash could not bring 'train.py/weights.bin' back" in line
+    assert read(two, "train.py/weights.bin") == "precious"
+
+
 def test_nothing_is_stashed_where_git_could_not_bring_it_back(two: Project) -> None:
     two.git("rm", "-q", "--cached", "train.py")
     two.write("train.py", "mine, and untracked now\n")

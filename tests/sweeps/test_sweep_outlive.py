@@ -171,6 +171,35 @@ def test_resume_waits_for_trials_that_still_run_without_their_driver(
     assert names(ada) == pushed_names(remote) == ["g/0", "g/1"]
 
 
+def test_a_trial_whose_worker_is_about_to_push_it_is_left_to_that_worker(
+    ada: Project, remote: Project, marks: Path
+) -> None:
+    """The worker has to log in at the remote, and that takes until ``login`` is there."""
+    login, asked = marks.parent / "login", marks.parent / "asked"
+    program = marks.parent / "helper"
+    waits = f'case "$PWD" in *outbox) : > {asked}; until [ -e {login} ]; do sleep 0.05; done;; esac'
+    program.write_text(f'#!/bin/sh\n{waits}\n{helper().removeprefix("!")} "$@"\n')
+    program.chmod(0o755)
+    ada.git("config", "--global", "credential.helper", str(program))
+    (marks.parent / "go").touch()
+    train(ada, marks)
+    driver = started(ada, "--workers-push", "--group", "g", "-p", "lr=1")
+    wait_for(asked.exists)
+    kill(driver)
+    again = subprocess.Popen(
+        [sys.executable, "-m", "gitexp", "sweep", "--resume", "g"],
+        env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert again.stderr is not None
+    said = again.stderr.readline()
+    login.touch()
+    again.communicate(timeout=300)
+    assert b"trials that an earlier driver started still run here (1)" in said
+    assert again.returncode == 0
+    assert ran(marks) == ["1"]
+    assert names(ada) == all_of(ada) == pushed_names(remote) == ["g/0"]
+
+
 @pytest.mark.slow
 def test_resume_takes_the_results_of_jobs_that_a_killed_driver_had_submitted(
     project: Project, marks: Path

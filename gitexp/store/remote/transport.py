@@ -304,7 +304,7 @@ def merge_notes(repo: Repo, remote: Remote) -> bool:
             f" put a sound one there: git push --force {remote.name} {notes.REF}"
         )
     with repo.lock() as fd:
-        if mine is None:
+        if repo.tip(notes.REF) is None:
             repo.update_refs([f"create {notes.REF} {theirs}"], "gitexp: pull", [fd])
         else:
             merge = ("notes", "--ref", notes.REF, "merge", "-q", "-s", "cat_sort_uniq", theirs)
