@@ -38,7 +38,7 @@ def check(repo: Repo, item: Experiment, files: Sequence[str] | None = None) -> N
     if files is None:
         lost = missing(repo, [item.id])
     else:
-        lost = [] if _is_partial(repo) else repo.absent(files)
+        lost = [] if is_partial(repo) else repo.absent(files)
     if lost:
         raise NotFoundError(
             f"{item.name} lacks {len(lost)} of its files or folders ({lost[0][:10]});"

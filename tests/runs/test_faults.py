@@ -364,11 +364,11 @@ def test_a_folder_that_takes_no_rows_is_not_held(tmp_path: Path) -> None:
 
 def test_a_process_that_joins_where_the_run_takes_no_rows_logs_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    owned = journal.Journal(tmp_path / "run", owner=True)
+    owned = Journal(tmp_path / "run", owner=True)
     (tmp_path / "run/metrics.csv").rename(tmp_path / "kept")
     (tmp_path / "run/metrics.csv").mkdir()
     with pytest.warns(RuntimeWarning, match="the run goes on, and what can be kept is kept"):
-        joined = journal.Journal(tmp_path / "run")
+        joined = Journal(tmp_path / "run")
     joined.append(b'"loss",1.0,1,0\r\n')
     joined.close()
     (tmp_path / "run/metrics.csv").rmdir()

@@ -81,7 +81,7 @@ def test_an_experiment_that_goes_takes_its_block_away(many: Project) -> None:
     repo = Repo.discover(many.root)
     gone = Index(repo).named(f"exp-{SIZE + 5}")
     assert gone is not None
-    store.remove(repo, gone)
+    store.remove(repo, [gone])
     assert table(many) == [at for at in reversed(range(COUNT)) if at != SIZE + 5]
     assert kept(many) == [0, 1, 2]
 

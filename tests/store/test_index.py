@@ -189,7 +189,7 @@ def test_what_is_removed_or_renamed_is_followed(recorded: Project) -> None:
     repo = Repo.discover(recorded.root)
     gone = Index(repo).named("exp-2")
     assert gone is not None
-    back = store.remove(repo, gone)
+    (back,) = store.remove(repo, [gone])
     assert names(recorded) == ["exp-3", "exp-1"]
     recorded.git(*back.split()[1:])
     recorded.git("update-ref", "refs/gitexp/remotes/origin/exp-9", gone.tag)
