@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # MLflow 3.17.2: its SQLite store never lets SQLite count its rows (ANALYZE), so the pages that sort 10,000 runs by a metric
 # take seconds, from a nested loop with an index made for the query; one ANALYZE, of some ms, makes that a fraction.
-# Seen: 4.9 s of a processor, after ANALYZE 0.07 s.
+# Seen: 5.0 s of a processor, after ANALYZE 0.1 s.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
