@@ -367,7 +367,7 @@ def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[Me
     """Return the points that a run does not have yet. Databases drop what comes twice, a store of
     files would keep it."""
     known = {
-        (key, *_stored(value), stamp, step)
+        (key, *convert.metric_row(value), stamp, step)
         for key in run.metrics
         for value, stamp, step in server.history(run.id, key)
     }
@@ -376,11 +376,7 @@ def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[Me
 
 def _identity(point: MetricPoint) -> tuple[str, float, bool, int, int]:
     item = convert.metric_json(point)
-    return item["key"], *_stored(point.value), item["timestamp"], item["step"]
-
-
-def _stored(value: float) -> tuple[float, bool]:
-    return convert.metric_row(value)
+    return item["key"], *convert.metric_row(point.value), item["timestamp"], item["step"]
 
 
 def _end(experiment: Experiment) -> int:

@@ -230,11 +230,10 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
     body = message.body(data.get("commit", b"").decode("utf-8", "replace").partition("\n\n")[2])
     tags = convert.tags(value, body=body)
     if known:  # what MLflow said of it, and what nobody could know before its end
-        tags = {
-            **({convert.NOTE: tags[convert.NOTE]} if convert.NOTE in tags else {}),
-            **_texts(known.get("tags")),
-            **_own_tags(value),
-        }
+        git = convert.COMMIT, convert.BRANCH
+        own = {key: tags[key] for key in tags if key in git or key.startswith(convert.OURS)}
+        note = {convert.NOTE: tags.get(convert.NOTE)}
+        tags = _texts({**note, **_texts(known.get("tags")), **own})
         if value.notes:
             tags[convert.NOTE] = "\n\n".join(value.notes)
     name, stage = _text(known.get("name")) or value.name, _stage(known)
@@ -279,11 +278,7 @@ def write_experiment(tables: Tables, run: str, value: Experiment, data: dict[str
 
 
 def _put(
-    tables: Tables,
-    row: Row,
-    tags: dict[str, Any],
-    texts: dict[str, str],
-    *saying: dict[str, Any],
+    tables: Tables, row: Row, tags: dict[str, Any], texts: dict[str, str], *saying: dict[str, Any]
 ) -> None:
     """Write all of a run but its metrics; the last of ``saying`` that names datasets and models
     names all that there are. A tag that was removed is None."""
@@ -293,16 +288,6 @@ def _put(
     linked = [item["tables"] for item in saying if isinstance(item.get("tables"), dict)]
     if linked:
         tables.put_linked(row.id, at, linked[-1])
-
-
-def _own_tags(value: Experiment) -> dict[str, str]:
-    """Return the tags that say what an experiment is in git, which no run could know before its
-    end."""
-    return {
-        key: text
-        for key, text in convert.tags(value).items()
-        if key.startswith(convert.OURS) or key in (convert.COMMIT, convert.BRANCH)
-    }
 
 
 def _chosen(index: Index) -> dict[str, Found]:
