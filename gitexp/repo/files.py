@@ -53,6 +53,17 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
+def below(folder: Path) -> list[Path]:
+    """Return the files below a folder, sorted; raise OSError where a folder of it cannot be read,
+    which ``rglob`` passes over."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    walked = os.walk(folder, onerror=refuse)
+    return sorted(Path(top, name) for top, _, names in walked for name in names)
+
+
 def stamp(path: Path) -> tuple[int, ...] | None:
     """Return what changes whenever a file is written; None where there is none."""
     try:

@@ -431,7 +431,7 @@ _EXPLANATIONS = {  # what git says: what we say
         " gitexp doctor --fix"
     ),
     r"Read-only file system|insufficient permission|[Pp]ermission denied": (
-        "git may not write here: {line}; check the permissions"
+        "git may not read or write here: {line}; check the permissions"
     ),
     r"No space left on device": (
         "the disk is full, and git could not write; free some space and try again"

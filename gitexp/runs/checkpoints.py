@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from gitexp.repo import Repo, locks
+from gitexp.repo import Repo, files, locks
 from gitexp.repo.files import link_or_copy
 
 FOLDER = "checkpoints"
@@ -55,7 +55,7 @@ def _keep(repo: Repo, top: Path, source: Path, step: int, began: int) -> None:
     part = _new(top)
     objects = repo.make_state_dir(FOLDER, OBJECTS)
     folder = source.is_dir()
-    for file in sorted(source.rglob("*")) if folder else [source]:
+    for file in files.below(source) if folder else [source]:
         if file.is_file():
             place = part / source.name / (file.relative_to(source) if folder else "")
             place.parent.mkdir(parents=True, exist_ok=True)

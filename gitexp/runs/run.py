@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitexp.formats import metrics, params
 from gitexp.formats.errors import GitexpError, UsageError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 from gitexp.runs import exit_status, journal
 from gitexp.runs.live_run import LiveRun, joined
 from gitexp.store import artifacts, conditions, media
@@ -112,7 +112,13 @@ class Run(LiveRun):
         source = Path(path)
         if not (source.is_file() or source.is_dir()):
             raise UsageError(f"there is no file '{path}' to log")
-        for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+        try:
+            found = files.below(source) if source.is_dir() else [source]
+        except OSError as error:
+            raise UsageError(
+                f"'{error.filename}' cannot be read: {error.strerror}; nothing of '{path}' was kept"
+            ) from None
+        for file in found:
             if file.is_file() and ".git" not in file.relative_to(source).parts:
                 self.keep(artifacts.place(self._repo, file), file)
 

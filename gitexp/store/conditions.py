@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitexp.formats.errors import UsageError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, files
 
 if TYPE_CHECKING:
     import hashlib
@@ -85,9 +85,9 @@ def hash_input(path: Path) -> str | None:
     which may have no end."""
     try:
         if path.is_dir():
-            files = sorted(item for item in path.rglob("*") if item.is_file())
+            found = [item for item in files.below(path) if item.is_file()]
             listing = "".join(
-                f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in files
+                f"{_hash(file)} {file.relative_to(path).as_posix()}\n" for file in found
             )
             return _SHA256 + _sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
         return _SHA256 + _hash(path) if path.is_file() else None

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 import gitexp
 from conftest import Project
+from gitexp.repo import files
+from gitexp.store import conditions
 
 ODD = os.fsdecode(b"d\xe9j\xe0")
 pytestmark = pytest.mark.skipif(
@@ -58,3 +62,23 @@ def test_all_that_can_be_logged_takes_it(odd: Project) -> None:
     ):
         odd.gitexp(*command)
     odd.fsck()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no chmod here")
+def test_a_folder_that_cannot_be_read_is_no_part_that_is_passed_over() -> None:
+    """As another user than root, who reads everything."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as top:
+        os.chmod(top, 0o755)
+        Path(top, "data").write_text("1")
+        Path(top, "closed").mkdir(mode=0)
+        if (child := os.fork()) == 0:
+            try:
+                if os.geteuid() == 0:
+                    os.setuid(65534)
+                assert conditions.hash_input(Path(top)) is None
+                with pytest.raises(PermissionError):
+                    files.below(Path(top))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
