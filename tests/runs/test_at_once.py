@@ -126,7 +126,12 @@ def test_a_small_note_is_never_seen_empty(
     tmp_path: Path, name: str, write: Callable[[Path], None]
 ) -> None:
     write(tmp_path)
-    writing = threading.Thread(target=lambda: [write(tmp_path) for _ in range(500)])
+
+    def often() -> None:
+        for _ in range(500):
+            write(tmp_path)
+
+    writing = threading.Thread(target=often)
     writing.start()
     seen = set()
     while writing.is_alive():

@@ -131,8 +131,8 @@ def stage(library: Path, tmp_path: Path) -> Stage:
     other.gitexp("push")
     shutil.rmtree(other.root)
     for name in ("left", "right"):
-        how = {"command": f"{sys.executable} -S train.py", "advance": False, "name": name}
-        record(clone, {}, {"rmse": 3}, **how)
+        command = f"{sys.executable} -S train.py"
+        record(clone, {}, {"rmse": 3}, command=command, advance=False, name=name)
     record(clone, {"lr": 1}, {"rmse": 1})
     record(clone, {"lr": 2}, {"rmse": 2})
     script = "import gitexp, os; run = gitexp.start_run(); run.log_metric('loss', 1); os._exit(9)"
@@ -156,8 +156,8 @@ def wrong(project: Project, name: str, code: int, said: str) -> str:
     noted = project.git("notes", "--ref=gitexp", "show", "exp-1^{}", check=False)
     if name in ("label", "page") and code == 0 and "+good" not in noted:
         return "a label was acknowledged, and is not there"
-    kept = [*project.root.glob(".git/gitexp/checkpoints/*/000000-1/notes.txt")]
-    if name == "checkpoint" and code == 0 and not kept and "was not kept" not in said:
+    held = [*project.root.glob(".git/gitexp/checkpoints/*/000000-1/notes.txt")]
+    if name == "checkpoint" and code == 0 and not held and "was not kept" not in said:
         return "a checkpoint was acknowledged, and is not there"
     if not {"exp-1", "exp-2"} <= tags:
         return f"experiments are gone: {tags}"
