@@ -168,6 +168,24 @@ def test_a_push_that_was_cut_off_goes_on(ada: Project, remote: Project) -> None:
     )
 
 
+def test_tags_that_no_killed_push_sent_go_with_the_next(ada: Project, remote: Project) -> None:
+    """Killed when the remote had the branch and no tag; the next is refused the tag."""
+    ada.gitexp("push")
+    seen = ada.git("rev-parse", SEEN)
+    found = record(ada, {"lr": 3}, advance=False)
+    ada.gitexp("push")
+    remote.git("update-ref", "-d", f"refs/tags/{found.name}")
+    ada.git("update-ref", SEEN, seen)
+    ada.git("update-ref", "-d", f"refs/gitexp/remotes/origin/{found.name}")
+    record(ada, {"lr": 4}, advance=False)  # the branch that is made now is another
+    refuse = hook(remote, "update", 'case "$1" in refs/tags/*) exit 1;; esac')
+    ada.error("push")
+    refuse.unlink()
+    ada.gitexp("push")
+    assert found.name in remote.tags()
+    assert "all experiments" in ada.gitexp("push")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
 def test_a_push_killed_at_any_moment_leaves_nothing_that_the_next_cannot_finish(

@@ -14,7 +14,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gitexp.formats.errors import GitError
@@ -78,7 +78,6 @@ class Outgoing:
         repo: Repo,
         remote: Remote,
         load: Load,
-        reload: Callable[[], Load],
         *,
         wanted: str | None,
         branch: str | None,
@@ -86,7 +85,7 @@ class Outgoing:
         verify: bool = True,
         progress: Progress | None = None,
     ) -> None:
-        self.repo, self.remote, self.load, self.reload = repo, remote, load, reload
+        self.repo, self.remote, self.load = repo, remote, load
         self.dry_run, self.verify, self.progress = dry_run, verify, progress
         self.owner = ""
         self.names: dict[str, str] = {}
@@ -99,6 +98,7 @@ class Outgoing:
         self._wanted = wanted
         self._branch = branch
         self._owners_taken: set[str] = set()
+        self._there: str | None = None  # our branch's tip there, not noted here yet
         self._tries: dict[str, int] = {}  # hash of a tag object: how many of its names were taken
 
     def send(self) -> None:
@@ -109,7 +109,7 @@ class Outgoing:
         """
         for attempt in range(_TRIES):
             if not self.load:
-                return
+                break
             sent = self._prepared()
             updates, said = transport.push(
                 self.repo,
@@ -128,6 +128,11 @@ class Outgoing:
             raise GitError(
                 f"{self.remote.name} changed {_TRIES} times while this was going on; try again"
             )
+        self._done({})
+
+    @property
+    def _mine(self) -> str:
+        return f"{SEEN}{self.remote.name}/{self.owner}"
 
     def name(self, item: Carried) -> str:
         """Return what an experiment that went is called there."""
@@ -147,9 +152,7 @@ class Outgoing:
                 item._replace(held=item.commit in ahead and item.tag in self.load.tags)
                 for item in self.load.experiments
             ]
-            tip = gathering.extend(
-                self.repo, self.repo.tip(f"{SEEN}{self.remote.name}/{self.owner}"), me.id, held
-            )
+            tip = gathering.extend(self.repo, self._there or self.repo.tip(self._mine), me.id, held)
             going.append((tip, f"{HEADS}{self.owner}"))
         if ahead and self._branch and self.remote.branch:
             going.append((self._branch, self.remote.branch))
@@ -194,7 +197,7 @@ class Outgoing:
         seen: list[str] = []
         for source, target in sent.values():
             if target.startswith(HEADS):
-                seen.append(f"update {SEEN}{self.remote.name}/{self.owner} {source}")
+                self._there = source
                 self.gathered += self.load.experiments
                 self.load.experiments = []
             elif target == notes.REF:
@@ -207,6 +210,9 @@ class Outgoing:
                 del self.load.tags[source]
             else:
                 self.branch = source.removeprefix("refs/heads/")
+        if self._there and not self.load.tags:  # once it is noted, nobody sends these
+            seen.append(f"update {self._mine} {self._there}")
+            self._there = None
         if self.dry_run or not seen:
             return
         try:
@@ -303,19 +309,17 @@ class Outgoing:
             for oid, _, ref in (line.partition("\t") for line in lines.stdout.splitlines())
         }
         known = clone.load(self.repo)
-        tip = tips.get(self.owner)
-        mine = f"{SEEN}{self.remote.name}/{self.owner}"
+        tip, seen = tips.get(self.owner), self.repo.tip(self._mine)
         # gone, or somebody was in between for a moment
-        if tip is None or tip == self.repo.tip(mine):
+        if tip is None or tip == seen:
             return
         found = gathering.clone_of(self.repo, tip)
         if known is None or found is None or found != known.id:
             self._owners_taken |= set(tips)
         else:
-            self.repo.update_refs([f"update {mine} {tip}"], f"gitexp: push to {self.remote.name}")
-            before, self.load = self.load, self.reload()
-            there = {*self.load.taken.values()}
-            self.load.tags = {tag: name for tag, name in before.tags.items() if tag not in there}
+            there = {item.tag for item in gathering.read(self.repo, tip, seen)[1]}
+            lacking = [item for item in self.load.experiments if item.tag not in there]
+            self.load.experiments, self._there = lacking, tip
 
     def _merge_notes(self) -> None:
         if self.dry_run:

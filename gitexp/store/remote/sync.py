@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from gitexp.formats import settings
 from gitexp.formats.errors import GitError, GitexpError, UsageError
@@ -107,13 +106,12 @@ def push(
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
-    lacking = partial(_load, repo, there, experiments, tags, known.push_tags_up_to)
-    load = lacking()
+    load = _load(repo, there, experiments, tags, known.push_tags_up_to)
     commits = [item.commit for item in load.experiments]
     named = dvc.of_experiments(repo, commits) if data and not dry_run else ()
     missing = _send_data(repo, named)
     going = Outgoing(
-        repo, there, load, lacking, wanted=clone.slug(known.owner) if known.owner else None,
+        repo, there, load, wanted=clone.slug(known.owner) if known.owner else None,
         branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify,
         progress=progress,
     )  # fmt: skip
