@@ -37,6 +37,13 @@ def open_for(repo: Repo, frozen: Frozen) -> PushTarget | None:
     UsageError where the sweep's name is taken there, or GitError."""
     if frozen.plan.workers_push is None:
         return None
+    if required := [
+        key for key in repo.told if re.fullmatch(r"filter\.(?!lfs\.).*\.required", key)
+    ]:
+        raise UsageError(
+            f"workers that push have no filter '{required[0][7:-9]}', which this repository"
+            " requires, and would push what it keeps away; leave --workers-push out"
+        )
     remote = transport.find(repo, frozen.plan.workers_push)
     name, _, email = repo.committer.rpartition(" <")
     snapshot = _snapshot(repo, frozen)

@@ -378,6 +378,17 @@ def test_a_group_whose_name_is_taken_on_the_remote_is_refused_and_nothing_is_fro
     assert ran(marks) == []
 
 
+def test_workers_that_have_no_filter_that_is_required_do_not_push(
+    ada: Project, marks: Path
+) -> None:
+    train(ada, marks)
+    ada.git("config", "filter.crypt.clean", "cat")
+    ada.git("config", "filter.crypt.required", "true")
+    words = ("sweep", "-p", "lr=1", "--workers-push", "--", "python", "train.py")
+    assert "no filter 'crypt'" in ada.error(*words)
+    assert ran(marks) == []
+
+
 # How many trials a scheduler knows; of no module, so that it travels by value.
 SUBMITTED = eval(
     "lambda dask_scheduler: sum(str(key).startswith('gitexp-g/') for key in dask_scheduler.tasks)",
