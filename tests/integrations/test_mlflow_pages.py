@@ -199,7 +199,7 @@ def test_a_browser_shows_the_runs_their_params_charts_and_files_and_asks_nobody_
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         tab = browser.new_page()
-        tab.set_default_timeout(DEADLINE * 1000)
+        tab.set_default_timeout(120_000)
         tab.on("request", lambda request: asked.append(request.url))
 
         def see(*texts: str) -> None:
