@@ -3,8 +3,6 @@ variables."""
 
 from __future__ import annotations
 
-import atexit
-import functools
 import os
 import re
 import shutil
@@ -18,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-import gitexp
 from mlflow_scripts import MODULES, Training
-from warm import Warm, warmed
+from warm import Warm, command_line, warmed
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -120,17 +117,6 @@ def seal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@functools.cache
-def _command_line() -> Warm:
-    """Return a process that has imported what gitexp's commands import."""
-    rooms = ("cli", "compare", "formats", "repo", "runs", "store")
-    top = Path(gitexp.__file__).parent
-    modules = [f"gitexp.{room}.{file.stem}" for room in rooms for file in (top / room).glob("*.py")]
-    made = Warm(Path(tempfile.mkdtemp()), modules)
-    atexit.register(made.close)
-    return made
-
-
 class Project:
     """A user's repository, with the few words that tests need."""
 
@@ -174,7 +160,7 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run gitexp's command line as a user would, in a process of its own."""
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})}
-        return _command_line().module(
+        return command_line().module(
             "gitexp", *args, cwd=cwd or self.root, env=env, timeout=timeout
         )
 

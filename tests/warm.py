@@ -9,6 +9,8 @@ mlflow`` itself loads (the plugin). Where forking is not safe, each has a proces
 
 from __future__ import annotations
 
+import atexit
+import functools
 import gc
 import json
 import os
@@ -16,6 +18,7 @@ import runpy
 import select
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -177,6 +180,20 @@ def _of_interpreter(env: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that a Python reads as it starts, which no fork does again."""
     own = ("PYTHON", "LD_", "LC_", "LANG", "TZ", "MALLOC")
     return {name: value for name, value in env.items() if name.startswith(own)}
+
+
+@functools.cache
+def command_line() -> Warm:
+    """Return the process that has imported what gitexp's commands import, one for each that runs
+    tests."""
+    import gitexp
+
+    rooms = ("cli", "compare", "formats", "repo", "runs", "store")
+    top = Path(gitexp.__file__).parent
+    modules = [f"gitexp.{room}.{file.stem}" for room in rooms for file in (top / room).glob("*.py")]
+    made = Warm(Path(tempfile.mkdtemp()), modules)
+    atexit.register(made.close)
+    return made
 
 
 @contextmanager
