@@ -92,7 +92,7 @@ def _around(
 around(
     ExtendedStore,
     _READERS,
-    before=lambda store, runs: store.take_in([runs] if isinstance(runs, str) else [*runs]),
+    before=lambda store, runs: store.take_in([runs] if isinstance(runs, str) else [*(runs or ())]),
 )
 
 
