@@ -53,6 +53,9 @@ def gathered(data: bytes) -> tuple[bytes, dict[str, float]] | None:
     """Return what ``metrics.gather`` would of a file's points; None where a row is odd."""
     import numpy as np
 
+    head, ended, rest = data.partition(b"\r\n")
+    if ended and b"\n" not in head:
+        data = head + b"\n" + rest
     frame = read(data)
     if frame is None:
         return None
