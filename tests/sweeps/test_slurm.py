@@ -171,8 +171,11 @@ def test_a_run_whose_job_is_requeued_goes_on_from_its_checkpoint(
     project.write("train.py", _GOES_ON)
     submitted(project, *GITEXP, "run", "--", sys.executable, "train.py", options=("--requeue",))
     requeued(project)
+    _until(lambda: project.tags() and not _said("squeue", "--noheader"))
+    project.run("recover")  # where SLURM killed the first before it was recorded
     _until(lambda: len(project.tags()) == 2)
-    after, before = Index(Repo.discover(project.root)).select()
+    found = Index(Repo.discover(project.root)).select()
+    before, after = sorted(found, key=lambda item: item.started)
     assert (before.status, after.status) == ("killed", "finished")
     assert [int(point.step) for point in after.points()] == [*range(6)]
     assert after.extra["resumes"] == before.id
