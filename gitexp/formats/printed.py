@@ -29,9 +29,9 @@ _METRIC = (
     r"|m?logloss|rmsle|top1|top5|mcc|bp[bcd]|cost|fitness|inertia|silhouette"
 )
 _BESIDE = (  # words that say which one
-    r"train(?:ing)?|val|valid|validation|test(?:ing)?|eval|dev|best|final|max|min|avg|average|mean|total"
-    r"|running|last|epoch|batch|mini|minibatch|squared|absolute|root|roc|pr|macro|micro|weighted"
-    r"|balanced|log|cross|entropy|reconstruction|d|g|kl|episode|episodic|smooth|ema|top|set|\d+"
+    r"train(?:ing)?|val|valid|validation|test(?:ing)?|eval|dev|best|final|max|min|avg|average|mean"
+    r"|total|running|last|epoch|batch|mini|minibatch|squared|absolute|root|roc|pr|macro|micro"
+    r"|weighted|balanced|log|cross|entropy|reconstruction|d|g|kl|episode|episodic|smooth|ema|top|set|\d+"
 )
 _SETTING = (
     r"weights?|scale|coeff?|threshold|dir|path|file|type|fn|func|function|name|every|interval|freq"

@@ -154,7 +154,9 @@ def _loader() -> type[yaml.SafeLoader]:
 def _dumper(large: bool) -> type[yaml.SafeDumper]:
     import yaml
 
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper) if large else yaml.SafeDumper):  # type: ignore[misc]
+    base = getattr(yaml, "CSafeDumper", yaml.SafeDumper) if large else yaml.SafeDumper
+
+    class Dumper(base):  # type: ignore[misc, valid-type]
         """PyYAML's safe dumper, which also quotes what YAML 1.2 would read as no text."""
 
         yaml_implicit_resolvers = dict(yaml.SafeDumper.yaml_implicit_resolvers)  # noqa: RUF012

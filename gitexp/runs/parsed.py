@@ -23,8 +23,8 @@ from gitexp.runs import arguments
 
 _HOOK = Path(__file__).with_name("startup")
 _CONFIG = (
-    r"(?i)(?:.*_)?(?:config|cfg|conf|params|hparams|hyp|args|options|settings|recipe|experiment|opt)"
-    r"s?(?:_?(?:file|path|name|yaml|json|toml))?|[a-z]"
+    r"(?i)(?:.*_)?(?:config|cfg|conf|params|hparams|hyp|args|options|settings|recipe|experiment"
+    r"|opt)s?(?:_?(?:file|path|name|yaml|json|toml))?|[a-z]"
 )
 _ENDINGS = (".yaml", ".yml", ".json", ".toml", ".py")
 _MOST_BYTES = 10**6

@@ -151,6 +151,14 @@ def test_a_driver_killed_outlives_nothing_that_its_workers_had_begun_and_resume_
     ada.fsck()
 
 
+def resumed() -> subprocess.Popen[bytes]:
+    """Start another driver of the sweep ``g``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "gitexp", "sweep", "--resume", "g"],
+        env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
 def test_resume_waits_for_trials_that_still_run_without_their_driver(
     ada: Project, remote: Project, marks: Path
 ) -> None:
@@ -158,10 +166,7 @@ def test_resume_waits_for_trials_that_still_run_without_their_driver(
     driver = started(ada, "--workers-push", "--group", "g", "-p", "lr=1,2")
     wait_for(lambda: ran(marks) == ["1"])
     kill(driver)
-    again = subprocess.Popen(
-        [sys.executable, "-m", "gitexp", "sweep", "--resume", "g"],
-        env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    again = resumed()
     assert again.stderr is not None
     assert b"trials that an earlier driver started still run here (1)" in again.stderr.readline()
     (marks.parent / "go").touch()
@@ -186,10 +191,7 @@ def test_a_trial_whose_worker_is_about_to_push_it_is_left_to_that_worker(
     driver = started(ada, "--workers-push", "--group", "g", "-p", "lr=1")
     wait_for(asked.exists)
     kill(driver)
-    again = subprocess.Popen(
-        [sys.executable, "-m", "gitexp", "sweep", "--resume", "g"],
-        env={**os.environ, "PYTHONPATH": HERE}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    again = resumed()
     assert again.stderr is not None
     said = again.stderr.readline()
     login.touch()
