@@ -10,12 +10,14 @@ user's configuration would be one in the repository, so it counts as none.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,12 +60,14 @@ def verify(
     """
     trusted = trust_of_user(repo, allowed_signers)
     tags = [item.tag for item in experiments]
-    gathering.restore(repo, {*repo.absent(tags)})
     commits = [item.id for item in experiments]
-    there = {*commits}.difference(repo.absent(commits))
+    absent = {*repo.absent([*tags, *commits])}
+    gathering.restore(repo, absent.intersection(tags))
+    there = {*commits} - absent
     holes = _incomplete(repo, sorted(there))
     contents = _contents(repo, [item for item in experiments if item.id in there - holes])
-    with repo.offline() as beside:
+    with ExitStack() as stack:
+        beside = functools.cache(lambda: stack.enter_context(repo.offline()))
         for experiment, tag in zip(experiments, repo.objects(tags)):
             problems: list[str] = []
             unchecked: list[str] = []
@@ -83,11 +87,11 @@ def verify(
 
 
 def _signature(
-    beside: Repo, experiment: Experiment, tag: Object | None, trusted: Trust
+    beside: Callable[[], Repo], experiment: Experiment, tag: Object | None, trusted: Trust
 ) -> tuple[str, str]:
     if tag is None or not message.is_signed(tag.data):
         return UNSIGNED, ""
-    good, said = beside.judged(*trusted.options, "verify-tag", experiment.tag)
+    good, said = beside().judged(*trusted.options, "verify-tag", experiment.tag)
     if not good and "No principal matched" in said:
         key = re.search(r"\w+ key SHA256:\S+", said)
         but = " (the repository's own list does not count)" if trusted.signers_passed_over else ""

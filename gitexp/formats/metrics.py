@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,8 +22,6 @@ from gitexp.formats.experiment import MetricPoint
 HEADER = b"Name,Value,Timestamp,Step\n"
 COLUMNS = ("name", "value", "timestamp", "step")
 END_OF_TIME = 253_402_300_800_000  # the year 10000, in ms; nobody's clock shows it
-# as ``format_row`` writes it, of a name without a quote
-_ROW = rb'(?m)^"([^"\r\n]*)",([^",\s]+),(\d+),(-?\d+)\r\n'
 _CHUNK = 2**20  # bytes
 _MOST_BITS, _MOST_DIGITS = 1_023, 300  # of a whole number; a larger one is a double
 _BETTER_LOW = {
@@ -232,36 +230,64 @@ def last_of(file: BinaryIO, where: str = "metrics.csv") -> dict[str, float]:
     """Return each metric's last value in a file, our own rows fast; raises FormatError."""
     last: dict[bytes, tuple[int, bytes]] = {}
     plain = file.readline() == HEADER
-    while plain and (lines := file.readlines(_CHUNK)):
-        rows = re.findall(_ROW, b"".join(lines))
-        plain = len(rows) == len(lines)
-        for name, value, _, step in rows:
-            at = int(step)
-            if name not in last or at >= last[name][0]:
-                last[name] = at, value
-    if plain:
-        with suppress(ValueError, OverflowError):
-            return {name.decode(): parse_cell(value.decode()) for name, (_, value) in last.items()}
+    with suppress(ValueError, OverflowError):
+        while plain and (lines := file.readlines(_CHUNK)):
+            names, values, _, steps = _columns(b"".join(lines))
+            ats = [*map(int, steps)]
+            rows = zip(names, zip(ats, values))
+            # mostly the steps rise, and of each name the last row is the newest
+            for name, at in dict(rows).items() if ats == sorted(ats) else rows:
+                if name not in last or at[0] >= last[name][0]:
+                    last[name] = at
+        if plain:
+            return {_text(name): parse_cell(value.decode()) for name, (_, value) in last.items()}
     file.seek(0)
     return last_values(read(file, where))
+
+
+def _columns(rows: bytes) -> tuple[Sequence[bytes], ...]:
+    """Return the four columns of rows, names in their quotes; raises ValueError for rows that are
+    not as ``format_row`` writes them, of names without quotes and commas."""
+    count = rows.count(b"\r\n")
+    cells = rows.replace(b"\r\n", b",").split(b",")
+    torn = cells.pop()  # nothing stands after the end of the last row
+    columns = cells[0::4], cells[1::4], cells[2::4], cells[3::4]
+    marks = (b"\n", b"\r", b'",', b'"')
+    # each name stands alone between quotes at the start of its row
+    if (
+        torn
+        or [*map(rows.count, marks)] != [count, count, count, 2 * count]
+        or [*map(len, columns)] != [count] * 4
+        or any(name[:1] != b'"' or name[-1:] != b'"' for name in {*columns[0]})
+        or not (b"".join(columns[2]) or b"0").isdigit()
+    ):
+        raise ValueError("not as gitexp writes them")
+    return columns
+
+
+def _text(name: bytes) -> str:
+    return name[1:-1].decode()
 
 
 def latest_of(data: bytes) -> list[MetricPoint] | None:
     """Return the point of each metric that MLflow calls the latest: of the highest step, then the
     highest time, then the highest value, where NaN is 0; None where the rows are not as we write
     them."""
-    rows = re.findall(_ROW, data)
-    if not data.startswith(HEADER) or len(rows) != data.count(b"\n") - 1:
+    if not data.startswith(HEADER):
         return None
     found: dict[bytes, tuple[int, int, bytes]] = {}
-    for name, value, time, step in rows:
-        at = int(step), int(time)
-        known = found.get(name)
-        if known is None or at > known[:2] or (at == known[:2] and _rank(value) > _rank(known[2])):
-            found[name] = *at, value
     with suppress(ValueError, OverflowError):
+        for name, value, time, step in zip(*_columns(data[len(HEADER) :])):
+            at = int(step), int(time)
+            known = found.get(name)
+            if (
+                known is None
+                or at > known[:2]
+                or (at == known[:2] and _rank(value) > _rank(known[2]))
+            ):
+                found[name] = *at, value
         return [
-            MetricPoint(name.decode(), parse_cell(value.decode()), milliseconds(str(time)), step)
+            MetricPoint(_text(name), parse_cell(value.decode()), milliseconds(str(time)), step)
             for name, (step, time, value) in found.items()
         ]
     return None
