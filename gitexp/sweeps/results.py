@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gitexp.formats import message
+from gitexp.formats import message, settings
 from gitexp.formats.errors import GitexpError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
-from gitexp.runs import finish, journal, outputs, process_group, run
+from gitexp.repo import Repo, files
+from gitexp.runs import capture, finish, journal, outputs, process_group, run, written
 from gitexp.runs.journal_writer import Journal
 from gitexp.sweeps import collect, slurm, worker_push
 from gitexp.sweeps import worker as trials
@@ -122,13 +123,29 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
             journal.delete(folder)
 
 
+def _take_what_it_wrote(live: run.Run, tree: Path, directory: str) -> None:
+    """Log what the command of a dead worker left in its work tree, which no other trial
+    was given yet, and in its output."""
+    with suppress(OSError):
+        since = (live.folder / written.BEGUN).stat().st_ctime_ns
+        known = settings.load(tree, directory)
+        own = outputs.watch(tree, tree / directory)
+        written_now = {path: None for path in own if files.modified(path) >= since}
+        outputs.pick_up(live, tree, written_now)
+        capture.capture_metrics(live, tree, written.Begun(since), known)
+
+
 def finish_lost(item: Running, error: BaseException | None) -> None:
     """Finish the folder of a trial whose worker could not."""
     process_group.kill(item.folder)
     now = message.format_time(datetime.now(timezone.utc))
     facts = journal.facts(item.folder) or {**item.job.facts, "started": now}
+    with suppress(OSError):
+        began = message.parse_time(facts["started"]).timestamp()
+        facts["duration"] = max(0.0, journal.last_sign(item.folder) / 10**9 - began)
     owned = Journal(item.folder, owner=True)
     live = run.Run(None, item.folder, facts, owned)
+    _take_what_it_wrote(live, Path(facts.get("root", item.folder)), item.job.directory)
     if not (item.folder / "params.yml").exists():
         live.log_params(item.job.params)
     if (item.folder / "output.log").exists():

@@ -13,12 +13,14 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gitexp.formats.errors import UsageError
@@ -145,8 +147,26 @@ def run_as_job(job: Job, root: str, folder: str) -> None:
     where = Path(folder)
     if where.exists():  # else its sweep is over
         _clear(where)
+        _heed_warnings(where)
         with worktree.checkout(Repo.discover(root), job.commit, "sweep") as place:
             trial.run(job, str(place), folder)
+
+
+def _heed_warnings(where: Path) -> None:
+    """Have the trial come to an end, and be recorded, where SLURM warns that it will end the job
+    (``sbatch --signal``): submitit, which asked for that, gives a job without checkpoints up."""
+
+    def warned(number: int, frame: FrameType | None, requeue: Callable[..., Any]) -> None:
+        try:
+            requeue(number, frame)  # and leave
+        except Exception as error:
+            preempted = isinstance(error, subprocess.SubprocessError)  # and may not be requeued
+            trial.ask_to_stop(where, _FATES["PREEMPTED" if preempted else "TIMEOUT"])
+
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, functools.partial(warned, requeue=handler))
 
 
 def _clear(where: Path) -> None:

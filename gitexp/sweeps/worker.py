@@ -105,7 +105,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _place(str(root)).tidy(job.commit)
     _link(job, root)
     now = message.format_time(datetime.now(timezone.utc))
-    started = {"started": now, "pid": os.getpid(), "host": environment.host()}
+    started = {"started": now, "pid": os.getpid(), "host": environment.host(), "root": str(root)}
     owned = Journal(where, owner=True)
     extra = {**conditions.here(), **job.facts["extra"]}
     try:
@@ -246,7 +246,17 @@ def _supervised(
         over.wait()
         code = process.wait()
         (folder / process_group.GROUP).unlink(missing_ok=True)
+    if code < 0 and not why:  # SLURM's warning (see slurm.py) goes to the command, too
+        time.sleep(_LOOK)
+        why = _reason(folder)
     return code if code >= 0 else 128 - code, why
+
+
+def _reason(folder: Path) -> str | None:
+    """Return why the trial is to end, where somebody asked for that."""
+    with suppress(FileNotFoundError):
+        return (folder / STOP).read_text() or "stopped"
+    return None
 
 
 def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | None:
@@ -256,8 +266,8 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
     while not over.wait(_LOOK):
         if deadline and time.monotonic() > deadline:
             why = f"timed out after {job.timeout:g} s"
-        elif (folder / STOP).exists():
-            why = (folder / STOP).read_text() or "stopped"
+        elif asked := _reason(folder):
+            why = asked
         elif os.getppid() != driver and not job.push_to:
             why = INTERRUPTED[1]
         else:

@@ -81,6 +81,48 @@ def test_slurm_runs_trials_and_a_job_that_is_cancelled_in_the_queue_ends(
     assert "its SLURM job was cancelled" in project.gitexp("list", "--where", "status = killed")
 
 
+_LONG = """import time
+open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nloss,7,1,1\\n')
+print('begun', flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit", "done_to_it", "why"),
+    [
+        # of so short a time, submitit takes each warning for one of the limit
+        (100, "scancel --signal=USR2 {job}", "it ran into SLURM's time limit"),
+        (None, "scancel --signal=USR2 {job}", "its SLURM job was preempted"),
+        (None, "scontrol update nodename={node} state=down reason=test", "its SLURM node failed"),
+    ],
+)
+def test_a_trial_that_slurm_ends_keeps_what_it_had_written(
+    slurm: None, project: Project, limit: int | None, done_to_it: str, why: str
+) -> None:
+    """submitit has SLURM warn a job before its time is up, and before it is preempted; one that
+    may not be requeued ends then, and one whose node fails, too."""
+    pytest.importorskip("submitit")
+    project.commit("long", train_py=_LONG)
+    words = ["sweep", "--engine", "slurm", *(["--timeout", str(limit)] if limit else [])]
+    command = [*GITEXP, *words, "-p", "lr=3", "--", sys.executable, "train.py"]
+    with subprocess.Popen(command, cwd=project.root) as driver:
+        sweeps = project.root / ".git/gitexp/sweeps"
+        try:
+            _until(lambda: any("begun" in log.read_text() for log in sweeps.rglob("output.log")))
+            job = _said("squeue", "--noheader", "--format=%i").strip()
+            node = _said("sinfo", "--noheader", "--format=%n").strip()
+            _said("scontrol", "update", f"jobid={job}", "Requeue=0")
+            _said(*done_to_it.format(job=job, node=node).split())
+            driver.wait(120)
+        finally:
+            driver.kill()
+    (found,) = Index(Repo.discover(project.root)).select()
+    assert (found.status, found.extra["error"]) == ("killed", why)
+    assert dict(found.metrics) == {"loss": 7}
+    assert 0 < (found.duration or 0) < 120
+
+
 def test_ranks_under_srun_are_one_experiment(slurm: None, project: Project) -> None:
     done = subprocess.run(
         [

@@ -366,7 +366,9 @@ def test_a_worker_that_dies_takes_its_trial_with_it_and_no_other(project: Projec
 import signal
 if point['lr'] == 0.2:
     open({str(pid)!r}, 'w').write(str(os.getpid()))
+    open('metrics.csv', 'w').write('Name,Value,Timestamp,Step\\nloss,7,1,1\\n')
     print('killing the worker', flush=True)
+    time.sleep(1)
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(600)
 time.sleep(0.3)
@@ -383,6 +385,8 @@ time.sleep(0.3)
     assert dead.extra["error"] == "the worker died"
     assert dict(dead.params) == {"lr": 0.2}
     assert b"killing the worker" in dead.read(".gitexp/output.log")
+    assert dict(dead.metrics) == {"loss": 7}, "what the command wrote went with its worker"
+    assert 1 <= (dead.duration or 0) < 60
     wait_for(lambda: not is_running(int(pid.read_text())))
     project.fsck()
 
