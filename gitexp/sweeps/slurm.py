@@ -15,6 +15,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from gitexp.sweeps.worker import Job, Result
 _LOOK = 0.5  # seconds between two looks for results on the disk
 _ASK = 5.0  # seconds between two questions to SLURM's queue, one for all jobs
 _DAY = 24 * 60  # minutes
+_WARNED = 120  # seconds; submitit asks for a warning 90 s before the limit
 _KEPT = 30 * 86400  # seconds; what waits in a queue for another sweep needs its files
 _PATIENCE = 60.0  # seconds for a busy controller's answer, and for a cancelled job to end
 _FATES = {
@@ -78,8 +80,7 @@ class Slurm:
             raise
 
     def submit(self, job: Job, folder: Path) -> Future[Result]:
-        minutes = int(job.timeout // 60) + 2 if job.timeout else _DAY  # submitit's own default is 5
-        self._submitit.update_parameters(timeout_min=minutes)
+        self._submitit.update_parameters(timeout_min=_minutes(job))
         task = self._submitit.submit(run_as_job, job, str(self._repo.root), str(folder))
         note = f"{self._submitit.cluster} {task.job_id}"
         files.replace(folder, folder / trial.JOB, note.encode())
@@ -141,32 +142,40 @@ class Slurm:
             trial.complete(result, found[1])
 
 
+def _minutes(job: Job) -> int:
+    """Return the limit of a trial's SLURM job; submitit's own default is 5."""
+    return int(job.timeout // 60) + 2 if job.timeout else _DAY
+
+
 def run_as_job(job: Job, root: str, folder: str) -> None:
     """Run a trial in a work tree of the repository's and in the driver's folder, on a disk shared
     with the driver: all is there for a later driver, or for the job itself where it is requeued."""
     where = Path(folder)
     if where.exists():  # else its sweep is over
         _clear(where)
-        _heed_warnings(where)
+        _heed_warnings(where, _minutes(job))
         with worktree.checkout(Repo.discover(root), job.commit, "sweep") as place:
             trial.run(job, str(place), folder)
 
 
-def _heed_warnings(where: Path) -> None:
+def _heed_warnings(where: Path, minutes: int) -> None:
     """Have the trial come to an end, and be recorded, where SLURM warns that it will end the job
-    (``sbatch --signal``): submitit, which asked for that, gives a job without checkpoints up."""
+    (``sbatch --signal``, which submitit asks for). submitit itself gives up a job without
+    checkpoints, and takes each warning of a short one for that of its time limit."""
+    late = time.monotonic() + 60 * minutes - _WARNED
 
-    def warned(number: int, frame: FrameType | None, requeue: Callable[..., Any]) -> None:
-        try:
-            requeue(number, frame)  # and leave
-        except Exception as error:
-            preempted = isinstance(error, subprocess.SubprocessError)  # and may not be requeued
-            trial.ask_to_stop(where, _FATES["PREEMPTED" if preempted else "TIMEOUT"])
+    def warned(number: int, frame: FrameType | None) -> None:
+        preempted = time.monotonic() < late
+        if (
+            preempted
+            and _ask("scontrol", "requeue", os.environ.get("SLURM_JOB_ID", "")) is not None
+        ):
+            sys.exit("to be run again")
+        trial.ask_to_stop(where, _FATES["PREEMPTED" if preempted else "TIMEOUT"])
 
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        handler = signal.getsignal(number)
-        if callable(handler):
-            signal.signal(number, functools.partial(warned, requeue=handler))
+        if callable(signal.getsignal(number)):  # submitit's
+            signal.signal(number, warned)
 
 
 def _clear(where: Path) -> None:

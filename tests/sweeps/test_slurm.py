@@ -91,8 +91,8 @@ time.sleep(600)
 @pytest.mark.parametrize(
     ("limit", "done_to_it", "why"),
     [
-        # of so short a time, submitit takes each warning for one of the limit
-        (100, "scancel --signal=USR2 {job}", "it ran into SLURM's time limit"),
+        # a job of two minutes is warned at once
+        (59, "scancel --signal=USR2 {job}", "it ran into SLURM's time limit"),
         (None, "scancel --signal=USR2 {job}", "its SLURM job was preempted"),
         (None, "scontrol update nodename={node} state=down reason=test", "its SLURM node failed"),
     ],
