@@ -126,7 +126,7 @@ def recover(repo: Repo, frozen: Frozen, top: Path) -> None:
 def _take_what_it_wrote(live: run.Run, tree: Path, directory: str) -> None:
     """Log what the command of a dead worker left in its work tree, which no other trial
     was given yet, and in its output."""
-    with suppress(OSError):
+    with suppress(OSError, GitexpError):  # it may be half removed
         since = (live.folder / written.BEGUN).stat().st_ctime_ns
         known = settings.load(tree, directory)
         own = outputs.watch(tree, tree / directory)
