@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -282,7 +283,7 @@ def test_from_python_it_is_the_same(project: Project) -> None:
 
 def test_without_a_source_the_help_says_which_there_are(project: Project) -> None:
     done = project.run("import")
-    assert done.returncode == 2
+    assert done.returncode == (0 if version("click").startswith("8.1.") else 2)
     assert "  mlflow " in done.stderr
     assert len(done.stderr.splitlines()) > 10
 
