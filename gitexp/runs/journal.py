@@ -15,7 +15,6 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +77,18 @@ def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") 
         return {}
 
 
-def points(folder: Path) -> Iterator[MetricPoint]:
-    """Yield the metric rows that a run has logged so far."""
-    with contextlib.suppress(FileNotFoundError), open(folder / "metrics.csv", "rb") as file:
-        yield from metrics.read(file)
+def points(folder: Path, start: int = 0) -> tuple[list[MetricPoint], int]:
+    """Return what a run has logged from byte ``start`` of its ``metrics.csv`` on, as far as the
+    rows are whole, and the byte where these end."""
+    data = b""
+    with contextlib.suppress(OSError), open(folder / "metrics.csv", "rb") as file:
+        file.seek(start)
+        data = file.read()
+    rows = data[: data.rfind(b"\n") + 1]
+    head = metrics.HEADER if start else b""
+    with contextlib.suppress(GitexpError):  # what cannot be read is passed over
+        return [*metrics.read(io.BytesIO(head + rows))], start + len(rows)
+    return [], start + len(rows)
 
 
 def own_metrics(folder: Path) -> set[str]:
