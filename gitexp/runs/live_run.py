@@ -126,6 +126,16 @@ class LiveRun:
         if self._journal:
             self._journal.hush()
 
+    def _new_series(self, name: str) -> list[Any]:
+        quoted = metrics.check_name(name).replace('"', '""')
+        last = self._facts.get("steps", {}).get(name, -1)
+        return self._series.setdefault(name, [f'"{quoted}",', last])
+
+    def _log_params(self, values: dict[str, Any]) -> None:
+        if self._journal:
+            with self._lock:
+                self._journal.add_params(values)
+
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Log metric values that have their times and steps already."""
         rows = (metrics.format_row(*point) for point in points)

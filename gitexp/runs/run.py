@@ -329,16 +329,6 @@ class Run(LiveRun):
             return card.html(f"Run {self.id}", {"": "running"}, given, logged)
         return escape(repr(self))
 
-    def _new_series(self, name: str) -> list[Any]:
-        quoted = metrics.check_name(name).replace('"', '""')
-        last = self._facts.get("steps", {}).get(name, -1)
-        return self._series.setdefault(name, [f'"{quoted}",', last])
-
-    def _log_params(self, values: dict[str, Any]) -> None:
-        if self._journal:
-            with self._lock:
-                self._journal.add_params(values)
-
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self.ended else ''}>"
 
