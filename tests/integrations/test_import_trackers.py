@@ -16,8 +16,10 @@ from test_import_runs import imported
 import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
+from gitexp.formats.trackers import wandb
+from gitexp.formats.trackers.found import Run
 from gitexp.formats.trackers.tools import TOOLS
-from tracker_files import WRITERS
+from tracker_files import WRITERS, field, logged
 
 PARAMS = {"lr": 0.1, "model.depth": 3}
 NAN = float("nan")
@@ -177,3 +179,16 @@ def test_rows_under_the_wrong_header_are_named(project: Project) -> None:
     wrong = "1 of its rows are torn, or have other columns than the header"
     assert wrong in project.run("import", "keras", "log").stderr
     assert wrong in project.run("log", "--metrics-file", "log/training.csv").stderr
+
+
+def test_the_link_to_the_latest_run_of_wandb_is_a_folder_like_others(tmp_path: Path) -> None:
+    run = field(1, b"r1") + field(17, field(1, 1_700_000_000))
+    said = (field(17, run), field(18, field(2, 60)))
+    (tmp_path / "run-1").mkdir()
+    log = b":W&B\xe1\xbe\x00" + b"".join(map(logged, said))
+    (tmp_path / "run-1/run-r1.wandb").write_bytes(log)
+    (tmp_path / "latest-run").symlink_to("run-1")
+    for folder in (tmp_path, tmp_path / "latest-run"):
+        (found,) = wandb.find(folder)
+        assert isinstance(found, Run)
+        assert (found.id, found.status, found.duration) == ("r1", "finished", 60)

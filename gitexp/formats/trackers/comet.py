@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import lines, nested, points
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, lines, moment, nested, points
 
 _LARGEST = 10**9  # bytes of messages
 

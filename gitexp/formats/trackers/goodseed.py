@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.trackers.forms import database, nested, points, seconds, span, typed
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import (
+    Run,
+    database,
+    moment,
+    nested,
+    points,
+    seconds,
+    span,
+    typed,
+)
 
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """

@@ -12,8 +12,7 @@ from typing import Any
 
 from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import status
-from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown
+from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown, status
 from gitexp.formats.trackers.tensorboard import scalars
 
 _ATTRS = (

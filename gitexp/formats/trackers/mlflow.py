@@ -105,8 +105,8 @@ def find(
 def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
     folder like ``mlruns``; runs that began before ``since`` are left out. Raises UsageError."""
-    if uri.startswith("sqlite:") or _is_database(Path(uri)):
-        path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
+    path = Path(re.sub(r"^sqlite:/{0,3}", "", uri))
+    if uri.startswith("sqlite:") or (path.is_file() and found.is_database(path)):
         if not path.is_file():
             raise UsageError(
                 f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder"
@@ -126,13 +126,6 @@ def on_disk(uri: str, since: float = 0) -> Store:
         f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or"
         " http://HOST:5000"
     )
-
-
-def _is_database(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with open(path, "rb") as file:
-        return file.read(15) == b"SQLite format 3"
 
 
 def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
@@ -183,8 +176,7 @@ def _artifacts(
         return {}, (Unread(f"mlflow {item.name}", str(error)),)
     if folder is None or not folder.is_dir():
         return {}, ()
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(folder).as_posix(): path for path in files}, ()
+    return {path.relative_to(folder).as_posix(): path for path in files_in(folder, "*")[0]}, ()
 
 
 def here(item: Stored, _: Path) -> Path | None:
