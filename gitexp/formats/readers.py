@@ -257,7 +257,8 @@ def _document(value: Any) -> Found:
 def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
     for key, item in value.items():
         name = f"{prefix}{key}"
-        if isinstance(item, dict) and _are_lists(item, "steps", "values"):  # Sacred
+        both = [item.get("steps"), item.get("values")] if isinstance(item, dict) else []
+        if both and all(isinstance(one, list) for one in both):  # Sacred
             found.form = "Sacred's steps and values"
             stamps = item.get("timestamps") or [""] * len(item["steps"])
             times = (metrics.milliseconds(str(stamp)) for stamp in stamps)
@@ -273,10 +274,6 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             found.points.append(MetricPoint(name, number, 0, 0))
         else:
             found.text.append(name)
-
-
-def _are_lists(item: Mapping[str, Any], *names: str) -> bool:
-    return all(isinstance(item.get(name), list) for name in names)
 
 
 def _series(

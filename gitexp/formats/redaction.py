@@ -169,7 +169,9 @@ def is_secret(name: str, value: str) -> bool:
         return False
     if re.match(_REFERENCE, value) or re.search(NO_SECRET, name):
         return False
-    return not _is_words(value) if password else is_random(value)
+    if not password:
+        return is_random(value)
+    return re.search(r"[^\w\s.:/@-]", value) is not None or not all(map(_is_word, _pieces(value)))
 
 
 def is_opaque(value: str) -> bool:
@@ -205,10 +207,6 @@ def is_random(value: str) -> bool:
         len(piece) >= 8 and len(set(piece.lower())) >= 6 and not _is_word(piece)
         for piece in _pieces(value)
     )
-
-
-def _is_words(value: str) -> bool:
-    return all(map(_is_word, _pieces(value))) and not re.search(r"[^\w\s.:/@-]", value)
 
 
 def _is_word(piece: str) -> bool:

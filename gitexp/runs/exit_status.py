@@ -20,31 +20,30 @@ _uncaught: list[BaseException | None] = [None]
 # the last call of sys.exit, and the outermost frame that it came from
 _exits: list[tuple[SystemExit, FrameType]] = []
 _runs: WeakSet[Any] = WeakSet()  # that go on in this process
-_previous_hook, _previous_exit = sys.excepthook, sys.exit  # what was there before ours
-_hook_set, _exit_set = False, False  # whether ours is in use, perhaps below somebody else's
+# what was there before ours, and which of ours is in use, perhaps below somebody else's
+_previous: dict[str, Any] = {"excepthook": sys.excepthook, "exit": sys.exit}
+_in_use: set[str] = set()
 
 
 def watch(run: object) -> None:
     """Note how Python exits for as long as this run goes on."""
-    global _hook_set, _exit_set, _previous_hook, _previous_exit
     if not _runs:
         _uncaught[0] = None
         _exits.clear()
     _runs.add(run)
-    if not _hook_set:
-        _previous_hook, sys.excepthook, _hook_set = sys.excepthook, _hook, True
-    if not _exit_set:
-        _previous_exit, sys.exit, _exit_set = sys.exit, _exit, True
+    for name in {*_OURS} - _in_use:
+        _previous[name] = getattr(sys, name)
+        setattr(sys, name, _OURS[name])
+        _in_use.add(name)
 
 
 def unwatch(run: object) -> None:
     """Put back what was there before, once no run goes on; what somebody hooked since stays."""
-    global _hook_set, _exit_set
     _runs.discard(run)
-    if not _runs and sys.excepthook is _hook:
-        sys.excepthook, _hook_set = _previous_hook, False
-    if not _runs and sys.exit is _exit:
-        sys.exit, _exit_set = _previous_exit, False
+    for name in () if _runs else [*_in_use]:
+        if getattr(sys, name) is _OURS[name]:
+            setattr(sys, name, _previous[name])
+            _in_use.discard(name)
 
 
 def of(error: BaseException | None) -> tuple[str, str | None]:
@@ -87,7 +86,7 @@ def is_uncaught(error: BaseException) -> bool:
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     _uncaught[0] = error
-    _previous_hook(kind, error, trace)
+    _previous["excepthook"](kind, error, trace)
 
 
 def _exit(status: Any = None, /) -> NoReturn:
@@ -97,4 +96,8 @@ def _exit(status: Any = None, /) -> NoReturn:
         while outermost.f_back is not None:
             outermost = outermost.f_back
         _exits[:] = [(SystemExit(status), outermost)]
-    _previous_exit(status)
+    _previous["exit"](status)
+    raise AssertionError  # it raises SystemExit
+
+
+_OURS = {"excepthook": _hook, "exit": _exit}

@@ -57,7 +57,7 @@ class LiveRun:
         self._facts = facts
         self._began = monotonic()
         self._journal = owned or (Journal(folder) if folder else None)
-        self._append = self._journal.append if self._journal else _nothing
+        self._append = self._journal.append if self._journal else lambda _: None
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
         self._knowing = threading.RLock()  # held by whoever changes what is known of it
@@ -279,10 +279,6 @@ def joined(folder: Path) -> dict[str, Any]:
     facts = journal.facts(folder)
     taken = ("id", "max_file_size", "steps")
     return {key: facts[key] for key in taken if key in facts}
-
-
-def _nothing(_: bytes) -> None:
-    """What a silent rank does with a row."""
 
 
 def _disown(run: LiveRun | None) -> None:
