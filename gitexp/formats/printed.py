@@ -247,7 +247,7 @@ def _mapping(line: str) -> list[tuple[str, float]]:
         return []
     for read in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value: Any = read(line.strip())
+            value: Any = params.quietly(read, line.strip())
             return _numbers(params.flatten(value), _MARKS) if isinstance(value, dict) else []
     return []
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -199,6 +200,9 @@ def test_printed_metrics_are_read_and_nothing_else() -> None:
     assert found == [("loss", 3, 0.5), ("acc", 3, 0.9), ("loss", 4, 1)]
     for line in _NO_METRICS:
         assert printed.read_output(line) == [], line
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # which Python's parser has of what is in the text
+        assert printed.read_output("{'loss': 0.5, 'n': 1or 2}") == []
     (point,) = printed.read_output("loss 2 at nan\n", [r"loss (?P<loss>\S+) at (?P<step>\S+)"])
     assert (point.name, point.step, point.value) == ("loss", 0, 2)
     text = "{'loss': 0.5, 'epoch': 1}\n{\"step\": 2, \"loss\": 0.25}\n{'loss': '0.125', 'epoch': '3'}\n"

@@ -38,7 +38,7 @@ def read(path: Path) -> Iterator[Run]:
     stop = facts.get("stop_time")
     yield Run(
         id,
-        str(others.get("Name") or id[:10]),
+        others.get("Name") or id[:10],
         moment(started),
         points(_values(item for kind, item in said if kind == "metric_msg")),
         nested(params, "|"),

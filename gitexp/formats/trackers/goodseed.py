@@ -40,19 +40,19 @@ def read(path: Path) -> Iterator[Run]:
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
     yield Run(
         f"{meta.get('project')}/{meta['run_id']}@{meta['created_at']}",
-        str(values.get("sys/name") or meta["run_id"]),
+        values.get("sys/name") or meta["run_id"],
         moment(started),
         found,
         nested(params, "/"),
         {"finished": "finished", "failed": "failed"}.get(meta.get("status", ""), "killed"),
         span(found, started),
-        note=str(values.get("sys/description") or ""),
+        note=values.get("sys/description") or "",
         labels=_labels(values.get("sys/tags")),
     )
 
 
 def _labels(text: Any) -> tuple[str, ...]:
     try:
-        return tuple(map(str, json.loads(text))) if text else ()
+        return tuple(json.loads(text)) if text else ()
     except (ValueError, TypeError):
         return tuple(str(text).split(","))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gitexp.formats.errors import FormatError, GitexpError, UsageError
 from gitexp.formats.trackers import homes
@@ -127,10 +127,18 @@ def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
         runs = list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
-        return [replace(r, kind=r.kind or tool, where=r.where or shown(path)) for r in runs]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return [_of_tool(run, tool, path) for run in runs]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
+
+
+def _of_tool(run: Run, tool: str, path: Path) -> Run:
+    """Return a run with what all of a tool's have, and its words as text: JSON has numbers, too."""
+    words = {name: getattr(run, name) for name in ("id", "title", "note", "group", "commit")}
+    said: dict[str, Any] = {name: str(word) for name, word in words.items() if word is not None}
+    said |= {"kind": run.kind or tool, "where": run.where or shown(path)}
+    return replace(run, **said, labels=tuple(map(str, run.labels)))
 
 
 def _likely(path: str) -> Iterator[str]:
