@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from gitexp.runs import fallback
 INHERITED = "inherited.yml"
 ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 SYNC_SECONDS = 1.0  # from one time to the next that the owner has the disk take what was logged
+_ROW = r'"(?:[^"\ufffd]|"")*",[^",\s]+,\d+,-?\d+\r\n'
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 
 
@@ -114,6 +116,17 @@ def trim(path: Path) -> bool:
             os.truncate(path, keep)
             return True
     return False
+
+
+def mend(folder: Path) -> int:
+    """Leave out of a dead run's ``metrics.csv`` what is no row, as a fault of the disk leaves it,
+    and return how many lines that was; what it had taken over from another run stays."""
+    path, head = folder / "metrics.csv", len(metrics.HEADER)
+    data, start = path.read_bytes(), max(head, all_facts(folder).get("inherited", (0, 0))[1])
+    lines = data[start:].splitlines(keepends=True)
+    rows = [line for line in lines if re.fullmatch(_ROW, line.decode("utf-8", "replace"))]
+    files.replace(folder, path, b"".join([metrics.HEADER, data[head:start], *rows]))
+    return len(lines) - len(rows)
 
 
 def artifacts(folder: Path) -> dict[str, Path]:

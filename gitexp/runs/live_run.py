@@ -127,9 +127,10 @@ class LiveRun:
             self._journal.hush()
 
     def _new_series(self, name: str) -> list[Any]:
-        quoted = metrics.check_name(name).replace('"', '""')
-        last = self._facts.get("steps", {}).get(name, -1)
-        return self._series.setdefault(name, [f'"{quoted}",', last])
+        plain = metrics.check_name(name)  # one series, with and without spaces around it
+        quoted, last = plain.replace('"', '""'), self._facts.get("steps", {}).get(plain, -1)
+        series = self._series.setdefault(plain, [f'"{quoted}",', last])
+        return self._series.setdefault(name, series)
 
     def _log_params(self, values: dict[str, Any]) -> None:
         if self._journal:

@@ -133,3 +133,19 @@ def test_a_dead_run_keeps_the_commit_that_it_stands_on(project: Project) -> None
     project.gitexp("recover")
     assert project.git("log", "-2", "--format=%s", "exp-1").endswith("by hand")
     project.fsck()
+
+
+def test_a_row_that_cannot_be_read_hides_no_dead_run_and_is_left_out(project: Project) -> None:
+    script = (
+        "import gitexp, os; run = gitexp.start_run()\n"
+        "for at in range(3):\n"
+        "    run.log_metric('loss', at)\n"
+        "    if at == 1: open(run.folder / 'metrics.csv', 'ab').write(b'\\xff\\xfe\\n')\n"
+        "os._exit(1)"
+    )
+    python(project, script).wait()
+    wait_for(lambda: bool(dead_runs(Repo.discover())))
+    assert "dead" in project.gitexp("list")
+    project.gitexp("status")
+    assert "metric rows left out, which cannot be read: 1" in project.run("recover").stderr
+    assert [point.value for point in gitexp.get("exp-1").points()] == [0, 1, 2]

@@ -15,6 +15,7 @@ from gitexp.formats.trackers import homes
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, shown
 
 _HERE = "gitexp.formats.trackers"
+_WORDS = ("id", "title", "note", "group", "command", "commit")  # of a run
 
 
 class Tool(NamedTuple):
@@ -135,7 +136,7 @@ def _runs(tool: str, path: Path) -> list[Found]:
 
 def _of_tool(run: Run, tool: str, path: Path) -> Run:
     """Return a run with what all of a tool's have, and its words as text: JSON has numbers, too."""
-    words = {name: getattr(run, name) for name in ("id", "title", "note", "group", "commit")}
+    words = {name: getattr(run, name) for name in _WORDS}
     said: dict[str, Any] = {name: str(word) for name, word in words.items() if word is not None}
     said |= {"kind": run.kind or tool, "where": run.where or shown(path)}
     return replace(run, **said, labels=tuple(map(str, run.labels)))
