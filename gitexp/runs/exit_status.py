@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakSet
 
 from gitexp.formats import message
@@ -91,7 +91,7 @@ def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType 
     _previous["excepthook"](kind, error, trace)
 
 
-def _exit(status: Any = None, /) -> NoReturn:
+def _exit(status: Any = None, /) -> None:
     """Exit by raising SystemExit(status), as ``sys.exit`` does, noted for the run it ends."""
     if threading.current_thread() is threading.main_thread():  # in any other, it ends the thread
         outermost = sys._getframe()
@@ -99,7 +99,6 @@ def _exit(status: Any = None, /) -> NoReturn:
             outermost = outermost.f_back
         _exits[:] = [(SystemExit(status), outermost)]
     _previous["exit"](status)
-    raise AssertionError  # it raises SystemExit
 
 
 _OURS = {"excepthook": _hook, "exit": _exit}

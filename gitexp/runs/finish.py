@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import environment, message, metrics
-from gitexp.formats.errors import FormatError, GitexpError, UsageError
+from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
@@ -181,23 +181,12 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
         return None
     from gitexp.runs import outputs
 
-    lost = _mended(folder)
+    lost = journal.mend(folder)
     with suppress(GitexpError, OSError):  # what it logged counts
         outputs.of_dead(repo, folder)
     recorded = record(repo, folder)
-    return recorded._replace(warnings=(*recorded.warnings, *lost))
-
-
-def _mended(folder: Path) -> list[str]:
-    """Leave out metric rows of a dead run that cannot be read, and return what to say of that."""
-    try:
-        journal.trim(folder / "metrics.csv")
-        metrics.last_in(folder / "metrics.csv")
-    except FileNotFoundError:
-        pass
-    except FormatError:
-        return [f"metric rows left out, which cannot be read: {journal.mend(folder)}"]
-    return []
+    said = [f"metric rows left out, which cannot be read: {lost}"] if lost else []
+    return recorded._replace(warnings=(*recorded.warnings, *said))
 
 
 def _is_recorded(repo: Repo, run_id: str) -> bool:

@@ -122,10 +122,14 @@ def mend(folder: Path) -> int:
     """Leave out of a dead run's ``metrics.csv`` what is no row, as a fault of the disk leaves it,
     and return how many lines that was; what it had taken over from another run stays."""
     path, head = folder / "metrics.csv", len(metrics.HEADER)
-    data, start = path.read_bytes(), max(head, all_facts(folder).get("inherited", (0, 0))[1])
-    lines = data[start:].splitlines(keepends=True)
+    start = max(head, all_facts(folder).get("inherited", (0, 0))[1])
+    data = files.read_bytes(path) or b""
+    end = data.rfind(b"\n") + 1  # ``trim`` cuts a torn row
+    lines = data[start:end].splitlines(keepends=True)
     rows = [line for line in lines if re.fullmatch(_ROW, line.decode("utf-8", "replace"))]
-    files.replace(folder, path, b"".join([metrics.HEADER, data[head:start], *rows]))
+    if len(rows) < len(lines):
+        content = b"".join([metrics.HEADER, data[head:start], *rows, data[end:]])
+        files.replace(folder, path, content)
     return len(lines) - len(rows)
 
 
@@ -143,9 +147,7 @@ def linked(folder: Path) -> list[Path]:
 
 def folders(repo: Repo) -> list[Path]:
     """Return the folders of all runs, dead or alive, oldest first."""
-    found: list[Path] = []
-    with contextlib.suppress(OSError):
-        found += (entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir())
+    found = (entry for entry in (repo.state_dir / "runs").glob("*") if entry.is_dir())
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitexp.formats.errors import FormatError
+from gitexp.formats.errors import FormatError, UsageError
 from gitexp.formats.experiment import MetricPoint
 
 if TYPE_CHECKING:
@@ -139,18 +139,22 @@ def moment(seconds: float) -> datetime:
         return datetime.fromtimestamp(0, timezone.utc)
 
 
-def files_in(folder: Path, pattern: str) -> tuple[list[Path], list[Unread]]:
+def files_in(folder: Path, *patterns: str, lacking: str = "") -> tuple[list[Path], list[Unread]]:
     """Return the files below a folder whose names fit, sorted, and what to say of links that lead
-    out of it: whoever made the folder need not have the right to what they name."""
-    top = os.path.realpath(folder)
-    inside: list[Path] = []
+    out of it: whoever made the folder need not have the right to what they name.
+
+    A file stands for itself. Raises UsageError where there is none and something is ``lacking``.
+    """
+    top = os.path.join(os.path.realpath(folder), "")
+    inside = [folder] if folder.is_file() else []
     outside: list[Unread] = []
-    for path in sorted(folder.rglob(pattern)):
-        if path.is_file():
-            if os.path.realpath(path).startswith(os.path.join(top, "")):
-                inside.append(path)
-            else:
-                outside.append(Unread(str(path), "a link that leads out of the folder"))
+    for path in [path for pattern in patterns for path in sorted(folder.rglob(pattern))]:
+        if path.is_file() and os.path.realpath(path).startswith(top):
+            inside.append(path)
+        elif path.is_file():
+            outside.append(Unread(str(path), "a link that leads out of the folder"))
+    if lacking and not inside:
+        raise UsageError(lacking)
     return inside, outside
 
 

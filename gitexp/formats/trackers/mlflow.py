@@ -105,26 +105,21 @@ def find(
 def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
     folder like ``mlruns``; runs that began before ``since`` are left out. Raises UsageError."""
-    path = Path(re.sub(r"^sqlite:/{0,3}", "", uri))
-    if uri.startswith("sqlite:") or (path.is_file() and found.is_database(path)):
-        if not path.is_file():
-            raise UsageError(
-                f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder"
-                " like mlruns, or http://HOST:5000"
-            )
+    path, of_sqlite = Path(re.sub(r"^sqlite:/{0,3}", "", uri)), uri.startswith("sqlite:")
+    if path.is_file() and (of_sqlite or found.is_database(path)):
         return _database(path, int(since * 1000))
     folder = _local(uri)
     if folder and folder.is_dir():
         return _folder(folder, since)
-    if "://" in uri:
+    if "://" in uri and not of_sqlite:
         kind = message.one_line(uri.partition(":")[0])
         raise UsageError(
             f"a store of the kind {kind} is read through a server: mlflow server"
             " --backend-store-uri URI, then give http://localhost:5000"
         )
+    what = f"file '{path}'" if of_sqlite else f"store at '{uri}'"
     raise UsageError(
-        f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or"
-        " http://HOST:5000"
+        f"there is no {what}; give a folder like mlruns, sqlite:///mlflow.db, or http://HOST:5000"
     )
 
 

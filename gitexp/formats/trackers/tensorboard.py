@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.formats import params
-from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.protobuf import Message, whole
@@ -83,14 +83,11 @@ class _Facts:
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs below a folder, oldest first; raises UsageError where there are none."""
-    found, outside = files_in(folder, "*tfevents*")
+    what = f"there is no event file (events.out.tfevents...) below {folder}"
+    advice = "give the folder that TensorBoard is shown"
+    found, outside = files_in(folder, "*tfevents*", lacking=f"{what}; {advice}")
     yield from outside
-    if not found:
-        raise UsageError(
-            f"there is no event file (events.out.tfevents...) below {folder}; give the folder that"
-            " TensorBoard is shown"
-        )
-    yield from read(folder, found, progress)
+    yield from read(folder.parent if folder.is_file() else folder, found, progress)
 
 
 def read(

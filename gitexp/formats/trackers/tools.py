@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitexp.formats.errors import FormatError, GitexpError, UsageError
+from gitexp.formats.errors import FormatError, GitexpError
 from gitexp.formats.trackers import homes
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, shown
 
@@ -68,15 +68,10 @@ TOOLS = {
 def find(tool: str, place: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs that a tool left at a file or below a folder; what is cut or foreign is told.
     Raises UsageError where there is no file of its."""
-    names = TOOLS[tool].files
-    files = [place] if place.is_file() else []
-    for name in names if not files else ():
-        inside, outside = files_in(place, name)
-        files += inside
-        yield from outside
-    if not files:
-        where = TOOLS[tool].where
-        raise UsageError(f"there is no {' or '.join(names)} below {place}; give {where}")
+    names, where = TOOLS[tool].files, TOOLS[tool].where
+    lacking = f"there is no {' or '.join(names)} below {place}; give {where}"
+    files, outside = files_in(place, *names, lacking=lacking)
+    yield from outside
     for at, path in enumerate(files):
         progress(at, len(files))
         try:

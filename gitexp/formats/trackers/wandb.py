@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers import found
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, number, status
@@ -59,12 +59,10 @@ class _Facts:
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs below ``wandb``, or above it, oldest first; raises UsageError."""
-    files = [folder] if folder.is_file() else files_in(folder, "*.wandb")[0]
-    if not files:
-        raise UsageError(
-            f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes"
-            " beside a script"
-        )
+    what = f"there is no run-ID.wandb below {folder}"
+    advice = "give the folder 'wandb' that W&B writes beside a script"
+    files, outside = files_in(folder, "*.wandb", lacking=f"{what}; {advice}")
+    yield from outside
     yield from read(folder, files, progress=progress)
 
 
