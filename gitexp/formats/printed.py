@@ -37,16 +37,16 @@ _KINDS = (
     "global_step", "step", "iter", "epoch", "round", "generation", "episode", "trial", "line",
     "above",
 )  # fmt: skip
+_BARS = ("|", "│", "┃")  # between the cells of a table
 _STEP = re.compile(
     r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode|trial)(?:ation)?"
     r"['\"]?\s*[:=#]?\s*['\"\[(]?\s*(\d+)(?![.\w])"
     r"|^\s*\[?(\d+)(?:\]|:\s)"
 )
 _SETTINGS_LINE = re.compile(
-    r"(?i)\s*\w*(?:namespace|args|arguments|config|params|options)\w*\("
+    r"(?i)\s*(?=\w*\()\w*(?:namespace|args|arguments|config|params|options)"
     r"|.*\b(?:load(?:ed|ing)|resum|restor)"
 )
-_NAMED_ROW = re.compile(rf"\s*[|│┃]\s*([A-Za-z].*?)\s*[|│┃]\s*({_NUMBER}|)\s*[|│┃]\s*")
 _NAMED_CELL = re.compile(rf"\s*([^:]+?): ?({_NUMBER})(?: ?\+ ?{_NUMBER})?\s*")
 _OPTUNA = re.compile(rf".*\bTrial \d+ finished with value: ({_NUMBER})")
 _COCO = re.compile(  # of pycocotools; -1 is none
@@ -148,8 +148,9 @@ class _Reader:
         self.part = ""
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
-        if row := _NAMED_ROW.fullmatch(line):
-            self.rows[row[1]] = row[2]
+        cells = _cells(line) if line.lstrip()[:1] in _BARS else []
+        if len(cells) == 2 and cells[0][:1].isalpha() and re.fullmatch(f"{_NUMBER}|", cells[1]):
+            self.rows[cells[0]] = cells[1]
             return
         if self.rows:
             yield from self._of_rows()
@@ -217,8 +218,8 @@ def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float
 def _cells(line: str) -> list[str]:
     if "%|" in line:  # a progress bar, maybe behind a table's row
         line = line.partition("%|")[0]
-    if line.lstrip()[:1] in tuple("|│┃"):
-        return re.split(r"\s*[|│┃]\s*", line.strip())[1:-1]
+    if line.lstrip()[:1] in _BARS:
+        return [cell.strip() for cell in re.split("[|│┃]", line.strip())[1:-1]]
     return re.split(r"\s{2,}|\t", line.strip())
 
 

@@ -164,6 +164,7 @@ _PRINTED = [  # as well-known scripts print them
         {"LOSS NER": [(0, 45), (200, 16)], "SCORE": [(0, 0), (200, 0.6)]},
     ),
     (" 10%|#  | 10/100 [00:01<00:10,  9.0it/s]{'loss': 0.5, 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
+    ("| name | epoch | loss |\n| cat | 3 | 0.5 |\n", {"loss": [(3, 0.5)]}),
     ("| epoch | nan |\n| loss | 0.5 |\n\n{'epoch': 2, 'valLoss': 0.5}\n", {"loss": [(0, 0.5)], "valLoss": [(2, 0.5)]}),
     ("Validation accuracy was 0.88\nthe loss is 0.5\n", {"Validation accuracy": [(0, 0.88)], "loss": [(0, 0.5)]}),
 ]  # fmt: skip
@@ -198,7 +199,7 @@ def test_printed_metrics_are_read_and_nothing_else() -> None:
     text = "step 3 | loss 0.5 | acc 0.9\nfoo 12:30\nlr: 0.1\n10%| loss=9\rloss=1\nloaded 5 files\n"
     found = [(point.name, point.step, point.value) for point in printed.read_output(text)]
     assert found == [("loss", 3, 0.5), ("acc", 3, 0.9), ("loss", 4, 1)]
-    for line in _NO_METRICS:
+    for line in (*_NO_METRICS, "| a" + " " * 30_000, "args" * 30_000):  # in no time
         assert printed.read_output(line) == [], line
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # which Python's parser has of what is in the text
