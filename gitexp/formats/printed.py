@@ -97,6 +97,7 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
 
 
 def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str, _Point]]:
+    """Yield the name and value of each group of somebody's own patterns."""
     for groups in (match.groupdict() for form in forms for match in form.finditer(line)):
         steps = _whole(groups.pop("step", None))
         for name, text in groups.items():
@@ -233,6 +234,7 @@ def _is_header(cells: Sequence[str]) -> bool:
 
 
 def _steps_of(line: str) -> dict[str, int]:
+    """Return what a line counts: ``{"epoch": 3}``, by the kinds of ``_KINDS``."""
     found: dict[str, int] = {}
     for name, number, first in _STEP.findall(line):
         kind = "global_step" if name[:1] in "gG" and name else name.lower() or "line"
@@ -269,6 +271,7 @@ def _numbers(values: Mapping[str, Any], steps: Collection[str]) -> list[tuple[st
 
 
 def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
+    """Yield the name and number of each metric in a line of words and numbers."""
     at = 0
     for start in _START.finditer(line):
         may_end = is_of_name(start[0]) or line.endswith("'s ", 0, start.start())

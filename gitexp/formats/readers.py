@@ -82,6 +82,7 @@ def of_pipeline(
 def _named(
     section: Mapping[str, Any], folder: str, kinds: Sequence[str], top: bool
 ) -> Iterator[tuple[str, str]]:
+    """Yield ``(kind, path)`` for what a stage, or the top of a ``dvc.yaml``, names."""
     for kind in kinds:
         items = section.get(kind)
         for item in items if isinstance(items, list) else ():

@@ -113,6 +113,7 @@ def project(root: Path, where: Path) -> str:
 
 
 def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
+    """Return the checked settings in one file, ``{}`` where it has no table of ours."""
     # saves the import of a TOML parser, and foreign syntax errors
     if not data or (table and b"gitexp" not in data):
         return {}

@@ -112,6 +112,7 @@ def _artifacts(folder: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Path],
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
+    """Return why the experiment stands beside the branch, None where nothing else went on."""
     others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
     # what it began itself meanwhile stands beside, and is no reason
     expected = facts.get("highest", 0) + len(facts.get("children", ()))

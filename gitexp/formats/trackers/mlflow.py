@@ -165,6 +165,7 @@ def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | N
 def _artifacts(
     store: Store, item: Stored, place: Path
 ) -> tuple[dict[str, Path], tuple[Unread, ...]]:
+    """Return a run's artifacts, ``{name: file}``, and why they could not be brought here."""
     try:
         folder = store.fetch(item, place / item.id)
     except GitexpError as error:
