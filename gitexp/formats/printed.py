@@ -47,6 +47,7 @@ _SETTINGS_LINE = re.compile(
     r"(?i)\s*(?=\w*\()\w*(?:namespace|args|arguments|config|params|options)"
     r"|.*\b(?:load(?:ed|ing)|resum|restor)"
 )
+_CELL = re.compile(f"{_NUMBER}|")
 _NAMED_CELL = re.compile(rf"\s*([^:]+?): ?({_NUMBER})(?: ?\+ ?{_NUMBER})?\s*")
 _OPTUNA = re.compile(rf".*\bTrial \d+ finished with value: ({_NUMBER})")
 _COCO = re.compile(  # of pycocotools; -1 is none
@@ -150,7 +151,7 @@ class _Reader:
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
         cells = _cells(line) if line.lstrip()[:1] in _BARS else []
-        if len(cells) == 2 and cells[0][:1].isalpha() and re.fullmatch(f"{_NUMBER}|", cells[1]):
+        if len(cells) == 2 and cells[0][:1].isalpha() and _CELL.fullmatch(cells[1]):
             self.rows[cells[0]] = cells[1]
             return
         if self.rows:
@@ -180,8 +181,8 @@ class _Reader:
         """Yield what a table with a name in each row says."""
         rows, self.rows = self.rows, {}
         texts = {name.lower(): text for name, text in rows.items()}
-        known = filter(None, (_whole(texts.get(name)) for name in _STEPS_OF_ROWS))
-        steps = next(known, {**self.above})
+        known = map(_whole, (texts[name] for name in _STEPS_OF_ROWS if name in texts))
+        steps = next(filter(None, known), {**self.above})
         for name, value in _numbers(rows, _STEPS_OF_ROWS):
             yield name, _Point(value, steps)
 
