@@ -127,7 +127,7 @@ def mend(folder: Path) -> int:
     end = data.rfind(b"\n") + 1  # ``trim`` cuts a torn row
     lines = data[start:end].splitlines(keepends=True)
     rows = [line for line in lines if re.fullmatch(_ROW, line.decode("utf-8", "replace"))]
-    if len(rows) < len(lines):
+    if len(rows) < len(lines) or not data.startswith(metrics.HEADER):
         content = b"".join([metrics.HEADER, data[head:start], *rows, data[end:]])
         files.replace(folder, path, content)
     return len(lines) - len(rows)
