@@ -264,4 +264,5 @@ def _points(path: Path, most: int) -> Iterator[MetricPoint]:
     data = _tail(path, most)
     first = data.find(b"\n") + 1  # the header, or a row that the window cuts
     last = data.rfind(b"\n") + 1
-    yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))
+    with suppress(GitexpError):  # damaged; gitexp recover says so
+        yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))

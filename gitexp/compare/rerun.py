@@ -178,7 +178,7 @@ def execute(
             keep=bool(merges),
         )
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
-        values = metrics.last_values(journal.points(live.folder))
+        values = metrics.last_values(journal.points(live.folder)[0])
         requirements = _text(live.folder / "requirements.txt") or environment.requirements()
         return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
     except UsageError as error:

@@ -52,7 +52,9 @@ def params(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for item in events:
         values = item.get("params")
         some = values.items() if isinstance(values, dict) else ()
-        found.update({name: value for name, value in some if _is_plain(value)})
+        for name, value in some:
+            if all(isinstance(x, _PLAIN) for x in (value if type(value) is list else [value])):
+                found[name] = value
     try:
         json.dumps(found, ensure_ascii=False).encode()
     except ValueError:  # half a surrogate pair can be neither stored nor printed
@@ -81,8 +83,3 @@ def last(
 def is_any(events: Iterable[Mapping[str, Any]]) -> bool:
     """Whether anything came late."""
     return any("metrics" in item or "params" in item for item in events)
-
-
-def _is_plain(value: Any) -> bool:
-    items = value if isinstance(value, list) else [value]
-    return all(isinstance(item, _PLAIN) for item in items)

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -99,7 +99,7 @@ def tag_message(title: str, summary: Mapping[str, Any]) -> str:
 
 def summary_line(summary: Mapping[str, Any]) -> str:
     """Return a summary as one line of JSON."""
-    said, compact = {"gitexp": SCHEMA, **_finite(summary)}, (",", ":")
+    said, compact = {"gitexp": SCHEMA, **portable(summary, _marked)}, (",", ":")
     line = json.dumps(said, separators=compact, ensure_ascii=False, allow_nan=False)
     return line.replace('"\\u0000inf"', "9e999").replace('"-\\u0000inf"', "-9e999")
 
@@ -205,14 +205,9 @@ def _joined(values: Mapping[str, Any], limit: int) -> str:
     return ", ".join(shown)
 
 
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else _INFINITY if value > 0 else f"-{_INFINITY}"
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+def _marked(number: float) -> str | None:
+    """Return what stands for an odd number in a summary until ``summary_line`` writes it."""
+    return None if math.isnan(number) else _INFINITY if number > 0 else f"-{_INFINITY}"
 
 
 def _bounded(summary: dict[str, Any], line: str) -> tuple[dict[str, Any], str]:
@@ -263,15 +258,16 @@ def _sound(summary: Any) -> bool:
     )
 
 
-def portable(value: Any) -> Any:
-    """Return a value as any JSON reader takes it: times, NaN and infinities as text."""
+def portable(value: Any, odd: Callable[[float], Any] = str) -> Any:
+    """Return a value as any JSON reader takes it: times as text, NaN and infinities as ``odd``
+    gives them, which is text, too, by itself."""
     if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+        return odd(value)
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, Mapping):
-        return {str(key): portable(item) for key, item in value.items()}
-    return [portable(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {str(key): portable(item, odd) for key, item in value.items()}
+    return [portable(item, odd) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def some(texts: Sequence[str], most: int = 3) -> str:

@@ -178,7 +178,7 @@ class _Steps:
 
     def whole(self, name: str, text: str) -> int:
         """Return the step of a row."""
-        value = float(text or 0)
+        value = parse_cell(text or "0")  # exact, also beyond 2**53
         if value != int(value):
             self.fractional = self.fractional or text
             self._next.setdefault(name, 0)

@@ -8,12 +8,14 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from gitexp.formats.errors import FormatError, UsageError
 
+Result = TypeVar("Result")
 MAX_BYTES = 10 * 10**6
 MAX_DEPTH = 50
 MAX_NODES = 200_000
@@ -287,12 +289,19 @@ def load_toml(text: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
+def quietly(read: Callable[[str], Result], text: str) -> Result:
+    """Return what a parser of Python's makes of somebody's text; what it warns of is not ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return read(text)
+
+
 def _assigned(text: str) -> dict[str, Any]:
     """Return what a Python file assigns; raise FormatError where it does anything else."""
     import ast
 
     found: dict[str, Any] = {}
-    for node in ast.parse(text).body:
+    for node in quietly(ast.parse, text).body:
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if is_text or isinstance(node, (ast.Import, ast.ImportFrom)):
             continue

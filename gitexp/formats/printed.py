@@ -8,42 +8,22 @@ or equals sign only where nothing but such words stands before it.
 from __future__ import annotations
 
 import ast
-import functools
 import itertools
 import json
+import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from gitexp.formats import metrics, params
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.readers import STEPS
+from gitexp.formats.metric_names import METRIC, is_metric, is_of_name, named_in
+from gitexp.formats.readers import STEPS, as_number
 
 _ESCAPE = r"\x1b\[[0-9;?]*[A-Za-z]"
-_METRIC = (
-    r"loss(?:es)?|acc|accuracy|auc|aucpr|auprc|auroc|f1|mse|rmse|mae|mape|r2|precision|recall|score"
-    r"|rew|reward|returns?|perplexity|ppl|m?error|err|m?iou|map|map\d+|bleu|rouge|wer|cer|psnr|ssim"
-    r"|lpips|fid|dice|jaccard|kappa|sensitivity|specificity|ndcg|mrr|nll|n?loglik|likelihood|elbo"
-    r"|m?logloss|rmsle|top1|top5|mcc|bp[bcd]|cost|fitness|inertia|silhouette"
-)
-_BESIDE = (  # words that say which one
-    r"train(?:ing)?|val|valid|validation|test(?:ing)?|eval|dev|best|final|max|min|avg|average|mean"
-    r"|total|running|last|epoch|batch|mini|minibatch|squared|absolute|root|roc|pr|macro|micro"
-    r"|weighted|balanced|log|cross|entropy|reconstruction|d|g|kl|episode|episodic|smooth|ema|top"
-    r"|set|\d+"
-)
-_SETTING = (
-    r"weights?|scale|coeff?|threshold|dir|path|file|type|fn|func|function|name|every|interval|freq"
-    r"|patience|target|margin|smoothing|clip|factor|decay|size|num|k|metric|lr|penalty|max|min|thr"
-    r"|tol|eps|steps|epochs|iters|batches|ratio|mode|id|device|seed|index|alpha|beta|gamma|lambda"
-)
-_OF_SETTING = (  # before a metric's name
-    r"(?:max|min|target|num|n|use|no|with|save|log)_|(?:args|cfg|config|hparams|opts?)\."
-)
 _ALSO_COUNTS = frozenset(("error", "err", "map", "return", "returns"))  # or what a program says
-_BITS = ("16", "32", "64")  # a precision that is none of a metric
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)(?![\w./:])"
 _WORD = r"[A-Za-z][\w/.@-]*(?:'s)?"
 _START = re.compile(rf"(?<![\w./'-]){_WORD}")
@@ -53,29 +33,21 @@ _VALUE = re.compile(
     r"['\"]?(?:(?:tensor|array|[\w.]*float\d+)\()?\[?\s?"
     rf"(?:(\d+)/(\d+) ?\([\d.]+ ?%\)|({_NUMBER})(?!\s?%\|)(?: ?(%))?)"
 )
-_CELLS = r"\s*[|│┃]\s*"
 _KINDS = (
-    "global_step",
-    "step",
-    "iter",
-    "epoch",
-    "round",
-    "generation",
-    "episode",
-    "trial",
-    "line",
+    "global_step", "step", "iter", "epoch", "round", "generation", "episode", "trial", "line",
     "above",
-)
+)  # fmt: skip
+_BARS = ("|", "│", "┃")  # between the cells of a table
 _STEP = re.compile(
     r"(?i)(?<![a-z])(global[_ ]?step|step|iter|epoch|round|generation|episode|trial)(?:ation)?"
     r"['\"]?\s*[:=#]?\s*['\"\[(]?\s*(\d+)(?![.\w])"
     r"|^\s*\[?(\d+)(?:\]|:\s)"
 )
 _SETTINGS_LINE = re.compile(
-    r"(?i)\s*\w*(?:namespace|args|arguments|config|params|options)\w*\("
+    r"(?i)\s*(?=\w*\()\w*(?:namespace|args|arguments|config|params|options)"
     r"|.*\b(?:load(?:ed|ing)|resum|restor)"
 )
-_NAMED_ROW = re.compile(rf"\s*[|│┃]\s*([A-Za-z].*?)\s*[|│┃]\s*({_NUMBER}|)\s*[|│┃]\s*")
+_CELL = re.compile(f"{_NUMBER}|")
 _NAMED_CELL = re.compile(rf"\s*([^:]+?): ?({_NUMBER})(?: ?\+ ?{_NUMBER})?\s*")
 _OPTUNA = re.compile(rf".*\bTrial \d+ finished with value: ({_NUMBER})")
 _COCO = re.compile(  # of pycocotools; -1 is none
@@ -126,11 +98,18 @@ def read_output(text: str, patterns: Sequence[str] = ()) -> list[MetricPoint]:
 
 
 def _of_forms(forms: Sequence[re.Pattern[str]], line: str) -> Iterator[tuple[str, _Point]]:
+    """Yield the name and value of each group of somebody's own patterns."""
     for groups in (match.groupdict() for form in forms for match in form.finditer(line)):
-        step = _number(groups.pop("step", None))
+        steps = _whole(groups.pop("step", None))
         for name, text in groups.items():
-            if (value := _number(text)) is not None:
-                yield name, _Point(value, {} if step is None else {"step": int(step)})
+            if (value := as_number(text)) is not None:
+                yield name, _Point(value, steps)
+
+
+def _whole(text: str | None) -> dict[str, int]:
+    """Return ``{"step": 3}`` for the text of a step, an empty mapping for one that is none."""
+    number = as_number(text)
+    return {} if number is None or not math.isfinite(number) else {"step": int(number)}
 
 
 def _parted(found: Sequence[tuple[str, _Point]]) -> Iterator[tuple[str, _Point]]:
@@ -143,12 +122,10 @@ def _parted(found: Sequence[tuple[str, _Point]]) -> Iterator[tuple[str, _Point]]
     for name, point in found:
         if len(parts[name]) > 1 and point.part.lower() not in name.lower():
             name = f"{point.part} {name}"
-        if [*point.steps] == ["line"]:
-            key = (name, point.value, point.steps["line"])
-            if key in seen:
-                continue
-            seen.add(key)
-        yield name, point
+        key = name, point.value, *point.steps.items()
+        if [*point.steps] != ["line"] or key not in seen:
+            yield name, point
+        seen.add(key)
 
 
 def _steps(points: Sequence[_Point]) -> list[int]:
@@ -173,8 +150,9 @@ class _Reader:
         self.part = ""
 
     def read(self, line: str) -> Iterator[tuple[str, _Point]]:
-        if row := _NAMED_ROW.fullmatch(line):
-            self.rows[row[1]] = row[2]
+        cells = _cells(line) if line.lstrip()[:1] in _BARS else []
+        if len(cells) == 2 and cells[0][:1].isalpha() and _CELL.fullmatch(cells[1]):
+            self.rows[cells[0]] = cells[1]
             return
         if self.rows:
             yield from self._of_rows()
@@ -200,19 +178,13 @@ class _Reader:
             yield name, _Point(value, steps, self.part)
 
     def _of_rows(self) -> Iterator[tuple[str, _Point]]:
-        """Yield what a table with a name in each row says, all but times where it names a step."""
-        numbers = {name: _number(text) for name, text in self.rows.items()}
-        rows = {name: value for name, value in numbers.items() if value is not None}
-        self.rows = {}
-        steps = {name.lower(): value for name, value in rows.items()}
-        step = next((steps[name] for name in _STEPS_OF_ROWS if name in steps), None)
-        whole = step is not None and any(map(_is_metric, rows))
-        of = {**self.above} if step is None else {"step": int(step)}
-        for name, value in rows.items():
-            if name.lower() not in _STEPS_OF_ROWS and (
-                _is_metric(name) or (whole and not re.fullmatch(_TIMES, name))
-            ):
-                yield name, _Point(value, of)
+        """Yield what a table with a name in each row says."""
+        rows, self.rows = self.rows, {}
+        texts = {name.lower(): text for name, text in rows.items()}
+        known = map(_whole, (texts[name] for name in _STEPS_OF_ROWS if name in texts))
+        steps = next(filter(None, known), {**self.above})
+        for name, value in _numbers(rows, _STEPS_OF_ROWS):
+            yield name, _Point(value, steps)
 
     def _row(self, line: str) -> list[tuple[str, _Point]]:
         """Return what a table's row says, nothing where it is none: its first cell is a step."""
@@ -223,9 +195,9 @@ class _Reader:
         step = next((row[name] for name in row if name.lower() in _MARKS), "").partition("/")[0]
         if not step.isdigit():
             return []
-        numbers = [(name, _number(text.rstrip("%"))) for name, text in row.items()]
+        numbers = [(name, as_number(text.rstrip("%"))) for name, text in row.items()]
         at = {"step": int(step)}
-        return [(name, _Point(n, at)) for name, n in numbers if n is not None and _is_metric(name)]
+        return [(name, _Point(n, at)) for name, n in numbers if n is not None and is_metric(name)]
 
 
 def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float]]:
@@ -240,7 +212,7 @@ def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float
     if (" avg " in line or " accuracy " in line) and (found := _REPORT.fullmatch(line)):
         kinds = (" precision", " recall", " f1") if found[3] else ("",)
         return [(found[1] + kind, float(number)) for kind, number in zip(kinds, found.groups()[1:])]
-    if "'s " not in lower and not re.search(_METRIC, lower):
+    if "'s " not in lower and not re.search(METRIC, lower):
         return ()
     return _mapping(line) or _fields(line, has_step)
 
@@ -248,8 +220,8 @@ def _of_line(line: str, lower: str, has_step: bool) -> Iterable[tuple[str, float
 def _cells(line: str) -> list[str]:
     if "%|" in line:  # a progress bar, maybe behind a table's row
         line = line.partition("%|")[0]
-    if line.lstrip()[:1] in tuple("|│┃"):
-        return re.split(_CELLS, line.strip())[1:-1]
+    if line.lstrip()[:1] in _BARS:
+        return [cell.strip() for cell in re.split("[|│┃]", line.strip())[1:-1]]
     return re.split(r"\s{2,}|\t", line.strip())
 
 
@@ -257,12 +229,13 @@ def _is_header(cells: Sequence[str]) -> bool:
     return (
         len(cells) > 1
         and not _MARKS.isdisjoint(map(str.lower, cells))
-        and any(map(_is_metric, cells))
+        and any(map(is_metric, cells))
         and all(re.fullmatch(r"[^\d\W][^:=]*|#", cell) for cell in cells)
     )
 
 
 def _steps_of(line: str) -> dict[str, int]:
+    """Return what a line counts: ``{"epoch": 3}``, by the kinds of ``_KINDS``."""
     found: dict[str, int] = {}
     for name, number, first in _STEP.findall(line):
         kind = "global_step" if name[:1] in "gG" and name else name.lower() or "line"
@@ -271,31 +244,38 @@ def _steps_of(line: str) -> dict[str, int]:
 
 
 def _mapping(line: str) -> list[tuple[str, float]]:
-    """Return the numbers of a dict that a line is; of one that names a step all but times."""
+    """Return the metrics in a dict that a line is."""
     if "%|" in line:  # a progress bar before it
         line = line[line.find("{") :]
     if not line.lstrip().startswith("{"):
         return []
     for read in (json.loads, ast.literal_eval):
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-            value: Any = read(line.strip())
-            flat = params.flatten(value) if isinstance(value, dict) else {}
-            last = {name: name.lower().rpartition(".")[2] for name in flat}
-            whole = not _MARKS.isdisjoint(last.values()) and any(map(_is_metric, last.values()))
-            return [
-                (name, number)
-                for name, one in flat.items()
-                if last[name] not in _MARKS
-                and (_is_metric(last[name]) or (whole and not re.fullmatch(_TIMES, last[name])))
-                and (number := _number(one)) is not None
-            ]
+            value: Any = params.quietly(read, line.strip())
+            return _numbers(params.flatten(value), _MARKS) if isinstance(value, dict) else []
     return []
 
 
+def _numbers(values: Mapping[str, Any], steps: Collection[str]) -> list[tuple[str, float]]:
+    """Return the metrics in names and values: where one names a step, all numbers but times."""
+    last = {name: name.rpartition(".")[2] for name in values}
+    whole = any(one.lower() in steps for one in last.values())
+    whole = whole and any(map(is_metric, last.values()))
+    return [
+        (name, number)
+        for name, one in last.items()
+        if one.lower() not in steps
+        and (is_metric(one) or (whole and not re.fullmatch(_TIMES, one)))
+        and not isinstance(values[name], bool)
+        and (number := as_number(values[name])) is not None
+    ]
+
+
 def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
+    """Yield the name and number of each metric in a line of words and numbers."""
     at = 0
     for start in _START.finditer(line):
-        may_end = _is_of_name(start[0]) or line.endswith("'s ", 0, start.start())
+        may_end = is_of_name(start[0]) or line.endswith("'s ", 0, start.start())
         if start.start() < at or not may_end:
             continue
         match = _VALUE.match(line, start.end())
@@ -305,14 +285,14 @@ def _fields(line: str, has_step: bool) -> Iterator[tuple[str, float]]:
         at = match.end()
         plain = not separator.strip()
         before = _before(line[max(0, start.start() - 80) : start.start()])
-        name = _name(before + start[0], strict=plain)
+        name = named_in(before + start[0], strict=plain)
         if name is None:
             continue
         if part:
             if int(whole):
                 yield name, 100 * int(part) / int(whole)
             continue
-        if name == "precision" and number in _BITS:
+        if name == "precision" and number in ("16", "32", "64"):  # of floats
             continue
         counted = number.lstrip("+-").isdigit() and not percent
         alone = (plain or name.lower() in _ALSO_COUNTS) and not has_step
@@ -336,41 +316,3 @@ def _before(text: str) -> str:
         if not word or word[0] != part:
             break
     return found
-
-
-@functools.lru_cache(1000)
-def _name(phrase: str, strict: bool) -> str | None:
-    """Return the words at the end of a phrase that make a metric's name, None where it has none;
-    ``strict``: every word has to be one of a metric's name."""
-    words = phrase.split(" ")
-    if any(word.endswith("'s") for word in words[:-1]):  # valid_0's l2
-        return " ".join(words[-2:])
-    first = len(words) - 1
-    while first and _is_of_name(words[first - 1]):
-        first -= 1
-    if first and strict:
-        return None
-    name = " ".join(words[first:])
-    return name if _is_metric(name) else None
-
-
-@functools.lru_cache(1000)
-def _is_of_name(word: str) -> bool:
-    return _is_metric(word) or bool(re.fullmatch(rf"(?i){_BESIDE}|{_METRIC}", word))
-
-
-@functools.lru_cache(1000)
-def _is_metric(name: str) -> bool:
-    """Whether a name is one of a metric, by its words: ``val_acc``, but not ``loss_weight``."""
-    parts = re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
-    setting = re.match(_OF_SETTING, name.lower()) or re.fullmatch(_SETTING, parts[-1])
-    return not setting and any(re.fullmatch(_METRIC, part) for part in parts)
-
-
-def _number(value: Any) -> float | None:
-    try:
-        if isinstance(value, str):
-            return metrics.parse_cell(value)
-        return metrics.within(value) if type(value) in (int, float) else None
-    except (ValueError, OverflowError):
-        return None

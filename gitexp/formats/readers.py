@@ -82,6 +82,7 @@ def of_pipeline(
 def _named(
     section: Mapping[str, Any], folder: str, kinds: Sequence[str], top: bool
 ) -> Iterator[tuple[str, str]]:
+    """Yield ``(kind, path)`` for what a stage, or the top of a ``dvc.yaml``, names."""
     for kind in kinds:
         items = section.get(kind)
         for item in items if isinstance(items, list) else ():
@@ -128,7 +129,7 @@ def read_metrics(path: str, data: bytes) -> Found:
         return _document(params.load(data, path.lower()))
     except RecursionError:
         raise FormatError(f"{path} is nested too deep for metrics") from None
-    except (ValueError, csv.Error) as error:
+    except (ValueError, TypeError, OverflowError, csv.Error) as error:
         form, said = _FORMS.get(ending, "a table"), " ".join(str(error).split())
         raise FormatError(f"{path} cannot be read as {form}: {said}") from None
 
@@ -152,7 +153,7 @@ def _table(path: str, data: bytes) -> Found:
         said: list[str] = []
         points = list(metrics.read(io.BytesIO(data), path, said))
         return Found(points=points, text=said, form="a table with a row for each value")
-    headless = not header or any(_number(name) is not None for name in header)
+    headless = not header or any(as_number(name) is not None for name in header)
     below = "" if headless else text.partition("\n")[2]
     rows = [*csv.reader(io.StringIO(below, newline=""), delimiter=mark)]
     whole = [row for row in rows if len(row) == len(header)]
@@ -178,7 +179,7 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
         for name, value in flat.items():
             if name.lower() in _BOOKKEEPING or name == "" or name.startswith("config."):
                 continue
-            if (number := _number(value)) is not None:
+            if (number := as_number(value)) is not None:
                 points.append(MetricPoint(name, number, stamp, step))
             elif not (isinstance(value, str) and value.lower() in _NO_VALUE):
                 text[name] = None
@@ -188,20 +189,20 @@ def _rows(rows: Iterable[Mapping[str, Any]]) -> Found:
 def _step(row: Mapping[str, Any], at: int) -> int:
     by_name = {name.lower(): value for name, value in row.items()}
     for name in ("_step", *STEPS):
-        number = _number(by_name.get(name))
+        number = as_number(by_name.get(name))
         if number is not None and number == number // 1:
             return int(number)
     return at
 
 
 def _stamp(row: Mapping[str, Any]) -> int:
-    number = _number(row.get("_timestamp", row.get("timestamp")))
+    number = as_number(row.get("_timestamp", row.get("timestamp")))
     if number is None or not 0 < number < 10**14:
         return 0
     return int(number if number > 10**11 else number * 1000)
 
 
-def _number(value: Any) -> float | None:
+def as_number(value: Any) -> float | None:
     """Return a value as a metric's number, None where it is none; a truth value is 0 or 1."""
     try:
         if isinstance(value, (bool, int, float)):
@@ -257,7 +258,8 @@ def _document(value: Any) -> Found:
 def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
     for key, item in value.items():
         name = f"{prefix}{key}"
-        if isinstance(item, dict) and {"steps", "values"} <= item.keys():  # Sacred
+        both = [item.get("steps"), item.get("values")] if isinstance(item, dict) else []
+        if both and all(isinstance(one, list) for one in both):  # Sacred
             found.form = "Sacred's steps and values"
             stamps = item.get("timestamps") or [""] * len(item["steps"])
             times = (metrics.milliseconds(str(stamp)) for stamp in stamps)
@@ -267,9 +269,9 @@ def _names(value: Mapping[str, Any], prefix: str, found: Found) -> None:
             found.points += _series(name, item.items())
         elif isinstance(item, dict):
             _names(item, f"{name}.", found)
-        elif isinstance(item, list) and item and all(_number(one) is not None for one in item):
+        elif isinstance(item, list) and item and all(as_number(one) is not None for one in item):
             found.points += _series(name, enumerate(item))
-        elif (number := _number(item)) is not None and metrics.check_name(name):
+        elif (number := as_number(item)) is not None and metrics.check_name(name):
             found.points.append(MetricPoint(name, number, 0, 0))
         else:
             found.text.append(name)
@@ -282,7 +284,7 @@ def _series(
     return [
         MetricPoint(name, number, stamp, int(at))
         for (at, one), stamp in zip(values, times)
-        if (number := _number(one)) is not None
+        if (number := as_number(one)) is not None
     ]
 
 

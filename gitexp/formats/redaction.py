@@ -51,6 +51,7 @@ _FORMS = {  # what services say of their tokens; none of these is ever something
 # text, which ``re`` compiles when a line is looked at that may hold a secret at all
 _FORM = r"(?<![A-Za-z0-9_])(?:" + "|".join(f"({form})" for form in _FORMS.values()) + ")"
 _KINDS = tuple(_FORMS)
+_SAMPLE = r"(?i)x{6}|example$|0{8}|1234567890|\.{3}|your"  # hf_xxxxxxxx, AKIA...EXAMPLE
 # None of these may look twice at one part of a text: it can be long, and anybody's. So a name is
 # looked for where its word begins, and what has to stand before and behind a value is asked of what
 # was found.
@@ -102,7 +103,7 @@ class Found(NamedTuple):
 def find(text: str) -> Iterator[Found]:
     """Yield the secrets of one line of text, those of a known form first."""
     for match in re.finditer(_FORM, text):
-        if match.lastindex and not _is_sample(match[0]):
+        if match.lastindex and not re.search(_SAMPLE, match[0]):
             yield Found(match.start(), match.end(), _KINDS[match.lastindex - 1])
     for match in re.finditer(_ADDRESS, text):
         if is_secret("password", match["bare"]):
@@ -169,7 +170,9 @@ def is_secret(name: str, value: str) -> bool:
         return False
     if re.match(_REFERENCE, value) or re.search(NO_SECRET, name):
         return False
-    return not _is_words(value) if password else is_random(value)
+    if not password:
+        return is_random(value)
+    return re.search(r"[^\w\s.:/@-]", value) is not None or not all(map(_is_word, _pieces(value)))
 
 
 def is_opaque(value: str) -> bool:
@@ -207,10 +210,6 @@ def is_random(value: str) -> bool:
     )
 
 
-def _is_words(value: str) -> bool:
-    return all(map(_is_word, _pieces(value))) and not re.search(r"[^\w\s.:/@-]", value)
-
-
 def _is_word(piece: str) -> bool:
     """Whether a piece is a word, number or name (``MyModel2``): its letters are not mixed."""
     if not re.fullmatch(_WORD, piece) or len(re.findall(r"\d+", piece)) > 2:
@@ -222,8 +221,3 @@ def _is_word(piece: str) -> bool:
 
 def _pieces(value: str) -> list[str]:
     return re.split(r"[\W_]+", value)
-
-
-def _is_sample(token: str) -> bool:
-    """Whether a token is one of documentation's: ``hf_xxxxxxxx``, ``AKIA...EXAMPLE``."""
-    return re.search(r"(?i)x{6}|example$|0{8}|1234567890|\.{3}|your", token) is not None

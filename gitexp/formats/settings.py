@@ -113,6 +113,7 @@ def project(root: Path, where: Path) -> str:
 
 
 def _section(name: str, table: tuple[str, ...], data: bytes) -> dict[str, Any]:
+    """Return the checked settings in one file, ``{}`` where it has no table of ours."""
     # saves the import of a TOML parser, and foreign syntax errors
     if not data or (table and b"gitexp" not in data):
         return {}
@@ -176,17 +177,13 @@ def _pattern(text: str) -> str:
 
 
 def _checked(path: Path, name: str, value: Any) -> Any:
-    kinds = {item.name: item.type for item in fields(Settings)}
-    kind = str(kinds.get(name))
+    kinds = {item.name: str(item.type) for item in fields(Settings)}
     if name not in kinds:
         raise FormatError(f"{path.name}: there is no setting '{name}'.{did_you_mean(name, kinds)}")
     if name in ("max_file_size", "max_untracked_size"):
         return parse_size(value)
-    if kind.startswith("bool") and isinstance(value, bool):
-        return value
-    if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind.startswith("str") and isinstance(value, str):
+    kind = kinds[name]
+    if type(value).__name__ == kind.partition(" ")[0]:  # bool, int or str
         return value
     if "tuple" in kind and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value) if name != "stdout" else tuple(map(_pattern, value))

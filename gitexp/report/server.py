@@ -7,7 +7,6 @@ of the browser (or name that an attacker's DNS points here) reads or writes anyt
 from __future__ import annotations
 
 import hmac
-import io
 import json
 import math
 import os
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gitexp.formats import metrics, settings
+from gitexp.formats import settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import VERDICTS, Experiment
 from gitexp.repo import Repo
@@ -90,16 +89,10 @@ class Live:
     def points(self, offsets: dict[str, int]) -> Points:
         """Return the points that runs logged beyond the offsets, and move those."""
         found: Points = {}
-        runs = self.repo.state_dir / "runs"
         for name, offset in offsets.items():
-            rows = b""
-            with suppress(OSError), open(runs / name / "metrics.csv", "rb") as file:
-                file.seek(offset)
-                rows = file.read()
-            rows = rows[: rows.rfind(b"\n") + 1]
-            offsets[name] += len(rows)
-            start = b"" if offset == 0 else metrics.HEADER
-            for point in metrics.read(io.BytesIO(start + rows)) if rows else ():
+            folder = self.repo.state_dir / "runs" / name
+            points, offsets[name] = journal.points(folder, offset)
+            for point in points:
                 value = point.value if math.isfinite(point.value) else None
                 row = [point.step, point.timestamp, value]
                 found.setdefault(name, {}).setdefault(point.name, []).append(row)

@@ -132,16 +132,12 @@ def _log_metrics(run: Run, output: str, found: Findings) -> int:
     logged = journal.own_metrics(run.folder)
     read(found, "" if logged and not found.known.stdout else output)
     steps = journal.all_facts(run.folder).get("steps", {})  # of what it goes on from
-    for name, points in found.points.items():
-        if name not in logged:
-            run.log_points(_going_on(points, steps.get(name, 0)))
+    for name in [name for name in found.points if name not in logged]:
+        points, last = found.points[name], steps.get(name, 0)
+        if last and len(points) == 1 and not points[0].step:  # a lone value goes on behind
+            points = [points[0]._replace(step=last + 1)]
+        run.log_points(points)
     return len(logged)
-
-
-def _going_on(points: list[MetricPoint], last: int) -> list[MetricPoint]:
-    """Return a series; a lone value without a step goes behind the last one gone on from."""
-    lone = last and len(points) == 1 and not points[0].step
-    return [points[0]._replace(step=last + 1)] if lone else points
 
 
 def read(found: Findings, output: str) -> None:

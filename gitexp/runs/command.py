@@ -164,6 +164,9 @@ def _supervised(
             with own as group:
                 options = {**outputs_to, **group}
                 process = subprocess.Popen(command, cwd=directory, env=env, **options)
+        except BaseException:
+            os.close(reader)
+            raise
         finally:
             os.close(writer)
         if apart:

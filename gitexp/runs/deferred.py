@@ -25,17 +25,15 @@ class _Waiting:
 
 _waiting: dict[str, _Waiting] = {}
 _lock = threading.RLock()  # held while an end runs, so that nobody begins a run in the midst of it
-_clock: threading.Thread | None = None
 
 
 def later(key: str, end: Callable[[], object], seconds: float) -> None:
     """Have ``end`` called once, when nothing was touched for ``seconds``, or by ``settle``."""
-    global _clock
     with _lock:
+        is_watched = key in _waiting
         _waiting[key] = _Waiting(end, seconds, time.monotonic() + seconds)
-        if _clock is None or not _clock.is_alive():
-            _clock = threading.Thread(target=_watch, daemon=True, name="gitexp-deferral")
-            _clock.start()
+        if not is_watched:
+            _watch(key)
 
 
 def touch(key: str) -> None:
@@ -61,24 +59,22 @@ def settle(key: str | None = None) -> bool:
     return bool(due)
 
 
-def _watch() -> None:
-    while True:
-        with _lock:
-            now = time.monotonic()
-            for name in [name for name, item in _waiting.items() if item.until <= now]:
-                settle(name)
-            if not _waiting:
-                global _clock
-                _clock = None
-                return
-            pause = min(item.until for item in _waiting.values()) - now
-        time.sleep(max(pause, 0.05))
+def _watch(key: str) -> None:
+    """Call an end that is due, and look again later after one that was put off."""
+    with _lock:
+        waiting = _waiting.get(key)
+        if waiting is None or (pause := waiting.until - time.monotonic()) <= 0:
+            settle(key)
+        else:
+            clock = threading.Timer(pause, _watch, [key])
+            clock.daemon = True
+            clock.start()
 
 
 def _forget() -> None:
     """In a forked child: what waits is the parent's."""
-    global _lock, _clock
-    _lock, _clock = threading.RLock(), None
+    global _lock
+    _lock = threading.RLock()
     _waiting.clear()
 
 

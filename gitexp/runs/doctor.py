@@ -61,20 +61,11 @@ class Finding:
 
 def examine(repo: Repo) -> list[Finding]:
     """Return what is wrong with gitexp's own files and refs in a repository; changes nothing."""
-    return [
-        *_locks(repo),
-        *_head(repo),
-        *_notes(repo),
-        *_unfinished(repo),
-        *_of_no_run(repo),
-        *_pins(repo),
-        *_leftovers(repo),
-        *_lost_tags(repo),
-        *_collected(repo),
-        *_broken(repo),
-        *(Finding(*found) for found in rewritten_history.examine(repo)),
-        *_names(repo),
-    ]
+    searches = (
+        _locks, _head, _notes, _unfinished, _of_no_run, _pins, _leftovers, _lost_tags, _collected,
+        _broken, _of_history, _names,
+    )  # fmt: skip
+    return [found for search in searches for found in search(repo)]
 
 
 def _locks(repo: Repo) -> Iterator[Finding]:
@@ -198,6 +189,10 @@ def _leftovers(repo: Repo) -> Iterator[Finding]:
                 remove = shutil.rmtree if item.is_dir() else partial(Path.unlink, missing_ok=True)
                 what = f"{item.name} in .git/gitexp belongs to nobody any more"
                 yield Finding(what, mend=partial(remove, item))
+
+
+def _of_history(repo: Repo) -> Iterator[Finding]:
+    return (Finding(*found) for found in rewritten_history.examine(repo))
 
 
 def _names(repo: Repo) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import Any
 from weakref import WeakSet
 
 from gitexp.formats import message
@@ -20,31 +20,30 @@ _uncaught: list[BaseException | None] = [None]
 # the last call of sys.exit, and the outermost frame that it came from
 _exits: list[tuple[SystemExit, FrameType]] = []
 _runs: WeakSet[Any] = WeakSet()  # that go on in this process
-_previous_hook, _previous_exit = sys.excepthook, sys.exit  # what was there before ours
-_hook_set, _exit_set = False, False  # whether ours is in use, perhaps below somebody else's
+# what was there before ours, and which of ours is in use, perhaps below somebody else's
+_previous: dict[str, Any] = {"excepthook": sys.excepthook, "exit": sys.exit}
+_in_use: set[str] = set()
 
 
 def watch(run: object) -> None:
     """Note how Python exits for as long as this run goes on."""
-    global _hook_set, _exit_set, _previous_hook, _previous_exit
     if not _runs:
         _uncaught[0] = None
         _exits.clear()
     _runs.add(run)
-    if not _hook_set:
-        _previous_hook, sys.excepthook, _hook_set = sys.excepthook, _hook, True
-    if not _exit_set:
-        _previous_exit, sys.exit, _exit_set = sys.exit, _exit, True
+    for name in {*_OURS} - _in_use:
+        _previous[name] = getattr(sys, name)
+        setattr(sys, name, _OURS[name])
+        _in_use.add(name)
 
 
 def unwatch(run: object) -> None:
     """Put back what was there before, once no run goes on; what somebody hooked since stays."""
-    global _hook_set, _exit_set
     _runs.discard(run)
-    if not _runs and sys.excepthook is _hook:
-        sys.excepthook, _hook_set = _previous_hook, False
-    if not _runs and sys.exit is _exit:
-        sys.exit, _exit_set = _previous_exit, False
+    for name in () if _runs else [*_in_use]:
+        if getattr(sys, name) is _OURS[name]:
+            setattr(sys, name, _previous[name])
+            _in_use.discard(name)
 
 
 def of(error: BaseException | None) -> tuple[str, str | None]:
@@ -55,7 +54,9 @@ def of(error: BaseException | None) -> tuple[str, str | None]:
         return "killed", "KeyboardInterrupt"
     if isinstance(error, SystemExit):
         said = "" if isinstance(error.code, int) else message.one_line(str(error.code))
-        return "failed", f"exit code {1 if said else error.code}{f': {said}' if said else ''}"[:500]
+        return "failed", f"exit code {1 if said else error.code:d}{f': {said}' if said else ''}"[
+            :500
+        ]
     import traceback
 
     return "failed", message.one_line(traceback.format_exception_only(type(error), error)[-1])[:500]
@@ -87,14 +88,17 @@ def is_uncaught(error: BaseException) -> bool:
 
 def _hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     _uncaught[0] = error
-    _previous_hook(kind, error, trace)
+    _previous["excepthook"](kind, error, trace)
 
 
-def _exit(status: Any = None, /) -> NoReturn:
+def _exit(status: Any = None, /) -> None:
     """Exit by raising SystemExit(status), as ``sys.exit`` does, noted for the run it ends."""
     if threading.current_thread() is threading.main_thread():  # in any other, it ends the thread
         outermost = sys._getframe()
         while outermost.f_back is not None:
             outermost = outermost.f_back
         _exits[:] = [(SystemExit(status), outermost)]
-    _previous_exit(status)
+    _previous["exit"](status)
+
+
+_OURS = {"excepthook": _hook, "exit": _exit}

@@ -13,7 +13,7 @@ from gitexp.formats import environment, message, metrics
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
-from gitexp.repo import Head, Repo, collector, locks, snapshot, trees
+from gitexp.repo import Head, Repo, collector, files, locks, snapshot, trees
 from gitexp.runs import fallback, journal
 from gitexp.store import conditions, names, result_paths
 from gitexp.store import record as store
@@ -52,7 +52,8 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
     words = facts.get("command") or ()
     command = " ".join(word if word == "***" else shlex.quote(word) for word in words)
     directory = facts.get("directory", ".")
-    requirements = _requirements(folder)
+    kept = files.read_bytes(folder / "requirements.txt")  # of another interpreter
+    requirements = environment.requirements() if kept is None else kept.decode("utf-8", "replace")
     extra = facts.get("extra", {})
     outputs = sorted({*facts.get("written", ()), *facts.get("rewritten", ())})
     artifacts, large = _artifacts(folder, facts)
@@ -111,6 +112,7 @@ def _artifacts(folder: Path, facts: Mapping[str, Any]) -> tuple[dict[str, Path],
 
 
 def _overlap(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> str | None:
+    """Return why the experiment stands beside the branch, None where nothing else went on."""
     others = any(item != folder and journal.is_alive(item) for item in journal.folders(repo))
     # what it began itself meanwhile stands beside, and is no reason
     expected = facts.get("highest", 0) + len(facts.get("children", ()))
@@ -136,9 +138,9 @@ def entry(repo: Repo, folder: Path) -> Entry:
     facts, _ = _read(folder)
     made = draft(repo, folder, facts)
     shot = facts["snapshot"]
-    files, _ = store.blobs(repo, made)
+    written, _ = store.blobs(repo, made)
     earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))
-    tree = trees.edited(repo, shot["tree"], {**earlier, **files})
+    tree = trees.edited(repo, shot["tree"], {**earlier, **written})
     return Entry(made, tree, None, shot["commit"])
 
 
@@ -181,9 +183,12 @@ def _recover(repo: Repo, folder: Path) -> store.Recorded | None:
         return None
     from gitexp.runs import outputs
 
+    lost = journal.mend(folder)
     with suppress(GitexpError, OSError):  # what it logged counts
         outputs.of_dead(repo, folder)
-    return record(repo, folder)
+    recorded = record(repo, folder)
+    said = [f"metric rows left out, which cannot be read: {lost}"] if lost else []
+    return recorded._replace(warnings=(*recorded.warnings, *said))
 
 
 def _is_recorded(repo: Repo, run_id: str) -> bool:
@@ -252,9 +257,3 @@ def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
         began = message.parse_time(facts["started"]).timestamp()
         return max(0.0, (folder / "metrics.csv").stat().st_mtime - began)
     return None
-
-
-def _requirements(folder: Path) -> str:
-    with suppress(OSError):
-        return (folder / "requirements.txt").read_text()
-    return environment.requirements()

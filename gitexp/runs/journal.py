@@ -13,9 +13,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from gitexp.runs import fallback
 INHERITED = "inherited.yml"
 ALIVE = "alive"  # begins the names of what its owner and those who joined hold
 SYNC_SECONDS = 1.0  # from one time to the next that the owner has the disk take what was logged
+_ROW = r'"(?:[^"\ufffd]|"")*",[^",\s]+,\d+,-?\d+\r\n'
 ASIDE = "ended"  # beside the folder that runs lie in: where they go on their way out
 
 
@@ -78,10 +79,18 @@ def logged_params(folder: Path, strict: bool = False, name: str = "params.yml") 
         return {}
 
 
-def points(folder: Path) -> Iterator[MetricPoint]:
-    """Yield the metric rows that a run has logged so far."""
-    with contextlib.suppress(FileNotFoundError), open(folder / "metrics.csv", "rb") as file:
-        yield from metrics.read(file)
+def points(folder: Path, start: int = 0) -> tuple[list[MetricPoint], int]:
+    """Return what a run has logged from byte ``start`` of its ``metrics.csv`` on, as far as the
+    rows are whole, and the byte where these end."""
+    data = b""
+    with contextlib.suppress(OSError), open(folder / "metrics.csv", "rb") as file:
+        file.seek(start)
+        data = file.read()
+    rows = data[: data.rfind(b"\n") + 1]
+    head = metrics.HEADER if start else b""
+    with contextlib.suppress(GitexpError):  # what cannot be read is passed over
+        return [*metrics.read(io.BytesIO(head + rows))], start + len(rows)
+    return [], start + len(rows)
 
 
 def own_metrics(folder: Path) -> set[str]:
@@ -109,6 +118,21 @@ def trim(path: Path) -> bool:
     return False
 
 
+def mend(folder: Path) -> int:
+    """Leave out of a dead run's ``metrics.csv`` what is no row, as a fault of the disk leaves it,
+    and return how many lines that was; what it had taken over from another run stays."""
+    path, head = folder / "metrics.csv", len(metrics.HEADER)
+    start = max(head, all_facts(folder).get("inherited", (0, 0))[1])
+    data = files.read_bytes(path) or b""
+    end = data.rfind(b"\n") + 1  # ``trim`` cuts a torn row
+    lines = data[start:end].splitlines(keepends=True)
+    rows = [line for line in lines if re.fullmatch(_ROW, line.decode("utf-8", "replace"))]
+    if len(rows) < len(lines) or not data.startswith(metrics.HEADER):
+        content = b"".join([metrics.HEADER, data[head:start], *rows, data[end:]])
+        files.replace(folder, path, content)
+    return len(lines) - len(rows)
+
+
 def artifacts(folder: Path) -> dict[str, Path]:
     """Return ``{path in the tree: file}`` for what a run has logged, linked folders included."""
     top = folder / "artifacts"
@@ -123,9 +147,7 @@ def linked(folder: Path) -> list[Path]:
 
 def folders(repo: Repo) -> list[Path]:
     """Return the folders of all runs, dead or alive, oldest first."""
-    found: list[Path] = []
-    with contextlib.suppress(OSError):
-        found += (entry for entry in (repo.state_dir / "runs").iterdir() if entry.is_dir())
+    found = (entry for entry in (repo.state_dir / "runs").glob("*") if entry.is_dir())
     return sorted(found, key=lambda entry: (facts(entry).get("started", ""), entry.name))
 
 

@@ -57,7 +57,7 @@ class LiveRun:
         self._facts = facts
         self._began = monotonic()
         self._journal = owned or (Journal(folder) if folder else None)
-        self._append = self._journal.append if self._journal else _nothing
+        self._append = self._journal.append if self._journal else lambda _: None
         self._series: dict[str, list[Any]] = {}  # name: the start of its rows, and its last step
         self._lock = threading.Lock()
         self._knowing = threading.RLock()  # held by whoever changes what is known of it
@@ -125,6 +125,17 @@ class LiveRun:
         """Have no more warnings of what the machine does not take: the end says it."""
         if self._journal:
             self._journal.hush()
+
+    def _new_series(self, name: str) -> list[Any]:
+        plain = metrics.check_name(name)  # one series, with and without spaces around it
+        quoted, last = plain.replace('"', '""'), self._facts.get("steps", {}).get(plain, -1)
+        series = self._series.setdefault(plain, [f'"{quoted}",', last])
+        return self._series.setdefault(name, series)
+
+    def _log_params(self, values: dict[str, Any]) -> None:
+        if self._journal:
+            with self._lock:
+                self._journal.add_params(values)
 
     def log_points(self, points: Iterable[MetricPoint]) -> None:
         """Log metric values that have their times and steps already."""
@@ -269,10 +280,6 @@ def joined(folder: Path) -> dict[str, Any]:
     facts = journal.facts(folder)
     taken = ("id", "max_file_size", "steps")
     return {key: facts[key] for key in taken if key in facts}
-
-
-def _nothing(_: bytes) -> None:
-    """What a silent rank does with a row."""
 
 
 def _disown(run: LiveRun | None) -> None:

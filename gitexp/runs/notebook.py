@@ -56,6 +56,7 @@ def _shell() -> Any:
 
 
 def _file(shell: Any) -> Path | None:
+    """Return the file of the notebook that runs here, None where nobody knows."""
     names = [shell.user_ns.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")]
     named = [Path(name) for name in names if name and Path(name).is_file()]
     return named[0] if named else _by_its_cells(shell)

@@ -19,14 +19,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats import message, metrics, redaction
+from gitexp.formats import message, redaction
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.printed import read_output
+from gitexp.runs import journal
 
 BELL = "bell"
 _PATIENCE = 10  # seconds
@@ -114,14 +114,7 @@ def _without_address(error: Exception) -> str:
 def check_when(conditions: Sequence[str]) -> None:
     """Raise UsageError where a condition is none."""
     for text in conditions:
-        match = _SILENT.fullmatch(text)
-        if match:
-            message.parse_seconds(match[1])
-        elif text != "nan" and not _threshold(text):
-            raise UsageError(
-                f"'{text}' is nothing to wait for; write a threshold like 'loss < 0.2', nan, or"
-                " 'silent 10m'"
-            )
+        _is_met(text, (), 0)
 
 
 @contextmanager
@@ -180,51 +173,46 @@ class _Watch:
         self.last: dict[str, float] = {}
         self._folder = folder
         self._left = list(conditions)
-        self._read: dict[str, int] = {}
-        self._size: dict[str, int] = {}
+        self._rows = self._printed = 0  # bytes of metrics.csv and output.log that are read
+        self._size = 0  # of output.log
         self._moved = time.monotonic()
 
     def look(self) -> list[str]:
         """Return what is to be told now."""
-        printed = self._lines("output.log").decode("utf-8", "replace")
-        points = [*self._logged(), *read_output(printed)]
+        before = self._rows, self._size
+        logged, self._rows = journal.points(self._folder, self._rows)
+        points = [*logged, *read_output(self._lines().decode("utf-8", "replace"))]
+        if (self._rows, self._size) != before:
+            self._moved = time.monotonic()
         self.last.update({point.name: point.value for point in points})
         silent = time.monotonic() - self._moved
         met = [text for text in self._left if _is_met(text, points, silent)]
         self._left = [text for text in self._left if text not in met]
         return met
 
-    def _logged(self) -> list[MetricPoint]:
-        rows = self._lines("metrics.csv")
-        rows = rows if rows.startswith(metrics.HEADER) else metrics.HEADER + rows
-        return list(metrics.read(BytesIO(rows)))
-
-    def _lines(self, name: str) -> bytes:
-        """Return the whole lines that a file got since the last look."""
-        with suppress(OSError), open(self._folder / name, "rb") as file:
-            file.seek(self._read.get(name, 0))
+    def _lines(self) -> bytes:
+        """Return the whole lines that were printed since the last look."""
+        with suppress(OSError), open(self._folder / "output.log", "rb") as file:
+            file.seek(self._printed)
             data = file.read()
-            if file.tell() != self._size.get(name, 0):
-                self._size[name], self._moved = file.tell(), time.monotonic()
+            self._size = file.tell()
             whole = data[: data.rfind(b"\n") + 1]
-            self._read[name] = self._read.get(name, 0) + len(whole)
+            self._printed += len(whole)
             return whole
         return b""
 
 
 def _is_met(text: str, points: Sequence[MetricPoint], silent: float) -> bool:
+    """Whether points, or the seconds of silence, meet a condition; raises UsageError for none."""
     if match := _SILENT.fullmatch(text):
         return silent >= message.parse_seconds(match[1])
     if text == "nan":
         return any(math.isnan(point.value) for point in points)
-    threshold = _threshold(text)
-    assert threshold
-    name, sign, value = threshold
-    return any(point.name == name and _SIGNS[sign](point.value, value) for point in points)
-
-
-def _threshold(text: str) -> tuple[str, str, float] | None:
-    match = _THRESHOLD.fullmatch(text.strip())
     with suppress(ValueError):
-        return (match[1], match[2], float(match[3])) if match else None
-    return None
+        if match := _THRESHOLD.fullmatch(text.strip()):
+            name, bound, reached = match[1], float(match[3]), _SIGNS[match[2]]
+            return any(point.name == name and reached(point.value, bound) for point in points)
+    raise UsageError(
+        f"'{text}' is nothing to wait for; write a threshold like 'loss < 0.2', nan, or"
+        " 'silent 10m'"
+    )

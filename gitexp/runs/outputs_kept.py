@@ -37,7 +37,9 @@ def keep(
         return
     listed = repo.git("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard").split(b"\0")
     marks = {os.fsdecode(item[2:]): item[:1] for item in listed if item}
-    own = {path for path in wrote.files if path in marks and not _is_picked_up(repo, path)}
+    own = wrote.files.keys() & marks.keys() - {result_paths.PARAMS}
+    if is_long(repo.root / result_paths.METRICS):  # whose values the run has, as those of params
+        own.discard(result_paths.METRICS)
     asked = {path for path in wrote.files if path not in marks and matches(path, known.outputs)}
     # where gitexp's own lay, not the user's
     earlier = {*shot.outputs, *journal.facts(run.folder).get("free", ())}
@@ -55,12 +57,6 @@ def keep(
     # a pointer of DVC's says where data stand also for later runs
     ours = [path for path in (*fresh, *links) if not dvc_pointers.is_pointer(path)]
     snapshot.remember_outputs(repo, ours)
-
-
-def _is_picked_up(repo: Repo, path: str) -> bool:
-    """Whether a file is one of gitexp's own form, whose values the run has already."""
-    is_metrics = path == result_paths.METRICS and is_long(repo.root / path)
-    return is_metrics or path == result_paths.PARAMS
 
 
 def _keep_results(

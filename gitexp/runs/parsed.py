@@ -180,6 +180,7 @@ def config_files(command: Sequence[str], folder: Path = Path()) -> dict[str, dic
 
 
 def _config(path: Path) -> dict[str, Any] | None:
+    """Return the params in a file, nested; None where it is none of settings."""
     with suppress(OSError, GitexpError):
         small = path.is_file() and path.stat().st_size <= _MOST_BYTES
         if small and not readers.is_metrics(path.name):

@@ -52,4 +52,5 @@ def kill(folder: Path) -> None:
             deadline = time.monotonic() + _PATIENCE
             while runs(folder) and time.monotonic() < deadline:
                 time.sleep(0.01)
-    (folder / GROUP).unlink(missing_ok=True)
+    with suppress(OSError):
+        (folder / GROUP).unlink()

@@ -95,7 +95,7 @@ def take_over(run: Run, repo: Repo, origin: Origin) -> None:
     run.set_fact("Resumes", old.id if step is None else f"{old.id}@{step}")
     found = checkpoints.take_over(repo, str(old.extra.get("id")), run.id, step)
     run.add_facts(_ROWS, [begin, _size(run)])  # last: without it nothing was taken over
-    run.count_on(_last_steps(run.folder))
+    _count_on(run)
     if not found and "checkpoint" in old.extra:
         run.told = (
             f"the checkpoints of {old.name} are not in this clone, only where it ran; what it"
@@ -114,7 +114,7 @@ def cut(run: Run, last: checkpoints.Checkpoint) -> None:
     """Note that a run goes on after this checkpoint: what the other logged since is left out."""
     if _ROWS in journal.all_facts(run.folder):
         run.replace_conditions({"resumed_at": last.step, "resumed_time": last.time})
-        run.count_on(_last_steps(run.folder))
+        _count_on(run)
 
 
 def merged(folder: Path, facts: Mapping[str, Any]) -> Path:
@@ -146,11 +146,12 @@ def _points(rows: bytes) -> list[MetricPoint]:
     return [*metrics.read(io.BytesIO(metrics.HEADER + rows))]
 
 
-def _last_steps(folder: Path) -> dict[str, int]:
+def _count_on(run: Run) -> None:
+    """Have metrics that are logged without a step go on after the other's last ones."""
     last: dict[str, int] = {}
-    for point in _inherited(folder, journal.all_facts(folder)):
+    for point in _inherited(run.folder, journal.all_facts(run.folder)):
         last[point.name] = max(point.step, last.get(point.name, point.step))
-    return last
+    run.count_on(last)
 
 
 def _size(run: Run) -> int:

@@ -65,9 +65,9 @@ class Run(LiveRun):
         stamp = int(time() * 1000)
         checked = [(name, metrics.number(name, value)) for name, value in values.items()]
         with self._lock:
+            known = [self._series.get(name) or self._new_series(name) for name, _ in checked]
             rows = []
-            for name, value in checked:
-                series = self._series.get(name) or self._new_series(name)
+            for series, (name, value) in zip(known, checked):
                 series[1] = series[1] + 1 if step is None else _whole(name, step)
                 rows.append(f"{series[0]}{value!r},{stamp},{series[1]}\r\n")
             if rows:
@@ -135,7 +135,7 @@ class Run(LiveRun):
         Raises:
             UsageError: there is no such file.
         """
-        source = Path(path)
+        source = Path(os.path.abspath(path))  # "." has no name
         at = _whole(source.name, step, "checkpoint")
         if not source.exists():
             raise UsageError(f"there is no file '{path}' to keep as a checkpoint")
@@ -328,16 +328,6 @@ class Run(LiveRun):
             given = params.flatten(journal.read_params(self.folder))
             return card.html(f"Run {self.id}", {"": "running"}, given, logged)
         return escape(repr(self))
-
-    def _new_series(self, name: str) -> list[Any]:
-        quoted = metrics.check_name(name).replace('"', '""')
-        last = self._facts.get("steps", {}).get(name, -1)
-        return self._series.setdefault(name, [f'"{quoted}",', last])
-
-    def _log_params(self, values: dict[str, Any]) -> None:
-        if self._journal:
-            with self._lock:
-                self._journal.add_params(values)
 
     def __repr__(self) -> str:
         return f"<Run {self.id}{' (ended)' if self.ended else ''}>"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitexp.formats import environment, message, settings
 from gitexp.repo import Repo, collector, dvc_status, snapshot, trees
@@ -17,6 +18,9 @@ from gitexp.runs.details import Details
 from gitexp.runs.journal_writer import Journal
 from gitexp.runs.run import Run
 from gitexp.store import names, result_paths
+
+if TYPE_CHECKING:
+    from gitexp.runs.resume import Origin
 
 
 def begin(
@@ -30,12 +34,7 @@ def begin(
     resume: str | None = None,
 ) -> Run:
     """Take the snapshot, pin it, and open a journal."""
-    origin = None
-    if resume or os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-        from gitexp.runs import resume as resuming
-
-        resume = resume or resuming.before_requeue(repo, environment.redact(command or ()))
-        origin = resuming.find(repo, resume) if resume else None
+    origin = _origin(repo, resume, command)
     # what just ended, or was recorded, may have moved it
     head = None if deferred.settle() or origin else repo.found_at
     known = settings.load(repo.root, repo.project)
@@ -76,12 +75,24 @@ def begin(
     run.snapshot = shot
     run.told = told
     if origin:
+        from gitexp.runs import resume as resuming
+
         try:
             resuming.take_over(run, repo, origin)
         except BaseException:
             run.discard()
             raise
     return run
+
+
+def _origin(repo: Repo, resume: str | None, command: list[str] | None) -> Origin | None:
+    """Return what a run goes on from: what is named, else its command before a requeue."""
+    if not resume and os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
+    from gitexp.runs import resume as resuming
+
+    named = resume or resuming.before_requeue(repo, environment.redact(command or ()))
+    return resuming.find(repo, named) if named else None
 
 
 def _held(repo: Repo, shot: snapshot.Snapshot) -> str:

@@ -23,7 +23,7 @@ class Sampler:
         self._run = run
         self._own = self._psutil.Process()
         self._process = self._own if pid is None else self._psutil.Process(pid)
-        self._gpus = _gpus()
+        self._nvml, self._gpus = _gpus()
         self._stop = threading.Event()
         self._sampled = False
         self._thread = threading.Thread(target=self._loop, daemon=True, name="gitexp-system")
@@ -56,26 +56,22 @@ class Sampler:
                 "system.memory_mb": memory / 1e6,
                 "system.memory_percent": self._psutil.virtual_memory().percent,
             }
-            self._run.log_metrics({**values, **_gpu_values(self._gpus)})
+            for at, gpu in enumerate(self._gpus):
+                with suppress(self._nvml.NVMLError):
+                    used = self._nvml.nvmlDeviceGetUtilizationRates(gpu).gpu
+                    values[f"system.gpu{at}_percent"] = used
+                    memory = self._nvml.nvmlDeviceGetMemoryInfo(gpu).used
+                    values[f"system.gpu{at}_memory_mb"] = memory / 1e6
+            self._run.log_metrics(values)
             self._sampled = True
 
 
-def _gpus() -> list[Any]:
+def _gpus() -> tuple[Any, list[Any]]:
+    """Return NVIDIA's library and its handles of the GPUs, none where something is missing."""
     try:
-        import pynvml
+        import pynvml as nvml
 
-        pynvml.nvmlInit()
-        return [pynvml.nvmlDeviceGetHandleByIndex(at) for at in range(pynvml.nvmlDeviceGetCount())]
+        nvml.nvmlInit()
+        return nvml, [*map(nvml.nvmlDeviceGetHandleByIndex, range(nvml.nvmlDeviceGetCount()))]
     except Exception:  # no library, no driver or no GPU: pynvml has an error class for each
-        return []
-
-
-def _gpu_values(gpus: list[Any]) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for at, gpu in enumerate(gpus):
-        import pynvml
-
-        with suppress(pynvml.NVMLError):
-            values[f"system.gpu{at}_percent"] = pynvml.nvmlDeviceGetUtilizationRates(gpu).gpu
-            values[f"system.gpu{at}_memory_mb"] = pynvml.nvmlDeviceGetMemoryInfo(gpu).used / 1e6
-    return values
+        return None, []

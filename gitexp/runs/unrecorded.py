@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitexp.formats import message, metrics, params
-from gitexp.formats.errors import NotFoundError
+from gitexp.formats.errors import GitexpError, NotFoundError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
 from gitexp.runs import fallback, journal
@@ -71,6 +71,9 @@ def _described(folder: Path) -> Experiment:
     with contextlib.suppress(ValueError):
         started = message.parse_time(facts.get("started", ""))
     alive = journal.is_alive(folder)
+    last: dict[str, float] = {}
+    with contextlib.suppress(OSError, GitexpError):  # damaged: that is for gitexp recover
+        last = metrics.last_in(file)
     return Experiment(
         name=folder.name,
         id="",
@@ -80,7 +83,7 @@ def _described(folder: Path) -> Experiment:
         started=started,
         duration=(datetime.now(timezone.utc) - started).total_seconds() if alive else None,
         params=params.flatten(journal.read_params(folder)),
-        metrics=metrics.last_in(file) if file.exists() else {},
+        metrics=last,
         labels=tuple(facts.get("labels", ())),
         notes=tuple(filter(None, [facts.get("note")])),
         group=facts.get("group"),

@@ -44,14 +44,10 @@ def checkout(repo: Repo, commit: str, name: str, keep: bool = False) -> Iterator
 
 def leftovers(repo: Repo) -> list[Path]:
     """Return the folders whose owner was killed; ``remove`` takes one away."""
-    try:
-        places = sorted(entry for entry in (repo.state_dir / _FOLDER).iterdir() if entry.is_dir())
-    except OSError:
-        return []
-    kept = {
-        place for place in places if (place / _KEPT).exists() and (place / repo.root.name).exists()
-    }
-    return [place for place in places if place not in kept and not journal.is_alive(place)]
+    places = sorted(path for path in (repo.state_dir / _FOLDER).glob("*") if path.is_dir())
+    kept = {path.parent for path in (repo.state_dir / _FOLDER).glob(f"*/{_KEPT}")}
+    gone = [place for place in places if place not in kept or not (place / repo.root.name).exists()]
+    return [place for place in gone if not journal.is_alive(place)]
 
 
 def place_of_run(path: Path) -> Path:

@@ -7,7 +7,6 @@ first result counts.
 
 from __future__ import annotations
 
-import io
 import queue
 import secrets
 import shutil
@@ -20,7 +19,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gitexp.formats import metrics
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo
@@ -252,18 +250,13 @@ class Driver:
 
     def _watch(self, item: Running, ended: bool = False) -> None:
         """Tell the search what a trial logged since the last look, and stop it if that says so."""
-        with suppress(OSError), open(item.folder / "metrics.csv", "rb") as file:
-            file.seek(item.offset)
-            rows = file.read()
-            rows = rows[: rows.rfind(b"\n") + 1]
-            header = b"" if item.offset == 0 else metrics.HEADER
-            item.offset += len(rows)
-            search, asked = self._schedule.search, item.trial.round.asked
-            for point in metrics.read(io.BytesIO(header + rows)):
-                if point.name == self.frozen.plan.objective and not item.stopped:
-                    worse = search.should_prune(asked, point.step, point.value)
-                    if worse and not ended:
-                        self._stop(item, trials.PRUNED)
+        points, item.offset = journal.points(item.folder, item.offset)
+        search, asked = self._schedule.search, item.trial.round.asked
+        for point in points:
+            if point.name == self.frozen.plan.objective and not item.stopped:
+                worse = search.should_prune(asked, point.step, point.value)
+                if worse and not ended:
+                    self._stop(item, trials.PRUNED)
 
     def _stop(self, item: Running, why: str) -> None:
         if not item.stopped:

@@ -103,6 +103,11 @@ def test_times_may_be_iso_or_seconds_and_steps_may_be_fractions(project: Project
     ]
 
 
+def test_a_step_beyond_the_whole_numbers_of_a_double_stays_exact(project: Project) -> None:
+    (point,) = rows(project, f"Name,Value,Step\nloss,1,{2**53 + 1}\n")
+    assert point[3] == 2**53 + 1
+
+
 def test_decimal_commas_of_a_spreadsheet_are_read_in_every_column(project: Project) -> None:
     assert rows(project, "Name;Value;Timestamp;Step\nloss;0,5;1,76722560E+12;3\n") == [
         ("loss", 0.5, 1767225600000, 3)

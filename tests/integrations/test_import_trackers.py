@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +17,10 @@ from test_import_runs import imported
 import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
-from gitexp.formats.trackers.tools import TOOLS
-from tracker_files import WRITERS
+from gitexp.formats.trackers import tensorboard, wandb
+from gitexp.formats.trackers.found import Run
+from gitexp.formats.trackers.tools import TOOLS, find
+from tracker_files import WRITERS, field, logged
 
 PARAMS = {"lr": 0.1, "model.depth": 3}
 NAN = float("nan")
@@ -177,3 +180,63 @@ def test_rows_under_the_wrong_header_are_named(project: Project) -> None:
     wrong = "1 of its rows are torn, or have other columns than the header"
     assert wrong in project.run("import", "keras", "log").stderr
     assert wrong in project.run("log", "--metrics-file", "log/training.csv").stderr
+
+
+def test_the_link_to_the_latest_run_of_wandb_is_a_folder_like_others(tmp_path: Path) -> None:
+    run = field(1, b"r1") + field(17, field(1, 1_700_000_000))
+    said = (field(17, run), field(18, field(2, 60)))
+    (tmp_path / "run-1").mkdir()
+    log = b":W&B\xe1\xbe\x00" + b"".join(map(logged, said))
+    (tmp_path / "run-1/run-r1.wandb").write_bytes(log)
+    (tmp_path / "latest-run").symlink_to("run-1")
+    for folder in (tmp_path, tmp_path / "latest-run"):
+        (found,) = wandb.find(folder)
+        assert isinstance(found, Run)
+        assert (found.id, found.status, found.duration) == ("r1", "finished", 60)
+
+
+def test_words_that_are_numbers_are_text_and_a_step_without_end_is_named(tmp_path: Path) -> None:
+    for tool, old, new in (
+        ("clearml", '["base"]', "[1.5]"),
+        ("clearml", '"demo"', "7"),
+        ("catboost", '"iteration": 1', '"iteration": 1e999'),
+    ):
+        place = tmp_path / f"{tool}{new}"
+        WRITERS[tool](place)
+        file = next(path for path in place.rglob("*.json") if old in path.read_text())
+        file.write_text(file.read_text().replace(old, new))
+        (item,) = find(tool, place)
+        if isinstance(item, Run):
+            assert (item.labels, item.group) in ((("1.5",), "demo"), (("base",), "7"))
+        else:
+            assert (tool, "infinity" in item[1]) == ("catboost", True)
+
+
+def test_event_files_are_read_up_to_where_they_are_damaged(tmp_path: Path) -> None:
+    def record(step: int) -> bytes:
+        value = field(1, "loss") + b"\x15" + struct.pack("<f", step)
+        data = field(1, 1_700_000_000.0) + field(2, step) + field(5, field(1, value))
+        size = struct.pack("<Q", len(data))
+        sums = (struct.pack("<I", crc32c(part)) for part in (size, data))
+        return size + next(sums) + data + next(sums)
+
+    whole = [record(step) for step in range(4)]
+    for at in range(8):  # in the length of the third
+        data = bytearray(b"".join(whole))
+        data[2 * len(whole[0]) + (len(whole[1]) - len(whole[0])) + at] ^= 0xFF
+        (tmp_path / "events.out.tfevents.1").write_bytes(data)
+        (found,) = tensorboard.find(tmp_path)
+        assert isinstance(found, Run)
+        assert "the length of a record is wrong" in found.partly[0].why
+        assert [point.step for point in found.points] == [0, 1]
+
+
+def crc32c(data: bytes) -> int:
+    """Return the masked CRC-32C of TensorFlow's records."""
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+    value ^= 0xFFFFFFFF
+    return ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF

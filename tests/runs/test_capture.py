@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -53,6 +54,7 @@ from gitexp.formats.errors import FormatError
             {"loss": [(1, 2), (2, 1)]},
         ),
         ("scores.yaml", "acc: 1e-3\n", {"acc": [(0, 0.001)]}),
+        ("m.json", '{"a": {"steps": 3, "values": 1}}', {"a.steps": [(0, 3)], "a.values": [(0, 1)]}),
         ("plots/metrics/train/loss.tsv", "step\tloss\n0\t2\n", {"train/loss": [(0, 2)]}),
     ],
 )
@@ -65,9 +67,12 @@ def test_each_form_is_read(
     assert series == wanted
 
 
-def test_what_is_no_form_is_refused() -> None:
+@pytest.mark.parametrize(
+    "text", ["{", *(f'{{"a": {{"steps": [{step}], "values": [1]}}}}' for step in ("null", "1e400"))]
+)
+def test_what_is_no_form_is_refused(text: str) -> None:
     with pytest.raises(FormatError):
-        readers.read_metrics("metrics.json", b"{")
+        readers.read_metrics("metrics.json", text.encode())
 
 
 _PRINTED = [  # as well-known scripts print them
@@ -159,6 +164,8 @@ _PRINTED = [  # as well-known scripts print them
         {"LOSS NER": [(0, 45), (200, 16)], "SCORE": [(0, 0), (200, 0.6)]},
     ),
     (" 10%|#  | 10/100 [00:01<00:10,  9.0it/s]{'loss': 0.5, 'epoch': 1}\n", {"loss": [(1, 0.5)]}),
+    ("| name | epoch | loss |\n| cat | 3 | 0.5 |\n", {"loss": [(3, 0.5)]}),
+    ("| epoch | nan |\n| loss | 0.5 |\n\n{'epoch': 2, 'valLoss': 0.5}\n", {"loss": [(0, 0.5)], "valLoss": [(2, 0.5)]}),
     ("Validation accuracy was 0.88\nthe loss is 0.5\n", {"Validation accuracy": [(0, 0.88)], "loss": [(0, 0.5)]}),
 ]  # fmt: skip
 _NO_METRICS = (
@@ -192,8 +199,13 @@ def test_printed_metrics_are_read_and_nothing_else() -> None:
     text = "step 3 | loss 0.5 | acc 0.9\nfoo 12:30\nlr: 0.1\n10%| loss=9\rloss=1\nloaded 5 files\n"
     found = [(point.name, point.step, point.value) for point in printed.read_output(text)]
     assert found == [("loss", 3, 0.5), ("acc", 3, 0.9), ("loss", 4, 1)]
-    for line in _NO_METRICS:
+    for line in (*_NO_METRICS, "| a" + " " * 30_000, "args" * 30_000):  # in no time
         assert printed.read_output(line) == [], line
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # which Python's parser has of what is in the text
+        assert printed.read_output("{'loss': 0.5, 'n': 1or 2}") == []
+    (point,) = printed.read_output("loss 2 at nan\n", [r"loss (?P<loss>\S+) at (?P<step>\S+)"])
+    assert (point.name, point.step, point.value) == ("loss", 0, 2)
     text = "{'loss': 0.5, 'epoch': 1}\n{\"step\": 2, \"loss\": 0.25}\n{'loss': '0.125', 'epoch': '3'}\n"
     found = [(point.name, point.step, point.value) for point in printed.read_output(text)]
     assert found == [("loss", 1, 0.5), ("loss", 2, 0.25), ("loss", 3, 0.125)]

@@ -133,3 +133,26 @@ def test_a_dead_run_keeps_the_commit_that_it_stands_on(project: Project) -> None
     project.gitexp("recover")
     assert project.git("log", "-2", "--format=%s", "exp-1").endswith("by hand")
     project.fsck()
+
+
+@pytest.mark.parametrize(
+    ("damage", "lost"),
+    [("open(path, 'ab').write(b'\\xff\\n')", 1), ("open(path, 'r+b').write(b'\\xff')", 0)],
+)
+def test_what_cannot_be_read_of_a_dead_run_hides_it_not_and_is_left_out(
+    project: Project, damage: str, lost: int
+) -> None:
+    script = (
+        "import gitexp, os; run = gitexp.start_run(); path = run.folder / 'metrics.csv'\n"
+        "for at in range(3):\n"
+        "    run.log_metric('loss', at)\n"
+        f"    if at == 1: {damage}\n"
+        "os._exit(1)"
+    )
+    python(project, script).wait()
+    wait_for(lambda: bool(dead_runs(Repo.discover())))
+    assert "dead" in project.gitexp("list")
+    project.gitexp("status")
+    said = project.run("recover").stderr
+    assert ("metric rows left out, which cannot be read: 1" in said) == bool(lost)
+    assert [point.value for point in gitexp.get("exp-1").points()] == [0, 1, 2]

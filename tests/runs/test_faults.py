@@ -314,7 +314,7 @@ def test_what_lay_elsewhere_is_taken_back_once(tmp_path: Path) -> None:
         (place / "params.yml").write_bytes(b"new: 1\n")
         fallback.take_back(folder)
         assert not place.exists()
-    assert [point.value for point in journal.points(folder)] == [1, 2, 3]
+    assert [point.value for point in journal.points(folder)[0]] == [1, 2, 3]
     assert journal.read_params(folder) == {"new": 1}
 
 
@@ -376,4 +376,4 @@ def test_a_process_that_joins_where_the_run_takes_no_rows_logs_elsewhere(tmp_pat
     owned.close()
     fallback.take_back(tmp_path / "run")
     owned.release()
-    assert [point.value for point in journal.points(tmp_path / "run")] == [1.0]
+    assert [point.value for point in journal.points(tmp_path / "run")[0]] == [1.0]

@@ -21,7 +21,7 @@ import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
 from gitexp.repo import Repo, snapshot
-from gitexp.runs import journal
+from gitexp.runs import command, journal, start
 from gitexp.runs.finish import dead_runs, live_runs
 from gitexp.runs.run import Run
 
@@ -510,3 +510,15 @@ def test_what_commands_wrote_that_end_at_once_is_known_of_each(project: Project)
         for _ in pool.map(lambda name: snapshot.remember_outputs(repo, [name]), names):
             """Each has ended."""
     assert sorted(snapshot.left_outputs(repo)) == sorted(names)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are seen in /proc")
+def test_a_command_that_cannot_be_started_leaves_no_file_open(project: Project) -> None:
+    repo = Repo.discover(project.root)
+    run = start.unrecorded(repo, project.root.parent / "unrecorded")
+    before = os.listdir("/proc/self/fd")
+    for _ in range(3):
+        with pytest.raises(UsageError, match="could not be started"):
+            command.execute(run, repo, ["./no-such-program"])
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    run.discard()

@@ -74,3 +74,21 @@ def test_a_generator_is_refused_where_it_is_defined() -> None:
         @gitexp.track
         def train() -> Iterator[dict[str, float]]:
             yield {"rmse": 1.0}
+
+
+def test_what_is_refused_counts_no_step_and_spaces_make_no_second_series(project: Project) -> None:
+    with gitexp.start_run() as run:
+        run.log_metric("loss", 0.5)
+        with pytest.raises(UsageError):
+            run.log_metrics({"loss": 1, "a\nb": 1})
+        run.log_metric(" loss", 0.25)
+        (project.root / "state").mkdir()
+        for name in ("state/a", "state/b"):
+            project.write(name, "x")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(project.root / "state")
+            run.checkpoint(".", 1)
+        last = run.last_checkpoint()
+        assert last is not None
+        assert sorted(path.name for path in last.path.iterdir()) == ["a", "b"]
+    assert [point.step for point in gitexp.get("exp-1").points()] == [0, 1]

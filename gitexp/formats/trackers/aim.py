@@ -17,17 +17,14 @@ from typing import Any
 
 from gitexp.formats.errors import FormatError
 from gitexp.formats.extras import needed
-from gitexp.formats.trackers.forms import points
-from gitexp.formats.trackers.found import Run, moment, shown
+from gitexp.formats.trackers.found import Run, is_database, moment, points, shown
 
 
 def read(path: Path) -> Iterator[Run]:
     """Yield the runs of a repository, by the database in its folder ``.aim``; raises FormatError
     where it is none, of which Aim would make one."""
     aim = needed("aim", "reading runs of Aim", "aim")
-    with open(path, "rb") as file:
-        is_database = file.read(16) == b"SQLite format 3\0"
-    if not (is_database and (path.parent / "meta").is_dir()):
+    if not (is_database(path) and (path.parent / "meta").is_dir()):
         raise FormatError("it is no repository of Aim's")
     with tempfile.TemporaryDirectory(prefix="gitexp-") as folder:
         shutil.copytree(path.parent, Path(folder, ".aim"))

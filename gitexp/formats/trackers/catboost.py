@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import cut, mapping, points
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, cut, mapping, moment, points
 
 
 def read(path: Path) -> Iterator[Run]:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import lines, mapping, nested, points, span, typed
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, lines, mapping, moment, nested, points, span, typed
 
 _SCALAR = "training_stats_scalar"
 _SINGLE = -(2**31)

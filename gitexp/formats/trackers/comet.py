@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import lines, nested, points
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, lines, moment, nested, points
 
 _LARGEST = 10**9  # bytes of messages
 
@@ -39,7 +38,7 @@ def read(path: Path) -> Iterator[Run]:
     stop = facts.get("stop_time")
     yield Run(
         id,
-        str(others.get("Name") or id[:10]),
+        others.get("Name") or id[:10],
         moment(started),
         points(_values(item for kind, item in said if kind == "metric_msg")),
         nested(params, "|"),

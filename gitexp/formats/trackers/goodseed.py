@@ -10,8 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.trackers.forms import database, nested, points, seconds, span, typed
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import (
+    Run,
+    database,
+    moment,
+    nested,
+    points,
+    seconds,
+    span,
+    typed,
+)
 
 _OWN = ("monitoring/", "sys/", "source_code/")
 _POINTS = """
@@ -32,19 +40,19 @@ def read(path: Path) -> Iterator[Run]:
     params = {name: value for name, value in values.items() if not name.startswith(_OWN)}
     yield Run(
         f"{meta.get('project')}/{meta['run_id']}@{meta['created_at']}",
-        str(values.get("sys/name") or meta["run_id"]),
+        values.get("sys/name") or meta["run_id"],
         moment(started),
         found,
         nested(params, "/"),
         {"finished": "finished", "failed": "failed"}.get(meta.get("status", ""), "killed"),
         span(found, started),
-        note=str(values.get("sys/description") or ""),
+        note=values.get("sys/description") or "",
         labels=_labels(values.get("sys/tags")),
     )
 
 
 def _labels(text: Any) -> tuple[str, ...]:
     try:
-        return tuple(map(str, json.loads(text))) if text else ()
+        return tuple(json.loads(text)) if text else ()
     except (ValueError, TypeError):
         return tuple(str(text).split(","))

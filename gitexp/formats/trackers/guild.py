@@ -12,8 +12,7 @@ from typing import Any
 
 from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import status
-from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown
+from gitexp.formats.trackers.found import Run, Unread, files_in, moment, shown, status
 from gitexp.formats.trackers.tensorboard import scalars
 
 _ATTRS = (
@@ -32,14 +31,14 @@ def read(path: Path) -> Iterator[Run]:
     commit = str(facts.get("vcs_commit", "")).removeprefix("git:").rstrip("*")
     yield Run(
         facts["id"],
-        str(facts.get("label") or path.read_text("utf-8", "replace").split()[-1]),
+        facts.get("label") or path.read_text("utf-8", "replace").split()[-1],
         moment(started),
         _points(root, [file for file in files if "tfevents" in file.name], partly),
         facts.get("flags") or {},
         status(facts.get("exit_status")),
         stopped / 1e6 - started if stopped else None,
         "\n\n".join(str(item["body"]) for item in facts.get("comments") or ()),
-        tuple(map(str, facts.get("tags") or ())),
+        tuple(facts.get("tags") or ()),
         command=shlex.join(map(str, facts.get("cmd") or ())) or None,
         commit=commit or None,
         artifacts={

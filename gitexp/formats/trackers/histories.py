@@ -13,8 +13,7 @@ from typing import Any
 
 from gitexp.formats import params, readers
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import cut
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, cut, moment
 
 
 def read(path: Path) -> Iterator[Run]:

@@ -105,34 +105,22 @@ def find(
 def on_disk(uri: str, since: float = 0) -> Store:
     """Return how a local store is read: ``sqlite:///mlflow.db``, the path of such a file, or of a
     folder like ``mlruns``; runs that began before ``since`` are left out. Raises UsageError."""
-    if uri.startswith("sqlite:") or _is_database(Path(uri)):
-        path = Path(re.sub(r"^sqlite:/{0,3}", "", uri) if uri.startswith("sqlite:") else uri)
-        if not path.is_file():
-            raise UsageError(
-                f"there is no file '{path}'; give MLflow's database as sqlite:///PATH, a folder"
-                " like mlruns, or http://HOST:5000"
-            )
+    path, of_sqlite = Path(re.sub(r"^sqlite:/{0,3}", "", uri)), uri.startswith("sqlite:")
+    if path.is_file() and (of_sqlite or found.is_database(path)):
         return _database(path, int(since * 1000))
     folder = _local(uri)
     if folder and folder.is_dir():
         return _folder(folder, since)
-    if "://" in uri:
+    if "://" in uri and not of_sqlite:
         kind = message.one_line(uri.partition(":")[0])
         raise UsageError(
             f"a store of the kind {kind} is read through a server: mlflow server"
             " --backend-store-uri URI, then give http://localhost:5000"
         )
+    what = f"file '{path}'" if of_sqlite else f"store at '{uri}'"
     raise UsageError(
-        f"there is no store at '{uri}'; give a folder like mlruns, sqlite:///mlflow.db, or"
-        " http://HOST:5000"
+        f"there is no {what}; give a folder like mlruns, sqlite:///mlflow.db, or http://HOST:5000"
     )
-
-
-def _is_database(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with open(path, "rb") as file:
-        return file.read(15) == b"SQLite format 3"
 
 
 def _run(store: Store, item: Stored, group: str | None, artifacts: Path | None) -> Run:
@@ -177,14 +165,14 @@ def _group(item: Stored, names: Mapping[str, str], parents: set[str]) -> str | N
 def _artifacts(
     store: Store, item: Stored, place: Path
 ) -> tuple[dict[str, Path], tuple[Unread, ...]]:
+    """Return a run's artifacts, ``{name: file}``, and why they could not be brought here."""
     try:
         folder = store.fetch(item, place / item.id)
     except GitexpError as error:
         return {}, (Unread(f"mlflow {item.name}", str(error)),)
     if folder is None or not folder.is_dir():
         return {}, ()
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return {path.relative_to(folder).as_posix(): path for path in files}, ()
+    return {path.relative_to(folder).as_posix(): path for path in files_in(folder, "*")[0]}, ()
 
 
 def here(item: Stored, _: Path) -> Path | None:

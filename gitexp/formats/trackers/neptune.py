@@ -17,8 +17,7 @@ from typing import Any
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.extras import needed
-from gitexp.formats.trackers.forms import lines, number, span
-from gitexp.formats.trackers.found import Run, Unread, moment
+from gitexp.formats.trackers.found import Run, Unread, lines, moment, number, span
 
 _OWN = ("monitoring", "sys", "source_code")
 

@@ -87,6 +87,7 @@ def _signed(value: int) -> int:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """Yield the number of each field, with its value: bytes, or a number of variable length."""
     at, end = 0, len(data)
     value: int | bytes
     while at < end:

@@ -11,8 +11,7 @@ from typing import Any
 
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
-from gitexp.formats.trackers.forms import lines, points
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, lines, moment, points
 
 _OWN = {
     "config", "checkpoint_dir_name", "date", "done", "experiment_tag", "hostname",

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.trackers.forms import cut, mapping, points, seconds
-from gitexp.formats.trackers.found import Run, files_in, moment
+from gitexp.formats.trackers.found import Run, cut, files_in, mapping, moment, points, seconds
 
 _NO_METRICS = "no metrics.json is there; Sacred writes it after about 10 s"
 _STATUSES = {"COMPLETED": "finished", "FAILED": "failed"}

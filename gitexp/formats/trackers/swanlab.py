@@ -12,8 +12,7 @@ from pathlib import Path
 from gitexp.formats import params
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import cut, mapping, span
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, cut, mapping, moment, span
 from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":SWL\xd6\xe1\x02"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitexp.formats import params
-from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, moment, shown
 from gitexp.formats.trackers.protobuf import Message, whole
@@ -83,14 +83,11 @@ class _Facts:
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs below a folder, oldest first; raises UsageError where there are none."""
-    found, outside = files_in(folder, "*tfevents*")
+    what = f"there is no event file (events.out.tfevents...) below {folder}"
+    advice = "give the folder that TensorBoard is shown"
+    found, outside = files_in(folder, "*tfevents*", lacking=f"{what}; {advice}")
     yield from outside
-    if not found:
-        raise UsageError(
-            f"there is no event file (events.out.tfevents...) below {folder}; give the folder that"
-            " TensorBoard is shown"
-        )
-    yield from read(folder, found, progress)
+    yield from read(folder.parent if folder.is_file() else folder, found, progress)
 
 
 def read(
@@ -214,14 +211,15 @@ def _given(value: Message) -> Any:
 
 
 def _points(facts: _Facts) -> Iterator[MetricPoint]:
+    damaged = {item.what for item in facts.partly}  # these end where they ended before
     for path in facts.files:
-        for point in scalars(path, []):
+        for point in scalars(path, [], check=str(path) in damaged):
             yield point._replace(name=facts.curves.get(path, point.name))
 
 
-def scalars(path: Path, partly: list[Unread]) -> Iterator[MetricPoint]:
+def scalars(path: Path, partly: list[Unread], check: bool = False) -> Iterator[MetricPoint]:
     """Yield the scalars of a file, its sums unchecked; ``partly`` gets what cannot be read."""
-    for event in _events(path, partly, check=False):
+    for event in _events(path, partly, check):
         for value in event.values:
             if value.number is not None and (value.tag, value.number) != _PLACEHOLDER:
                 yield MetricPoint(value.tag, value.number, int(event.time * 1000), event.step)
@@ -249,10 +247,11 @@ def _events(path: Path, partly: list[Unread], check: bool = True) -> Iterator[_E
 
 def _records(path: Path, check: bool) -> Iterator[bytes]:
     """Yield the records of a file up to its end, where one may be torn."""
+    largest = path.stat().st_size
     with open(path, "rb") as file:
         while len(head := file.read(12)) == 12:
             size, total = struct.unpack("<QI", head)
-            if check and _checksum(head[:8]) != total:
+            if size > largest or (check and _checksum(head[:8]) != total):
                 raise FormatError("the length of a record is wrong")
             data = file.read(size + 4)
             if len(data) < size + 4:

@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from gitexp.formats.errors import FormatError, GitexpError, UsageError
+from gitexp.formats.errors import FormatError, GitexpError
 from gitexp.formats.trackers import homes
 from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, shown
 
 _HERE = "gitexp.formats.trackers"
+_WORDS = ("id", "title", "note", "group", "command", "commit")  # of a run
 
 
 class Tool(NamedTuple):
@@ -67,15 +68,10 @@ TOOLS = {
 def find(tool: str, place: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs that a tool left at a file or below a folder; what is cut or foreign is told.
     Raises UsageError where there is no file of its."""
-    names = TOOLS[tool].files
-    files = [place] if place.is_file() else []
-    for name in names if not files else ():
-        inside, outside = files_in(place, name)
-        files += inside
-        yield from outside
-    if not files:
-        where = TOOLS[tool].where
-        raise UsageError(f"there is no {' or '.join(names)} below {place}; give {where}")
+    names, where = TOOLS[tool].files, TOOLS[tool].where
+    lacking = f"there is no {' or '.join(names)} below {place}; give {where}"
+    files, outside = files_in(place, *names, lacking=lacking)
+    yield from outside
     for at, path in enumerate(files):
         progress(at, len(files))
         try:
@@ -127,10 +123,18 @@ def _runs(tool: str, path: Path) -> list[Found]:
     """Return the runs in a file of a tool; raise FormatError where it is another's."""
     try:
         runs = list(import_module(f"{_HERE}.{TOOLS[tool].reader or tool}").read(path))
-        return [replace(r, kind=r.kind or tool, where=r.where or shown(path)) for r in runs]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        return [_of_tool(run, tool, path) for run in runs]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         why = f"it has another form than {tool} writes ({type(error).__name__}: {error})"
         raise FormatError(why[:160]) from None
+
+
+def _of_tool(run: Run, tool: str, path: Path) -> Run:
+    """Return a run with what all of a tool's have, and its words as text: JSON has numbers, too."""
+    words = {name: getattr(run, name) for name in _WORDS}
+    said: dict[str, Any] = {name: str(word) for name, word in words.items() if word is not None}
+    said |= {"kind": run.kind or tool, "where": run.where or shown(path)}
+    return replace(run, **said, labels=tuple(map(str, run.labels)))
 
 
 def _likely(path: str) -> Iterator[str]:

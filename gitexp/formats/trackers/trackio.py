@@ -12,8 +12,7 @@ from pathlib import Path
 
 from gitexp.formats import params
 from gitexp.formats.experiment import MetricPoint
-from gitexp.formats.trackers.forms import database, points, seconds, span
-from gitexp.formats.trackers.found import Run, moment
+from gitexp.formats.trackers.found import Run, database, moment, points, seconds, span
 
 _METRICS = "SELECT run_id, run_name, timestamp, step, metrics FROM metrics ORDER BY id"
 
@@ -26,15 +25,16 @@ def read(path: Path) -> Iterator[Run]:
         rows = connection.execute(_METRICS).fetchall()
     found: dict[str, list[MetricPoint]] = {}
     names: dict[str, str] = {}
+    begun: dict[str, float] = {}
     for id, name, stamp, step, text in rows:
-        names[id] = name
-        at = int(seconds(stamp) * 1000)
+        names[id], at = name, seconds(stamp)
+        begun[id] = min(at, begun.get(id, at))
         logged = params.flatten(json.loads(text)).items()
-        found.setdefault(id, []).extend(points((key, value, at, step) for key, value in logged))
+        values = points((key, value, at * 1000, step) for key, value in logged)
+        found.setdefault(id, []).extend(values)
     for id, name in names.items():
         config = configs.get(id, {})
-        stamps = [seconds(stamp) for run, _, stamp, _, _ in rows if run == id]
-        started = seconds(config["_Created"]) if config.get("_Created") else min(stamps)
+        started = seconds(config["_Created"]) if config.get("_Created") else begun[id]
         yield Run(
             id,
             name,

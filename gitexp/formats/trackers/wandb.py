@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitexp.formats.errors import FormatError, UsageError
+from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers import found
-from gitexp.formats.trackers.forms import number, status
-from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, number, status
 from gitexp.formats.trackers.protobuf import Message, logged
 
 _HEADER = b":W&B\xe1\xbe\x00"
@@ -60,14 +59,10 @@ class _Facts:
 
 def find(folder: Path, progress: Progress = lambda done, total: None) -> Iterator[Found]:
     """Yield the runs below ``wandb``, or above it, oldest first; raises UsageError."""
-    below = files_in(folder, "*.wandb")[0]
-    files = [path for path in below if not path.parent.is_symlink()]
-    files = [folder] if folder.is_file() else files
-    if not files:
-        raise UsageError(
-            f"there is no run-ID.wandb below {folder}; give the folder 'wandb' that W&B writes"
-            " beside a script"
-        )
+    what = f"there is no run-ID.wandb below {folder}"
+    advice = "give the folder 'wandb' that W&B writes beside a script"
+    files, outside = files_in(folder, "*.wandb", lacking=f"{what}; {advice}")
+    yield from outside
     yield from read(folder, files, progress=progress)
 
 
@@ -110,6 +105,8 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
     whole = facts.runtime if len(facts.files) == 1 else None
     duration = whole or (facts.last_time - started if facts.last_time > started else None)
     tags = {"project": run.text(3), "job_type": run.text(7), "sweep": run.text(12)}
+    program = environment.text(7) or environment.text(6)
+    command = ["python", program, *environment.texts(5)] if program else []
     return Run(
         id,
         kind="wandb",
@@ -124,7 +121,7 @@ def _run(folder: Path, id: str, facts: _Facts) -> Run:
         labels=tuple(run.texts(10)),
         group=run.text(6) or run.text(12) or None,
         author=found.person(environment.text(13), environment.text(10)) or None,
-        command=_command(environment),
+        command=shlex.join(command) or None,
         commit=run.message(21).text(2) or environment.message(9).text(2) or None,
         patch=_patch(facts.files),
         tags={name: value for name, value in tags.items() if value},
@@ -139,11 +136,6 @@ def _killed(facts: _Facts) -> tuple[Unread, ...]:
     count = len(facts.rows)
     why = f"it was killed; {count:,} rows were read, and W&B may never have written the last one"
     return (Unread(f"wandb {facts.title}", why),)
-
-
-def _command(environment: Message) -> str | None:
-    program = environment.text(7) or environment.text(6)
-    return shlex.join(["python", program, *environment.texts(5)]) if program else None
 
 
 def _patch(files: Sequence[Path]) -> bytes | None:

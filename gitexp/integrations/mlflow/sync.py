@@ -10,7 +10,6 @@ nothing changed, a few looks at the file system say so.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 import threading
@@ -152,7 +151,7 @@ class Follower:
         if before is None or before[1] != stamp.partition(" ")[0]:
             self._follow_facts(tables, folder, run, facts, known)
         rows = before[0] if before else 0
-        points, end = _tail(folder / "metrics.csv", rows)
+        points, end = journal.points(folder, rows)
         tables.put_metrics(run, points)
         tables.db.execute(
             "INSERT INTO gitexp_run(run_uuid, folder, rows, stamp) VALUES (?, ?, ?, ?) ON"
@@ -349,22 +348,6 @@ def _params(flat: dict[str, Any], known: dict[str, Any]) -> dict[str, str]:
         key: spelt.get(key, convert.param_text(value))
         for key, value in params.flatten(flat).items()
     }
-
-
-def _tail(path: Path, start: int) -> tuple[list[MetricPoint], int]:
-    """Return the rows of a journal from byte ``start`` on that are whole, and where they end."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(start)
-            data = file.read()
-    except OSError:
-        return [], start
-    whole = data[: data.rfind(b"\n") + 1]
-    with suppress(GitexpError):
-        return list(
-            metrics.read(io.BytesIO(whole if start == 0 else metrics.HEADER + whole))
-        ), start + len(whole)
-    return [], start + len(whole)
 
 
 def _stamp(folder: Path) -> str:

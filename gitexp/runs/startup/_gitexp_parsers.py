@@ -10,18 +10,13 @@ from __future__ import annotations
 import os
 import sys
 
+from _gitexp_notes import note, note_kept, quietly, said  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import Any
 
-_FOLDER = os.environ.get("GITEXP_RUN", "")
-_ABOVE = "GITEXP_PARSED"  # set below a program that has parsed
-_INNER = _ABOVE in os.environ
-_OWNER = os.getpid()
-_MOST_LINES = 10_000
-_MOST_CHARACTERS = 10**6
-_MOST_TEXT = 10_000
 _LIBRARIES = frozenset((  # their callers are the ones who parse
     "argparse", "simple_parsing", "transformers", "tap", "configargparse", "trl",
 ))  # fmt: skip
@@ -31,113 +26,10 @@ _TOOLS = (  # whose own options are no params of a training
     "fire", "dvc", "datalad", "mlflow", "wandb", "gitexp", "dask", "distributed", "flask",
     "uvicorn", "setuptools",
 )  # fmt: skip
-_written = 0
 _depth = 0
 _left: Any = None  # what the last parse left over, for the parser that goes on with it
 _fires = False  # whether Fire's call goes by the command line
 _root: Any = None  # click's outermost context, where it parses the command line
-
-
-# -- notes -----------------------------------------------------------------------------------------
-
-
-def _note(kind: str, values: Any, left: Sequence[str] = (), folder: str = "") -> None:
-    """Add a line to what the run knows of this program."""
-    global _written
-    if os.getpid() != _OWNER or _written >= _MOST_LINES:  # a forked worker is no program
-        return
-    import time
-
-    facts = {"kind": kind, "argv": list(sys.argv), "left": list(left), "inner": _INNER}
-    line = _literal({**facts, "at": time.time(), "folder": folder, "values": dict(values)}) + "\n"
-    if len(line) > _MOST_CHARACTERS:
-        return
-    path = os.path.join(_FOLDER, f"parsed-{_OWNER}.txt")
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(file, line.encode("ascii"))
-    finally:
-        os.close(file)
-    _written += 1
-    os.environ[_ABOVE] = "1"
-
-
-def _note_kept(kind: str, values: Callable[[], dict[str, Any]], left: Sequence[str]) -> None:
-    """Note values that the program keeps in an object, now and as it fills them."""
-    parsed = values()
-    _note(kind, parsed, left)
-    _note_filled(kind, parsed, values, left)
-
-
-def _note_filled(
-    kind: str, parsed: dict[str, Any], values: Callable[[], dict[str, Any]], left: Sequence[str]
-) -> None:
-    """Note at the program's end the values that were empty and that it filled since, as
-    ``args.batch_size = args.envs * args.steps``."""
-    import atexit
-
-    def filled() -> None:
-        now = values()
-        late = {name: now[name] for name, value in parsed.items() if not value and now[name]}
-        if late:
-            _note(kind, late, left)
-
-    atexit.register(_quietly, filled)
-
-
-def _literal(value: Any, depth: int = 0) -> str:
-    """Return a value as an ASCII literal: objects as what they say of themselves."""
-    if value is None or isinstance(value, bool):
-        return repr(value)
-    kind: Any = type(value)
-    if hasattr(kind, "__members__") and isinstance(getattr(value, "name", None), str):
-        return ascii(value.name)  # an enum
-    if isinstance(value, int):
-        return int.__repr__(value)
-    if isinstance(value, float):
-        return float.__repr__(value).replace("inf", "1e999").replace("nan", "'nan'")
-    if isinstance(value, str):
-        return ascii(str(value)[:_MOST_TEXT])
-    if depth > 20:
-        raise ValueError("too deep")
-    if isinstance(value, dict):
-        items = (f"{_key(key)!a}: {_literal(item, depth + 1)}" for key, item in value.items())
-        return "{" + ", ".join(items) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join([_literal(item, depth + 1) for item in value]) + "]"
-    if isinstance(value, (set, frozenset)):
-        return "[" + ", ".join(sorted(_literal(item, depth + 1) for item in value)) + "]"
-    return _literal(_said(value, kind), depth + 1)
-
-
-def _key(key: Any) -> str:
-    return key.name if hasattr(type(key), "__members__") else str(key)
-
-
-def _said(value: Any, kind: Any) -> Any:
-    """Return what an object stands for, in plain values."""
-    if hasattr(kind, "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in kind.__dataclass_fields__}
-    for method in ("model_dump", "to_dict", "as_dict"):
-        if hasattr(kind, method):
-            return getattr(value, method)()
-    if kind.__name__ == "Namespace":
-        return dict(vars(value))
-    if hasattr(kind, "__fspath__"):
-        return os.fspath(value)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    shape = getattr(value, "shape", None)
-    if shape == () and hasattr(value, "item"):
-        return value.item()
-    if isinstance(shape, tuple):
-        return f"{kind.__name__} of shape {tuple(shape)}"
-    if hasattr(value, "__qualname__"):  # a class or a function
-        return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(value, "read") and isinstance(getattr(value, "name", None), str):
-        return value.name
-    text = str(value)
-    return kind.__name__ if " at 0x" in text else text
 
 
 def _is_ours(args: Any) -> bool:
@@ -168,34 +60,26 @@ def _asks(frame: Any) -> bool:
 # ``watch_*`` gets a parser's module, just imported, and has it tell what it parses.
 
 
-def _quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function of ours, whose faults are none of the program's."""
-    try:
-        return function(*args, **kwargs)
-    except Exception:
-        return None
-
-
 def _wrap(owner: Any, name: str, before: Callable[..., Any]) -> None:
     """Have a function call ``before`` first and, where that returns a function, hand it the result;
     inside of each other only the outermost one counts."""
+    import functools  # which parsers have imported themselves
+
     original = getattr(owner, name)
 
+    @functools.wraps(original)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         global _depth
-        after = _quietly(before, *args, **kwargs) if _depth == 0 else None
+        after = quietly(before, *args, **kwargs) if _depth == 0 else None
         _depth += 1
         try:
             result = original(*args, **kwargs)
         finally:
             _depth -= 1
         if after is not None:
-            _quietly(after, result)
+            quietly(after, result)
         return result
 
-    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(wrapped, attribute, getattr(original, attribute, None))
-    wrapped.__wrapped__ = original  # type: ignore[attr-defined]
     setattr(owner, name, wrapped)
 
 
@@ -209,7 +93,7 @@ def watch_argparse(module: Any) -> None:
             found, _left = result
             simple = type(parser).__module__.startswith("simple_")
             kind = "simple-parsing" if simple else "argparse"
-            _note_kept(kind, lambda: _named(parser, vars(found)), _left)
+            note_kept(kind, lambda: _named(parser, vars(found)), _left)
 
         return after
 
@@ -232,7 +116,7 @@ def _named(parser: Any, values: dict[str, Any]) -> dict[str, Any]:
 
 def watch_jsonargparse(module: Any) -> None:
     def before(_parser: Any, args: Any = None, *_: Any, **__: Any) -> Any:
-        return (lambda result: _note("jsonargparse", result.as_dict())) if _is_ours(args) else None
+        return (lambda result: note("jsonargparse", result.as_dict())) if _is_ours(args) else None
 
     _wrap(module.ArgumentParser, "parse_args", before)
 
@@ -252,7 +136,7 @@ def watch_click(module: Any) -> None:
 
         def after(_: Any) -> None:
             shown = {key: item for key, item in context.params.items() if key not in hidden}
-            _note(kind, shown, () if hasattr(command, "commands") else context.args)
+            note(kind, shown, () if hasattr(command, "commands") else context.args)
 
         return after
 
@@ -267,7 +151,7 @@ def watch_absl(module: Any) -> None:
             return {flag.name: flag.value for flag in own}
 
         def after(left: Any) -> None:
-            _note_kept("absl", values, left[1:])
+            note_kept("absl", values, left[1:])
 
         return after if list(argv) == sys.argv else None
 
@@ -296,17 +180,17 @@ def watch_tyro(module: Any) -> None:
         finally:
             made = found.pop()
         ours = _is_ours(kwargs.get("args"))
-        return (ours and _quietly(noted, result, made)) or result
+        return (ours and quietly(noted, result, made)) or result
 
     def noted(result: Any, made: Any) -> Any:
         get, *rest = result if isinstance(result, tuple) else (result,)
         values, left = _tyro_values(made), rest[0] if rest else ()
-        _note("tyro", values, left)
+        note("tyro", values, left)
 
         def got() -> Any:
             value = get()
             if hasattr(type(value), "__dataclass_fields__"):
-                _note_filled("tyro", values, lambda: dict(_said(value, type(value))), left)
+                note_kept("tyro", lambda: dict(said(value, type(value))), left, values)
             return value
 
         return ((got, *rest) if rest else got) if callable(get) else None
@@ -323,7 +207,7 @@ def _tyro_values(made: Any) -> dict[str, Any]:
     values.update(zip(names, made.args))
     inner = values.pop("__tyro_dummy_inner__", None)
     if inner is not None:
-        values.update(inner if isinstance(inner, dict) else _said(inner, type(inner)))
+        values.update(inner if isinstance(inner, dict) else said(inner, type(inner)))
     return values
 
 
@@ -337,16 +221,16 @@ def watch_fire(module: Any) -> None:
     def made(function: Any, *args: Any) -> Any:
         parse = make(function, *args)
 
-        def note(result: Any) -> None:
+        def tell(result: Any) -> None:
             values, named = result[0]
             form = module.inspectutils.GetFullArgSpec(function)
             given = {**dict(zip(form.args, values)), **named}
-            _note("fire", {**form.kwonlydefaults, **given})
+            note("fire", {**form.kwonlydefaults, **given})
 
         def parsed(words: Any) -> Any:
             result = parse(words)
             if _fires:
-                _quietly(note, result)
+                quietly(tell, result)
             return result
 
         return parsed
@@ -362,16 +246,16 @@ def watch_hydra(module: Any) -> None:
         task: Any = kwargs.pop("task_function") if "task_function" in kwargs else args[0]
 
         def noted(config: Any) -> Any:
-            _quietly(note, config)
+            quietly(tell, config)
             return task(config)
 
         return run_job(noted, *args[1:], **kwargs)
 
-    def note(config: Any) -> None:
+    def tell(config: Any) -> None:
         job = sys.modules["hydra.core.hydra_config"].HydraConfig.get()
         several = getattr(job.mode, "name", "") == "MULTIRUN"
         values = sys.modules["omegaconf"].OmegaConf.to_container(config, resolve=False)
-        _note("hydra", values, (), job.runtime.output_dir if several else "")
+        note("hydra", values, (), job.runtime.output_dir if several else "")
 
     module.run_job = run
 
@@ -387,7 +271,7 @@ def watch_script() -> None:
         before = [name for name, value in names.items() if _is_plain(name, value)]
         exec(source, *(scopes or (frame.f_globals, frame.f_locals)), **named)
         if not scopes and frame.f_locals is names:
-            _quietly(_note, "script", {name: names[name] for name in before if name in names})
+            quietly(note, "script", {name: names[name] for name in before if name in names})
 
     names["exec"] = execute
 
