@@ -168,8 +168,8 @@ def bisect_command(
     gitexp bisect --metric rmse --max 18.5 exp-3 exp-9
 
     git bisect searches in a separate work tree. Where an experiment with BAD's command was recorded
-    at a commit, its value is used; other commits are run. One that cannot be run is skipped. The
-    commit is printed with its diff.
+    at a commit, its value is used; other commits are run, GOOD's first. One that cannot be run is
+    skipped. The commit is printed with its diff.
     """
     if most is None and least is None:
         raise UsageError(
