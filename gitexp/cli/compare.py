@@ -14,7 +14,7 @@ import click
 
 from gitexp.cli import options as shared
 from gitexp.cli import output, pager
-from gitexp.cli.declare import FILE, POSITIVE, argument, option
+from gitexp.cli.declare import FILE, NUMBER, POSITIVE, argument, option
 from gitexp.cli.markdown import escaped, keep_block, table, varying
 from gitexp.cli.opened import (
     Selection,
@@ -135,8 +135,8 @@ def leaderboard_command(
 @option(
     "--max-regression AMOUNT", "How much worse it may be: 1%, or an amount like 0.02.", default="0"
 )
-@option("--min VALUE", "Fail below this value.", "low", type=float)
-@option("--max VALUE", "Fail above this value.", "high", type=float)
+@option("--min VALUE", "Fail below this value.", "low", type=NUMBER)
+@option("--max VALUE", "Fail above this value.", "high", type=NUMBER)
 @option(
     "--direction",
     "Which way is better, where neither the settings nor its name say so.",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import POSITIVE, argument, option
+from gitexp.cli.declare import NUMBER, POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.cli.options import confirmed
 from gitexp.compare import bisect as bisecting
@@ -144,8 +144,8 @@ def verify_command(
 @argument("GOOD", complete=completion.refs)
 @argument("BAD", complete=completion.refs)
 @metric_option("The metric that got worse.", required=True)
-@option("--max N", "Values up to N are good.", "most", type=float)
-@option("--min N", "Values from N on are good.", "least", type=float)
+@option("--max N", "Values up to N are good.", "most", type=NUMBER)
+@option("--min N", "Values from N on are good.", "least", type=NUMBER)
 @option(
     "--repeats",
     "How many values to get for each commit; the median counts.",

@@ -299,6 +299,22 @@ def test_nan_passes_no_gate(project: Project) -> None:
     )
 
 
+@pytest.mark.parametrize("bound", ["nan", "NaN", "inf", "-inf", "1e999", ""])
+def test_a_bound_that_is_no_number_is_refused(project: Project, bound: str) -> None:
+    """A threshold that CI computed wrongly, or not at all, must not keep it green."""
+    for value in (1.0, 2.0):
+        record(project, {}, {"rmse": value})
+    for call in (
+        ("gate", "1", "-m", "rmse", "--max", bound),
+        ("gate", "1", "-m", "rmse", "--min", bound),
+        ("gate", "2", "-m", "rmse", "--against", "1", "--max-regression", bound),
+        ("bisect", "1", "2", "-m", "rmse", "--max", bound),
+        ("reproduce", "1", "--tolerance", f"rmse={bound}"),
+        ("watch", "--every", bound),
+    ):
+        assert project.error(*call)
+
+
 def test_an_unknown_direction_is_asked_for(project: Project) -> None:
     for value in (1.0, 2.0):
         record(project, {}, {"thing": value})

@@ -4,6 +4,7 @@ be gone on with."""
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -816,6 +817,15 @@ def test_a_function_of_the_script_itself_can_be_swept(project: Project) -> None:
         text=True,
     )
     assert done.stdout == "[2, 4]\n", done.stderr
+
+
+@pytest.mark.parametrize("odd", [math.nan, -1, 0.5])
+@pytest.mark.parametrize("name", ["repeat", "retries", "trials", "timeout", "n_jobs"])
+def test_a_number_that_cannot_be_is_refused(project: Project, name: str, odd: Any) -> None:
+    if (name, odd) != ("timeout", 0.5):
+        with pytest.raises(UsageError, match=f"--{name.removeprefix('n_')} must be"):
+            gitexp.sweep("python --version", {"x": [1]}, **{name: odd})
+        assert not project.tags()
 
 
 def test_what_no_trial_could_import_is_refused(project: Project) -> None:
