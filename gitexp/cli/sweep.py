@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from gitexp.sweeps.engines import ENGINES
 from gitexp.sweeps.plan import Frozen, Plan
 from gitexp.sweeps.sweep import aim, below
 
+_ENDINGS = (".yml", ".yaml")  # of a sweep file
 _SECTIONS = {
     "given": "What is tried",
     "timeout": "Each trial",
@@ -35,9 +37,19 @@ gitexp sweep --resume sweep-1124-7c3a
 """
 
 
+class _Sweep(Sectioned):
+    """Takes options after a sweep file, too, as they would be a program's own after a program."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        command = self.make_parser(ctx).parse_args([*args])[0].get("command")
+        if isinstance(command, tuple) and command[0].endswith(_ENDINGS):  # no tuple where unset
+            ctx.allow_interspersed_args = args[: -len(command)][-1:] != ["--"]
+        return super().parse_args(ctx, args)
+
+
 @click.command(
     "sweep",
-    cls=Sectioned,
+    cls=_Sweep,
     sections=_SECTIONS,
     examples=_EXAMPLES,
     context_settings={"allow_interspersed_args": False},
@@ -124,8 +136,9 @@ def sweep_command(
         if not command and _is_file((options[name] or "",)):
             command, options[name] = (options[name],), ""
     told: dict[str, Any] = {"command": command}
-    if _is_file(command):
-        told = sweep_file.read(Path(command[0]), click.get_current_context().command.params)
+    context = click.get_current_context()
+    if context.allow_interspersed_args or _is_file(command):
+        told = sweep_file.read(_file(*command), context.command.params)
     # what the command line says wins
     told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
@@ -199,7 +212,18 @@ def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
 
 def _is_file(command: tuple[str, ...]) -> bool:
     word = command[0] if len(command) == 1 else ""
-    return word.endswith((".yml", ".yaml")) and Path(word).is_file()
+    return word.endswith(_ENDINGS) and Path(word).is_file()
+
+
+def _file(name: str, *more: str) -> Path:
+    """Return the sweep file of that name; raise UsageError where there is none, or more was
+    said."""
+    if not Path(name).is_file():
+        raise UsageError(f"there is no file {name}; check the path of the sweep file")
+    if more:
+        rest = shlex.join(more)
+        raise UsageError(f"{name} says itself what to run; leave out: {rest}")
+    return Path(name)
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:
@@ -210,8 +234,6 @@ def _link(repo: Repo, path: str) -> tuple[str, str]:
 
 
 def _print_commands(plan: Plan) -> int:
-    import shlex
-
     if plan.search == "grid":
         points = list(spaces.grid(plan.space))
     elif plan.search == "random":

@@ -453,6 +453,26 @@ def test_a_file_says_it_all_and_the_command_line_wins(project: Project) -> None:
     ]
     assert found(project)[0].command == "python train.py --rate 0.1 --wd 5"
     assert found(project)[0].group == "from-file"
+
+
+def test_options_may_follow_a_file(project: Project) -> None:
+    train(project)
+    project.write("sweep.yml", "command: python train.py\nparams: {lr: [0.1, 0.3]}\n")
+    for call in (
+        ("-p", "lr=1", "sweep.yml", "--dry-run"),
+        ("sweep.yml", "--dry-run", "-p", "lr=1"),
+    ):
+        assert project.gitexp("sweep", *call) == "python train.py --lr 1\n"
+    shown = project.gitexp("sweep", "--dry-run", "sweep.yml", "--append", "--seed", "3")
+    assert shown.splitlines() == ["python train.py --lr 0.1", "python train.py --lr 0.3"]
+    assert project.error("sweep", "nope.yml", "--csv").startswith("there is no file nope.yml")
+    assert "leave out: x.py -a" in project.error("sweep", "sweep.yml", "--", "x.py", "-a")
+    assert "No such option" in project.error("sweep", "sweep.yml", "--nonsense")
+    # a program's own
+    project.write("tool.yml", "#!/bin/sh\n")
+    (project.root / "tool.yml").chmod(0o755)
+    dry = project.gitexp("sweep", "--dry-run", "-p", "x=1", "--", "./tool.yml", "--dry-run")
+    assert dry == "./tool.yml --dry-run --x 1\n"
     project.write("odd.yml", "comand: python train.py\n")
     assert (
         project.error("sweep", "odd.yml")
