@@ -42,12 +42,13 @@ def written(target: Path, force: bool, folder: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise GitexpError(
             f"{target} cannot be written: {error.strerror}; check the folder and the disk, or"
-            " choose another place with -o"
+            " choose another place"
         ) from None
     finally:
         if part.is_dir():
             shutil.rmtree(part)
-        part.unlink(missing_ok=True)
+        elif part.exists():
+            part.unlink()
 
 
 def write_file(path: Path, data: bytes) -> int:

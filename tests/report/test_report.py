@@ -215,7 +215,9 @@ def test_a_chart_that_cannot_be_drawn_says_why(project: Project) -> None:
     pytest.importorskip("matplotlib")
     record(project, {"lr": 1}, {"rmse": 1.0})
     assert "must end with" in project.error("plot", "bars", "-m", "rmse", "-o", "chart.txt")
-    assert "needs an x axis" in project.error("plot", "scatter", "-m", "rmse", "-o", "chart.png")
+    assert "needs an x axis: -x PARAM" in project.error(
+        "plot", "scatter", "-m", "rmse", "-o", "chart.png"
+    )
     assert "need two experiments" in project.error(
         "plot", "parallel", "-m", "rmse", "-o", "chart.png"
     )
@@ -297,6 +299,21 @@ def test_nan_passes_no_gate(project: Project) -> None:
     assert "nothing can be measured against" in project.error(
         "gate", "1", "-m", "rmse", "--against", "2"
     )
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["agent init", "leaderboard -m rmse", "book", "diff 1 2 --html", "report -o", "export csv -o"],
+)
+def test_a_place_that_takes_no_file_is_said(project: Project, call: str) -> None:
+    """With no option that the command has not."""
+    for value in (1.0, 2.0):
+        record(project, {}, {"rmse": value})
+    project.write("plain", "")
+    for folder in ("nodir", "plain"):
+        said = project.error(*call.split(), f"{folder}/X.md")
+        assert said.startswith(f"{folder}/X.md cannot be written: ")
+        assert said.endswith("choose another place")
 
 
 @pytest.mark.parametrize("bound", ["nan", "NaN", "inf", "-inf", "1e999", ""])
