@@ -217,11 +217,11 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
 def _board(experiments: Sequence[Experiment], metric: str) -> str:
     params = varying(experiments)
     headers = ["#", "experiment", metric, *params, "author", "date"]
-    rows = []
-    for at, item in enumerate(experiments, 1):
-        values = [item.metrics[metric], *(item.params.get(name) for name in params)]
-        shown = map(output.number, values)
-        rows.append([str(at), item.name, *shown, item.author, f"{item.started:%Y-%m-%d}"])
+    values = [[item.metrics[metric], *map(item.params.get, params)] for item in experiments]
+    rows = [
+        [str(at), item.name, *shown, item.author, f"{item.started:%Y-%m-%d}"]
+        for at, (item, shown) in enumerate(zip(experiments, output.number_rows(values)), 1)
+    ]
     return table(headers, rows) if rows else f"No experiment has {escaped(metric)} yet."
 
 

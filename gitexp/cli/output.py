@@ -238,6 +238,11 @@ def numbers(values: Sequence[Any]) -> list[str]:
     ]
 
 
+def number_rows(rows: Sequence[Sequence[Any]]) -> list[tuple[str, ...]]:
+    """Return the rows of a table with each column as ``numbers`` shows it."""
+    return [*zip(*map(numbers, zip(*rows)))] or [()] * len(rows)
+
+
 def values(found: Mapping[str, Any], most: int | None = None) -> str:
     """Return the first of some named values for people: ``lr=0.1, depth=3``."""
     return ", ".join(f"{name}={number(found[name])}" for name in [*found][:most])

@@ -98,9 +98,9 @@ def print_result(done: Done, form: str | None) -> int:
     elif rows:
         told = told[:_MOST_TOLD]
         cells = []
-        for row in rows[:_SHOWN]:
-            shown = [*([_mean(row)] if aimed else []), *map(output.number, values(row, told))]
-            cells.append([_named(row), *shown, _status(row)])
+        shown = output.number_rows([values(row, told) for row in rows[:_SHOWN]])
+        for row, numbers in zip(rows, shown):
+            cells.append([_named(row), *[_mean(row)][: len(aimed)], *numbers, _status(row)])
         headers = ["experiment", *aimed[:1], *told, *names, "status"]
         output.print_table(headers, cells, [False, *[True] * (len(headers) - 2), False])
         if len(rows) > _SHOWN:
