@@ -148,8 +148,10 @@ def _noted(repo: Repo, found: Experiment, number: int | None) -> tuple[str, str]
     said = notes.of(repo, found.id)
     if not said.texts or (number or 1) > len(said.texts):
         count = output.counted(len(said.texts), "note") if said.texts else "no note"
+        were = "were" if len(said.texts) > 1 else "was"
         raise UsageError(
-            f"{found.name} has {count} that was added later; to see all: gitexp show {found.name}"
+            f"{found.name} has {count} that {were} added later; to see all: gitexp show"
+            f" {found.name}"
         )
     at = (number or len(said.texts)) - 1
     return said.keys[at], said.texts[at]

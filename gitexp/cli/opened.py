@@ -13,7 +13,7 @@ import click
 from gitexp.cli import completion, output
 from gitexp.cli.declare import Command, argument, option, together
 from gitexp.formats import settings
-from gitexp.formats.errors import NotFoundError
+from gitexp.formats.errors import NotFoundError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo
@@ -33,10 +33,18 @@ def where_option(function: Command) -> Command:
 
     @functools.wraps(function)
     def joined(*args: Any, where: str | None, only_with: str | None, **rest: Any) -> Any:
-        names = (name.replace("'", "''") for name in query.split(only_with))
+        names = [name.replace("'", "''") for name in query.split(only_with)]
         having = [f"not '{name}' is missing" for name in names]
         conditions = [*having, f"({where})"] if where and where.strip() and having else having
-        return function(*args, where=" and ".join(conditions) or where, **rest)
+        try:
+            return function(*args, where=" and ".join(conditions) or where, **rest)
+        except UsageError:
+            if having:  # what is wrong is to be said of what was typed
+                index = opened()[2]
+                query.where(index, where)
+                for name in query.split(only_with):
+                    query.find_key(index, name)
+            raise
 
     only_with = option(
         "--only-with KEY,...",

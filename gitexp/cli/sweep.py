@@ -28,7 +28,7 @@ _SECTIONS = {
     "timeout": "Each trial",
     "jobs": "Where and how many at once",
     "group": "The sweep as a whole",
-    "form": "The table at the end",
+    "json": "The table at the end",
 }
 _EXAMPLES = """
 gitexp sweep -p lr=0.1,0.01 -p depth=2,4 --minimize rmse -- python train.py

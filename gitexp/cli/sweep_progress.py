@@ -39,7 +39,9 @@ class Line:
             return
         if now.stopping > (before.stopping if before else 0):
             output.say(_STOPPING[min(now.stopping, 2) - 1])
-        if now.last and (before is None or before.last is not now.last) and now.done:
+        if now.done and before is None:
+            output.say(f"{now.done}/{now.total} recorded before")
+        elif now.last and (before is None or before.last is not now.last) and now.done:
             output.say(f"{now.done}/{now.total} {_described(self._plan, now)}")
 
     def warn(self, text: str) -> None:

@@ -116,6 +116,7 @@ class Driver:
         self._progress = Progress()
         for item in sorted(self._schedule.closed.values(), key=lambda item: item.started):
             self._progress = self._progress.with_trial(frozen.plan, item)
+        self._progress = replace(self._progress, last=None)  # none has run here
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)

@@ -130,6 +130,8 @@ def test_a_note_that_is_not_there_is_neither_edited_nor_removed(project: Project
     assert notes.of(Repo.discover(project.root), project.git("rev-parse", "exp-1^{}")).texts == (
         "one",
     )
+    project.gitexp("note", "1", "two")
+    assert "has 2 notes that were" in project.error("note", "1", "--remove", "--number", "5")
 
 
 def test_experiments_are_labelled_and_removed_by_a_condition(project: Project) -> None:

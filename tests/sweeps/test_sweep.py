@@ -564,8 +564,9 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
     sweep(project, "--group", "g", "-p", "lr=0.1,0.2,0.3")
     project.commit(train_py="raise SystemExit('another time')\n")
     project.git("tag", "-d", "exp-1")
-    project.gitexp("sweep", "--resume", "g")
+    told = project.run("sweep", "--resume", "g").stderr.splitlines()
     assert [item.name for item in found(project)] == ["exp-4", "exp-2", "exp-3"]
+    assert [line[:9] for line in told[1:3]] == ["2/3 recor", "3/3 exp-4"]
     mark.touch()
     project.gitexp("sweep", "--resume", "g", "--again")
     assert [(item.params["lr"], item.status) for item in found(project)] == [
@@ -574,7 +575,8 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
         (0.2, "finished"),
         (0.3, "finished"),
     ]
-    project.gitexp("sweep", "--resume", "g", "--again")
+    told = project.run("sweep", "--resume", "g", "--again").stderr.splitlines()
+    assert told[1:] == ["3/3 recorded before"]
     assert len(found(project)) == 4
     assert "there is no sweep 'gg'. Did you mean 'g'?" in project.error(
         "sweep", "--resume", "gg", code=3
