@@ -128,17 +128,15 @@ def sweep_command(
 
     The work tree is snapshot once, at the start, and each trial runs in a work tree of its own, so
     you can go on working. Ctrl-C lets the running trials end, Ctrl-C twice stops them; --resume
-    runs what is missing.
+    runs what is missing. Exit code 0: all were run, even if some failed. 1: all failed, or not all
+    could be recorded or pushed. 130: stopped before the end.
     """
     repo = Repo.discover()
     for name in ("push", "workers_push"):
         # the option without a remote, and what stands after it
         if not command and _is_file((options[name] or "",)):
             command, options[name] = (options[name],), ""
-    told: dict[str, Any] = {"command": command}
-    context = click.get_current_context()
-    if context.allow_interspersed_args or _is_file(command):
-        told = sweep_file.read(_file(*command), context.command.params)
+    told = _told(command)
     # what the command line says wins
     told["space"] = {**told.get("space", {}), **(spaces.parse(given) if given else {})}
     options = {**told, **{name: value for name, value in options.items() if value is not None}}
@@ -215,15 +213,18 @@ def _is_file(command: tuple[str, ...]) -> bool:
     return word.endswith(_ENDINGS) and Path(word).is_file()
 
 
-def _file(name: str, *more: str) -> Path:
-    """Return the sweep file of that name; raise UsageError where there is none, or more was
-    said."""
+def _told(command: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a sweep file says, where it stands for the command; raise UsageError where there
+    is none of that name, or more was said."""
+    context = click.get_current_context()
+    if not (context.allow_interspersed_args or _is_file(command)):
+        return {"command": command}
+    name, *more = command
     if not Path(name).is_file():
         raise UsageError(f"there is no file {name}; check the path of the sweep file")
     if more:
-        rest = shlex.join(more)
-        raise UsageError(f"{name} says itself what to run; leave out: {rest}")
-    return Path(name)
+        raise UsageError(f"{name} says itself what to run; leave out: {shlex.join(more)}")
+    return sweep_file.read(Path(name), context.command.params)
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:

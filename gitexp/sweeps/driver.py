@@ -109,8 +109,7 @@ class Driver:
             undo.pop_all()
         self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
-        self._presses = 0
-        self._next_look = 0.0
+        self._presses, self._next_look = 0, 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
         self._progress = Progress()
