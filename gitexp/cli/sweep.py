@@ -41,8 +41,9 @@ class _Sweep(Sectioned):
     """Takes options after a sweep file, too, as they would be a program's own after a program."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # unset: an empty tuple in click 8.1, no tuple in later ones
         command = self.make_parser(ctx).parse_args([*args])[0].get("command")
-        if isinstance(command, tuple) and command[0].endswith(_ENDINGS):  # no tuple where unset
+        if command and isinstance(command, tuple) and command[0].endswith(_ENDINGS):
             ctx.allow_interspersed_args = args[: -len(command)][-1:] != ["--"]
         return super().parse_args(ctx, args)
 
