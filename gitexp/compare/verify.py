@@ -263,9 +263,9 @@ def _inputs(repo: Repo, experiment: Experiment) -> Iterator[tuple[bool, str]]:
 
 
 def _may_be_read(repo: Repo, path: str) -> bool:
-    """Whether an input is no folder outside of the repository: a tag may name any, the root of the
-    disk too. One behind a link that lies in the work tree is read, unless the link leads to a
-    folder that holds the repository, or to what the kernel makes up."""
+    """Whether an input may be read: a folder outside of the repository may not, since a tag may
+    name any, the root of the disk too. One behind a link that lies in the work tree may, unless
+    the link leads to a folder that holds the repository, or to what the kernel makes up."""
     place, root = Path(repo.root, path), Path(os.path.realpath(repo.root))
     if not os.path.isdir(place) or Path(os.path.realpath(place)).is_relative_to(root):
         return True
