@@ -15,7 +15,8 @@ from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.index import Index
 from gitexp.store.ref_scan import REMOTES, TAGS
 from gitexp.store.remote import pushed, transport
-from gitexp.store.remote.push import Load, Outgoing
+from gitexp.store.remote.push import Outgoing
+from gitexp.store.remote.pushed import Refs
 from gitexp.store.remote.transport import Remote
 
 _RESULTS = ("params.yml", "metrics.csv", ".gitexp")
@@ -86,39 +87,31 @@ def push(
     data: bool = True,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Send experiments that a remote does not have yet, with the branch that was advanced onto
-    them, labels and notes.
+    """Do what ``sharing.push`` says.
 
     Args:
-        remote: the name of a remote; None takes the one that ``git push`` would.
-        experiments: only these, and no branch; by default all of this clone.
-        tags: whether each gets a tag there; None leaves it to the settings.
-        branch: whether the branch may go.
-        dry_run: ask the remote, and change nothing.
         verify: let the user's pre-push hook have its say.
-        data: send the data that DVC tracks first, where DVC has a remote: nobody should see an
-            experiment whose data is not there.
-
-    Raises:
-        UsageError: there is no such remote, or an experiment is not of this clone.
-        GitError: the remote cannot be reached or refuses; nothing was changed.
+        data: send it first, where DVC has a remote: nobody should see an experiment whose data is
+            not there.
     """
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
-    load = _load(repo, there, experiments, tags, known.push_tags_up_to)
-    commits = [item.commit for item in load.experiments]
-    named = dvc.of_experiments(repo, commits) if data and not dry_run else ()
+    new, refs = _lacking(repo, there, experiments, tags)
+    named = dvc.of_experiments(repo, [item.commit for item in new]) if data and not dry_run else ()
     missing = _send_data(repo, named)
+    taken, noted = refs.on(there.name), refs.others.get(notes.REF)
     going = Outgoing(
-        repo, there, load, wanted=clone.slug(known.owner) if known.owner else None,
-        branch=head.branch if branch and not experiments else None, dry_run=dry_run, verify=verify,
-        progress=progress,
+        repo, there, new, _tags(repo, new, taken, experiments, tags, known.push_tags_up_to), taken,
+        noted if noted != refs.others.get(transport.notes_of(there)) else None,
+        wanted=clone.slug(known.owner) if known.owner else None,
+        moving=head.branch if branch and not experiments else None,
+        dry_run=dry_run, verify=verify, progress=progress,
     )  # fmt: skip
-    here = {**load.tags, **{item.tag: item.name for item in load.experiments}}
+    here = {**going.tags, **{item.tag: item.name for item in new}}
     going.send()
-    if load.refs and not (experiments or dry_run):
-        pushed.settle(repo, there.name, going.owner, load.refs)
+    if not (experiments or dry_run):
+        pushed.settle(repo, there.name, going.owner, refs)
     return Pushed(
         there.name,
         going.owner,
@@ -142,18 +135,11 @@ def pull(
     all_files: bool = False,
     progress: Progress | None = None,
 ) -> Pulled:
-    """Bring everybody's experiments, labels and notes from a remote; the user's own refs and
-    branches stay as they are.
+    """Do what ``sharing.pull`` says; the user's own refs and branches stay as they are.
 
     Args:
-        remote: the name of a remote; None takes the one that ``git push`` would.
-        prune: forget what is gone on the remote.
-        data: bring the data of new experiments into DVC's cache, where DVC has a remote.
+        data: bring that of new experiments, where DVC has a remote.
         all_files: bring every file of all experiments into a partial clone, not only their results.
-
-    Raises:
-        UsageError: there is no such remote.
-        GitError: the remote cannot be reached; nothing was changed.
     """
     there = transport.find(repo, remote, repo.found_at)
     before = _seen(repo, there)
@@ -171,31 +157,36 @@ def pull(
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
 
 
-def _load(
-    repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None, up_to: int
-) -> Load:
-    """Return what a remote lacks."""
+def _lacking(
+    repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None
+) -> tuple[list[Carried], Refs]:
+    """Return the experiments that a remote lacks, oldest first, and the refs here as of then."""
     now = pushed.refs(repo)
     carried = None if chosen or tags else pushed.since(repo, remote.name, now)
     if carried is None:
         index = _fresh_index(repo, remote)
         now = pushed.refs(repo)
         new = _only(index, remote, chosen) if chosen else index.unpushed(remote.name)
-        objects = repo.objects(item.tag for item in new)
-        carried = [
-            Carried(item.name, item.tag, item.id, found.data)
-            for item, found in zip(new, objects)
-            if found
-        ]
-    noted = now.others.get(notes.REF)
-    load = Load(carried, taken=now.on(remote.name), refs=now)
-    load.notes = noted if noted != now.others.get(f"{notes.SEEN}{remote.name}/gitexp") else None
-    if tags or (tags is None and len(load.taken) + len(carried) <= up_to):
-        every = chosen or (Index(repo).select()[::-1] if tags else ())
-        asked = {item.tag: item.name for item in every} or {item.tag: item.name for item in carried}
-        there = {*load.taken.values()}
-        load.tags = {tag: name for tag, name in asked.items() if tag not in there}
-    return load
+        found = zip(new, repo.objects(item.tag for item in new))
+        carried = [Carried(item.name, item.tag, item.id, tag.data) for item, tag in found if tag]
+    return carried, now
+
+
+def _tags(
+    repo: Repo,
+    new: Sequence[Carried],
+    taken: Mapping[str, str],
+    chosen: Sequence[Experiment],
+    tags: bool | None,
+    up_to: int,
+) -> dict[str, str]:
+    """Return the tags that should get one on a remote which has the ``taken`` ones, ``{hash: name
+    here}``; without ``tags`` being said, as long as there are at most ``up_to``."""
+    if not tags and (tags is not None or len(taken) + len(new) > up_to):
+        return {}
+    every = chosen or (Index(repo).select()[::-1] if tags else ()) or new
+    there = {*taken.values()}
+    return {item.tag: item.name for item in every if item.tag not in there}
 
 
 def _fresh_index(repo: Repo, remote: Remote) -> Index:
