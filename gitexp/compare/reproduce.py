@@ -20,8 +20,7 @@ from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.runs import worktree
-from gitexp.store import conditions, notes
-from gitexp.store import record as store
+from gitexp.store import conditions, connectivity, notes
 
 ENVIRONMENTS = ("current", "recorded")
 _NOISE = 3  # a drift within so many times the distance of two equal runs is no more than noise
@@ -177,7 +176,7 @@ def differing(
     for name, hashed in todo.inputs.items():
         if ran.inputs.get(name) != hashed:
             yield Difference("data", name, hashed, ran.inputs.get(name))
-    said = message.trailers(store.full_message(repo, experiment.id))
+    said = message.trailers(connectivity.full_message(repo, experiment.id))
     stale = experiment.extra.get("data_stale")
     for path in stale if isinstance(stale, list) else ():
         name = f"{path} (was not committed in DVC)"

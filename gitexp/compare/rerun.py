@@ -28,7 +28,7 @@ from gitexp.repo import Repo, content, dvc, dvc_pointers, snapshot
 from gitexp.repo.files import read_bytes
 from gitexp.runs import command, journal, start, worktree
 from gitexp.runs.run import Run
-from gitexp.store import conditions, record, result_paths
+from gitexp.store import conditions, connectivity, result_paths
 
 _ENDING = {getattr(signal, name, 0) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT")}
 
@@ -96,7 +96,7 @@ def task(repo: Repo, experiment: Experiment) -> Task:
         CannotRunError: no command was recorded, or not the whole of it.
         NotFoundError: the commit is not in this clone.
     """
-    said = message.trailers(record.full_message(repo, experiment.id))
+    said = message.trailers(connectivity.full_message(repo, experiment.id))
     text, directory = said.get("Command", ""), said.get("Directory", ".")
     words: tuple[str, ...] = ()
     with suppress(ValueError):

@@ -22,7 +22,7 @@ from gitexp.repo import Head, Repo, content, dvc_pointers, dvc_status, snapshot,
 from gitexp.repo.dvc_pointers import Data
 from gitexp.repo.files import read_bytes
 from gitexp.repo.process import joined
-from gitexp.store import connectivity, record, result_paths, survey
+from gitexp.store import connectivity, result_paths, survey
 from gitexp.store.index import Index
 from gitexp.store.survey import GONE, Entry, Survey, listed
 
@@ -111,7 +111,7 @@ def add_worktree(
 ) -> Done:
     """Check an experiment out into a folder of its own, beside this work tree, which stays as it
     is."""
-    record.check_present(repo, target.id)
+    connectivity.check_present(repo, target.id)
     connectivity.check(repo, target)
     _check_branch(repo, branch)
     how = ["-b", branch, "--no-track"] if branch else ["--detach"]
@@ -137,7 +137,7 @@ def take_params(repo: Repo, index: Index, target: Experiment, stash: bool = Fals
         NotFoundError: the experiment has none.
         UsageError: the file that lies there would be lost.
     """
-    record.check_present(repo, target.id)
+    connectivity.check_present(repo, target.id)
     path = target.files.get("params")
     if path is None:
         raise NotFoundError(f"{target.name} has no params file")
@@ -194,7 +194,7 @@ def take_code(
 
 
 def _check_ready(repo: Repo, target: Experiment, branch: str | None = None) -> None:
-    record.check_present(repo, target.id)
+    connectivity.check_present(repo, target.id)
     if under_way := repo.in_progress():
         raise RepositoryError(
             f"{under_way} is under way; finish or abort it first (git status says how), or use"

@@ -87,11 +87,11 @@ def add(repo: Repo, commits: Iterable[str], events: Iterable[Mapping[str, Any]])
 
 def _without_secrets(repo: Repo, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event with ``***`` in the place of secrets in what somebody wrote, and say so."""
-    from gitexp.store import record
+    from gitexp.store.entry import settings_of
 
     told = {key: event[key] for key in ("note", "because") if key in event}
     hidden: list[str] = []
-    if told and record.settings_of(repo).scan_secrets:
+    if told and settings_of(repo).scan_secrets:
         told = redaction.without_secrets(told, hidden=hidden)
     if hidden:
         warnings.warn(

@@ -389,6 +389,16 @@ def files_of(project: Project, name: str) -> set[str]:
     return {path for path in listed if ".gitexp/" in path or path.endswith(("s.yml", "s.csv"))}
 
 
+def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Project) -> None:
+    two = monorepo.root / "two"
+    monorepo.gitexp("sweep", "-p", "lr=1,2", "--", sys.executable, "src/train.py", cwd=two)
+    found = json.loads(monorepo.gitexp("list", "--json", cwd=two))
+    assert {item["name"] for item in found} == {"exp-1", "exp-2"}
+    own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
+    assert files_of(monorepo, "exp-1") == {f"two/{path}" for path in own}
+    monorepo.gitexp("verify", "exp-1", "exp-2")
+
+
 def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) -> None:
     one, two = monorepo.root / "one", monorepo.root / "two" / "src"
     own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
