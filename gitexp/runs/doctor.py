@@ -27,6 +27,7 @@ from gitexp.store import (
     gathering,
     git_index,
     notes,
+    rebuild,
     record,
     result_paths,
     rewritten_history,
@@ -261,16 +262,19 @@ def _collected(repo: Repo) -> Iterator[Finding]:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
         objects = repo.kinds(oid for item in gone for oid in item[:2])
         gone = [item for item in gone if objects[item[0]] == "missing" and item[1] not in there]
-    if gone:
-        left = [item for item in gone if objects[item[1]] != "missing"]
-        kept = [f"{name}: git show {commit[:10]}" for _, commit, name in left]
-        whole = [f"the files are still here, {message.some(kept, 5)}"] if kept else []
+        left = {name: commit for _, commit, name in gone if objects[commit] != "missing"}
+        lost = [name for _, _, name in gone if name not in left]
+        what = "gone without gitexp rm, and collected by git: "
         forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
-        yield Finding(
-            f"gone without gitexp rm, and collected by git:"
-            f" {message.some([item[2] for item in gone], 5)}",
-            "; ".join([*whole, connectivity.advice(repo), forget]),
-        )
+        if lost:
+            advice = f"{connectivity.advice(repo)}; {forget}"
+            yield Finding(f"{what}{message.some(lost, 5)}", advice)
+        if left:
+            yield Finding(
+                f"{what}the tags of {message.some([*left], 5)}",
+                f"their commits say all but the labels that they were given at once; {forget}",
+                partial(rebuild.tags, repo, left),
+            )
 
 
 def _noted(repo: Repo, name: str) -> str:
