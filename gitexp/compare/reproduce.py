@@ -6,7 +6,6 @@ A second run tells noise from change: a result that differs from itself was neve
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -262,7 +261,7 @@ def _event(
         "verdict": "drifted" if drifted else "same",
         "env": env,
         "host": environment.host(),
-        "drifted": {one.name: [_finite(one.recorded), _finite(one.now)] for one in drifted},
+        "drifted": {one.name: message.portable([one.recorded, one.now]) for one in drifted},
         "reasons": list(verdict.reasons),
     }
     if verdict.same and not verdict.exact:
@@ -270,7 +269,3 @@ def _event(
             f"{name}={amount}" if name else str(amount) for name, amount in tolerances.items()
         )
     return {key: value for key, value in facts.items() if value}
-
-
-def _finite(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else str(value)

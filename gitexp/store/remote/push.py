@@ -181,7 +181,7 @@ class Outgoing:
                 self.gathered += self.experiments
                 self.experiments = []
             elif target == notes.REF:
-                seen.append(f"update {transport.notes_of(self.remote)} {source}")
+                seen.append(f"update {notes.of_remote(self.remote.name)} {source}")
                 self.notes, self.noted = True, None
             elif source in self.tags:
                 name = target.removeprefix(TAGS)
@@ -293,9 +293,9 @@ class Outgoing:
             return
         transport.fetch(self.repo, self.remote, [transport.noted(self.remote)])
         try:
-            transport.merge_notes(self.repo, self.remote)
+            notes.merge(self.repo, self.remote.name)
         except GitError as error:
             self.notes_problem, self.noted = str(error), None
             return
-        mine, seen = map(self.repo.tip, (notes.REF, transport.notes_of(self.remote)))
+        mine, seen = map(self.repo.tip, (notes.REF, notes.of_remote(self.remote.name)))
         self.noted = mine if mine != seen else None

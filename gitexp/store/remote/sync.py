@@ -103,7 +103,7 @@ def push(
     taken, noted = refs.on(there.name), refs.others.get(notes.REF)
     going = Outgoing(
         repo, there, new, _tags(repo, new, taken, experiments, tags, known.push_tags_up_to), taken,
-        noted if noted != refs.others.get(transport.notes_of(there)) else None,
+        noted if noted != refs.others.get(notes.of_remote(there.name)) else None,
         wanted=clone.slug(known.owner) if known.owner else None,
         moving=head.branch if branch and not experiments else None,
         dry_run=dry_run, verify=verify, progress=progress,
@@ -149,7 +149,7 @@ def pull(
     new = _arrived(repo, there, before, _seen(repo, there))
     noted, unread = False, None
     try:
-        noted = transport.merge_notes(repo, there)
+        noted = notes.merge(repo, there.name)
     except GitError as error:
         unread = str(error)
     named = dvc.of_experiments(repo, new) if data else ()

@@ -232,12 +232,7 @@ def refspecs(remote: Remote) -> list[str]:
 
 def noted(remote: Remote) -> str:
     """Return the refspec for a remote's notes; with a star, since it may have none."""
-    return f"+{notes.REF}*:{notes_of(remote)}*"
-
-
-def notes_of(remote: Remote) -> str:
-    """Return the ref of a remote's notes as they were last seen."""
-    return f"{notes.SEEN}{remote.name}/gitexp"
+    return f"+{notes.REF}*:{notes.of_remote(remote.name)}*"
 
 
 def push(
@@ -292,30 +287,6 @@ def reason(update: Update, said: str) -> str:
     own = [line[7:].strip() for line in said.splitlines() if line.startswith("remote:")]
     words = next(filter(None, own), "")
     return message.one_line(f"{why} ({words})" if words else why)
-
-
-def merge_notes(repo: Repo, remote: Remote) -> bool:
-    """Merge the notes that were last seen on a remote into those here; whether that changed
-    anything.
-
-    Raises:
-        GitError: those of the remote cannot be read; ours stay as they are.
-    """
-    theirs, mine = repo.tip(notes_of(remote)), repo.tip(notes.REF)
-    if theirs is None or theirs == mine:
-        return False
-    if not notes.is_readable(repo, theirs):
-        raise GitError(
-            f"{notes.REF} on {remote.name} holds no notes that can be read, and was left alone; to"
-            f" put a sound one there: git push --force {remote.name} {notes.REF}"
-        )
-    with repo.lock() as fd:
-        if repo.tip(notes.REF) is None:
-            repo.update_refs([f"create {notes.REF} {theirs}"], "gitexp: pull", [fd])
-        else:
-            merge = ("notes", "--ref", notes.REF, "merge", "-q", "-s", "cat_sort_uniq", theirs)
-            repo.git(*merge, env=repo.identity, pass_fds=[fd])
-    return repo.tip(notes.REF) != mine
 
 
 def _update(line: str) -> Update | None:
