@@ -35,8 +35,9 @@ from gitexp.store import (
 from gitexp.store.index import Index, is_damaged
 
 _TRANSIENT = ("log-*.index", "*.pin", "*.new", "scanned.json.*")
-# temporary ones; that of a killed transfer with DVC may hold a token
-_FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*")
+# temporary ones, of which that of a killed transfer with DVC may hold a token; and one that pushes
+# of older versions left
+_FOLDERS = ("diff-*", "get-*", "dvc-*", "sign-*", "pushed")
 _OLD = 24 * 3600  # seconds after which a file or pin without an owner is nobody's
 _FSCK = ("fsck", "--unreachable", "--connectivity-only", "--no-reflogs", "--no-progress")
 _SHOWN = 20  # broken experiments that are named

@@ -49,10 +49,9 @@ def look(repo: Repo) -> bytes:
         return b"listed\n" + ask(repo)
 
 
-def ask(repo: Repo, *more: str) -> bytes:
-    """Return git's own list of our refs, and of more, if need be: lines ``hash ref``, sorted by
-    ref."""
-    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *_REFS, *more)
+def ask(repo: Repo) -> bytes:
+    """Return git's own list of our refs: lines ``hash ref``, sorted by ref."""
+    return repo.git("for-each-ref", "--format=%(objectname) %(refname)", *_REFS)
 
 
 def is_empty(repo: Repo, seen: bytes) -> bool:

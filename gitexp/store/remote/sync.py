@@ -14,9 +14,8 @@ from gitexp.store import clone, gathering, notes
 from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.index import Index
 from gitexp.store.ref_scan import REMOTES, TAGS
-from gitexp.store.remote import pushed, transport
+from gitexp.store.remote import transport
 from gitexp.store.remote.push import Outgoing
-from gitexp.store.remote.pushed import Refs
 from gitexp.store.remote.transport import Remote
 
 _RESULTS = ("params.yml", "metrics.csv", ".gitexp")
@@ -97,21 +96,20 @@ def push(
     known = settings.load(repo.root, repo.project)
     head = repo.found_at or repo.head()
     there = transport.find(repo, remote, head)
-    new, refs = _lacking(repo, there, experiments, tags)
+    new = _lacking(repo, there, experiments)
     named = dvc.of_experiments(repo, [item.commit for item in new]) if data and not dry_run else ()
     missing = _send_data(repo, named)
-    taken, noted = refs.on(there.name), refs.others.get(notes.REF)
+    prefix, noted = f"{REMOTES}{there.name}/", repo.tip(notes.REF)
+    taken = {ref.removeprefix(prefix): tag for ref, tag in repo.refs(prefix).items()}
     going = Outgoing(
         repo, there, new, _tags(repo, new, taken, experiments, tags, known.push_tags_up_to), taken,
-        noted if noted != refs.others.get(notes.of_remote(there.name)) else None,
+        noted if noted != repo.tip(notes.of_remote(there.name)) else None,
         wanted=clone.slug(known.owner) if known.owner else None,
         moving=head.branch if branch and not experiments else None,
         dry_run=dry_run, verify=verify, progress=progress,
     )  # fmt: skip
     here = {**going.tags, **{item.tag: item.name for item in new}}
     going.send()
-    if not (experiments or dry_run):
-        pushed.settle(repo, there.name, going.owner, refs)
     return Pushed(
         there.name,
         going.owner,
@@ -157,19 +155,27 @@ def pull(
     return Pulled(there.name, len(new), noted, 0 if problem else len(named), problem, files, unread)
 
 
-def _lacking(
-    repo: Repo, remote: Remote, chosen: Sequence[Experiment], tags: bool | None
-) -> tuple[list[Carried], Refs]:
-    """Return the experiments that a remote lacks, oldest first, and the refs here as of then."""
-    now = pushed.refs(repo)
-    carried = None if chosen or tags else pushed.since(repo, remote.name, now)
-    if carried is None:
-        index = _fresh_index(repo, remote)
-        now = pushed.refs(repo)
-        new = _only(index, remote, chosen) if chosen else index.unpushed(remote.name)
-        found = zip(new, repo.objects(item.tag for item in new))
-        carried = [Carried(item.name, item.tag, item.id, tag.data) for item, tag in found if tag]
-    return carried, now
+def _lacking(repo: Repo, remote: Remote, chosen: Sequence[Experiment]) -> list[Carried]:
+    """Return the experiments, or of the chosen ones those, that a remote lacks, oldest first. Looks
+    there first where this clone never did, or where `git fetch` brought others' tags."""
+    index = Index(repo)
+    new = index.unpushed(remote.name)
+    me = repo.committer.rpartition(" <")[2][:-1]
+    if not index.knows(remote.name) or any(item.email != me for item in new):
+        transport.fetch(repo, remote)
+        index = Index(repo)
+        new = index.unpushed(remote.name)
+    if chosen:
+        mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
+        if foreign := next((item.name for item in chosen if item.tag not in mine), None):
+            raise UsageError(
+                f"{foreign} is not of this clone and cannot be pushed; to see those that are:"
+                " gitexp list"
+            )
+        lacking = {item.tag for item in new}
+        new = [item for item in chosen if item.tag in lacking]
+    found = zip(new, repo.objects(item.tag for item in new))
+    return [Carried(item.name, item.tag, item.id, tag.data) for item, tag in found if tag]
 
 
 def _tags(
@@ -187,29 +193,6 @@ def _tags(
     every = chosen or (Index(repo).select()[::-1] if tags else ()) or new
     there = {*taken.values()}
     return {item.tag: item.name for item in every if item.tag not in there}
-
-
-def _fresh_index(repo: Repo, remote: Remote) -> Index:
-    """Return the index, after a look at the remote where this clone never had one, or where `git
-    fetch` brought others' tags."""
-    index = Index(repo)
-    me = repo.committer.rpartition(" <")[2][:-1]
-    if index.knows(remote.name) and all(item.email == me for item in index.unpushed(remote.name)):
-        return index
-    transport.fetch(repo, remote)
-    return Index(repo)
-
-
-def _only(index: Index, remote: Remote, chosen: Sequence[Experiment]) -> list[Experiment]:
-    """Return those of the chosen experiments that a remote lacks."""
-    mine = {row[0] for row in index.rows("tag.id", "ref.remote = ''", everybody=True)}
-    if foreign := next((item.name for item in chosen if item.tag not in mine), None):
-        raise UsageError(
-            f"{foreign} is not of this clone and cannot be pushed; to see those that are: gitexp"
-            " list"
-        )
-    lacking = {item.tag for item in index.unpushed(remote.name)}
-    return [item for item in chosen if item.tag in lacking]
 
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
