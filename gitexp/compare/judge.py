@@ -80,9 +80,14 @@ def trusted(repo: Repo, name: str) -> Trusted:
     commit = safe.line("log", *walk, start)
     if not commit:
         raise UsageError(f"all commits of '{name}' are experiments; trust one that you made")
-    names = ("pyproject.toml", settings.FILE_NAME)
-    found = dict(zip(names, safe.objects([f"{commit}:{file}" for file in names])))
-    known = settings.of_files(lambda file: item.data if (item := found[file]) else b"")
+    known = settings.Settings()
+    for folder in dict.fromkeys(("", repo.project)):
+
+        def read(name: str, folder: str = folder) -> bytes:
+            found = next(safe.objects([f"{commit}:{folder}{name}"]))
+            return found.data if found else b""
+
+        known = settings.of_files(read, known)
     if not known.protect:
         raise UsageError(
             f"'{name}' protects nothing; commit there, in [tool.gitexp] of pyproject.toml, say"
