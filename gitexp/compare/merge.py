@@ -161,11 +161,8 @@ def _experiment_at(index: Index, commit: str) -> Experiment | None:
     here = index.select('tag."commit" = ?', [commit], everybody=True)
     if here:
         return here[0]
-    for item in reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit])):
-        own = {*result_paths.of_experiment(item)}
-        if _code(index.repo, item.id, own, {}) == _code(index.repo, commit, own, {}):
-            return item
-    return None
+    after = reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit]))
+    return next((item for item in after if rerun.ran_code_of(index.repo, commit, item)), None)
 
 
 def _code(repo: Repo, commit: str, own: Iterable[str], before: Mapping[str, str]) -> str:

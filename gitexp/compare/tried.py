@@ -196,15 +196,14 @@ def _patches(
     none."""
     own = {path for item in everybody for path in result_paths.of_experiment(item)}
     own.update(result_paths.texts(repo))
-    wanted = [item.id for item, base in pairs if base]
-    bases = [base for _, base in pairs if base]
-    checked = repo.git("cat-file", "--batch-check", stdin="\n".join([*wanted, *bases, ""]).encode())
-    here = {line.split()[0] for line in checked.decode().splitlines() if " commit " in line}
-    lines = [f"{item.id} {base}\n" for item, base in pairs if {item.id, base} <= here]
-    printed = repo.git(
-        "diff-tree", "--stdin", *_DIFF, "--", *_paths(own), stdin="".join(lines).encode()
-    ).decode("utf-8", "replace")
-    pieces = re.split(r"^([0-9a-f]{40,64})$", printed, flags=re.MULTILINE)
+    wanted = [(item.id, base) for item, base in pairs if base]
+    kinds = repo.kinds(oid for pair in wanted for oid in pair)
+    here = (pair for pair in wanted if {kinds[oid] for oid in pair} == {"commit"})
+    lines = "".join(f"{commit} {base}\n" for commit, base in here).encode()
+    printed = repo.git("diff-tree", "--stdin", *_DIFF, "--", *_paths(own), stdin=lines)
+    pieces = re.split(
+        r"^([0-9a-f]{40,64})$", printed.decode("utf-8", "replace"), flags=re.MULTILINE
+    )
     return dict(zip(pieces[1::2], pieces[2::2]))
 
 
