@@ -159,7 +159,8 @@ def execute(
         CannotRunError: it could not be started, or it failed.
         KeyboardInterrupt: it was interrupted.
     """
-    inside = Repo.discover(tree)
+    origins = [reproduces] if reproduces else merges
+    inside = Repo.discover(tree / origins[0].inside("") if origins else tree)
     with suppress(OSError):
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
@@ -167,8 +168,7 @@ def execute(
     lacking = content.told(content.missing(repo, tree))
     words = (_program(repo, tree, todo, python), *todo.words[1:])
     folder = worktree.place_of_run(tree)
-    recorded = reproduces is not None or bool(merges)
-    if recorded:
+    if origins:
         folder.mkdir()
         live = _begin(inside, todo, hashes, reproduces, merges)
     else:
@@ -187,7 +187,7 @@ def execute(
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder))
         requirements = _text(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
+        return Ran(values, requirements, hashes, live.end() if origins else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:

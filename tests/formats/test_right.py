@@ -389,6 +389,24 @@ def files_of(project: Project, name: str) -> set[str]:
     return {path for path in listed if ".gitexp/" in path or path.endswith(("s.yml", "s.csv"))}
 
 
+def test_a_reproduction_and_a_merge_are_of_the_project_that_they_come_from(
+    monorepo: Project,
+) -> None:
+    two = monorepo.root / "two"
+    for part in "ab":
+        monorepo.write(f"two/{part}", part)
+        command = (sys.executable, "-c", "print('loss=0.5')")
+        monorepo.gitexp("run", "--no-advance", "--", *command, cwd=two)
+        (two / part).unlink()
+    monorepo.gitexp("reproduce", "--record", "--yes", "exp-1", cwd=two)
+    monorepo.gitexp("merge", "--yes", "--metric", "loss", "exp-1", "exp-2", cwd=two)
+    own = {".gitexp/requirements.txt", ".gitexp/output.log", "metrics.csv", "params.yml"}
+    assert files_of(monorepo, "exp-3") == {f"two/{path}" for path in own}
+    assert files_of(monorepo, "exp-4") == {f"two/{path}" for path in own}
+    found = json.loads(monorepo.gitexp("list", "--json", cwd=two))
+    assert len(found) == 4
+
+
 def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Project) -> None:
     two = monorepo.root / "two"
     monorepo.gitexp("sweep", "-p", "lr=1,2", "--", sys.executable, "src/train.py", cwd=two)
