@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,15 +11,13 @@ from gitexp.formats.errors import GitError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo, dvc
 from gitexp.repo.dvc_pointers import Data
-from gitexp.store import clone, gathering, notes
+from gitexp.store import clone, gathering, notes, result_paths
 from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.index import Index
-from gitexp.store.ref_scan import REMOTES, TAGS
+from gitexp.store.ref_scan import REMOTES
 from gitexp.store.remote import transport
 from gitexp.store.remote.push import Outgoing
 from gitexp.store.remote.transport import Remote
-
-_RESULTS = ("params.yml", "metrics.csv", ".gitexp")
 
 
 @dataclass(frozen=True)
@@ -204,22 +203,19 @@ def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
 def _fill(repo: Repo, remote: Remote, all_files: bool) -> int:
     """Bring what reading needs into a partial clone: labels, notes, and the results of all
     experiments. Return how much."""
-    refs = repo.refs(REMOTES, SEEN, TAGS, notes.SEEN, notes.REF)
-    noted = [tip for ref, tip in refs.items() if ref.startswith((notes.SEEN, notes.REF))]
+    noted = [*repo.refs(notes.SEEN, notes.REF).values()]
     both = repo.git("merge-base", "--octopus", *noted, ok=(0, 1)).decode().split() if noted else []
     came = transport.fill(repo, remote, [*noted, *both])
-    carried = [
-        item.commit
-        for ref, tip in refs.items()
-        if ref.startswith(SEEN)
-        for item in gathering.read(repo, tip)[1]
-    ]
-    tagged = [tip for ref, tip in refs.items() if ref.startswith((REMOTES, TAGS))]
-    tips = [*carried, *tagged]
-    compared = [*tips, *(f"{tip}^@" for tip in tips)]
+    said = ", ".join(f"json_extract(tag.summary, '$.{name}')" for name in ("files", "project"))
+    rows = [*Index(repo).rows(f'tag."commit", {said}', everybody=True)]
+    tips, places = [row[0] for row in rows], {row[1:] for row in rows}
     if all_files or remote.treeless:
+        compared = [*tips, *(f"{tip}^@" for tip in tips)]
         came += transport.fill(repo, remote, compared, folders=not all_files)
-    return came + transport.fill(repo, remote, tips, _RESULTS)
+    paths = {path for files, _ in places for path in json.loads(files or "{}").values()}
+    paths |= {f"{project or ''}{result_paths.FOLDER}" for _, project in places}
+    wanted = sorted(path for path in paths if "\n" not in path)
+    return came + transport.fill(repo, remote, tips, wanted)
 
 
 def _arrived(
