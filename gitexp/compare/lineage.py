@@ -86,7 +86,7 @@ def changed_code(
     for word in printed.decode("utf-8", "replace").replace("\n", "\0").split("\0"):
         if word in commits:
             here = files[word]
-        elif word and not word.startswith(".gitexp/"):
+        elif word and not result_paths.is_own(word):
             here.append(word)
     return {commit: tuple(found) for commit, found in files.items()}
 

@@ -46,6 +46,7 @@ class Task:
         requirements: the recorded environment.
         metrics_file: where the recorded results lie in the tree; taken away before a run.
         brought: more files that it reads, which was not declared.
+        project: the folder of its project, whose settings hold.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Task:
     requirements: str = ""
     metrics_file: str = result_paths.METRICS
     brought: tuple[str, ...] = ()
+    project: str = ""
 
     @property
     def shown(self) -> str:
@@ -123,6 +125,7 @@ def task(repo: Repo, experiment: Experiment) -> Task:
         conditions.texts(experiment.extra, "inputs"),
         requirements.data.decode("utf-8", "replace") if requirements else "",
         experiment.files.get("metrics", result_paths.METRICS),
+        project=experiment.inside(""),
     )
 
 
@@ -159,8 +162,7 @@ def execute(
         CannotRunError: it could not be started, or it failed.
         KeyboardInterrupt: it was interrupted.
     """
-    origins = [reproduces] if reproduces else merges
-    inside = Repo.discover(tree / origins[0].inside("") if origins else tree)
+    inside = Repo.discover(place if (place := tree / todo.project).is_dir() else tree)
     with suppress(OSError):
         if _inside(todo.metrics_file):
             (tree / todo.metrics_file).unlink()
@@ -168,7 +170,8 @@ def execute(
     lacking = content.told(content.missing(repo, tree))
     words = (_program(repo, tree, todo, python), *todo.words[1:])
     folder = worktree.place_of_run(tree)
-    if origins:
+    recorded = reproduces is not None or bool(merges)
+    if recorded:
         folder.mkdir()
         live = _begin(inside, todo, hashes, reproduces, merges)
     else:
@@ -187,7 +190,7 @@ def execute(
         _check(ended, todo, f"; {lacking}" if lacking else _last_line(live.folder))
         values = metrics.last_values(journal.points(live.folder))
         requirements = _text(live.folder / "requirements.txt") or environment.requirements()
-        return Ran(values, requirements, hashes, live.end() if origins else None, lacking)
+        return Ran(values, requirements, hashes, live.end() if recorded else None, lacking)
     except UsageError as error:
         raise CannotRunError(f"the command of {todo.name} could not be run: {error}") from None
     finally:

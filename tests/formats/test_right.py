@@ -407,6 +407,15 @@ def test_a_reproduction_and_a_merge_are_of_the_project_that_they_come_from(
     assert len(found) == 4
 
 
+def test_a_command_is_run_again_by_the_settings_of_its_project(monorepo: Project) -> None:
+    two = monorepo.root / "two"
+    monorepo.write("two/.gitexp.toml", 'metrics_files = ["two/numbers.dat.json"]\n')
+    monorepo.commit("settings")
+    command = (sys.executable, "-c", "open('numbers.dat.json', 'w').write('{\"acc\": 1}')")
+    monorepo.gitexp("run", "--", *command, cwd=two)
+    assert "same: exp-1" in monorepo.gitexp("reproduce", "--yes", "exp-1", cwd=two)
+
+
 def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Project) -> None:
     two = monorepo.root / "two"
     monorepo.gitexp("sweep", "-p", "lr=1,2", "--", sys.executable, "src/train.py", cwd=two)
