@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from gitexp.formats import message, metrics, params
+from gitexp.formats import environment, message, metrics, params
 from gitexp.formats.errors import FormatError
-from gitexp.repo import Repo
+from gitexp.repo import Repo, snapshot
 from gitexp.store import artifacts, conditions, connectivity, record, result_paths
 from gitexp.store.entry import Draft, Entry, placed, written
 
@@ -43,7 +44,9 @@ def _entry(repo: Repo, commit: str) -> Entry:
         for name in (result_paths.PARAMS, result_paths.METRICS)
     ]
     values, rows = (repo.read_file(commit, path) for path in places)
+    noted, packages = project + snapshot.OUTPUTS, project + environment.PATH
     try:
+        outputs = json.loads(repo.read_file(commit, noted)) if noted in own else {}
         draft = Draft(
             id=said["Id"],
             params=params.load(values, places[0]),
@@ -56,11 +59,15 @@ def _entry(repo: Repo, commit: str) -> Entry:
             title=text.partition("\n")[0],
             group=said.get("Group"),
             command=said.get("Command"),
-            artifacts={path: b"" for path in own if f"{result_paths.ARTIFACTS}/" in path},
-            extra={"error": said.get("Error"), **conditions.of_trailers(said)},
+            artifacts=dict.fromkeys({*own, *outputs} - {*places, noted, packages}, b""),
+            extra={
+                "error": said.get("Error"),
+                "outputs": sorted(outputs),
+                **conditions.of_trailers(said),
+            },
             author=committer,
             recorded=datetime.fromtimestamp(int(moment), datetime.strptime(zone, "%z").tzinfo),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise FormatError(f"the commit {commit[:10]} does not say what it was: {error}") from None
     return Entry(placed(draft, project), None, commit, headers.get("parent"))

@@ -51,7 +51,9 @@ def test_what_git_collected_is_made_again_of_its_commit_where_that_is_here(
 ) -> None:
     given = {"duration": 1.5, "command": "python train.py", "group": "night", "note": "tried"}
     values = {"lr": 1, "model": {"depth": [1, None]}}
-    on_branch = record(project, values, {"a": [0.5, 1]}, **given)
+    made = {"out.txt": b"1", ".gitexp/output.log": b"a=1"}
+    kept = {"artifacts": made, "outputs": ("out.txt",), "extra": {"outputs": ["out.txt"]}}
+    on_branch = record(project, values, {"a": [0.5, 1]}, **given, **kept)
     project.gitexp("label", "exp-1", "+kept")
     before = gitexp.get("exp-1")
     for at in (2, 3):
