@@ -48,7 +48,7 @@ def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> 
 
 def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:
     """Return for the commit of each experiment the one that it resumes, else the nearest in its
-    history."""
+    history; None where there is none."""
     known = {item.id: item for item in experiments}
     listed = repo.git(
         "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",

@@ -256,6 +256,7 @@ def _shown(item: Difference) -> str:
 def _event(
     verdict: Verdict, env: str, tolerances: Mapping[str | None, Allowance]
 ) -> dict[str, Any]:
+    """Return the note on it; of metrics that drifted, ``{name: [recorded, now]}``."""
     drifted = [item for item in verdict.metrics if not item.same]
     facts = {
         "verdict": "drifted" if drifted else "same",

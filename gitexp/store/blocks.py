@@ -53,6 +53,7 @@ def read(
 
 
 def _kept(db: sqlite3.Connection, wanted: Collection[int]) -> dict[int, bytes]:
+    """Return the wanted blocks that are there, by their numbers."""
     return dict(
         db.execute(
             "SELECT number, data FROM block WHERE number IN (SELECT value FROM json_each(?))",

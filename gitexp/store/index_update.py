@@ -114,7 +114,7 @@ def _follow(
 
 
 def _known(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, int]:
-    """Return the numbers of the tags that have a row; where there are many, those of others too."""
+    """Return ``{hash: number}`` of the tags that have a row; of many, those of others too."""
     tags = {*tags}
     if len(tags) > 500:
         return dict(db.execute("SELECT id, number FROM tag"))

@@ -287,6 +287,7 @@ def blob_hash(repo: Repo, data: bytes) -> str:
 
 
 def _written(repo: Repo) -> dict[str, Any]:
+    """Return ``{path: hash}`` of what gitexp wrote at the usual places."""
     return read_mapping(repo.state_dir / "written.json")
 
 

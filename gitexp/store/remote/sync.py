@@ -195,6 +195,7 @@ def _tags(
 
 
 def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
+    """Return ``{ref: hash}`` of all that was fetched from a remote."""
     return repo.refs(
         f"{REMOTES}{remote.name}/", f"{SEEN}{remote.name}/", f"{notes.SEEN}{remote.name}/"
     )
