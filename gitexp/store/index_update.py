@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -174,7 +174,7 @@ def _gather(
                 carried = gathering.read(repo, now[branch])[1]
         known = _known(db, (item.tag for item in carried))
         new = {item.tag: item.data for item in carried if item.tag not in known}
-        _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()), None)
+        _read_tags(db, list(new), (Object(tag, "tag", data) for tag, data in new.items()))
         _name(db, repo, [(item.tag, f"{branch}/{item.name}") for item in carried])
         fresh += new
     return fresh
@@ -210,49 +210,31 @@ def theirs(repo: Repo) -> tuple[str, list[str]]:
 
 def _read_tags(
     db: sqlite3.Connection,
-    tags: list[str],
+    tags: Sequence[str],
     objects: Iterable[Object | None],
-    progress: Progress | None,
+    progress: Progress | None = None,
 ) -> None:
-    marks = ", ".join("?" * 9)
-    db.executemany(
-        f"INSERT OR IGNORE INTO tag VALUES (NULL, {marks}, '[]', '[]', NULL, NULL)",
-        _rows(db, tags, objects, progress),
-    )
-
-
-def _rows(
-    db: sqlite3.Connection,
-    tags: list[str],
-    objects: Iterable[Object | None],
-    progress: Progress | None,
-) -> Iterator[tuple[Any, ...]]:
-    """Yield a row for each tag object, an empty one for what is not an experiment."""
+    """Add a row for each tag object, an empty one for what is not an experiment."""
     known: set[tuple[str, ...]] = set()
-    for at, (tag, item) in enumerate(zip(tags, objects), 1):
+
+    def row(at: int, tag: str, item: Object | None) -> tuple[Any, ...]:
         if progress and (at % 200 == 0 or at == len(tags)):
             progress(at, len(tags))
         found = message.parse_tag(item.data) if item and item.kind == "tag" else None
         if found is None:
-            yield tag, None, None, None, None, None, None, "[]", None
-            continue
-        summary = found.summary
+            return tag, None, None, None, None, None, None, "[]", None
+        summary, resumes = found.summary, found.summary.get("resumes")
         names = (*summary.get("params", ()), "\n", *summary.get("metrics", ()))
         if names not in known:  # those of one script have the same
             known.add(names)
             _note_names(db, summary)
+        said = (found.commit, found.author, found.email, found.subject, found.line)
         labels = json.dumps(sorted({*summary["labels"]})) if "labels" in summary else "[]"
-        yield (
-            tag,
-            found.commit,
-            found.author,
-            found.email,
-            found.subject,
-            found.line,
-            summary["started"],
-            labels,
-            resumes if isinstance(resumes := summary.get("resumes"), str) else None,
-        )
+        resumes = resumes if isinstance(resumes, str) else None
+        return tag, *said, summary["started"], labels, resumes
+
+    insert = f"INSERT OR IGNORE INTO tag VALUES (NULL{', ?' * 9}, '[]', '[]', NULL, NULL)"
+    db.executemany(insert, map(row, range(1, len(tags) + 1), tags, objects))
 
 
 def _note_names(db: sqlite3.Connection, summary: Mapping[str, Any]) -> None:
