@@ -5,7 +5,7 @@ git keeps a ref as a small file, or packed with all others in one file that is o
 So the contents of the small files and the identity of the packed one tell whether anything
 happened; git itself trusts no more than that. The small ones are read first and the packed file
 after, in git's own order, since ``git pack-refs`` moves refs from the former to the latter. Only
-some hundred are ever small files (``store`` packs them), however many experiments there are.
+some hundred are ever small files (``record.pack``), however many experiments there are.
 
 Where anything is not as git writes it by itself (a reftable, a symbolic ref, an odd name), git's
 own list takes the place of a look.
