@@ -11,7 +11,7 @@ from gitexp.formats.errors import GitError, GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Progress, Repo, dvc
 from gitexp.repo.dvc_pointers import Data
-from gitexp.store import clone, gathering, notes, result_paths
+from gitexp.store import clone, gathering, notes
 from gitexp.store.gathering import SEEN, Carried
 from gitexp.store.index import Index
 from gitexp.store.ref_scan import REMOTES
@@ -204,6 +204,8 @@ def _seen(repo: Repo, remote: Remote) -> dict[str, str]:
 def _fill(repo: Repo, remote: Remote, all_files: bool) -> int:
     """Bring what reading needs into a partial clone: labels, notes, and the results of all
     experiments. Return how much."""
+    from gitexp.store import result_paths
+
     noted = [*repo.refs(notes.SEEN, notes.REF).values()]
     both = repo.git("merge-base", "--octopus", *noted, ok=(0, 1)).decode().split() if noted else []
     came = transport.fill(repo, remote, [*noted, *both])
