@@ -263,18 +263,18 @@ def _collected(repo: Repo) -> Iterator[Finding]:
         there = {row[0] for row in Index(repo).rows('tag."commit"', everybody=True)}
         objects = repo.kinds(oid for item in gone for oid in item[:2])
         gone = [item for item in gone if objects[item[0]] == "missing" and item[1] not in there]
-        left = {name: commit for _, commit, name in gone if objects[commit] != "missing"}
-        lost = [name for _, _, name in gone if name not in left]
-        what = "gone without gitexp rm, and collected by git: "
-        forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
-        if lost:
-            advice = f"{connectivity.advice(repo)}; {forget}"
-            yield Finding(f"{what}{message.some(lost, 5)}", advice)
-        if left:
+        for _, commit, name in gone:
+            if objects[commit] != "missing":
+                yield Finding(
+                    f"the tag {name} is gone, and collected by git; its commit says all but the"
+                    " labels that were given at once",
+                    mend=partial(rebuild.tag, repo, name, commit),
+                )
+        if lost := [name for _, commit, name in gone if objects[commit] == "missing"]:
+            forget = f"if all of it was meant: rm '{repo.state_dir / record.RECORDED}'"
             yield Finding(
-                f"{what}the tags of {message.some([*left], 5)}",
-                f"their commits say all but the labels that they were given at once; {forget}",
-                partial(rebuild.tags, repo, left),
+                f"gone without gitexp rm, and collected by git: {message.some(lost, 5)}",
+                f"{connectivity.advice(repo)}; {forget}",
             )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
 from datetime import datetime
 
 from gitexp.formats import environment, message, metrics, params
@@ -14,20 +13,19 @@ from gitexp.store import artifacts, conditions, connectivity, record, result_pat
 from gitexp.store.entry import Draft, Entry, placed, written
 
 
-def tags(repo: Repo, lost: Mapping[str, str]) -> None:
-    """Make the tags of experiments again, ``{name: commit}``, all or none. Only the old ones said
-    which labels were given at once, the branch, and which files of the work tree are artifacts.
+def tag(repo: Repo, name: str, commit: str) -> None:
+    """Make the tag of an experiment again. Only the old one said which labels were given at once,
+    the branch, and which files of the work tree are artifacts.
 
     Raises:
-        NotFoundError, FormatError: a commit or a file of it is not here, or cannot be read.
-        GitError: a name is taken.
+        NotFoundError, FormatError: the commit or a file of it is not here, or cannot be read.
+        GitError: the name is taken.
     """
-    entries = {name: _entry(repo, commit) for name, commit in lost.items()}
+    entry = _entry(repo, commit)
     with record.locked(repo) as fd:
-        made = [written(repo, entry, name) for name, entry in entries.items()]
-        commands = [f"create refs/tags/{item.name} {item.tag}" for item in made]
-        repo.update_refs(commands, "gitexp: doctor", [fd])
-        record.remember(repo, made)
+        made = written(repo, entry, name)
+        repo.update_refs([f"create refs/tags/{name} {made.tag}"], "gitexp: doctor", [fd])
+        record.remember(repo, [made])
 
 
 def _entry(repo: Repo, commit: str) -> Entry:
