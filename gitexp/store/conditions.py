@@ -7,6 +7,7 @@ again. Only variables from a list are kept: the environment of a process is full
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -78,9 +79,10 @@ def hash_inputs(root: Path, paths: Iterable[str | os.PathLike[str]]) -> dict[str
         hashed = hash_input(file)
         if hashed is None:
             raise UsageError(f"the input '{path}' is not there, or cannot be read; check the path")
-        with suppress(ValueError):
-            file = Path(file.resolve().relative_to(root.resolve()))
-        found[file.as_posix()] = hashed
+        # by what a link leads to, unless that lies elsewhere
+        ways = ((file.resolve(), root.resolve()), (file, root))
+        inside = (way.relative_to(top) for way, top in ways if way.is_relative_to(top))
+        found[next(inside, file).as_posix()] = hashed
     return found
 
 
@@ -114,14 +116,9 @@ def hash_recorded(repo: Repo, commit: str, path: str) -> str | None:
 def trailers(conditions: Mapping[str, Any]) -> dict[str, str]:
     """Return the trailers that say the same as the summary."""
     known = {key: value for key, value in conditions.items() if value}
-    return {
-        **{
-            name: json.dumps(known[key], sort_keys=True, ensure_ascii=False)
-            for key, name in _JSON.items()
-            if key in known
-        },
-        **{name: str(known[key]) for key, name in _TEXT.items() if key in known},
-    }
+    how = functools.partial(json.dumps, sort_keys=True, ensure_ascii=False)
+    said = {name: how(known[key]) for key, name in _JSON.items() if key in known}
+    return said | {name: str(known[key]) for key, name in _TEXT.items() if key in known}
 
 
 def of_trailers(trailers: Mapping[str, str]) -> dict[str, Any]:
