@@ -294,5 +294,6 @@ def _by_commit(index: Index, commits: Sequence[str]) -> dict[str, Experiment]:
 
 def _near(a: Any, b: Any) -> bool:
     if isinstance(a, (int, float)) and isinstance(b, (int, float)):
-        return bool(a == b or abs(a - b) <= 0.1 * max(abs(a), abs(b)))
+        with suppress(OverflowError):  # of whole numbers that are larger than any float
+            return bool(a == b or 10 * abs(a - b) <= max(abs(a), abs(b)))
     return bool(a == b)
