@@ -72,8 +72,9 @@ def test_a_program_that_the_experiments_rewrote_may_still_be_run(base: Project) 
     for part in "ab":
         base.write(f"parts/{part}", "1\n")
         base.write("run.sh", f"echo {part}\n")
-        said = {"command": "python train.py", "extra": {"outputs": ["run.sh"]}}
-        record(base, {}, {"loss": 9.0}, advance=False, **said)
+        rewrote = {"outputs": ["run.sh"]}
+        command = "python train.py"
+        record(base, {}, {"loss": 9.0}, command=command, extra=rewrote, advance=False)
         base.git("checkout", "-q", "--", ".")
         base.git("clean", "-qfd")
     base.gitexp("merge", "2", "3", "--yes")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gitexp
 from conftest import Project
@@ -49,10 +50,19 @@ def test_tags_that_a_prune_took_come_back_with_their_labels(
 def test_what_git_collected_is_made_again_of_its_commit_where_that_is_here(
     project: Project,
 ) -> None:
-    given = {"duration": 1.5, "command": "python train.py", "group": "night", "note": "tried"}
+    given: dict[str, Any] = {
+        "duration": 1.5,
+        "command": "python train.py",
+        "group": "night",
+        "note": "tried",
+    }
     values = {"lr": 1, "model": {"depth": [1, None]}}
     made = {"out.txt": b"1", ".gitexp/output.log": b"a=1"}
-    kept = {"artifacts": made, "outputs": ("out.txt",), "extra": {"outputs": ["out.txt"]}}
+    kept: dict[str, Any] = {
+        "artifacts": made,
+        "outputs": ("out.txt",),
+        "extra": {"outputs": ["out.txt"]},
+    }
     on_branch = record(project, values, {"a": [0.5, 1]}, **given, **kept)
     project.gitexp("label", "exp-1", "+kept")
     before = gitexp.get("exp-1")
