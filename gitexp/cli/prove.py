@@ -22,8 +22,7 @@ from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
-from gitexp.store import conditions, reference, result_paths
-from gitexp.store import record as store
+from gitexp.store import conditions, connectivity, reference, result_paths
 
 YES = option("-y, --yes", "Run the recorded command without asking.")
 
@@ -187,7 +186,7 @@ def bisect_command(
     if len(commits) > 1:
         click.echo("one of these commits made it worse; none of them could be run:")
         for commit in commits:
-            title = store.full_message(repo, commit).partition("\n")[0]
+            title = connectivity.full_message(repo, commit).partition("\n")[0]
             click.echo(f"  {commit[:10]} {output.clean(title)}")
         return CannotRunError.exit_code
     output.say(f"the first commit with a bad {metric}:")

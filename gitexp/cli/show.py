@@ -22,8 +22,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers
-from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
-from gitexp.store import record as store
+from gitexp.store import artifacts, conditions, connectivity, notes, query, reference, result_paths
 from gitexp.store.index import Index
 
 _STEP = re.compile(r"(.*/)(-?\d+)(\.\w+)")
@@ -85,7 +84,7 @@ def _show(
     index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
     repo = index.repo
-    text = store.full_message(repo, experiment.id)
+    text = connectivity.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
     facts = {

@@ -235,8 +235,7 @@ def judged(index: Index, condition: Sql, discarded: bool, everybody: bool) -> tu
         return condition.within(f"({{}}) AND {_DISCARDED}"), 0
     if "tag.verdict" in condition.text or not index.count(_DISCARDED, everybody=True):
         return condition, 0
-    left = index.count(*condition.within(f"({{}}) AND {_DISCARDED}"), everybody=everybody)
-    return condition.within("({}) AND tag.verdict IS NOT 'discarded'"), left
+    return _without(index, condition, _DISCARDED, everybody)
 
 
 def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
@@ -244,15 +243,22 @@ def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
     and how many that leaves out."""
     if not index.count("tag.resumes IS NOT NULL", everybody=True):
         return condition, 0
-    left = index.count(*condition.within(f"({{}}) AND {_RESUMED}"), everybody=everybody)
-    return condition.within(f"({{}}) AND NOT {_RESUMED}"), left
+    return _without(index, condition, _RESUMED, everybody)
 
 
 def of_project(index: Index, condition: Sql, project: str) -> tuple[Sql, int]:
     """Return a condition for the experiments of one project, and how many that leaves out."""
-    its = "json_extract(tag.summary, '$.project') IS ?"
-    others = index.count(*condition.within(f"({{}}) AND NOT {its}", project))
-    return condition.within(f"({{}}) AND {its}", project), others
+    others = "json_extract(tag.summary, '$.project') IS NOT ?"
+    return _without(index, condition, others, False, project)
+
+
+def _without(
+    index: Index, condition: Sql, what: str, everybody: bool, *values: Any
+) -> tuple[Sql, int]:
+    """Return a condition without the experiments for which an SQL expression is true, and how many
+    that leaves out."""
+    left = index.count(*condition.within(f"({{}}) AND {what}", *values), everybody=everybody)
+    return condition.within(f"({{}}) AND ({what}) IS NOT 1", *values), left
 
 
 def sort(index: Index, text: str | None, metrics: Mapping[str, str]) -> tuple[Sort, ...]:

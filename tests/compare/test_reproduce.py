@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import gitexp
 from conftest import Project
 from gitexp.repo import Repo
 from gitexp.store import notes
@@ -66,6 +67,19 @@ def test_a_real_training_comes_out_bit_for_bit(trained: Project) -> None:
     assert experiment is not None
     assert notes.verdict(experiment.extra["events"]) == "same"
     assert trained.tags() == ["exp-1"]
+
+
+def test_an_input_behind_a_link_is_known_by_its_path_in_the_repository(
+    project: Project, tmp_path: Path
+) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "train.csv").write_text("1.5")
+    os.symlink(tmp_path / "store", project.root / "data")
+    script = writes("value", 'value = open("data/train.csv").read()')
+    project.commit(train_py=script, _gitignore="data\n")
+    project.gitexp("run", "--input", "data/train.csv", "--", PYTHON, "train.py")
+    assert [*gitexp.get("exp-1").extra["inputs"]] == ["data/train.csv"]
+    assert "same: exp-1" in project.gitexp("reproduce", "exp-1", "--yes")
 
 
 def test_changed_data_is_named(trained: Project) -> None:
