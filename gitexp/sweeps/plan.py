@@ -9,6 +9,7 @@ that ``--resume`` needs, after a crash or weeks later.
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
 import shutil
@@ -82,6 +83,26 @@ class Frozen:
     @property
     def tree(self) -> str:
         return str(self.facts["snapshot"]["tree"])
+
+
+def of_options(
+    repo: Repo, minimize: str | None = None, maximize: str | None = None, **options: Any
+) -> Plan:
+    """Return the plan for ``gitexp sweep``'s options by their names; raises UsageError."""
+    if minimize and maximize:
+        raise UsageError("a sweep goes by one metric: give --minimize or --maximize, not both")
+    return Plan(
+        objective=minimize or maximize,
+        direction="min" if minimize else "max" if maximize else None,
+        directory=below(repo),
+        **options,
+    )
+
+
+def below(repo: Repo) -> str:
+    """Return where we are, below the top of the work tree; elsewhere, the top itself."""
+    here = os.path.relpath(os.path.realpath(os.getcwd()), os.path.realpath(repo.root))
+    return "." if here.startswith("..") else here
 
 
 def check(plan: Plan) -> Plan:

@@ -27,7 +27,7 @@ from gitexp.runs import journal, process_group
 from gitexp.store.index import Index
 from gitexp.sweeps import plan as plans
 from gitexp.sweeps import search, space, summary, worker
-from gitexp.sweeps.space import Choices, Interval, Steps
+from gitexp.sweeps.space import Choices, Interval
 
 pytest.importorskip("joblib")
 HERE = str(Path(__file__).parents[2])
@@ -115,8 +115,8 @@ def is_running(pid: int) -> bool:
         ("x='a,b',c", Choices(("a,b", "c"))),
         ("x=true,null", Choices((True, None))),
         ("x=Adam(lr, 1),b", Choices(("Adam(lr, 1)", "b"))),
-        ("x=range(2,8,2)", Steps(2, 8, 2)),
-        ("x=range(3)", Steps(0, 3)),
+        ("x=range(2,8,2)", Choices(range(2, 8, 2))),
+        ("x=range(3)", Choices(range(0, 3))),
         ("x=log(1e-5, 1e-2)", Interval(1e-5, 1e-2, log=True)),
         ("x=uniform(0,1,5)", Interval(0.0, 1.0, points=5)),
     ],
@@ -678,9 +678,8 @@ def test_a_search_tells_its_study_what_it_was_told() -> None:
     rng = random.Random(0)
     points = [{name: form.sample(rng) for name, form in forms.items()} for _ in range(30)]
     history = [(point, abs(point["c"] - 4) + (point["b"] == "x")) for point in points]
-    made, total = search.make(
-        "tpe", forms, trials=80, seed=0, direction="min", history=history, tried=30
-    )
+    asked_for = plans.Plan(("true",), forms, "tpe", 80, objective="rmse", direction="min")
+    made, total = search.make(asked_for, history, tried=30)
     asked = []
     while item := made.ask():
         asked.append(item.point)
