@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gitexp.formats.errors import GitError, GitexpError
-from gitexp.repo import Repo, content
+from gitexp.repo import Repo, content, files
 from gitexp.runs import journal, worktree
 
 
@@ -29,16 +29,40 @@ class Place:
         self.root = root
         self._repo = Repo.discover(root)
         self._pristine = self._repo.git_dir / "gitexp-index"  # as it was after the last reset
+        self._stamp: tuple[int, ...] | None = None  # of the index since then
 
     def tidy(self, commit: str) -> None:
         """Bring it to a commit, with nothing in it of what ran here before; raises GitError."""
         index = self._repo.git_dir / "index"
         # of a git that was killed with its trial
         index.with_name("index.lock").unlink(missing_ok=True)
-        if self._pristine.exists():  # flags that a trial set in its index hide no change from git
+        ran = self._pristine.exists()  # any trial
+        is_there = files.read_bytes(index.with_name("HEAD")) == f"{commit}\n".encode()
+        if ran and is_there and files.stamp(index) == self._stamp and self._swept():
+            return
+        if ran:  # flags that a trial set in its index hide no change from git
             _copy(self._pristine, index)
-        content.reset(self._repo, self.root, commit)
+        is_linked = self._repo.git_dir != self._repo.common_dir
+        if ran or not (is_there and is_linked):  # else it was made at this commit a moment ago
+            content.reset(self._repo, self.root, commit)
         _copy(index, self._pristine)
+        self._stamp = files.stamp(index)
+
+    def _swept(self) -> bool:
+        """Remove what the last trial added; False where it did more, which a reset undoes."""
+        if (self.root / ".gitmodules").exists():  # whose files git does not list
+            return False
+        how = ("-z", "-t", "--modified", "--deleted", "--others", "--directory")
+        found = [line.split(" ", 1) for line in self._repo.entries("ls-files", *how)]
+        added = [self.root / path for mark, path in found if mark == "?"]
+        # behind a link may lie what git took for tracked files
+        if len(added) < len(found) or any(path.is_symlink() for path in added):
+            return False
+        with suppress(OSError):
+            for path in added:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            return True
+        return False
 
 
 def _copy(source: Path, target: Path) -> None:
