@@ -7,6 +7,7 @@ ended with a slash).
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -84,8 +85,14 @@ def edited(repo: Repo, base: str, files: Mapping[str, str | None]) -> str:
 
     A file and a folder of the same name: what is added wins, as in an index.
     """
-    entries = parse(repo.tree(base), repo.object_format)
+    entries = {**_read(repo, base)}
     return repo.write_object("tree", dump(_entries(repo, entries, files)))
+
+
+@functools.lru_cache(maxsize=64)
+def _read(repo: Repo, oid: str) -> Entries:
+    """Return the entries of a tree, which the next trial of the same snapshot needs again."""
+    return parse(repo.tree(oid), repo.object_format)
 
 
 def _entries(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> Entries:
@@ -103,9 +110,7 @@ def _entries(repo: Repo, entries: Entries, files: Mapping[str, str | None]) -> E
         kind, oid = entries.get(name, (b"", ""))
         if kind != FOLDER and not any(inside.values()):
             continue
-        there = _entries(
-            repo, parse(repo.tree(oid), repo.object_format) if kind == FOLDER else {}, inside
-        )
+        there = _entries(repo, {**_read(repo, oid)} if kind == FOLDER else {}, inside)
         if there:
             entries[name] = (FOLDER, repo.write_object("tree", dump(there)))
         else:
