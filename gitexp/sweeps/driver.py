@@ -112,7 +112,7 @@ class Driver:
         self._running: dict[str, Running] = {}
         self._ended: queue.SimpleQueue[tuple[str, Future[Result]]] = queue.SimpleQueue()
         self._presses = 0
-        self._next_look = 0.0
+        self._next_look = self._next_record = 0.0
         self._problems: list[str] = []
         self._unsent: dict[str, str] = {}  # name of a trial: why its worker could not push it
         self._progress = Progress()
@@ -200,15 +200,17 @@ class Driver:
     # -- what has ended ----------------------------------------------------------------------------
 
     def _wait(self) -> None:
-        """Wait for a trial to end, and record all that ended by now: many cost as much as one."""
+        """Wait for a trial to end, and record all that ended since the last time: many cost as much
+        as one, so that short ones are recorded a few times in a second."""
         ended: list[Running] = []
         with suppress(queue.Empty):
             ended += self._ended_one(*self._ended.get(timeout=_LOOK))
             while len(ended) < batch.SIZE:
-                ended += self._ended_one(*self._ended.get_nowait())
-        if ended and not self._schedule.search.learns:
-            # the next ones need no result of these, so they run while these are recorded
-            self._fed()
+                # where the next ones need no result of these, they run meanwhile
+                waits = not self._schedule.search.learns and self._fed()
+                pause = max(0.0, self._next_record - time.monotonic()) if waits else 0
+                ended += self._ended_one(*self._ended.get(timeout=pause))
+        self._next_record = time.monotonic() + _LOOK
         for item, experiment in results.record(self.repo, self.frozen, ended, self._problems):
             if self._pusher:
                 self._pusher.add([experiment])
