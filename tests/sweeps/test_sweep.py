@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from gitexp.sweeps import plan as plans
 from gitexp.sweeps import search, space, summary, worker
 from gitexp.sweeps.space import Choices, Interval
 
-pytest.importorskip("joblib")
+pytest.importorskip("loky" if find_spec("loky") else "joblib")
 HERE = str(Path(__file__).parents[2])
 TRAIN = """
 import json, os, sys, time
@@ -116,7 +118,7 @@ def is_running(pid: int) -> bool:
         ("x=true,null", Choices((True, None))),
         ("x=Adam(lr, 1),b", Choices(("Adam(lr, 1)", "b"))),
         ("x=range(2,8,2)", Choices(range(2, 8, 2))),
-        ("x=range(3)", Choices(range(0, 3))),
+        ("x=range(3)", Choices(range(3))),
         ("x=log(1e-5, 1e-2)", Interval(1e-5, 1e-2, log=True)),
         ("x=uniform(0,1,5)", Interval(0.0, 1.0, points=5)),
     ],
@@ -260,6 +262,18 @@ def test_each_trial_is_recorded_once_with_its_own_params_and_metrics_and_nothing
         ".git/gitexp/sweeps/ended"  # where folders go on their way out
     ]
     project.fsck()
+
+
+def test_short_trials_are_recorded_together_a_few_times_in_a_second(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.commit()
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    values = ",".join(map(str, range(24)))
+    project.gitexp("sweep", "-j", "4", "-p", f"lr={values}", "--no-append", "--", "true")
+    assert len(found(project)) == 24
+    transactions = re.findall("built-in.*gitexp: record", (tmp_path / "trace").read_text())
+    assert len(transactions) < 20
 
 
 def test_edits_made_meanwhile_reach_no_trial(project: Project) -> None:
