@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitexp.formats.errors import GitError, RepositoryError
 from gitexp.repo.lock_files import freed
-from gitexp.repo.process import Git, explained, run
+from gitexp.repo.process import Git, failure, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -67,7 +67,7 @@ class Transaction:
             pass
         if not answer:
             _, stderr = self._process.communicate()
-            raise explained(os.fsdecode(stderr), self._process.returncode)
+            raise failure(stderr, self._process.returncode)
 
 
 class Refs(Git):
