@@ -165,10 +165,10 @@ def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
-    changed = {name: value for name, value in options.items() if value}
+    changed = {name: value for name, value in options.items() if value not in ((), {})}
     if odd := sorted({*changed} - {"trials", "timeout", "retries"}):
         called = {"space": "--param", "command": "a command"}
-        names = ", ".join(called.get(name, f"--{name}") for name in odd)
+        names = ", ".join(called.get(name, f"--{name.replace('_', '-')}") for name in odd)
         raise UsageError(
             f"--resume continues the plan of '{group}', which {names} would change; start a new"
             " sweep for that"

@@ -18,6 +18,7 @@ FOLDER = b"40000"
 FILE = b"100644"
 # what git itself refuses as a part of a path
 _FORBIDDEN = re.compile(r"(?i)(\.git|git~\d+)[ .]*|\.{0,2}")
+_NOBODY = "gitexp <gitexp> 0 +0000"
 Entry = tuple[bytes, str]  # mode and hash
 
 
@@ -71,11 +72,13 @@ def write(repo: Repo, files: Mapping[str, str], base: Entries | None = None) -> 
     return repo.write_object("tree", dump(_entries(repo, kept, files)))
 
 
-def bare_commit(repo: Repo, tree: str, parent: str | None, text: str) -> str:
-    """Write a commit by nobody, at no time, and return it: of the same content always the same."""
+def bare_commit(
+    repo: Repo, tree: str, parent: str | None, text: str, author: str = _NOBODY, by: str = _NOBODY
+) -> str:
+    """Write a commit of no branch and return it. By itself it is by nobody, at no time: of the same
+    content always the same; else ``author``, and ``by``, its committer, are people with a time."""
     above = f"parent {parent}\n" if parent else ""
-    who = "gitexp <gitexp> 0 +0000"
-    made = f"tree {tree}\n{above}author {who}\ncommitter {who}\n\n{text}\n"
+    made = f"tree {tree}\n{above}author {author}\ncommitter {by}\n\n{text}\n"
     return repo.write_object("commit", made.encode("utf-8", "replace"))
 
 

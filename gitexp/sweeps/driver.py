@@ -23,7 +23,7 @@ from typing import Any
 from gitexp.formats import metrics
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo
+from gitexp.repo import Repo, locks
 from gitexp.runs import journal, process_group
 from gitexp.store import batch
 from gitexp.sweeps import collect, engines, results, schedule, worker_push
@@ -84,16 +84,11 @@ class Driver:
         Raises:
             UsageError: it cannot be run so, or is going on elsewhere; what was frozen just for this
                 is gone again.
+            RepositoryError: its folder takes nothing.
         """
         self.repo, self.frozen, self._report, self._warn = repo, frozen, report, warn
         self._folder = plans.folder(repo, frozen)
-        try:
-            self._alive = journal.hold(self._folder)
-        except Exception as error:
-            raise UsageError(
-                f"the sweep '{frozen.group}' is running in another process; wait for it, or stop"
-                " it there"
-            ) from error
+        self._alive = self._hold()
         with ExitStack() as undo:
             if frozen.shot:  # just made for this
                 undo.callback(plans.drop, repo, frozen)
@@ -121,6 +116,18 @@ class Driver:
         self._pusher = Pusher(repo, push) if push else None
         if self._pusher:
             self._pusher.add(recorded)
+
+    def _hold(self) -> locks.Held:
+        """Lock the sweep, so that no other process drives it."""
+        try:
+            return journal.hold(self._folder)
+        except BlockingIOError:
+            raise UsageError(
+                f"the sweep '{self.frozen.group}' is running in another process; wait for it, or"
+                " stop it there"
+            ) from None
+        except OSError as error:
+            raise journal.refused(self._folder, error) from None
 
     def _take_up(self, again: bool, jobs: int) -> list[Experiment]:
         """Find out where the sweep stands; returns what is recorded of it."""

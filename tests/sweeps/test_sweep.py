@@ -165,6 +165,13 @@ def test_a_grid_is_every_combination_and_needs_a_number_of_points() -> None:
         space.grid(space.parse(["a=range(1000)", "b=range(1000)"]))
 
 
+def test_a_range_may_be_as_long_as_it_likes() -> None:
+    long = space.parse(["a=range(1000000000000)"])
+    assert len({point["a"] for point in space.at_random(long, 50, seed=1)}) == 50
+    with pytest.raises(UsageError, match="the grid has 1,000,000,000,000 points"):
+        space.grid(long)
+
+
 def test_random_points_are_the_same_for_the_same_seed_differ_and_end_where_a_space_is_used_up() -> (
     None
 ):
@@ -572,6 +579,9 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
         "sweep", "--group", "g", "-p", "lr=1", "--", "python", "train.py"
     )
     assert "--param would change" in project.error("sweep", "--resume", "g", "-p", "lr=1")
+    assert "--append, --seed would change" in project.error(
+        "sweep", "--resume", "g", "--no-append", "--seed", "0"
+    )
 
 
 def test_a_driver_killed_in_mid_sweep_loses_nothing_that_ended_and_resume_does_the_rest(
@@ -640,6 +650,14 @@ def test_ctrl_c_lets_running_trials_end_and_twice_stops_them(
     go.touch()
     project.gitexp("sweep", "--resume", "g")
     assert sum(item.status == "finished" for item in found(project)) == 3
+
+
+def test_a_folder_that_takes_nothing_is_named_and_no_other_process_blamed(project: Project) -> None:
+    train(project)
+    sweep(project, "--group", "g", "-p", "lr=0.1")
+    (project.root / ".git/gitexp/sweeps/g/alive").mkdir(parents=True)
+    said = project.error("sweep", "--resume", "g")
+    assert "sweeps/g cannot be written: Is a directory" in said
 
 
 def test_one_sweep_has_one_driver(project: Project) -> None:
