@@ -192,10 +192,8 @@ def _is_same(path: Path, item: Data) -> bool:
 
 
 def _answer(repo: Repo) -> bool | None:
-    try:
-        return {"yes": True, "no": False}.get((repo.state_dir / _ANSWER).read_text().strip())
-    except OSError:
-        return None
+    said = files.read_bytes(repo.state_dir / _ANSWER) or b""
+    return {b"yes": True, b"no": False}.get(said.strip())
 
 
 def _modified(repo: Repo, data: Mapping[str, Data]) -> Iterator[Stale]:

@@ -207,11 +207,6 @@ class Repo(Objects, Refs):
 
     def gitpython_commit(self, commit: str) -> gitpython.Commit:
         """Return the commit as a GitPython object."""
-        return self.gitpython().commit(commit)
-
-    def gitpython(self) -> gitpython.Repo:
-        """Return this repository as a GitPython object: for people who want more, and for remotes
-        with progress."""
         import git
 
-        return git.Repo(self.root)
+        return git.Repo(self.root).commit(commit)

@@ -84,7 +84,8 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
         }
         for path, why in _scanned(todo).items() if todo else ():
             verdicts[path][-1] = why
-        _remember(memory, verdicts)
+        with suppress(OSError):  # only speed is lost
+            files.replace(memory.parent, memory, json.dumps(verdicts).encode())
     return {path: verdict[-1] for path, verdict in verdicts.items() if verdict[-1]}
 
 
@@ -149,8 +150,3 @@ def _scanned(files: Mapping[str, list[tuple[int, str]]]) -> dict[str, str]:
             for path, lines in files.items()
             if (secret := next(iter(_process_line_based_plugins(lines, filename=path)), None))
         }
-
-
-def _remember(memory: Path, verdicts: dict[str, list[Any]]) -> None:
-    with suppress(OSError):  # only speed is lost
-        files.replace(memory.parent, memory, json.dumps(verdicts).encode())

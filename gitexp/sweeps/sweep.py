@@ -60,7 +60,7 @@ def sweep(
             tree of its own.
         space: for each param a list of values, Python's ``range``, or text: ``"log(1e-5,1e-2)"``,
             ``"uniform(0,1)"``.
-        search, trials: grid, by itself of all points; or random, tpe or cmaes, of so many.
+        search, trials: grid, which takes all points; or random, tpe or cmaes, which take so many.
         minimize, maximize: the metric to go by.
         repeat, seed: how many seeds each point runs with, and the first, also of the search.
         prune: end trials early whose metric falls behind the others'.

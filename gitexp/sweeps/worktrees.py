@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
 
 from gitexp.formats.errors import GitError, GitexpError
 from gitexp.repo import Repo, content, files
@@ -74,7 +73,11 @@ def _copy(source: Path, target: Path) -> None:
 
 BUNDLED = "refs/gitexp/sweeping"  # in a bundle, the snapshot
 _PREFIX = "gitexp-worker-"
-_mine: list[tuple[Path, IO[Any]]] = []
+_mine = ExitStack()  # folders, which end with this process
+atexit.register(_mine.close)
+_parents: list[ExitStack] = []
+if hasattr(os, "register_at_fork"):  # in a forked child they are the parent's
+    os.register_at_fork(after_in_child=lambda: _parents.append(_mine.pop_all()))
 
 
 def make_home() -> Path:
@@ -82,7 +85,8 @@ def make_home() -> Path:
     for orphan in orphans(_PREFIX):
         shutil.rmtree(orphan, ignore_errors=True)
     home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-    _mine.append((home, journal.hold(home)))
+    _mine.callback(shutil.rmtree, home, ignore_errors=True)
+    _mine.enter_context(journal.hold(home))
     work = home / "work"
     work.mkdir()
     return work
@@ -97,25 +101,7 @@ def orphans(prefix: str) -> Iterator[Path]:
                 yield folder
 
 
-@atexit.register
-def _leave() -> None:
-    for home, held in _mine:
-        held.close()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _forget() -> None:
-    """In a forked child: they are the parent's."""
-    _mine.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
-
-
 _free: defaultdict[str, list[Path]] = defaultdict(list)  # by the repository that they are of
-_linked = ExitStack()
-atexit.register(_linked.close)
 
 
 def take(commit: str, bundle: bytes, home: str = "") -> Path:
@@ -138,7 +124,7 @@ def _linked_or_cloned(commit: str, home: str) -> Path:
     with suppress(GitexpError):
         seen = Repo.discover(home) if home else None
         if seen and seen.resolve(commit):
-            return _linked.enter_context(worktree.checkout(seen, commit, "sweep"))
+            return _mine.enter_context(worktree.checkout(seen, commit, "sweep"))
     place = make_home()
     make_repository(place, commit)
     return place
