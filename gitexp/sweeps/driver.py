@@ -243,7 +243,7 @@ class Driver:
         if files:
             trials.unpack(files, item.folder)
         with suppress(OSError):
-            self._unsent[item.job.key] = (item.folder / worker_push.UNSENT).read_text("utf-8")
+            self._unsent[item.job.name] = (item.folder / worker_push.UNSENT).read_text("utf-8")
         if not trials.is_over(item.folder):
             try:
                 results.finish_lost(item, error)
