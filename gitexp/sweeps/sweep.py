@@ -100,10 +100,12 @@ def _driven(
 ) -> pd.DataFrame:
     frozen = plans.freeze(repo, plans.check(plan), group)
     done = Driver(repo, frozen, push=to, warn=_warn, **running).run()
-    if done.sent and done.sent.left:
+    for problem in done.problems:
+        _warn(f"{problem}; it waits on disk for gitexp sweep --resume {frozen.group}")
+    if (sent := done.sent) and sent.left:
         _warn(
-            f"{len(done.sent.left)} experiments did not go to {to}: {done.sent.problem}; to push:"
-            f" gitexp push {to}"
+            f"{len(sent.left)} experiments did not go to {sent.remote}: {sent.problem}; to push:"
+            f" gitexp push {sent.remote}"
         )
     return summary.frame(done)
 

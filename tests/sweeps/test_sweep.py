@@ -845,6 +845,18 @@ def test_a_function_of_the_script_itself_can_be_swept(project: Project) -> None:
     assert done.stdout == "[2, 4]\n", done.stderr
 
 
+def test_what_could_not_be_recorded_is_said_to_python_too(project: Project) -> None:
+    train(project)
+    tags = project.root / ".git/refs/tags"
+    tags.rmdir()
+    tags.write_text("in the way")
+    with pytest.warns(RuntimeWarning, match="trial 0 could not be recorded.*--resume g"):
+        assert not len(gitexp.sweep("python train.py", {"lr": [0.1]}, group="g"))
+    tags.unlink()
+    project.gitexp("sweep", "--resume", "g")
+    assert len(found(project)) == 1
+
+
 def test_what_no_trial_could_import_is_refused(project: Project) -> None:
     with pytest.raises(UsageError, match="put it at the top of a module"):
         gitexp.sweep(lambda x: x, {"x": [1]})
