@@ -12,17 +12,28 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypedDict
 
 from gitexp.formats.errors import GitError, RepositoryError
 
 if TYPE_CHECKING:
     import subprocess
 
+    from typing_extensions import Unpack
+
 # of a remote: the stage, how much is done, of how much (0 where nobody knows)
 Progress = Callable[[str, int, int], None]
 _STAGE = rb"(?:remote: )?([A-Z][\w ]+):\s+(?:\d+% \((\d+)/(\d+)\)|(\d+))"
 _left: list[subprocess.Popen[bytes]] = []  # those that nobody waits for
+
+
+class How(TypedDict, total=False):
+    """What a call of git takes besides its arguments, as ``Git.git`` does."""
+
+    stdin: bytes | None
+    env: Mapping[str, str] | None
+    ok: Sequence[int]
+    cwd: Path | None
 
 
 class Git:
@@ -102,26 +113,13 @@ class Git:
             raise failure(done.stderr, done.returncode)
         return done.stdout
 
-    def entries(
-        self,
-        *args: str,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        ok: Sequence[int] = (0,),
-        cwd: Path | None = None,
-    ) -> list[str]:
+    def entries(self, *args: str, **how: Unpack[How]) -> list[str]:
         """Run git with ``-z`` among its options, and return what it prints, piece by piece."""
-        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok, cwd=cwd)).split("\0")[:-1]
+        return os.fsdecode(self.git(*args, **how)).split("\0")[:-1]
 
-    def line(
-        self,
-        *args: str,
-        stdin: bytes | None = None,
-        env: Mapping[str, str] | None = None,
-        ok: Sequence[int] = (0,),
-    ) -> str:
+    def line(self, *args: str, **how: Unpack[How]) -> str:
         """Run git and return the one line that it prints, without its end."""
-        return os.fsdecode(self.git(*args, stdin=stdin, env=env, ok=ok)).rstrip("\n")
+        return os.fsdecode(self.git(*args, **how)).rstrip("\n")
 
     def judged(self, *args: str) -> tuple[bool, str]:
         """Run git for a judgement: whether it is satisfied, and what it says about it on stderr."""

@@ -34,7 +34,7 @@ _NAMES = (
     "*credentials.json", "service[-_]account*.json", "client_secret*.json", "secrets.*",
     ".dockercfg", "kubeconfig", "*.ovpn",
 )  # fmt: skip
-_HARMLESS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub")
+_HARMLESS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub", "*.py", "*.ipynb", "*.md")
 _FILTERS = (
     "allowlist.is_line_allowlisted", "heuristic.is_sequential_string",
     "heuristic.is_potential_uuid", "heuristic.is_likely_id_string",
@@ -91,11 +91,11 @@ def find(root: Path, paths: Iterable[str], memory: Path) -> dict[str, str]:
 
 def _suspicious_name(path: str) -> str | None:
     name = os.path.basename(path).lower()
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _HARMLESS) or name.endswith(
-        (".py", ".ipynb", ".md")
-    ):
-        return None
-    return "its name" if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NAMES) else None
+    secret, harmless = (
+        any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+        for patterns in (_NAMES, _HARMLESS)
+    )
+    return "its name" if secret and not harmless else None
 
 
 def _may_hold(line: str) -> bool:

@@ -181,19 +181,14 @@ class Optuna(Search):
 
     def _coded(self, point: Point) -> dict[str, Any] | None:
         """Return a point in Optuna's terms; None outside of the space, which may have changed."""
-        coded = {}
+        coded: dict[str, Any] = {}
         for name, form in self._space.items():
-            if name not in point:
-                return None
-            value = point[name]
+            value: Any = point.get(name)
             if isinstance(form, Choices):
-                if value not in form.values:
-                    return None
-                value = form.values.index(value)
-            if not self._forms[name]._contains(self._forms[name].to_internal_repr(value)):
-                return None
-            coded[name] = value
-        return coded
+                coded |= {name: form.values.index(value)} if value in form.values else {}
+            elif type(value) in (int, float) and form.low <= value <= form.high:
+                coded[name] = value
+        return coded if len(coded) == len(self._space) else None
 
 
 def _sampler(optuna: Any, name: str, seed: int, several: bool) -> Any:
