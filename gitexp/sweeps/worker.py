@@ -104,7 +104,6 @@ def run(job: Job, place: str, folder: str, slot: int = 0) -> None:
 def _run(job: Job, root: Path, where: Path, slot: int) -> None:
     _place(str(root)).tidy(job.commit)
     _link(job, root)
-    owned = Journal(where, owner=True)
     lacking = _lacking(str(root), job.commit)
     facts = {
         **job.facts,
@@ -115,6 +114,7 @@ def _run(job: Job, root: Path, where: Path, slot: int) -> None:
         "trailers": {"Hardware": environment.hardware()},
         "warnings": [lacking] if lacking else [],
     }
+    owned = Journal(where, owner=True)
     try:
         live = Run(None, where, facts, owned)
         resume.again(live)
