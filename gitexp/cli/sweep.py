@@ -19,7 +19,6 @@ from gitexp.sweeps import plan as plans
 from gitexp.sweeps import space as spaces
 from gitexp.sweeps.engines import ENGINES
 from gitexp.sweeps.plan import Frozen, Plan
-from gitexp.sweeps.sweep import aim, below
 
 _SECTIONS = {
     "given": "What is tried",
@@ -144,7 +143,7 @@ def sweep_command(
         plan = plans.check(_plan(repo, links, options))
         if dry_run:
             return _print_commands(plan)
-        _check_search(plan)
+        search.make(plan)  # says what is wrong with it before anything is frozen
         frozen = plans.freeze(repo, plan, group)
     line = sweep_progress.Line(frozen)
     ready = driver.Driver(
@@ -162,33 +161,14 @@ def sweep_command(
 def _plan(repo: Repo, links: tuple[str, ...], options: dict[str, Any]) -> Plan:
     if not options["space"]:
         spaces.parse([])
-    objective, direction = aim(options.pop("minimize", None), options.pop("maximize", None))
-    return Plan(
-        objective=objective,
-        direction=direction,
-        directory=below(repo),
-        links=tuple(_link(repo, path) for path in links),
-        **options,
-    )
-
-
-def _check_search(plan: Plan) -> None:
-    """Say what is wrong with a search before anything is frozen."""
-    search.make(
-        plan.search,
-        plan.space,
-        trials=plan.trials,
-        seed=plan.seed,
-        direction=plan.direction,
-        prune=plan.prune,
-    )
+    return plans.of_options(repo, links=tuple(_link(repo, path) for path in links), **options)
 
 
 def _resumed(repo: Repo, group: str, options: dict[str, Any]) -> Frozen:
-    changed = {name: value for name, value in options.items() if value}
+    changed = {name: value for name, value in options.items() if value not in ((), {})}
     if odd := sorted({*changed} - {"trials", "timeout", "retries"}):
         called = {"space": "--param", "command": "a command"}
-        names = ", ".join(called.get(name, f"--{name}") for name in odd)
+        names = ", ".join(called.get(name, f"--{name.replace('_', '-')}") for name in odd)
         raise UsageError(
             f"--resume continues the plan of '{group}', which {names} would change; start a new"
             " sweep for that"
@@ -212,11 +192,8 @@ def _link(repo: Repo, path: str) -> tuple[str, str]:
 def _print_commands(plan: Plan) -> int:
     import shlex
 
-    if plan.search == "grid":
-        points = list(spaces.grid(plan.space))
-    elif plan.search == "random":
-        points = list(spaces.at_random(plan.space, plan.trials or 0, plan.seed))
-    else:
+    points = search.known_points(plan)
+    if points is None:
         raise UsageError(
             f"search {plan.search} chooses its points from results, so none is known beforehand"
         )

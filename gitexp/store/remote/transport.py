@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gitexp.formats import message
 from gitexp.formats.errors import GitError, UsageError, did_you_mean
 from gitexp.repo import Head, Progress, Repo, lock_files
-from gitexp.repo.process import complaint
+from gitexp.repo.complaints import complaint
 from gitexp.store import gathering, notes
 from gitexp.store.ref_scan import REMOTES
 
