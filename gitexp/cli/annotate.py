@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import click
 
 from gitexp.cli import output
-from gitexp.cli.declare import POSITIVE, argument, option
+from gitexp.cli.declare import argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.cli.options import confirmed
 from gitexp.formats.errors import NotFoundError, UsageError
@@ -94,9 +94,7 @@ def label_command(words: tuple[str, ...], remove: tuple[str, ...], where: str | 
 @option("-F, --file", "Read the text from this file; - is standard input.", type=click.File("rb"))
 @option("--edit", "Replace the last note, without TEXT in your editor.")
 @option("--remove", "Remove the last note.")
-@option(
-    "--number N", "The note to edit or remove, counted from 1, instead of the last.", type=POSITIVE
-)
+@option("--number N", "The note to edit or remove, counted from 1, instead of the last.")
 def note_command(
     ref: str,
     text: tuple[str, ...],

@@ -20,6 +20,11 @@ _COMPLETED = {  # by the word for a value
     "KEY": completion.keys,
     "KEY[:asc|desc]": completion.keys,
     "METRIC": completion.metrics,
+    "K=V": completion.given_params,
+    "K=VALUES": completion.given_params,
+    "K=V[@STEP]": completion.given_metrics,
+    "REF": completion.refs,
+    "REMOTE": completion.remotes,
     "[REMOTE]": completion.remotes,
 }
 
@@ -31,9 +36,8 @@ def argument(
     dots there may be several; without a name it is called like its word."""
     word = re.search("[A-Z]+", spelling)
     assert word
-    usual = {"REF": completion.refs, "REMOTE": completion.remotes, **_COMPLETED}
     how = {"required": spelling[0] != "[", "nargs": -1 if "..." in spelling else 1, **how}
-    how["shell_complete"] = complete or usual.get(word[0])
+    how["shell_complete"] = complete or _COMPLETED.get(word[0])
     how["metavar"] = None if isinstance(how.get("type"), click.Choice) else spelling
     return click.argument(name or word[0].lower(), **how)
 
@@ -50,7 +54,8 @@ def option(
     Args:
         text: its help.
         name: what the function's argument is called, where it is not called like the option.
-        complete: what completes its value, where the word for it does not say that.
+        complete: what completes its value, where the word for it does not say that; ``N`` is a
+            whole number from 1, unless its type is said.
         how: all else that ``click.option`` takes.
     """
     words = [word.removesuffix(",") for word in spelling.split(" ")]
@@ -60,13 +65,14 @@ def option(
     complete = complete or _COMPLETED.get((value or "").partition(",")[0])
     default = how.get("default")
     told = bool(default) and default is not True and isinstance(default, (str, int, float))
-    usual: dict[str, Any] = {"show_default": told}
+    usual: dict[str, Any] = {"show_default": told, "shell_complete": complete}
+    usual |= {"type": POSITIVE} if value == "N" else {}
     # not False elsewhere, which would let click do without a value
     usual |= {} if value or "type" in how else {"is_flag": True}
     usual |= {"default": None} if "/" in spelling else {}
     usual |= {"is_flag": False, "flag_value": ""} if (value or "")[:1] == "[" else {}
     words += [name] if name else []
-    return click.option(*words, metavar=value, help=text, shell_complete=complete, **usual | how)
+    return click.option(*words, metavar=value, help=text, **usual | how)
 
 
 def together(*declared: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -38,11 +38,7 @@ Row = tuple[str, ...]
 @argument("[A]", complete=completion.refs)
 @argument("[B]", complete=completion.refs)
 @option("--code", "Print the code's difference as a patch, and nothing else.")
-@option(
-    "--path PATH...",
-    "Limit the code to this file or folder, from the top of the repository.",
-    "paths",
-)
+@option("--path PATH...", "Limit the code to this file or folder, from the top of the repository.")
 @where_option
 @output.renamed("--all", "--same", "everything")
 @option("--same", "Also show the params and metrics that are equal.", "everything")
@@ -59,7 +55,7 @@ def diff_command(
     a: str | None,
     b: str | None,
     code: bool,
-    paths: tuple[str, ...],
+    path: tuple[str, ...],
     where: str | None,
     everything: bool,
     exit_code: bool,
@@ -84,10 +80,10 @@ def diff_command(
     repo, settings, index = opened()
     one, other = _sides(index, settings, a, b, where)
     if code:
-        patch = diff.patch(repo, settings, one, other, paths)
+        patch = diff.patch(repo, settings, one, other, path)
         _print_patch(patch)
         return int(exit_code and bool(patch))
-    found = diff.compare(repo, settings, one, other, paths)
+    found = diff.compare(repo, settings, one, other, path)
     if html:
         _write_html(repo, settings, one, other, html)
     elif form == "json":
@@ -104,8 +100,8 @@ def diff_command(
         output.print_lines(_text(found, one, other, everything, whole), whole)
     if cells and other and not form:
         _print_cells(repo, one, other, found)
-    for path, why in found.left_out:
-        output.say(f"not compared: {path} ({why})")
+    for name, why in found.left_out:
+        output.say(f"not compared: {name} ({why})")
     return int(exit_code and found.differs)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output
 from gitexp.cli import options as shared
+from gitexp.cli import output
 from gitexp.cli.declare import PATH, option
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
@@ -22,12 +22,7 @@ from gitexp.store import names, result_paths
 
 @click.command("log")
 @shared.params_options("A param; dots nest, values are typed as in YAML (1e-3, true, [1, 2]).")
-@option(
-    "-M, --metric K=V[@STEP]...",
-    "A metric, nan and inf included.",
-    "measured",
-    complete=completion.given_metrics,
-)
+@option("-M, --metric K=V[@STEP]...", "A metric, nan and inf included.", "measured")
 @option(
     "--metrics-file FILE...", "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.", type=PATH
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
 from gitexp.cli.declare import PATH, Command, option, together
 from gitexp.formats.errors import UsageError
 from gitexp.formats.message import some
@@ -67,8 +67,7 @@ def param_option(text: str) -> Callable[[Command], Command]:
 
         return params.nest(map(params.parse_assignment, given))
 
-    how: Any = {"callback": nested, "complete": completion.given_params}
-    return option("-p, --param K=V...", text, "given", **how)
+    return option("-p, --param K=V...", text, "given", callback=nested)
 
 
 def params_options(text: str) -> Callable[[Command], Command]:
@@ -87,7 +86,9 @@ def judge_options(function: Command) -> Command:
     """Give a command ``--judge`` and ``--trusted``."""
     judge = "Let this give the score, with the files of --trusted and the experiment's outputs."
     by = "The commit whose judge, data and setting 'protect' count: a branch, tag or commit."
-    return together(option("--judge COMMAND", judge), option("--trusted REF", by))(function)
+    return together(
+        option("--judge COMMAND", judge), option("--trusted REF", by, shell_complete=None)
+    )(function)
 
 
 def known_direction(metric: str, settings: Mapping[str, str]) -> str:

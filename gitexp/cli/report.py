@@ -34,11 +34,7 @@ _ROWS = 20  # of a Markdown report
 @option("--forest", "Also rank the params with a random forest (slow; needs scikit-learn).")
 @option("--open", "Open it in the browser.", "show")
 @option("--md", "Print a Markdown table instead, for a pull request.", "markdown")
-@option(
-    "--against REF",
-    "With --md: how far each metric is from this experiment's.",
-    complete=completion.refs,
-)
+@option("--against REF", "With --md: how far each metric is from this experiment's.")
 @fetch_option
 def report_command(
     asked: Selection,

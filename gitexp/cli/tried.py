@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
 from gitexp.cli.declare import POSITIVE, option
 from gitexp.cli.opened import opened
 from gitexp.cli.options import param_option
@@ -21,11 +21,7 @@ from gitexp.store import reference
 
 
 @click.command("tried")
-@option(
-    "--like REF",
-    "Look for what is like this experiment, instead of the work tree as it is.",
-    complete=completion.refs,
-)
+@option("--like REF", "Look for what is like this experiment, instead of the work tree as it is.")
 @param_option("A param of the run that you have in mind.")
 @option("--because TEXT", "Its reason.")
 @option("-n, --limit", "How many.", type=POSITIVE, default=5)
