@@ -22,7 +22,7 @@ from gitexp.formats import environment
 from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
-from gitexp.store import conditions, reference, result_paths
+from gitexp.store import conditions, query, reference, result_paths
 from gitexp.store import record as store
 
 YES = option("-y, --yes", "Run the recorded command without asking.")
@@ -30,33 +30,25 @@ YES = option("-y, --yes", "Run the recorded command without asking.")
 
 @click.command("reproduce")
 @argument("REF")
-@option(
-    "-t, --tolerance METRIC=AMOUNT...",
-    "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.",
-    "tolerances",
-)
+@option("-t, --tolerance METRIC=AMOUNT...", "How far a metric may be off: rmse=1e-6, rmse=1%, 1%.")
 @option(
     "--env",
     "The environment to run in.",
     type=click.Choice(reproducing.ENVIRONMENTS),
     default="current",
 )
-@option(
-    "--input PATH...", "Copy in a file that the command reads and that was not declared.", "inputs"
-)
+@option("--input PATH...", "Copy in a file that the command reads and that was not declared.")
 @option("--record", "Record the new run as an experiment that says what it reproduces.")
 @option("--keep", "Keep the work tree of the run.")
 @YES
 @output.output_options
 def reproduce_command(
     ref: str,
-    tolerances: tuple[str, ...],
-    env: str,
-    inputs: tuple[str, ...],
-    record: bool,
-    keep: bool,
+    tolerance: tuple[str, ...],
+    input: tuple[str, ...],
     yes: bool,
     form: str | None,
+    **how: Any,
 ) -> int:
     """Run an experiment's command again, in a separate work tree at its commit, and compare every
     metric.
@@ -71,13 +63,12 @@ def reproduce_command(
     """
     repo, known, index = opened()
     experiment = reference.resolve(index, ref, known)
-    parsed = dict(reproducing.parse_tolerance(text) for text in tolerances)
-    brought = [*conditions.hash_inputs(repo.root, inputs)]
+    parsed = dict(reproducing.parse_tolerance(text) for text in tolerance)
+    brought = [*conditions.hash_inputs(repo.root, input)]
     agreed(repo, experiment, yes)
     verdict = reproducing.reproduce(
-        repo, experiment, parsed, env=env, record=record, keep=keep, brought=brought,
-        shown=sys.stderr, told=output.say,
-    )  # fmt: skip
+        repo, experiment, parsed, brought=brought, shown=sys.stderr, told=output.say, **how
+    )
     _show_verdict(experiment, verdict, form)
     return 0 if verdict.same else 1
 
@@ -115,15 +106,10 @@ def verify_command(
     if (refs and everything) or not (refs or everything or where):
         raise UsageError("name experiments to check, or use --where or --all")
     repo, known, index = opened()
-    named = {item.tag: item for item in index.select(everybody=True)[::-1]} if everything else {}
-    # by the user's own names, where there are
-    named.update({item.tag: item for item in index.select()} if everything else {})
-    experiments = (
-        [*named.values()][::-1] if everything else chosen(index, known, Selection(refs, where))
-    )
-    if everything and where:
-        fitting = {item.id for item in chosen(index, known, Selection((), where, everybody=True))}
-        experiments = [item for item in experiments if item.id in fitting]
+    if refs or where:
+        experiments = chosen(index, known, Selection(refs, where, everybody=everything))
+    else:
+        experiments = index.select(*query.EVERYTHING.within(query.ONCE), everybody=True)
     checked = list(verifying.verify(repo, experiments, allowed_signers))
     bad = (BAD, UNSIGNED) if signed else (BAD,)
     failed = [item for item in checked if item.problems or item.signature in bad]
