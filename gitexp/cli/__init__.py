@@ -229,10 +229,12 @@ def _what_ci_lacks() -> str:
 
 
 def _said(text: str, code: int) -> int:
-    """Print a line on stderr, which CI may keep for everybody to read: without secrets."""
+    """Print a line on stderr, which CI may keep for everybody to read: without secrets, and without
+    what somebody else's repository may hold to write over the screen."""
+    from gitexp.cli import output
     from gitexp.formats import redaction
 
-    print(f"gitexp: {redaction.redact(' '.join(text.split()))}", file=sys.stderr)
+    output.say(f"gitexp: {redaction.redact(' '.join(text.split()))}")
     return code
 
 

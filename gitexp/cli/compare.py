@@ -200,7 +200,7 @@ def gate_command(
         click.echo(output.clean(f"passed: {verdict.name} has {name}={value}{against_text}"))
     if verdict.failures:
         why = "; ".join(verdict.failures)
-        raise GateError(output.clean(f"{verdict.name} has {name}={verdict.value:.6g}: {why}"))
+        raise GateError(f"{verdict.name} has {name}={verdict.value:.6g}: {why}")
 
 
 def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Experiment:
@@ -210,7 +210,7 @@ def _scored(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> E
 
     found = judge.score(repo, item, command, by, sys.stderr)
     if why := judge.told(item, found):
-        raise GateError(output.clean(why))
+        raise GateError(why)
     return item if command is None else replace(item, metrics=found.metrics)
 
 

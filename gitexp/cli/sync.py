@@ -106,8 +106,7 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
         output.say(f"labels and notes did not go: {pushed.notes_problem}")
     if pushed.kept_back:
         raise GitexpError(
-            f"the branch did not go to {pushed.remote}, the experiments did:"
-            f" {output.clean(pushed.kept_back)}"
+            f"the branch did not go to {pushed.remote}, the experiments did: {pushed.kept_back}"
         )
     return 0
 
