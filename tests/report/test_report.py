@@ -215,7 +215,9 @@ def test_a_chart_that_cannot_be_drawn_says_why(project: Project) -> None:
     pytest.importorskip("matplotlib")
     record(project, {"lr": 1}, {"rmse": 1.0})
     assert "must end with" in project.error("plot", "bars", "-m", "rmse", "-o", "chart.txt")
-    assert "needs an x axis" in project.error("plot", "scatter", "-m", "rmse", "-o", "chart.png")
+    assert "needs an x axis: -x PARAM" in project.error(
+        "plot", "scatter", "-m", "rmse", "-o", "chart.png"
+    )
     assert "need two experiments" in project.error(
         "plot", "parallel", "-m", "rmse", "-o", "chart.png"
     )
