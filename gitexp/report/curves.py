@@ -11,9 +11,11 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 from gitexp.formats import frames, metrics
@@ -58,7 +60,7 @@ def collect(
         (item.id, limit, len(item.extra.get("events", ()))) if item.id else None
         for item in experiments
     ]
-    parts = [seen[key] if key in seen else Part() for key in keys]
+    parts = [seen.get(key) or Part() for key in keys]
     todo = [at for at, key in enumerate(keys) if key not in seen]
     for at, name, course in _courses(repo, experiments, todo):
         thin = lttb(course, limit)
@@ -66,15 +68,12 @@ def collect(
         part.stats[name] = _stats(course[2])
         part.all, part.kept = part.all + len(course[0]), part.kept + len(thin[0])
         kept = [*map(_differences, thin[:2]), [*map(_short, thin[2])]]
-        before = f"{part.curves[:-1]}," if part.curves != "{}" else "{"
-        part.curves = Json(
-            f"{before}{json.dumps(name)}:{json.dumps(kept, separators=(',', ':'))}}}"
-        )
+        part.curves.append(f"{json.dumps(name)}:{json.dumps(kept, separators=(',', ':'))}")
     if known is not None:
         known.clear()
         known.update({key: part for key, part in zip(keys, parts) if key})
     return {
-        "experiments": [part.curves for part in parts],
+        "experiments": [Json(f"{{{','.join(part.curves)}}}") for part in parts],
         "stats": [part.stats for part in parts],
         "all": sum(part.all for part in parts),
         "kept": sum(part.kept for part in parts),
@@ -85,9 +84,10 @@ def collect(
 
 @dataclass
 class Part:
-    """What is known of one experiment: its curves, and how many points they had and have."""
+    """What is known of one experiment: its curves as members of a JSON object, and how many points
+    they had and have."""
 
-    curves: Json = Json("{}")  # noqa: RUF009
+    curves: list[str] = field(default_factory=list)
     stats: dict[str, Any] = field(default_factory=dict)
     all: int = 0
     kept: int = 0
@@ -149,22 +149,18 @@ def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
 def lttb(series: Series, limit: int) -> Series:
     """Return a series thinned to about ``limit`` points."""
     steps, times, values = series
-    finite: Sequence[int] = range(len(values))
-    if not math.isfinite(sum(values)):
-        finite = [at for at in finite if math.isfinite(values[at])]
-    if len(values) <= limit or len(finite) < 3 or limit < 3:
-        whole = len(values) <= limit
-        chosen: Sequence[int] = (
-            range(len(values)) if whole else [*range(limit - 1), len(values) - 1]
-        )
+    if len(values) <= limit:
+        return series
+    finite = [at for at, value in enumerate(values) if math.isfinite(value)]
+    if len(finite) < 3 or limit < 3:
+        chosen = [*range(limit - 1), len(values) - 1]
     else:
         chosen = _largest_triangles(
             [steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite))
         )
-        if len(finite) < len(values):
-            ends = [-1, *(finite[at] for at in chosen), len(values)]
-            gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
-            chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
+        ends = [-1, *(finite[at] for at in chosen), len(values)]
+        gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
+        chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
     return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
 
 
@@ -194,33 +190,26 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
 
 
 def _series(points: Iterable[MetricPoint]) -> dict[str, Series]:
-    found: dict[str, Series] = {}
+    """Return the curves of more than one point, sorted by step."""
+    found: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
     try:
         for name, value, timestamp, step in points:
-            steps, times, values = found.setdefault(name, ([], [], []))
-            steps.append(step)
-            times.append(timestamp)
-            values.append(value)
+            found[name].append((step, timestamp, value))
     # a file that somebody else wrote; the other experiments are still worth a page
     except (FormatError, NotFoundError):
         return {}
-    return {name: _ordered(course) for name, course in found.items() if len(course[0]) > 1}
+    return {name: _ordered(rows) for name, rows in found.items() if len(rows) > 1}
 
 
-def _ordered(series: Series) -> Series:
-    steps, times, values = series
-    if any(later < earlier for earlier, later in pairwise(steps)):
-        order = sorted(range(len(steps)), key=steps.__getitem__)
-        steps, times = ([column[at] for at in order] for column in (steps, times))
-        values = [values[at] for at in order]
-    first = min(times)
-    return steps, [moment - first for moment in times], values
+def _ordered(rows: list[tuple[int, int, float]]) -> Series:
+    rows.sort(key=itemgetter(0))
+    first = min(moment for _, moment, _ in rows)
+    steps, times, values = zip(*rows)
+    return [*steps], [moment - first for moment in times], [*values]
 
 
 def _stats(values: Sequence[float]) -> list[float] | None:
-    finite = values
-    if not math.isfinite(sum(values)):
-        finite = [value for value in values if math.isfinite(value)]
+    finite = [value for value in values if math.isfinite(value)]
     return [min(finite), max(finite), math.fsum(finite) / len(finite)] if finite else None
 
 

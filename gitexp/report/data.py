@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -23,20 +23,11 @@ _EXPLAINED = 12  # metrics for which importance is worked out; each costs a fore
 _MANY = 2_000  # experiments; beyond, no importance
 
 
-class Later(Mapping[str, Any]):
-    """Values that are worked out each time that somebody asks for one."""
-
-    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
-        self._makers = makers
+class Later(dict[str, Any]):
+    """Values that are worked out each time that somebody asks for one, by functions."""
 
     def __getitem__(self, name: str) -> Any:
-        return self._makers[name]()
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._makers)
-
-    def __len__(self) -> int:
-        return len(self._makers)
+        return super().__getitem__(name)()
 
 
 class Report(NamedTuple):
