@@ -98,12 +98,9 @@ def _points(repo: Repo, experiment: Experiment) -> Iterator[MetricPoint]:
     paths = result_files.paths(experiment.files)
     warnings: list[str] = []
     if paths in ([result_paths.METRICS], [f"{result_paths.FOLDER}/{result_paths.METRICS}"]):
-        asked = ("cat-file", "blob", f"{experiment.id}:{paths[0]}")
-        with repo.stream(*asked) as stream:
-            if not stream.peek(1):  # type: ignore[attr-defined]
-                repo.git(*asked)  # raises what is wrong, unless the file is empty
+        with repo.open_file(experiment.id, paths[0]) as file:
             where = f"{paths[0]} of {experiment.name}"
-            yield from metrics.read(stream, where, warnings)  # type: ignore[arg-type]
+            yield from metrics.read(file, where, warnings)  # type: ignore[arg-type]
     else:
         yield from result_files.of(experiment.files, experiment.read, warnings)
     yield from late_values.points(experiment.extra.get("events", ()))

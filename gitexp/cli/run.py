@@ -22,9 +22,8 @@ from gitexp.runs import command as commands
 from gitexp.runs.details import Details
 from gitexp.runs.run import Run
 
-_UNSIGNED = (
-    73  # EX_CANTCREAT: the command did well, its experiment was to be signed, and is not in git
-)
+# EX_CANTCREAT: the command did well, its experiment was to be signed, and is not in git
+_UNSIGNED = 73
 
 
 @click.command(
@@ -134,9 +133,9 @@ def run_command(
         output.say(ended.found)
     score = shared.judged(repo, live.experiment, judge, by) if by and live.experiment else None
     signs = known.sign if details.sign is None else details.sign
-    return ended.code or (
-        _UNSIGNED if live.unrecorded and signs else int(bool(score and score.faults))
-    )
+    if not ended.code and live.unrecorded and signs:
+        return _UNSIGNED
+    return ended.code or int(bool(score and score.faults))
 
 
 def _changed(

@@ -47,8 +47,8 @@ def status_command(where: str | None, form: str | None) -> None:
         facts = {"live": [*map(_described, live)], "dead": [*map(_described, dead)]}
         output.print_json({**facts, "remote": remote, "not_pushed": waiting})
         return
-    for line in (line for folder in live for line in _lines(folder, _terminal())):
-        click.echo(line)
+    for folder in live:
+        click.echo("\n".join(_lines(folder, _terminal())))
     if not live:
         click.echo("no run is active")
     for folder in dead:
@@ -99,8 +99,9 @@ def watch_command(wanted: str | None, every: float) -> None:
     repo = Repo.discover()
     live = finish.live_runs(repo)
     if wanted and not any(folder.name.startswith(wanted) for folder in live):
+        known = settings.load(repo.root, repo.project)
         with suppress(NotFoundError, UsageError):
-            over = reference.resolve(Index(repo), wanted, settings.load(repo.root)).name
+            over = reference.resolve(Index(repo), wanted, known).name
             click.echo(f"{over} has ended; gitexp show {over}")
             return
     folders = [_chosen(live, wanted)] if wanted or not live else live

@@ -39,9 +39,8 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return paths, trees and contents.
 
     ``outputs`` are the paths that commands wrote. ``base`` and each of ``trees`` map a path's
-    number to a blob's number (-1: not there); what a
-    tree does not say is as in ``base``. ``blobs`` hold ``text`` with its colour ``runs``, or an
-    ``image`` as base64, or just their ``size``.
+    number to a blob's number (-1: not there); what a tree does not say is as in ``base``. ``blobs``
+    hold ``text`` with its colour ``runs``, or an ``image`` as base64, or just their ``size``.
     """
     base, trees = _trees(repo, experiments)
     paths = sorted(base)[:_PATHS]
