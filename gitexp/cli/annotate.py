@@ -5,6 +5,7 @@ Its commit never changes.
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import Any, BinaryIO
@@ -26,14 +27,7 @@ class _Signed(click.Command):
     """Lets ``-word`` stand among the arguments, which click would read as a cluster of options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        signed = [
-            (
-                f"--remove={word[1:]}"
-                if word[:1] == "-" and word not in ("-h", "-") and word[:2] != "--"
-                else word
-            )
-            for word in args
-        ]
+        signed = [re.sub(r"^-(?!-|h\Z|\Z)", "--remove=", word) for word in args]
         return super().parse_args(ctx, signed)
 
 

@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
@@ -73,6 +73,23 @@ def option(
     usual |= {"is_flag": False, "flag_value": ""} if (value or "")[:1] == "[" else {}
     words += [name] if name else []
     return click.option(*words, metavar=value, help=text, **usual | how)
+
+
+def gathered(
+    kind: Any, name: str, *declared: Callable[[Command], Command]
+) -> Callable[[Command], Command]:
+    """Return several options as one decorator; the command gets what the fields of a NamedTuple are
+    called as one argument of this name."""
+
+    def decorated(function: Command) -> Command:
+        @functools.wraps(function)
+        def taking(**given: Any) -> Any:
+            values = {field: given.pop(field) for field in kind._fields}
+            return function(**{name: kind(**values)}, **given)
+
+        return together(*declared)(cast(Command, taking))
+
+    return decorated
 
 
 def together(*declared: Callable[[Command], Command]) -> Callable[[Command], Command]:

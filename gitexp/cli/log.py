@@ -10,7 +10,7 @@ import click
 
 from gitexp.cli import options as shared
 from gitexp.cli import output
-from gitexp.cli.declare import PATH, option
+from gitexp.cli.declare import PATH, gathered, option
 from gitexp.formats import metrics, params, settings
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import STATUSES, MetricPoint
@@ -27,7 +27,7 @@ from gitexp.store import names, result_paths
     "--metrics-file FILE...", "Metrics from CSV (Name,Value,Timestamp,Step) or JSON.", type=PATH
 )
 @option("-m, --message TEXT", "The subject (default: the name, metrics and params).", "title")
-@shared.recording_options
+@gathered(Details, "details", shared.recording_options)
 @option("--artifact PATH...", "A file to keep, even if git ignores it.", "artifacts", type=PATH)
 @option("--status", "How the run ended.", type=click.Choice(STATUSES), default="finished")
 @option("--dry-run", "Print what would be committed, and what would be left out and why.")

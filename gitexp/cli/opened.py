@@ -3,15 +3,14 @@ experiments."""
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import click
 
 from gitexp.cli import completion, output
-from gitexp.cli.declare import Command, argument, option, together
+from gitexp.cli.declare import Command, argument, gathered, option, together
 from gitexp.formats import settings
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
@@ -72,23 +71,15 @@ class Selection(NamedTuple):
     everybody: bool = False
 
 
-def selection(function: Command) -> Command:
-    """Give a command REF..., ``--where``, ``--sort`` and ``--all``; it gets them as ``asked``."""
-
-    @functools.wraps(function)
-    def joined(
-        *args: Any,
-        refs: Sequence[str],
-        where: str | None,
-        sort: str | None,
-        everybody: bool,
-        **rest: Any,
-    ) -> Any:
-        return function(*args, asked=Selection(refs, where, sort, everybody), **rest)
-
-    by = option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first.")
-    declared = together(argument("[REF]...", "refs"), where_option, by, everybody_option)
-    return declared(cast(Command, joined))
+# a command gets REF..., ``--where``, ``--sort`` and ``--all`` as ``asked``
+selection = gathered(
+    Selection,
+    "asked",
+    argument("[REF]...", "refs"),
+    where_option,
+    option("-s, --sort KEY[:asc|desc],...", "Sort by these; a metric sorts best first."),
+    everybody_option,
+)
 
 
 def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:

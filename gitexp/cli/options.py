@@ -3,10 +3,9 @@ data, and help in sections."""
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,17 +24,15 @@ if TYPE_CHECKING:
     from gitexp.store.record import Recorded
 
 
-_RECORDING = together(
+# what a ``Details`` has, beside ``--message``
+recording_options = together(
     option("--note TEXT", "More text, the body of the commit message.", default=""),
     option("--because TEXT", "Why it is tried: list, show, tree and book tell it."),
     option("-l, --label WORD...", "A label.", "labels"),
     option("--group NAME", "The group that it belongs to."),
     option("--name TAG", "A tag name to use instead of exp-N."),
     option(
-        "--input PATH...",
-        "A file or folder that the run reads; its hash is recorded.",
-        "inputs",
-        type=PATH,
+        "--input PATH...", "A file or folder that the run reads; its hash is recorded.", "inputs"
     ),
     option(
         "--sign/--no-sign", "Have git sign the tag, with GPG or SSH (default: the setting 'sign')."
@@ -45,18 +42,6 @@ _RECORDING = together(
         "Move the branch to the experiment where that is a fast-forward (default: yes).",
     ),
 )
-
-
-def recording_options(function: Command) -> Command:
-    """Give a command, beside ``--message``, these options; it gets all of it as ``details``."""
-    from gitexp.runs.details import Details
-
-    @functools.wraps(function)
-    def taking(**given: Any) -> Any:
-        said = {name: given.pop(name) for name in Details._fields}
-        return function(details=Details(**said), **given)
-
-    return _RECORDING(cast(Command, taking))
 
 
 def param_option(text: str) -> Callable[[Command], Command]:

@@ -12,7 +12,7 @@ import click
 
 from gitexp.cli import completion, output
 from gitexp.cli import options as shared
-from gitexp.cli.declare import argument, option
+from gitexp.cli.declare import argument, gathered, option
 from gitexp.formats import environment, params, settings
 from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
@@ -41,7 +41,7 @@ _UNSIGNED = 73
     "Take what the command's own parser arrives at, defaults included (default: yes).",
 )
 @option("-m, --message TEXT", "The subject.", "title")
-@shared.recording_options
+@gathered(Details, "details", shared.recording_options)
 @option(
     "--resume REF",
     "Go on with this experiment, or up to a step, exp-3@50: its params, curves, checkpoints.",

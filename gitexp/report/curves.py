@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -155,17 +156,14 @@ def lttb(series: Series, limit: int) -> Series:
     if len(finite) < 3 or limit < 3:
         chosen = [*range(limit - 1), len(values) - 1]
     else:
-        chosen = _largest_triangles(
+        thin = _largest_triangles(
             [steps[at] for at in finite], [values[at] for at in finite], min(limit, len(finite))
         )
-        ends = [-1, *(finite[at] for at in chosen), len(values)]
-        gaps = (_gap(values, start + 1, end) for start, end in pairwise(ends))
-        chosen = sorted({*ends[1:-1], *(at for at in gaps if at is not None)})
+        kept = [finite[at] for at in thin]
+        gaps = (at for at in range(len(values) - 1, -1, -1) if not math.isfinite(values[at]))
+        first = {bisect(kept, at): at for at in gaps}  # of those between two points that stay
+        chosen = sorted([*kept, *first.values()])
     return [steps[at] for at in chosen], [times[at] for at in chosen], [values[at] for at in chosen]
-
-
-def _gap(values: Sequence[float], start: int, end: int) -> int | None:
-    return next((at for at in range(start, end) if not math.isfinite(values[at])), None)
 
 
 def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> list[int]:
