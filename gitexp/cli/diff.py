@@ -131,9 +131,11 @@ def _records(found: Diff, everything: bool) -> Iterator[tuple[Any, ...]]:
     for kind, changes in (("param", found.params), ("package", found.environment)):
         for change in changes:
             yield kind, change.name, change.kind, change.a, change.b
-    for item in found.metrics:
-        way = "added" if item.a is None else "removed" if item.b is None else "changed"
-        yield "metric", item.name, way, item.a, item.b
+    for one in found.metrics:
+        way = "added" if one.a is None else "removed" if one.b is None else "changed"
+        yield "metric", one.name, way, one.a, one.b
+    for item in found.outputs:
+        yield "output", item.path, item.status, *(side and side[0] for side in (item.a, item.b))
     for data in found.data:
         yield "data", data.path, data.status, data.a, data.b
     for kind, files in (("code", found.code), ("artifact", found.artifacts)):
