@@ -189,6 +189,13 @@ def test_a_series_minimum_a_baseline_and_groups_have_an_address(browser: Any, si
     copied = opened.tab.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("name,status,loss,rmse,lr,opt")
     assert not opened.complaints
+    unlabelled = Page(browser, six, "#view=table&by=labels")
+    unlabelled.tab.wait_for_selector("tr[data-group]")
+    folded = unlabelled.names()
+    unlabelled.tab.click("tr[data-group] .link >> nth=0")
+    assert unlabelled.names() != folded
+    unlabelled.tab.click("tr[data-group] .link >> nth=0")
+    assert unlabelled.names() == folded
 
 
 def test_groups_of_curves_have_a_band_and_a_zoom_is_shared(browser: Any, six: Path) -> None:

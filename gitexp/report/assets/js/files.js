@@ -15,8 +15,8 @@ function edits(a, b) {
   return [...same(0, head, 0), ...middle, ...same(a.length - tail, a.length, b.length - a.length)];
 }
 
-const MOST_EDITS =
-  1500; // more than that, and all is shown as replaced: the memory grows with the square
+// more than that, and all is shown as replaced: the memory grows with the square
+const MOST_EDITS = 1500;
 
 function myers(a, b) {
   const n = a.length, m = b.length, most = Math.min(n + m, MOST_EDITS), middle = most + 1;
@@ -124,10 +124,10 @@ function textDiff(a, b) {
     body.append(...same(part.pairs.slice(0, before)).flat(),
       fold, ...same(after ? part.pairs.slice(-after) : []).flat());
   });
-  return { added,
-    removed, node: el("table", { class: `diff ${state.split ? "split" : ""}` }, state.split
-      && el("colgroup", {}, ["at", "", "at", ""].map((kind) => el("col", { class: kind }))), body)
-    };
+  const halves = state.split
+    && el("colgroup", {}, ["at", "", "at", ""].map((kind) => el("col", { class: kind })));
+  return { added, removed,
+    node: el("table", { class: `diff ${state.split ? "split" : ""}` }, halves, body) };
 }
 
 function changed(part, left, right, draw) {
@@ -159,10 +159,8 @@ function splitLine(a, x, b, y, markA, markB, differs) {
 
 function parseCsv(text) {
   const found = [[]];
-  for (const [,
-      quotedCell, plainCell, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,\n"]*))(,|\n|$)/g)) {
-    found.at(-1)
-      .push(quotedCell !== undefined ? quotedCell.replaceAll('""', '"') : plainCell ?? "");
+  for (const [, quotes, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^,\n"]*))(,|\n|$)/g)) {
+    found.at(-1).push(quotes !== undefined ? quotes.replaceAll('""', '"') : plain ?? "");
     if (end === "\n") found.push([]);
     if (end === "") break;
   }
@@ -196,7 +194,7 @@ function csvDiff(a, b) {
   return { added, removed, node: el("div", {}, el("table", { class: "cells" },
         el("thead", {}, el("tr", {}, el("th"), head.map((name) => el("th", {}, name)))),
         el("tbody", {}, body)), added + removed > body.length * 2
-      && el("p", { class: "note" }, "The first 500 rows that differ.")) };
+      && hint("The first 500 rows that differ.")) };
 }
 
 const joined = (text) => (Array.isArray(text) ? text.join("") : text ?? "");
@@ -222,8 +220,9 @@ function notebookDiff(a, b) {
   let added = 0, removed = 0;
   for (const part of stretches(edits(left.map(key), right.map(key)))) {
     if (part.kind === "same") {
-      nodes.push(el("p", { class: "note" }, `⋯ ${plural(part.pairs.length, "equal cell")}`));
-      continue; }
+      nodes.push(hint(`⋯ ${plural(part.pairs.length, "equal cell")}`));
+      continue;
+    }
     for (let at = 0; at < Math.max(part.removed.length, part.added.length); at++) {
       const old = left[part.removed[at]], now = right[part.added[at]];
       added += now ? 1 : 0;
