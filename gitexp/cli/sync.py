@@ -58,42 +58,41 @@ def push_command(
       gitexp push --dry-run
       gitexp push --mlflow http://localhost:5000
     """
-    if mlflow is None:
-        if artifacts:
-            raise UsageError(
-                "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
-            )
-        return _push(remote, refs, how)
+    if artifacts and mlflow is None:
+        raise UsageError(
+            "--artifacts belongs to --mlflow; git takes what is in an experiment in any case"
+        )
     if mlflow and "://" not in mlflow:  # --mlflow without an address, and what stands after it
         remote, refs, mlflow = mlflow, (*((remote,) if remote else ()), *refs), ""
     repo, settings, index = opened()
     # what is wrong with it is said before anything goes anywhere
-    to = target(repo, mlflow or None)
-    chosen = reference.resolve_many(index, refs, settings) if refs else index.select()
-    if remote or repo.git("remote"):
-        _push(remote, refs, how)
+    to = None if mlflow is None else target(repo, mlflow or None)
+    # an experiment, then: the remote may be left out
+    first = remote if remote and not transport.exists(repo, remote) else None
+    if first:
+        refs, remote = (first, *refs), None
+    try:
+        chosen = reference.resolve_many(index, refs, settings)
+    except NotFoundError as error:
+        why = f"'{first}' is not a remote, and {error}" if first else str(error)
+        raise NotFoundError(why) from None
+    if to is None or remote or repo.git("remote"):
+        _push(repo, remote, chosen, how)
     else:
         output.say("there is no git remote, so only the MLflow server gets them")
+    if to is None:
+        return 0
+    chosen = chosen if refs else index.select()
     if how["dry_run"]:
         click.echo(f"would mirror {output.counted(len(chosen), 'experiment')} to {to.uri}")
         return 0
     return mirror(repo, chosen, to, artifacts)
 
 
-def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> int:
-    """Push to a git remote; ``how`` is what ``sync.push`` takes."""
-    repo, chosen = Repo.discover(), []
-    # an experiment, then: the remote may be left out
-    if remote and not transport.exists(repo, remote):
-        refs, remote = (remote, *refs), None
-    if refs:
-        repo, settings, index = opened()
-        try:
-            chosen = reference.resolve_many(index, refs, settings)
-        except NotFoundError as error:
-            raise (
-                error if remote else NotFoundError(f"'{refs[0]}' is not a remote, and {error}")
-            ) from None
+def _push(
+    repo: Repo, remote: str | None, chosen: Sequence[Experiment], how: Mapping[str, Any]
+) -> None:
+    """Push to a git remote, and say what went; ``how`` is what ``sync.push`` takes."""
     pushed = _followed(lambda progress: sync.push(repo, remote, chosen, **how, progress=progress))
     _print_pushed(pushed, "would push" if how["dry_run"] else "pushed")
     if pushed.data:
@@ -108,7 +107,6 @@ def _push(remote: str | None, refs: tuple[str, ...], how: Mapping[str, Any]) -> 
         raise GitexpError(
             f"the branch did not go to {pushed.remote}, the experiments did: {pushed.kept_back}"
         )
-    return 0
 
 
 @click.command("pull")

@@ -111,12 +111,7 @@ def _details(
     recorded: Sequence[Experiment],
     known: dict[Any, Any] | None,
 ) -> dict[str, Callable[[], Any]]:
-    """Return what makes each part; a run that has no commit yet has nothing in the place of it,
-    images apart."""
-
-    def spread(values: Sequence[Any], empty: Any) -> list[Any]:
-        each = iter(values)
-        return [next(each) if item.id else empty for item in experiments]
+    """Return what makes each part, in which a run that has no commit yet has only images."""
 
     def trees() -> dict[str, Any]:
         made = files.collect(repo, recorded)
@@ -124,15 +119,11 @@ def _details(
         each = iter(made["trees"])
         return {**made, "trees": [next(each if item.id else running) for item in experiments]}
 
-    def packages() -> dict[str, Any]:
-        made = files.environments(repo, recorded)
-        return {**made, "which": spread(made["which"], -1)}
-
     return {
         "curves": lambda: curves.collect(repo, experiments, known=known),
         "files": trees,
-        "environments": packages,
-        "messages": lambda: spread(files.messages(repo, recorded), {"body": "", "trailers": {}}),
+        "environments": lambda: files.environments(repo, experiments),
+        "messages": lambda: files.messages(repo, experiments),
     }
 
 
