@@ -234,9 +234,16 @@ class _Handler(BaseHTTPRequestHandler):
             return
         path = urlsplit(self.path).path
         if path == "/events":
-            with suppress(OSError):  # the page was closed
+            # the page was closed, or asks again and is told what is wrong
+            with suppress(OSError, GitexpError):
                 self._follow()
             return
+        try:
+            self._answer(path)
+        except GitexpError as error:  # in the repository, such as its settings
+            self._send(str(error), "text/plain; charset=utf-8", 500)
+
+    def _answer(self, path: str) -> None:
         _, report, _ = self.live.now()
         kind, _, name = path[1:].partition("/")
         if path == "/":
