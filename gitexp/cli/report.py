@@ -154,7 +154,7 @@ def write_page(
 
     page.needs()
     text = page.render(data.collect(repo, settings, experiments, title, start, forest))
-    return write_file(path, text.encode())
+    return write_file(path, text.encode("utf-8", "replace"))
 
 
 def pair_address(a: Experiment, b: Experiment) -> str:
