@@ -85,6 +85,7 @@ def tried_command(
 
 
 def _tried(match: Match) -> list[Any]:
+    """Return likeness, name, verdict, its reason, the run's own reason and metrics."""
     item = match.experiment
     why = item.judged.get("because")
     return [round(match.likeness, 3), item.name, item.verdict, why, item.because, item.metrics]

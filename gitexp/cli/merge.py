@@ -109,6 +109,8 @@ class _Tried:
         return done.experiment
 
     def _judged(self, item: Experiment) -> dict[str, float]:
+        """Return what the judge says of a merge, as ``judged.NAME``; nothing where it does not
+        count."""
         if self.by is None:
             return {}
         found = shared.judged(self.index.repo, item, self.judge, self.by)

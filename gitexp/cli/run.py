@@ -64,20 +64,7 @@ _UNSIGNED = 73
 @shared.judge_options
 @option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
 @argument("COMMAND...", complete=completion.files, type=click.UNPROCESSED)
-def run_command(
-    given: dict[str, Any],
-    params_file: tuple[Path, ...],
-    from_args: bool,
-    system_metrics: bool,
-    all_ranks: bool,
-    notify: tuple[str, ...],
-    judge: str | None,
-    trusted: str | None,
-    command: tuple[str, ...],
-    details: Details,
-    resume: str | None,
-    **changed: Any,
-) -> int:
+def run_command(all_ranks: bool, command: tuple[str, ...], **asked: Any) -> int:
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 
     \b
@@ -93,6 +80,22 @@ def run_command(
     # srun starts one of us for each process of a training
     if not all_ranks and active.is_other_rank() and os.name == "posix":
         _become(command)
+    return _run(command, **asked)
+
+
+def _run(
+    command: tuple[str, ...],
+    given: dict[str, Any],
+    params_file: tuple[Path, ...],
+    from_args: bool,
+    system_metrics: bool,
+    notify: tuple[str, ...],
+    judge: str | None,
+    trusted: str | None,
+    details: Details,
+    resume: str | None,
+    **changed: Any,
+) -> int:
     repo = Repo.discover()
     known = _changed(settings.load(repo.root, repo.project), **changed)
     told = _to_notify(notify, known)

@@ -203,12 +203,15 @@ def _shortened(text: str, columns: int) -> str:
 
 
 def _terminal(height: int = 10_000) -> tuple[int, int] | None:
+    """Return columns and lines that may be filled, None where stdout is no terminal."""
     columns = output.terminal_width()
     # the last column stays free: some terminals wrap when it is filled
     return (columns - 1, height) if columns else None
 
 
 def _described(folder: Path) -> dict[str, Any]:
+    """Return id, started (as it was noted), seconds, command, params (nested) and metrics (their
+    last values) of a run."""
     facts = journal.all_facts(folder)
     started = facts.get("started", "")
     now = begun = datetime.now(timezone.utc)

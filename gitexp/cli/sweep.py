@@ -187,6 +187,7 @@ def _is_file(command: tuple[str, ...]) -> bool:
 
 
 def _link(repo: Repo, path: str) -> tuple[str, str]:
+    """Return where in the work tree a path lies, and its place on this machine."""
     target = Path(path).absolute()
     if not target.exists() or repo.root not in target.parents:
         raise UsageError(f"--link {path}: there is no such file or folder in the work tree")

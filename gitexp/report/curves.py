@@ -97,8 +97,8 @@ class Part:
 def _courses(
     repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int]
 ) -> Iterator[tuple[int, str, Series]]:
-    """Yield each curve of some experiments: plain files by pandas, many at once, all others and
-    late values row by row."""
+    """Yield each curve of some experiments, as the experiment's place, the metric and the curve:
+    plain files by pandas, many at once, all others and late values row by row."""
     plain = {
         at: path for at in todo if experiments[at].id and (path := frames.path(experiments[at]))
     }
@@ -167,6 +167,7 @@ def lttb(series: Series, limit: int) -> Series:
 
 
 def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> list[int]:
+    """Return the places of the points that stay."""
     count = len(x)
     width = (count - 2) / (limit - 2)
     chosen, last = [0], 0
@@ -207,6 +208,7 @@ def _ordered(rows: list[tuple[int, int, float]]) -> Series:
 
 
 def _stats(values: Sequence[float]) -> list[float] | None:
+    """Return the least, the greatest and the mean; None where nothing is finite."""
     finite = [value for value in values if math.isfinite(value)]
     return [min(finite), max(finite), math.fsum(finite) / len(finite)] if finite else None
 

@@ -169,6 +169,8 @@ def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[
 
 
 def _described(path: str, data: bytes | None, size: int, colour: int) -> dict[str, Any]:
+    """Return a file as one of ``blobs``; ``data`` is None for one that is not to be shown, and
+    ``colour`` is up to how many bytes Pygments may see."""
     kind = mimetypes.guess_type(path)[0]
     if data is not None and kind in _IMAGES:
         return {"size": size, "image": f"data:{kind};base64,{base64.b64encode(data).decode()}"}
