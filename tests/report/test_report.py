@@ -211,6 +211,14 @@ def test_a_chart_is_drawn_whatever_it_is_called(project: Project, kind: str) -> 
     assert (project.root / "chart.PNG").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_file_below_a_file_is_refused_in_a_line(project: Project) -> None:
+    record(project, metrics={"rmse": 1.0})
+    for args in (["report", "-o"], ["leaderboard", "-m", "rmse"], ["export", "csv", "-o"]):
+        assert "README.md/x cannot be written: Not a directory" in project.error(
+            *args, "README.md/x"
+        )
+
+
 def test_a_folder_whose_name_is_not_utf8_has_a_report(project: Project) -> None:
     record(project, metrics={"rmse": 1.0})
     there = Project(project.root.rename(project.root.parent / "caf\udce9"))
