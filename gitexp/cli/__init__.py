@@ -65,6 +65,7 @@ COMMANDS = {  # name: module below gitexp.cli, first line of its help
     "mcp": ("agent", "Serve experiments to an agent over MCP."),
     "doctor": ("setup", "Find and repair leftovers and damage."),
 }
+_PATHS = {"ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP"}
 _FAULTS = {"ENOSPC", "EDQUOT", "EIO", "EACCES", "EPERM", "EROFS", "EMFILE", "ENFILE", "EFBIG"}
 _SECTIONS = {  # the command that each begins with
     "log": "Record",
@@ -231,13 +232,13 @@ def _said(text: str, code: int) -> int:
 
 def _refused(error: OSError) -> int:
     """Say that the machine did not take or give a file, which is no fault of ours."""
-    known = errno.errorcode.get(error.errno or 0) in _FAULTS
+    code = errno.errorcode.get(error.errno or 0)
+    known = code in {*_FAULTS, *_PATHS}
     if not known and "temporary directory" not in str(error):  # Python found none that takes a file
         return _unexpected(error)
     what = f"'{error.filename}'" if error.filename else "a file"
-    return _said(
-        f"{what} cannot be read or written: {error.strerror}; check permissions and disk space", 2
-    )
+    advice = "check the path" if code in _PATHS else "check permissions and disk space"
+    return _said(f"{what} cannot be read or written: {error.strerror}; {advice}", 2)
 
 
 def _unexpected(error: Exception) -> int:

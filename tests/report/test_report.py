@@ -217,6 +217,8 @@ def test_a_file_below_a_file_is_refused_in_a_line(project: Project) -> None:
         assert "README.md/x cannot be written: Not a directory" in project.error(
             *args, "README.md/x"
         )
+    for args in (["get", "1", "README.md", "-o", "README.md/x"], ["book", "x" * 300]):
+        assert project.error(*args).endswith("; check the path")
 
 
 def test_a_folder_whose_name_is_not_utf8_has_a_report(project: Project) -> None:
