@@ -8,27 +8,28 @@ flatten. NaN and infinities count as gaps, of which the first stays wherever one
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from bisect import bisect
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
-from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitexp.formats import frames, metrics
 from gitexp.formats.errors import FormatError, NotFoundError
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.repo import Repo, blobs
+from gitexp.repo import Repo
+from gitexp.store import histories
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHOD = "LTTB (largest triangle three buckets)"
 # points in one report: 1,000 experiments with five metrics of 200 steps stay whole
 BUDGET = 1_000_000
 _FEWEST, _MOST = 20, 2_000  # points of one curve
-_AT_ONCE = 1_000_000  # bytes of files that are parsed as one
+_ROWS, _MANY = 50_000, 500  # about how many rows, of how many experiments, are parsed as one
 # steps, milliseconds since the first point, values
 Series = tuple[list[int], list[int], list[float]]
 
@@ -98,53 +99,42 @@ def _courses(
     repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int]
 ) -> Iterator[tuple[int, str, Series]]:
     """Yield each curve of some experiments, as the experiment's place, the metric and the curve:
-    plain files by pandas, many at once, all others and late values row by row."""
-    plain = {
-        at: path for at in todo if experiments[at].id and (path := frames.path(experiments[at]))
-    }
-    batch: dict[int, bytes] = {}
-    total = 0
-    names = (f"{experiments[at].id}:{path}" for at, path in plain.items())
-    for at, (_, data) in zip(plain, blobs.contents(repo, names)):
-        batch[at] = data or b""
-        total += len(batch[at])
-        if total > _AT_ONCE:
-            yield from _together(batch)
-            batch, total = {}, 0
-    yield from _together(batch)
-    for at in todo:
-        if at not in plain:
-            yield from ((at, *one) for one in _series(experiments[at].points()).items())
+    recorded ones many at once, and runs that go on one by one."""
+    import pandas as pd
+
+    recorded, size = [at for at in todo if experiments[at].id], 1
+    while recorded:
+        some = recorded[:size]
+        table = histories.together(repo, [experiments[at] for at in some], [])
+        owners = table["experiment"].cat.codes.to_numpy(int)
+        yield from ((some[at], name, course) for at, name, course in _series(table, owners))
+        recorded = recorded[size:]
+        size = max(1, min(_MANY, _ROWS * len(some) // (len(table) + 1)))
+    for at in (at for at in todo if not experiments[at].id):
+        # a file that cannot be read; the others are still worth a page
+        with suppress(FormatError, NotFoundError):
+            table = pd.DataFrame(experiments[at].points(), columns=[*MetricPoint._fields])
+            yield from ((at, name, course) for _, name, course in _series(table, 0))
 
 
-def _together(files: dict[int, bytes]) -> Iterator[tuple[int, str, Series]]:
-    """Yield the curves of some ``metrics.csv``."""
-    rows = {at: data.removeprefix(metrics.HEADER) for at, data in files.items()}
-    frame = frames.read(metrics.HEADER + b"".join(rows.values())) if rows else None
-    counts = [data.count(b"\n") for data in rows.values()]
-    whole = all(one.startswith(metrics.HEADER) and one.endswith(b"\n") for one in files.values())
-    if frame is None or sum(counts) != len(frame) or not whole:
-        for at, data in files.items():
-            yield from ((at, *one) for one in _series(metrics.read(io.BytesIO(data))).items())
-        return
+def _series(table: pd.DataFrame, owners: Any) -> Iterator[tuple[int, str, Series]]:
+    """Yield the curves of more than one point in a table, by their steps, with the number and the
+    metric that each is of; ``owners`` is the number of each row."""
     import numpy as np
+    import pandas as pd
 
-    names = list(frame["name"].cat.categories)
-    owners = np.repeat(np.arange(len(counts)), counts)
-    curve = owners * len(names) + frame["name"].cat.codes.to_numpy()
-    order = np.lexsort((frame["step"].to_numpy(), curve))
+    codes, names = pd.factorize(table["name"], sort=True)
+    curve = owners * len(names) + codes
+    order = np.lexsort((table["step"].to_numpy(float), curve))
     edges = [0, *(np.flatnonzero(np.diff(curve[order])) + 1).tolist(), len(order)]
-    steps, times, values = (frame[key].to_numpy()[order] for key in ("step", "timestamp", "value"))
-    places = [*files]
+    steps, times, values = (table[key].to_numpy()[order] for key in ("step", "timestamp", "value"))
     for start, end in pairwise(edges):
         if end - start > 1:
             owner, name = divmod(int(curve[order[start]]), len(names))
             part = slice(start, end)
             moments = times[part] - times[part].min()
-            yield (
-                places[owner], str(names[name]),
-                (steps[part].tolist(), moments.tolist(), values[part].tolist()),
-            )  # fmt: skip
+            course = (steps[part].tolist(), moments.tolist(), values[part].tolist())
+            yield owner, str(names[name]), course
 
 
 def lttb(series: Series, limit: int) -> Series:
@@ -186,25 +176,6 @@ def _largest_triangles(x: Sequence[float], y: Sequence[float], limit: int) -> li
         last = start + areas.index(max(areas))
         chosen.append(last)
     return [*chosen, count - 1]
-
-
-def _series(points: Iterable[MetricPoint]) -> dict[str, Series]:
-    """Return the curves of more than one point, sorted by step."""
-    found: dict[str, list[tuple[int, int, float]]] = defaultdict(list)
-    try:
-        for name, value, timestamp, step in points:
-            found[name].append((step, timestamp, value))
-    # a file that somebody else wrote; the other experiments are still worth a page
-    except (FormatError, NotFoundError):
-        return {}
-    return {name: _ordered(rows) for name, rows in found.items() if len(rows) > 1}
-
-
-def _ordered(rows: list[tuple[int, int, float]]) -> Series:
-    rows.sort(key=itemgetter(0))
-    first = min(moment for _, moment, _ in rows)
-    steps, times, values = zip(*rows)
-    return [*steps], [moment - first for moment in times], [*values]
 
 
 def _stats(values: Sequence[float]) -> list[float] | None:
