@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output, pager
+from gitexp.cli import output, pager
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.opened import Selection, chosen, opened, where_option
 from gitexp.compare import diff
@@ -35,8 +35,8 @@ Row = tuple[str, ...]
 
 
 @click.command("diff")
-@argument("[A]", complete=completion.refs)
-@argument("[B]", complete=completion.refs)
+@argument("[A]")
+@argument("[B]")
 @option("--code", "Print the code's difference as a patch, and nothing else.")
 @option("--path PATH...", "Limit the code to this file or folder, from the top of the repository.")
 @where_option
@@ -216,9 +216,7 @@ def _escaped(text: str) -> str:
     return output.clean(text).replace("<", "&lt;")
 
 
-def _sections(
-    found: Diff, everything: bool, full: bool = False
-) -> list[tuple[str, Row, list[Row]]]:
+def _sections(found: Diff, everything: bool, full: bool) -> list[tuple[str, Row, list[Row]]]:
     """Return ``(title, headers, rows)`` of what differs."""
     sides = (found.a, found.b)
     params = [(item.name, item.a, item.b, item.kind) for item in found.params]

@@ -179,7 +179,10 @@ def _list(
         shown, hidden = [*dict.fromkeys(shown)], None
         if varying and not chosen and not all_columns:
             shown, hidden = _only_varying(table, shown, pinned)
-        _print_table(table, shown, pinned, all_columns, form, hidden)
+        if form == "md":
+            _print_markdown(table, shown)
+        else:
+            _print_table(table, shown, pinned, all_columns, hidden)
 
 
 def _condition(
@@ -288,19 +291,15 @@ def _only_varying(
 # -- printing --------------------------------------------------------------------------------------
 
 
+def _print_markdown(table: Table, keys: Sequence[Key]) -> None:
+    cells = [[output.clean(output.exact(flat(item))) for item in table.of(key)] for key in keys]
+    output.print_records("md", headers_of(keys), [*zip(*cells)])
+
+
 def _print_table(
-    table: Table,
-    keys: Sequence[Key],
-    pinned: Sequence[Key],
-    whole: bool,
-    form: str | None,
-    hidden: str | None,
+    table: Table, keys: Sequence[Key], pinned: Sequence[Key], whole: bool, hidden: str | None
 ) -> None:
     headers = headers_of(keys)
-    if form == "md":
-        cells = [[output.clean(output.exact(flat(item))) for item in table.of(key)] for key in keys]
-        output.print_records(form, headers, [*zip(*cells)])
-        return
     now = datetime.now(timezone.utc)
     columns = []
     for key, header in zip(keys, headers):

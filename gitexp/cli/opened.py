@@ -39,7 +39,7 @@ where_option = together(
     option(
         "-w, --where CONDITION",
         "Only experiments that match; see gitexp list --help.",
-        complete=completion.keys,
+        shell_complete=completion.keys,
         callback=_with_only,
     ),
     option(

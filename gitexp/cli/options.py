@@ -32,7 +32,10 @@ recording_options = together(
     option("--group NAME", "The group that it belongs to."),
     option("--name TAG", "A tag name to use instead of exp-N."),
     option(
-        "--input PATH...", "A file or folder that the run reads; its hash is recorded.", "inputs"
+        "--input PATH...",
+        "A file or folder that the run reads; its hash is recorded.",
+        "inputs",
+        type=PATH,
     ),
     option(
         "--sign/--no-sign", "Have git sign the tag, with GPG or SSH (default: the setting 'sign')."

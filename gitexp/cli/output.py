@@ -215,9 +215,9 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
-def number(value: Any, digits: int = _DIGITS) -> str:
+def number(value: Any) -> str:
     """Return a value for people: five significant digits."""
-    return f"{value:.{digits}g}" if isinstance(value, float) else clean(exact(value))
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else clean(exact(value))
 
 
 def numbers(values: Sequence[Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
 from gitexp.cli.declare import POSITIVE, argument, option
 from gitexp.cli.opened import Selection, chosen, metric_option, opened, where_option
 from gitexp.cli.options import confirmed
@@ -127,11 +127,11 @@ def verify_command(
 
 
 @click.command("bisect")
-@argument("GOOD", complete=completion.refs)
-@argument("BAD", complete=completion.refs)
+@argument("GOOD")
+@argument("BAD")
 @metric_option("The metric that got worse.", required=True)
-@option("--max N", "Values up to N are good.", "most", type=float)
-@option("--min N", "Values from N on are good.", "least", type=float)
+@option("--max N", "Values up to N are good.", "high", type=float)
+@option("--min N", "Values from N on are good.", "low", type=float)
 @option(
     "--repeats",
     "How many values to get for each commit; the median counts.",
@@ -140,13 +140,7 @@ def verify_command(
 )
 @YES
 def bisect_command(
-    good: str,
-    bad: str,
-    metric: str,
-    most: float | None,
-    least: float | None,
-    repeats: int,
-    yes: bool,
+    good: str, bad: str, metric: str, high: float | None, low: float | None, repeats: int, yes: bool
 ) -> int:
     """Find the commit between the experiments GOOD and BAD that made a metric worse.
 
@@ -157,7 +151,7 @@ def bisect_command(
     at a commit, its value is used; other commits are run. One that cannot be run is skipped. The
     commit is printed with its diff.
     """
-    if most is None and least is None:
+    if high is None and low is None:
         raise UsageError(
             "say what is good: --max for a metric that should be low, --min for one that should be"
             " high"
@@ -165,7 +159,7 @@ def bisect_command(
     repo, known, index = opened()
     first, last = (reference.resolve(index, ref, known) for ref in (good, bad))
     agreed(repo, last, yes, "Run it at the commits in between?")
-    limit = bisecting.Limit(metric, most, least)
+    limit = bisecting.Limit(metric, high, low)
     commits = bisecting.bisect(
         index, limit, first, last, repeats=repeats, shown=sys.stderr,
         told=lambda step: output.say(_step(step, metric)),
@@ -186,8 +180,8 @@ def bisect_command(
 
 
 @click.command("why")
-@argument("A", complete=completion.refs)
-@argument("B", complete=completion.refs)
+@argument("A")
+@argument("B")
 @metric_option("The metric; needed where A and B share more than one.")
 @option("--budget", "The most runs to start.", type=click.IntRange(2), default=10)
 @YES

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
-from gitexp.cli import completion, output
+from gitexp.cli import output
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, measured, table, varying
@@ -91,7 +91,7 @@ def report_command(
 @argument("KIND", type=click.Choice(_KINDS))
 @selection
 @metric_option("The metric to draw.", required=True)
-@option("-x KEY", "The param or metric on the x axis of a scatter.", "x", complete=completion.keys)
+@option("-x KEY", "The param or metric on the x axis of a scatter.", "x")
 @option("--log", "Draw the metric on a logarithmic axis.")
 @option(
     "-o, --output",

@@ -63,7 +63,7 @@ _UNSIGNED = 73
 )
 @shared.judge_options
 @option("--all-ranks", "Record each process that srun, mpirun or torchrun starts, not only rank 0.")
-@argument("COMMAND...", complete=completion.files, type=click.UNPROCESSED)
+@argument("COMMAND...", shell_complete=completion.files, type=click.UNPROCESSED)
 def run_command(all_ranks: bool, command: tuple[str, ...], **asked: Any) -> int:
     """Snapshot the work tree, run a command, and record it as an experiment, whatever its end.
 

@@ -227,10 +227,10 @@ def _described(folder: Path) -> dict[str, Any]:
     }
 
 
-def _latest(folder: Path, most: int = 300_000) -> dict[str, tuple[list[float], int]]:
+def _latest(folder: Path) -> dict[str, tuple[list[float], int]]:
     """Return the last values of each metric and its last step, from the end of the journal."""
     found: dict[str, tuple[list[float], int]] = {}
-    for point in [*_points(folder / "metrics.csv", most)] or _printed(folder):
+    for point in [*_points(folder / "metrics.csv")] or _printed(folder):
         values = found.get(point.name, ([], 0))[0]
         values.append(point.value)
         found[point.name] = (values, point.step)
@@ -260,12 +260,13 @@ def _tail(path: Path, most: int) -> bytes:
         return b""
 
 
-def _points(path: Path, most: int) -> Iterator[MetricPoint]:
+def _points(path: Path) -> Iterator[MetricPoint]:
+    """Yield the last points of a journal that are whole."""
     import io
 
     from gitexp.formats import metrics
 
-    data = _tail(path, most)
+    data = _tail(path, 300_000)
     first = data.find(b"\n") + 1  # the header, or a row that the window cuts
     last = data.rfind(b"\n") + 1
     yield from metrics.read(io.BytesIO(metrics.HEADER + data[first:last]))

@@ -83,7 +83,7 @@ gitexp sweep --resume sweep-1124-7c3a
     "--workers-push [REMOTE]",
     "Workers push their trials to REMOTE themselves, so that those outlive this process.",
 )
-@argument("[COMMAND]...", complete=completion.files, type=click.UNPROCESSED)
+@argument("[COMMAND]...", shell_complete=completion.files, type=click.UNPROCESSED)
 @output.output_options
 def sweep_command(resume: str | None, again: bool, form: str | None, **asked: Any) -> int:
     """Run a command with many params, each trial from the same snapshot, and record each as an

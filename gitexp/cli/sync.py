@@ -28,7 +28,7 @@ _NAMED = 5  # failures that are told one by one
 
 
 @click.command("push")
-@argument("[REMOTE]", complete=completion.remotes_or_refs)
+@argument("[REMOTE]", shell_complete=completion.remotes_or_refs)
 @argument("[REF]...", "refs")
 @option("--tags", "Push every tag, even beyond the setting push_tags_up_to.", default=None)
 @unless("branch", "Do not push the branch.")
@@ -185,11 +185,7 @@ class Target(NamedTuple):
 
 
 def mirror(
-    repo: Repo,
-    experiments: Sequence[Experiment],
-    to: Target,
-    artifacts: bool,
-    place: str | None = None,
+    repo: Repo, found: Sequence[Experiment], to: Target, artifacts: bool, place: str | None = None
 ) -> int:
     """Mirror experiments to a server, and say what was done.
 
@@ -207,7 +203,7 @@ def mirror(
     try:
         with Server(to.uri, to.who, to.advice) as server:
             done = mirrored(
-                repo, server, experiments, artifacts=artifacts, otherwise=place, progress=show
+                repo, server, found, artifacts=artifacts, otherwise=place, progress=show
             )
     except KeyboardInterrupt:
         output.say("what is missing goes there when the same command is run again")

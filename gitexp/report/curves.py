@@ -99,7 +99,7 @@ def _courses(
     repo: Repo, experiments: Sequence[Experiment], todo: Sequence[int]
 ) -> Iterator[tuple[int, str, Series]]:
     """Yield each curve of some experiments, as the experiment's place, the metric and the curve:
-    recorded ones many at once, and runs that go on one by one."""
+    recorded ones many at once, and active runs one by one."""
     import pandas as pd
 
     recorded, size = [at for at in todo if experiments[at].id], 1

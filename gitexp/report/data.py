@@ -54,7 +54,7 @@ def collect(
     """Return everything that a page says about the experiments.
 
     Args:
-        experiments: recorded ones, and active or dead runs (``runs.active``).
+        experiments: recorded ones, and active or dead runs (``unrecorded.runs``).
         start: what the page shows when its address says nothing, written like its address
             (``view=curves&sel=exp-1``).
         forest: work out what a random forest says of the params, too.
@@ -74,7 +74,7 @@ def collect(
         "live": 0,  # a server counts its states here
         "page": commit_page(repo.config("remote.origin.url")),
         "better": {name: metrics.direction(name, settings.metrics) for name in names["metrics"]},
-        "experiments": _facts(repo, experiments, recorded),
+        "experiments": _facts(repo, experiments),
         "params": {
             name: [cell(item.params[name]) if name in item.params else None for item in experiments]
             for name in names["params"]
@@ -85,17 +85,15 @@ def collect(
         },
         "importance": {name: importance(recorded, name, forest) for name in explained},
     }
-    return Report(table, Later(_details(repo, experiments, recorded, known)))
+    return Report(table, Later(_details(repo, experiments, known)))
 
 
-def _facts(
-    repo: Repo, experiments: Sequence[Experiment], recorded: Sequence[Experiment]
-) -> dict[str, Any]:
+def _facts(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return what is known of each experiment beside its values, column by column."""
     facts: dict[str, Any] = {
         key: [portable(getattr(item, key)) for item in experiments] for key in _ATTRIBUTES
     }
-    found = origins(repo, recorded)
+    found = origins(repo, [item for item in experiments if item.id])
     facts["origin"] = [one.name if (one := found.get(item.id)) else None for item in experiments]
     facts["subject"] = [*map(own_subject, experiments)]
     facts["started"] = [int(item.started.timestamp() * 1000) for item in experiments]
@@ -106,15 +104,12 @@ def _facts(
 
 
 def _details(
-    repo: Repo,
-    experiments: Sequence[Experiment],
-    recorded: Sequence[Experiment],
-    known: dict[Any, Any] | None,
+    repo: Repo, experiments: Sequence[Experiment], known: dict[Any, Any] | None
 ) -> dict[str, Callable[[], Any]]:
     """Return what makes each part, in which a run that has no commit yet has only images."""
 
     def trees() -> dict[str, Any]:
-        made = files.collect(repo, recorded)
+        made = files.collect(repo, [item for item in experiments if item.id])
         running = iter(files.add_images(made, [item for item in experiments if not item.id]))
         each = iter(made["trees"])
         return {**made, "trees": [next(each if item.id else running) for item in experiments]}
