@@ -3,6 +3,7 @@ gate``."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -112,11 +113,8 @@ def leaderboard_command(
     _, settings, index = opened()
     name = query.find_metric(index, metric).name
     shared.known_direction(name, settings.metrics)
-    having = [
-        item
-        for item in chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
-        if item.metrics.get(name, float("nan")) == item.metrics.get(name)
-    ]
+    found = chosen(index, settings, Selection((), where, f"metrics.{name}", everybody))
+    having = [item for item in found if item.metrics.get(name, math.nan) == item.metrics.get(name)]
     board = _board(having[:limit], name)
     if file is None:
         click.echo(board)

@@ -93,11 +93,8 @@ def _tried(match: Match) -> list[Any]:
 
 def _told(item: Experiment) -> str:
     """Return what people said of an experiment, and its first metrics."""
-    said = [
-        output.values(item.metrics, 2),
-        output.verdict(item) or "",
-        f"“{item.because}”" if item.because else own_subject(item),
-    ]
+    why = f"“{item.because}”" if item.because else own_subject(item)
+    said = [output.values(item.metrics, 2), output.verdict(item) or "", why]
     return one_line(" · ".join(filter(None, said)))
 
 

@@ -61,11 +61,8 @@ def merge_command(
     _, settings, index = opened()
     if all_kept == bool(refs) or (refs and len(refs) < 2):
         raise UsageError("name two experiments or more, or use --all-kept")
-    found = (
-        index.select("tag.verdict = 'kept'")
-        if all_kept
-        else reference.resolve_many(index, refs, settings)
-    )
+    kept = "tag.verdict = 'kept'"
+    found = index.select(kept) if all_kept else reference.resolve_many(index, refs, settings)
     name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
     having = [item for item in found if name in item.metrics]
     if name is None or len(having) < 2 or (refs and len(having) < len(found)):

@@ -131,8 +131,5 @@ def chosen(
 def _progress(done: int, total: int) -> None:
     terminal = sys.__stderr__  # now, where talk for people waits for the pager
     if total >= _WORTH_TELLING and terminal and terminal.isatty():
-        click.echo(
-            f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K",
-            terminal,
-            nl=False,
-        )
+        said = f"\rindexing {done:,} of {total:,} experiments" if done < total else "\r\x1b[K"
+        click.echo(said, terminal, nl=False)

@@ -120,11 +120,9 @@ def judged(repo: Repo, item: Experiment, command: str | None, by: Trusted) -> Sc
         output.say(f"not for the judge, since it is code: {some(found.left_out)}")
     why = judge.told(item, found)
     values = (f"{name}={value:.6g}" for name, value in found.metrics.items())
-    said = (
-        f"score of {item.name}: {', '.join(values)}"
-        if command
-        else f"{item.name}: protected files are as in {by.shown}"
-    )
+    said = f"score of {item.name}: {', '.join(values)}"
+    if not command:
+        said = f"{item.name}: protected files are as in {by.shown}"
     output.say(why or said)
     return found
 
@@ -168,11 +166,8 @@ def talk() -> Talk:
 
 def _ask(found: Sequence[Stale]) -> bool:
     output.say(f"changed since the last dvc commit: {listed(item.path for item in found)}")
-    said = click.confirm(
-        "Run `dvc commit` for changed data before each recording? (asked once)",
-        default=True,
-        err=True,
-    )
+    question = "Run `dvc commit` for changed data before each recording? (asked once)"
+    said = click.confirm(question, default=True, err=True)
     output.say(
         "kept for this clone; to say it for everybody, or otherwise: dvc_commit ="
         f" {'true' if said else 'false'} in .gitexp.toml"

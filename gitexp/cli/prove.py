@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,8 @@ YES = option("-y, --yes", "Run the recorded command without asking.")
 @output.output_options
 def reproduce_command(
     ref: str,
-    tolerance: tuple[str, ...],
-    input: tuple[str, ...],
+    tolerance: Sequence[str],
+    input: Sequence[str],
     yes: bool,
     form: str | None,
     **how: Any,

@@ -217,12 +217,8 @@ def _notify(targets: tuple[str, ...], live: Run, status: str, error: str | None)
 
     item = live.experiment
     made = {"name": item.name, "id": item.id} if item else {"name": None, "id": None}
-    facts = {
-        **made,
-        "status": status,
-        "error": error,
-        "metrics": dict(item.metrics) if item else {},
-    }
+    measured = dict(item.metrics) if item else {}
+    facts = {**made, "status": status, "error": error, "metrics": measured}
     for fault in notify.tell(targets, facts):
         output.warn(fault)
     if notify.BELL in targets:

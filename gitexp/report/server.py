@@ -69,12 +69,8 @@ class Live:
                 index = Index(self.repo)
                 condition, _ = query.current(index, self._where, self._everybody)
                 recorded = index.select(*condition, everybody=self._everybody)
-                report = data.collect(
-                    self.repo,
-                    settings.load(self.repo.root, self.repo.project),
-                    [*runs, *recorded],
-                    known=self._curves,
-                )
+                known = settings.load(self.repo.root, self.repo.project)
+                report = data.collect(self.repo, known, [*runs, *recorded], known=self._curves)
                 self._number += 1
                 report.table["live"] = self._number
                 self._report, self._mark, self._blocks = report, mark, {}
