@@ -75,10 +75,8 @@ def log_command(
         repo, entry, details, known=known, status=status, talk=shared.talk()
     )
     shared.report(recorded, shot)
-    for name, called in (
-        (result_paths.PARAMS, "--params-file"),
-        (result_paths.METRICS, "--metrics-file"),
-    ):
+    options = {result_paths.PARAMS: "--params-file", result_paths.METRICS: "--metrics-file"}
+    for name, called in options.items():
         path = repo.project + name
         if path not in recorded.experiment.files.values():
             what = "is yours and stays as it is; to record what it says"
@@ -103,18 +101,12 @@ def parse_metric(text: str) -> MetricPoint:
 def _show_plan(repo: Repo, known: settings.Settings, entry: log.Entry) -> None:
     with log.taken(repo, known, entry) as (shot, places):
         click.echo("would record:")
-        for kind, paths in (
-            ("changed", shot.changed),
-            ("untracked", shot.taken),
-            ("artifact", tuple(sorted(entry.artifacts))),
-            ("to DVC", tuple(sorted(entry.large))),
-        ):
+        given = {"artifact": sorted(entry.artifacts), "to DVC": sorted(entry.large)}
+        for kind, paths in {"changed": shot.changed, "untracked": shot.taken, **given}.items():
             for path in paths:
                 click.echo(f"  {kind:<10} {output.clean(path)}")
-        for path, content in (
-            (places.params, params.dump(entry.params)),
-            (places.metrics, entry.metrics),
-        ):
+        results = {places.params: params.dump(entry.params), places.metrics: entry.metrics}
+        for path, content in results.items():
             click.echo(f"  {'result':<10} {path}")
             for line in content.decode().splitlines()[:20]:
                 click.echo(f"             {output.clean(line)}")
