@@ -61,11 +61,8 @@ def merge_command(
     _, settings, index = opened()
     if all_kept == bool(refs) or (refs and len(refs) < 2):
         raise UsageError("name two experiments or more, or use --all-kept")
-    found = (
-        index.select("tag.verdict = 'kept'")
-        if all_kept
-        else reference.resolve_many(index, refs, settings)
-    )
+    kept = "tag.verdict = 'kept'"
+    found = index.select(kept) if all_kept else reference.resolve_many(index, refs, settings)
     name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
     having = [item for item in found if name in item.metrics]
     if name is None or len(having) < 2 or (refs and len(having) < len(found)):
@@ -109,6 +106,8 @@ class _Tried:
         return done.experiment
 
     def _judged(self, item: Experiment) -> dict[str, float]:
+        """Return what the judge says of a merge, as ``judged.NAME``; nothing where it does not
+        count."""
         if self.by is None:
             return {}
         found = shared.judged(self.index.repo, item, self.judge, self.by)

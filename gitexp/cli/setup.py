@@ -1,5 +1,5 @@
-"""``gitexp init`` and ``gitexp doctor``: prepare a repository, and find and mend what
-is wrong with it."""
+"""``gitexp init`` and ``gitexp doctor``: prepare a repository, and find and mend what is wrong with
+it."""
 
 from __future__ import annotations
 

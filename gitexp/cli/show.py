@@ -229,6 +229,7 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
+    """Return path, hash, size and a remark of each declared input, and of what DVC tracks."""
     rows = [[path, hashed, "", ""] for path, hashed in facts["inputs"].items()]
     for item in facts["data"]:
         size = "" if item["size"] is None else readable(item["size"])
@@ -260,6 +261,7 @@ def _tags(experiment: Experiment) -> str | None:
 def _metric_lines(
     experiment: Experiment, courses: Mapping[str, Course], settings: Settings
 ) -> list[str]:
+    """Return a line for each metric: its last value, its best one with the step, its points."""
     rows = []
     for name in experiment.metrics or courses:
         course = courses.get(name, Course())

@@ -517,6 +517,16 @@ def test_without_any_address_the_ways_to_give_one_are_said(project: Project) -> 
         sync.target(Repo.discover(), None)
 
 
+def test_a_push_of_some_experiments_mirrors_only_those(project: Project) -> None:
+    for value in (1, 2):
+        record(project, metrics={"rmse": value})
+    for args in (["exp-1", "--mlflow", "http://here"], ["--mlflow", "http://here", "exp-1"]):
+        assert (
+            project.gitexp("push", *args, "--dry-run")
+            == "would mirror 1 experiment to http://here\n"
+        )
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("mirror")
 def test_push_sends_to_the_git_remote_and_then_mirrors(

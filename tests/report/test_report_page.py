@@ -159,6 +159,17 @@ def test_columns_are_shown_hidden_and_moved(browser: Any, six: Path) -> None:
     assert keys.index("m.rmse") == keys.index("p.opt") - 1
 
 
+def test_a_table_with_more_rows_than_are_shown_says_so(browser: Any, project: Project) -> None:
+    for rows in (0, 600):
+        project.write("scores.csv", "name,score\n" + "ann,1\n" * rows)
+        record(project, {"rows": rows})
+    opened = Page(browser, written(project), "#view=diff")
+    opened.tab.wait_for_selector('details[data-path="scores.csv"]')
+    told = opened.tab.text_content('details[data-path="scores.csv"]')
+    assert "+600" in told
+    assert "The first 500 rows" in told
+
+
 def test_metrics_come_first_and_the_best_is_marked(browser: Any, six: Path) -> None:
     opened = Page(browser, six)
     heads = "cells => cells.map(cell => cell.dataset.key)"
@@ -189,6 +200,13 @@ def test_a_series_minimum_a_baseline_and_groups_have_an_address(browser: Any, si
     copied = opened.tab.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("name,status,loss,rmse,lr,opt")
     assert not opened.complaints
+    unlabelled = Page(browser, six, "#view=table&by=labels")
+    unlabelled.tab.wait_for_selector("tr[data-group]")
+    folded = unlabelled.names()
+    unlabelled.tab.click("tr[data-group] .link >> nth=0")
+    assert unlabelled.names() != folded
+    unlabelled.tab.click("tr[data-group] .link >> nth=0")
+    assert unlabelled.names() == folded
 
 
 def test_groups_of_curves_have_a_band_and_a_zoom_is_shared(browser: Any, six: Path) -> None:

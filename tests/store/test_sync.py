@@ -81,6 +81,9 @@ def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(
     assert names(ada) == names(bob) == ["exp-1", "exp-2"]
     assert names(ada, "--all") == ["bob/exp-1", "bob/exp-2", "exp-1", "exp-2"]
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2", "exp-1", "exp-2"]
+    everybody = ada.gitexp("export", "csv", "--all").splitlines()[1:]
+    assert sorted(line.partition(",")[0] for line in everybody) == names(ada, "--all")
+    assert ada.gitexp("report", "--md", "--all").startswith("### 4 experiments\n")
     assert gitexp.get("bob/exp-2", ada.root).id == gitexp.get("exp-2", bob.root).id
     assert gitexp.get("origin/exp-2", bob.root).id == gitexp.get("exp-2", ada.root).id
     assert bob.tags() == ada.tags() == ["exp-1", "exp-2"]

@@ -586,6 +586,8 @@ def test_resume_runs_what_is_missing_from_the_old_snapshot_and_failed_ones_when_
     assert "--append, --seed would change" in project.error(
         "sweep", "--resume", "g", "--no-append", "--seed", "0"
     )
+    assert "--link would change" in project.error("sweep", "--resume", "g", "--link", "train.py")
+    assert "leave out --resume" in project.error("sweep", "--resume", "g", "--dry-run")
 
 
 def test_a_driver_killed_in_mid_sweep_loses_nothing_that_ended_and_resume_does_the_rest(
