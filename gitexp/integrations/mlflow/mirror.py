@@ -29,7 +29,8 @@ from gitexp.formats import late_values, message, params, result_files
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Run, Server
+from gitexp.formats.trackers.mlflow import Stored
+from gitexp.integrations.mlflow.client import CONNECTIONS, Refusal, Server
 from gitexp.integrations.mlflow.tables import read_json
 from gitexp.integrations.mlflow.uris import FACE
 from gitexp.repo import Repo
@@ -66,7 +67,7 @@ class _Task:
     """One experiment, the run that it has, and the paths of what has to be read of it."""
 
     experiment: Experiment
-    run: Run | None
+    run: Stored | None
     place: str
     artifacts: tuple[str, ...]
     wanted: tuple[str, ...]
@@ -158,7 +159,7 @@ def repository(repo: Repo) -> str | None:
 
 def _runs(
     server: Server, places: Sequence[str], experiments: Sequence[Experiment]
-) -> dict[str, Run]:
+) -> dict[str, Stored]:
     """Return the runs of experiments that were mirrored before, by identity, and delete what is
     half where there is another."""
     ids = [convert.identity(item) for item in experiments]
@@ -168,12 +169,12 @@ def _runs(
         if one_by_one
         else [f"tags.`{convert.ID}` LIKE '%'"]
     )
-    there: dict[str, list[Run]] = {identity: [] for identity in ids}
+    there: dict[str, list[Stored]] = {identity: [] for identity in ids}
     for condition in asked if places else ():
         for run in server.runs(places, condition, "ALL"):
             if WHOLE in run.tags or not run.deleted:
                 there.get(run.tags.get(convert.ID, ""), []).append(run)
-    found: dict[str, Run] = {}
+    found: dict[str, Stored] = {}
     for identity, runs in there.items():
         for run in sorted(runs, key=lambda run: (WHOLE not in run.tags, run.deleted)):
             if found.setdefault(identity, run) is not run and WHOLE not in run.tags:
@@ -181,7 +182,7 @@ def _runs(
     return found
 
 
-def _task(experiment: Experiment, run: Run | None, place: str, artifacts: bool) -> _Task:
+def _task(experiment: Experiment, run: Stored | None, place: str, artifacts: bool) -> _Task:
     wanted: list[str] = []
     if run is None or WHOLE not in run.tags:
         wanted += [
@@ -321,7 +322,7 @@ def _log(server: Server, task: _Task, files: Contents, tags: Mapping[str, str]) 
     return run, artifacts
 
 
-def _update(server: Server, run: Run, tags: Mapping[str, str]) -> bool:
+def _update(server: Server, run: Stored, tags: Mapping[str, str]) -> bool:
     """Bring a whole run's labels and description up to date; return whether there was something to
     do."""
     news: dict[str, str] = {}
@@ -363,7 +364,7 @@ def _file(files: Contents, path: str) -> bytes:
     return files.blobs[path]
 
 
-def _missing(server: Server, run: Run, points: Sequence[MetricPoint]) -> list[MetricPoint]:
+def _missing(server: Server, run: Stored, points: Sequence[MetricPoint]) -> list[MetricPoint]:
     """Return the points that a run does not have yet. Databases drop what comes twice, a store of
     files would keep it."""
     known = {
