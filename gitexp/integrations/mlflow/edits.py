@@ -14,20 +14,17 @@ from typing import Any
 from gitexp.formats import late_values
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import contents
 from gitexp.repo import Repo
 from gitexp.runs import deferred
 from gitexp.store import names, notes
-from gitexp.store.index import Index
 
 _SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
 _late: dict[str, list[MetricPoint]] = {}
 
 
-def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the events for tags that are set, or removed where they are None.
-
-    Args:
-        labels: those that the experiment has now.
+def of_tags(repo: Repo, commit: str, tags: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    """Return the events for tags of an experiment that are set, or removed where they are None.
 
     Raises:
         UsageError: a label cannot be one.
@@ -41,23 +38,18 @@ def of_tags(tags: Mapping[str, str | None], labels: Iterable[str]) -> list[dict[
             or said.strip("[]").replace('"', " ").replace(",", " ").split()
         )
         wanted = {names.check_label(word) for word in given}
-        events += [{"label": f"+{word}"} for word in sorted(wanted - {*labels})]
-        events += [{"label": f"-{word}"} for word in sorted({*labels} - wanted)]
-    text = rest.get("mlflow.note.content")
+        experiment = contents.of_commit(repo, commit)
+        has = {*experiment.labels} if experiment else set()
+        events += [{"label": f"+{word}"} for word in sorted(wanted - has)]
+        events += [{"label": f"-{word}"} for word in sorted(has - wanted)]
+    text = rest.get(convert.NOTE)
     if text and text.strip():
         events.append({"note": text.strip()})
-    name = rest.pop("mlflow.runName", None)
-    if name:
+    if name := rest.pop(convert.NAME, None):
         events.append({"mlflow": {"name": name}})
     if rest:
         events.append({"mlflow": {"tags": rest}})
     return events
-
-
-def labels(repo: Repo, commit: str) -> tuple[str, ...]:
-    """Return the labels that an experiment has now."""
-    found = Index(repo).select('tag."commit" = ?', [commit], everybody=True)
-    return found[0].labels if found else ()
 
 
 def of_params(texts: Mapping[str, str]) -> dict[str, Any]:

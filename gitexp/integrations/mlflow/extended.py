@@ -5,7 +5,7 @@ experiments needs the latest values alone, and few are ever looked at closer.
 
 from __future__ import annotations
 
-import functools
+import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -15,8 +15,8 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from gitexp.formats import result_files
 from gitexp.formats.errors import FormatError, NotFoundError
-from gitexp.formats.experiment import Experiment, MetricPoint
-from gitexp.integrations.mlflow import database, uris
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import contents, database, uris
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
 from gitexp.store.index import Index
@@ -30,6 +30,7 @@ _READERS = (
 )
 _FIRST = ("run_id", "run_ids", "model_id", "experiment_id")
 _LACKING = 'SELECT "commit" FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL AND rows IS NULL'
+_TAKEN = 'UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ? AND "commit" = ?'
 
 
 class ExtendedStore(SqlAlchemyStore):
@@ -97,35 +98,29 @@ around(
 
 
 def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
-    """Add all metric values of runs to the database at ``path``, where they lack.
+    """Add all metric values of runs to the database at ``path``, where they lack; what is not what
+    its name says has none.
 
     Raises:
         NotFoundError: they are not in this clone.
     """
     with database.reading(path) as db:
-        lacking = [run for run in runs if db.execute(_LACKING, [run]).fetchone()]
+        lacking = [(run, *row) for run in runs for row in db.execute(_LACKING, [run])]
     if not lacking:
         return
-    index = Index(repo)
-    with database.writing(path) as db:
-        for run in lacking:
-            for (commit,) in db.execute(_LACKING, [run]).fetchall():
-                _read(Tables(db, ""), index, run, commit)
-                db.execute("UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ?", [run])
-
-
-def _read(tables: Tables, index: Index, run: str, commit: str) -> None:
-    """Add the values that a commit has; what is not what its name says has none."""
-    for value in index.select('tag."commit" = ?', [commit], everybody=True, limit=1):
-        with uris.lenient(index.repo) as repo, suppress(FormatError):
-            read = functools.partial(_content, repo, value)
-            tables.put_metrics(run, result_files.of(value.files, read))
-
-
-def _content(repo: Repo, value: Experiment, path: str) -> bytes:
-    found = next(repo.objects([f"{value.id}:{path}"]))
-    if found is None:
-        raise NotFoundError(
-            f"'{path}' of {value.name} is not in this clone; to get it: gitexp pull"
-        )
-    return found.data
+    of_them = 'tag."commit" IN (SELECT value FROM json_each(?))'
+    asked = json.dumps([commit for _, commit in lacking])
+    experiments = Index(repo).select(of_them, [asked], everybody=True)
+    files = [result_files.paths(item.files) for item in experiments]
+    with uris.lenient(repo) as beside, database.writing(path) as db:
+        for found in contents.read(beside, experiments, files):
+            item = found.experiment
+            for name in result_files.paths(item.files):
+                if name not in found.files:
+                    raise NotFoundError(
+                        f"'{name}' of {item.name} is not in this clone; to get it: gitexp pull"
+                    )
+            for run in [run for run, commit in lacking if commit == item.id]:
+                with suppress(FormatError):
+                    Tables(db, "").put_metrics(run, result_files.of(item.files, found.file))
+                db.execute(_TAKEN, [run, item.id])

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
 from gitexp.integrations.mlflow import database, uris
-from gitexp.integrations.mlflow.tracking_store import errors
+from gitexp.integrations.mlflow.behind import errors
 from gitexp.repo import locks
 
 

@@ -11,21 +11,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gitexp.integrations.mlflow import uris
-from gitexp.integrations.mlflow.tables import read_json
 from gitexp.repo import files, locks
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the face of an active run in ``folder``; empty where MLflow knows nothing of
     it."""
-    with suppress(OSError):
-        return read_json((folder / "artifacts" / uris.FACE).read_bytes())
-    return {}
+    return files.read_mapping(folder / "artifacts" / uris.FACE)
 
 
 def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:

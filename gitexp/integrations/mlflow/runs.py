@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from gitexp.formats import mlflow_words as convert
+from gitexp.formats import result_files
 from gitexp.formats.errors import GitexpError
-from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import run_file, uris
-from gitexp.integrations.mlflow.tables import DELETED, read_json
+from gitexp.formats.experiment import Experiment, MetricPoint
+from gitexp.integrations.mlflow import contents, run_file
+from gitexp.integrations.mlflow.tables import DELETED
 from gitexp.repo import Repo
 from gitexp.runs import active, deferred, exit_status, multirun, notebook, run, start
 from gitexp.runs.details import Details
@@ -201,36 +202,27 @@ def of(repo: Repo) -> Runs:
     return _known[repo.state_dir]
 
 
-def take_up(runs: Runs, id: str, commit: str, name: str, experiment: str) -> Running:
+def take_up(runs: Runs, old: Experiment, facts: dict[str, Any]) -> Running:
     """Begin a run that goes on where a recorded one ended: with its params and metrics, on the code
     of now.
 
+    Args:
+        facts: what its face says from now on: MLflow's id of it as ``run``, its ``experiment``,
+            and more.
+
     Raises:
-        GitexpError: the commit is not here, or no run can begin.
+        GitexpError: no run can begin.
     """
-    import io
-
-    from gitexp.formats import metrics, params
-    from gitexp.store import index
-
-    old = index.Index(runs.repo).select('tag."commit" = ?', [commit], everybody=True)[0]
-    live, ours, above = runs.begin(experiment, None)
-    running = Running(id, live, ours, above)
+    live, ours, above = runs.begin(facts["experiment"], None)
+    running = Running(facts["run"], live, ours, above)
     runs.add(running)
-    wanted = [
-        old.files.get("metrics", "metrics.csv"),
-        old.files.get("params", "params.yml"),
-        old.inside(uris.FACE),
-    ]
-    found = [
-        item.data if item else b""
-        for item in runs.repo.objects(f"{commit}:{path}" for path in wanted)
-    ]
+    wanted = [*contents.paths(old), *result_files.paths(old.files, "params")]
+    (found,) = contents.read(runs.repo, [old], [wanted])
     with suppress(GitexpError):
-        live.log_points(metrics.read(io.BytesIO(found[0] or metrics.HEADER)))
-        live.log_params(params.load(found[1]))
-    running.change(lambda known: known.update({**read_json(found[2]), "run": id, "end": None}))
-    live.set_condition("mlflow", {"run": id, "follows": name})
+        live.log_points(found.points())
+        live.log_params(found.params())
+    running.change(lambda known: known.update({**found.face, **facts}))
+    live.set_condition("mlflow", {"run": running.id, "follows": old.name})
     return running
 
 

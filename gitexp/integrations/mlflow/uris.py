@@ -47,6 +47,11 @@ def repository(uri: str) -> Repo:
     return repo
 
 
+def model_files(model: str) -> str:
+    """Return where the files of a model lie in the tree, by its id."""
+    return f"{MODEL_FILES}/{model}"
+
+
 @contextmanager
 def lenient(repo: Repo) -> Iterator[Repo]:
     """Yield a repository to read objects from, in which what a partial clone lacks is missing
