@@ -22,7 +22,7 @@ from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import Experiment, MetricPoint
 from gitexp.formats.extras import needed
 from gitexp.repo import Repo
-from gitexp.store.histories import Unread, file_of, files_of, points, points_of
+from gitexp.store.histories import Unread, file_of, files_of, points_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,18 +105,19 @@ def records(
 ) -> Iterator[dict[str, Any]]:
     """Yield everything about each experiment, params nested as in their file; with every logged
     value where that is wanted."""
-    stream = _grouped(points(repo, experiments, unread)) if with_points else iter(())
-    ahead = next(stream, None)
-    for item, files in files_of(repo, experiments, "params"):
+    none: Iterable[tuple[Experiment, dict[str, bytes]]] = ((item, {}) for item in experiments)
+    read = files_of(repo, experiments, "metrics") if with_points else none
+    for (item, files), (_, logged) in zip(files_of(repo, experiments, "params"), read):
         facts = {
             name: getattr(item, name)
             for name in (*FACTS, "email", "parent", "command", "notes", "files", "extra")
         }
         facts |= {"params": _nested(item, files), "metrics": item.metrics}
         if with_points:
-            is_here = ahead is not None and ahead[0] is item
-            facts["history"] = ahead[1] if ahead and is_here else []
-            ahead = next(stream, None) if is_here else ahead
+            facts["history"] = [
+                {"metric": name, "value": number, "timestamp": moment(at), "step": step}
+                for name, number, at, step in points_of(item, logged, unread)
+            ]
         yield facts
 
 
@@ -214,17 +215,3 @@ def _nested(experiment: Experiment, files: Mapping[str, bytes]) -> Any:
         with suppress(FormatError):
             return params.load(file_of(files, paths[0]), paths[0])
     return dict(experiment.params)
-
-
-def _grouped(
-    rows: Iterable[tuple[Experiment, MetricPoint]],
-) -> Iterator[tuple[Experiment, list[dict[str, Any]]]]:
-    from itertools import groupby
-
-    for _, some in groupby(rows, lambda row: id(row[0])):
-        item, first = next(some)
-        history = [
-            {"metric": name, "value": number, "timestamp": moment(at), "step": step}
-            for name, number, at, step in (first, *(point for _, point in some))
-        ]
-        yield item, history
