@@ -122,9 +122,7 @@ def find(repo: Repo, host: str) -> Home | None:
 
 def remotes(repo: Repo) -> dict[str, str]:
     """Return ``{name: address}`` of the git remotes."""
-    listed = repo.git("config", "--null", "--get-regexp", r"^remote\..*\.url$", ok=(0, 1))
-    pairs = (one.split("\n", 1) for one in listed.decode("utf-8", "replace").split("\0")[:-1])
-    return {key[7:-4]: url for key, url in pairs}
+    return {key[7:-4]: url for _, key, url in repo.scoped_config(r"^remote\..*\.url$")}
 
 
 # -- the token -------------------------------------------------------------------------------------

@@ -88,11 +88,17 @@ def _mlflow() -> str:
 
 
 def _made_by(path: Path) -> str | None:
+    return _said(path, "SELECT made_by FROM gitexp_state")
+
+
+def _said(path: Path, sql: str) -> str | None:
+    """Return the first value that a query finds as text; None where there is none, or no such
+    database."""
     if not path.exists():
         return None
     try:
         with closing(connect(path)) as db:
-            return str(db.execute("SELECT made_by FROM gitexp_state").fetchone()[0])
+            return str(db.execute(sql).fetchone()[0])
     except (sqlite3.Error, TypeError):
         return None
 
@@ -129,16 +135,8 @@ def initialize(path: Path, *more: str) -> None:
 
 
 def _is_sound(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with closing(connect(path)) as db:
-            return bool(
-                db.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-                and db.execute("SELECT 1 FROM alembic_version").fetchone()
-            )
-    except sqlite3.Error:
-        return False
+    asked = ("PRAGMA quick_check", "SELECT 'ok' FROM alembic_version")
+    return all(_said(path, sql) == "ok" for sql in asked)
 
 
 def _migrate(path: Path) -> None:

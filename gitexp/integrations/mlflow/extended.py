@@ -5,6 +5,7 @@ experiments needs the latest values alone, and few are ever looked at closer.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -28,7 +29,6 @@ _READERS = (
     "get_metric_history_bulk_interval_from_steps",
     "get_metric_history_bulk_interval",
 )
-_FIRST = ("run_id", "run_ids", "model_id", "experiment_id")
 _LACKING = 'SELECT "commit" FROM gitexp_run WHERE run_uuid = ? AND folder IS NULL AND rows IS NULL'
 _TAKEN = 'UPDATE gitexp_run SET rows = 0 WHERE run_uuid = ? AND "commit" = ?'
 
@@ -78,8 +78,10 @@ def _around(
     before: Callable[[Any, Any], None] | None,
     after: Callable[[Any, Any], None] | None,
 ) -> Callable[..., Any]:
+    signature = inspect.signature(method)
+
     def both(self: Any, *args: Any, **named: Any) -> Any:
-        first = args[0] if args else next(named[key] for key in _FIRST if key in named)
+        first = signature.bind(self, *args, **named).args[1]
         if before:
             before(self, first)
         answer = method(self, *args, **named)

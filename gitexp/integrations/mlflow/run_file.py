@@ -9,7 +9,6 @@ Several processes may add to it (forked workers, the server), so each change rea
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ def claim(folder: Path) -> bool:
     """Make a run MLflow's, and return whether it was nobody's before: only the first of several
     joins the run that goes on."""
     try:
-        os.close(os.open(folder / "mlflow", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        (folder / "mlflow").touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

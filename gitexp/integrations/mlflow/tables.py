@@ -50,6 +50,8 @@ _LINKED = {  # tables that hold more of a run: which rows are its own
     "logged_model_metrics": "run_id = :run",
 }
 
+_HERE = ("experiment_id", "artifact_location", "source_run_id")  # columns that mean one clone's own
+
 
 class Row(NamedTuple):
     """One run as MLflow's table has it; times in ms since the epoch."""
@@ -183,20 +185,14 @@ class Tables:
         """Return the datasets, inputs and models of a run, as rows by their tables."""
         found = {}
         for table, condition in _LINKED.items():
-            columns = [
-                name
-                for name in self._columns_of(table)
-                if name not in ("experiment_id", "artifact_location", "source_run_id")
+            rows = self.db.execute(f"SELECT * FROM {table} WHERE {condition}", {"run": run})
+            columns = enumerate(item[0] for item in rows.description)
+            kept = [(at, name) for at, name in columns if name not in _HERE]
+            found[table] = [
+                {name: row[at] for at, name in kept if row[at] is not None}
+                for row in rows.fetchall()
             ]
-            rows = self.db.execute(
-                f"SELECT {', '.join(columns)} FROM {table} WHERE {condition}", {"run": run}
-            ).fetchall()
-            if rows:
-                found[table] = [
-                    {key: value for key, value in zip(columns, row) if value is not None}
-                    for row in rows
-                ]
-        return found
+        return {table: rows for table, rows in found.items() if rows}
 
     def empty(self, run: str) -> None:
         """Remove what belongs to a run, but not its own row, so that traces and the like keep their
