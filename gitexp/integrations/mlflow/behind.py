@@ -1,22 +1,34 @@
 """What lies behind MLflow's runs: a run of gitexp that goes on, here or in another process, or an
-experiment in git. What MLflow is told goes there, too."""
+experiment in git. What MLflow is told goes there, too.
+
+A commit never changes, so what comes to an experiment becomes a line in its git notes, which
+``gitexp push`` and ``pull`` exchange: a label, a note, late values of gitexp's own where it is one,
+else ``{"mlflow": {...}}`` with tags, a name or a stage.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+from gitexp.formats import late_values, result_files
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats.errors import GitexpError, NotFoundError
-from gitexp.integrations.mlflow import artifacts, contents, database, edits, runs, uris
+from gitexp.formats.experiment import MetricPoint
+from gitexp.integrations.mlflow import artifacts, contents, database, runs, uris
 from gitexp.integrations.mlflow.sync import Follower
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
-from gitexp.store import notes
+from gitexp.runs import deferred
+from gitexp.store import names, notes
+
+_SECONDS = 0.3  # a loop that logs late writes few notes, not one for each value
+_late: dict[str, list[MetricPoint]] = {}
 
 
 @contextmanager
@@ -91,11 +103,18 @@ class Behind:
                 artifacts.fill(self.repo, commit, tree, address)
 
     def take_up(self, run_id: str, commit: str, found: Any, experiment: str) -> runs.Running:
-        """Have a recorded run go on as a new one; ``found`` is what MLflow has of it."""
-        edits.settle(self.repo, commit)
+        """Begin a run that goes on where a recorded one ended, with its params and metrics, on the
+        code of now; ``found`` is what MLflow has of it."""
+        _settle(self.repo, commit)
         old = contents.of_commit(self.repo, commit)
         if old is None:
             raise NotFoundError(f"the experiment {commit[:10]} was removed meanwhile")
+        wanted = [*contents.paths(old), *result_files.paths(old.files, "params")]
+        (read,) = contents.read(self.repo, [old], [wanted])
+        running = self.runs.begin(experiment, None)
+        with suppress(GitexpError):
+            running.run.log_points(read.points())
+            running.run.log_params(read.params())
         facts = {
             "run": run_id,
             "experiment": experiment,
@@ -105,7 +124,7 @@ class Behind:
             "tags": dict(found.data.tags),
             **self.linked(run_id),
         }
-        running = runs.take_up(self.runs, old, facts)
+        self.runs.add(running, {**read.face, **facts}, follows=old.name)
         with database.reading(self.path) as db:
             asked = "SELECT model_id, artifact_location FROM logged_models WHERE source_run_id = ?"
             models = {uris.model_files(model): at for model, at in db.execute(asked, [run_id])}
@@ -128,7 +147,7 @@ class Behind:
             live(running)
         elif commit:
             with errors():
-                edits.settle(self.repo, commit)  # since the run is read again from its notes
+                _settle(self.repo, commit)  # since the run is read again from its notes
                 notes.add(self.repo, [commit], events(commit))
 
     def tag(self, run_id: str, tags: dict[str, str | None]) -> None:
@@ -137,8 +156,25 @@ class Behind:
             self.tell(
                 run_id,
                 lambda run: run.set_tags(tags),
-                lambda commit: edits.of_tags(self.repo, commit, tags),
+                lambda commit: _of_tags(self.repo, commit, tags),
             )
+
+    def log_params(self, run_id: str, texts: dict[str, str]) -> None:
+        """Log params: what they stand for, and how MLflow spelt them."""
+        late = {
+            "params": {key: convert.param_value(text) for key, text in texts.items()},
+            "mlflow": {"params": texts},
+        }
+        self.tell(run_id, lambda run: run.log_params(texts), lambda _: [late])
+
+    def log_late(self, run_id: str, commit: str, points: list[MetricPoint]) -> None:
+        """Log metric values of a recorded run: git gets them a moment later, and many at once."""
+        key = _key(self.repo, commit)
+        _late.setdefault(key, []).extend(points)
+        with errors():
+            deferred.later(key, lambda: _write(self.repo, commit, key), _SECONDS)
+        with database.writing(self.path) as db:
+            Tables(db, self.root).put_metrics(run_id, points)
 
     def stage(self, stage: str, run_id: str) -> None:
         """Note that a run was deleted in MLflow, or restored."""
@@ -186,3 +222,46 @@ class Behind:
 
     def _is_ours(self, address: str) -> bool:
         return address.startswith(f"{self.root}/")
+
+
+def _key(repo: Repo, commit: str) -> str:
+    return f"late {repo.state_dir} {commit}"
+
+
+def _settle(repo: Repo, commit: str) -> None:
+    """Write now what came late for an experiment, and waits."""
+    deferred.settle(_key(repo, commit))
+
+
+def _write(repo: Repo, commit: str, key: str) -> None:
+    if points := _late.pop(key, []):
+        notes.add(repo, [commit], [late_values.event(points)])
+
+
+def _of_tags(repo: Repo, commit: str, tags: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    """Return the events for tags of an experiment that are set, or removed where they are None.
+
+    Raises:
+        UsageError: a label cannot be one.
+    """
+    rest = dict(tags)
+    events: list[dict[str, Any]] = []
+    if convert.LABELS in rest:
+        said = rest.pop(convert.LABELS) or ""
+        given = (
+            convert.labels({convert.LABELS: said})
+            or said.strip("[]").replace('"', " ").replace(",", " ").split()
+        )
+        wanted = {names.check_label(word) for word in given}
+        experiment = contents.of_commit(repo, commit)
+        has = {*experiment.labels} if experiment else set()
+        events += [{"label": f"+{word}"} for word in sorted(wanted - has)]
+        events += [{"label": f"-{word}"} for word in sorted(has - wanted)]
+    text = rest.get(convert.NOTE)
+    if text and text.strip():
+        events.append({"note": text.strip()})
+    if name := rest.pop(convert.NAME, None):
+        events.append({"mlflow": {"name": name}})
+    if rest:
+        events.append({"mlflow": {"tags": rest}})
+    return events

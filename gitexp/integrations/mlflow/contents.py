@@ -40,7 +40,7 @@ class Contents(NamedTuple):
 
     @property
     def edits(self) -> list[dict[str, Any]]:
-        """What was edited in MLflow since the recording, in its order (``edits.py``)."""
+        """What was edited in MLflow since the recording, in its order (``behind.py``)."""
         events = self.experiment.extra.get("events", ())
         return [event["mlflow"] for event in events if isinstance(event.get("mlflow"), dict)]
 

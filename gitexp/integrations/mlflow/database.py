@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from gitexp.integrations.mlflow import uris
 from gitexp.repo import Repo, files, locks
 
 VERSION = 4
@@ -35,10 +34,10 @@ _TABLES = """
 
 def prepare(repo: Repo) -> Path:
     """Return the file of a sound database of this repository, made if need be."""
-    path = uris.database(repo)
+    path = repo.state_dir / "mlflow" / "tracking.sqlite"
     if _made_by(path) == _maker(repo):
         return path
-    uris.folder(repo)
+    repo.make_state_dir("mlflow")
     with locks.Held(path.with_suffix(".lock")):
         if _made_by(path) != _maker(repo):
             for end in ("", "-journal", "-wal", "-shm"):

@@ -23,7 +23,7 @@ def read(folder: Path) -> dict[str, Any]:
     return files.read_mapping(folder / "artifacts" / uris.FACE)
 
 
-def change(folder: Path, by: Callable[[dict[str, Any]], None]) -> None:
+def change(folder: Path, by: Callable[[dict[str, Any]], object]) -> None:
     """Have ``by`` change the face of a run that is going on."""
     target = folder / "artifacts" / uris.FACE
     with locks.Held(folder / "face.lock"):

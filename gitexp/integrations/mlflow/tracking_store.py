@@ -23,7 +23,7 @@ from mlflow.utils.validation import _validate_metric
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats import params as flat
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import database, edits, run_file, runs, scratch_store, uris
+from gitexp.integrations.mlflow import database, run_file, scratch_store, uris
 from gitexp.integrations.mlflow.behind import Behind, errors
 from gitexp.integrations.mlflow.extended import ExtendedStore, around, points, take_in
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
@@ -126,32 +126,29 @@ class GitStore(ExtendedStore):
         # perhaps another process's
         parent = self._behind.of(given[_PARENT])[0] if _PARENT in given else None
         with errors():
-            live, ours, above = self._behind.runs.begin(experiment.name, given.get(_PARENT), parent)
-        if above and (known := run_file.read(above.folder).get("run")):
+            running = self._behind.runs.begin(experiment.name, given.get(_PARENT), parent)
+        if running.parent and (known := run_file.read(running.parent.folder).get("run")):
             given.setdefault(_PARENT, known)
         try:
             pairs = [RunTag(*item) for item in given.items()]
             made = super().create_run(experiment_id, user_id, start_time, pairs, run_name)
         except BaseException:
-            if ours:
-                live.discard()
+            if running.ours:
+                running.run.discard()
             raise
-        running = runs.Running(made.info.run_id, live, ours, above)
+        live = running.run
         facts = {
-            "run": running.id,
+            "run": made.info.run_id,
             "experiment": experiment.name,
             "name": made.info.run_name,
             "user": user_id,
             "start": start_time,
-            "given": [] if ours else [*flat.flatten(journal.logged_params(live.folder))],
+            "given": [] if running.ours else [*flat.flatten(journal.logged_params(live.folder))],
             "tags": dict(made.data.tags),
         }
-        running.change(lambda known: known.update(facts))
-        extra = {"run": running.id, "experiment": experiment.name, "parent": given.get(_PARENT)}
-        live.set_condition("mlflow", {key: value for key, value in extra.items() if value})
+        self._behind.runs.add(running, facts, parent=given.get(_PARENT))
         if given.get(convert.NOTE):
             live.set_note(given[convert.NOTE])
-        self._behind.runs.add(running)
         self._behind.link(running, {uris.RUN_FILES: made.info.artifact_uri})
         return made
 
@@ -163,8 +160,7 @@ class GitStore(ExtendedStore):
         running, commit = self._behind.of(run_id)
         name = RunStatus.to_string(run_status) if run_status is not None else ""
         if name == "RUNNING" and running:
-            self._behind.runs.go_on(run_id)
-            running.change(lambda known: known.pop("end", None))
+            running.go_on()
         elif name == "RUNNING" and commit and not os.environ.get(SERVER):
             found = self.get_run(run_id)
             at = self.get_experiment(found.info.experiment_id).name
@@ -181,7 +177,7 @@ class GitStore(ExtendedStore):
             running.change(
                 lambda known: known.update({"end": end_time, **self._behind.linked(run_id)})
             )
-            self._behind.runs.end(running, name)
+            running.end(name)
         return info
 
     def get_run(self, run_id: str) -> Any:
@@ -226,10 +222,7 @@ class GitStore(ExtendedStore):
         with self.ManagedSessionMaker() as session:
             self._check_run_is_active(self._get_run(run_uuid=run_id, session=session))
         if commit and said:
-            with errors():
-                edits.add_late_metrics(self.repo, commit, said)
-            with database.writing(self._behind.path) as db:
-                Tables(db, self.artifact_root_uri).put_metrics(run_id, said)
+            self._behind.log_late(run_id, commit, said)
 
     def _unsaid(self, run_id: str, said: list[MetricPoint]) -> list[MetricPoint]:
         """Return the points that the run has not yet: ``log_model`` says the run's metrics once
@@ -240,9 +233,7 @@ class GitStore(ExtendedStore):
             return [point for point in said if not tables.has_metric(run_id, point)]
 
     def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
-        self._behind.tell(
-            run_id, lambda run: run.log_params(texts), lambda _: [edits.of_params(texts)]
-        )
+        self._behind.log_params(run_id, texts)
 
     def set_tag(self, run_id: str, tag: Any) -> None:
         super().set_tag(run_id, tag)

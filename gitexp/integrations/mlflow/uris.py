@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import unquote
 
 from gitexp.formats.errors import RepositoryError
@@ -61,16 +60,6 @@ def lenient(repo: Repo) -> Iterator[Repo]:
             yield beside
     else:
         yield repo
-
-
-def folder(repo: Repo) -> Path:
-    """Return ``.git/gitexp/mlflow``, made."""
-    return repo.make_state_dir("mlflow")
-
-
-def database(repo: Repo) -> Path:
-    """Return the file of the tracking database."""
-    return repo.state_dir / "mlflow" / "tracking.sqlite"
 
 
 def root_uri(repo: Repo) -> str:
