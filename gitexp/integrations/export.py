@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,14 @@ _ROWS = 100_000  # of a row group: some MB in memory
 _WHOLE = 2**63 - 1
 
 
-def columns(experiments: Iterable[Experiment]) -> list[str]:
+def columns(experiments: Sequence[Experiment]) -> list[str]:
     """Return the names of the columns: facts, then ``params.*`` and ``metrics.*`` in the order of
     their first appearance."""
-    seen: dict[str, dict[str, None]] = {"params": {}, "metrics": {}}
-    for item in experiments:
-        for family, names in seen.items():
-            names.update(dict.fromkeys(getattr(item, family)))
-    return [*FACTS, *(f"{family}.{name}" for family, names in seen.items() for name in names)]
+    names = {
+        kind: dict.fromkeys(chain.from_iterable(getattr(item, kind) for item in experiments))
+        for kind in ("params", "metrics")
+    }
+    return [*FACTS, *(f"{kind}.{name}" for kind, some in names.items() for name in some)]
 
 
 def value(experiment: Experiment, column: str) -> Any:
@@ -156,23 +157,14 @@ def write_points(rows: Iterable[tuple[Experiment, MetricPoint]], target: Path) -
     pa, pq = arrow()
     kinds = (*[pa.string()] * 3, pa.float64(), pa.timestamp("ms", tz="UTC"), pa.int64())
     schema = pa.schema([pa.field(name, kind) for name, kind in zip(POINT, kinds)])
+    cells = (
+        (item.name, item.id, _sound(name), metrics.double(number), moment(at), _whole(step))
+        for item, (name, number, at, step) in rows
+    )
     with pq.ParquetWriter(target, schema) as writer:
-        lists: list[list[Any]] = [[] for _ in POINT]
-
-        def flush() -> None:
-            arrays = [pa.array(cells, kind) for cells, kind in zip(lists, kinds)]
+        while chunk := [*islice(cells, _ROWS)]:
+            arrays = [pa.array(column, kind) for column, kind in zip(zip(*chunk), kinds)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
-            for cells in lists:
-                cells.clear()
-
-        for item, (name, number, timestamp, step) in rows:
-            whole = step if abs(step) <= _WHOLE else None
-            cells = (_sound(name), metrics.double(number), moment(timestamp), whole)
-            for list_, cell in zip(lists, (item.name, item.id, *cells)):
-                list_.append(cell)
-            if len(lists[0]) >= _ROWS:
-                flush()
-        flush()
 
 
 def arrow() -> tuple[Any, Any]:
@@ -198,6 +190,10 @@ def _column(pa: Any, name: str, cells: Sequence[Any]) -> tuple[pa.DataType, Call
     if kinds and kinds <= {int, float}:
         return pa.float64(), metrics.double
     return pa.string(), lambda cell: _sound(text(cell))
+
+
+def _whole(step: int) -> int | None:
+    return step if abs(step) <= _WHOLE else None
 
 
 def _sound(value: str) -> str:

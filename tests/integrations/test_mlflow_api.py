@@ -494,3 +494,61 @@ def test_what_came_late_is_kept_where_the_run_is_taken_up_again(training: Traini
     found = training.experiments()["exp-2"]
     assert found["metrics"] == {"loss": 1.0, "test_score": 0.75}
     assert found["params"] == {"threshold": "0.50"}
+
+
+def test_who_began_a_run_logs_into_it_when_another_process_took_it_up_again(
+    training: Training,
+) -> None:
+    first = training.start("""
+        import time, mlflow
+        from pathlib import Path
+        client, told = mlflow.MlflowClient(), Path(".git/told")
+        with mlflow.start_run() as run:
+            mlflow.log_metric("loss", 2.0)
+        client.get_run(run.info.run_id)  # which records it
+        told.write_text(run.info.run_id)
+        while told.exists():
+            time.sleep(0.05)
+        client.log_metric(run.info.run_id, "loss", 1.0, step=1)
+        told.touch()
+    """)
+    training.run(
+        """
+        import time, mlflow
+        from pathlib import Path
+        told = Path(".git/told")
+        while not told.exists() or not (run_id := told.read_text()):
+            time.sleep(0.05)
+        with mlflow.start_run(run_id=run_id):
+            told.unlink()
+            while not told.exists():
+                time.sleep(0.05)
+        """,
+        name="second.py",
+    )
+    assert first.wait().code == 0
+    found = training.experiments()
+    assert {name: item["metrics"]["loss"] for name, item in found.items()} == {
+        "exp-1": 2.0,
+        "exp-2": 1.0,
+    }
+
+
+def test_an_open_store_sees_what_was_pulled(training: Training) -> None:
+    project = training.project
+    record(project, {}, {"loss": 1.0})
+    there = project.root.parent / "there.git"
+    project.git("init", "-q", "--bare", str(there))
+    project.git("remote", "add", "origin", str(there))
+    project.gitexp("push")
+    project.git("clone", "-q", str(there), "../clone")
+    record(project, {}, {"loss": 0.5})
+    project.gitexp("push")
+    clone = training.elsewhere(project.root.parent / "clone")
+    ended = clone.run("""
+        import subprocess, sys, mlflow
+        print(len(mlflow.search_runs(["0"])))
+        subprocess.run([sys.executable, "-m", "gitexp", "pull"], check=True, capture_output=True)
+        print(len(mlflow.search_runs(["0"])))
+    """)
+    assert ended.out.split() == ["1", "2"]

@@ -10,6 +10,7 @@ nothing.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -70,7 +71,8 @@ def find(
     with repo.offline() as beside:
         edge = (files.read_bytes(repo.common_dir / "shallow") or b"").decode().split()
         named = _pipelines(beside, tips)
-        history = _history(beside, tips, since, _chooser(paths, named), named)
+        kind_of = functools.partial(_kind, globs=paths, named=named)
+        history = _history(beside, tips, since, kind_of, named)
         changes = [change for past in history for change in past.changes]
         everywhere = sorted({change.path for change in changes if change.kind == "params"})
         todo = []
@@ -128,17 +130,12 @@ def _pipelines(repo: Repo, tips: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _chooser(globs: Sequence[str], named: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Return a function that tells the kind of a path, None where it is not asked for."""
-
-    def kind_of(path: str) -> str | None:
-        fitting = (
-            fnmatch.fnmatchcase(path, glob) or path.startswith(glob.rstrip("/") + "/")
-            for glob in globs
-        )
-        return named.get(path) or commit_files.kind(path) if not globs or any(fitting) else None
-
-    return kind_of
+def _kind(path: str, globs: Sequence[str], named: Mapping[str, str]) -> str | None:
+    """Return the kind of a path, None where it is not asked for."""
+    fitting = (
+        fnmatch.fnmatchcase(path, glob) or path.startswith(f"{glob.rstrip('/')}/") for glob in globs
+    )
+    return named.get(path) or commit_files.kind(path) if not globs or any(fitting) else None
 
 
 def _history(

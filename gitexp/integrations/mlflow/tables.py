@@ -156,13 +156,9 @@ class Tables:
 
     def has_metric(self, run: str, point: MetricPoint) -> bool:
         """Whether a run has this very value."""
-        row = (run, point.name, point.timestamp, point.step, *convert.metric_row(point.value))
-        condition = (
-            "run_uuid = ? AND key = ? AND timestamp = ? AND step = ? AND value = ? AND is_nan = ?"
-        )
-        return (
-            self.db.execute(f"SELECT 1 FROM metrics WHERE {condition}", row).fetchone() is not None
-        )
+        same = "(run_uuid, key, value, timestamp, step, is_nan) = (?, ?, ?, ?, ?, ?)"
+        found = self.db.execute(f"SELECT 1 FROM metrics WHERE {same}", _metric_row(run, point))
+        return found.fetchone() is not None
 
     def put_linked(self, run: str, experiment: int, linked: Mapping[str, Any]) -> None:
         """Add what ``linked`` returned of a run, perhaps in another clone; what is no such thing is
