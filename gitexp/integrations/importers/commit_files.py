@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, NamedTuple
 
-from gitexp.formats import params, result_files
+from gitexp.formats import metrics, params, result_files
 from gitexp.formats.errors import FormatError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.formats.trackers.found import Commit, Unread, moment
@@ -152,7 +152,9 @@ def examine(
                 values[change.path] = params.load(data, change.path.lower())
                 _few(params.flatten(values[change.path]))
                 continue
-            last, at = _last(result_files.points(io.BytesIO(data), change.path, said))
+            at: set[int] = set()
+            points = result_files.points(io.BytesIO(data), change.path, said)
+            last = metrics.last_values(_noted(points, at))
             partly += [Unread(what, text.removeprefix(f"{change.path}: ")) for text in said]
             _few(last)
         except FormatError as error:
@@ -161,7 +163,7 @@ def examine(
             partly.append(Unread(what, why.removeprefix(change.path).lstrip(": ")))
             continue
         if last:
-            courses[change.path] = list(last.values())
+            courses[change.path] = [MetricPoint(name, value, 0, 0) for name, value in last.items()]
             times += rows.new(change, at) if rows else ()
         elif not said:
             partly.append(Unread(what, "nothing is logged in it"))
@@ -182,17 +184,12 @@ def _few(values: Mapping[str, object]) -> None:
         raise FormatError(f"it has {count:,} names, more than {MOST:,}: data rather than results")
 
 
-def _last(points: Iterator[MetricPoint]) -> tuple[dict[str, MetricPoint], set[int]]:
-    """Return the last point of each metric (of the highest step, of equal steps the later row), and
-    the times of the rows."""
-    last: dict[str, MetricPoint] = {}
-    times: set[int] = set()
+def _noted(points: Iterable[MetricPoint], times: set[int]) -> Iterator[MetricPoint]:
+    """Yield points, and add the times of their rows to ``times``."""
     for point in points:
-        if point.name not in last or point.step >= last[point.name].step:
-            last[point.name] = point
         if point.timestamp:
             times.add(point.timestamp)
-    return last, times
+        yield point
 
 
 def date(text: str) -> datetime:

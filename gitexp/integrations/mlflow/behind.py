@@ -198,8 +198,7 @@ class Behind:
 
     def keep_linked(self, run_id: str | None) -> None:
         """Keep the datasets and models of a run with it."""
-        linked = self.linked(run_id) if run_id else {}
-        if run_id and linked:
+        if run_id and (linked := self.linked(run_id)):
             self.tell(
                 run_id,
                 lambda run: run.change(lambda known: known.update(linked)),

@@ -1,25 +1,35 @@
 """MLflow's own store as both of ours extend it: they hear of the params that are logged, and the
 tables get the course of a metric from git when somebody asks for it. The first look at ten thousand
 experiments needs the latest values alone, and few are ever looked at closer.
+
+One of the two is here, ``ApartStore``. The other one is ``tracking_store.py``.
 """
 
 from __future__ import annotations
 
+import atexit
 import inspect
 import json
+import os
+import shutil
+import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+from gitexp.formats import mlflow_words as convert
 from gitexp.formats import result_files
 from gitexp.formats.errors import FormatError, NotFoundError
 from gitexp.formats.experiment import MetricPoint
 from gitexp.integrations.mlflow import contents, database, uris
 from gitexp.integrations.mlflow.tables import Tables
 from gitexp.repo import Repo
+from gitexp.runs import active
+from gitexp.runs.run import JOIN
 from gitexp.store.index import Index
 
 _READERS = (
@@ -126,3 +136,56 @@ def take_in(repo: Repo, path: Path, runs: Iterable[str]) -> None:
                 with suppress(FormatError):
                     Tables(db, "").put_metrics(run, result_files.of(item.files, found.file))
                 db.execute(_TAKEN, [run, item.id])
+
+
+# -- processes that do not record ------------------------------------------------------------------
+
+
+def is_apart(repo: Repo) -> bool:
+    """Whether this process must not record."""
+    folder = os.environ.get(JOIN)
+    return active.is_other_rank() or (
+        folder is not None
+        and Path(folder).parent.parent != repo.state_dir
+        and Path(folder).exists()
+    )
+
+
+def open_apart(repo: Repo) -> Any:
+    """Return a store on a copy of the database."""
+    folder = tempfile.mkdtemp(prefix="gitexp-mlflow-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    path = Path(folder, "tracking.sqlite")
+    with (
+        closing(sqlite3.connect(path)) as copy,
+        closing(sqlite3.connect(database.prepare(repo))) as source,
+    ):
+        source.backup(copy)
+    return ApartStore(repo, path)
+
+
+class ApartStore(ExtendedStore):
+    """The store of processes that record nothing themselves: ranks other than 0 of a distributed
+    training, and commands that gitexp runs only to look at them (``gitexp reproduce``, trials of a
+    sweep). MLflow works there as ever, on a copy of the database that is thrown away; what is
+    logged also goes into the run that the command belongs to.
+    """
+
+    def __init__(self, repo: Repo, path: Path) -> None:
+        self._repo, self._path = repo, path
+        super().__init__(f"sqlite:///{path}", path.with_name("artifacts").as_uri())
+
+    def take_in(self, runs: list[str]) -> None:
+        """Bring all metric values of runs into the copy."""
+        take_in(self._repo, self._path, runs)
+
+    def _log_metrics(self, run_id: str, metrics: Any) -> None:
+        super()._log_metrics(run_id, metrics)
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_points(points(metrics))
+
+    def _params_logged(self, run_id: str, texts: dict[str, str]) -> None:
+        outer = active.active_run()
+        if outer is not None and not outer.silent:
+            outer.log_params({key: convert.param_value(text) for key, text in texts.items()})

@@ -87,7 +87,7 @@ def mirror(
     *,
     artifacts: bool = False,
     otherwise: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda done, total: None,
 ) -> Outcome:
     """Make sure that each experiment is a run on the server, whole.
 
@@ -118,8 +118,7 @@ def mirror(
     for done, (task, kind, why) in enumerate(_all(server, tasks, read, repository(repo)), 1):
         name = task.experiment.name
         results[kind].append((name, why) if kind == "failed" else name)
-        if progress:
-            progress(done, len(tasks))
+        progress(done, len(tasks))
     return Outcome(*map(tuple, results.values()))
 
 

@@ -23,7 +23,7 @@ from mlflow.utils.validation import _validate_metric
 from gitexp.formats import mlflow_words as convert
 from gitexp.formats import params as flat
 from gitexp.formats.experiment import MetricPoint
-from gitexp.integrations.mlflow import database, run_file, scratch_store, uris
+from gitexp.integrations.mlflow import database, extended, run_file, uris
 from gitexp.integrations.mlflow.behind import Behind, errors
 from gitexp.integrations.mlflow.extended import ExtendedStore, around, points, take_in
 from gitexp.integrations.mlflow.tables import ACTIVE, DELETED, Tables, experiment_id
@@ -46,7 +46,7 @@ def open_store(uri: str) -> Any:
     """
     with errors():
         repo = uris.repository(uri)
-        return scratch_store.open_apart(repo) if scratch_store.is_apart(repo) else GitStore(repo)
+        return extended.open_apart(repo) if extended.is_apart(repo) else GitStore(repo)
 
 
 class GitStore(ExtendedStore):
