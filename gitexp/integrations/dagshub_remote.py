@@ -18,6 +18,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,11 +113,9 @@ def find(repo: Repo, host: str) -> Home | None:
             rf"(?:ssh://)?git@{re.escape(urlsplit(host).hostname or '')}(?::\d+)?[:/](.+)", url
         ):
             url = f"{host}/{match[1]}"
-        if url.startswith(f"{host}/"):
-            try:
+        with suppress(UsageError):
+            if url.startswith(f"{host}/"):
                 return parse(url, host)
-            except UsageError:
-                continue
     return None
 
 

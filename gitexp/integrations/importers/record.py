@@ -54,14 +54,14 @@ class Known:
 
     def __init__(self, index: Index) -> None:
         asked = "json_extract(tag.summary, '$.id'), tag.\"commit\""
-        captured = "json_extract(tag.summary, '$.captured')"
+        # the ids of runs that a run of ours took in
+        captured = "(SELECT json_group_array(key) FROM json_each(tag.summary, '$.captured'))"
         rows = index.rows(f"{asked}, {captured}", everybody=True)
         self.keys: set[str] = set()
         self.commits: set[str] = set()
         for key, commit, joined in rows:
-            self.keys.add(str(key))
+            self.keys.update([str(key), *json.loads(joined)])
             self.commits.add(commit)
-            self.keys.update(_keys(joined))  # what a run of ours took in
 
     def __contains__(self, found: Commit | Run) -> bool:
         if isinstance(found, Commit):
@@ -99,26 +99,15 @@ def record(
             there.
     """
     waiting: list[Entry] = []
-    done = 0
     with repo.offline() as beside, tempfile.TemporaryDirectory(prefix="gitexp-") as scratch:
         desk = _Desk(repo, beside, Path(scratch), outcome, limit, Index(repo))
-        for item in items:
+        for done, item in enumerate(items, 1):
             waiting.append(_of_commit(item) if isinstance(item, Commit) else desk.entry(item))
-            done += 1
             progress(done, None)
             if len(waiting) >= batch.SIZE:
                 yield from batch.record(repo, waiting)
                 waiting = []
     yield from batch.record(repo, waiting)
-
-
-def _keys(captured: Any) -> Mapping[str, Any]:
-    """Return the ids of the runs that an experiment holds, by what its summary says."""
-    try:
-        found = json.loads(captured or "{}")
-    except (ValueError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _of_commit(item: Commit) -> Entry:
