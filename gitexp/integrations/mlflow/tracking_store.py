@@ -31,11 +31,8 @@ from gitexp.repo import Repo
 from gitexp.runs import deferred, journal
 
 SERVER = "_MLFLOW_SERVER_FILE_STORE"  # MLflow sets it in its server's processes
-_AUTOLOGGED, _MODELS, _PARENT = (
-    "mlflow.autologging",
-    "mlflow.log-model.history",
-    "mlflow.parentRunId",
-)
+_AUTOLOGGED, _PARENT = "mlflow.autologging", "mlflow.parentRunId"
+_MODELS = "mlflow.log-model.history"
 
 
 def open_store(uri: str) -> Any:

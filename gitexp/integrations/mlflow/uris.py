@@ -19,7 +19,6 @@ from gitexp.repo import Repo
 from gitexp.store.connectivity import is_partial
 
 RUN_FILES = ".gitexp/artifacts"  # in the tree
-MODEL_FILES = ".gitexp/models"
 FACE = ".gitexp/mlflow.json"
 
 
@@ -48,7 +47,7 @@ def repository(uri: str) -> Repo:
 
 def model_files(model: str) -> str:
     """Return where the files of a model lie in the tree, by its id."""
-    return f"{MODEL_FILES}/{model}"
+    return f".gitexp/models/{model}"
 
 
 @contextmanager
