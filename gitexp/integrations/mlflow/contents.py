@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from gitexp.formats import late_values, message, params, result_files
 from gitexp.formats import mlflow_words as convert
@@ -19,7 +21,8 @@ from gitexp.store.index import Index
 _CUT = 1000  # characters; a param's text that is longer is cut in the summary
 
 
-class Contents(NamedTuple):
+@dataclass(frozen=True)
+class Contents:
     """An experiment with what was read of it.
 
     Attributes:
@@ -33,7 +36,7 @@ class Contents(NamedTuple):
     files: Mapping[str, bytes]
     is_whole: bool
 
-    @property
+    @cached_property
     def face(self) -> dict[str, Any]:
         """What MLflow said of the run (``run_file.py``); empty where it logged none."""
         return read_json(self.files.get(self.experiment.inside(FACE), b""))
@@ -118,7 +121,7 @@ def read(
 def read_json(data: bytes) -> dict[str, Any]:
     """Read a JSON mapping; an empty one where it is none."""
     try:
-        value = json.loads(data)
+        value = json.loads(data or b"{}")
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
