@@ -20,7 +20,7 @@ from gitexp.store.remote import sync, transport
 from gitexp.store.remote.sync import Pushed
 
 if TYPE_CHECKING:
-    from gitexp.integrations.mlflow.client import Login
+    from gitexp.integrations.mlflow.login import Login
 
 Result = TypeVar("Result")
 _SHOWN = 20  # names that are spelt out
@@ -229,7 +229,7 @@ def target(repo: Repo, uri: str | None) -> Target:
         UsageError: none is known.
     """
     from gitexp.integrations import dagshub_remote
-    from gitexp.integrations.mlflow import client as server
+    from gitexp.integrations.mlflow import login
 
     host = dagshub_remote.usable_host(os.environ)
     usual = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -242,11 +242,11 @@ def target(repo: Repo, uri: str | None) -> Target:
             "which MLflow server? Write its address, for example http://localhost:5000, set"
             " MLFLOW_TRACKING_URI, or make DagsHub a remote: gitexp remote dagshub OWNER/REPO"
         )
-    address, who = server.address(named), server.login(named, os.environ)
+    address, who = login.address(named), login.login(named, os.environ)
     if who or not host or not f"{address}/".startswith(f"{host}/"):
         return Target(address, who)
     token = dagshub_remote.token(host, os.environ)
     if token is None:
         return Target(address, None, dagshub_remote.NO_TOKEN)
-    who = server.Login(dagshub_remote.username(token, os.environ), token)
+    who = login.Login(dagshub_remote.username(token, os.environ), token)
     return Target(address, who, "the token may have expired: dagshub login")
