@@ -106,10 +106,15 @@ class Index:
         return self._read(lambda db: [_experiment(self.repo, row) for row in db.execute(*wanted)])
 
     def rows(
-        self, columns: str, where: str = "1", values: Sequence[Any] = (), everybody: bool = False
+        self,
+        columns: str,
+        where: str = "1",
+        values: Sequence[Any] = (),
+        order: str = "",
+        everybody: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the given columns (SQL) of the experiments that match."""
-        return iter(self._rows(*_query(columns, where, values, "", None, everybody)))
+        return iter(self._rows(*_query(columns, where, values, order, None, everybody)))
 
     def columns(
         self,
