@@ -31,10 +31,22 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+        top = _in_memory() or tempfile.gettempdir()
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", top)
         config.stash[_SCRATCH] = os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(
-            prefix="t"
+            prefix="t", dir=top
         )
+
+
+def _in_memory() -> str | None:
+    """Return a file system in memory for the thousands of repositories, which cost a third of the
+    time on a disk; None where there is none, it is small, or the user says where: ``TMPDIR``."""
+    top = "/dev/shm"
+    if os.environ.get("TMPDIR") or sys.platform != "linux" or not os.access(top, os.W_OK):
+        return None
+    found = os.statvfs(top)
+    room = found.f_bavail * found.f_frsize
+    return top if room > _ROOM and not found.f_flag & os.ST_NOEXEC else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -44,6 +56,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 _SCRATCH = pytest.StashKey[str]()
+_ROOM = 4 << 30  # bytes
 _EXPECTED = re.compile(  # skips that no package mends
     r"root|no \w+ here|could not import '(ray|tensorflow)'|no such layout|No module named '(ray|tensorflow)'"
     r"|may not trace here|mount|no sh here|has no gloo|fish is not installed|no gcc here"
