@@ -52,7 +52,10 @@ def advice(repo: Repo) -> str:
     if remotes:
         name = "origin" if "origin" in remotes else remotes[0]
         return f"to bring back what the remote has: git fetch --refetch --tags {name}"
-    return "another clone may have them: git remote add, then git fetch --tags"
+    return (
+        "another clone may have them: git remote add origin ADDRESS && git fetch --refetch --tags"
+        " origin"
+    )
 
 
 def is_partial(repo: Repo) -> bool:
