@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_scripts import MODULES, Training
-from warm import Warm, command_line, warmed
+from warm import LIBRARIES, Warm, command_line, warmed
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -173,7 +173,7 @@ class Project:
     ) -> subprocess.CompletedProcess[str]:
         """Run gitexp's command line as a user would, in a process of its own."""
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(env or {})}
-        return command_line().module(
+        return command_line(next((word for word in args if word in LIBRARIES), "")).module(
             "gitexp", *args, cwd=cwd or self.root, env=env, timeout=timeout
         )
 
