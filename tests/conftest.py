@@ -99,7 +99,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an empty home and a git that knows one author and nothing else."""
-    seal(tmp_path_factory.mktemp("home"), monkeypatch)
+    homes = tmp_path_factory.getbasetemp() / "homes"  # numbering looks at all that are there
+    homes.mkdir(exist_ok=True)
+    seal(Path(tempfile.mkdtemp(prefix="", dir=homes)), monkeypatch)
 
 
 def seal(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
