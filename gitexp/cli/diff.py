@@ -119,9 +119,10 @@ def _sides(
     if a is not None:
         raise UsageError("name experiments, or use --where, not both")
     if len(found) != 2:
+        more = "to compare them all: gitexp compare" if found[2:] else "to see them: gitexp list"
         raise UsageError(
-            f"--where must match two experiments, and matches {len(found)}; to compare any"
-            f" number: gitexp compare --where {shlex.quote(where)}"
+            f"--where must match two experiments, and matches {len(found)}; {more} --where"
+            f" {shlex.quote(where)}"
         )
     return found[1], found[0]
 

@@ -139,7 +139,7 @@ def report(recorded: Recorded, shot: Snapshot) -> None:
         output.say(f"left out: {some(paths, 8)} ({why})")
     if any(not why.startswith(("a submodule", "a git repository", "kept by DVC")) for why in left):
         output.say(
-            "to include such files anyway: git add them, or name them in the setting 'include'"
+            "to include such files anyway, git add them, or name them in the setting 'include'"
             " ([tool.gitexp])"
         )
     for warning in recorded.warnings:

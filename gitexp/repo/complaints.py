@@ -21,7 +21,7 @@ _EXPLANATIONS = {  # what git says: what we say
         " safe.directory '{0}'"
     ),
     r"index file (?:corrupt|smaller)|bad (?:index|signature|header)|unknown index entry format": (
-        "the git index is corrupt; to build it again: rm .git/index && git reset"
+        "the git index is corrupt; to build it again: git read-tree HEAD"
     ),
     r"(?:fatal|error): (.*): clean filter '(.*)' failed": (
         "the filter '{1}' does not take {0}; see: git config --get-regexp 'filter.{1}'"

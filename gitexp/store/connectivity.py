@@ -63,11 +63,11 @@ def check(repo: Repo, item: Experiment, files: Sequence[str] | None = None) -> N
 
 def advice(repo: Repo) -> str:
     """Return what may bring back objects that are gone."""
-    remotes = repo.line("remote").split()
+    remotes, fetch = repo.line("remote").split(), "git fetch --refetch --tags"
     if remotes:
         name = "origin" if "origin" in remotes else remotes[0]
-        return f"to bring back what the remote has: git fetch --refetch --tags {name}"
-    return "another clone may have them: git remote add, then git fetch --tags"
+        return f"to bring back what the remote has: {fetch} {name}"
+    return f"another clone may have them: git remote add origin ADDRESS && {fetch} origin"
 
 
 def is_partial(repo: Repo) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from shlex import quote
 from typing import Any, NamedTuple
 
 from gitexp.formats.errors import NotFoundError, UsageError, did_you_mean
@@ -200,15 +201,14 @@ def find_metric(index: Index, name: str) -> Key:
     for candidate in (name, name.removeprefix("metrics.")):
         if candidate in known:
             return value_key("metrics", candidate)
-    raise NotFoundError(
-        f"no experiment has a metric '{name}'.{did_you_mean(name, known) or _there_are(known)}"
-    )
+    instead = did_you_mean(name, known) or _there_are(known, name)
+    raise NotFoundError(f"no experiment has a metric '{name}'.{instead}")
 
 
-def _there_are(names: Sequence[str]) -> str:
+def _there_are(names: Sequence[str], metric: str = "rmse") -> str:
     """Return what there is instead, for the end of a message."""
     if not names:
-        return " There is none yet; to record one: gitexp log --metric rmse=18.2"
+        return f" There is none yet; to record one: gitexp log --metric {quote(f'{metric}=18.2')}"
     shown = ", ".join(name if name.isprintable() else repr(name) for name in names[:_SHOWN])
     more = f" and {len(names) - _SHOWN} more (gitexp list --all-columns)"
     return f" There are: {shown}{more if len(names) > _SHOWN else ''}"

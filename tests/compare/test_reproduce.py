@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import gitexp
-from conftest import Project
+from conftest import Project, seal
 from gitexp.repo import Repo
 from gitexp.store import notes
 from gitexp.store.index import Index
@@ -43,13 +44,25 @@ def writes(expression: str, imports: str = "import random") -> str:
     return f'{imports}\nopen("metrics.csv", "w").write(f"Name,Value,Timestamp,Step\\nrmse,{{{expression}}},0,0\\n")\n'
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose only experiment is a real scikit-learn training on data that git
+    ignores."""
+    with pytest.MonkeyPatch.context() as patch:
+        seal(tmp_path_factory.mktemp("home"), patch)
+        project = Project(tmp_path_factory.mktemp("trained"))
+        project.git("init", "-q")
+        project.write("data/train.csv", data())
+        project.commit(train_py=TRAINING, _gitignore="data/\n")
+        project.gitexp("run", "--input", "data/train.csv", "--", PYTHON, "train.py")
+        return project.root
+
+
 @pytest.fixture
-def trained(project: Project) -> Project:
-    """A project whose only experiment is a real scikit-learn training on data that git ignores."""
-    project.write("data/train.csv", data())
-    project.commit(train_py=TRAINING, _gitignore="data/\n")
-    project.gitexp("run", "--input", "data/train.csv", "--", PYTHON, "train.py")
-    return project
+def trained(training: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy of it, and the test working inside."""
+    monkeypatch.chdir(shutil.copytree(training, tmp_path / "trained"))
+    return Project(tmp_path / "trained")
 
 
 def test_a_real_training_comes_out_bit_for_bit(trained: Project) -> None:

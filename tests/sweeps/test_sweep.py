@@ -371,9 +371,9 @@ def test_a_trial_past_its_time_is_killed_with_all_that_it_started(project: Proje
     project.commit(
         train_sh=f'[ "$2" = 0.1 ] || exit 0\necho hanging\nsleep 600 &\necho $! > {child}\nwait\n'
     )
-    project.gitexp("sweep", "-p", "lr=0.1,0.2", "--timeout", "10s", "--", "sh", "train.sh")
+    project.gitexp("sweep", "-p", "lr=0.1,0.2", "--timeout", "5s", "--", "sh", "train.sh")
     hung, fine = found(project)
-    assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 10 s")
+    assert (hung.status, hung.extra["error"]) == ("killed", "timed out after 5 s")
     assert b"hanging" in hung.read(".gitexp/output.log")
     assert fine.status == "finished"
     wait_for(lambda: not is_running(int(child.read_text())))
