@@ -272,17 +272,13 @@ def _watch(group: int, job: Job, folder: Path, over: threading.Event) -> str | N
     deadline = time.monotonic() + job.timeout if job.timeout else None
     driver = os.getppid()
     while not over.wait(_LOOK):
-        if deadline and time.monotonic() > deadline:
-            why = f"timed out after {job.timeout:g} s"
-        elif asked := _reason(folder):
-            why = asked
-        elif os.getppid() != driver and not job.push_to:
-            why = INTERRUPTED[1]
-        else:
-            continue
-        _signal(group, "SIGTERM")
-        over.wait(GRACE)
-        return why
+        late = deadline and time.monotonic() > deadline
+        alone = os.getppid() != driver and not job.push_to
+        why = f"timed out after {job.timeout:g} s" if late else _reason(folder)
+        if why := why or (INTERRUPTED[1] if alone else None):
+            _signal(group, "SIGTERM")
+            over.wait(GRACE)
+            return why
     return None
 
 
