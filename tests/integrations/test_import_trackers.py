@@ -18,7 +18,7 @@ import gitexp
 from conftest import Project
 from gitexp.formats.errors import UsageError
 from gitexp.formats.trackers import tensorboard, wandb
-from gitexp.formats.trackers.found import Run
+from gitexp.formats.trackers.found import Run, Unread
 from gitexp.formats.trackers.tools import TOOLS, find
 from tracker_files import WRITERS, field, logged
 
@@ -209,7 +209,8 @@ def test_words_that_are_numbers_are_text_and_a_step_without_end_is_named(tmp_pat
         if isinstance(item, Run):
             assert (item.labels, item.group) in ((("1.5",), "demo"), (("base",), "7"))
         else:
-            assert (tool, "infinity" in item[1]) == ("catboost", True)
+            assert isinstance(item, Unread)
+            assert (tool, "infinity" in item.why) == ("catboost", True)
 
 
 def test_event_files_are_read_up_to_where_they_are_damaged(tmp_path: Path) -> None:
