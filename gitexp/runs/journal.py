@@ -155,13 +155,19 @@ def mend(folder: Path) -> int:
 def artifacts(folder: Path) -> dict[str, Path]:
     """Return ``{path in the tree: file}`` for what a run has logged, linked folders included."""
     top = folder / "artifacts"
-    found = (file for here in (top, *linked(folder)) for file in sorted(here.rglob("*")))
+    found = (file for here in (top, *linked(folder)) for file in _below(here))
     return {file.relative_to(top).as_posix(): file for file in found if file.is_file()}
 
 
 def linked(folder: Path) -> list[Path]:
     """Return the folders elsewhere into which a run's script writes by itself, as links to them."""
-    return [path for path in sorted((folder / "artifacts").rglob("*")) if path.is_symlink()]
+    return [path for path in _below(folder / "artifacts") if path.is_symlink()]
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return all below a folder, which may vanish meanwhile, sorted."""
+    walked = os.walk(folder)
+    return sorted(Path(top, name) for top, below, names in walked for name in (*below, *names))
 
 
 def folders(repo: Repo) -> list[Path]:

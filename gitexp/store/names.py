@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
+from pathlib import Path
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
@@ -105,7 +107,7 @@ def _tags_changed(repo: Repo) -> int:
     stamps = [0]
     refs = repo.common_dir / "refs"
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
-    of_dvc = refs.glob("exps/*/*") if (refs / "exps").is_dir() else ()
+    of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))
     for path in (*places, *of_dvc):
         with suppress(OSError):
             stamps.append(path.stat().st_mtime_ns)

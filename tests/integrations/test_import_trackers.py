@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
+import subprocess
+import sys
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -193,6 +196,43 @@ def test_the_link_to_the_latest_run_of_wandb_is_a_folder_like_others(tmp_path: P
         (found,) = wandb.find(folder)
         assert isinstance(found, Run)
         assert (found.id, found.status, found.duration) == ("r1", "finished", 60)
+
+
+VANISHING = """
+import os, sys
+def hook(event, args):  # a folder goes when somebody begins to look into it
+    if event == "os.scandir" and str(args[0]).endswith("gone") and os.path.isdir(args[0]):
+        os.rmdir(args[0])
+sys.addaudithook(hook)
+from gitexp.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        (("import", "trackio", "runs"), "runs/a/gone"),
+        (("run", "--", "git", "status"), ".home/ray_results/gone"),
+        (("log", "-m", "a=1"), ".git/refs/exps/gone"),
+        (("doctor",), ".git/refs/heads/gone"),
+    ],
+)
+def test_what_vanishes_while_folders_are_looked_through_is_passed_over(
+    project: Project, command: tuple[str, ...], place: str
+) -> None:
+    left("trackio", project.root / "runs")
+    project.gitexp("log", "-m", "a=0")
+    (project.root / place).mkdir(parents=True)
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "HOME": str(project.root / ".home"),
+    }
+    words = [sys.executable, "-c", VANISHING, *command]
+    done = subprocess.run(words, env=env, cwd=project.root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not (project.root / place).exists(), "nobody looked there"
 
 
 def test_words_that_are_numbers_are_text_and_a_step_without_end_is_named(tmp_path: Path) -> None:

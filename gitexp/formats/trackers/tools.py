@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from gitexp.formats.errors import FormatError, GitexpError
 from gitexp.formats.trackers import homes
-from gitexp.formats.trackers.found import Found, Progress, Run, Unread, files_in, shown
+from gitexp.formats.trackers.found import Found, Progress, Run, Unread, below, files_in, shown
 
 _HERE = "gitexp.formats.trackers"
 _WORDS = ("id", "title", "note", "group", "command", "commit")  # of a run
@@ -164,7 +164,7 @@ def _begun(found: list[Found], since: float) -> list[Found]:
 def _at_home(since: float) -> Iterator[Left]:
     """Yield what tools left in the folders of a person that they write to by themselves."""
     for tool, folder in homes():
-        for path in sorted(folder.rglob(TOOLS[tool].files[0])):
+        for path in below(folder, TOOLS[tool].files[0]):
             try:
                 if path.stat().st_mtime >= since - 1 and (runs := _begun(_runs(tool, path), since)):
                     yield Left(shown(path), runs, ())
