@@ -198,6 +198,28 @@ def test_the_link_to_the_latest_run_of_wandb_is_a_folder_like_others(tmp_path: P
         assert (found.id, found.status, found.duration) == ("r1", "finished", 60)
 
 
+@pytest.mark.parametrize("tool", WRITERS)
+def test_a_place_beside_says_the_same_as_a_whole_path(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left(tool, tmp_path / "runs")
+
+    def seen(place: Path) -> set[tuple[str, str, str | None]]:
+        runs = (item for item in find(tool, place) if isinstance(item, Run))
+        return {(run.id, run.title, run.group) for run in runs}
+
+    for path in [path for form in TOOLS[tool].files for path in tmp_path.rglob(form)]:
+        monkeypatch.chdir(path.parent)
+        assert seen(Path(path.name)) == seen(path)
+
+
+def test_help_says_once_whether_a_tool_is_needed(project: Project) -> None:
+    for tool, needs in (("aim", "has to"), ("keras", "need not")):
+        said = " ".join(project.gitexp("import", tool, "--help").split())
+        assert said.count("installed") == 1
+        assert f"The tool {needs} be installed." in said
+
+
 VANISHING = """
 import os, sys
 def hook(event, args):  # a folder goes when somebody begins to look into it
