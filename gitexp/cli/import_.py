@@ -179,7 +179,7 @@ def _tracker_command(name: str, tool: Tool) -> click.Command:
 
     read.__doc__ = f"""{tool.title} become experiments; PATH is {tool.where}, or one file of it.
 
-    The tool need not be installed.
+    The tool {"has to" if tool.needed else "need not"} be installed.
 
     \b
     Example:

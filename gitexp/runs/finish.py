@@ -65,7 +65,7 @@ def draft(repo: Repo, folder: Path, facts: Mapping[str, Any]) -> store.Draft:
         started=message.parse_time(facts["started"]).astimezone(),
         files=result_paths.choose(_writable(repo, facts), project=_project(facts)),
         status=facts.get("status", "killed"),
-        duration=facts.get("duration") or _last_sign(folder, facts),
+        duration=facts.get("duration") or journal.lived(folder, facts["started"]),
         title=facts.get("title"),
         note=facts.get("note", ""),
         labels=tuple(facts.get("labels", ())),
@@ -158,7 +158,7 @@ def recover(repo: Repo, folder: Path) -> store.Recorded | None:
     it had started. Where a GitexpError is raised, the folder stays. Whoever else does it at the
     same time waits, and finds it done."""
     try:
-        with locks.Held(folder / "recovering"):
+        with locks.Held(journal.begin_recovery(folder)):
             return _recover(repo, folder) if folder.exists() else None
     except FileNotFoundError:
         if folder.exists():
@@ -249,11 +249,3 @@ def _writable(repo: Repo, facts: Mapping[str, Any]) -> frozenset[str]:
 
 def _project(facts: Mapping[str, Any]) -> str:
     return str(facts.get("snapshot", {}).get("project", ""))
-
-
-def _last_sign(folder: Path, facts: Mapping[str, Any]) -> float | None:
-    """Return the seconds from the start to the last write, of a run that was killed."""
-    with suppress(OSError, ValueError):
-        began = message.parse_time(facts["started"]).timestamp()
-        return max(0.0, (folder / "metrics.csv").stat().st_mtime - began)
-    return None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 from gitexp.formats.errors import UsageError
 from gitexp.formats.experiment import Experiment
@@ -90,7 +92,7 @@ def highest(repo: Repo, scan: bool = False) -> int:
 
     number, refs = highest_known(repo), repo.common_dir / "refs"
     places = (refs / "tags", repo.common_dir / "packed-refs", repo.common_dir / "reftable")
-    of_dvc = refs.glob("exps/*/*") if (refs / "exps").is_dir() else ()
+    of_dvc = (Path(folder) for folder, _, _ in os.walk(refs / "exps"))  # which may vanish meanwhile
     changed = max(map(files.modified, (*places, *of_dvc)))
     if not scan and number and files.modified(repo.state_dir / "highest") >= changed:
         return number
