@@ -125,8 +125,10 @@ def chosen(
     condition = query.where(index, where)
     if refs:
         condition, names = among(index, settings, condition, refs)
-    elif current:
-        condition, _ = query.current(index, condition, everybody)
+    else:
+        condition = condition.within(query.ONCE) if everybody else condition
+        if current:
+            condition, _ = query.current(index, condition, everybody)
     order = query.order(query.sort(index, sort, settings.metrics))
     found = index.select(
         condition.text,

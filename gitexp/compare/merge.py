@@ -162,7 +162,7 @@ def _without_ancestors(repo: Repo, items: Sequence[Experiment]) -> tuple[Experim
 
 def _experiment_at(index: Index, commit: str) -> Experiment | None:
     """Return the experiment that is a commit, else the first that ran just the code of one."""
-    here = index.select('tag."commit" = ?', [commit], everybody=True)
+    here = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True)
     if here:
         return here[0]
     for item in reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit])):

@@ -283,3 +283,27 @@ def test_the_gathering_branch_is_what_a_host_can_show(cloned: Clones, remote: Pr
         item.id for item in made
     ]
     assert "mergetag" in remote.git("cat-file", "commit", "experiments/ada")
+
+
+def test_what_a_push_called_otherwise_is_one_experiment_after_git_fetch(cloned: Clones) -> None:
+    ada, bob = cloned("ada"), cloned("bob")
+    for clone, loss in ((ada, 1), (bob, 2)):
+        record(clone, {"lr": loss}, {"loss": loss}, advance=False)
+        clone.gitexp("push")
+    bob.git("fetch", "-q")
+    assert bob.tags() == ["bob/exp-1", "exp-1"]
+    assert names(bob) == ["exp-1"]
+    assert names(bob, "--all") == ["ada/exp-1", "exp-1"]
+    assert "lr  n  loss\n 2  1  2\n" == bob.gitexp("list", "--group-by", "lr")
+    for all_, count in ((), 1), (("--all",), 2):
+        assert len(bob.gitexp("export", "csv", *all_).splitlines()) == 1 + count
+    assert bob.gitexp("best", "loss").startswith("exp-1 ")
+    assert bob.gitexp("gate", "-m", "loss", "--max", "3", "bob/exp-1").startswith("passed: exp-1 ")
+    assert list(gitexp.experiments(repo=bob.root)["name"]) == ["exp-1"]
+    assert gitexp.get("bob/exp-1", bob.root).name == "exp-1"
+    (bob.root / ".git/gitexp/index.sqlite").unlink()
+    assert names(bob) == ["exp-1"]
+    undo = bob.gitexp("rm", "exp-1")
+    assert bob.tags() == names(bob) == []
+    bob.git(*undo.split()[1:])
+    assert names(bob) == ["exp-1"]
