@@ -15,7 +15,7 @@ from gitexp.cli import output, pager
 from gitexp.cli.declare import FILE, argument, option
 from gitexp.cli.files import write_file
 from gitexp.cli.markdown import escaped, keep_block
-from gitexp.cli.opened import everybody_option, metric_option, opened, where_option
+from gitexp.cli.opened import everybody_option, in_reach, metric_option, opened, where_option
 from gitexp.compare import lineage
 from gitexp.compare.lineage import Step
 from gitexp.formats.errors import UsageError
@@ -205,8 +205,7 @@ def _days(steps: Sequence[Step], metric: str | None, file: Path | None) -> Itera
 def _steps(metric: str | None, where: str | None, everybody: bool) -> tuple[list[Step], str | None]:
     """Return the steps of the experiments that are asked for, and the metric to follow."""
     repo, settings, index = opened()
-    condition = query.where(index, where)
-    condition = condition.within(query.ONCE) if everybody else condition
+    condition = in_reach(index, query.where(index, where), everybody)
     found = index.select(*condition, everybody=everybody)
     if not found:
         output.say("no experiment fits; to see them all: gitexp list --all-verdicts")

@@ -16,7 +16,7 @@ import click
 
 from gitexp.cli import output, pager
 from gitexp.cli.declare import POSITIVE, option
-from gitexp.cli.opened import Selection, among, opened, selection
+from gitexp.cli.opened import Selection, among, in_reach, opened, selection
 from gitexp.cli.table import NAMED, WIDEST, Column, flat, headers_of, print_columns, texts
 from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import portable, some, written
@@ -190,18 +190,13 @@ def _condition(
 ) -> tuple[Sql, bool, int]:
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
-    refs, project, everybody = asked.refs, index.repo.project, asked.everybody
+    refs, everybody = asked.refs, asked.everybody
     condition = query.where(index, asked.where)
     if refs:
         condition, _ = among(index, settings, condition, refs)
         everybody = True
-    elif everybody:
-        condition = condition.within(query.ONCE)
-    if project and not everybody:
-        condition, others = query.of_project(index, condition, project)
-        if others:
-            said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
-            output.say(said)
+    else:
+        condition = in_reach(index, condition, everybody)
     judged = resumed = 0
     if not refs and not verdicts["all_verdicts"]:
         condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)

@@ -12,7 +12,7 @@ import click
 from gitexp.cli import options as shared
 from gitexp.cli import output
 from gitexp.cli.declare import argument, option
-from gitexp.cli.opened import metric_option, opened
+from gitexp.cli.opened import in_reach, metric_option, opened
 from gitexp.cli.prove import YES, agreed
 from gitexp.compare import lineage, merge
 from gitexp.formats import metrics, params
@@ -20,6 +20,7 @@ from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.store import query, reference
 from gitexp.store.index import Index
+from gitexp.store.query import Sql
 
 if TYPE_CHECKING:
     from gitexp.compare.judge import Trusted
@@ -62,7 +63,7 @@ def merge_command(
     if all_kept == bool(refs) or (refs and len(refs) < 2):
         raise UsageError("name two experiments or more, or use --all-kept")
     found = (
-        index.select("tag.verdict = 'kept'")
+        index.select(*in_reach(index, Sql("tag.verdict = 'kept'")))
         if all_kept
         else reference.resolve_many(index, refs, settings)
     )

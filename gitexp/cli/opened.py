@@ -110,6 +110,17 @@ def among(
     return condition.within(named, output.exact(names)), names
 
 
+def in_reach(index: Index, condition: Sql, everybody: bool = False) -> Sql:
+    """Return a condition for what a command looks at that is given no names, see
+    ``query.in_reach``; say on stderr what other projects have."""
+    condition, others = query.in_reach(index, condition, everybody)
+    if others:
+        widens = "everybody" in click.get_current_context().params
+        way = "--all" if widens else "called at the top of the repository, it takes them"
+        output.say(f"{output.counted(others, 'experiment')} of other projects left out ({way})")
+    return condition
+
+
 def chosen(
     index: Index, settings: Settings, asked: Selection, current: bool = False
 ) -> list[Experiment]:
@@ -126,7 +137,7 @@ def chosen(
     if refs:
         condition, names = among(index, settings, condition, refs)
     else:
-        condition = condition.within(query.ONCE) if everybody else condition
+        condition = in_reach(index, condition, everybody)
         if current:
             condition, _ = query.current(index, condition, everybody)
     order = query.order(query.sort(index, sort, settings.metrics))

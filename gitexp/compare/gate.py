@@ -157,7 +157,8 @@ def _history(index: Index, *revisions: str) -> frozenset[str]:
 def _newest(
     index: Index, metric: str | None, fits: Callable[[Experiment], bool]
 ) -> Experiment | None:
-    found = filter(fits, index.select(*query.EVERYTHING.within(query.ONCE), everybody=True))
+    condition, _ = query.in_reach(index, query.EVERYTHING.within(query.ONCE), False)
+    found = filter(fits, index.select(*condition, everybody=True))
     return next((item for item in found if metric is None or metric in item.metrics), None)
 
 

@@ -67,6 +67,7 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
     common = found[0].decode()
     base = _experiment_at(index, common)
     own = {path for item in items for path in result_paths.of_experiment(item)}
+    own |= result_paths.elsewhere(index, items[0])
     results = {*result_paths.of_experiment(base)} if base and base.id == common else set()
     # what an experiment rewrote of the files that lay there before is as it was
     before = {path: oid for path, oid in _listed(repo, common, own).items()

@@ -248,8 +248,11 @@ def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
     return condition.within(f"({{}}) AND NOT {_RESUMED}"), left
 
 
-def of_project(index: Index, condition: Sql, project: str) -> tuple[Sql, int]:
-    """Return a condition for the experiments of one project, and how many that leaves out."""
+def in_reach(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
+    """Return a condition for what is looked at where nothing is named: everybody's, each once; else
+    those of the project that one stands in. And how many of other projects that leaves out."""
+    if everybody or not (project := index.repo.project):
+        return condition.within(ONCE) if everybody else condition, 0
     its = "json_extract(tag.summary, '$.project') IS ?"
     others = index.count(*condition.within(f"({{}}) AND NOT {its}", project))
     return condition.within(f"({{}}) AND {its}", project), others

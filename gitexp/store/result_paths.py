@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError, GitexpError
@@ -21,6 +21,9 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers
 from gitexp.repo.files import read_bytes, read_mapping
 from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
+
+if TYPE_CHECKING:
+    from gitexp.store.index import Index
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
 OUTPUT = f"{FOLDER}/output.log"  # what a command printed
@@ -68,6 +71,14 @@ def of_experiment(experiment: Experiment) -> list[str]:
     code."""
     outputs = map(str, experiment.extra.get("outputs", ()))
     return sorted({*experiment.files.values(), *outputs, experiment.inside(FOLDER)})
+
+
+def elsewhere(index: Index, experiment: Experiment) -> set[str]:
+    """Return what ``of_experiment`` gives for the experiments of other projects: in the tree of
+    this one it is no code either."""
+    others = "json_extract(tag.summary, '$.project') IS NOT ?"
+    found = index.select(others, [experiment.extra.get("project")], everybody=True)
+    return {path for item in found for path in of_experiment(item)}
 
 
 def is_own(path: str) -> bool:
