@@ -294,7 +294,7 @@ def test_what_a_push_called_otherwise_is_one_experiment_after_git_fetch(cloned: 
     assert bob.tags() == ["bob/exp-1", "exp-1"]
     assert names(bob) == ["exp-1"]
     assert names(bob, "--all") == ["ada/exp-1", "exp-1"]
-    assert "lr  n  loss\n 2  1  2\n" == bob.gitexp("list", "--group-by", "lr")
+    assert bob.gitexp("list", "--group-by", "lr") == "lr  n  loss\n 2  1  2\n"
     for all_, count in ((), 1), (("--all",), 2):
         assert len(bob.gitexp("export", "csv", *all_).splitlines()) == 1 + count
     assert bob.gitexp("best", "loss").startswith("exp-1 ")
