@@ -294,7 +294,16 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
         return False
     if found.id not in (oid, repo.line("hash-object", f"--path={path}", "--stdin", stdin=data)):
         return False
-    text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
+    return _wrote(repo, "HEAD", path)
+
+
+def _wrote(repo: Repo, revision: str, path: str) -> bool:
+    """Whether gitexp wrote a file of a commit, or both that a merge mixed."""
+    asked = ("log", "-1", "--parents", "--format=%P%n%B", revision, "--", path)
+    parents, _, text = repo.git(*asked).decode("utf-8", "replace").partition("\n")
+    sides = parents.split()  # those that changed it last
+    if len(sides) > 1:
+        return all(_wrote(repo, side, path) for side in sides)
     return "Id" in message.trailers(text)
 
 
