@@ -62,8 +62,9 @@ def merge_command(
     _, settings, index = opened()
     if all_kept == bool(refs) or (refs and len(refs) < 2):
         raise UsageError("name two experiments or more, or use --all-kept")
+    kept = Sql("tag.verdict = 'kept'")
     found = (
-        index.select(*in_reach(index, Sql("tag.verdict = 'kept'")))
+        index.select(*in_reach(index, kept))
         if all_kept
         else reference.resolve_many(index, refs, settings)
     )
@@ -110,6 +111,8 @@ class _Tried:
         return done.experiment
 
     def _judged(self, item: Experiment) -> dict[str, float]:
+        """Return what the judge says of a merge, as ``judged.NAME``; nothing where it does not
+        count."""
         if self.by is None:
             return {}
         found = shared.judged(self.index.repo, item, self.judge, self.by)

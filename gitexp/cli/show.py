@@ -22,8 +22,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.message import readable
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers
-from gitexp.store import artifacts, conditions, notes, query, reference, result_paths
-from gitexp.store import record as store
+from gitexp.store import artifacts, conditions, connectivity, notes, query, reference, result_paths
 from gitexp.store.index import Index
 
 _STEP = re.compile(r"(.*/)(-?\d+)(\.\w+)")
@@ -86,7 +85,7 @@ def _show(
     index: Index, settings: Settings, experiment: Experiment, whole: bool, form: str | None
 ) -> None:
     repo = index.repo
-    text = store.full_message(repo, experiment.id)
+    text = connectivity.full_message(repo, experiment.id)
     outputs = artifacts.outputs(repo, experiment)
     written = {item.path for item in outputs}
     facts = {
@@ -231,6 +230,7 @@ def _data(repo: Repo, experiment: Experiment) -> list[dict[str, Any]]:
 
 
 def _input_rows(facts: Mapping[str, Any]) -> list[list[str]]:
+    """Return path, hash, size and a remark of each declared input, and of what DVC tracks."""
     rows = [[path, hashed, "", ""] for path, hashed in facts["inputs"].items()]
     for item in facts["data"]:
         size = "" if item["size"] is None else readable(item["size"])
@@ -262,6 +262,7 @@ def _tags(experiment: Experiment) -> str | None:
 def _metric_lines(
     experiment: Experiment, courses: Mapping[str, Course], settings: Settings
 ) -> list[str]:
+    """Return a line for each metric: its last value, its best one with the step, its points."""
     rows = []
     for name in experiment.metrics or courses:
         course = courses.get(name, Course())

@@ -20,7 +20,7 @@ from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.runs import worktree
-from gitexp.store import query, result_paths
+from gitexp.store import query
 from gitexp.store.index import Index
 from gitexp.store.query import Sql
 
@@ -143,11 +143,5 @@ def _recorded(index: Index, commit: str, todo: rerun.Task, metric: str) -> list[
         item.metrics[metric]
         for item in index.select(*where, everybody=True)
         if item.status == "finished" and metric in item.metrics and item.command == todo.shown
-        if item.id == commit or _same_code(index.repo, commit, item)
+        if item.id == commit or rerun.ran_code_of(index.repo, commit, item)
     ]
-
-
-def _same_code(repo: Repo, commit: str, experiment: Experiment) -> bool:
-    artifacts = map(str, experiment.extra.get("artifacts", ()))
-    code = result_paths.code_pathspec([*result_paths.of_experiment(experiment), *artifacts])
-    return not repo.git("diff-tree", "-r", "--name-only", commit, experiment.id, "--", *code)

@@ -21,7 +21,7 @@ from gitexp.formats.experiment import Experiment
 from gitexp.formats.settings import Settings
 from gitexp.repo import Repo, dvc_pointers, dvc_status, snapshot
 from gitexp.repo.dvc_pointers import DataChange
-from gitexp.store import record, reference
+from gitexp.store import connectivity, reference
 from gitexp.store import result_paths as results
 from gitexp.store.api import Folder, opened
 from gitexp.store.artifacts import outputs
@@ -210,7 +210,7 @@ def _trees(
     """Return what git calls the two sides, and what of the work tree is in neither."""
     for side in (a, b):
         if side:
-            record.check_present(repo, side.id)
+            connectivity.check_present(repo, side.id)
     if b:
         return a.id, b.id, ()
     taken = snapshot.on_disk(repo, settings)

@@ -118,7 +118,7 @@ def candidate_of(index: Index, metric: str | None, against: str | None) -> Exper
         raise NotFoundError(
             f"no experiment{_having(metric)} in HEAD's history"
             + (f" that {against} has not" if base else "")
-            + "; name one: gitexp gate REF ..."
+            + "; name one, as in: gitexp gate exp-5 --metric rmse --max 18"
         )
     return found
 

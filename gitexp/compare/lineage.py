@@ -49,7 +49,7 @@ def steps(repo: Repo, settings: Settings, experiments: Sequence[Experiment]) -> 
 
 def origins(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Experiment | None]:
     """Return for the commit of each experiment the one that it resumes, else the nearest in its
-    history."""
+    history; None where there is none."""
     known = {item.id: item for item in experiments}
     listed = repo.git(
         "rev-list", "--topo-order", "--reverse", "--parents", "--ignore-missing", "--stdin",
@@ -94,7 +94,7 @@ def changed_code(
     for word in printed.decode("utf-8", "replace").replace("\n", "\0").split("\0"):
         if word in commits:
             here = files[word]
-        elif word and not word.startswith(".gitexp/"):
+        elif word and not result_paths.is_own(word):
             here.append(word)
     return {commit: tuple(found) for commit, found in files.items()}
 

@@ -31,12 +31,7 @@ def needs() -> tuple[Any, Any]:
 
 
 def draw(
-    kind: str,
-    experiments: Sequence[Experiment],
-    metric: str,
-    x: str | None,
-    form: str,
-    log: bool = False,
+    kind: str, experiments: Sequence[Experiment], metric: str, x: str | None, form: str, log: bool
 ) -> bytes:
     """Return a chart.
 
@@ -109,7 +104,7 @@ def _plain_ticks(axis: Any) -> None:
 
 def _scatter(axes: Axes, experiments: Sequence[Experiment], x: str | None, metric: str) -> None:
     if x is None:
-        raise UsageError("a scatter needs an x axis: --x PARAM (or a metric)")
+        raise UsageError("a scatter needs an x axis: -x PARAM (or a metric)")
     both = [
         (item, _of(item, x), item.metrics[metric])
         for item in experiments

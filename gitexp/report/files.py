@@ -22,6 +22,7 @@ from gitexp.runs import unrecorded
 from gitexp.store import result_paths
 from gitexp.store.index import Index
 
+_NOTHING = "0" * 40  # in the place of a commit, of a run that has none yet
 LARGEST = 400_000  # bytes of one file
 BUDGET = 6_000_000  # bytes of all files together
 _COLOURED = 1_000_000  # bytes that Pygments may take its time for
@@ -40,9 +41,8 @@ def collect(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any]:
     """Return paths, trees and contents.
 
     ``outputs`` are the paths that commands wrote. ``base`` and each of ``trees`` map a path's
-    number to a blob's number (-1: not there); what a
-    tree does not say is as in ``base``. ``blobs`` hold ``text`` with its colour ``runs``, or an
-    ``image`` as base64, or just their ``size``.
+    number to a blob's number (-1: not there); what a tree does not say is as in ``base``. ``blobs``
+    hold ``text`` with its colour ``runs``, or an ``image`` as base64, or just their ``size``.
     """
     base, trees = _trees(repo, experiments)
     paths = sorted(base)[:_PATHS]
@@ -91,7 +91,7 @@ def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any
     kinds: dict[str, int] = {}
     known: list[dict[str, str]] = []
     which = []
-    names = [f"{item.id}:{item.inside(environment.PATH)}" for item in experiments]
+    names = [f"{item.id or _NOTHING}:{item.inside(environment.PATH)}" for item in experiments]
     for oid, data in blobs.contents(repo, names, LARGEST):
         if data and oid not in kinds:
             kinds[oid] = len(known)
@@ -103,7 +103,7 @@ def environments(repo: Repo, experiments: Sequence[Experiment]) -> dict[str, Any
 def messages(repo: Repo, experiments: Sequence[Experiment]) -> list[dict[str, Any]]:
     """Return body and trailers of each commit's message."""
     found = []
-    for item in repo.objects(experiment.id for experiment in experiments):
+    for item in repo.objects(experiment.id or _NOTHING for experiment in experiments):
         text = item.data.decode("utf-8", "replace").partition("\n\n")[2] if item else ""
         found.append({"body": message.body(text), "trailers": message.trailers(text)})
     return found
@@ -171,6 +171,8 @@ def _contents(repo: Repo, hashes: Iterable[str], paths: dict[str, str]) -> list[
 
 
 def _described(path: str, data: bytes | None, size: int, colour: int) -> dict[str, Any]:
+    """Return a file as one of ``blobs``; ``data`` is None for one that is not to be shown, and
+    ``colour`` is up to how many bytes Pygments may see."""
     kind = mimetypes.guess_type(path)[0]
     if data is not None and kind in _IMAGES:
         return {"size": size, "image": f"data:{kind};base64,{base64.b64encode(data).decode()}"}

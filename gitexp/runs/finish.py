@@ -17,7 +17,7 @@ from gitexp.repo import Head, Repo, collector, files, locks, snapshot, trees
 from gitexp.runs import fallback, journal
 from gitexp.store import conditions, names, result_paths
 from gitexp.store import record as store
-from gitexp.store.entry import Entry
+from gitexp.store.entry import Entry, placed
 
 # with a run's id: the ref that holds its snapshot while it goes on
 PENDING = "refs/gitexp/pending/"
@@ -136,7 +136,7 @@ def record_beside(repo: Repo, folders: Sequence[Path], new: bool = True) -> list
 def entry(repo: Repo, folder: Path) -> Entry:
     """Write the files of a run beside every branch; returns what its experiment will be."""
     facts, _ = _read(folder)
-    made = draft(repo, folder, facts)
+    made = placed(draft(repo, folder, facts), _project(facts))
     shot = facts["snapshot"]
     written, _ = store.blobs(repo, made)
     earlier = dict.fromkeys((*shot["previous"], *shot.get("outputs", ())))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError, GitexpError
 from gitexp.formats.experiment import Experiment
-from gitexp.repo import Repo, dvc_pointers
+from gitexp.repo import Repo, dvc_pointers, files
 from gitexp.repo.files import read_bytes, read_mapping
 from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
 
@@ -239,23 +238,16 @@ def linked(root: Path, paths: Iterable[str]) -> str | None:
 
 
 def _put(repo: Repo, path: str, content: bytes | Path) -> None:
-    import shutil
-
     target = repo.root / path
     if link := linked(repo.root, [path]):
         raise OSError(errno.ELOOP, f"'{link}' is a symbolic link")
-    # not in the work tree, where a killed writer would leave it for the next snapshot
-    part = repo.state_dir / "result.new"
-    if isinstance(content, Path):
-        shutil.copyfile(content, part)
-    else:
-        part.write_bytes(content)
     try:
-        os.replace(part, target)
-    except OSError:  # its folder is not there yet, or .git lies on another file system
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        shutil.move(part, target)
+        # not in the work tree, where a killed writer would leave it for the next snapshot
+        files.replace(repo.state_dir, target, content)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        files.replace(target.parent, target, content)  # .git lies on another file system
 
 
 def _is_new_pointer(repo: Repo, snapshot: Snapshot, path: str) -> bool:
@@ -315,6 +307,7 @@ def blob_hash(repo: Repo, data: bytes) -> str:
 
 
 def _written(repo: Repo) -> dict[str, Any]:
+    """Return ``{path: hash}`` of what gitexp wrote at the usual places."""
     return read_mapping(repo.state_dir / "written.json")
 
 

@@ -395,6 +395,43 @@ def files_of(project: Project, name: str) -> set[str]:
     return {path for path in listed if ".gitexp/" in path or path.endswith(("s.yml", "s.csv"))}
 
 
+def test_a_reproduction_and_a_merge_are_of_the_project_that_they_come_from(
+    monorepo: Project,
+) -> None:
+    two = monorepo.root / "two"
+    for part in "ab":
+        monorepo.write(f"two/{part}", part)
+        command = (sys.executable, "-c", "print('loss=0.5')")
+        monorepo.gitexp("run", "--no-advance", "--", *command, cwd=two)
+        (two / part).unlink()
+    monorepo.gitexp("reproduce", "--record", "--yes", "exp-1", cwd=two)
+    monorepo.gitexp("merge", "--yes", "--metric", "loss", "exp-1", "exp-2", cwd=two)
+    own = {".gitexp/requirements.txt", ".gitexp/output.log", "metrics.csv", "params.yml"}
+    assert files_of(monorepo, "exp-3") == {f"two/{path}" for path in own}
+    assert files_of(monorepo, "exp-4") == {f"two/{path}" for path in own}
+    found = json.loads(monorepo.gitexp("list", "--json", cwd=two))
+    assert len(found) == 4
+
+
+def test_a_command_is_run_again_by_the_settings_of_its_project(monorepo: Project) -> None:
+    two = monorepo.root / "two"
+    monorepo.write("two/.gitexp.toml", 'metrics_files = ["two/numbers.dat.json"]\n')
+    monorepo.commit("settings")
+    command = (sys.executable, "-c", "open('numbers.dat.json', 'w').write('{\"acc\": 1}')")
+    monorepo.gitexp("run", "--", *command, cwd=two)
+    assert "same: exp-1" in monorepo.gitexp("reproduce", "--yes", "exp-1", cwd=two)
+
+
+def test_the_trials_of_a_sweep_are_of_the_project_that_it_began_in(monorepo: Project) -> None:
+    two = monorepo.root / "two"
+    monorepo.gitexp("sweep", "-p", "lr=1,2", "--", sys.executable, "src/train.py", cwd=two)
+    found = json.loads(monorepo.gitexp("list", "--json", cwd=two))
+    assert {item["name"] for item in found} == {"exp-1", "exp-2"}
+    own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}
+    assert files_of(monorepo, "exp-1") == {f"two/{path}" for path in own}
+    monorepo.gitexp("verify", "exp-1", "exp-2")
+
+
 def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) -> None:
     one, two = monorepo.root / "one", monorepo.root / "two" / "src"
     own = {".gitexp/requirements.txt", "metrics.csv", "params.yml"}

@@ -3,6 +3,7 @@ file://."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def names(project: Project, *args: str) -> list[str]:
     )
 
 
+def test_a_remote_may_have_a_slash_in_its_name(cloned: Clones) -> None:
+    ada, bob = cloned("ada"), cloned("bob")
+    for clone in (ada, bob):
+        clone.git("remote", "rename", "origin", "team/origin")
+        record(clone, {"lr": 1}, advance=False)
+        clone.gitexp("push")
+        assert "all experiments" in clone.gitexp("push")
+        assert json.loads(clone.gitexp("status", "--json"))["not_pushed"] == []
+    ada.gitexp("pull")
+    bob.gitexp("pull")
+    assert names(ada, "--all") == ["bob/exp-1", "exp-1"]
+    assert gitexp.get("team/origin/exp-1", bob.root).id == gitexp.get("exp-1", ada.root).id
+
+
 def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(
     cloned: Clones, remote: Project
 ) -> None:
@@ -66,6 +81,9 @@ def test_two_clones_with_the_same_numbers_share_all_and_keep_their_own_names(
     assert names(ada) == names(bob) == ["exp-1", "exp-2"]
     assert names(ada, "--all") == ["bob/exp-1", "bob/exp-2", "exp-1", "exp-2"]
     assert names(bob, "--all") == ["ada/exp-1", "ada/exp-2", "exp-1", "exp-2"]
+    everybody = ada.gitexp("export", "csv", "--all").splitlines()[1:]
+    assert sorted(line.partition(",")[0] for line in everybody) == names(ada, "--all")
+    assert ada.gitexp("report", "--md", "--all").startswith("### 4 experiments\n")
     assert gitexp.get("bob/exp-2", ada.root).id == gitexp.get("exp-2", bob.root).id
     assert gitexp.get("origin/exp-2", bob.root).id == gitexp.get("exp-2", ada.root).id
     assert bob.tags() == ada.tags() == ["exp-1", "exp-2"]

@@ -29,7 +29,10 @@ _PARENT = "mlflow.parentRunId"
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as a store has it; times in ms since the epoch."""
+    """A run as a store has it; times in ms since the epoch, ``end`` None while it goes on.
+
+    A server also names its metrics, and gives deleted runs where they are asked for.
+    """
 
     id: str
     experiment: str
@@ -41,6 +44,8 @@ class Stored:
     artifacts: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
+    metrics: tuple[str, ...] = ()
+    deleted: bool = False
 
 
 class Store(NamedTuple):
