@@ -191,12 +191,6 @@ def _condition(
     """Return the condition for what was asked for, whether it looks at everybody's, and how many
     that were discarded or resumed it leaves out; say on stderr what it leaves out."""
     condition, everybody, names = asked_for(index, settings, asked)
-    project = index.repo.project
-    if project and not everybody:
-        condition, others = query.of_project(index, condition, project)
-        if others:
-            said = f"{output.counted(others, 'experiment')} of other projects left out (--all)"
-            output.say(said)
     judged = resumed = 0
     if not names and not verdicts["all_verdicts"]:
         condition, judged = query.judged(index, condition, verdicts["discarded"], everybody)

@@ -12,7 +12,7 @@ import click
 from gitexp.cli import options as shared
 from gitexp.cli import output
 from gitexp.cli.declare import argument, option
-from gitexp.cli.opened import metric_option, opened
+from gitexp.cli.opened import in_reach, metric_option, opened
 from gitexp.cli.prove import YES, agreed
 from gitexp.compare import lineage, merge
 from gitexp.formats import metrics, params
@@ -20,6 +20,7 @@ from gitexp.formats.errors import GitexpError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.store import query, reference
 from gitexp.store.index import Index
+from gitexp.store.query import Sql
 
 if TYPE_CHECKING:
     from gitexp.compare.judge import Trusted
@@ -61,8 +62,12 @@ def merge_command(
     _, settings, index = opened()
     if all_kept == bool(refs) or (refs and len(refs) < 2):
         raise UsageError("name two experiments or more, or use --all-kept")
-    kept = "tag.verdict = 'kept'"
-    found = index.select(kept) if all_kept else reference.resolve_many(index, refs, settings)
+    kept = Sql("tag.verdict = 'kept'")
+    found = (
+        index.select(*in_reach(index, kept))
+        if all_kept
+        else reference.resolve_many(index, refs, settings)
+    )
     name = query.find_metric(index, metric).name if metric else lineage.usual(found, settings)
     having = [item for item in found if name in item.metrics]
     if name is None or len(having) < 2 or (refs and len(having) < len(found)):

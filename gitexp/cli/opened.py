@@ -95,13 +95,24 @@ def opened(fetch: bool = False) -> tuple[Repo, Settings, Index]:
 
 def asked_for(index: Index, settings: Settings, asked: Selection) -> tuple[Sql, bool, list[str]]:
     """Return the condition for what a command is about, whether it looks at everybody's
-    experiments (each once), and the names of those that were named."""
+    experiments, and the names of those that were named; without names see ``in_reach``."""
     condition = query.where(index, asked.where)
     if asked.refs:
         names = [one.name for one in reference.resolve_many(index, asked.refs, settings)]
         named = "({}) AND ref.name IN (SELECT value FROM json_each(?))"
         return condition.within(named, output.exact(names)), True, names
-    return condition.within(query.ONCE) if asked.everybody else condition, asked.everybody, []
+    return in_reach(index, condition, asked.everybody), asked.everybody, []
+
+
+def in_reach(index: Index, condition: Sql, everybody: bool = False) -> Sql:
+    """Return a condition for what a command looks at that is given no names, see
+    ``query.in_reach``; say on stderr what other projects have."""
+    condition, others = query.in_reach(index, condition, everybody)
+    if others:
+        widens = "everybody" in click.get_current_context().params
+        way = "--all" if widens else "called at the top of the repository, it takes them"
+        output.say(f"{output.counted(others, 'experiment')} of other projects left out ({way})")
+    return condition
 
 
 def chosen(

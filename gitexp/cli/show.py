@@ -15,7 +15,7 @@ from gitexp.cli import output, pager
 from gitexp.cli.curve import Course, courses_of
 from gitexp.cli.declare import argument, option
 from gitexp.cli.list import record
-from gitexp.cli.opened import opened, where_option
+from gitexp.cli.opened import in_reach, opened, where_option
 from gitexp.formats import environment, message, metrics, params
 from gitexp.formats.errors import NotFoundError
 from gitexp.formats.experiment import Experiment
@@ -71,7 +71,8 @@ def best_command(
     """
     _, settings, index = opened()
     key = query.find_metric(index, metric)
-    found = query.best(index, key, settings.metrics, way=way, where=query.where(index, where))
+    condition = in_reach(index, query.where(index, where))
+    found = query.best(index, key, settings.metrics, way=way, where=condition)
     if found is None:
         raise NotFoundError(
             f"no experiment that fits has a value of '{key.name}'; to see what there is: gitexp"

@@ -20,7 +20,9 @@ from gitexp.formats.errors import CannotRunError, UsageError
 from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, content
 from gitexp.runs import worktree
+from gitexp.store import query
 from gitexp.store.index import Index
+from gitexp.store.query import Sql
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,11 @@ def _measured(
 def _recorded(index: Index, commit: str, todo: rerun.Task, metric: str) -> list[float]:
     """Return the values of the metric in experiments with this commit's code, by the same
     command."""
-    where = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
+    of_it = "tag.\"commit\" = ? OR json_extract(tag.summary, '$.parent') = ?"
+    where = Sql(of_it, (commit, commit)).within(query.ONCE)
     return [
         item.metrics[metric]
-        for item in index.select(where, [commit, commit], everybody=True)
+        for item in index.select(*where, everybody=True)
         if item.status == "finished" and metric in item.metrics and item.command == todo.shown
         if item.id == commit or rerun.ran_code_of(index.repo, commit, item)
     ]

@@ -66,6 +66,7 @@ def prepare(index: Index, given: Sequence[Experiment], settled: Values) -> Merge
     common = found[0].decode()
     base = _experiment_at(index, common)
     own = {path for item in items for path in result_paths.of_experiment(item)}
+    own |= result_paths.elsewhere(index, items[0])
     results = {*result_paths.of_experiment(base)} if base and base.id == common else set()
     # what an experiment rewrote of the files that lay there before is as it was
     before = {path: trees.Executable(oid) if mode == "100755" else oid
@@ -158,7 +159,7 @@ def _without_ancestors(repo: Repo, items: Sequence[Experiment]) -> tuple[Experim
 
 def _experiment_at(index: Index, commit: str) -> Experiment | None:
     """Return the experiment that is a commit, else the first that ran just the code of one."""
-    here = index.select('tag."commit" = ?', [commit], everybody=True)
+    here = index.select('tag."commit" = ?', [commit], "ref.mine DESC", everybody=True)
     if here:
         return here[0]
     after = reversed(index.select("json_extract(tag.summary, '$.parent') = ?", [commit]))

@@ -20,6 +20,7 @@ from gitexp.repo import Repo, blobs, snapshot
 from gitexp.repo.files import read_bytes
 from gitexp.runs import unrecorded
 from gitexp.store import result_paths
+from gitexp.store.index import Index
 
 _NOTHING = "0" * 40  # in the place of a commit, of a run that has none yet
 LARGEST = 400_000  # bytes of one file
@@ -116,6 +117,7 @@ def _trees(repo: Repo, experiments: Sequence[Experiment]) -> tuple[Changes, list
     newest = max(experiments, key=lambda item: item.started).id
     own = {path for item in experiments for path in item.files.values()}
     own |= {result_paths.PARAMS, result_paths.METRICS, snapshot.OUTPUTS, environment.PATH}
+    own |= result_paths.elsewhere(Index(repo), experiments[0])
     base: Changes = _artifacts(repo, newest, experiments)
     changes: dict[str, Changes] = {item.id: {} for item in experiments}
     request = "".join(f"{item.id} {newest}\n" for item in experiments if item.id != newest)

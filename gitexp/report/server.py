@@ -46,7 +46,6 @@ class Live:
     def __init__(self, repo: Repo, everybody: bool = False) -> None:
         self.repo = repo
         self.token = secrets.token_urlsafe(24)
-        self._where = query.EVERYTHING.within(query.ONCE) if everybody else query.EVERYTHING
         self._everybody = everybody
         self._lock, self._blocks_lock = threading.Lock(), threading.Lock()
         self._mark: Any = None
@@ -66,7 +65,8 @@ class Live:
             if mark != self._mark:
                 runs = unrecorded.runs(self.repo)
                 index = Index(self.repo)
-                condition, _ = query.current(index, self._where, self._everybody)
+                condition, _ = query.in_reach(index, query.EVERYTHING, self._everybody)
+                condition, _ = query.current(index, condition, self._everybody)
                 recorded = index.select(*condition, everybody=self._everybody)
                 known = settings.load(self.repo.root, self.repo.project)
                 report = data.collect(self.repo, known, [*runs, *recorded], known=self._curves)

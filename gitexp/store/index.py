@@ -143,10 +143,11 @@ class Index:
     def named(self, name: str) -> Experiment | None:
         """Return the experiment that this clone calls ``name``, by its first or second name."""
         known = name.encode("utf-8", "replace").decode()
-        # refs/tags first
-        one = "SELECT ref FROM ref AS other WHERE other.name = ? ORDER BY ref DESC LIMIT 1"
+        # a tag here first, and for OWNER/exp-7 of mine exp-7
+        one = "tag.number = (SELECT number FROM ref AS other WHERE other.name = ?"
         for where, values in (
-            (f"ref.ref = ({one})", [known]),
+            (f"{one} AND other.remote = '') AND ref.remote = ''", [known]),
+            (f"{one} ORDER BY ref DESC LIMIT 1) AND ref.name = ?", [known, known]),
             ("tag.alias = ?", [known]),
             ("ref.ref IN (?, ?)", [f"{REMOTES}{known}", f"{GATHERED}{known}"]),
         ):

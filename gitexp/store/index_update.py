@@ -105,8 +105,9 @@ def _follow(
         {ref: oid for ref, oid in refs.items() if ref.startswith(gathering.SEEN)}
         for refs in (removed, added)
     )
+    doubled = removed or len(fresh) < len(tags)
     fresh += _gather(db, repo, before, now)
-    if before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
+    if doubled or before or db.execute(f"SELECT 1 FROM tip WHERE {_GATHERED}").fetchone():
         _tell_apart(db, repo)
     if removed.keys() - added.keys() or any(ref.startswith((TAGS, REMOTES)) for ref in removed):
         db.execute("DELETE FROM tag WHERE number NOT IN (SELECT number FROM ref)")
@@ -182,10 +183,16 @@ def _gather(
 
 def _tell_apart(db: sqlite3.Connection, repo: Repo) -> None:
     """Settle which tags here are mine. ``git fetch`` takes others' tags along where their names are
-    free, so one that another clone gathered is mine only where the same person made it."""
+    free, so one that another clone gathered is mine only where the same person made it; and it
+    brings my own as OWNER/exp-7 beside exp-7, which stays the one."""
     query, values = theirs(repo)
+    here = [TAGS, f"{TAGS[:-1]}0"]
+    db.execute("UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", here)
     db.execute(
-        "UPDATE ref SET mine = 1 WHERE ref >= ? AND ref < ? AND NOT mine", [TAGS, f"{TAGS[:-1]}0"]
+        "UPDATE ref SET mine = 0 WHERE ref >= ? AND ref < ? AND name GLOB '*/*' AND EXISTS ("
+        "SELECT 1 FROM ref AS other WHERE other.number = ref.number AND other.remote = ''"
+        " AND substr(ref.name, -length(other.name) - 1) = '/' || other.name)",
+        here,
     )
     if db.execute(f"{query} LIMIT 1", values).fetchone():
         email = repo.committer.rpartition(" <")[2][:-1]

@@ -246,10 +246,13 @@ def current(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
     return _without(index, condition, _RESUMED, everybody)
 
 
-def of_project(index: Index, condition: Sql, project: str) -> tuple[Sql, int]:
-    """Return a condition for the experiments of one project, and how many that leaves out."""
+def in_reach(index: Index, condition: Sql, everybody: bool) -> tuple[Sql, int]:
+    """Return a condition for what is looked at where nothing is named: everybody's, each once; else
+    those of the project that one stands in. And how many of other projects that leaves out."""
+    if everybody or not index.repo.project:
+        return condition.within(ONCE) if everybody else condition, 0
     others = "json_extract(tag.summary, '$.project') IS NOT ?"
-    return _without(index, condition, others, False, project)
+    return _without(index, condition, others, False, index.repo.project)
 
 
 def _without(

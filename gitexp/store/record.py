@@ -213,16 +213,19 @@ def _files(repo: Repo, snapshot: Snapshot, draft: Draft) -> tuple[Contents, File
 
 def remove(repo: Repo, experiments: Sequence[Experiment]) -> list[str]:
     """Remove the tags of experiments, all or none, and return the commands that bring them back;
-    their commits stay until git collects them."""
+    their commits stay until git collects them. What ``git fetch`` brought as OWNER/exp-7 goes,
+    too."""
     tags = {f"refs/tags/{item.name}": item.tag for item in experiments}
-    known = repo.refs(*tags)
+    known = repo.refs("refs/tags")
     if away := [item.name for item in experiments if f"refs/tags/{item.name}" not in known]:
         raise UsageError(
             f"{away[0]} lies on a remote and has no tag of its own here; nothing was removed"
         )
+    ends = {tag: ref.removeprefix("refs/tags") for ref, tag in tags.items()}
+    gone = tags | {ref: tag for ref, tag in known.items() if ref.endswith(ends.get(tag, " "))}
     with locked(repo) as fd:
         names.remember_highest(repo, names.highest(repo))
-        repo.update_refs([f"delete {ref} {tag}" for ref, tag in tags.items()], "gitexp: rm", [fd])
+        repo.update_refs([f"delete {ref} {tag}" for ref, tag in gone.items()], "gitexp: rm", [fd])
         # so that doctor does not take them for lost
         with suppress(OSError), open(repo.state_dir / REMOVED, "a") as file:
             file.write("".join(f"{tag}\n" for tag in tags.values()))

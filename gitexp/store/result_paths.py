@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitexp.formats import environment, message
 from gitexp.formats.errors import GitError, GitexpError
@@ -20,6 +20,9 @@ from gitexp.formats.experiment import Experiment
 from gitexp.repo import Repo, dvc_pointers, files
 from gitexp.repo.files import read_bytes, read_mapping
 from gitexp.repo.snapshot import Snapshot, is_behind_link, stamp
+
+if TYPE_CHECKING:
+    from gitexp.store.index import Index
 
 PARAMS, METRICS, FOLDER = "params.yml", "metrics.csv", ".gitexp"
 OUTPUT = f"{FOLDER}/output.log"  # what a command printed
@@ -67,6 +70,14 @@ def of_experiment(experiment: Experiment) -> list[str]:
     code."""
     outputs = map(str, experiment.extra.get("outputs", ()))
     return sorted({*experiment.files.values(), *outputs, experiment.inside(FOLDER)})
+
+
+def elsewhere(index: Index, experiment: Experiment) -> set[str]:
+    """Return what ``of_experiment`` gives for the experiments of other projects: in the tree of
+    this one it is no code either."""
+    others = "json_extract(tag.summary, '$.project') IS NOT ?"
+    found = index.select(others, [experiment.extra.get("project")], everybody=True)
+    return {path for item in found for path in of_experiment(item)}
 
 
 def is_own(path: str) -> bool:
@@ -275,7 +286,16 @@ def _is_ours(repo: Repo, path: str, written: Mapping[str, Any]) -> bool:
         return False
     if found.id not in (oid, repo.line("hash-object", f"--path={path}", "--stdin", stdin=data)):
         return False
-    text = repo.git("log", "-1", "--format=%B", "HEAD", "--", path).decode("utf-8", "replace")
+    return _wrote(repo, "HEAD", path)
+
+
+def _wrote(repo: Repo, revision: str, path: str) -> bool:
+    """Whether gitexp wrote a file of a commit, or both that a merge mixed."""
+    asked = ("log", "-1", "--parents", "--format=%P%n%B", revision, "--", path)
+    parents, _, text = repo.git(*asked).decode("utf-8", "replace").partition("\n")
+    sides = parents.split()  # those that changed it last
+    if len(sides) > 1:
+        return all(_wrote(repo, side, path) for side in sides)
     return "Id" in message.trailers(text)
 
 

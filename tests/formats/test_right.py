@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import os
@@ -462,7 +463,48 @@ def test_each_project_of_a_repository_has_results_of_its_own(monorepo: Project) 
     told = json.loads(monorepo.gitexp("diff", "exp-1", "exp-3", "--json"))
     assert [item["name"] for item in told["params"]] == ["lr"]
     assert not [item for item in told["code"] if item["path"].startswith("one/")]
-    assert monorepo.gitexp("best", "acc", "--only-with", "metrics", cwd=one).startswith("exp-4")
+    assert monorepo.gitexp("best", "acc", "--only-with", "metrics", cwd=one).startswith("exp-3")
+
+
+def test_what_is_given_no_names_keeps_to_the_project(monorepo: Project) -> None:
+    one, two = monorepo.root / "one", monorepo.root / "two" / "src"
+    trained = "open('o.txt', 'w').write('x'); print('loss: 2')"
+    monorepo.gitexp("log", "-p", "lr=1", "-M", "loss=1", cwd=one)
+    monorepo.gitexp("run", "-p", "lr=2", "--", sys.executable, "-c", trained, cwd=two)
+    monorepo.gitexp("log", "-p", "lr=3", "-M", "loss=3", cwd=one)
+    every, own = ["exp-3", "exp-2", "exp-1"], ["exp-3", "exp-1"]
+
+    def named(*command: str, cwd: Path = one) -> list[str]:
+        return re.findall(r"exp-\d\b", monorepo.gitexp(*command, cwd=cwd))
+
+    def exported(*more: str, cwd: Path = one) -> list[str]:
+        rows = csv.reader(monorepo.gitexp("export", "csv", *more, cwd=cwd).splitlines())
+        return [row[0] for row in rows][1:]
+
+    assert exported() == own
+    assert exported("--all") == exported(cwd=monorepo.root) == every
+    assert [*gitexp.experiments(repo=one)["name"]] == own
+    assert [*gitexp.experiments(repo=one, everybody=True)["name"]] == every
+    assert {*gitexp.histories(repo=two)["experiment"]} == {"exp-2"}
+    assert named("tree") == ["exp-1", "exp-3"]
+    assert "  code:" not in monorepo.gitexp("tree", "--all", cwd=one)
+    for text in monorepo.gitexp("book", cwd=one), monorepo.gitexp("book", "--all", cwd=one):
+        assert text.count("- from: ") == text.count("- from: exp-1") == 1
+    assert named("leaderboard", "-m", "loss") == ["exp-1", "exp-3"]
+    assert (
+        named("best", "loss", cwd=two)[0] == named("gate", "-m", "loss", "--min", "1", cwd=two)[0]
+    )
+    assert named("compare", "--where", "lr > 0", "--csv")[:2] == own
+    assert {*named("curve", "loss", "--where", "lr > 0", "--csv")} == {*own}
+    assert "1 experiment of other projects left out (called at the top" in (
+        monorepo.run("label", "--where", "lr > 0", "+x", cwd=one).stderr
+    )
+    assert gitexp.get("exp-2", one).labels == ()
+    told = json.loads(monorepo.gitexp("diff", "exp-1", "exp-3", "--json", cwd=one))
+    assert (told["code"], told["outputs"]) == ([], [])
+    assert monorepo.gitexp("diff", "exp-1", "exp-3", "--code", cwd=one) == ""
+    monorepo.gitexp("rm", "--where", "lr > 0", "--yes", cwd=one)
+    assert monorepo.tags() == ["exp-2"]
 
 
 def test_a_projects_experiment_is_checked_out_and_a_dead_run_recorded(monorepo: Project) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shlex
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -219,9 +220,8 @@ class Outgoing:
             race = transport.lost_race(item)
             moved = transport.has_moved(item)
             if item.target == self.remote.branch and item.source == self.moving and not race:
-                behind = "it has commits there that are not here; bring them in with git pull"
                 self.moving = None
-                self.kept_back = behind if moved else transport.reason(item, said)
+                self.kept_back = self._way_in() if moved else transport.reason(item, said)
             elif item.target.startswith(HEADS) and (moved or race):
                 self._look_at_owners()
             elif item.target == notes.REF and moved:
@@ -236,6 +236,17 @@ class Outgoing:
         if lost:
             self._tries = {tag: max(1, self._tries.get(tag, 0)) for tag in self.tags}
         return lost
+
+    def _way_in(self) -> str:
+        """Return how a branch that moved there comes together with the one here: by a merge, since
+        a rebase would copy experiments, and past the results, which differ in any two."""
+        branch = (self.remote.branch or "").removeprefix("refs/heads/")
+        remote, there = shlex.quote(self.remote.name), shlex.quote(branch)
+        return (
+            "it has commits there that are not here; to merge them, with your side of the lines"
+            f" that both changed: git pull --no-rebase -X ours {remote} {there} && git push"
+            f" {remote} HEAD:{there}"
+        )
 
     def _count_locks(self, said: str) -> None:
         """Give up where the remote says again and again that the same lock is in the way."""
